@@ -1,0 +1,103 @@
+"""The spine's figures on real data: `python -m benchmarks.spine [--only cdnow|online_retail] [--json]`.
+
+For each evaluation date everything (definitions, search, blend, calibration) is learned on earlier dates only. The
+last line is one JSON object. Peak memory is the process's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import time
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features import history as histories
+from features import settings as settings_of
+from serving.scorer import stage_index
+from training import baselines, evaluation, job
+
+ROOT = Path(__file__).resolve().parents[1]
+ASKED = {
+    "online_retail": ("online_retail.toml", [date(2011, 7, 10), date(2011, 8, 10), date(2011, 9, 10)]),
+    "cdnow": ("cdnow.toml", [date(1998, 3, 31)]),
+}
+
+
+def measure(name: str, day: date) -> dict[str, Any]:
+    """One data set, one evaluation date: p and next stage, ours and every baseline's, row by row."""
+    config, _ = ASKED[name]
+    stated = settings_of.load(ROOT / "examples" / config)
+    stated = stated.model_copy(update={"training": stated.training.model_copy(update={"evaluate": [day]})})
+    history, _ = histories.load(stated)
+    dates, made, found, scorer = job.learn(history, stated)
+    early, late = made.at(dates.train), made.at(dates.evaluate)
+    p, p_next = scorer.score(late)
+    theirs = baselines.churn(early, late, stated)
+    stages = baselines.next_stage(early, late, made.definitions, p_base=theirs["base rate"], p_logistic=theirs["RFM logistic"])
+    return {
+        "name": name, "day": day, "dates": len(dates.train), "weight": found["churn"].weight,
+        "customers": np.array([f"{name}/{customer}" for customer in late["customer_id"].to_pylist()]),
+        "y": late["churned"].to_numpy(), "eligible": late["eligible"].to_numpy(), "p": {"ours": p, **theirs},
+        "outcome": stage_index(late["outcome_stage"].to_numpy()), "next": {"ours": p_next, **stages},
+    }  # fmt: skip
+
+
+def churn_table(found: dict[str, Any]) -> dict[str, Any]:
+    out = {}
+    for who, mask in (("everyone", np.ones(len(found["y"]), bool)), ("eligible", found["eligible"])):
+        y = found["y"][mask]
+        out[who] = {
+            name: {"auroc": round(evaluation.auroc(y, p[mask])[0], 4) if name != "base rate" else 0.5,
+                   "log_loss": round(float(evaluation.losses(y, p[mask]).mean()), 4)}
+            for name, p in found["p"].items()
+        } | {"rows": len(y), "rate": round(float(y.mean()), 4)}  # fmt: skip
+    return out
+
+
+def stage_table(every: list[dict[str, Any]]) -> dict[str, Any]:
+    """Next-stage log loss pooled over data sets and dates, and ours − theirs with customer-clustered intervals."""
+    out = {}
+    for who in evaluation.POPULATIONS:
+        masks = [np.ones(len(f["y"]), bool) if who == "everyone" else f["eligible"] for f in every]
+        customers = np.concatenate([f["customers"][m] for f, m in zip(every, masks, strict=True)])
+        lost = {
+            name: np.concatenate([evaluation.stage_losses(f["outcome"][m], f["next"][name][m]) for f, m in zip(every, masks, strict=True)])
+            for name in every[0]["next"]
+        }  # fmt: skip
+        out[who] = {"rows": len(customers), "ours": round(float(lost["ours"].mean()), 4)}
+        for name, theirs in lost.items():
+            if name != "ours":
+                pair = evaluation.paired(lost["ours"], theirs, customers)
+                out[who][name] = {"log_loss": round(float(theirs.mean()), 4), **{k: round(v, 4) for k, v in pair.items()}}
+    return out
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", choices=sorted(ASKED))
+    parser.add_argument("--json", action="store_true", help="the last line alone")
+    stated = parser.parse_args()
+    began, every, out = time.monotonic(), [], {}
+    for name in [stated.only] if stated.only else ASKED:
+        for day in ASKED[name][1]:
+            found = measure(name, day)
+            every.append(found)
+            out[f"{name} {day}"] = {"churn": churn_table(found), "train_dates": found["dates"],
+                                    "next_stage": stage_table([found]), "booster_weight": round(found["weight"], 2)}  # fmt: skip
+            if not stated.json:
+                print(f"{name} {day}", json.dumps(out[f"{name} {day}"], indent=1), flush=True)
+    out["next_stage_pooled"] = stage_table(every)
+    out["peak_rss_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
+    out["seconds"] = round(time.monotonic() - began, 1)
+    if not stated.json:
+        print("next stage, pooled", json.dumps(out["next_stage_pooled"], indent=1))
+    print(json.dumps(out))
+
+
+if __name__ == "__main__":
+    main()

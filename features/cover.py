@@ -1,0 +1,99 @@
+"""Cover: the paid term that runs at as_of. The agreed end may lie ahead; a cancellation counts from when it is made."""
+
+from __future__ import annotations
+
+import narwhals as nw
+
+from features.recipe import Recipe, Reduction, feature
+from features.settings import DAY_US
+
+
+def _running(how: str, value: str) -> Reduction:
+    return Reduction("contracts", how, value=value, where="running")
+
+
+@feature(tables=("contracts",), unit="days", words="cover ends in {value:.0f} days")
+def days_left() -> Recipe:
+    """Days of cover left.
+
+    Formula: max ends_at − as_of over running terms. Window: at as_of. Null: no cover. Source: KKBox; catalogue ctx.
+    """
+    return Recipe({"end": _running("max", "ends_at")}, lambda r, now: (r.end - now.as_of) / DAY_US)
+
+
+@feature(tables=("contracts",), unit="0 or 1", words="renews by itself")
+def auto_renews() -> Recipe:
+    """1 where a running term renews by itself.
+
+    Formula: max auto_renew over running terms. Window: at as_of. Null: no cover. Source: catalogue ctx.
+    """
+    return Recipe({"auto": _running("max", "auto_renew_flag")}, lambda r, now: r.auto)
+
+
+@feature(tables=("contracts",), unit="0 or 1", words="the running term is already cancelled")
+def cancelled() -> Recipe:
+    """1 where the running term that ends last is known to be cancelled.
+
+    Formula: [cancelled_at < as_of]. Window: at as_of. Null: no cover. Source: architecture, outcomes.
+    """
+    return Recipe({"cancelled": _running("max", "cancelled_flag")}, lambda r, now: r.cancelled)
+
+
+@feature(tables=("contracts",), unit="days", words="on terms of {value:.0f} days")
+def term_days() -> Recipe:
+    """Length of the running term: it tells monthly from annual plans.
+
+    Formula: max(ends_at − starts_at) over running terms. Window: at as_of. Null: no cover. Source: KKBox.
+    """
+    return Recipe({"length": _running("max", "term_us")}, lambda r, now: r.length / DAY_US)
+
+
+@feature(tables=("contracts",), unit="terms", words="in term number {value:.0f}")
+def terms() -> Recipe:
+    """Terms begun so far.
+
+    Formula: count of terms with starts_at < as_of. Window: all time. Null: never (0). Source: KKBox.
+    """
+    return Recipe({"count": Reduction("contracts", "count", where="begun")}, lambda r, now: r.count)
+
+
+@feature(tables=("contracts",), unit="currency a day", words="pays {value:.2f} a day of cover")
+def price_per_day() -> Recipe:
+    """Price of the running term per day of cover.
+
+    Formula: max price / term length. Window: at as_of. Null: no cover, or no price. Source: catalogue ctx.
+    """
+
+    def formula(r, now):
+        length = nw.when(r.length > 0).then(r.length)
+        return r.price / now.definitions.minor_units / (length / DAY_US)
+
+    return Recipe({"price": _running("max", "price"), "length": _running("max", "term_us")}, formula)
+
+
+@feature(tables=("contracts",), unit="0 or 1", words="cancelled, and cover ends within the horizon")
+def cancelled_ending() -> Recipe:
+    """1 where the running term is cancelled and ends within the horizon: leaving is then agreed.
+
+    Formula: [cancelled] · [days left ≤ horizon]. Window: horizon. Null: no cover. Source: architecture, outcomes.
+    """
+
+    def formula(r, now):
+        ends = r.end - now.as_of <= now.definitions.horizon_days * DAY_US
+        return nw.when(ends).then(r.cancelled).otherwise(0 * r.cancelled)
+
+    return Recipe({"cancelled": _running("max", "cancelled_flag"), "end": _running("max", "ends_at")}, formula)
+
+
+@feature(tables=("contracts",), unit="0 or 1", words="cover ends within the horizon and does not renew by itself")
+def renewal_ahead() -> Recipe:
+    """1 where cover ends within the horizon and somebody must act to renew it.
+
+    Formula: [days left ≤ horizon] · [not auto_renew]. Window: horizon. Null: no cover. Source: KKBox.
+    """
+
+    def formula(r, now):
+        ends = r.end - now.as_of <= now.definitions.horizon_days * DAY_US
+        return nw.when(ends).then(1 - r.auto).otherwise(0 * r.auto)
+
+    return Recipe({"auto": _running("max", "auto_renew_flag"), "end": _running("max", "ends_at")}, formula)

@@ -1,0 +1,145 @@
+"""Engagement: what customers do besides buying. `sent` is ours, not theirs."""
+
+from __future__ import annotations
+
+from features.recipe import DECAY_SCALE, Recipe, Reduction, feature, ratio
+
+LEAVING = ("cancel_page", "downgrade_page")
+ANSWERS = ("opened", "clicked")
+
+
+@feature(tables=("interactions",), unit="interactions", words="{value:.0f} contacts in {window}", windows="W")
+def interactions(days: int | None) -> Recipe:
+    """Interactions the customer began (every kind but `sent`).
+
+    Formula: count. Window: W and all time. Null: never (0). Source: catalogue 47.
+    """
+    count = Reduction("interactions", "count", where="by_customer", since_days=days)
+    return Recipe({"count": count}, lambda r, now: r.count)
+
+
+@feature(tables=("interactions",), unit="days", words="engaged on {value:.0f} days in {window}", windows="W")
+def engaged_days(days: int | None) -> Recipe:
+    """Distinct local days with an interaction the customer began (not additive).
+
+    Formula: distinct local days. Window: W and all time. Null: never (0). Source: catalogue 13, 47.
+    """
+    count = Reduction("interactions", "distinct", value="local_day", where="by_customer", since_days=days)
+    return Recipe({"count": count}, lambda r, now: r.count)
+
+
+@feature(
+    tables=("interactions",), unit="minutes or pages", words="{value:,.0f} minutes or pages in {window}", windows="W"
+)
+def engaged_quantity(days: int | None) -> Recipe:
+    """Minutes or pages of interactions.
+
+    Formula: Σ quantity, in thousandths. Window: W and all time. Null: never (0). Source: catalogue 48–49.
+    """
+    total = Reduction("interactions", "sum", value="quantity_milli", where="by_customer", since_days=days)
+    return Recipe({"total": total}, lambda r, now: r.total / 1000)
+
+
+@feature(tables=("interactions",), unit="share", words="engaged on {value:.0%} of the month's days in the last week")
+def stickiness() -> Recipe:
+    """Engaged days of the last 7 over those of the last 30, shrunk to the pace of an even month.
+
+    Formula: (d_7 + 7/30) / (d_30 + 1). Window: 7 and 30 days. Null: never. Source: catalogue 50.
+    """
+
+    def engaged(days: int) -> Reduction:
+        return Reduction("interactions", "distinct", value="local_day", where="by_customer", since_days=days)
+
+    return Recipe({"week": engaged(7), "month": engaged(30)}, lambda r, now: (r.week + 7 / 30) / (r.month + 1))
+
+
+@feature(
+    tables=("interactions",),
+    unit="ratio",
+    words="contacts at {value:.1f} times the earlier pace ({window})",
+    windows="w",
+)
+def engagement_pace(days: int) -> Recipe:
+    """Interactions of the last window against four times that window, shrunk to 1.
+
+    Formula: (c_W + ½) / (c_4W / 4 + ½). Window: W. Null: never. Source: catalogue 39 on interactions.
+    """
+
+    def met(since: int) -> Reduction:
+        return Reduction("interactions", "count", where="by_customer", since_days=since)
+
+    return Recipe({"near": met(days), "far": met(4 * days)}, lambda r, now: (r.near + 0.5) / (r.far / 4 + 0.5))
+
+
+@feature(
+    tables=("interactions",), unit="interactions, faded", words="a faded contact count of {value:.1f}", windows="H"
+)
+def interactions_faded(days: float) -> Recipe:
+    """Interactions the customer began, each counting half after every half-life.
+
+    Formula: Σ 0.5^(age / h). Window: all time, h = 1, 3, 6 base gaps. Null: never (0). Source: catalogue 15.
+    """
+    faded = Reduction("interactions", "decay", where="by_customer", half_life_days=days)
+    return Recipe({"faded": faded}, lambda r, now: r.faded / DECAY_SCALE)
+
+
+@feature(tables=("interactions",), unit="share", words="answers {value:.0%} of the messages ({window})", windows="W")
+def response_rate(days: int | None) -> Recipe:
+    """Messages opened or clicked over messages sent, shrunk to one in five.
+
+    Formula: (answers + 1) / (sent + 5). Window: W and all time. Null: never. Source: catalogue 54.
+    """
+    answers = Reduction("interactions", "count", kinds=ANSWERS, since_days=days)
+    sent = Reduction("interactions", "count", kinds=("sent",), since_days=days)
+    return Recipe({"answers": answers, "sent": sent}, lambda r, now: (r.answers + 1) / (r.sent + 5))
+
+
+@feature(tables=("interactions", "activity"), unit="interactions", words="{value:.0f} contacts since the last activity")
+def interactions_since_activity() -> Recipe:
+    """Interactions the customer began since the last activity.
+
+    Formula: count after the last activity's first event. Window: since then. Null: never (0). Source: catalogue 56.
+    """
+    count = Reduction("interactions", "count", where="after_activity")
+    return Recipe({"count": count}, lambda r, now: r.count)
+
+
+@feature(tables=("interactions",), unit="visits", words="{value:.0f} looks at the cancel page in {window}", windows="W")
+def leaving_intent(days: int | None) -> Recipe:
+    """Visits to cancel or downgrade pages (never the cancellation itself).
+
+    Formula: count of kinds cancel_page, downgrade_page. Window: W and all time. Null: never (0). Source: catalogue 57.
+    """
+    count = Reduction("interactions", "count", kinds=LEAVING, since_days=days)
+    return Recipe({"count": count}, lambda r, now: r.count)
+
+
+@feature(tables=("interactions",), unit="calls", words="{value:.0f} calls in {window}", windows="W")
+def calls(days: int | None) -> Recipe:
+    """Calls to the business.
+
+    Formula: count of kind call. Window: W and all time. Null: never (0). Source: catalogue 53.
+    """
+    count = Reduction("interactions", "count", kinds=("call",), since_days=days)
+    return Recipe({"count": count}, lambda r, now: r.count)
+
+
+@feature(tables=("transactions",), unit="categories", words="bought from {value:.0f} categories")
+def breadth() -> Recipe:
+    """Distinct categories bought (not additive).
+
+    Formula: distinct category. Window: all time. Null: never (0). Source: catalogue 58.
+    """
+    categories = Reduction("transactions", "distinct", value="category", kinds=("purchase",))
+    return Recipe({"categories": categories}, lambda r, now: r.categories)
+
+
+@feature(tables=("interactions",), unit="share", words="{value:.2f} channels a contact")
+def channel_spread() -> Recipe:
+    """Distinct channels per interaction, shrunk.
+
+    Formula: channels / (interactions + 1). Window: all time. Null: never (0). Source: catalogue 51 (simple form).
+    """
+    channels = Reduction("interactions", "distinct", value="channel", where="by_customer")
+    count = Reduction("interactions", "count", where="by_customer")
+    return Recipe({"channels": channels, "count": count}, lambda r, now: ratio(r.channels, r.count + 1))

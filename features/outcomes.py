@@ -1,0 +1,161 @@
+"""What happened next: the labels, and which stages could have happened at all.
+
+Churn: no activity in [as_of, as_of + horizon), recorded before the window's end + label latency. With contracts:
+cover ends or is cancelled in the window and is not renewed within grace; who has no cover at as_of stays by beginning
+a term. The outcome stage is the stage rules over Known(as_of) plus the window's activity, the clock at the window's
+end; a contractual churner's is `churned` by definition. Windows that are not complete are refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import narwhals as nw
+import numpy as np
+import pyarrow as pa
+
+from features.base import Definitions
+from features.errors import ImmatureWindow
+from features.history import History, Known, active_days
+from features.settings import DAY_US, Settings, day_text
+from features.stages import STAGES, state
+
+LOCAL_DAY_SHORTEST_US = 23 * 3_600_000_000  # the local day on which clocks go forward
+GROWING, LOYAL = STAGES.index("growing"), STAGES.index("loyal")
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """`rows`: customer_id, churned, outcome_stage, window_activities, sorted; `late`: activity that came too late."""
+
+    rows: pa.Table
+    late: int
+
+
+def mature(as_of: int, *, history: History, settings: Settings) -> bool:
+    window = settings.churn.horizon_days + settings.churn.label_latency_days
+    return as_of + window * DAY_US <= history.data_until
+
+
+def observe(history: History, known: Known, *, definitions: Definitions, settings: Settings) -> Outcomes:
+    """The outcome of everybody with activity known at `known.as_of`; ImmatureWindow if it is not complete yet."""
+    if not mature(known.as_of, history=history, settings=settings):
+        _refuse(known.as_of, history, settings)
+    end = known.as_of + definitions.horizon_days * DAY_US
+    seen = history.qualifying(history.cut(definitions.activity_table, end + settings.churn.label_latency_days * DAY_US))
+    days = known.activity.select("customer_id", "local_day", "occurred_at")
+    inside = (nw.col("occurred_at") >= known.as_of) & (nw.col("occurred_at") < end)
+    window = _new_days(seen.filter(inside), days)
+    activity = history.kept(active_days(nw.concat([days, window])))
+    # A stayer's cover runs, or a renewal within grace undoes its end: rule 1 does not apply to them.
+    then = state(activity, at=end, definitions=definitions, cover=_endless(known) if definitions.contractual else None)
+    counts = window.group_by("customer_id").agg(window_activities=nw.col("local_day").count())
+    rows = then.select("customer_id", outcome_stage=nw.col("stage")).join(counts, on="customer_id", how="left")
+    rows = rows.with_columns(nw.col("window_activities").fill_null(0))
+    if definitions.contractual:
+        rows = rows.join(_stays(history, known, end, settings), on="customer_id", how="left")
+        rows = rows.with_columns(churned=nw.col("stays").is_null())
+        stage = nw.when(nw.col("churned")).then(nw.lit("churned")).otherwise(nw.col("outcome_stage"))
+        rows = rows.with_columns(outcome_stage=stage)
+    else:
+        rows = rows.with_columns(churned=nw.col("window_activities") == 0)
+    rows = rows.select("customer_id", "churned", "outcome_stage", "window_activities").sort("customer_id")
+    late = seen.filter((nw.col("occurred_at") < known.as_of) & (nw.col("recorded_at") >= known.as_of))
+    missed = late.select(nw.col("customer_id").count()).collect(backend="pyarrow").to_native()
+    return Outcomes(rows.collect(backend="pyarrow").to_native(), missed[0][0].as_py())
+
+
+def _new_days(rows: nw.LazyFrame, known_days: nw.LazyFrame) -> nw.LazyFrame:
+    """The window's activity of customers already active: local days that had no activity known before as_of."""
+    people = known_days.select("customer_id").unique()
+    days = rows.group_by("customer_id", "local_day").agg(nw.col("occurred_at").min())
+    days = days.join(people, on="customer_id", how="semi")
+    return days.join(known_days, on=["customer_id", "local_day"], how="anti")
+
+
+def _endless(known: Known) -> nw.LazyFrame:
+    return known.activity.select("customer_id").unique().with_columns(cover_until=nw.lit((1 << 63) - 1))
+
+
+def _stays(history: History, known: Known, end: int, settings: Settings) -> nw.LazyFrame:
+    """Customers whose cover goes on past the window: customer_id, stays."""
+    grace = settings.churn.grace_days * DAY_US
+    terms = history.cut("contracts", end + settings.churn.label_latency_days * DAY_US)
+    terms = terms.select("customer_id", "starts_at", "ends_at", "cancelled_at")
+    table = terms.collect(backend="pyarrow").to_native()
+    relation = history.connection.from_arrow(table)
+    return nw.from_native(relation.query("terms", _STAYS.format(at=known.as_of, end=end, grace=grace)))
+
+
+# One pass over each customer's terms: where does the cover that runs at as_of (or the first one begun in the window)
+# break, a renewal within grace not counting as a break? A term cancelled in the window breaks where it is cancelled,
+# unless another term follows it.
+_STAYS = """
+WITH chain AS (
+    SELECT *, max(ends_at) OVER before AS covered_until, lead(starts_at) OVER ordered AS next_starts
+    FROM terms
+    WINDOW ordered AS (PARTITION BY customer_id ORDER BY starts_at, ends_at),
+           before AS (PARTITION BY customer_id ORDER BY starts_at, ends_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+), judged AS (
+    SELECT customer_id,
+        bool_or(starts_at < {end} AND ends_at > {at}) AS covered,
+        bool_or(starts_at >= {at} AND covered_until > {at} AND covered_until < {end}
+                AND starts_at > covered_until + {grace}) AS broken,
+        bool_or(cancelled_at >= {at} AND cancelled_at < {end} AND ends_at > {at}
+                AND (next_starts IS NULL OR next_starts > ends_at + {grace})) AS left_in_window,
+        max(ends_at) FILTER (starts_at < {end}) AS last_end,
+        min(starts_at) FILTER (starts_at >= {end}) AS next_start
+    FROM chain GROUP BY customer_id
+)
+SELECT customer_id, true AS stays FROM judged
+WHERE covered AND NOT coalesce(broken, false) AND NOT coalesce(left_in_window, false)
+  AND (last_end > {end} OR next_start <= last_end + {grace})
+"""
+
+
+def _refuse(as_of: int, history: History, settings: Settings) -> None:
+    churn = settings.churn
+    raise ImmatureWindow(
+        where="outcomes", got=f"as_of {day_text(as_of, zone=settings.zone)}, and the data end at "
+        f"{day_text(history.data_until, zone=settings.zone)}",
+        rule=f"A label needs its whole window: as_of + {churn.horizon_days} days + {churn.label_latency_days} days of "
+        "latency must not pass the data.",
+        fix="Take an earlier as_of, or a shorter [churn] horizon_days.",
+    )  # fmt: skip
+
+
+def reachable(
+    *, n: np.ndarray, first_at: np.ndarray, last_at: np.ndarray, as_of: np.ndarray, definitions: Definitions,
+    stage_without_activity: np.ndarray | None = None,
+) -> np.ndarray:  # fmt: skip
+    """Which stages some future of a stayer can reach: bool (rows, 7), erring towards reachable.
+
+    A stayer has k ≥ 1 further active days, k = 1 … horizon + 1. After k of them, the last x into the window,
+    g = (2·base + (last − first) + wait + x) / (n + k + 1) and overdue = (h − x) / g, largest for the smallest x. With
+    contracts a stayer may also do nothing: `stage_without_activity` (indices) is reachable too, and churned is not.
+    """
+    m1, m2, m3 = definitions.multiples
+    h = float(definitions.horizon_days * DAY_US)
+    spent = 2.0 * definitions.base_gap_us + (as_of - first_at)  # the numerator of g with the last activity at as_of
+    most = definitions.horizon_days + 1
+    overdue = np.zeros(len(n))
+    broken = (as_of - last_at) + h >= m2 * (spent + h) / (n + 2)
+    for k in range(1, most + 1):
+        # k different local days: the k-th begins at least k − 2 whole days after the window does.
+        x = min(max(0.0, (k - 2) * float(LOCAL_DAY_SHORTEST_US)), h)
+        overdue = np.maximum(overdue, (h - x) * (n + k + 1) / (spent + x))
+        if k >= 2:
+            y = min(max(0.0, (k - 3) * float(LOCAL_DAY_SHORTEST_US)), h)
+            broken = broken | ((h - y) >= m2 * (spent + h) / (n + k + 1))
+    out = np.zeros((len(n), len(STAGES)), dtype=bool)
+    slack = 1 + 1e-9
+    for name, multiple in (("at_risk", m1), ("dormant", m2), ("churned", m3)):
+        out[:, STAGES.index(name)] = overdue * slack >= multiple
+    out[:, GROWING] = broken | (n + 1 < 4)
+    out[:, LOYAL] = n + most >= 4
+    if stage_without_activity is not None:
+        # Nothing done while cover runs: churned by overdue is dormant then, and can only be reached as dormant.
+        out[:, STAGES.index("dormant")] |= out[:, STAGES.index("churned")]
+        out[:, STAGES.index("churned")] = False
+        out[np.arange(len(n)), stage_without_activity] = True
+    return out

@@ -1,0 +1,77 @@
+"""Recency: how long ago. Everything here is a difference of instants, in days of 86,400 s."""
+
+from __future__ import annotations
+
+import narwhals as nw
+
+from features.recipe import Recipe, Reduction, feature, ratio
+
+_FIRST = Reduction("activity", "min")
+_LAST = Reduction("activity", "max")
+
+
+@feature(tables=("activity",), unit="days", words="last active {value:.0f} days ago")
+def recency() -> Recipe:
+    """Days since the last activity.
+
+    Formula: as_of − last activity. Window: all time. Null: no activity. Source: RFM (Hughes 1994); catalogue 1.
+    """
+    return Recipe({"last": _LAST}, lambda r, now: now.age_days(r.last))
+
+
+@feature(tables=("activity",), unit="days", words="customer for {value:.0f} days")
+def tenure() -> Recipe:
+    """Days since the first activity.
+
+    Formula: as_of − first activity. Window: all time. Null: no activity. Source: RFM-T; catalogue 4.
+    """
+    return Recipe({"first": _FIRST}, lambda r, now: now.age_days(r.first))
+
+
+@feature(tables=("activity",), unit="days", words="{value:.0f} days between first and last activity")
+def active_life() -> Recipe:
+    """Days between the first and the last activity.
+
+    Formula: last − first. Window: all time. Null: no activity. Source: BG/NBD's t_x; catalogue 5.
+    """
+    return Recipe({"first": _FIRST, "last": _LAST}, lambda r, now: now.age_days(r.first) - now.age_days(r.last))
+
+
+@feature(tables=("activity",), unit="share", words="inactive for {value:.0%} of the time as a customer")
+def dormant_share() -> Recipe:
+    """Share of the time as a customer that passed since the last activity.
+
+    Formula: recency / tenure. Window: all time. Null: no activity. Source: catalogue 6.
+    """
+    return Recipe({"first": _FIRST, "last": _LAST}, lambda r, now: ratio(now.age_days(r.last), now.age_days(r.first)))
+
+
+@feature(tables=("interactions",), unit="days", words="last contact {value:.0f} days ago")
+def recency_interaction() -> Recipe:
+    """Days since the last interaction that the customer began (messages sent to them do not count).
+
+    Formula: as_of − last interaction of a kind other than `sent`. Window: all time. Null: none. Source: catalogue 3.
+    """
+    return Recipe({"last": Reduction("interactions", "max", where="by_customer")}, lambda r, now: now.age_days(r.last))
+
+
+@feature(tables=("interactions",), unit="days", words="last visit or use {value:.0f} days ago")
+def recency_visit() -> Recipe:
+    """Days since the last visit, login or usage.
+
+    Formula: as_of − last of these kinds. Window: all time. Null: none. Source: catalogue 3.
+    """
+    last = Reduction("interactions", "max", kinds=("visit", "login", "usage"))
+    return Recipe({"last": last}, lambda r, now: now.age_days(r.last))
+
+
+@feature(tables=("transactions", "interactions"), unit="days", words="nothing heard for {value:.0f} days")
+def recency_any() -> Recipe:
+    """Days since the last transaction or interaction of any kind the customer began.
+
+    Formula: as_of − max(last transaction, last interaction). Window: all time. Null: neither. Source: catalogue 2.
+    """
+    return Recipe(
+        {"bought": Reduction("transactions", "max"), "met": Reduction("interactions", "max", where="by_customer")},
+        lambda r, now: now.age_days(nw.max_horizontal(r.bought, r.met)),
+    )

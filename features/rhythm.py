@@ -1,0 +1,190 @@
+"""Rhythm: how long this customer usually waits, and whether the present wait is longer than that."""
+
+from __future__ import annotations
+
+import narwhals as nw
+
+from features.recipe import Recipe, Reduction, feature, ratio, variance
+from features.settings import DAY_US
+
+MINUTE_US = 60_000_000
+DAY_MINUTES = 1440
+LOG_SCALE = 1_000_000
+
+_FIRST = Reduction("activity", "min")
+_LAST = Reduction("activity", "max")
+_COUNT = Reduction("activity", "count")
+_GAPS = Reduction("activity", "count", where="has_gap")
+_MINUTES = Reduction("activity", "sum", value="gap_minutes", where="has_gap")
+_SQUARES = Reduction("activity", "sum", value="gap_minutes_squared", where="has_gap")
+_LAST_GAP = Reduction("activity", "max", value="gap_minutes", where="is_last")
+_LONGEST = Reduction("activity", "max", value="gap_minutes", where="has_gap")
+
+
+@feature(tables=("activity",), unit="ratio", words="{value:.1f} times the usual gap since the last activity")
+def overdue() -> Recipe:
+    """The present wait over the customer's usual gap, shrunk to the base's.
+
+    Formula: recency / g, g = (2·base gap + Σ own gaps) / (2 + number of own gaps). Window: all time.
+    Null: no activity. Source: architecture, stages; catalogue 7.
+    """
+
+    def formula(r, now):
+        usual = (2 * now.definitions.base_gap_us + (r.last - r.first)) / (r.count + 1)
+        return (nw.lit(now.as_of) - r.last) / usual
+
+    return Recipe({"first": _FIRST, "last": _LAST, "count": _COUNT}, formula)
+
+
+@feature(tables=("activity",), unit="days", words="usually active every {value:.0f} days")
+def usual_gap() -> Recipe:
+    """g, the customer's usual gap shrunk to the base's.
+
+    Formula: (2·base gap + Σ own gaps) / (2 + number of own gaps). Window: all time. Null: no activity.
+    Source: architecture, stages.
+    """
+    return Recipe(
+        {"first": _FIRST, "last": _LAST, "count": _COUNT},
+        lambda r, now: (2 * now.definitions.base_gap_us + (r.last - r.first)) / (r.count + 1) / DAY_US,
+    )
+
+
+@feature(tables=("activity",), unit="ratio", words="{value:.1f} times the longest gap so far")
+def recency_over_longest_gap() -> Recipe:
+    """The present wait over the longest own gap.
+
+    Formula: recency / longest own gap. Window: all time. Null: under two activities. Source: catalogue 8.
+    """
+    return Recipe(
+        {"last": _LAST, "longest": _LONGEST},
+        lambda r, now: ratio(now.age_days(r.last), r.longest / DAY_MINUTES),
+    )
+
+
+@feature(tables=("activity",), unit="share", words="a wait longer than {value:.0%} of the gaps so far")
+def gaps_outlasted() -> Recipe:
+    """Shrunk share of own gaps that were shorter than the present wait.
+
+    Formula: (1 + gaps < recency) / (2 + gaps). Window: all time. Null: no activity. Source: catalogue 9.
+    """
+    shorter = Reduction("activity", "count", where="gap_below_recency")
+    return Recipe(
+        {"shorter": shorter, "gaps": _GAPS, "last": _LAST},
+        lambda r, now: nw.when(~r.last.is_null()).then((r.shorter + 1) / (r.gaps + 2)),
+    )
+
+
+@feature(tables=("activity",), unit="days", words="gaps of {value:.0f} days on average")
+def gap_mean() -> Recipe:
+    """Mean own gap.
+
+    Formula: (last − first) / (n − 1). Window: all time. Null: under two activities. Source: catalogue 17.
+    """
+    return Recipe({"minutes": _MINUTES, "gaps": _GAPS}, lambda r, now: ratio(r.minutes, r.gaps) / DAY_MINUTES)
+
+
+@feature(tables=("activity",), unit="days", words="a median gap of {value:.0f} days")
+def gap_median() -> Recipe:
+    """Median own gap (not additive).
+
+    Formula: median of gaps. Window: all time. Null: under two activities. Source: catalogue 17.
+    """
+    median = Reduction("activity", "median", value="gap_minutes", where="has_gap")
+    return Recipe({"median": median}, lambda r, now: r.median / DAY_MINUTES)
+
+
+@feature(tables=("activity",), unit="ratio", words="gaps that vary {value:.1f} times their mean")
+def gap_cv() -> Recipe:
+    """Coefficient of variation of own gaps.
+
+    Formula: sd(gap) / mean(gap). Window: all time. Null: under three activities. Source: catalogue 19.
+    """
+
+    def formula(r, now):
+        return ratio(variance(r.minutes, r.squares, r.gaps).sqrt(), ratio(r.minutes, r.gaps))
+
+    return Recipe({"minutes": _MINUTES, "squares": _SQUARES, "gaps": _GAPS}, formula)
+
+
+@feature(tables=("activity",), unit="sd", words="the wait is {value:.1f} standard deviations over the mean gap")
+def gap_z() -> Recipe:
+    """How far the present wait lies above the mean own gap, in standard deviations (at least a day).
+
+    Formula: (recency − mean gap) / max(sd gap, 1 day). Window: all time. Null: under three activities.
+    Source: catalogue 10.
+    """
+
+    def formula(r, now):
+        spread = variance(r.minutes, r.squares, r.gaps).sqrt() / DAY_MINUTES
+        wait = now.age_days(r.last) - ratio(r.minutes, r.gaps) / DAY_MINUTES
+        return wait / nw.when(spread > 1).then(spread).otherwise(nw.when(~spread.is_null()).then(nw.lit(1.0)))
+
+    return Recipe({"last": _LAST, "minutes": _MINUTES, "squares": _SQUARES, "gaps": _GAPS}, formula)
+
+
+@feature(tables=("activity",), unit="days", words="the last gap was {value:.0f} days")
+def gap_last() -> Recipe:
+    """The last completed gap.
+
+    Formula: last − the activity before. Window: last 2 activities. Null: under two activities. Source: catalogue 20.
+    """
+    return Recipe({"last_gap": _LAST_GAP}, lambda r, now: r.last_gap / DAY_MINUTES)
+
+
+@feature(tables=("activity",), unit="ratio", words="the last gap was {value:.1f} times the mean gap")
+def gap_last_over_mean() -> Recipe:
+    """The last completed gap over the mean own gap: above 1 the customer slows down.
+
+    Formula: last gap / mean gap. Window: all time. Null: under two activities. Source: catalogue 21.
+    """
+    return Recipe(
+        {"last_gap": _LAST_GAP, "minutes": _MINUTES, "gaps": _GAPS},
+        lambda r, now: ratio(r.last_gap, ratio(r.minutes, r.gaps)),
+    )
+
+
+@feature(tables=("activity",), unit="days", words="gaps of {value:.0f} days lately")
+def gap_mean_recent() -> Recipe:
+    """Mean of the last five own gaps.
+
+    Formula: Σ last 5 gaps / their number. Window: last 6 activities. Null: under two activities. Source: catalogue 17.
+    """
+    minutes = Reduction("activity", "sum", value="gap_minutes", where="recent_gap")
+    gaps = Reduction("activity", "count", where="recent_gap")
+    return Recipe({"minutes": minutes, "gaps": gaps}, lambda r, now: ratio(r.minutes, r.gaps) / DAY_MINUTES)
+
+
+@feature(tables=("activity",), unit="log", words="a rhythm regular to {value:.2f}")
+def regularity() -> Recipe:
+    """How even the gaps are: 0 for a metronome, larger the more irregular.
+
+    Formula: log(mean gap) − mean(log gap), the sufficient statistic of a Gamma's shape. Window: all time.
+    Null: under three activities. Source: Platzer & Reutterer 2016 (Pareto/GGG); catalogue 23.
+    """
+    logs = Reduction("activity", "sum", value="gap_log", where="has_gap")
+
+    def formula(r, now):
+        return nw.when(r.gaps >= 2).then((r.minutes / r.gaps).log() - r.logs / (r.gaps * LOG_SCALE))
+
+    return Recipe({"minutes": _MINUTES, "logs": logs, "gaps": _GAPS}, formula)
+
+
+@feature(tables=("activity",), unit="probability", words="the purchase model gives {value:.0%} for staying away")
+def p_no_activity() -> Recipe:
+    """P(no activity in the horizon) by BG/NBD, its four parameters fitted on the base at as_of.
+
+    Formula: 1 − P(alive)·(1 − ((α+T)/(α+T+h))^(r+x)); P(alive) = 1 where x = 0. Window: all time. Null: no activity.
+    Source: Fader, Hardie & Lee 2005, eq. 7–8; catalogue 71.
+    """
+
+    def formula(r, now):
+        model = now.base
+        repeats, last, age = r.count - 1, (r.last - r.first) / DAY_US, now.age_days(r.first)
+        quiet = ((model.alpha + age) / (model.alpha + age + now.definitions.horizon_days)) ** (model.r + repeats)
+        # At least one repeat, or the odds below divide by b − 1; where there is none P(alive) is 1.
+        some = nw.when(repeats > 0).then(repeats).otherwise(nw.lit(1))
+        odds = model.a / (model.b + some - 1) * ((model.alpha + age) / (model.alpha + last)) ** (model.r + some)
+        alive = nw.when(repeats > 0).then(1 / (odds + 1)).otherwise(nw.lit(1.0))
+        return 1 - alive * (1 - quiet)
+
+    return Recipe({"first": _FIRST, "last": _LAST, "count": _COUNT}, formula)

@@ -1,0 +1,242 @@
+"""What to do is `lifecycle.toml`, validated whole; where things are is the environment, read here and nowhere else.
+
+Unknown keys are refused with a suggestion. Paths resolve against the toml's folder; `${LIFECYCLE_DATA}` expands.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from datetime import date, datetime, time
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from features.errors import BadSetting, FileMissing, UnknownKey, UsageError, suggestion
+
+TABLES = ("customers", "transactions", "interactions", "feedback", "contracts")
+DAY_US = 86_400_000_000
+MINOR_DIGITS = {
+    "JPY": 0,
+    "KRW": 0,
+    "VND": 0,
+    "CLP": 0,
+    "ISK": 0,
+    "BHD": 3,
+    "KWD": 3,
+    "OMR": 3,
+    "JOD": 3,
+    "TND": 3,
+}
+Days = Annotated[int, Field(ge=1, le=3650)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Business(Section):
+    name: str = "my business"
+    archetype: Literal["non-contractual", "contractual", "low-frequency", "one-off"] = "non-contractual"
+    zone: str | None = None
+    currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
+
+    @field_validator("zone")
+    @classmethod
+    def _zone_exists(cls, zone: str | None) -> str | None:
+        if zone is not None:
+            try:
+                ZoneInfo(zone)
+            except (KeyError, ValueError, OSError) as error:
+                raise ValueError("a zone is an IANA name such as 'Europe/London' or 'UTC'") from error
+        return zone
+
+
+class Activity(Section):
+    table: Literal["transactions", "interactions"] = "transactions"
+    kinds: list[str] = Field(default=["purchase"], min_length=1)
+
+
+class Churn(Section):
+    horizon_days: Days = 90
+    eligible_days: Days | None = None
+    label_latency_days: int = Field(default=0, ge=0, le=365)
+    grace_days: int = Field(default=0, ge=0, le=365)
+
+
+class Stages(Section):
+    multiples: list[float] | None = Field(default=None, min_length=3, max_length=3)
+    acquired: Literal["first_activity", "second_activity"] = "first_activity"
+
+    @field_validator("multiples")
+    @classmethod
+    def _rising(cls, multiples: list[float] | None) -> list[float] | None:
+        if multiples is not None and not (1 <= multiples[0] < multiples[1] < multiples[2] < 1000):
+            raise ValueError("multiples rise: 1 <= m1 < m2 < m3 < 1000")
+        return multiples
+
+
+class Contract(Section):
+    data_until: str | None = None
+    max_staleness_days: int = Field(default=3, ge=0, le=365)
+    exact_duplicates: Literal["drop", "keep"] = "drop"
+    constant_attributes: list[str] = []
+    arrives_after_hours: dict[str, float] = {}
+    scales: dict[str, tuple[float, float]] = {"csat": (1, 5), "nps": (0, 10), "review": (1, 5)}
+
+
+class Features(Section):
+    windows_days: list[Days] | None = Field(default=None, min_length=1, max_length=8)
+    off: list[str] = []
+
+
+class Training(Section):
+    evaluate: list[date] = []
+    step_days: Days = 30
+    history_days: Days | None = None
+    max_dates: int = Field(default=12, ge=1, le=60)
+    trials: int = Field(default=40, ge=1, le=10_000)
+    seconds: float = Field(default=60, gt=0, le=86_400)
+    seed: int = 7
+
+
+class Engine(Section):
+    memory: str = Field(default="4GB", pattern=r"^\d+(MB|GB)$")
+    threads: int = Field(default=2, ge=1, le=256)
+
+
+class Settings(Section):
+    """One validated `lifecycle.toml`; `folder` is where it lies."""
+
+    business: Business = Business()
+    files: dict[str, str] = {}
+    tables: dict[Literal["customers", "transactions", "interactions", "feedback", "contracts"], str]
+    activity: Activity = Activity()
+    churn: Churn = Churn()
+    stages: Stages = Stages()
+    contract: Contract = Contract()
+    features: Features = Features()
+    training: Training = Training()
+    engine: Engine = Engine()
+    folder: Path = Path()
+
+    @model_validator(mode="after")
+    def _tables_fit(self) -> Settings:
+        if self.activity.table not in self.tables:
+            raise ValueError(f"[activity] table = '{self.activity.table}' has no SELECT under [tables]")
+        if self.business.archetype == "contractual" and "contracts" not in self.tables:
+            raise ValueError("archetype 'contractual' needs a SELECT for contracts under [tables]")
+        if self.churn.grace_days > self.churn.label_latency_days:
+            raise ValueError("label_latency_days must cover grace_days: a renewal in grace must be known")
+        return self
+
+    @property
+    def eligible_days(self) -> int:
+        return self.churn.eligible_days or self.churn.horizon_days
+
+    @property
+    def contractual(self) -> bool:
+        return self.business.archetype == "contractual"
+
+    @property
+    def zone(self) -> str:
+        return self.business.zone or "UTC"
+
+    @property
+    def minor_digits(self) -> int:
+        return MINOR_DIGITS.get(self.business.currency, 2)
+
+    def definitions(self) -> dict[str, Any]:
+        """What a release and a run must agree on: everything but where files lie and how long to search."""
+        return self.model_dump(mode="json", exclude={"files", "folder", "training", "engine"})
+
+
+def load(path: Path) -> Settings:
+    """Read and validate one `lifecycle.toml`; UsageError names the key, the rule and a suggestion."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileMissing(
+            where=str(path), got="no such file", rule="-c names a lifecycle.toml.",
+            fix="Write one with `lifecycle init FILES…`, or name an existing one.",
+        )  # fmt: skip
+    try:
+        stated = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(
+            where=str(path), got=f"not valid TOML: {error}", rule="The configuration is TOML in UTF-8.",
+            fix="Mend the line named.",
+        ) from error  # fmt: skip
+    return from_mapping(stated, folder=path.resolve().parent, where=path.name)
+
+
+def from_mapping(stated: dict[str, Any], *, folder: Path, where: str) -> Settings:
+    try:
+        return Settings.model_validate({**stated, "folder": folder})
+    except ValidationError as error:
+        raise _refusal(error.errors()[0], where) from error
+
+
+def _refusal(first: Any, where: str) -> UsageError:
+    place = [str(part) for part in first["loc"]]
+    at = f"{where} [{'.'.join(place)}]"
+    if first["type"] == "extra_forbidden" or (first["type"] == "literal_error" and place[-1] == "[key]"):
+        key = place[-1] if place[-1] != "[key]" else place[-2]
+        section = Settings.model_fields.get(place[0]) if len(place) > 1 else None
+        model = getattr(section, "annotation", None)
+        known = TABLES if place[0] == "tables" else getattr(model, "model_fields", Settings.model_fields)
+        return UnknownKey(
+            where=at, got=f"unknown key '{key}'", rule="Every key is known; nothing is ignored.",
+            fix=suggestion(key, known) or f"known here: {', '.join(k for k in known if k != 'folder')}.",
+        )  # fmt: skip
+    return BadSetting(
+        where=at, got="a value outside its rule", rule=first["msg"] + ".", fix="Change the value named.",
+        values=[] if isinstance(first["input"], dict) else [first["input"]],
+    )  # fmt: skip
+
+
+def home() -> Path:
+    """LIFECYCLE_HOME, where `mlruns/` and `scores/` lie; the working folder if unset."""
+    return Path(os.environ.get("LIFECYCLE_HOME") or Path.cwd()).resolve()
+
+
+def data_folder() -> Path:
+    """LIFECYCLE_DATA, where public data lies; `../shared/data` beside the checkout if unset."""
+    beside = Path(__file__).resolve().parents[2] / "shared" / "data"
+    return Path(os.environ.get("LIFECYCLE_DATA") or beside)
+
+
+def tracking_address() -> str | None:
+    return os.environ.get("MLFLOW_TRACKING_URI") or None
+
+
+def file_path(settings: Settings, stated: str) -> Path:
+    """The path a `[files]` entry names, resolved against the toml's folder."""
+    return (settings.folder / stated.replace("${LIFECYCLE_DATA}", str(data_folder()))).resolve()
+
+
+def instant(stated: str | date | datetime, *, zone: str) -> int:
+    """An as_of in microseconds UTC. A date means local midnight in `zone`; a naive time is read in `zone`."""
+    if isinstance(stated, str):
+        try:
+            stated = datetime.fromisoformat(stated) if len(stated) > 10 else date.fromisoformat(stated)
+        except ValueError as error:
+            raise BadSetting(
+                where="as_of", got="not a date", rule="as_of is YYYY-MM-DD or an RFC 3339 instant.",
+                fix="Write it like 2011-09-10 or 2011-09-10T00:00:00+01:00.", values=[stated],
+            ) from error  # fmt: skip
+    if not isinstance(stated, datetime):
+        stated = datetime.combine(stated, time.min)
+    if stated.tzinfo is None:
+        stated = stated.replace(tzinfo=ZoneInfo(zone))
+    since = stated - datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
+    return since.days * DAY_US + since.seconds * 1_000_000 + since.microseconds
+
+
+def day_text(at: int, *, zone: str) -> str:
+    """The instant as text: a bare date at local midnight, an RFC 3339 instant otherwise."""
+    from datetime import timedelta
+
+    local = (datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC")) + timedelta(microseconds=at)).astimezone(ZoneInfo(zone))
+    return local.date().isoformat() if local.time() == time.min else local.isoformat()

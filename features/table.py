@@ -1,0 +1,180 @@
+"""The one builder of feature rows: for training, batch and online alike.
+
+`build` cuts nothing itself (Known is already cut), reduces each known table once, and evaluates every formula over
+the reductions. The same code and the same integers give the same bits, for one customer or for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import narwhals as nw
+import pyarrow as pa
+
+# Importing a family registers its features.
+from features import cover, engagement, frequency, monetary, recency, rhythm, satisfaction, trend
+from features.base import Base, Definitions, define, measure
+from features.errors import UnknownKey, suggestion
+from features.history import History, Known
+from features.recipe import FEATURES, Feature, Now, Recipe
+from features.rows import prepared
+from features.settings import DAY_US, Settings
+from features.stages import state
+
+ENDLESS = (1 << 63) - 1
+FAMILIES = tuple(
+    module.__name__.rsplit(".", 1)[-1]
+    for module in (recency, rhythm, frequency, monetary, trend, engagement, satisfaction, cover)
+)
+STATE = (
+    "customer_id", "as_of", "eligible", "stage", "stage_rule", "stage_if_inactive",
+    "stage_idle", "n", "first_at", "last_at", "cover_until", "overdue_state", "run",
+)  # fmt: skip
+__all__ = ["FAMILIES", "FEATURES", "STATE", "Definitions", "build", "columns", "define", "measure"]
+
+
+@dataclass(frozen=True)
+class ColumnOf:
+    """One column of the feature table: a feature, and its window or half-life in days where it has one."""
+
+    name: str
+    feature: Feature
+    days: float | None
+    takes_days: bool
+
+    def recipe(self) -> Recipe:
+        return self.feature.function(self.days) if self.takes_days else self.feature.function()
+
+    @property
+    def window(self) -> str:
+        return "all time" if self.days is None else f"{self.days:g} days"
+
+
+def columns(definitions: Definitions, *, tables: Iterable[str], off: Sequence[str] = ()) -> list[ColumnOf]:
+    """The columns this business can have, in catalogue order: those whose tables are there and that are not off.
+
+    `off` names families, features or single columns; UnknownKey for a name that is none of them.
+    """
+    there = {*tables, "activity"}
+    entries = sorted(FEATURES.values(), key=lambda entry: FAMILIES.index(entry.family))
+    every = [column for entry in entries for column in _windowed(entry, definitions)]
+    names = {*FAMILIES, *FEATURES, *(column.name for column in every)}
+    for name in off:
+        if name not in names:
+            raise UnknownKey(where="[features] off", got=f"unknown feature '{name}'",
+                             rule="off names families, features or columns of docs/features.md.",
+                             fix=suggestion(name, names) or "See docs/features.md.")  # fmt: skip
+    return [
+        column for column in every
+        if set(column.feature.tables) <= there and not {column.name, column.feature.name, column.feature.family} & set(off)
+    ]  # fmt: skip
+
+
+def absent(*, tables: Iterable[str]) -> dict[str, list[str]]:
+    """Which features a missing table costs: missing table -> feature names."""
+    there, costs = {*tables, "activity"}, {}
+    for entry in FEATURES.values():
+        for table in entry.tables:
+            if table not in there:
+                costs.setdefault(table, []).append(entry.name)
+    return costs
+
+
+def _windowed(entry: Feature, definitions: Definitions) -> list[ColumnOf]:
+    if not entry.windows:
+        return [ColumnOf(entry.name, entry, None, False)]
+    if entry.windows == "H":
+        multiples = zip((1, 3, 6), definitions.half_lives_days, strict=True)
+        return [ColumnOf(f"{entry.name}_{k}g", entry, days, True) for k, days in multiples]
+    found = [ColumnOf(f"{entry.name}_{days}d", entry, days, True) for days in definitions.windows_days]
+    return found + ([ColumnOf(f"{entry.name}_all", entry, None, True)] if entry.windows == "W" else [])
+
+
+def build(
+    known: Known,
+    *,
+    base: Base,
+    definitions: Definitions,
+    columns: Sequence[ColumnOf],
+    customers: Sequence[str] | None = None,
+) -> pa.Table:
+    """One row per customer with activity known at `known.as_of`, sorted by customer_id.
+
+    Columns: STATE (stage, rule, s₀, eligibility and what they rest on), then one float64 per column, null by the
+    feature's own rule. `customers` keeps the rows of these ids. Pure: equal inputs give equal bits.
+    """
+    if customers is not None:
+        known = only(known, customers)
+    now, recipes = Now(known.as_of, definitions, base), {column.name: column.recipe() for column in columns}
+    rows = _standing(known, definitions)
+    reductions = {red.key: red for recipe in recipes.values() for red in recipe.reductions.values()}
+    for table in sorted({red.table for red in reductions.values()}):
+        mine = [red for red in reductions.values() if red.table == table]
+        reduced = prepared(known, definitions, table).group_by("customer_id")
+        reduced = reduced.agg(**{red.key: red.expression(known.as_of) for red in mine})
+        rows = rows.join(reduced, on="customer_id", how="left")
+    zeros = [red.key for red in reductions.values() if red.how in ("count", "sum", "decay", "distinct")]
+    rows = rows.with_columns(nw.col(key).fill_null(0) for key in zeros) if zeros else rows
+    values = {name: _value(recipe, now).cast(nw.Float64) for name, recipe in recipes.items()}
+    rows = rows.select(*STATE, **values).sort("customer_id")
+    return rows.collect(backend="pyarrow").to_native()
+
+
+def _value(recipe: Recipe, now: Now) -> nw.Expr:
+    return recipe.formula(SimpleNamespace(**{name: nw.col(red.key) for name, red in recipe.reductions.items()}), now)
+
+
+def _standing(known: Known, definitions: Definitions) -> nw.LazyFrame:
+    """STATE for everybody with activity: where they stand now, and where they will if nothing happens."""
+    ends = cover_of(known) if definitions.contractual else None
+    now = state(known.activity, at=known.as_of, definitions=definitions, cover=ends)
+    # Standing still: nothing is done, and cover (where there is any) runs on.
+    endless = ends.with_columns(cover_until=nw.lit(ENDLESS)) if ends is not None else None
+    horizon = known.as_of + definitions.horizon_days * DAY_US
+    idle = state(known.activity, at=horizon, definitions=definitions, cover=endless)
+    later = idle.select("customer_id", stage_idle=nw.col("stage"))
+    if definitions.contractual:
+        later = later.with_columns(stage_if_inactive=nw.lit("churned"))
+        eligible = ~nw.col("cover_until").is_null() & (nw.col("cover_until") > known.as_of)
+    else:
+        later = later.with_columns(stage_if_inactive=nw.col("stage_idle"))
+        eligible = nw.col("last_at") >= known.as_of - definitions.eligible_days * DAY_US
+    return now.join(later, on="customer_id", how="left").with_columns(
+        as_of=nw.lit(known.as_of), eligible=eligible, overdue_state=nw.col("overdue")
+    ).drop("overdue")  # fmt: skip
+
+
+def cover_of(known: Known) -> nw.LazyFrame:
+    """Until when each customer has cover, as known: customer_id, cover_until (µs; may lie ahead, or in the past)."""
+    begun = known.tables["contracts"].filter(nw.col("starts_at") <= known.as_of)
+    return begun.group_by("customer_id").agg(cover_until=nw.col("ends_at").max())
+
+
+def only(known: Known, customers: Sequence[str]) -> Known:
+    """Known of these customers alone (the base must come from everybody)."""
+    mine = nw.col("customer_id").is_in(list(customers))
+    tables = {name: rows.filter(mine) for name, rows in known.tables.items()}
+    return Known(known.as_of, tables, known.activity.filter(mine), known.customers.filter(mine))
+
+
+def build_many(history: History, settings: Settings, *, as_of: Sequence[int]) -> pa.Table:
+    """The rows of several instants under each other, each with its own base; definitions learned at the earliest."""
+    definitions = define(history.as_of(min(as_of)), settings)
+    chosen, tables = columns_for(history, definitions, settings), []
+    for at in as_of:
+        known = history.as_of(at)
+        tables.append(build(known, base=measure(known, definitions), definitions=definitions, columns=chosen))
+    return pa.concat_tables(tables)
+
+
+def prospects(known: Known) -> list[str]:
+    """Customers known at as_of without activity: a stage, and no scores."""
+    active = known.activity.select("customer_id").unique()
+    rows = known.customers.join(active, on="customer_id", how="anti").sort("customer_id")
+    return rows.collect(backend="pyarrow").to_native()["customer_id"].to_pylist()
+
+
+def columns_for(history: History, definitions: Definitions, settings: Settings) -> list[ColumnOf]:
+    return columns(definitions, tables=history.names, off=settings.features.off)

@@ -1,0 +1,194 @@
+"""The door: one command line. Thin; everything heavy is imported inside the commands."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False,
+    help="Where each customer stands, who will leave, which stage comes next, and why: as of any instant.",
+)  # fmt: skip
+
+Config = Annotated[Path, typer.Option("-c", "--config", help="the lifecycle.toml")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
+AsOf = Annotated[str | None, typer.Option("--as-of", help="YYYY-MM-DD (local midnight) or an RFC 3339 instant")]
+Out = Annotated[Path, typer.Option("--out", help="the file to write: .parquet or .csv")]
+DEFAULT = Path("lifecycle.toml")
+
+
+def _open(config: Path) -> tuple[Any, Any, Any]:
+    from features import history, settings
+
+    stated = settings.load(config)
+    found, counts = history.load(stated)
+    return stated, found, counts
+
+
+def _tell(value: dict[str, Any], text: str, as_json: bool) -> None:
+    print(json.dumps(value, ensure_ascii=False, default=str, sort_keys=True) if as_json else text)
+
+
+@app.command()
+def check(config: Config = DEFAULT, rejects: Annotated[Path | None, typer.Option(help="write the rejected rows here")] = None,
+          as_json: AsJson = False) -> None:  # fmt: skip
+    """Read the data and account for every row; print the span, the stages in days, what missing tables cost."""
+    from features import check as checks
+
+    settings, history, counts = _open(config)
+    found = checks.account(history, counts, settings)
+    if rejects:
+        from serving.files import write
+
+        write(history.connection.table("rejects").to_arrow_table(), rejects)
+    _tell(found, checks.text(found), as_json)
+
+
+@app.command()
+def features(as_of: Annotated[list[str], typer.Option("--as-of", help="repeat for several dates")], out: Out,
+             config: Config = DEFAULT, as_json: AsJson = False) -> None:  # fmt: skip
+    """Write the feature rows of everybody with activity at one or several instants."""
+    from features.settings import instant
+    from features.table import build_many
+    from serving.files import write
+
+    settings, history, _ = _open(config)
+    rows = build_many(history, settings, as_of=sorted(instant(at, zone=settings.zone) for at in as_of))
+    write(rows, out)
+    _tell({"rows": rows.num_rows, "columns": rows.num_columns, "out": str(out)},
+          f"{rows.num_rows:,} rows, {rows.num_columns} columns → {out}", as_json)  # fmt: skip
+
+
+@app.command()
+def stages(out: Out, config: Config = DEFAULT, as_json: AsJson = False) -> None:
+    """Write the stage history: every customer's stage and rule at each month's step of the data."""
+    from serving.files import write
+    from training.stage_history import stage_history
+
+    settings, history, _ = _open(config)
+    rows = stage_history(history, settings)
+    write(rows, out)
+    _tell({"rows": rows.num_rows, "out": str(out)}, f"{rows.num_rows:,} rows → {out}", as_json)
+
+
+@app.command()
+def examples(out: Out, config: Config = DEFAULT, as_json: AsJson = False) -> None:
+    """Write features, labels, as_of and split of every training and evaluation date."""
+    from serving.files import write
+    from training import examples as made_by
+    from training import plan
+
+    settings, history, _ = _open(config)
+    made = made_by.make(history, settings, plan.make(history, settings))
+    write(made.rows, out)
+    _tell({"rows": made.rows.num_rows, "features": len(made.names), "late_activity": made.late, "out": str(out)},
+          f"{made.rows.num_rows:,} rows, {len(made.names)} features → {out}", as_json)  # fmt: skip
+
+
+@app.command()
+def train(job: Annotated[str | None, typer.Argument(help="churn or next-stage; both if left out")] = None,
+          config: Config = DEFAULT, as_json: AsJson = False) -> None:  # fmt: skip
+    """Train, evaluate beside the baselines, write a release (not yet served)."""
+    from features.errors import BadSetting
+    from training import job as jobs
+    from training import summary
+
+    if job is not None and job not in jobs.JOBS:
+        raise BadSetting(where="train", got="an unknown model", rule=f"It is {' or '.join(jobs.JOBS)}.", fix="Leave it out for both.", values=[job])
+    settings, history, _ = _open(config)
+    made = jobs.train(history, settings, only=job)
+    value = {"release": made.folder.name, "status": made.status, "mlflow_runs": made.runs, "evaluation": made.evaluation}
+    _tell(value, f"{summary.trained(made.evaluation)}\n\n  release {made.folder.name} ({made.status}), not yet served: "
+          f"lifecycle promote{_unrecorded(made.runs)}", as_json)  # fmt: skip
+
+
+def _unrecorded(runs: dict[str, str | None]) -> str:
+    missing = [job for job, run in runs.items() if run is None]
+    return f"\n  warning: not recorded in MLflow: {', '.join(missing)} (the store could not be used)" if missing else ""
+
+
+@app.command()
+def promote(release: Annotated[str | None, typer.Argument(help="the release id; the newest if left out")] = None,
+            as_json: AsJson = False) -> None:  # fmt: skip
+    """Verify a release and serve it from now on."""
+    from training.promote import promote as move
+
+    found = move(release)
+    _tell({"release": found.id, "status": found.scorer.status}, f"serving release {found.id} ({found.scorer.status})", as_json)
+
+
+@app.command()
+def score(config: Config = DEFAULT, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Score everybody at one instant (default: the last local midnight) with the promoted release."""
+    from features.settings import instant
+    from serving import batch, release
+    from serving.files import last_midnight
+
+    settings, history, _ = _open(config)
+    batch.refuse_archetype(settings)
+    at = instant(as_of, zone=settings.zone) if as_of else last_midnight(settings.zone)
+    run = batch.score(history, settings, release.load(release.current()), as_of=at)
+    _tell(_run(run), f"{run.rows:,} customers → {run.folder}{'' if run.fresh else ' (already there)'}", as_json)
+
+
+def _run(run: Any) -> dict[str, Any]:
+    return {"run": run.id, "rows": run.rows, "fresh": run.fresh, "folder": str(run.folder)}
+
+
+@app.command()
+def run(config: Config = DEFAULT, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """The main job: check → train → promote → score."""
+    from training import main_job
+
+    found = main_job.run(config, as_of=as_of)
+    _tell(found.value, found.text, as_json)
+
+
+@app.command()
+def demo(into: Annotated[Path, typer.Option(help="the folder for everything")] = Path("demo"),
+         customers: int = 3000, subscription: Annotated[bool, typer.Option("--subscription")] = False,
+         as_json: AsJson = False) -> None:  # fmt: skip
+    """Simulate a small business, run the main job on it, and compare with the truth."""
+    from training import demo as shown
+
+    found = shown.demo(into, customers=customers, mode="subscription" if subscription else "retail")
+    _tell(found.value, found.text, as_json)
+
+
+@app.command()
+def init(files: Annotated[list[Path], typer.Argument(help="your CSV or parquet files")],
+         out: Annotated[Path, typer.Option("--out")] = DEFAULT, as_json: AsJson = False) -> None:  # fmt: skip
+    """Write a commented lifecycle.toml for your files, each guess with its reason."""
+    from features import guess
+
+    found = guess.write(files, out)
+    _tell({"config": str(out), "guesses": found}, f"wrote {out}; read it, then: lifecycle check -c {out}", as_json)
+
+
+def main() -> None:
+    """Run the command line; every refusal has its exit code, and no traceback reaches a user."""
+    from features.errors import Interrupted, LifecycleError, for_owner
+
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve each other on small machines
+    try:
+        app()
+    except LifecycleError as error:
+        print(for_owner(error), file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        print("interrupted; nothing half-written is used, run it again", file=sys.stderr)
+        sys.exit(Interrupted.exit_code)
+    except Exception as error:
+        if os.environ.get("LIFECYCLE_LOG") == "debug":
+            raise
+        print(f"an error of ours: {type(error).__name__}. LIFECYCLE_LOG=debug shows where; please report it", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

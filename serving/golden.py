@@ -1,0 +1,102 @@
+"""Synthetic raw events that every release carries: a load must rebuild their rows and scores, or it is not used.
+
+Nobody's data: thirty invented customers whose gaps are multiples of the base's, with every kind the catalogue reads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from features.base import Base, Definitions
+from features.contract import CONTRACT, EVENT_TABLES
+from features.history import History
+from features.settings import DAY_US
+from features.sources import connect
+
+PEOPLE, EVENTS = 30, 12
+_KINDS = {
+    "transactions": ("purchase", "purchase", "purchase", "refund", "payment_failed"),
+    "interactions": ("visit", "usage", "sent", "opened", "call", "cancel_page"),
+    "feedback": ("csat", "nps", "complaint"),
+}
+
+
+def events(definitions: Definitions, *, tables: tuple[str, ...], activity_kinds: tuple[str, ...], as_of: int) -> dict[str, pa.Table]:
+    """Typed contract tables before `as_of`, equal for equal arguments; ids are `golden-00` …"""
+    rng = np.random.default_rng(20260101)
+    out = {}
+    for name in tables:
+        if name in EVENT_TABLES:
+            out[name] = _events(rng, name, definitions, activity_kinds, as_of)
+        elif name == "contracts":
+            out[name] = _contracts(rng, as_of)
+    return out
+
+
+def _ids(numbers: np.ndarray) -> list[str]:
+    return [f"golden-{number:02d}" for number in numbers]
+
+
+def _events(rng, name: str, definitions: Definitions, activity_kinds: tuple[str, ...], as_of: int) -> pa.Table:
+    people = np.repeat(np.arange(PEOPLE), EVENTS)
+    back = np.abs(rng.normal(0, 8, people.size)) * definitions.base_gap_us * (0.02 + people / PEOPLE)
+    at = as_of - 1 - back.astype(np.int64)
+    kinds = (*activity_kinds, *_KINDS[name]) if name == definitions.activity_table else _KINDS[name]
+    columns = {
+        "customer_id": pa.array(_ids(people)), "occurred_at": pa.array(at), "recorded_at": pa.array(at),
+        "kind": pa.array([kinds[k] for k in rng.integers(0, len(kinds), people.size)]),
+        "amount": pa.array(rng.integers(100, 90_000, people.size)),
+        "quantity": pa.array(rng.integers(1, 40, people.size).astype(float)),
+        "discount": pa.array(rng.integers(0, 500, people.size)),
+        "category": pa.array([f"c{k}" for k in rng.integers(0, 6, people.size)]),
+        "channel": pa.array([("web", "store", "phone")[k] for k in rng.integers(0, 3, people.size)]),
+        "score": pa.array(rng.integers(1, 6, people.size).astype(float)),
+        "answered_at": pa.array(np.minimum(at + DAY_US // 2, as_of - 1)),
+        "resolved_at": pa.array(at + rng.integers(1, 30, people.size) * DAY_US // 4),
+        "local_day": pa.array((at // DAY_US).astype(np.int32)),
+    }  # fmt: skip
+    return _typed(name, columns)
+
+
+def _contracts(rng, as_of: int) -> pa.Table:
+    people = np.arange(PEOPLE)
+    starts = as_of - rng.integers(1, 300, PEOPLE) * DAY_US
+    length = np.where(people % 4 == 0, 365, 30) * DAY_US
+    cancelled = np.where(people % 5 == 0, starts + DAY_US // 2, 0)
+    columns = {
+        "customer_id": pa.array(_ids(people)), "starts_at": pa.array(starts), "ends_at": pa.array(starts + length),
+        "cancelled_at": pa.array(cancelled, mask=cancelled == 0), "recorded_at": pa.array(starts),
+        "plan": pa.array(["annual" if x % 4 == 0 else "monthly" for x in people]),
+        "price": pa.array(np.where(people % 4 == 0, 9900, 990)), "auto_renew": pa.array((people % 3 > 0).tolist()),
+    }  # fmt: skip
+    return _typed("contracts", columns)
+
+
+_TYPES = {"id": pa.string(), "text": pa.string(), "instant": pa.int64(), "money": pa.int64(), "number": pa.float64(), "flag": pa.bool_()}
+
+
+def _typed(name: str, columns: dict[str, pa.Array]) -> pa.Table:
+    table, rows = CONTRACT[name], len(columns["customer_id"])
+    made = {
+        column.name: columns[column.name].cast(_TYPES[column.type]) if column.name in columns else pa.nulls(rows, _TYPES[column.type])
+        for column in table.columns
+    }  # fmt: skip
+    if name in EVENT_TABLES:
+        made["local_day"] = columns["local_day"]
+    return pa.table(made).sort_by([(column.name, "ascending") for column in table.columns])
+
+
+def history(tables: dict[str, pa.Table], *, definitions: Definitions, activity_kinds: tuple[str, ...], as_of: int) -> History:
+    """A History over typed tables in an engine of its own."""
+    connection = connect(memory="1GB", threads=1)
+    for name, table in tables.items():
+        connection.register("incoming", table)
+        connection.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")
+        connection.unregister("incoming")
+    return History(connection, definitions.activity_table, activity_kinds, as_of, tuple(tables))
+
+
+def base(definitions: Definitions, as_of: int) -> Base:
+    """A fixed base, so that golden rows do not depend on a fit."""
+    return Base(as_of, tuple(float(cut) * 500 for cut in range(1, 20)), r=0.6, alpha=20.0, a=0.8, b=2.5)

@@ -1,0 +1,241 @@
+"""A release: the verified folder that is served. No pickle; every file hashed; golden rows rebuilt before use.
+
+`id` = first 16 hex digits of the hash over all files but the manifest. Files: models.json and *.ubj, features.json,
+base.parquet, stages.json, evaluation.json, golden/, card.md, manifest.json.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.base import Base, Definitions, base_from_mapping
+from features.errors import ReleaseRefused, StoreFailed
+from features.settings import Settings, home
+from features.stages import STAGES
+from features.table import ColumnOf, build, columns
+from serving import golden
+from serving.parts import Blend, Boosted, Linear, Rate, design_names
+from serving.scorer import Calibration, Scorer
+
+TOLERANCE = 1e-9
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Release:
+    """A loaded release: the scorer, its columns, what it was made for, and its evaluation (aggregates only)."""
+
+    id: str
+    folder: Path
+    scorer: Scorer
+    columns: list[ColumnOf]
+    activity_kinds: tuple[str, ...]
+    tables: tuple[str, ...]
+    made_for: dict[str, Any]
+    evaluation: dict[str, Any]
+
+
+def releases() -> Path:
+    return home() / "mlruns" / "releases"
+
+
+def write(
+    scorer: Scorer, *, all_columns: list[ColumnOf], settings: Settings, tables: tuple[str, ...], base: Base,
+    evaluation: dict[str, Any], card: str, times: dict[str, Any],
+) -> Path:  # fmt: skip
+    """Write a release folder, staged and renamed once; returns it. Equal content gives the same id, and no new folder."""
+    root = releases()
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=root))
+    except OSError as error:
+        raise _store(root, error) from error
+    try:
+        _write_files(staged, scorer, all_columns, settings, tables, base, evaluation, card)
+        files = hashes(staged)
+        name = identity(files)
+        (staged / "manifest.json").write_text(_json({"format": FORMAT, "id": name, "files": files, **times}))
+        if (root / name).exists():
+            shutil.rmtree(staged)
+        else:
+            os.replace(staged, root / name)
+        return root / name
+    except OSError as error:
+        raise _store(root, error) from error
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)
+
+
+def _store(root: Path, error: OSError) -> StoreFailed:
+    return StoreFailed(where="the release store", got=error.strerror or "a write that failed",
+                       rule="mlruns/releases under LIFECYCLE_HOME must be writable, with room.",
+                       fix="Free space or rights, or set LIFECYCLE_HOME; run again.")  # fmt: skip
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _write_files(folder, scorer, all_columns, settings, tables, base, evaluation, card) -> None:
+    models = {name: _blend_out(getattr(scorer, name), name, folder) for name in ("churn", "next_stage")}
+    models |= {
+        "calibration": asdict(scorer.calibration), "classes": list(scorer.classes), "columns": list(scorer.columns),
+        "churn_rows": scorer.churn_rows, "stay_rows": scorer.stay_rows, "status": scorer.status,
+    }  # fmt: skip
+    (folder / "models.json").write_text(_json(models))
+    made_for = settings.definitions()
+    described = [{"name": c.name, "family": c.feature.family, "unit": c.feature.unit, "window": c.window} for c in all_columns]
+    (folder / "features.json").write_text(_json({"columns": described, "tables": list(tables), "made_for": made_for}))
+    (folder / "stages.json").write_text(_json({"stages": list(STAGES), **asdict(scorer.definitions)}))
+    pq.write_table(pa.Table.from_pylist([asdict(base)]), folder / "base.parquet")
+    (folder / "evaluation.json").write_text(_json(evaluation))
+    (folder / "card.md").write_text(card)
+    kinds = tuple(made_for["activity"]["kinds"])
+    at = scorer.definitions.learned_as_of
+    events = golden.events(scorer.definitions, tables=tables, activity_kinds=kinds, as_of=at)
+    rows, scores = _golden_answers(scorer, all_columns, events, kinds, at)
+    (folder / "golden").mkdir()
+    for name, table in {**events, "rows": rows, "scores": scores}.items():
+        pq.write_table(table, folder / "golden" / f"{name}.parquet")
+
+
+def _blend_out(blend: Blend, name: str, folder: Path) -> list[dict[str, Any]]:
+    out: list[dict[str, Any]] = []
+    for at, (weight, part) in enumerate(blend.parts):
+        if isinstance(part, Boosted):
+            file = f"{name}-{at}.ubj"
+            (folder / file).write_bytes(part.raw)
+            out.append({"kind": "boosted", "weight": weight, "file": file})
+        elif isinstance(part, Linear):
+            out.append({"kind": "linear", "weight": weight, **part.to_mapping()})
+        else:
+            out.append({"kind": "rate", "weight": weight, "margin": list(part.margin)})
+    return out
+
+
+def _golden_answers(scorer, all_columns, events, kinds, at) -> tuple[pa.Table, pa.Table]:
+    known = golden.history(events, definitions=scorer.definitions, activity_kinds=kinds, as_of=at).as_of(at)
+    rows = build(known, base=golden.base(scorer.definitions, at), definitions=scorer.definitions, columns=all_columns)
+    p, p_next = scorer.score(rows)
+    scores = {"customer_id": rows["customer_id"], "p_churn": p, **{f"p_next_{s}": p_next[:, k] for k, s in enumerate(STAGES)}}
+    return rows, pa.table(scores)
+
+
+def hashes(folder: Path) -> dict[str, dict[str, Any]]:
+    """sha256 and size of every file under `folder` but the manifest, by relative path."""
+    found = {}
+    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json"):
+        raw = path.read_bytes()
+        found[path.relative_to(folder).as_posix()] = {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)}
+    return found
+
+
+def identity(files: dict[str, dict[str, Any]]) -> str:
+    return hashlib.sha256("".join(f"{name}\n{files[name]['sha256']}\n" for name in sorted(files)).encode()).hexdigest()[:16]
+
+
+def verify(folder: Path) -> str:
+    """The id, after every file was found as the manifest says; ReleaseRefused otherwise. Nothing is parsed before."""
+    where = f"release {folder.name}"
+    fix = "Train again, or promote another release; never edit one."
+    try:
+        manifest = json.loads((folder / "manifest.json").read_text())
+        stated = manifest["files"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ReleaseRefused(where=where, got="no readable manifest", rule="A release has a manifest.", fix=fix) from error
+    found = hashes(folder)
+    changed = sorted(name for name in {*found, *stated} if found.get(name) != stated.get(name))
+    if changed:
+        raise ReleaseRefused(where=where, got=f"{len(changed)} files that are not as they were written: {', '.join(changed[:3])}",
+                             rule="Every file has the hash and size of the manifest.", fix=fix)  # fmt: skip
+    if identity(found) != manifest.get("id") or manifest.get("format") != FORMAT:
+        raise ReleaseRefused(where=where, got="an id or format that does not fit", rule="The id is the hash of the files.", fix=fix)
+    return manifest["id"]
+
+
+def load(folder: Path) -> Release:
+    """Verify, read, rebuild the golden rows and scores; only then the release may be used."""
+    name = verify(folder)
+    models, described = _read(folder, "models.json"), _read(folder, "features.json")
+    frozen = _read(folder, "stages.json")
+    frozen.pop("stages")
+    definitions, tables = Definitions.from_mapping(frozen), tuple(described["tables"])
+    made_for = described["made_for"]
+    built = columns(definitions, tables=tables, off=made_for["features"]["off"])
+    if [column.name for column in built] != [column["name"] for column in described["columns"]]:
+        raise ReleaseRefused(where=f"release {name}", got="other features than this code builds",
+                             rule="A release is served by the feature code it was trained with.",
+                             fix="Install the version the card names, or train again.")  # fmt: skip
+    names = design_names(tuple(models["columns"]))
+    scorer = Scorer(
+        definitions, tuple(models["columns"]), _blend_in(models["churn"], folder, names), Calibration(**models["calibration"]),
+        _blend_in(models["next_stage"], folder, names), tuple(models["classes"]), models["churn_rows"],
+        models["stay_rows"], models["status"],
+    )  # fmt: skip
+    kinds = tuple(made_for["activity"]["kinds"])
+    release = Release(name, folder, scorer, built, kinds, tables, made_for, _read(folder, "evaluation.json"))
+    _check_golden(release)
+    return release
+
+
+def _read(folder: Path, name: str) -> dict[str, Any]:
+    return json.loads((folder / name).read_text())
+
+
+def _blend_in(parts: list[dict[str, Any]], folder: Path, names: tuple[str, ...]) -> Blend:
+    def part(stated: dict[str, Any]) -> Linear | Boosted | Rate:
+        rest = {key: value for key, value in stated.items() if key not in ("kind", "weight")}
+        if stated["kind"] == "boosted":
+            return Boosted((folder / rest["file"]).read_bytes(), names)
+        return Linear.from_mapping(rest) if stated["kind"] == "linear" else Rate(tuple(rest["margin"]))
+
+    return Blend(tuple((stated["weight"], part(stated)) for stated in parts))
+
+
+def _check_golden(release: Release) -> None:
+    folder, definitions = release.folder / "golden", release.scorer.definitions
+    events = {name: pq.read_table(folder / f"{name}.parquet") for name in release.tables if name != "customers"}
+    rows, scores = _golden_answers(release.scorer, release.columns, events, release.activity_kinds, definitions.learned_as_of)
+    for made, stored, what in ((rows, "rows", "feature rows"), (scores, "scores", "scores")):
+        if not _near(made, pq.read_table(folder / f"{stored}.parquet")):
+            raise ReleaseRefused(where=f"release {release.id}", got=f"golden {what} that come out otherwise here",
+                                 rule=f"Golden rows and scores are rebuilt within {TOLERANCE}.",
+                                 fix="Use the library versions of the card, or train again here.")  # fmt: skip
+
+
+def _near(made: pa.Table, stored: pa.Table) -> bool:
+    if made.column_names != stored.column_names or made.num_rows != stored.num_rows:
+        return False
+    for name in made.column_names:
+        one, other = made[name].to_numpy(), stored[name].to_numpy()
+        if one.dtype.kind == "f":
+            if not np.allclose(one, other, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
+                return False
+        elif one.tolist() != other.tolist():
+            return False
+    return True
+
+
+def stored_base(folder: Path) -> Base:
+    return base_from_mapping(pq.read_table(folder / "base.parquet").to_pylist()[0])
+
+
+def current() -> Path:
+    """The folder CURRENT names; ReleaseRefused when nothing was promoted yet."""
+    pointer = releases() / "CURRENT"
+    name = pointer.read_text().strip() if pointer.is_file() else ""
+    if not name or not (releases() / name).is_dir():
+        raise ReleaseRefused(where="mlruns/releases/CURRENT", got="no promoted release", rule="Scores need a promoted release.",
+                             fix="Run `lifecycle run -c …`, or `lifecycle train -c …` and then `lifecycle promote`.")  # fmt: skip
+    return releases() / name

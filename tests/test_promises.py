@@ -1,0 +1,106 @@
+"""The promises about time and order, for every feature of the catalogue, on both kinds of business."""
+
+from __future__ import annotations
+
+import pytest
+from tests import worlds
+
+from features.base import define, measure
+from features.recipe import FEATURES
+from features.settings import DAY_US
+from features.table import absent, build, columns_for
+
+
+@pytest.fixture(scope="module", params=["shop", "subscriptions"])
+def world(request):
+    """(history, settings, as_of, definitions, columns, base, rows) at an instant with a future."""
+    _, settings, history = request.getfixturevalue(request.param)
+    at = history.data_until - 200 * DAY_US
+    known = history.as_of(at)
+    definitions = define(known, settings)
+    columns, base = columns_for(history, definitions, settings), measure(known, definitions)
+    return history, settings, at, definitions, columns, base, build(known, base=base, definitions=definitions, columns=columns)
+
+
+def made(world, tables, **options):
+    """The rows in another world, everything learned anew there."""
+    history, settings, at, *_ = world
+    known = worlds.rebuilt(history, tables, **options).as_of(at)
+    definitions = define(known, settings)
+    return build(known, base=measure(known, definitions), definitions=definitions, columns=columns_for(history, definitions, settings))
+
+
+def test_both_businesses_together_have_every_feature(shop, subscriptions):
+    there = set(shop[2].names) | set(subscriptions[2].names)
+    assert absent(tables=there) == {}
+    assert len(FEATURES) >= 50
+
+
+def test_the_world_is_worth_testing(world):
+    _, _, at, _, columns, _, rows = world
+    assert rows.num_rows > 100
+    silent = [c.name for c in columns if rows[c.name].null_count == rows.num_rows]
+    assert not silent, f"columns that say nothing here cannot show a leak: {silent}"
+
+
+def test_rows_known_later_change_nothing(world):
+    history, _, at, *_, rows = world
+    assert made(world, worlds.truncated(worlds.tables_of(history), at)).equals(rows)
+
+
+def test_scrambling_the_future_changes_nothing(world):
+    history, _, at, *_, rows = world
+    future = worlds.scrambled(worlds.tables_of(history), at)
+    assert any(not table.equals(worlds.tables_of(history)[name]) for name, table in future.items())
+    assert made(world, future).equals(rows)
+
+
+def test_an_event_exactly_at_as_of_is_not_known(world):
+    history, _, at, *_, rows = world
+    tables = worlds.tables_of(history)
+    name = history.activity_table
+    extra = tables[name].slice(0, 50)
+    for clock in ("occurred_at", "recorded_at"):
+        extra = extra.set_column(extra.column_names.index(clock), clock, [[at] * extra.num_rows])
+    import pyarrow as pa
+
+    extra = extra.cast(tables[name].schema)
+    assert made(world, tables | {name: pa.concat_tables([tables[name], extra])}).equals(rows)
+
+
+def test_row_order_and_threads_change_nothing(world):
+    history, *_, rows = world
+    assert made(world, worlds.shuffled(worlds.tables_of(history)), threads=2).equals(rows)
+
+
+def test_one_customer_alone_equals_the_customer_among_others(world):
+    history, _, at, definitions, columns, base, rows = world
+    tables = worlds.tables_of(history)
+    ids = rows["customer_id"].to_pylist()
+    for position in range(0, len(ids), max(1, len(ids) // 12)):
+        known = worlds.rebuilt(history, worlds.only(tables, ids[position])).as_of(at)
+        alone = build(known, base=base, definitions=definitions, columns=columns)
+        assert alone.equals(rows.slice(position, 1).combine_chunks()), ids[position]
+
+
+def test_asking_for_some_customers_gives_their_rows(world):
+    history, _, at, definitions, columns, base, rows = world
+    asked = rows["customer_id"].to_pylist()[3:10]
+    some = build(history.as_of(at), base=base, definitions=definitions, columns=columns, customers=asked)
+    assert some.equals(rows.slice(3, 7).combine_chunks())
+
+
+def test_an_instant_before_everything_knows_nothing(world):
+    history, _, _, definitions, columns, _, _ = world
+    known = history.as_of(0)
+    rows = build(known, base=measure(known, definitions), definitions=definitions, columns=columns)
+    assert rows.num_rows == 0
+
+
+def test_no_value_is_nan_or_infinite(world):
+    import numpy as np
+
+    *_, columns, _, rows = world
+    for column in columns:
+        values = rows[column.name].drop_null().to_numpy()
+        assert np.isfinite(values).all(), column.name

@@ -1,0 +1,96 @@
+"""The configuration: unknown keys are refused with a suggestion, values by their rule, instants by one reading."""
+
+from __future__ import annotations
+
+import pytest
+
+from features import errors, settings
+
+GOOD = {"business": {"zone": "UTC"}, "tables": {"transactions": "SELECT 1"}}
+
+
+def of(tmp_path, **sections):
+    return settings.from_mapping(GOOD | sections, folder=tmp_path, where="lifecycle.toml")
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"churn": {"horizon": 90}}, "did you mean 'horizon_days'"),
+        ({"chrun": {"horizon_days": 90}}, "did you mean 'churn'"),
+        ({"tables": {"transaction": "SELECT 1"}}, "did you mean 'transactions'"),
+    ],
+)
+def test_unknown_keys_are_refused_with_a_suggestion(tmp_path, sections, said):
+    with pytest.raises(errors.UnknownKey, match=said) as caught:
+        of(tmp_path, **sections)
+    assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"churn": {"horizon_days": 0}},
+        {"churn": {"horizon_days": "ninety"}},
+        {"business": {"zone": "Mars/Olympus"}},
+        {"business": {"currency": "euro"}},
+        {"business": {"archetype": "hopeful"}},
+        {"stages": {"multiples": [4, 2, 8]}},
+        {"stages": {"multiples": [2, 4]}},
+        {"activity": {"table": "interactions", "kinds": ["visit"]}},
+        {"churn": {"grace_days": 7}},
+        {"business": {"archetype": "contractual"}},
+        {"features": {"windows_days": []}},
+    ],
+)
+def test_values_outside_their_rule_are_refused(tmp_path, sections):
+    with pytest.raises(errors.BadSetting) as caught:
+        of(tmp_path, **sections)
+    assert caught.value.rule
+    assert "lifecycle.toml" in caught.value.where
+
+
+def test_a_file_that_is_no_toml_and_one_that_is_not_there(tmp_path):
+    (tmp_path / "bad.toml").write_text("[business\n")
+    with pytest.raises(errors.UsageError, match="not valid TOML"):
+        settings.load(tmp_path / "bad.toml")
+    with pytest.raises(errors.FileMissing):
+        settings.load(tmp_path / "absent.toml")
+
+
+@pytest.mark.parametrize(
+    ("stated", "zone", "hours"),
+    [
+        ("1970-01-02", "UTC", 24),
+        ("1970-01-02", "America/New_York", 29),
+        ("1970-01-02T00:00:00+02:00", "America/New_York", 22),
+        ("1970-01-02T06:00:00", "America/New_York", 35),
+    ],
+)
+def test_a_date_is_local_midnight_and_an_offset_wins(stated, zone, hours):
+    assert settings.instant(stated, zone=zone) == hours * 3_600_000_000
+
+
+@pytest.mark.parametrize("stated", ["tomorrow", "2024-13-01", "2024-02-30", ""])
+def test_what_is_no_instant_is_refused(stated):
+    with pytest.raises(errors.BadSetting, match="not a date"):
+        settings.instant(stated, zone="UTC")
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Europe/London", "Asia/Kathmandu", "America/St_Johns"])
+@pytest.mark.parametrize("day", ["2024-03-31", "2024-10-27", "2024-01-01"])
+def test_a_day_comes_back_as_the_same_text(zone, day):
+    assert settings.day_text(settings.instant(day, zone=zone), zone=zone) == day
+
+
+def test_paths_resolve_against_the_toml_and_the_data_folder_expands(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIFECYCLE_DATA", str(tmp_path / "there"))
+    stated = of(tmp_path)
+    assert settings.file_path(stated, "data/x.csv") == tmp_path / "data" / "x.csv"
+    assert settings.file_path(stated, "${LIFECYCLE_DATA}/x.csv") == tmp_path / "there" / "x.csv"
+
+
+def test_what_a_release_agrees_on_leaves_out_where_files_lie_and_how_long_to_search(tmp_path):
+    one = of(tmp_path, files={"a": "a.csv"}, training={"seconds": 1})
+    assert one.definitions() == of(tmp_path / "elsewhere", files={"a": "b.csv"}, training={"seconds": 9}).definitions()
+    assert one.definitions() != of(tmp_path, churn={"horizon_days": 91}).definitions()

@@ -1,0 +1,61 @@
+"""Who will leave: the churn model from examples, calibrated on customers left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+
+from features.errors import NotEnoughData
+from features.settings import Settings
+from serving.parts import Blend, Rate, design, design_names, log_odds
+from serving.scorer import Calibration
+from training import blending, calibration
+from training.splits import GROUPS, customer_groups, tuning_folds
+
+FEWEST = 30
+
+
+def refuse_too_few(rows: pa.Table, settings: Settings) -> None:
+    """NotEnoughData unless both outcomes are there often enough, also among eligible customers."""
+    churned, eligible = rows["churned"].to_numpy(), rows["eligible"].to_numpy()
+    left, stayed = int(churned.sum()), int((~churned).sum())
+    got = f"{len(churned):,} rows: {left:,} left, {stayed:,} stayed, {int(eligible.sum()):,} eligible"
+    if min(left, stayed) < FEWEST or not eligible.any():
+        raise NotEnoughData(
+            where="training churn", got=got,
+            rule=f"The churn model needs {FEWEST} rows of customers who left and {FEWEST} who stayed, some eligible.",
+            fix="Bring more history or customers, shorten [churn] horizon_days, or widen [churn] eligible_days.",
+        )  # fmt: skip
+
+
+def find(rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, seconds: float) -> blending.Ingredients:
+    training = settings.training
+    return blending.find(
+        design(rows, columns), rows["churned"].to_numpy().astype(int), names=design_names(columns), outputs=1,
+        folds=tuning_folds(rows, settings), trials=training.trials, seconds=seconds, seed=training.seed, label="churn",
+    )  # fmt: skip
+
+
+def fit(
+    ingredients: blending.Ingredients, rows: pa.Table, columns: tuple[str, ...], settings: Settings
+) -> tuple[Blend, Calibration]:
+    """The blend on all rows, and its calibration from customer-left-out margins at the newest as_of."""
+    matrix, labels = design(rows, columns), rows["churned"].to_numpy().astype(int)
+    names, seed = design_names(columns), settings.training.seed
+    group, newest = customer_groups(rows), rows["as_of"].to_numpy() == rows["as_of"].to_numpy().max()
+    margin = np.full(rows.num_rows, np.nan)
+    for left_out in range(GROUPS):
+        others, mine = group != left_out, (group == left_out) & newest
+        if mine.any() and len(np.unique(labels[others])) == 2:
+            part = blending.fit(ingredients, matrix[others], labels[others], names=names, outputs=1, seed=seed)
+            margin[mine] = part.margins(matrix[mine])[:, 0]
+    known = ~np.isnan(margin)
+    blend = blending.fit(ingredients, matrix, labels, names=names, outputs=1, seed=seed)
+    return blend, calibration.fit(margin[known], labels[known].astype(bool))
+
+
+def base_rate(rows: pa.Table) -> Blend:
+    """The share that left, one success and one failure added: the score when nothing better is known."""
+    churned = rows["churned"].to_numpy()
+    rate = (churned.sum() + 1) / (len(churned) + 2)
+    return Blend(((1.0, Rate((float(log_odds(rate)),))),))

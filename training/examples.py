@@ -1,0 +1,83 @@
+"""Examples: feature rows with their outcomes, for many as_of dates, as one table.
+
+    from training import examples
+    frame = examples.frame("examples/cdnow.toml")
+    train = frame[frame.split == "train"]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from features import history as histories
+from features import settings as settings_of
+from features.base import Base, Definitions, define, measure
+from features.history import History
+from features.outcomes import observe
+from features.progress import steps
+from features.settings import Settings
+from features.table import STATE, ColumnOf, build, columns_for
+from training import plan as plans
+
+LABELS = ("churned", "outcome_stage")
+
+
+@dataclass(frozen=True)
+class Examples:
+    """`rows`: features.table.STATE, the feature columns, `churned`, `outcome_stage`, `split` (train, evaluate, later).
+
+    One row per customer with activity and as_of, sorted by as_of, customer_id. `late` counts activity from before an
+    as_of that was recorded after it: it stands on neither side.
+    """
+
+    rows: pa.Table
+    columns: tuple[ColumnOf, ...]
+    definitions: Definitions
+    bases: tuple[Base, ...]
+    late: int
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(column.name for column in self.columns)
+
+    def at(self, as_of: Sequence[int]) -> pa.Table:
+        import pyarrow.compute as pc
+
+        return self.rows.filter(pc.is_in(self.rows["as_of"], value_set=pa.array(list(as_of), pa.int64())))
+
+
+def make(history: History, settings: Settings, plan: plans.Plan) -> Examples:
+    """Rows and labels for every instant of the plan, each computed once."""
+    definitions = define(history.as_of(plan.evaluate[0]), settings)
+    columns = tuple(columns_for(history, definitions, settings))
+    tables, bases, late = [], [], 0
+    for at in steps(sorted({*plan.train, *plan.evaluate, *plan.refit}), label="feature rows and outcomes"):
+        known = history.as_of(at)
+        base = measure(known, definitions)
+        rows = build(known, base=base, definitions=definitions, columns=columns)
+        outcome = observe(history, known, definitions=definitions, settings=settings)
+        for name in LABELS:
+            rows = rows.append_column(name, outcome.rows[name])
+        split = "train" if at in plan.train else "evaluate" if at in plan.evaluate else "later"
+        tables.append(rows.append_column("split", pa.array([split] * rows.num_rows, pa.string())))
+        bases.append(base)
+        late += outcome.late
+    return Examples(pa.concat_tables(tables).combine_chunks(), columns, definitions, tuple(bases), late)
+
+
+def frame(config: str | Path) -> Any:
+    """Features, labels, as_of (UTC) and split of one configuration as a pandas frame (floats, NaN where null)."""
+    import pandas
+
+    settings = settings_of.load(Path(config))
+    history, _ = histories.load(settings)
+    plan = plans.make(history, settings)
+    made = make(history, settings, plan)
+    found = made.rows.select([*STATE, *made.names, *LABELS, "split"]).to_pandas()
+    found["as_of"] = pandas.to_datetime(found["as_of"], unit="us", utc=True)
+    return found

@@ -1,0 +1,194 @@
+"""The training job: examples → search → models on earlier dates → evaluation → refit → release, holdout and record."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.errors import NotEnoughData, ReleaseRefused
+from features.history import History
+from features.settings import Settings, day_text, home
+from features.stages import STAGES
+from serving import release as releases
+from serving.scorer import Calibration, Scorer
+from training import card, churn, evaluation, examples, next_stage, plan, promote, tracking
+from training.blending import Ingredients
+from training.evaluate import evaluate
+from training.pictures import draw
+
+CHURN_SHARE = 0.6
+JOBS = ("churn", "next-stage")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a job left behind: the release folder, its status, the evaluation, the MLflow run ids (None: not recorded)."""
+
+    folder: Path
+    status: str
+    evaluation: dict[str, Any]
+    runs: dict[str, str | None]
+
+
+def train(history: History, settings: Settings, *, only: str | None = None) -> Trained:
+    """Train both models (or one of JOBS, the other from the newest release) and write a release, not yet served.
+
+    NotEnoughData says what is missing; nothing is written then.
+    """
+    dates, made, found, scorer = learn(history, settings, only=only)
+    early, late = made.at(dates.train), made.at(dates.evaluate)
+    account = evaluate(scorer, early, late, made, settings)
+    status = "ok" if evaluation.has_skill(account["churn"]) else "no_skill"
+    account |= _about(made, settings, dates, found, status)
+    final = _fit(found, made.at(dates.refit), made, settings, _newest(settings, made) if only else None)
+    if status == "no_skill":
+        final = replace(final, churn=churn.base_rate(made.at(dates.refit)), calibration=Calibration())
+    folder = _release(final.with_status(status), made, history, settings, account)
+    return Trained(folder, status, account, _record(found, account, settings, scorer, late, folder))
+
+
+def learn(
+    history: History, settings: Settings, *, only: str | None = None
+) -> tuple[plan.Plan, examples.Examples, dict[str, Ingredients | None], Scorer]:
+    """Everything up to the scorer fitted on the training dates alone: what the evaluation looks at."""
+    dates = plan.make(history, settings)
+    plan.refuse_without_dates(dates, settings)
+    made = examples.make(history, settings, dates)
+    early = made.at(dates.train)
+    churn.refuse_too_few(early, settings)
+    found = _find(early, made, settings, only)
+    return dates, made, found, _fit(found, early, made, settings, _newest(settings, made) if only else None)
+
+
+def fall_back(history: History, settings: Settings, why: NotEnoughData) -> Trained:
+    """A release of base rates, marked `not_enough_data`: stages and a rate are still worth having."""
+    dates = plan.make(history, settings)
+    made = examples.make(history, settings, plan.Plan((), dates.evaluate, dates.refit))
+    rows = made.rows
+    q, classes = next_stage.frequencies(rows)
+    scorer = Scorer(made.definitions, made.names, churn.base_rate(rows), Calibration(), q, classes, rows.num_rows,
+                    next_stage.stayers(rows).num_rows, "not_enough_data")  # fmt: skip
+    account = {"status": "not_enough_data", "why": {"got": why.got, "rule": why.rule, "do": why.fix}, "rows": rows.num_rows}
+    return Trained(_release(scorer, made, history, settings, account), "not_enough_data", account, {})
+
+
+def _find(early: pa.Table, made: examples.Examples, settings: Settings, only: str | None) -> dict[str, Ingredients | None]:
+    seconds, found = settings.training.seconds, {}
+    if only in (None, "churn"):
+        found["churn"] = churn.find(early, made.names, settings, seconds=seconds if only else seconds * CHURN_SHARE)
+    if only in (None, "next-stage"):
+        share = seconds if only else seconds * (1 - CHURN_SHARE)
+        fits = next_stage.enough(early)
+        found["next-stage"] = next_stage.find(early, made.names, settings, seconds=share) if fits else None
+    return found
+
+
+def _fit(found, rows: pa.Table, made: examples.Examples, settings: Settings, other: Scorer | None) -> Scorer:
+    """The scorer with what was found, fitted on `rows`; the part that was not asked for comes from `other`."""
+    stay_rows = next_stage.stayers(rows).num_rows
+    if "churn" in found:
+        blend, calibrated = churn.fit(found["churn"], rows, made.names, settings)
+    else:
+        blend, calibrated = other.churn, other.calibration
+    if found.get("next-stage") is not None:
+        q, classes = next_stage.fit(found["next-stage"], rows, made.names, settings)
+    elif "next-stage" in found:
+        q, classes = next_stage.frequencies(rows)
+    else:
+        q, classes, stay_rows = other.next_stage, other.classes, other.stay_rows
+    return Scorer(made.definitions, made.names, blend, calibrated, q, classes, rows.num_rows, stay_rows)
+
+
+def _newest(settings: Settings, made: examples.Examples) -> Scorer:
+    newest = releases.load(promote.newest())
+    same = {
+        "the configuration": newest.made_for == settings.definitions(),
+        "the features": newest.scorer.columns == made.names,
+        "the stage definitions": newest.scorer.definitions == made.definitions,
+    }
+    differs = [what for what, equal in same.items() if not equal]
+    if differs:
+        raise ReleaseRefused(where=f"release {newest.id}", got=f"a difference in {', '.join(differs)}",
+                             rule="Two models of one release share configuration, features and stages.",
+                             fix="Run `lifecycle train` for both.")  # fmt: skip
+    return newest.scorer
+
+
+def _about(made: examples.Examples, settings: Settings, dates: plan.Plan, found, status: str) -> dict[str, Any]:
+    def days(instants: tuple[int, ...]) -> list[str]:
+        return [day_text(at, zone=settings.zone) for at in instants]
+
+    return {
+        "status": status, "horizon_days": settings.churn.horizon_days, "features": len(made.names),
+        "as_of": {"train": days(dates.train), "evaluate": days(dates.evaluate), "refit": days(dates.refit)},
+        "late_activity": made.late, "found": {job: part.summary() if part else "frequencies" for job, part in found.items()},
+        "note": "Figures are of the models fitted on the train dates; the release is refitted on the refit dates.",
+    }  # fmt: skip
+
+
+def _release(scorer: Scorer, made: examples.Examples, history: History, settings: Settings, account: dict[str, Any]) -> Path:
+    times = {"made_at": datetime.now(UTC).isoformat(), "versions": card.versions()}
+    return releases.write(
+        scorer, all_columns=list(made.columns), settings=settings, tables=history.names,
+        base=max(made.bases, key=lambda base: base.as_of), evaluation=account,
+        card=card.text(scorer, account, settings), times=times,
+    )  # fmt: skip
+
+
+def _record(found, account, settings: Settings, scorer: Scorer, late: pa.Table, folder: Path) -> dict[str, str | None]:
+    """One MLflow run a job; the hold-out predictions beside the store, never in it."""
+    runs = {}
+    pictures = draw(account)
+    for job, part in found.items():
+        runs[job] = tracking.record(
+            job, params=_params(settings, account, part), metrics=_metrics(job, account), pictures=pictures,
+            tags={"release": folder.name, "status": account["status"], "data_digest": digest(late)},
+            files={"configuration.json": settings.model_dump(mode="json", exclude={"folder", "files"}), "evaluation.json": account},
+            trials=part.trials if part else (),
+        )  # fmt: skip
+    _holdout(next((run for run in runs.values() if run), folder.name), scorer, late)
+    for picture in pictures:
+        picture.unlink(missing_ok=True)
+    return runs
+
+
+def _params(settings: Settings, account: dict[str, Any], part: Ingredients | None) -> dict[str, Any]:
+    chosen = {"weight_boosters": part.weight, "ridge_strength": part.strength, **part.settings, "folds": part.folds} if part else {}
+    return {"horizon_days": settings.churn.horizon_days, "seed": settings.training.seed, "features": account["features"],
+            "train_as_of": ", ".join(account["as_of"]["train"]), "evaluate_as_of": ", ".join(account["as_of"]["evaluate"]),
+            **chosen}  # fmt: skip
+
+
+def _metrics(job: str, account: dict[str, Any]) -> dict[str, float]:
+    section = account["churn" if job == "churn" else "next_stage"]
+    return {
+        f"{who}_{name}": value
+        for who in evaluation.POPULATIONS for name, value in section[who].items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    }  # fmt: skip
+
+
+def _holdout(name: str, scorer: Scorer, late: pa.Table) -> None:
+    folder = home() / "mlruns" / "holdout" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    p, p_next = scorer.score(late)
+    kept = late.select(["customer_id", "as_of", "eligible", "churned", "outcome_stage"]).append_column("p_churn", pa.array(p))
+    for k, stage in enumerate(STAGES):
+        kept = kept.append_column(f"p_next_{stage}", pa.array(p_next[:, k]))
+    pq.write_table(kept, folder / "predictions.parquet")
+
+
+def digest(rows: pa.Table) -> str:
+    """16 hex digits over the numbers of the evaluated rows: equal data, equal digest."""
+    hashed = hashlib.sha256()
+    for name in rows.column_names:
+        if pa.types.is_floating(rows[name].type) or pa.types.is_integer(rows[name].type):
+            hashed.update(name.encode() + np.nan_to_num(rows[name].to_numpy(), nan=-1.0).tobytes())
+    return hashed.hexdigest()[:16]

@@ -1,0 +1,95 @@
+"""Which instants are trained on, and which are only looked at afterwards.
+
+Embargo: a training as_of plus horizon plus label latency never passes the earliest evaluation as_of, and nothing more
+is asked. Every instant is a local midnight.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import narwhals as nw
+
+from features.errors import ImmatureWindow, NotEnoughData
+from features.history import History
+from features.outcomes import mature
+from features.settings import DAY_US, Settings, day_text, instant
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Instants (µs): `train` before the embargo of the earliest of `evaluate`; `refit` all mature ones."""
+
+    train: tuple[int, ...]
+    evaluate: tuple[int, ...]
+    refit: tuple[int, ...]
+
+
+def make(history: History, settings: Settings) -> Plan:
+    """Plan from the settings and the data's span; errors when no window is complete or a stated date is not mature."""
+    first = first_activity(history)
+    span = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    newest = midnight_before(history.data_until - span, settings.zone)
+    if newest <= first:
+        raise ImmatureWindow(
+            where="[churn] horizon_days", got=f"activity from {day_text(first, zone=settings.zone)} to "
+            f"{day_text(history.data_until, zone=settings.zone)}",
+            rule=f"The data must be longer than the horizon ({settings.churn.horizon_days} days) and label latency.",
+            fix="Shorten the horizon, or bring more history.",
+        )  # fmt: skip
+    evaluate = tuple(sorted(instant(day, zone=settings.zone) for day in settings.training.evaluate)) or (newest,)
+    _refuse_immature(evaluate, history, settings)
+    enough = first + (settings.training.history_days or settings.churn.horizon_days) * DAY_US
+    train = _backwards(midnight_before(evaluate[0] - span, settings.zone), enough, settings)
+    return Plan(train, evaluate, _backwards(max(newest, evaluate[-1]), enough, settings))
+
+
+def _refuse_immature(evaluate: tuple[int, ...], history: History, settings: Settings) -> None:
+    for at in evaluate:
+        if not mature(at, history=history, settings=settings):
+            raise ImmatureWindow(
+                where="[training] evaluate", got=f"{day_text(at, zone=settings.zone)}, and the data end at "
+                f"{day_text(history.data_until, zone=settings.zone)}",
+                rule="An evaluation date's outcome window must be complete.", fix="Name an earlier date.",
+            )  # fmt: skip
+
+
+def _backwards(newest: int, earliest: int, settings: Settings) -> tuple[int, ...]:
+    """Up to max_dates local midnights, step_days apart, from `newest` back to `earliest`."""
+    zone, day = settings.zone, _local_date(newest, settings.zone)
+    dates = (day - timedelta(days=settings.training.step_days * k) for k in range(settings.training.max_dates))
+    return tuple(sorted(at for at in (instant(d, zone=zone) for d in dates) if at >= earliest))
+
+
+def refuse_without_dates(plan: Plan, settings: Settings) -> None:
+    """NotEnoughData when the span leaves no training date before the embargo."""
+    if not plan.train:
+        raise NotEnoughData(
+            where="training", got="no training date before the evaluation date",
+            rule="Training needs a horizon of history, a complete window, and an evaluation date after it: three "
+            f"horizons of {settings.churn.horizon_days} days.",
+            fix="Shorten [churn] horizon_days, set [training] history_days lower, or bring more history.",
+        )  # fmt: skip
+
+
+def first_activity(history: History) -> int:
+    rows = history.qualifying(history.table(history.activity_table))
+    found = rows.select(nw.col("occurred_at").min()).collect(backend="pyarrow").to_native()[0][0].as_py()
+    if found is None:
+        raise NotEnoughData(
+            where="[activity]", got=f"no row of kind {', '.join(history.activity_kinds)} in {history.activity_table}",
+            rule="Activity drives gaps, stages and churn; there must be some.",
+            fix="Name kinds that the table has ([activity] kinds).",
+        )  # fmt: skip
+    return found
+
+
+def midnight_before(at: int, zone: str) -> int:
+    """The last local midnight at or before an instant."""
+    return instant(_local_date(at, zone), zone=zone)
+
+
+def _local_date(at: int, zone: str) -> date:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).astimezone(ZoneInfo(zone)).date()
