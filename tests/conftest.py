@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -11,6 +12,9 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 import pytest
 
 from features import history, settings, simulation
+from serving import batch, release
+from training import job, plan
+from training.promote import promote
 
 DATA = Path(os.environ.get("LIFECYCLE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
 
@@ -50,3 +54,38 @@ def real(name: str) -> Path:
     if not path.is_file():
         pytest.skip(f"real data absent: {name} under LIFECYCLE_DATA (see docs/data.md)")
     return path
+
+
+@dataclass(frozen=True)
+class Business:
+    """A business with a promoted release and a finished batch run, in a home of its own."""
+
+    home: Path
+    folder: Path
+    settings: settings.Settings
+    history: history.History
+    trained: job.Trained
+    release: release.Release
+    run: batch.Run
+
+
+@pytest.fixture(scope="session")
+def trained_shop(shop, tmp_path_factory):
+    return _trained(shop, tmp_path_factory.mktemp("home-shop"))
+
+
+@pytest.fixture(scope="session")
+def trained_subscriptions(subscriptions, tmp_path_factory):
+    return _trained(subscriptions, tmp_path_factory.mktemp("home-subscriptions"))
+
+
+def _trained(business, home):
+    folder, stated, found = business
+    quick = stated.training.model_copy(update={"trials": 2, "seconds": 30, "evaluate": [], "max_dates": 6, "step_days": 45})
+    stated = stated.model_copy(update={"training": quick})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIFECYCLE_HOME", str(home))
+        made = job.train(found, stated)
+        served = promote(made.folder.name)
+        run = batch.score(found, stated, served, as_of=plan.midnight_before(found.data_until, stated.zone))
+    return Business(home, folder, stated, found, made, served, run)

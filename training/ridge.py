@@ -36,7 +36,7 @@ def fit(matrix: np.ndarray, labels: np.ndarray, *, strength: float, outputs: int
         warnings.filterwarnings("ignore", message=".*(Hessian|line search|ill-conditioned|Ill-conditioned).*")
         model.fit(seen, labels)
     coefficients, intercepts = model.coef_, model.intercept_
-    if outputs == 2 and len(coefficients) == 1:  # two classes, one margin each: half to either side
+    if outputs > 1 and len(coefficients) == 1:  # two classes seen, one margin each: half to either side
         coefficients, intercepts = np.vstack([-coefficients, coefficients]) / 2, np.array([-1, 1]) * intercepts[0] / 2
     rows = np.arange(1) if outputs == 1 else model.classes_
     weights, missing = np.zeros((outputs, matrix.shape[1])), np.zeros((outputs, matrix.shape[1]))

@@ -1,0 +1,72 @@
+"""Writes docs/contract.md and docs/features.md from the contract and the catalogue; `--check` fails when one is stale."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+from features.contract import CONTRACT
+from features.recipe import FEATURES
+from features.stages import CHINESE, STAGES
+from features.table import FAMILIES
+
+HERE = Path(__file__).parent
+MADE = "<!-- Made by docs/generate.py (make docs). Do not edit. -->\n"
+DETAILS = re.compile(r"(Formula|Unit|Window|Null|Source): (.*?)(?=(?: Unit:| Window:| Null:| Source:|$))", re.DOTALL)
+
+
+def contract_page() -> str:
+    lines = [MADE, "# The data contract", "",
+             "What each table may hold, and when each cell becomes known. **Bold** columns are required.",
+             "Ids are text; instants are UTC (a naive one needs `[business] zone`); money is exact, in minor units.",
+             "A row that breaks a rule goes to the rejects with its reason: read = kept + rejected.", ""]  # fmt: skip
+    for table in CONTRACT.values():
+        lines += [f"## {table.name}", "", f"{table.meaning[0].upper()}{table.meaning[1:]}.", ""]
+        if table.version_of and not table.attributes:
+            lines += [f"Rows with equal {', '.join(table.version_of)} are versions: the latest `recorded_at` counts.", ""]
+        lines += ["| column | type | meaning | known |", "|---|---|---|---|"]
+        for column in table.columns:
+            name = f"**{column.name}**" if column.required else column.name
+            meaning = column.meaning + (f" ({', '.join(column.kinds)})" if column.kinds else "")
+            known = f"from `{column.known_at}` on" if column.known_at else "with the row"
+            lines.append(f"| {name} | {column.type} | {meaning} | {'may lie ahead' if column.may_lie_ahead else known} |")
+        lines.append("")
+    lines += ["## Stages", "", "| stage | 中文 |", "|---|---|", *(f"| {stage} | {CHINESE[stage]} |" for stage in STAGES), ""]
+    return "\n".join(lines)
+
+
+def features_page() -> str:
+    windows = {"": "–", "W": "W and all time", "w": "W", "H": "half-lives of 1, 3, 6 base gaps"}
+    lines = [MADE, "# The feature catalogue", "",
+             f"{len(FEATURES)} features in {len(FAMILIES)} families. W: the release's windows (1, 3, 6, 12 × the median gap, snapped to",
+             "7, 14, 30, 60, 90, 180, 365 days, or `[features] windows_days`). A feature whose table is missing is absent.",
+             "Switch families, features or single columns off with `[features] off = [\"…\"]`.", ""]  # fmt: skip
+    for family in FAMILIES:
+        lines += [f"## {family}", "", "| column | says | formula | unit | window | null | source |", "|---|---|---|---|---|---|---|"]
+        for entry in (entry for entry in FEATURES.values() if entry.family == family):
+            first, _, rest = entry.doc.partition("\n\n")
+            found = {key: " ".join(value.split()).rstrip(".") for key, value in DETAILS.findall(" ".join(rest.split()))}
+            suffix = {"": "", "W": "_<days>d, _all", "w": "_<days>d", "H": "_1g, _3g, _6g"}[entry.windows]
+            cells = [f"`{entry.name}{suffix}`", " ".join(first.split()), found["Formula"], entry.unit,
+                     found.get("Window", windows[entry.windows]), found["Null"], found["Source"]]  # fmt: skip
+            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+PAGES = {"contract.md": contract_page, "features.md": features_page}
+
+
+def main() -> None:
+    stale = [name for name, page in PAGES.items() if not (HERE / name).is_file() or (HERE / name).read_text() != page()]
+    if "--check" in sys.argv:
+        if stale:
+            sys.exit(f"stale pages: {', '.join(stale)}; run `make docs`")
+        return
+    for name in stale:
+        (HERE / name).write_text(PAGES[name]())
+
+
+if __name__ == "__main__":
+    main()

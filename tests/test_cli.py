@@ -1,0 +1,192 @@
+"""The door: its commands, its exit codes, what it prints, and that nobody sees a traceback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from tests.conftest import real
+
+ROOT = Path(__file__).resolve().parents[1]
+COMMANDS = ["check", "demo", "examples", "features", "init", "promote", "run", "score", "stages", "train"]
+
+
+def lifecycle(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, str(ROOT / "lifecycle.py"), *map(str, arguments)], capture_output=True, text=True, check=False,
+        env=dict(os.environ) | environment,
+    )  # fmt: skip
+
+
+def test_the_list_of_commands_is_this_one():
+    import lifecycle as door
+
+    assert sorted(command.callback.__name__ for command in door.app.registered_commands) == COMMANDS
+    shown = lifecycle("--help")
+    assert shown.returncode == 0
+    assert all(f"  {name}" in shown.stdout for name in COMMANDS)
+
+
+def test_every_command_can_answer_in_json():
+    import inspect
+
+    import lifecycle as door
+
+    for command in door.app.registered_commands:
+        assert "as_json" in inspect.signature(command.callback).parameters, command.callback.__name__
+
+
+def test_help_imports_nothing_heavy():
+    code = "import sys; sys.argv = ['lifecycle', '--help']\nimport lifecycle\ntry: lifecycle.main()\nexcept SystemExit: pass\nprint(sorted({m.split('.')[0] for m in sys.modules}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1]
+    assert not [name for name in ("numpy", "duckdb", "pyarrow", "xgboost", "sklearn", "mlflow", "pydantic", "rich") if f"'{name}'" in loaded]
+
+
+def test_errors_have_four_lines_an_exit_code_and_no_traceback(tmp_path):
+    (tmp_path / "lifecycle.toml").write_text('[business]\nzone = "UTC"\n[files]\nt = "absent.csv"\n[tables]\ntransactions = "SELECT * FROM t"\n')
+    done = lifecycle("check", "-c", tmp_path / "lifecycle.toml")
+    assert done.returncode == 3
+    assert done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert lines[0] == "error in [files] t"
+    assert [line.split()[0] for line in lines[1:]] == ["got:", "rule:", "do:"]
+    assert "Traceback" not in done.stderr
+
+
+def test_public_data_that_is_absent_says_where_to_get_it(tmp_path):
+    done = lifecycle("run", "-c", ROOT / "examples" / "cdnow.toml", LIFECYCLE_DATA=str(tmp_path))
+    assert done.returncode == 3
+    assert "LIFECYCLE_DATA" in done.stderr
+    assert "docs/data.md" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [(["check", "-c", "nowhere.toml"], 3), (["nonsense"], 2), (["train", "weather"], 2), (["promote"], 1), (["features", "--out", "x.csv"], 2)],
+)
+def test_exit_codes(arguments, code, home):
+    done = lifecycle(*arguments)
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    assert not [path for path in home.rglob("*") if path.is_file()]
+
+
+def test_an_error_of_ours_is_one_line(monkeypatch, capsys):
+    import lifecycle as door
+
+    monkeypatch.setattr(door, "app", lambda: 1 / 0)
+    with pytest.raises(SystemExit) as caught:
+        door.main()
+    assert caught.value.code == 1
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_an_interruption_exits_with_five(monkeypatch, capsys):
+    import lifecycle as door
+
+    def interrupted():
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(door, "app", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        door.main()
+    assert caught.value.code == 5
+
+
+def test_check_features_examples_and_stages_on_a_business(shop, tmp_path):
+    config = shop[0] / "lifecycle.toml"
+    found = json.loads(lifecycle("check", "-c", config, "--json", "--rejects", tmp_path / "rejects.csv").stdout)
+    for table in found["tables"].values():
+        assert table["read"] == table["kept"] + sum(table["rejected"].values())
+    assert (tmp_path / "rejects.csv").is_file()
+    assert set(found["stage_multiples"]["multiples"]) == {"at_risk", "dormant", "churned"}
+    out = tmp_path / "rows.parquet"
+    lifecycle("features", "-c", config, "--as-of", "2023-06-01", "--as-of", "2023-07-01", "--out", out)
+    assert len(set(pq.read_table(out)["as_of"].to_pylist())) == 2
+    lifecycle("stages", "-c", config, "--out", out)
+    history = pq.read_table(out)
+    assert history.column_names == ["customer_id", "as_of", "stage", "stage_rule"]
+    assert len(set(zip(history["customer_id"].to_pylist(), history["as_of"].to_pylist(), strict=True))) == history.num_rows
+    assert lifecycle("features", "-c", config, "--as-of", "2023-06-01", "--out", tmp_path / "rows.xlsx").returncode == 2
+
+
+def test_three_lines_of_python_give_a_pandas_frame(shop):
+    from training import examples
+
+    frame = examples.frame(shop[0] / "lifecycle.toml")
+    assert {"customer_id", "as_of", "churned", "outcome_stage", "split", "recency"} <= set(frame.columns)
+    assert set(frame.split) == {"train", "evaluate", "later"}
+    assert str(frame.recency.dtype) == "float64"
+
+
+def write_shop(folder, rows, **training):
+    (folder / "t.csv").write_text("customer_id,occurred_at,amount\n" + "".join(f"{c},{day},{amount}\n" for c, day, amount in rows))
+    lines = ["[business]", 'zone = "UTC"', "[files]", 't = "t.csv"', "[tables]", 'transactions = "SELECT * FROM t"',
+             "[churn]", "horizon_days = 30", "[training]", "trials = 1", "seconds = 5"]  # fmt: skip
+    (folder / "lifecycle.toml").write_text("\n".join(lines + [f"{k} = {v}" for k, v in training.items()]) + "\n")
+    return folder / "lifecycle.toml"
+
+
+def test_too_little_data_train_refuses_and_run_ends_with_marked_base_rates(tmp_path):
+    config = write_shop(tmp_path, [("only", f"2024-{month:02d}-05", 5) for month in range(1, 13)])
+    refused = lifecycle("train", "-c", config)
+    assert refused.returncode == 3
+    assert "needs" in refused.stderr
+    done = lifecycle("run", "-c", config, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["status"] == "not_enough_data"
+    rows = pq.read_table(Path(found["scores"]) / "scores.parquet").to_pylist()
+    assert [row["stage"] for row in rows] == ["loyal"]
+    assert "not_enough_data" in rows[0]["warnings"]
+    assert 0 < rows[0]["p_churn"] < 1
+
+
+def test_a_horizon_longer_than_the_data_is_refused_and_writes_nothing(tmp_path, home):
+    config = write_shop(tmp_path, [("a", "2024-01-01", 5), ("a", "2024-01-09", 5)])
+    done = lifecycle("run", "-c", config)
+    assert done.returncode == 3
+    assert "longer than the horizon" in done.stderr
+    assert not [path for path in home.rglob("*") if path.is_file()]
+
+
+def test_a_one_off_business_is_refused(tmp_path):
+    config = write_shop(tmp_path, [("a", "2024-01-01", 5), ("b", "2024-06-09", 5)])
+    config.write_text(config.read_text().replace("[files]", 'archetype = "one-off"\n[files]'))
+    done = lifecycle("run", "-c", config)
+    assert done.returncode == 3
+    assert "staying has no meaning" in done.stderr
+
+
+def test_data_without_skill_end_with_marked_base_rates(tmp_path):
+    import numpy as np
+
+    rng = np.random.default_rng(3)
+    # Everybody acts by one and the same coin, whatever they did before: there is nothing to know.
+    rows = [(f"c{k:03d}", f"2024-{month:02d}-{day:02d}", 5) for k in range(150) for month in range(1, 13) for day in (1, 15) if rng.random() < 0.35]
+    config = write_shop(tmp_path, rows)
+    done = lifecycle("run", "-c", config, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["status"] == "no_skill"
+    scores = pq.read_table(Path(found["scores"]) / "scores.parquet")
+    assert len(set(scores["p_churn"].to_pylist())) == 1
+    assert all("no_skill" in warnings for warnings in scores["warnings"].to_pylist())
+
+
+@pytest.mark.parametrize("name", ["cdnow", "online_retail"])
+def test_the_public_sets_come_in_and_reconcile(name):
+    real({"cdnow": "cdnow/cdnow_master.parquet", "online_retail": "online_retail/online_retail.parquet"}[name])
+    found = json.loads(lifecycle("check", "-c", ROOT / "examples" / f"{name}.toml", "--json").stdout)
+    told = found["tables"]["transactions"]
+    assert told["read"] == told["kept"] + sum(told["rejected"].values())
+    if name == "online_retail":
+        assert told["rejected"]["customer_id_missing"] == 135_080
+    else:
+        assert told["rejected"] == {"exact_duplicate": 255}
