@@ -174,7 +174,9 @@ def main() -> None:
     """Run the command line; every refusal has its exit code, and no traceback reaches a user."""
     from features.errors import Interrupted, LifecycleError, for_owner
 
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # spinning threads starve each other on small machines
+    # Spinning threads starve each other on small machines: docs/decisions/002.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         app()
     except LifecycleError as error:

@@ -33,7 +33,7 @@ Floats = NDArray[np.float64]
 # Bounds on log (r, alpha / mean age, a, b). At 1,000 the Gamma or Beta is a spike, 3 % wide: as good as none.
 _LOW, _HIGH = math.log(1e-4), math.log(1e3)
 # Curvature of the mean log likelihood: what is added to decide where data do not, and what counts as none.
-_RIDGE, _FLAT = 1e-8, 1e-7
+_RIDGE, _FLAT = 1e-7, 1e-6
 # In the same terms. One start is CDNOW-like, one has people who hardly ever leave.
 _STARTS = ((1.0, 1.0, 1.0, 1.0), (0.25, 0.15, 0.8, 2.5), (3.0, 1.0, 0.1, 3.0))
 
@@ -84,7 +84,7 @@ def fit(*, repeats: Column, last: Column, age: Column) -> BgNbd:
     last: (n,), time from the first to the last activity; any unit, 0 when there are no repeats.
     age: (n,), time from the first activity to the end of observation; same unit, >= last.
 
-    The order of rows changes nothing, exactly; the unit nothing, to 1e-6. Degenerate data: `converged=False`.
+    The order of rows changes nothing, exactly; the unit nothing, to 1e-6. Degenerate data: `converged` False.
 
     Raises ValueError on nulls, infinities, negatives, broken counts, last > age, unequal lengths, no rows.
     """
@@ -247,7 +247,7 @@ def _refined(theta: Floats, rows: _Rows) -> Floats:
         trial[free] = np.clip(theta[free] + step, _LOW, _HIGH)
         trial_value, trial_slope = _loss(trial, rows)
         flatter = np.abs(trial_slope[free]).max(initial=0.0) < np.abs(slope[free]).max(initial=0.0)
-        if not flatter or trial_value > value + 1e-12:  # a flat place uphill is a saddle
+        if not flatter or trial_value > value + 1e-9:  # a flat place uphill is a saddle
             break
         theta = trial
     return theta
@@ -272,7 +272,7 @@ def _curvature(theta: Floats, rows: _Rows) -> Floats:
 def _checked(where: str, repeats: Column, last: Column, age: Column) -> tuple[Floats, Floats, Floats]:
     """The three columns as floats, or a ValueError that says what is wrong with which."""
     given = {"repeats": repeats, "last": last, "age": age}
-    columns = {name: np.array(values, dtype=float) for name, values in given.items()}
+    columns = {name: np.asarray(values, dtype=float) for name, values in given.items()}
     shapes = {name: values.shape for name, values in columns.items()}
     if len(set(shapes.values())) > 1 or columns["age"].ndim != 1:
         raise ValueError(f"{where}: got shapes {shapes}; the three must be one-dimensional, of one length")

@@ -66,6 +66,7 @@ def connect(*, memory: str = "4GB", threads: int = 2) -> duckdb.DuckDBPyConnecti
 def read(settings: Settings) -> Intake:
     """Read every table the settings name. Errors: InputRefused or SelectRefused leaves; nothing is written."""
     connection = connect(memory=settings.engine.memory, threads=settings.engine.threads)
+    connection.execute("CREATE SCHEMA files")  # apart, so that a file may be called like a table of the contract
     for name, stated in settings.files.items():
         _view(connection, name, file_path(settings, stated))
     # Whatever a SELECT says, it reaches the named files and nothing else.
@@ -97,7 +98,7 @@ def _view(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
         raise FileMissing(where=f"[files] {name}", got=f"a {suffix or 'nameless'} file",
                           rule="Files are .parquet, .csv or .tsv.", fix="Convert it first.")  # fmt: skip
     try:
-        connection.execute(f"CREATE VIEW {quoted(name)} AS SELECT * FROM {source}")
+        connection.execute(f"CREATE VIEW files.{quoted(name)} AS SELECT * FROM {source}")
     except duckdb.Error as error:
         raise QueryFailed(where=f"[files] {name}", got=_first_line(error), rule="The file must be readable as its kind.",
                           fix="Open it, look at the header and the encoding (UTF-8).") from error  # fmt: skip
@@ -128,12 +129,15 @@ def read_table(connection: duckdb.DuckDBPyConnection, table: Table, select: str,
     where = f"[tables] {table.name}"
     try:
         body = select.strip().rstrip(";")
+        connection.execute("SET schema = 'files'")
         connection.execute(
             f"CREATE OR REPLACE TEMP TABLE raw AS SELECT row_number() OVER () AS source_row, * FROM ({body})"
         )
     except duckdb.Error as error:
         raise QueryFailed(where=where, got=_first_line(error), rule="The SELECT must run over the named files.",
                           fix="Try it with the duckdb command line, or mend the names.") from error  # fmt: skip
+    finally:
+        connection.execute("SET schema = 'main'")
     types = {row[0]: row[1] for row in connection.execute("DESCRIBE raw").fetchall() if row[0] != "source_row"}
     counts = Counts(read=connection.execute("SELECT count(*) FROM raw").fetchone()[0])
     if counts.read == 0:

@@ -6,6 +6,7 @@ is asked. Every instant is a local midnight.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -42,8 +43,12 @@ def make(history: History, settings: Settings) -> Plan:
     evaluate = tuple(sorted(instant(day, zone=settings.zone) for day in settings.training.evaluate)) or (newest,)
     _refuse_immature(evaluate, history, settings)
     enough = first + (settings.training.history_days or settings.churn.horizon_days) * DAY_US
-    train = _backwards(midnight_before(evaluate[0] - span, settings.zone), enough, settings)
-    return Plan(train, evaluate, _backwards(max(newest, evaluate[-1]), enough, settings))
+    last = midnight_before(evaluate[0] - span, settings.zone)
+    train = _steps(last, settings, while_=lambda at: at >= enough, towards=-1)[: settings.training.max_dates]
+    # The refit goes on in the same steps (those rows exist already) and takes the evaluation dates in.
+    onward = _steps(last, settings, while_=lambda at: at <= newest, towards=1)
+    refit = sorted({*train, *onward, *evaluate} - {at for at in onward if at < enough})
+    return Plan(tuple(sorted(train)), evaluate, tuple(refit[-settings.training.max_dates :]))
 
 
 def _refuse_immature(evaluate: tuple[int, ...], history: History, settings: Settings) -> None:
@@ -56,11 +61,13 @@ def _refuse_immature(evaluate: tuple[int, ...], history: History, settings: Sett
             )  # fmt: skip
 
 
-def _backwards(newest: int, earliest: int, settings: Settings) -> tuple[int, ...]:
-    """Up to max_dates local midnights, step_days apart, from `newest` back to `earliest`."""
-    zone, day = settings.zone, _local_date(newest, settings.zone)
-    dates = (day - timedelta(days=settings.training.step_days * k) for k in range(settings.training.max_dates))
-    return tuple(sorted(at for at in (instant(d, zone=zone) for d in dates) if at >= earliest))
+def _steps(start: int, settings: Settings, *, while_: Callable[[int], bool], towards: int) -> list[int]:
+    """Local midnights `step_days` apart from `start` on, as long as the condition holds."""
+    day, found = _local_date(start, settings.zone), []
+    while while_(at := instant(day, zone=settings.zone)):
+        found.append(at)
+        day += timedelta(days=towards * settings.training.step_days)
+    return found
 
 
 def refuse_without_dates(plan: Plan, settings: Settings) -> None:

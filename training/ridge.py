@@ -29,7 +29,9 @@ def fit(matrix: np.ndarray, labels: np.ndarray, *, strength: float, outputs: int
     sometimes = np.flatnonzero(null.any(axis=0) & ~null.all(axis=0))
     varies = np.flatnonzero(z.std(axis=0) > 0)
     seen = np.hstack([z[:, varies], null[:, sometimes] / 2])
-    model = LogisticRegression(C=strength, solver="newton-cholesky", max_iter=100)
+    # Newton's Hessian is columns² for one margin and (columns · classes)² for several: there L-BFGS is far cheaper.
+    solver = "newton-cholesky" if outputs == 1 else "lbfgs"
+    model = LogisticRegression(C=strength, solver=solver, max_iter=300)
     with warnings.catch_warnings():
         # A singular Hessian makes the solver fall back to lbfgs: slower, and still the same optimum.
         warnings.simplefilter("ignore", category=ConvergenceWarning)

@@ -14,7 +14,7 @@ import numpy as np
 from features.progress import say
 from serving.parts import Boosted
 
-ROUNDS, PATIENCE = 600, 25
+ROUNDS, PATIENCE, BINS = 600, 25, 64
 FIRST_GUESS = {"max_leaves": 8, "learning_rate": 0.08, "min_child_weight": 30.0, "reg_lambda": 10.0,
                "subsample": 0.8, "colsample_bytree": 0.5}  # fmt: skip
 
@@ -46,7 +46,7 @@ def boost(
         return xgboost.DMatrix(x.astype(np.float32), label=y, feature_names=list(names), nthread=1)
 
     stated = {**objective_of(outputs), "tree_method": "hist", "grow_policy": "lossguide", "max_depth": 0,
-              "nthread": 1, "seed": seed, "verbosity": 0, **settings}  # fmt: skip
+              "max_bin": BINS, "nthread": 1, "seed": seed, "verbosity": 0, **settings}  # fmt: skip
     watched = [(matrix_of(*check), "check")] if check is not None else []
     stop = PATIENCE if check is not None else None
     model = xgboost.train(stated, matrix_of(matrix, labels), rounds, evals=watched, early_stopping_rounds=stop,

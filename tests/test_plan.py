@@ -1,0 +1,75 @@
+"""Dates: the embargo holds, stated dates are kept, refits reuse rows, and nothing immature is planned."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import pytest
+from hypothesis import given
+from hypothesis import settings as how
+from hypothesis import strategies as st
+
+from features import errors
+from features.settings import DAY_US, day_text, from_mapping, instant
+from training import plan
+
+
+class Span:
+    """As much of a History as a plan reads: activity from `first` (µs) on, data until `until`."""
+
+    def __init__(self, first, until):
+        self.first, self.data_until = first, until
+
+
+@pytest.fixture(autouse=True)
+def spans(monkeypatch):
+    monkeypatch.setattr(plan, "first_activity", lambda history: history.first)
+
+
+def settings_of(tmp_path, **training):
+    stated = {"business": {"zone": training.pop("zone", "UTC")}, "tables": {"transactions": "SELECT 1"}, "training": training,
+              "churn": {"horizon_days": training.pop("horizon", 60), "label_latency_days": 3}}  # fmt: skip
+    return from_mapping(stated, folder=tmp_path, where="test")
+
+
+@given(st.integers(150, 1500), st.integers(5, 90), st.integers(7, 120), st.sampled_from(["UTC", "Europe/London", "Asia/Tokyo"]))
+@how(max_examples=80, deadline=None)
+def test_the_embargo_holds_and_everything_is_mature(tmp_path_factory, days, step, horizon, zone):
+    settings = settings_of(tmp_path_factory.getbasetemp(), step_days=step, horizon=horizon, zone=zone)
+    first = instant("2022-01-05", zone=zone)
+    history = Span(first, first + days * DAY_US + 12345)
+    window = (horizon + 3) * DAY_US
+    if days <= horizon + 4:
+        return
+    made = plan.make(history, settings)
+    assert all(at + window <= made.evaluate[0] for at in made.train)
+    assert all(at + window <= history.data_until for at in (*made.train, *made.evaluate, *made.refit))
+    assert all(at >= first + horizon * DAY_US for at in made.train)
+    assert len(made.train) <= 12
+    assert len(made.refit) <= 12
+    assert set(made.evaluate) <= set(made.refit)
+    assert all(len(day_text(at, zone=zone)) == 10 for at in (*made.train, *made.evaluate, *made.refit))
+    if made.train:
+        assert made.train[-1] + window > made.evaluate[0] - DAY_US - 3_600_000_000  # no day of data is given away
+
+
+def test_stated_dates_are_kept_and_immature_ones_refused(tmp_path):
+    first = instant("2022-01-01", zone="UTC")
+    history = Span(first, first + 700 * DAY_US)
+    stated = [date(2023, 6, 1), date(2023, 3, 1)]
+    made = plan.make(history, settings_of(tmp_path, evaluate=stated))
+    assert [day_text(at, zone="UTC") for at in made.evaluate] == ["2023-03-01", "2023-06-01"]
+    assert made.train[-1] <= made.evaluate[0] - 63 * DAY_US
+    with pytest.raises(errors.ImmatureWindow, match="data end at"):
+        plan.make(history, settings_of(tmp_path, evaluate=[date(2023, 11, 1)]))
+
+
+def test_a_span_without_a_training_date_is_said(tmp_path):
+    first = instant("2022-01-01", zone="UTC")
+    settings = settings_of(tmp_path)
+    made = plan.make(Span(first, first + 100 * DAY_US), settings)
+    assert made.train == ()
+    with pytest.raises(errors.NotEnoughData, match="three horizons"):
+        plan.refuse_without_dates(made, settings)
+    with pytest.raises(errors.ImmatureWindow, match="longer than the horizon"):
+        plan.make(Span(first, first + 50 * DAY_US), settings)
