@@ -99,10 +99,21 @@ def train(job: Annotated[str | None, typer.Argument(help="churn or next-stage; b
     from training import summary
 
     if job is not None and job not in jobs.JOBS:
-        raise BadSetting(where="train", got="an unknown model", rule=f"It is {' or '.join(jobs.JOBS)}.", fix="Leave it out for both.", values=[job])
+        raise BadSetting(
+            where="train",
+            got="an unknown model",
+            rule=f"It is {' or '.join(jobs.JOBS)}.",
+            fix="Leave it out for both.",
+            values=[job],
+        )
     settings, history, _ = _open(config)
     made = jobs.train(history, settings, only=job)
-    value = {"release": made.folder.name, "status": made.status, "mlflow_runs": made.runs, "evaluation": made.evaluation}
+    value = {
+        "release": made.folder.name,
+        "status": made.status,
+        "mlflow_runs": made.runs,
+        "evaluation": made.evaluation,
+    }
     _tell(value, f"{summary.trained(made.evaluation)}\n\n  release {made.folder.name} ({made.status}), not yet served: "
           f"lifecycle promote{_unrecorded(made.runs)}", as_json)  # fmt: skip
 
@@ -119,7 +130,11 @@ def promote(release: Annotated[str | None, typer.Argument(help="the release id; 
     from training.promote import promote as move
 
     found = move(release)
-    _tell({"release": found.id, "status": found.scorer.status}, f"serving release {found.id} ({found.scorer.status})", as_json)
+    _tell(
+        {"release": found.id, "status": found.scorer.status},
+        f"serving release {found.id} ({found.scorer.status})",
+        as_json,
+    )
 
 
 @app.command()
@@ -167,12 +182,14 @@ def init(files: Annotated[list[Path], typer.Argument(help="your CSV or parquet f
     from features import guess
 
     found = guess.write(files, out)
-    _tell({"config": str(out), "guesses": found}, f"wrote {out}; read it, then: lifecycle check -c {out}", as_json)
+    lines = [f"  {row['what']}: {row['guess']} ({row['reason']})" for row in found]
+    told = "\n".join([*lines, "", f"wrote {out}; read it, mend what says CHECK, then: lifecycle check -c {out}"])
+    _tell({"config": str(out), "guesses": found}, told, as_json)
 
 
 def main() -> None:
     """Run the command line; every refusal has its exit code, and no traceback reaches a user."""
-    from features.errors import Interrupted, LifecycleError, for_owner
+    from features.errors import Interrupted, LifecycleError, StoreFailed, for_owner
 
     # Spinning threads starve each other on small machines: docs/decisions/002.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -182,13 +199,19 @@ def main() -> None:
     except LifecycleError as error:
         print(for_owner(error), file=sys.stderr)
         sys.exit(error.exit_code)
+    except OSError as error:
+        print(f"error in the file system\n  got:  {error.strerror or type(error).__name__}", file=sys.stderr)
+        sys.exit(StoreFailed.exit_code)
     except KeyboardInterrupt:
         print("interrupted; nothing half-written is used, run it again", file=sys.stderr)
         sys.exit(Interrupted.exit_code)
     except Exception as error:
         if os.environ.get("LIFECYCLE_LOG") == "debug":
             raise
-        print(f"an error of ours: {type(error).__name__}. LIFECYCLE_LOG=debug shows where; please report it", file=sys.stderr)
+        print(
+            f"an error of ours: {type(error).__name__}. LIFECYCLE_LOG=debug shows where; please report it",
+            file=sys.stderr,
+        )
         sys.exit(1)
 
 

@@ -41,7 +41,9 @@ def measure(name: str, day: date) -> dict[str, Any]:
     early, late = made.at(dates.train), made.at(dates.evaluate)
     p, p_next = scorer.score(late)
     theirs = baselines.churn(early, late, stated)
-    stages = baselines.next_stage(early, late, made.definitions, p_base=theirs["base rate"], p_logistic=theirs["RFM logistic"])
+    stages = baselines.next_stage(
+        early, late, made.definitions, p_base=theirs["base rate"], p_logistic=theirs["RFM logistic"]
+    )
     return {
         "name": name, "day": day, "dates": len(dates.train), "weight": found["churn"].weight,
         "customers": np.array([f"{name}/{customer}" for customer in late["customer_id"].to_pylist()]),
@@ -76,7 +78,10 @@ def stage_table(every: list[dict[str, Any]]) -> dict[str, Any]:
         for name, theirs in lost.items():
             if name != "ours":
                 pair = evaluation.paired(lost["ours"], theirs, customers)
-                out[who][name] = {"log_loss": round(float(theirs.mean()), 4), **{k: round(v, 4) for k, v in pair.items()}}
+                out[who][name] = {
+                    "log_loss": round(float(theirs.mean()), 4),
+                    **{k: round(v, 4) for k, v in pair.items()},
+                }
     return out
 
 

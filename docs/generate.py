@@ -24,15 +24,27 @@ def contract_page() -> str:
     for table in CONTRACT.values():
         lines += [f"## {table.name}", "", f"{table.meaning[0].upper()}{table.meaning[1:]}.", ""]
         if table.version_of and not table.attributes:
-            lines += [f"Rows with equal {', '.join(table.version_of)} are versions: the latest `recorded_at` counts.", ""]
+            lines += [
+                f"Rows with equal {', '.join(table.version_of)} are versions: the latest `recorded_at` counts.",
+                "",
+            ]
         lines += ["| column | type | meaning | known |", "|---|---|---|---|"]
         for column in table.columns:
             name = f"**{column.name}**" if column.required else column.name
             meaning = column.meaning + (f" ({', '.join(column.kinds)})" if column.kinds else "")
             known = f"from `{column.known_at}` on" if column.known_at else "with the row"
-            lines.append(f"| {name} | {column.type} | {meaning} | {'may lie ahead' if column.may_lie_ahead else known} |")
+            lines.append(
+                f"| {name} | {column.type} | {meaning} | {'may lie ahead' if column.may_lie_ahead else known} |"
+            )
         lines.append("")
-    lines += ["## Stages", "", "| stage | 中文 |", "|---|---|", *(f"| {stage} | {CHINESE[stage]} |" for stage in STAGES), ""]
+    lines += [
+        "## Stages",
+        "",
+        "| stage | 中文 |",
+        "|---|---|",
+        *(f"| {stage} | {CHINESE[stage]} |" for stage in STAGES),
+        "",
+    ]
     return "\n".join(lines)
 
 
@@ -43,7 +55,12 @@ def features_page() -> str:
              "7, 14, 30, 60, 90, 180, 365 days, or `[features] windows_days`). A feature whose table is missing is absent.",
              "Switch families, features or single columns off with `[features] off = [\"…\"]`.", ""]  # fmt: skip
     for family in FAMILIES:
-        lines += [f"## {family}", "", "| column | says | formula | unit | window | null | source |", "|---|---|---|---|---|---|---|"]
+        lines += [
+            f"## {family}",
+            "",
+            "| column | says | formula | unit | window | null | source |",
+            "|---|---|---|---|---|---|---|",
+        ]
         for entry in (entry for entry in FEATURES.values() if entry.family == family):
             first, _, rest = entry.doc.partition("\n\n")
             found = {key: " ".join(value.split()).rstrip(".") for key, value in DETAILS.findall(" ".join(rest.split()))}

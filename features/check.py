@@ -57,7 +57,9 @@ def _counted(found: Counts, history: History, name: str, settings: Settings) -> 
         span = history.table(name).select(low=nw.col(clock).min(), high=nw.col(clock).max())
         low, high = (value[0].as_py() for value in span.collect(backend="pyarrow").to_native().columns)
         out["from"], out["to"] = day_text(low, zone=settings.zone), day_text(high, zone=settings.zone)
-        late = history.table(name).filter(nw.col("recorded_at") > history.data_until).select(nw.col("customer_id").count())
+        late = (
+            history.table(name).filter(nw.col("recorded_at") > history.data_until).select(nw.col("customer_id").count())
+        )
         out["after_data_until"] = late.collect(backend="pyarrow").to_native()[0][0].as_py()
     if name in history.versioned:
         out["has_versions"] = True
@@ -84,7 +86,9 @@ def _advice(definitions: Definitions, customers: int) -> list[str]:
     if definitions.gaps < 500:
         said.append(f"{definitions.gaps} completed gaps: under 500, so the multiples are 2, 4, 8 and not learned.")
     if customers and definitions.gaps / customers < 0.1:
-        said.append("Hardly anybody comes back: state archetype = \"one-off\" or \"low-frequency\" if that is the business.")
+        said.append(
+            'Hardly anybody comes back: state archetype = "one-off" or "low-frequency" if that is the business.'
+        )
     if definitions.came_back is not None and definitions.came_back > 0.10:
         said.append("More than 10 % of those called churned came back: a longer history would teach wider multiples.")
     return said
@@ -92,7 +96,10 @@ def _advice(definitions: Definitions, customers: int) -> list[str]:
 
 def text(found: dict[str, Any]) -> str:
     """The account for people; read = kept + rejected on every line."""
-    lines = [f"{found['business']}: data until {found['data_until']}, {found['customers']:,} customers with activity", ""]
+    lines = [
+        f"{found['business']}: data until {found['data_until']}, {found['customers']:,} customers with activity",
+        "",
+    ]
     for name, table in found["tables"].items():
         rejected = sum(table["rejected"].values())
         lines.append(f"  {name:<13}{table['read']:>10,} read = {table['kept']:,} kept + {rejected:,} rejected"
@@ -108,7 +115,12 @@ def text(found: dict[str, Any]) -> str:
     for name, multiple in stages["multiples"].items():
         lines.append(f"  {name:<12}{multiple:>10.2f}{stages['days_for_the_median_customer'][name] or 0:>20,.1f}")
     if stages["came_back"] is not None:
-        lines.append(f"  of {stages['reached_churned']:,} waits that reached churned, {stages['came_back']:.1%} ended with activity")
+        lines.append(
+            f"  of {stages['reached_churned']:,} waits that reached churned, {stages['came_back']:.1%} ended with activity"
+        )
     lines += ["", "  now: " + ", ".join(f"{name} {count:,}" for name, count in found["stages_now"].items())]
-    lines += [f"  without {name}: no {gone['lost']} ({len(gone['features'])} features)" for name, gone in found["missing"].items()]
+    lines += [
+        f"  without {name}: no {gone['lost']} ({len(gone['features'])} features)"
+        for name, gone in found["missing"].items()
+    ]
     return "\n".join(lines + [f"  note: {advice}" for advice in found["advice"]])

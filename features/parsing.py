@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from features.contract import EARLIEST_US, LATEST_US, MONEY_LIMIT, Column
 from features.errors import NaiveTime, WrongType
 
-_INSTANT = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?)?(Z|[+-]\d{2}(:?\d{2})?)?$"
-_ZONED = r"\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$"
-_NUMBER = r"^[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d+)?$"
-_DECIMAL = r"^[+-]?(\d+([.]\d*)?|[.]\d+)$"
-_INTEGERS = (
+INSTANT = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?)?(Z|[+-]\d{2}(:?\d{2})?)?$"
+ZONED = r"\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$"
+NUMBER = r"^[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d+)?$"
+DECIMAL = r"^[+-]?(\d+([.]\d*)?|[.]\d+)$"
+INTEGERS = (
     "TINYINT",
     "SMALLINT",
     "INTEGER",
@@ -27,7 +27,7 @@ _INTEGERS = (
     "UINTEGER",
     "UBIGINT",
 )
-_FLOATS = ("FLOAT", "DOUBLE")
+FLOATS = ("FLOAT", "DOUBLE")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _blank(raw: str) -> str:
 
 
 def _id(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
-    if raw_type in _INTEGERS:
+    if raw_type in INTEGERS:
         return Reading(f"CAST({raw} AS VARCHAR)", ())
     if raw_type == "UUID":
         return Reading(f"CAST({raw} AS VARCHAR)", ())
@@ -94,7 +94,7 @@ def _text(raw: str, raw_type: str, where: str, zone: str | None, digits: int) ->
 def _flag(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
     if raw_type == "BOOLEAN":
         return Reading(raw, ())
-    if raw_type != "VARCHAR" and raw_type not in _INTEGERS:
+    if raw_type != "VARCHAR" and raw_type not in INTEGERS:
         raise _refuse(where, raw_type, "a flag: true or false", "Write a condition in the SELECT.")
     text = _blank(f"CAST({raw} AS VARCHAR)")
     value = f"CASE WHEN lower({text}) IN ('true','1','yes','t','y') THEN true WHEN lower({text}) IN ('false','0','no','f','n') THEN false END"
@@ -103,22 +103,22 @@ def _flag(raw: str, raw_type: str, where: str, zone: str | None, digits: int) ->
 
 def _number(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
     name = where.split(".")[1]
-    if raw_type in _INTEGERS or raw_type.startswith("DECIMAL"):
+    if raw_type in INTEGERS or raw_type.startswith("DECIMAL"):
         return Reading(f"CAST({raw} AS DOUBLE)", ())
-    if raw_type in _FLOATS:
+    if raw_type in FLOATS:
         return Reading(f"CASE WHEN isfinite({raw}) THEN CAST({raw} AS DOUBLE) END",
                        ((f"{name}_not_finite", f"{raw} IS NOT NULL AND NOT isfinite({raw})"),))  # fmt: skip
     if raw_type != "VARCHAR":
         raise _refuse(where, raw_type, "a number", "Cast it to DOUBLE in the SELECT.")
     text = _blank(raw)
-    cast = f"CASE WHEN regexp_matches({text}, '{_NUMBER}') THEN TRY_CAST({text} AS DOUBLE) END"
+    cast = f"CASE WHEN regexp_matches({text}, '{NUMBER}') THEN TRY_CAST({text} AS DOUBLE) END"
     value = f"CASE WHEN isfinite({cast}) THEN {cast} END"
     return Reading(value, ((f"{name}_not_a_number", f"{text} IS NOT NULL AND ({value}) IS NULL"),))
 
 
 def _money(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
     name, scale = where.split(".")[1], 10**digits
-    if raw_type in _FLOATS:
+    if raw_type in FLOATS:
         minor = f"({raw} * {scale})"
         readable = f"(isfinite({raw}) AND abs({minor}) <= {MONEY_LIMIT})"
         # A float is exact money only if it lies within its own noise of a whole minor unit.
@@ -129,11 +129,11 @@ def _money(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -
             (f"{name}_out_of_range", f"isfinite({raw}) AND abs({minor}) > {MONEY_LIMIT}"),
             (f"{name}_finer_than_minor_units", f"{readable} AND NOT ({whole})"),
         ))  # fmt: skip
-    if raw_type in _INTEGERS or raw_type.startswith("DECIMAL"):
+    if raw_type in INTEGERS or raw_type.startswith("DECIMAL"):
         text, amount = f"CAST({raw} AS VARCHAR)", f"CAST({raw} AS VARCHAR)"
     elif raw_type == "VARCHAR":
         text = _blank(raw)
-        amount = f"CASE WHEN regexp_matches({text}, '{_DECIMAL}') THEN {text} END"
+        amount = f"CASE WHEN regexp_matches({text}, '{DECIMAL}') THEN {text} END"
     else:
         raise _refuse(where, raw_type, "money: a decimal number", "Cast it to DECIMAL in the SELECT.")
     minor = f"(TRY_CAST({amount} AS DECIMAL(38, 12)) * {scale})"
@@ -153,9 +153,9 @@ def _instant(raw: str, raw_type: str, where: str, zone: str | None, digits: int)
         cast, text, naive = f"timezone({literal(zone or 'UTC')}, CAST({raw} AS TIMESTAMP))", raw, raw
     elif raw_type == "VARCHAR":
         text = _blank(raw)
-        zoned = f"regexp_matches({text}, '{_ZONED}')"
+        zoned = f"regexp_matches({text}, '{ZONED}')"
         local = f"timezone({literal(zone or 'UTC')}, TRY_CAST({text} AS TIMESTAMP))"
-        cast = f"CASE WHEN regexp_matches({text}, '{_INSTANT}') THEN CASE WHEN {zoned} THEN TRY_CAST({text} AS TIMESTAMPTZ) ELSE {local} END END"
+        cast = f"CASE WHEN regexp_matches({text}, '{INSTANT}') THEN CASE WHEN {zoned} THEN TRY_CAST({text} AS TIMESTAMPTZ) ELSE {local} END END"
         naive = f"CASE WHEN NOT {zoned} THEN {text} END"
     else:
         raise _refuse(where, raw_type, "an instant", "Use make_timestamp(…) or strptime(…) in the SELECT.")

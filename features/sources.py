@@ -68,7 +68,7 @@ def read(settings: Settings) -> Intake:
     connection = connect(memory=settings.engine.memory, threads=settings.engine.threads)
     connection.execute("CREATE SCHEMA files")  # apart, so that a file may be called like a table of the contract
     for name, stated in settings.files.items():
-        _view(connection, name, file_path(settings, stated))
+        view_file(connection, name, file_path(settings, stated))
     # Whatever a SELECT says, it reaches the named files and nothing else.
     named = ", ".join(literal(str(file_path(settings, stated))) for stated in settings.files.values())
     connection.execute(f"SET allowed_paths = [{named}]")
@@ -81,7 +81,7 @@ def read(settings: Settings) -> Intake:
     return Intake(connection, counts)
 
 
-def _view(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
+def view_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
     if not path.is_file():
         raise FileMissing(
             where=f"[files] {name}", got=f"no file at {path}", rule="Every file named must exist.",

@@ -48,6 +48,11 @@ class ColumnOf:
         return self.feature.function(self.days) if self.takes_days else self.feature.function()
 
     @property
+    def reach_days(self) -> float:
+        """How many days back the column looks through windows; 0 where it only looks at all time."""
+        return max((reduction.since_days or 0 for reduction in self.recipe().reductions.values()), default=0)
+
+    @property
     def window(self) -> str:
         return "all time" if self.days is None else f"{self.days:g} days"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from features.recipe import Recipe, Reduction, feature
 from features.settings import DAY_US
 

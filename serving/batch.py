@@ -100,7 +100,9 @@ def score_table(
     scored |= {f"reason_{k + 1}": [w[k] for w in why] + [None] * len(extra) for k in range(REASONS)}
     scored["warnings"] = _warnings(rows, release, settings, stale) + [["prospect:no_activity_yet"]] * len(extra)
     scored["release_id"] = [release.id] * (rows.num_rows + len(extra))
-    return pa.table({name: pa.array(values, type=SCORE_TYPES.get(name)) for name, values in scored.items()}).sort_by("customer_id")
+    return pa.table({name: pa.array(values, type=SCORE_TYPES.get(name)) for name, values in scored.items()}).sort_by(
+        "customer_id"
+    )
 
 
 SCORE_TYPES = {

@@ -17,7 +17,12 @@ from features.settings import instant
 def write(table: pa.Table, path: Path) -> None:
     """Write .parquet or .csv at once; what stood there before stays until the new file is whole."""
     if path.suffix not in (".parquet", ".csv"):
-        raise BadSetting(where="--out", got=f"a name ending in '{path.suffix}'", rule="It ends in .parquet or .csv.", fix="Rename it.")
+        raise BadSetting(
+            where="--out",
+            got=f"a name ending in '{path.suffix}'",
+            rule="It ends in .parquet or .csv.",
+            fix="Rename it.",
+        )
     staged = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -39,5 +44,3 @@ def last_midnight(zone: str) -> int:
     from zoneinfo import ZoneInfo
 
     return instant(datetime.fromtimestamp(time.time(), ZoneInfo(zone)).date(), zone=zone)
-
-

@@ -22,7 +22,9 @@ _KINDS = {
 }
 
 
-def events(definitions: Definitions, *, tables: tuple[str, ...], activity_kinds: tuple[str, ...], as_of: int) -> dict[str, pa.Table]:
+def events(
+    definitions: Definitions, *, tables: tuple[str, ...], activity_kinds: tuple[str, ...], as_of: int
+) -> dict[str, pa.Table]:
     """Typed contract tables before `as_of`, equal for equal arguments; ids are `golden-00` …"""
     rng = np.random.default_rng(20260101)
     out = {}
@@ -73,7 +75,14 @@ def _contracts(rng, as_of: int) -> pa.Table:
     return _typed("contracts", columns)
 
 
-_TYPES = {"id": pa.string(), "text": pa.string(), "instant": pa.int64(), "money": pa.int64(), "number": pa.float64(), "flag": pa.bool_()}
+_TYPES = {
+    "id": pa.string(),
+    "text": pa.string(),
+    "instant": pa.int64(),
+    "money": pa.int64(),
+    "number": pa.float64(),
+    "flag": pa.bool_(),
+}
 
 
 def _typed(name: str, columns: dict[str, pa.Array]) -> pa.Table:
@@ -87,7 +96,9 @@ def _typed(name: str, columns: dict[str, pa.Array]) -> pa.Table:
     return pa.table(made).sort_by([(column.name, "ascending") for column in table.columns])
 
 
-def history(tables: dict[str, pa.Table], *, definitions: Definitions, activity_kinds: tuple[str, ...], as_of: int) -> History:
+def history(
+    tables: dict[str, pa.Table], *, definitions: Definitions, activity_kinds: tuple[str, ...], as_of: int
+) -> History:
     """A History over typed tables in an engine of its own."""
     connection = connect(memory="1GB", threads=1)
     for name, table in tables.items():

@@ -95,7 +95,9 @@ def _write_files(folder, scorer, all_columns, settings, tables, base, evaluation
     }  # fmt: skip
     (folder / "models.json").write_text(_json(models))
     made_for = settings.definitions()
-    described = [{"name": c.name, "family": c.feature.family, "unit": c.feature.unit, "window": c.window} for c in all_columns]
+    described = [
+        {"name": c.name, "family": c.feature.family, "unit": c.feature.unit, "window": c.window} for c in all_columns
+    ]
     (folder / "features.json").write_text(_json({"columns": described, "tables": list(tables), "made_for": made_for}))
     (folder / "stages.json").write_text(_json({"stages": list(STAGES), **asdict(scorer.definitions)}))
     pq.write_table(pa.Table.from_pylist([asdict(base)]), folder / "base.parquet")
@@ -128,7 +130,11 @@ def _golden_answers(scorer, all_columns, events, kinds, at) -> tuple[pa.Table, p
     known = golden.history(events, definitions=scorer.definitions, activity_kinds=kinds, as_of=at).as_of(at)
     rows = build(known, base=golden.base(scorer.definitions, at), definitions=scorer.definitions, columns=all_columns)
     p, p_next = scorer.score(rows)
-    scores = {"customer_id": rows["customer_id"], "p_churn": p, **{f"p_next_{s}": p_next[:, k] for k, s in enumerate(STAGES)}}
+    scores = {
+        "customer_id": rows["customer_id"],
+        "p_churn": p,
+        **{f"p_next_{s}": p_next[:, k] for k, s in enumerate(STAGES)},
+    }
     return rows, pa.table(scores)
 
 
@@ -142,7 +148,9 @@ def hashes(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def identity(files: dict[str, dict[str, Any]]) -> str:
-    return hashlib.sha256("".join(f"{name}\n{files[name]['sha256']}\n" for name in sorted(files)).encode()).hexdigest()[:16]
+    return hashlib.sha256("".join(f"{name}\n{files[name]['sha256']}\n" for name in sorted(files)).encode()).hexdigest()[
+        :16
+    ]
 
 
 def verify(folder: Path) -> str:
@@ -153,14 +161,18 @@ def verify(folder: Path) -> str:
         manifest = json.loads((folder / "manifest.json").read_text())
         stated = manifest["files"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReleaseRefused(where=where, got="no readable manifest", rule="A release has a manifest.", fix=fix) from error
+        raise ReleaseRefused(
+            where=where, got="no readable manifest", rule="A release has a manifest.", fix=fix
+        ) from error
     found = hashes(folder)
     changed = sorted(name for name in {*found, *stated} if found.get(name) != stated.get(name))
     if changed:
         raise ReleaseRefused(where=where, got=f"{len(changed)} files that are not as they were written: {', '.join(changed[:3])}",
                              rule="Every file has the hash and size of the manifest.", fix=fix)  # fmt: skip
     if identity(found) != manifest.get("id") or manifest.get("format") != FORMAT:
-        raise ReleaseRefused(where=where, got="an id or format that does not fit", rule="The id is the hash of the files.", fix=fix)
+        raise ReleaseRefused(
+            where=where, got="an id or format that does not fit", rule="The id is the hash of the files.", fix=fix
+        )
     return manifest["id"]
 
 
@@ -206,7 +218,9 @@ def _blend_in(parts: list[dict[str, Any]], folder: Path, names: tuple[str, ...])
 def _check_golden(release: Release) -> None:
     folder, definitions = release.folder / "golden", release.scorer.definitions
     events = {name: pq.read_table(folder / f"{name}.parquet") for name in release.tables if name != "customers"}
-    rows, scores = _golden_answers(release.scorer, release.columns, events, release.activity_kinds, definitions.learned_as_of)
+    rows, scores = _golden_answers(
+        release.scorer, release.columns, events, release.activity_kinds, definitions.learned_as_of
+    )
     for made, stored, what in ((rows, "rows", "feature rows"), (scores, "scores", "scores")):
         if not _near(made, pq.read_table(folder / f"{stored}.parquet")):
             raise ReleaseRefused(where=f"release {release.id}", got=f"golden {what} that come out otherwise here",

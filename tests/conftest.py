@@ -82,7 +82,9 @@ def trained_subscriptions(subscriptions, tmp_path_factory):
 
 def _trained(business, home):
     folder, stated, found = business
-    quick = stated.training.model_copy(update={"trials": 2, "seconds": 30, "evaluate": [], "max_dates": 6, "step_days": 45})
+    quick = stated.training.model_copy(
+        update={"trials": 2, "seconds": 30, "evaluate": [], "max_dates": 6, "step_days": 45}
+    )
     stated = stated.model_copy(update={"training": quick})
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIFECYCLE_HOME", str(home))

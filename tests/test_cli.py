@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+
 from tests.conftest import real
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -45,11 +46,17 @@ def test_help_imports_nothing_heavy():
     code = "import sys; sys.argv = ['lifecycle', '--help']\nimport lifecycle\ntry: lifecycle.main()\nexcept SystemExit: pass\nprint(sorted({m.split('.')[0] for m in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1]
-    assert not [name for name in ("numpy", "duckdb", "pyarrow", "xgboost", "sklearn", "mlflow", "pydantic", "rich") if f"'{name}'" in loaded]
+    assert not [
+        name
+        for name in ("numpy", "duckdb", "pyarrow", "xgboost", "sklearn", "mlflow", "pydantic", "rich")
+        if f"'{name}'" in loaded
+    ]
 
 
 def test_errors_have_four_lines_an_exit_code_and_no_traceback(tmp_path):
-    (tmp_path / "lifecycle.toml").write_text('[business]\nzone = "UTC"\n[files]\nt = "absent.csv"\n[tables]\ntransactions = "SELECT * FROM t"\n')
+    (tmp_path / "lifecycle.toml").write_text(
+        '[business]\nzone = "UTC"\n[files]\nt = "absent.csv"\n[tables]\ntransactions = "SELECT * FROM t"\n'
+    )
     done = lifecycle("check", "-c", tmp_path / "lifecycle.toml")
     assert done.returncode == 3
     assert done.stdout == ""
@@ -68,7 +75,13 @@ def test_public_data_that_is_absent_says_where_to_get_it(tmp_path):
 
 @pytest.mark.parametrize(
     ("arguments", "code"),
-    [(["check", "-c", "nowhere.toml"], 3), (["nonsense"], 2), (["train", "weather"], 2), (["promote"], 1), (["features", "--out", "x.csv"], 2)],
+    [
+        (["check", "-c", "nowhere.toml"], 3),
+        (["nonsense"], 2),
+        (["train", "weather"], 2),
+        (["promote"], 1),
+        (["features", "--out", "x.csv"], 2),
+    ],
 )
 def test_exit_codes(arguments, code, home):
     done = lifecycle(*arguments)
@@ -85,6 +98,15 @@ def test_an_error_of_ours_is_one_line(monkeypatch, capsys):
         door.main()
     assert caught.value.code == 1
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_home_that_cannot_be_written_exits_with_four(tmp_path):
+    config = write_shop(tmp_path, [("only", f"2024-{month:02d}-05", 5) for month in range(1, 13)])
+    (tmp_path / "file").write_text("a file, where a folder should be")
+    done = lifecycle("run", "-c", config, LIFECYCLE_HOME=str(tmp_path / "file"))
+    assert done.returncode == 4, done.stderr
+    assert "Traceback" not in done.stderr
+    assert lifecycle("stages", "-c", config, "--out", tmp_path / "file" / "x.csv").returncode == 4
 
 
 def test_an_interruption_exits_with_five(monkeypatch, capsys):
@@ -112,7 +134,9 @@ def test_check_features_examples_and_stages_on_a_business(shop, tmp_path):
     lifecycle("stages", "-c", config, "--out", out)
     history = pq.read_table(out)
     assert history.column_names == ["customer_id", "as_of", "stage", "stage_rule"]
-    assert len(set(zip(history["customer_id"].to_pylist(), history["as_of"].to_pylist(), strict=True))) == history.num_rows
+    assert (
+        len(set(zip(history["customer_id"].to_pylist(), history["as_of"].to_pylist(), strict=True))) == history.num_rows
+    )
     assert lifecycle("features", "-c", config, "--as-of", "2023-06-01", "--out", tmp_path / "rows.xlsx").returncode == 2
 
 
@@ -126,7 +150,9 @@ def test_three_lines_of_python_give_a_pandas_frame(shop):
 
 
 def write_shop(folder, rows, **training):
-    (folder / "t.csv").write_text("customer_id,occurred_at,amount\n" + "".join(f"{c},{day},{amount}\n" for c, day, amount in rows))
+    (folder / "t.csv").write_text(
+        "customer_id,occurred_at,amount\n" + "".join(f"{c},{day},{amount}\n" for c, day, amount in rows)
+    )
     lines = ["[business]", 'zone = "UTC"', "[files]", 't = "t.csv"', "[tables]", 'transactions = "SELECT * FROM t"',
              "[churn]", "horizon_days = 30", "[training]", "trials = 1", "seconds = 5"]  # fmt: skip
     (folder / "lifecycle.toml").write_text("\n".join(lines + [f"{k} = {v}" for k, v in training.items()]) + "\n")
@@ -169,7 +195,13 @@ def test_data_without_skill_end_with_marked_base_rates(tmp_path):
 
     rng = np.random.default_rng(3)
     # Everybody acts by one and the same coin, whatever they did before: there is nothing to know.
-    rows = [(f"c{k:03d}", f"2024-{month:02d}-{day:02d}", 5) for k in range(150) for month in range(1, 13) for day in (1, 15) if rng.random() < 0.35]
+    rows = [
+        (f"c{k:03d}", f"2024-{month:02d}-{day:02d}", 5)
+        for k in range(150)
+        for month in range(1, 13)
+        for day in (1, 15)
+        if rng.random() < 0.35
+    ]
     config = write_shop(tmp_path, rows)
     done = lifecycle("run", "-c", config, "--json")
     assert done.returncode == 0, done.stderr

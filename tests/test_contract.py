@@ -20,7 +20,11 @@ def rows(found, table="transactions"):
 
 
 def test_text_stays_text_and_money_exact(tmp_path):
-    found, counts = load(tmp_path, SHOP + "00123,2024-01-02,10.75\n99999999999999999999999,2024-01-03 12:00,-0.10\n客户,2024-01-03T12:00:00+05:00,1e0\n")
+    found, counts = load(
+        tmp_path,
+        SHOP
+        + "00123,2024-01-02,10.75\n99999999999999999999999,2024-01-03 12:00,-0.10\n客户,2024-01-03T12:00:00+05:00,1e0\n",
+    )
     assert [row["customer_id"] for row in rows(found)] == ["00123", "99999999999999999999999"]
     assert [row["amount"] for row in rows(found)] == [1075, -10]
     assert [row["kind"] for row in rows(found)] == ["purchase", "refund"]
@@ -49,7 +53,9 @@ def test_a_row_that_breaks_a_rule_is_rejected_by_name_and_counted(tmp_path, reas
     assert kept == [("transactions", 2, reason)]
 
 
-@pytest.mark.parametrize("text", ["infinity", "epoch", "2024-13-01", "2024-02-30", "20240101", "now", "2024-01-01 25:00"])
+@pytest.mark.parametrize(
+    "text", ["infinity", "epoch", "2024-13-01", "2024-02-30", "20240101", "now", "2024-01-01 25:00"]
+)
 def test_words_and_impossible_days_are_not_instants(tmp_path, text):
     _, counts = load(tmp_path, SHOP + f"good,2024-01-02,1\nbad,{text},1\n")
     assert counts["transactions"].rejected == {"occurred_at_not_an_instant": 1}
@@ -77,10 +83,14 @@ def test_zones_offsets_and_clock_changes(tmp_path):
 def test_equal_rows_count_once_and_versions_are_versions(tmp_path):
     head = "customer_id,occurred_at,amount,transaction_id,recorded_at,kind\n"
     twice = "a,2024-01-02,1,x,2024-01-02,purchase\n" * 2
-    csv = head + twice + (
-        "a,2024-01-02,5,x,2024-01-09,purchase\n"
-        "a,2024-01-02,1,y,2024-01-02,purchase\n"
-        "a,2024-01-02,1,y,2024-01-05,void\n"
+    csv = (
+        head
+        + twice
+        + (
+            "a,2024-01-02,5,x,2024-01-09,purchase\n"
+            "a,2024-01-02,1,y,2024-01-02,purchase\n"
+            "a,2024-01-02,1,y,2024-01-05,void\n"
+        )
     )
     found, counts = load(tmp_path, csv)
     assert counts["transactions"].rejected == {"exact_duplicate": 1}
@@ -98,7 +108,12 @@ def test_a_correction_that_moves_an_event_past_as_of_takes_the_old_one_with_it(t
     csv = ("customer_id,occurred_at,amount,transaction_id,recorded_at\n"
            "a,2024-01-02,1,x,2024-01-02\na,2024-03-02,1,x,2024-01-05\na,2024-01-01,1,w,2024-01-01\n")  # fmt: skip
     found, _ = load(tmp_path, csv)
-    rows = found.as_of(settings.instant("2024-02-01", zone="Europe/London")).tables["transactions"].collect(backend="pyarrow").to_native()
+    rows = (
+        found.as_of(settings.instant("2024-02-01", zone="Europe/London"))
+        .tables["transactions"]
+        .collect(backend="pyarrow")
+        .to_native()
+    )
     assert rows["transaction_id"].to_pylist() == ["w"]
 
 
@@ -122,7 +137,9 @@ REFUSED = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("leaf", "said", "how"), REFUSED, ids=[f"{leaf.__name__}-{k}" for k, (leaf, _, _) in enumerate(REFUSED)])
+@pytest.mark.parametrize(
+    ("leaf", "said", "how"), REFUSED, ids=[f"{leaf.__name__}-{k}" for k, (leaf, _, _) in enumerate(REFUSED)]
+)
 def test_what_cannot_be_read_is_refused_by_name(tmp_path, leaf, said, how):
     how = {"csv": SHOP + "a,2024-01-02 10:00,1\n"} | how
     with pytest.raises(leaf, match=said) as caught:
@@ -135,7 +152,7 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path, leaf, said, how):
 def test_a_select_reaches_no_other_file_even_where_the_words_do_not_show_it(tmp_path):
     (tmp_path / "secret.csv").write_text("a\n1\n")
     with pytest.raises(errors.LifecycleError):
-        load(tmp_path, SHOP + "a,2024-01-01,1\n", select=f"SELECT * FROM \"{tmp_path / 'secret.csv'}\"")
+        load(tmp_path, SHOP + "a,2024-01-01,1\n", select=f'SELECT * FROM "{tmp_path / "secret.csv"}"')
 
 
 def test_customers_that_stand_twice_are_refused(tmp_path):
@@ -157,7 +174,10 @@ def test_cells_hide_until_they_were_known(tmp_path):
 
     def seen(day):
         known = found.as_of(settings.instant(day, zone="UTC")).tables["feedback"].sort("occurred_at")
-        return [(row["score"], row["answered_at"] is not None, row["resolved_at"] is not None) for row in known.collect(backend="pyarrow").to_native().to_pylist()]
+        return [
+            (row["score"], row["answered_at"] is not None, row["resolved_at"] is not None)
+            for row in known.collect(backend="pyarrow").to_native().to_pylist()
+        ]
 
     assert seen("2024-01-10") == [(None, False, False), (None, False, False)]
     assert seen("2024-01-11") == [(4.0, True, False), (None, False, False)]

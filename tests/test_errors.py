@@ -31,7 +31,9 @@ def test_the_docstring_draws_the_whole_tree():
 
 @pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
 def test_the_owner_sees_three_values_and_nobody_else_sees_any(kind):
-    error = kind(where="here", got="5 rows", rule="Be good.", fix="Try.", values=["secret-1", "secret-2", "secret-3", "secret-4"])
+    error = kind(
+        where="here", got="5 rows", rule="Be good.", fix="Try.", values=["secret-1", "secret-2", "secret-3", "secret-4"]
+    )
     owner, others = errors.for_owner(error), str(errors.for_others(error))
     assert "secret-3" in owner
     assert "secret-4" not in owner

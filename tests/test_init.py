@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 
 import lifecycle
 from features import errors, guess, history, settings, simulation
-from features.guess_columns import words
-from features.guess_words import KIND_WORDS, SYNONYMS
+from features.guess.columns import words
+from features.guess.words import KIND_WORDS, SYNONYMS
 from features.parsing import quoted
 
 DATA = Path(os.environ.get("LIFECYCLE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -63,7 +63,10 @@ def order_lines() -> list[tuple[str, str, date, int, str]]:
     lines = []
     for number in range(180):
         customer, on = PEOPLE[number % 30], date(2024, 1, 3) + timedelta(days=number % 30 + 20 * (number // 30))
-        lines += [(f"A{number:04d}", customer, on, 1 + (number + line) % 3, f"{7 + line}.{number % 100:02d}") for line in range(1 + number % 3)]
+        lines += [
+            (f"A{number:04d}", customer, on, 1 + (number + line) % 3, f"{7 + line}.{number % 100:02d}")
+            for line in range(1 + number % 3)
+        ]
     return lines
 
 
@@ -84,14 +87,20 @@ def shop(tmp_path):
 
 def test_a_shop_keeps_its_ids_its_cents_and_its_counts(tmp_path, shop):
     _, _, stated, found, counts = guessed(tmp_path, *shop)
-    assert {name: account.kept for name, account in counts.items()} == {"customers": 30, "transactions": 180, "feedback": 32}
+    assert {name: account.kept for name, account in counts.items()} == {
+        "customers": 30,
+        "transactions": 180,
+        "feedback": 32,
+    }
     assert not any(account.rejected for account in counts.values())
     assert {row["customer_id"] for row in rows(found, "customers")} == set(PEOPLE)
     worth: dict[str, Decimal] = {}
     for order, _, _, pieces, price in order_lines():
         worth[order] = worth.get(order, Decimal(0)) + pieces * Decimal(price)
     got = {row["transaction_id"]: row for row in rows(found, "transactions")}
-    assert {order: row["amount"] for order, row in got.items()} == {order: total * 100 for order, total in worth.items()}
+    assert {order: row["amount"] for order, row in got.items()} == {
+        order: total * 100 for order, total in worth.items()
+    }
     assert {order: (row["customer_id"], day(row["occurred_at"])) for order, row in got.items()} == {
         order: (who, on) for order, who, on, _, _ in order_lines()
     }
@@ -152,14 +161,24 @@ def test_the_command_writes_a_file_that_check_accepts(tmp_path, shop, monkeypatc
 
 
 def test_a_unique_id_is_kept_and_rows_are_not_summed(tmp_path):
-    path = put(tmp_path, "sales.csv", "client_id,date,total,invoice_id", [f"{n % 7},2024-01-{1 + n % 28:02d},{n}.25,I{n}" for n in range(60)])
+    path = put(
+        tmp_path,
+        "sales.csv",
+        "client_id,date,total,invoice_id",
+        [f"{n % 7},2024-01-{1 + n % 28:02d},{n}.25,I{n}" for n in range(60)],
+    )
     guesses, _, _, found, _ = guessed(tmp_path, path)
     assert "GROUP BY" not in guesses["tables.transactions"]["guess"]
     assert {row["transaction_id"] for row in rows(found, "transactions")} == {f"I{n}" for n in range(60)}
 
 
 def test_an_id_that_repeats_over_customers_and_times_is_left_out(tmp_path):
-    path = put(tmp_path, "sales.csv", "client_id,date,total,invoice_id", [f"{n % 7},2024-01-{1 + n % 28:02d},{n}.25,I{n % 5}" for n in range(60)])
+    path = put(
+        tmp_path,
+        "sales.csv",
+        "client_id,date,total,invoice_id",
+        [f"{n % 7},2024-01-{1 + n % 28:02d},{n}.25,I{n % 5}" for n in range(60)],
+    )
     guesses, _, _, found, counts = guessed(tmp_path, path)
     assert "CHECK: invoice_id repeats" in guesses["tables.transactions"]["reason"]
     assert counts["transactions"].kept == 60
@@ -167,16 +186,59 @@ def test_an_id_that_repeats_over_customers_and_times_is_left_out(tmp_path):
 
 
 def test_an_id_with_versions_stays_a_version(tmp_path):
-    lines = [f"{n % 7},2024-01-{1 + n % 20:02d},2024-02-{1 + later:02d},{n + later}.25,I{n}" for n in range(30) for later in (0, 1)]
-    guesses, _, _, found, counts = guessed(tmp_path, put(tmp_path, "sales.csv", "client_id,date,recorded_at,total,order_id", lines))
+    lines = [
+        f"{n % 7},2024-01-{1 + n % 20:02d},2024-02-{1 + later:02d},{n + later}.25,I{n}"
+        for n in range(30)
+        for later in (0, 1)
+    ]
+    guesses, _, _, found, counts = guessed(
+        tmp_path, put(tmp_path, "sales.csv", "client_id,date,recorded_at,total,order_id", lines)
+    )
     assert "GROUP BY" not in guesses["tables.transactions"]["guess"]
     assert counts["transactions"].kept == 60
     assert found.versioned == {"transactions"}
+    assert "as versions of one transaction" in guesses["tables.transactions"]["reason"]
+
+
+def test_an_id_shared_by_customers_is_flagged(tmp_path):
+    lines = [f"{n % 7},2024-01-{1 + n % 28:02d},{n}.25,I{n // 2}" for n in range(60)]
+    guesses, _, _, _, counts = guessed(tmp_path, put(tmp_path, "sales.csv", "client_id,date,total,order_id", lines))
+    assert "CHECK: 30 order_id stand for several customers" in guesses["tables.transactions"]["reason"]
+    assert counts["transactions"].kept == 60
+
+
+def test_a_replayed_file_is_not_taken_for_order_lines(tmp_path):
+    once = [f"{n % 7},2024-01-{1 + n % 28:02d},{n}.25,2,I{n}" for n in range(60)]
+    path = put(tmp_path, "sales.csv", "client_id,date,total,qty,order_id", once + once[:20])
+    guesses, _, _, found, counts = guessed(tmp_path, path)
+    assert "GROUP BY" not in guesses["tables.transactions"]["guess"]
+    assert counts["transactions"].rejected == {"exact_duplicate": 20}
+    assert sum(row["amount"] for row in rows(found, "transactions")) == sum(n * 100 + 25 for n in range(60))
+
+
+def test_a_kind_that_varies_within_an_order_is_left_to_the_sign_of_its_sum(tmp_path):
+    lines = [
+        f"{n // 2 % 7},2024-01-{1 + n // 2 % 28:02d},{-n - 50 if n % 2 else n + 1},A{n // 2},{'return' if n % 2 else 'sale'}"
+        for n in range(60)
+    ]
+    guesses, _, _, found, _ = guessed(tmp_path, put(tmp_path, "sales.csv", "client_id,date,total,order_id,type", lines))
+    assert "CHECK: type varies within orders" in guesses["tables.transactions"]["reason"]
+    assert {row["kind"] for row in rows(found, "transactions")} == {"refund"}
+    assert sum(row["amount"] for row in rows(found, "transactions")) == -30 * 50 * 100
+
+
+def test_a_column_of_payment_methods_is_no_kind(tmp_path):
+    lines = [f"{n % 7},2024-01-{1 + n % 28:02d},{n},{('credit', 'debit', 'cash')[n % 3]}" for n in range(60)]
+    _, page, _, _, counts = guessed(tmp_path, put(tmp_path, "sales.csv", "client_id,date,total,type", lines))
+    assert counts["transactions"].kept == 60
+    assert "left out: type." in page
 
 
 def test_a_total_that_stands_on_every_line_is_taken_once(tmp_path):
     lines = [f"{n // 3 % 7},2024-01-{1 + n // 3 % 28:02d},{n // 3 + 10}.00,A{n // 3},S{n % 3}" for n in range(90)]
-    guesses, _, _, found, _ = guessed(tmp_path, put(tmp_path, "sales.csv", "client_id,date,order_total,order_id,sku", lines))
+    guesses, _, _, found, _ = guessed(
+        tmp_path, put(tmp_path, "sales.csv", "client_id,date,order_total,order_id,sku", lines)
+    )
     assert "CHECK: order_total is the same on all lines" in guesses["tables.transactions"]["reason"]
     assert sum(row["amount"] for row in rows(found, "transactions")) == sum(n + 10 for n in range(30)) * 100
 
@@ -202,7 +264,11 @@ TIMES = {
     "compact": (lambda n: f"2024{1 + n % 12:02d}{1 + n % 28:02d}", "%Y%m%d", "days"),
     "day first": (lambda n: f"{1 + n % 28:02d}/{1 + n % 12:02d}/2024", "%d/%m/%Y: values over 12", "days"),
     "month first": (lambda n: f"{1 + n % 12}/{1 + n % 28}/2024 1:05 PM", "%m/%d/%Y %I:%M %p: values over 12", "naive"),
-    "either": (lambda n: f"{1 + n % 12}-{1 + n % 12}-2024", "CHECK: date reads as well day first as month first", "days"),
+    "either": (
+        lambda n: f"{1 + n % 12}-{1 + n % 12}-2024",
+        "CHECK: date reads as well day first as month first",
+        "days",
+    ),
     "words": (lambda n: f"{1 + n % 28} Mar 2024", "%d %b %Y", "days"),
     "short years": (lambda n: f"{1 + n % 28:02d}.03.24", "%d.%m.%y", "days"),
     "iso": (lambda n: f"2024-03-{1 + n % 28:02d}T10:00:00", "", "naive"),
@@ -212,7 +278,11 @@ TIMES = {
     "seconds": (lambda n: f"{1_700_000_000 + n * 86_400}", "", "offset"),
     "milliseconds": (lambda n: f"{1_700_000_000_000 + n * 86_400_000}", "", "offset"),
 }
-ZONES = {"days": "dates only", "naive": "CHECK: there are clock times without a zone", "offset": "the times carry their offset"}
+ZONES = {
+    "days": "there are dates only",
+    "naive": "CHECK: there are clock times without a zone",
+    "offset": "the times carry their offset",
+}
 
 
 @pytest.mark.parametrize("written", TIMES)
@@ -234,7 +304,10 @@ def test_the_day_and_the_month_are_not_swapped(tmp_path):
 
 
 def test_a_time_that_does_not_parse_is_refused_and_an_optional_one_does_not_vanish(tmp_path):
-    lines = [f"{n},{'soon' if n == 3 else f'{1 + n % 28}/03/2024'},{n},{'later' if n == 4 else f'{1 + n % 28}/04/2024'}" for n in range(60)]
+    lines = [
+        f"{n},{'soon' if n == 3 else f'{1 + n % 28}/03/2024'},{n},{'later' if n == 4 else f'{1 + n % 28}/04/2024'}"
+        for n in range(60)
+    ]
     _, _, _, _, counts = guessed(
         tmp_path, put(tmp_path, "tickets.csv", "user_id,created_at,topic,resolved_at", lines),
         put(tmp_path, "sales.csv", "user_id,date,total", [f"{n},2024-03-0{1 + n},5" for n in range(9)]),
@@ -258,9 +331,13 @@ def test_money_is_exact_however_it_is_written(tmp_path, written):
     between, write, cents = MONEY[written]
     amounts = [n * 137 for n in range(60)]
     lines = [between.join([str(n % 7), f"2024-01-{1 + n % 28:02d}", write(amount)]) for n, amount in enumerate(amounts)]
-    guesses, _, _, found, counts = guessed(tmp_path, put(tmp_path, "x.csv", between.join(["uid", "date", "value"]), lines))
+    guesses, _, _, found, counts = guessed(
+        tmp_path, put(tmp_path, "x.csv", between.join(["uid", "date", "value"]), lines)
+    )
     assert counts["transactions"].rejected == {}
-    assert sorted(row["amount"] for row in rows(found, "transactions")) == sorted(amount * 100 + cents for amount in amounts)
+    assert sorted(row["amount"] for row in rows(found, "transactions")) == sorted(
+        amount * 100 + cents for amount in amounts
+    )
     assert guesses["business.currency"]["guess"] == ('"GBP"' if written == "a sign" else '"EUR"')
     if written == "finer than cents":
         assert "CHECK: 60 of 60 amounts looked at are finer than cents" in guesses["tables.transactions"]["reason"]
@@ -276,7 +353,9 @@ def test_negative_amounts_are_said_to_be_refunds(tmp_path):
 def test_kinds_get_the_contracts_words_and_unknown_ones_are_refused_by_count(tmp_path):
     kinds = ["Completed"] * 6 + ["failed", "REFUNDED", "cancelled", "pending"]
     lines = [f"{n % 7},2024-01-{1 + n % 28:02d},{n},{kinds[n % 10]},P{n}" for n in range(60)]
-    guesses, _, _, found, counts = guessed(tmp_path, put(tmp_path, "payments.csv", "uid,paid_at,amount,status,payment_id", lines))
+    guesses, _, _, found, counts = guessed(
+        tmp_path, put(tmp_path, "payments.csv", "uid,paid_at,amount,status,payment_id", lines)
+    )
     assert counts["transactions"].rejected == {"kind_unknown": 6}
     got = [row["kind"] for row in rows(found, "transactions")]
     assert {kind: got.count(kind) for kind in got} == {"purchase": 36, "payment_failed": 6, "refund": 6, "void": 6}
@@ -284,7 +363,10 @@ def test_kinds_get_the_contracts_words_and_unknown_ones_are_refused_by_count(tmp
 
 
 def test_floats_and_words_for_nothing_in_ids_and_cells(tmp_path):
-    lines = [f"{'NULL' if n == 5 else f'{n % 7}.0'},2024-01-{1 + n % 28:02d},{n},{'NULL' if n % 2 else 'web'}" for n in range(60)]
+    lines = [
+        f"{'NULL' if n == 5 else f'{n % 7}.0'},2024-01-{1 + n % 28:02d},{n},{'NULL' if n % 2 else 'web'}"
+        for n in range(60)
+    ]
     _, _, _, found, counts = guessed(tmp_path, put(tmp_path, "x.csv", "CustomerID,date,total,channel", lines))
     assert counts["transactions"].rejected == {"customer_id_missing": 1}
     assert {row["customer_id"] for row in rows(found, "transactions")} == {str(n) for n in range(7)}
@@ -292,7 +374,13 @@ def test_floats_and_words_for_nothing_in_ids_and_cells(tmp_path):
 
 
 def test_float_ids_in_parquet_become_text(tmp_path):
-    table = pa.table({"Customer ID": [1.0, 2.0, None] * 20, "date": [20240100 + n % 28 + 1 for n in range(60)], "total": [n + 0.25 for n in range(60)]})
+    table = pa.table(
+        {
+            "Customer ID": [1.0, 2.0, None] * 20,
+            "date": [20240100 + n % 28 + 1 for n in range(60)],
+            "total": [n + 0.25 for n in range(60)],
+        }
+    )
     pq.write_table(table, tmp_path / "x.parquet")
     _, _, _, found, counts = guessed(tmp_path, tmp_path / "x.parquet")
     assert counts["transactions"].rejected == {"customer_id_missing": 20}
@@ -324,13 +412,18 @@ def test_subscriptions_are_contractual_with_use_as_activity(tmp_path):
 
 
 def test_subscriptions_with_payments_alone(tmp_path):
-    paid = put(tmp_path, "payments.csv", "account_id,paid_at,amount", [f"{who},2024-01-01 10:00,9.99" for who in PEOPLE])
+    paid = put(
+        tmp_path, "payments.csv", "account_id,paid_at,amount", [f"{who},2024-01-01 10:00,9.99" for who in PEOPLE]
+    )
     _, _, stated, _, _ = guessed(tmp_path, subscription(tmp_path)[0], paid)
     assert (stated.business.archetype, stated.activity.table) == ("contractual", "transactions")
 
 
 def test_a_log_of_events_alone(tmp_path):
-    lines = [f"{n % 7},2024-01-{1 + n % 28:02d} 10:{n % 60:02d}:00,{['page_view', 'login', 'page_view'][n % 3]},{n}" for n in range(90)]
+    lines = [
+        f"{n % 7},2024-01-{1 + n % 28:02d} 10:{n % 60:02d}:00,{['page_view', 'login', 'page_view'][n % 3]},{n}"
+        for n in range(90)
+    ]
     _, _, stated, found, counts = guessed(tmp_path, put(tmp_path, "log.csv", "user_id,event_time,event,amount", lines))
     assert (stated.activity.table, stated.activity.kinds) == ("interactions", ["visit"])
     assert sorted({row["kind"] for row in rows(found, "interactions")}) == ["login", "visit"]
@@ -356,7 +449,9 @@ def test_simulated_tables_are_read_as_the_simulation_wrote_them(tmp_path, mode):
 def test_exports_of_two_years_are_one_table_and_returns_are_refunds(tmp_path):
     years = [put(tmp_path, f"orders_{year}.csv", "customer,date,total,order_id", [f"{n % 7},{year}-{1 + n % 12:02d}-05,{n},{year}-{n}" for n in range(40)]) for year in (2022, 2023)]  # fmt: skip
     back = put(tmp_path, "returns.csv", "customer,date,amount", [f"{n % 7},2023-06-0{1 + n},{n}" for n in range(9)])
-    other = put(tmp_path, "baskets.csv", "customer,date,amount,store", [f"{n % 7},2023-06-0{1 + n},{n},s" for n in range(9)])
+    other = put(
+        tmp_path, "baskets.csv", "customer,date,amount,store", [f"{n % 7},2023-06-0{1 + n},{n},s" for n in range(9)]
+    )
     guesses, _, _, found, counts = guessed(tmp_path, *years, back, other)
     assert counts["transactions"].kept == 89
     assert sum(row["kind"] == "refund" for row in rows(found, "transactions")) == 9
@@ -366,11 +461,19 @@ def test_exports_of_two_years_are_one_table_and_returns_are_refunds(tmp_path):
 def test_customers_whose_ids_lost_their_zeros_are_flagged(tmp_path, shop):
     put(tmp_path, "customers.csv", "CustomerID,City", [f"{int(who)},Köln" for who in PEOPLE])
     guesses, *_ = guessed(tmp_path, *shop)
-    assert "CHECK: 0 of the 30 customers with activity are in it." in guesses["tables.customers"]["reason"]
+    assert (
+        "CHECK: 0 of the 30 customers with activity are in it: are their ids written alike"
+        in guesses["tables.customers"]["reason"]
+    )
 
 
 def test_scores_on_another_scale_are_kept_on_that_scale(tmp_path, shop):
-    put(tmp_path, "ratings.csv", "user_id,date,stars", [f"{who},2024-04-01,{n % 11}" for n, who in enumerate(PEOPLE[:22])])
+    put(
+        tmp_path,
+        "ratings.csv",
+        "user_id,date,stars",
+        [f"{who},2024-04-01,{n % 11}" for n, who in enumerate(PEOPLE[:22])],
+    )
     guesses, _, stated, _, counts = guessed(tmp_path, *shop)
     assert stated.contract.scales["review"] == (0, 10)
     assert "CHECK:" in guesses["contract"]["reason"]
@@ -385,14 +488,18 @@ SIMPLE = [f"0{n % 7},2024-01-{1 + n % 28:02d},{n}.50" for n in range(60)]
 @pytest.mark.parametrize("between", [";", "\t", "|"])
 def test_other_delimiters(tmp_path, between):
     lines = [line.replace(",", between) for line in SIMPLE]
-    path = put(tmp_path, "x.tsv" if between == "\t" else "x.csv", between.join(["customer_id", "date", "amount"]), lines)
+    path = put(
+        tmp_path, "x.tsv" if between == "\t" else "x.csv", between.join(["customer_id", "date", "amount"]), lines
+    )
     _, _, _, found, counts = guessed(tmp_path, path)
     assert counts["transactions"].kept == 60
     assert {row["customer_id"] for row in rows(found, "transactions")} == {f"0{n}" for n in range(7)}
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
-    _, page, _, _, counts = guessed(tmp_path, put(tmp_path, "x.csv", "customer_id,date,amount", SIMPLE, encoding="utf-8-sig"))
+    _, page, _, _, counts = guessed(
+        tmp_path, put(tmp_path, "x.csv", "customer_id,date,amount", SIMPLE, encoding="utf-8-sig")
+    )
     assert counts["transactions"].kept == 60
     assert "\ufeff" not in page
 
@@ -404,18 +511,23 @@ def test_names_and_values_in_any_script(tmp_path):
     assert counts["transactions"].kept == 60
     assert {row["customer_id"] for row in rows(found, "transactions")} == {f"客户{n}" for n in range(7)}
     assert 'left out: 客户, Größe "x" ? y.' in page
-    assert "CHECK: betrag total was taken for amount by the end of its name alone." in guesses["tables.transactions"]["reason"]
+    assert (
+        "CHECK: betrag total was taken for amount by the end of its name alone."
+        in guesses["tables.transactions"]["reason"]
+    )
     assert len(that_matter(page)) <= 15
 
 
-@pytest.mark.parametrize("name", ["transactions.csv", "raw.csv", "order.csv", "2024.csv", "parsed.csv", "数据.csv", "my orders (1).csv"])
+@pytest.mark.parametrize(
+    "name", ["transactions.csv", "raw.csv", "order.csv", "2024.csv", "parsed.csv", "数据.csv", "my orders (1).csv"]
+)
 def test_any_file_name_gives_a_name_that_loads(tmp_path, name):
-    _, _, _, _, counts = guessed(tmp_path, put(tmp_path, name, "user,select,amount,group by", [f"{n % 7},2024-01-{1 + n % 28:02d},{n},x" for n in range(40)]) if False else put(tmp_path, name, "user,timestamp,value", SIMPLE))
+    _, _, _, _, counts = guessed(tmp_path, put(tmp_path, name, "user,timestamp,value", SIMPLE))
     assert counts["transactions"].kept == 60
 
 
 def test_a_large_file_is_looked_at_in_part_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("features.guess_tables.LOOKED_AT", 20)
+    monkeypatch.setattr("features.guess.tables.LOOKED_AT", 20)
     guesses, _, _, _, counts = guessed(tmp_path, put(tmp_path, "x.csv", "uid,date,value", SIMPLE))
     assert "60 rows, looked at 20 of them" in guesses["tables.transactions"]["reason"]
     assert counts["transactions"].kept == 60
@@ -463,7 +575,11 @@ BROKEN = {
     "empty.csv": (b"", errors.EmptyTable, "no rows"),
     "head.csv": (b"customer_id,date,amount\n", errors.EmptyTable, "no rows"),
     "blank.csv": (b"\n\n\n", errors.QueryFailed, "one single column"),
-    "latin.csv": ("customer_id,date,amount\nSECRETgrün,2024-01-01,3\n".encode("latin-1"), errors.QueryFailed, "CSV in UTF-8"),
+    "latin.csv": (
+        "customer_id,date,amount\nSECRETgrün,2024-01-01,3\n".encode("latin-1"),
+        errors.QueryFailed,
+        "CSV in UTF-8",
+    ),
     "wide.csv": ("customer_id,date,amount\nSECRET,2024-01-01,3\n".encode("utf-16"), errors.QueryFailed, "CSV in UTF-8"),
     "bytes.csv": (bytes(range(256)) * 20, errors.QueryFailed, "CSV in UTF-8"),
     "caret.csv": (b"customer_id^date^amount\nSECRET^2024-01-01^3\n", errors.QueryFailed, "one single column"),
@@ -523,7 +639,9 @@ def test_public_data_load_with_every_customer_row_and_cent(tmp_path, name):
     oracle.execute(f"CREATE VIEW whole AS FROM {reader}")
     kept = rows(found, "transactions")
     assert len(kept) == oracle.execute(orders).fetchone()[0] == counts["transactions"].kept
-    assert abs(sum(row["amount"] for row in kept) - oracle.execute(cents).fetchone()[0]) <= len(kept) / 100  # thirds of cents
+    assert (
+        abs(sum(row["amount"] for row in kept) - oracle.execute(cents).fetchone()[0]) <= len(kept) / 100
+    )  # thirds of cents
     assert set(counts["transactions"].rejected) <= {"customer_id_missing", "exact_duplicate"}
     assert stated.churn.horizon_days == horizon
     assert len(that_matter(page)) <= 15
@@ -532,7 +650,9 @@ def test_public_data_load_with_every_customer_row_and_cent(tmp_path, name):
 # --- the words -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["customer_id", "CustomerID", "customerId", "Customer ID", "CUSTOMER-ID", "ｃustomer id"])
+@pytest.mark.parametrize(
+    "name", ["customer_id", "CustomerID", "customerId", "Customer ID", "CUSTOMER-ID", "ｃustomer id"]
+)
 def test_spellings_of_one_name(tmp_path, name):
     assert "".join(words(name)) == "customerid"
     _, _, _, _, counts = guessed(tmp_path, put(tmp_path, "x.csv", f"{name},date,amount", SIMPLE))
@@ -541,14 +661,29 @@ def test_spellings_of_one_name(tmp_path, name):
 
 def test_no_synonym_stands_for_two_roles_and_no_word_for_two_kinds():
     for table, roles in SYNONYMS.items():
-        listed = ["".join(words(name)) for names in roles.values() for name in names.split()]
-        assert len(listed) == len(set(listed)), f"{table}: {sorted({name for name in listed if listed.count(name) > 1})}"
+        listed = [name for names in roles.values() for name in {"".join(words(name)) for name in names.split()}]
+        assert len(listed) == len(set(listed)), (
+            f"{table}: {sorted({name for name in listed if listed.count(name) > 1})}"
+        )
     for table, kinds in KIND_WORDS.items():
         listed = [word for said in kinds.values() for word in said.split()]
         assert len(listed) == len(set(listed)), table
 
 
-@pytest.mark.parametrize("text", ["SELECT a FROM b", 'SELECT "a b" FROM c', 'x "" y', "back\\slash", 'ends "', '"""', "two\nlines", "\x7f\u2028ü", "'"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT a FROM b",
+        'SELECT "a b" FROM c',
+        'x "" y',
+        "back\\slash",
+        'ends "',
+        '"""',
+        "two\nlines",
+        "\x7f\u2028ü",
+        "'",
+    ],
+)
 def test_any_text_becomes_toml_on_one_line_and_back(text):
     written = guess._quoted(text)
     assert "\n" not in written

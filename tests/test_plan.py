@@ -32,7 +32,12 @@ def settings_of(tmp_path, **training):
     return from_mapping(stated, folder=tmp_path, where="test")
 
 
-@given(st.integers(150, 1500), st.integers(5, 90), st.integers(7, 120), st.sampled_from(["UTC", "Europe/London", "Asia/Tokyo"]))
+@given(
+    st.integers(150, 1500),
+    st.integers(5, 90),
+    st.integers(7, 120),
+    st.sampled_from(["UTC", "Europe/London", "Asia/Tokyo"]),
+)
 @how(max_examples=80, deadline=None)
 def test_the_embargo_holds_and_everything_is_mature(tmp_path_factory, days, step, horizon, zone):
     settings = settings_of(tmp_path_factory.getbasetemp(), step_days=step, horizon=horizon, zone=zone)

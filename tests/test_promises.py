@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from tests import worlds
 
 from features.base import define, measure
 from features.recipe import FEATURES
 from features.settings import DAY_US
 from features.table import absent, build, columns_for
+from tests import worlds
 
 
 @pytest.fixture(scope="module", params=["shop", "subscriptions"])
@@ -19,7 +19,15 @@ def world(request):
     known = history.as_of(at)
     definitions = define(known, settings)
     columns, base = columns_for(history, definitions, settings), measure(known, definitions)
-    return history, settings, at, definitions, columns, base, build(known, base=base, definitions=definitions, columns=columns)
+    return (
+        history,
+        settings,
+        at,
+        definitions,
+        columns,
+        base,
+        build(known, base=base, definitions=definitions, columns=columns),
+    )
 
 
 def made(world, tables, **options):
@@ -27,7 +35,12 @@ def made(world, tables, **options):
     history, settings, at, *_ = world
     known = worlds.rebuilt(history, tables, **options).as_of(at)
     definitions = define(known, settings)
-    return build(known, base=measure(known, definitions), definitions=definitions, columns=columns_for(history, definitions, settings))
+    return build(
+        known,
+        base=measure(known, definitions),
+        definitions=definitions,
+        columns=columns_for(history, definitions, settings),
+    )
 
 
 def test_both_businesses_together_have_every_feature(shop, subscriptions):

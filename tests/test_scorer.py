@@ -21,7 +21,13 @@ COLUMNS = 9
 
 def random_linear(rng, outputs):
     shape = (outputs, COLUMNS)
-    return Linear(rng.normal(size=COLUMNS), rng.uniform(0.5, 2, COLUMNS), rng.normal(size=shape), rng.normal(size=shape), rng.normal(size=outputs))
+    return Linear(
+        rng.normal(size=COLUMNS),
+        rng.uniform(0.5, 2, COLUMNS),
+        rng.normal(size=shape),
+        rng.normal(size=shape),
+        rng.normal(size=outputs),
+    )
 
 
 def rows_of(rng, count):
@@ -114,7 +120,12 @@ def definitions_of(**changed):
 
 
 def test_a_stayer_is_never_new_nor_prospect_and_a_long_horizon_reaches_churned():
-    state = {"n": np.array([1, 2, 9]), "first_at": np.array([0, 0, 0]), "last_at": np.array([0, DAY_US, 80 * DAY_US]), "as_of": np.full(3, 90 * DAY_US)}
+    state = {
+        "n": np.array([1, 2, 9]),
+        "first_at": np.array([0, 0, 0]),
+        "last_at": np.array([0, DAY_US, 80 * DAY_US]),
+        "as_of": np.full(3, 90 * DAY_US),
+    }
     short = reachable(**state, definitions=definitions_of(horizon_days=30))
     long = reachable(**state, definitions=definitions_of(horizon_days=3000))
     assert not short[:, [STAGES.index("prospect"), STAGES.index("new")]].any()

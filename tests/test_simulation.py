@@ -2,7 +2,7 @@
 
 import tomllib
 from collections import Counter
-from datetime import timedelta
+from datetime import date, timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -11,9 +11,10 @@ import pyarrow as pa
 import pytest
 from pyarrow import csv, parquet
 
-from features import settings, simulation
-from features import simulation_subscription as subs
-from features.simulation import MODES, simulate, write
+from features import settings
+from features.simulation import MODES, START, simulate, world, write
+from features.simulation import retail as shop
+from features.simulation import subscription as subs
 
 HORIZON, END = pd.Timedelta(days=60), pd.Timestamp("2025-01-01")
 LATENCY = {"retail": pd.Timedelta(days=3), "subscription": pd.Timedelta(days=10)}
@@ -182,7 +183,7 @@ def test_a_longer_horizon_moves_p_leave_one_way_and_leaves_the_tables_alone(mode
 
 
 def test_satisfaction_steps_are_probabilities():
-    steps = simulation.transition()
+    steps = world.transition()
     assert steps.min() >= 0
     np.testing.assert_allclose(steps.sum(axis=1), 1)
     assert subs.LATE.sum() == pytest.approx(1)
@@ -208,8 +209,8 @@ def test_truth_covers_everyone_acquired_before_and_stays_out_of_the_tables(simul
 
 def test_retail_recursion_equals_walking_forwards_from_the_evening_before():
     level, buys, day, horizon = np.array([[3, 1, 0], [0, 4, 0]]), np.array([0.03, 0.05, 0.03]), 1, 40
-    lives = simulation.Lives(level, level > 9, np.array([1, simulation.NEVER, 0]))  # the third left the day before
-    p, left = simulation._retail_leaving(SimpleNamespace(buys=buys), lives, horizon)(day)
+    lives = world.Lives(level, level > 9, np.array([1, world.NEVER, 0]))  # the third left the day before
+    p, left = shop._leaving(SimpleNamespace(buys=buys), lives, horizon)(day)
     assert left.tolist() == [False, False, True]
     assert p == pytest.approx([silence(3, 0.03, horizon), silence(1, 0.05, horizon), 1.0])
 
@@ -217,9 +218,9 @@ def test_retail_recursion_equals_walking_forwards_from_the_evening_before():
 def silence(level, buys, horizon):
     here, left = np.eye(5)[level], 0.0
     for _ in range(horizon):
-        here = here @ simulation.transition()
-        left += here @ simulation.LEAVES
-        here = here * (1 - simulation.LEAVES) * (1 - buys)
+        here = here @ world.transition()
+        left += here @ world.LEAVES
+        here = here * (1 - world.LEAVES) * (1 - buys)
     return left + here.sum()
 
 
@@ -252,7 +253,7 @@ def leaves(start, annual, auto_renew, horizon):
 def one_day(status, level, days_left, annual, auto_renew):
     """(chance, state tomorrow) of running or decided with days left, or of waiting so many days for a new term."""
     fresh = int(subs.TERM_DAYS[int(annual)]) - 1
-    for to, step in enumerate(simulation.transition()[level]):
+    for to, step in enumerate(world.transition()[level]):
         if status not in ("running", "decided"):
             yield step, ("running", to, fresh) if status == 1 else (status - 1, to, None)
             continue
@@ -447,6 +448,27 @@ def test_files_hold_the_tables_and_a_valid_configuration(mode, tmp_path):
     loaded = settings.load(tmp_path / "lifecycle.toml")
     assert loaded.contractual == (mode == "subscription")
     assert all(settings.file_path(loaded, path).is_file() for path in loaded.files.values())
+
+
+def evaluated(mode, folder, *, until):
+    """The dates `write` has training looked at on, where the data end on `until`."""
+    write(simulate(customers=9, days=(until - START).days, mode=mode), folder=folder)
+    return settings.load(folder / "lifecycle.toml").training.evaluate
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_training_is_looked_at_on_the_newest_date_whose_outcomes_are_all_in(mode, tmp_path):
+    newest = date(2023, 3, 1)
+    until = newest + timedelta(days=60) + LATENCY[mode]
+    assert evaluated(mode, tmp_path, until=until) == [newest]
+    assert evaluated(mode, tmp_path, until=until - timedelta(days=1)) == [date(2023, 2, 1)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_training_is_looked_at_on_no_date_of_a_short_span(mode, tmp_path):
+    settled = date(2022, 7, 1) + timedelta(days=60) + LATENCY[mode]
+    for until in (date(2022, 2, 1), settled - timedelta(days=1)):  # no truth at all; truth, but not settled
+        assert evaluated(mode, tmp_path, until=until) == []
 
 
 @pytest.mark.parametrize("mode", MODES)

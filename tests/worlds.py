@@ -38,7 +38,10 @@ def only(tables: dict[str, pa.Table], customer: str) -> dict[str, pa.Table]:
 
 def truncated(tables: dict[str, pa.Table], at: int) -> dict[str, pa.Table]:
     """Only what was recorded before `at`, cells that became known later taken out."""
-    return {name: _cells(name, _past(name, table, at), at, lambda column: pa.nulls(len(column), column.type)) for name, table in tables.items()}
+    return {
+        name: _cells(name, _past(name, table, at), at, lambda column: pa.nulls(len(column), column.type))
+        for name, table in tables.items()
+    }
 
 
 def scrambled(tables: dict[str, pa.Table], at: int, seed: int = 5) -> dict[str, pa.Table]:
@@ -53,7 +56,9 @@ def scrambled(tables: dict[str, pa.Table], at: int, seed: int = 5) -> dict[str, 
         }  # fmt: skip
         for column, values in noise.items():
             future = future.set_column(future.column_names.index(column), column, values)
-        past = _cells(name, past, at, lambda column: pc.add(column, 7_000_000) if pa.types.is_integer(column.type) else column)
+        past = _cells(
+            name, past, at, lambda column: pc.add(column, 7_000_000) if pa.types.is_integer(column.type) else column
+        )
         out[name] = pa.concat_tables([future, past])
     return out
 

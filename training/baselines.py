@@ -22,7 +22,9 @@ from training import ridge
 K = len(STAGES)
 
 
-def churn(train: pa.Table, test: pa.Table, settings: Settings, *, past: pa.Table | None = None) -> dict[str, np.ndarray]:
+def churn(
+    train: pa.Table, test: pa.Table, settings: Settings, *, past: pa.Table | None = None
+) -> dict[str, np.ndarray]:
     """Probabilities of churn for the rows of `test`, by baseline; `past` holds labelled rows for the own past rate."""
     labels = train["churned"].to_numpy().astype(int)
     rate = (labels.sum() + 1) / (len(labels) + 2)
@@ -119,8 +121,18 @@ def _by_cell(cells: Sequence[np.ndarray], test_cells: Sequence[np.ndarray], outc
     """Outcome frequencies by cell, each coarser cell standing behind the finer one with the weight of ten rows."""
     probability = np.tile((np.bincount(outcome, minlength=K) + 1) / (outcome.size + K), (len(test_cells[0]), 1))
     for depth in range(1, len(cells) + 1):
-        keys = np.stack([*cells[:depth], ], axis=1)
-        wanted = np.stack([*test_cells[:depth], ], axis=1)
+        keys = np.stack(
+            [
+                *cells[:depth],
+            ],
+            axis=1,
+        )
+        wanted = np.stack(
+            [
+                *test_cells[:depth],
+            ],
+            axis=1,
+        )
         both, where = np.unique(np.vstack([keys, wanted]), axis=0, return_inverse=True)
         counts = np.zeros((len(both), K))
         np.add.at(counts, (where[: len(keys)], outcome), 1)

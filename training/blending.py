@@ -50,7 +50,9 @@ def find(
     found = search.tune(parts, names=names, outputs=outputs, trials=trials, seconds=seconds, seed=seed, label=label)
     boosted = []
     for fit, check in parts:
-        part, _, _ = search.boost(*fit, names=names, outputs=outputs, settings=found.settings, rounds=found.rounds, seed=seed)
+        part, _, _ = search.boost(
+            *fit, names=names, outputs=outputs, settings=found.settings, rounds=found.rounds, seed=seed
+        )
         boosted.append(part.margins(check[0]))
     blended = {w: _loss(_mixed(margins[strength], boosted, w), labels, folds) for w in WEIGHTS}
     weight = float(min(blended, key=blended.__getitem__))
@@ -64,7 +66,9 @@ def fit(
     """The blend on these rows; a part with weight 0 is not fitted."""
     parts = []
     if ingredients.weight < 1:
-        parts.append((1 - ingredients.weight, ridge.fit(matrix, labels, strength=ingredients.strength, outputs=outputs)))
+        parts.append(
+            (1 - ingredients.weight, ridge.fit(matrix, labels, strength=ingredients.strength, outputs=outputs))
+        )
     if ingredients.weight > 0:
         part, _, _ = search.boost(matrix, labels, names=names, outputs=outputs, settings=ingredients.settings,
                                   rounds=ingredients.rounds, seed=seed)  # fmt: skip

@@ -34,8 +34,14 @@ def text(scorer: Scorer, account: dict[str, Any], settings: Settings) -> str:
     if scorer.status == "not_enough_data":
         lines += [f"Not enough data: {account['why']['got']}. Scores are base rates."]
     else:
-        lines += [f"Trained on {', '.join(account['as_of']['train'])}; evaluated on {', '.join(account['as_of']['evaluate'])}.", ""]
-        lines += ["| population | rows | rate | AUROC | log loss | best baseline's log loss |", "|---|---|---|---|---|---|"]
+        lines += [
+            f"Trained on {', '.join(account['as_of']['train'])}; evaluated on {', '.join(account['as_of']['evaluate'])}.",
+            "",
+        ]
+        lines += [
+            "| population | rows | rate | AUROC | log loss | best baseline's log loss |",
+            "|---|---|---|---|---|---|",
+        ]
         lines += [_row(who, account["churn"][who]) for who in ("everyone", "eligible")]
         lines += ["", account["note"]]
     lines += ["", "For decisions about contact and offers. Not for decisions with legal effect on a person.", ""]

@@ -26,7 +26,8 @@ def evaluate(scorer: Scorer, early: pa.Table, late: pa.Table, made: Examples, se
     return {
         "churn": {who: _churn(y[m], p[m], {k: v[m] for k, v in theirs.items()}, ids[m]) for who, m in masks.items()},
         "next_stage": {
-            who: _stages(outcome[m], p_next[m], {k: v[m] for k, v in their_stages.items()}, ids[m]) for who, m in masks.items()
+            who: _stages(outcome[m], p_next[m], {k: v[m] for k, v in their_stages.items()}, ids[m])
+            for who, m in masks.items()
         },
         "train_rows": early.num_rows,
     }
@@ -49,7 +50,10 @@ def _stages(outcome: np.ndarray, p: np.ndarray, theirs: dict[str, np.ndarray], i
     out["baselines"] = {name: evaluation.stage_metrics(outcome, other) for name, other in theirs.items()}
     if len(outcome):
         ours = evaluation.stage_losses(outcome, p)
-        pairs = {name: evaluation.paired(ours, evaluation.stage_losses(outcome, other), ids) for name, other in theirs.items()}
+        pairs = {
+            name: evaluation.paired(ours, evaluation.stage_losses(outcome, other), ids)
+            for name, other in theirs.items()
+        }
         out["paired_log_loss"] = pairs
         out["verdicts"] = [evaluation.verdict(name, pair) for name, pair in pairs.items()]
     return out

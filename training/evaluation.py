@@ -59,7 +59,9 @@ def ece(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> float:
 def reliability(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> list[dict[str, float]]:
     """Per bin of equally many rows: mean p, share that left, rows."""
     parts = np.array_split(np.argsort(p, kind="stable"), min(bins, len(p)))
-    return [{"p": float(p[part].mean()), "left": float(y[part].mean()), "rows": len(part)} for part in parts if len(part)]
+    return [
+        {"p": float(p[part].mean()), "left": float(y[part].mean()), "rows": len(part)} for part in parts if len(part)
+    ]
 
 
 def lift(y: np.ndarray, p: np.ndarray, *, points: int = 20) -> list[dict[str, float]]:

@@ -1,8 +1,8 @@
 """Examples: feature rows with their outcomes, for many as_of dates, as one table.
 
-    from training import examples
-    frame = examples.frame("examples/cdnow.toml")
-    train = frame[frame.split == "train"]
+from training import examples
+frame = examples.frame("examples/cdnow.toml")
+train = frame[frame.split == "train"]
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from features.base import Base, Definitions, define, measure
 from features.history import History
 from features.outcomes import observe
 from features.progress import steps
-from features.settings import Settings
+from features.settings import DAY_US, Settings
 from features.table import STATE, ColumnOf, build, columns_for
 from training import plan as plans
 
@@ -32,7 +32,7 @@ class Examples:
     """`rows`: features.table.STATE, the feature columns, `churned`, `outcome_stage`, `split` (train, evaluate, later).
 
     One row per customer with activity and as_of, sorted by as_of, customer_id. `late` counts activity from before an
-    as_of that was recorded after it: it stands on neither side.
+    as_of that was recorded after it: it stands on neither side. `modelled` names the columns a model may use.
     """
 
     rows: pa.Table
@@ -40,6 +40,7 @@ class Examples:
     definitions: Definitions
     bases: tuple[Base, ...]
     late: int
+    modelled: tuple[str, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -67,7 +68,18 @@ def make(history: History, settings: Settings, plan: plans.Plan) -> Examples:
         tables.append(rows.append_column("split", pa.array([split] * rows.num_rows, pa.string())))
         bases.append(base)
         late += outcome.late
-    return Examples(pa.concat_tables(tables).combine_chunks(), columns, definitions, tuple(bases), late)
+    modelled = supported(columns, first=plans.first_activity(history), dates=plan.train or plan.refit)
+    return Examples(pa.concat_tables(tables).combine_chunks(), columns, definitions, tuple(bases), late, modelled)
+
+
+def supported(columns: Sequence[ColumnOf], *, first: int, dates: Sequence[int]) -> tuple[str, ...]:
+    """The columns whose windows reach no further back than the history known at the middle training date.
+
+    A window longer than the data is the same as all time in every training row, and something else on the day the
+    data outgrow it: a model would have learned nothing about that, and answer all the same (docs/decisions/011).
+    """
+    known_days = (sorted(dates)[len(dates) // 2] - first) / DAY_US if dates else 0
+    return tuple(column.name for column in columns if column.reach_days <= known_days)
 
 
 def frame(config: str | Path) -> Any:

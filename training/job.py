@@ -73,20 +73,26 @@ def fall_back(history: History, settings: Settings, why: NotEnoughData) -> Train
     made = examples.make(history, settings, plan.Plan((), dates.evaluate, dates.refit))
     rows = made.rows
     q, classes = next_stage.frequencies(rows)
-    scorer = Scorer(made.definitions, made.names, churn.base_rate(rows), Calibration(), q, classes, rows.num_rows,
+    scorer = Scorer(made.definitions, made.modelled, churn.base_rate(rows), Calibration(), q, classes, rows.num_rows,
                     next_stage.stayers(rows).num_rows, "not_enough_data")  # fmt: skip
-    account = {"status": "not_enough_data", "why": {"got": why.got, "rule": why.rule, "do": why.fix}, "rows": rows.num_rows}
+    account = {
+        "status": "not_enough_data",
+        "why": {"got": why.got, "rule": why.rule, "do": why.fix},
+        "rows": rows.num_rows,
+    }
     return Trained(_release(scorer, made, history, settings, account), "not_enough_data", account, {})
 
 
-def _find(early: pa.Table, made: examples.Examples, settings: Settings, only: str | None) -> dict[str, Ingredients | None]:
+def _find(
+    early: pa.Table, made: examples.Examples, settings: Settings, only: str | None
+) -> dict[str, Ingredients | None]:
     seconds, found = settings.training.seconds, {}
     if only in (None, "churn"):
-        found["churn"] = churn.find(early, made.names, settings, seconds=seconds if only else seconds * CHURN_SHARE)
+        found["churn"] = churn.find(early, made.modelled, settings, seconds=seconds if only else seconds * CHURN_SHARE)
     if only in (None, "next-stage"):
         share = seconds if only else seconds * (1 - CHURN_SHARE)
         fits = next_stage.enough(early)
-        found["next-stage"] = next_stage.find(early, made.names, settings, seconds=share) if fits else None
+        found["next-stage"] = next_stage.find(early, made.modelled, settings, seconds=share) if fits else None
     return found
 
 
@@ -94,23 +100,23 @@ def _fit(found, rows: pa.Table, made: examples.Examples, settings: Settings, oth
     """The scorer with what was found, fitted on `rows`; the part that was not asked for comes from `other`."""
     stay_rows = next_stage.stayers(rows).num_rows
     if "churn" in found:
-        blend, calibrated = churn.fit(found["churn"], rows, made.names, settings)
+        blend, calibrated = churn.fit(found["churn"], rows, made.modelled, settings)
     else:
         blend, calibrated = other.churn, other.calibration
     if found.get("next-stage") is not None:
-        q, classes = next_stage.fit(found["next-stage"], rows, made.names, settings)
+        q, classes = next_stage.fit(found["next-stage"], rows, made.modelled, settings)
     elif "next-stage" in found:
         q, classes = next_stage.frequencies(rows)
     else:
         q, classes, stay_rows = other.next_stage, other.classes, other.stay_rows
-    return Scorer(made.definitions, made.names, blend, calibrated, q, classes, rows.num_rows, stay_rows)
+    return Scorer(made.definitions, made.modelled, blend, calibrated, q, classes, rows.num_rows, stay_rows)
 
 
 def _newest(settings: Settings, made: examples.Examples) -> Scorer:
     newest = releases.load(promote.newest())
     same = {
         "the configuration": newest.made_for == settings.definitions(),
-        "the features": newest.scorer.columns == made.names,
+        "the features": newest.scorer.columns == made.modelled,
         "the stage definitions": newest.scorer.definitions == made.definitions,
     }
     differs = [what for what, equal in same.items() if not equal]
@@ -126,14 +132,18 @@ def _about(made: examples.Examples, settings: Settings, dates: plan.Plan, found,
         return [day_text(at, zone=settings.zone) for at in instants]
 
     return {
-        "status": status, "horizon_days": settings.churn.horizon_days, "features": len(made.names),
+        "status": status, "horizon_days": settings.churn.horizon_days, "features": len(made.modelled),
         "as_of": {"train": days(dates.train), "evaluate": days(dates.evaluate), "refit": days(dates.refit)},
-        "late_activity": made.late, "found": {job: part.summary() if part else "frequencies" for job, part in found.items()},
+        "late_activity": made.late,
+        "left_out": sorted(set(made.names) - set(made.modelled)),
+        "found": {job: part.summary() if part else "frequencies" for job, part in found.items()},
         "note": "Figures are of the models fitted on the train dates; the release is refitted on the refit dates.",
     }  # fmt: skip
 
 
-def _release(scorer: Scorer, made: examples.Examples, history: History, settings: Settings, account: dict[str, Any]) -> Path:
+def _release(
+    scorer: Scorer, made: examples.Examples, history: History, settings: Settings, account: dict[str, Any]
+) -> Path:
     times = {"made_at": datetime.now(UTC).isoformat(), "versions": card.versions()}
     return releases.write(
         scorer, all_columns=list(made.columns), settings=settings, tables=history.names,
@@ -160,7 +170,11 @@ def _record(found, account, settings: Settings, scorer: Scorer, late: pa.Table, 
 
 
 def _params(settings: Settings, account: dict[str, Any], part: Ingredients | None) -> dict[str, Any]:
-    chosen = {"weight_boosters": part.weight, "ridge_strength": part.strength, **part.settings, "folds": part.folds} if part else {}
+    chosen = (
+        {"weight_boosters": part.weight, "ridge_strength": part.strength, **part.settings, "folds": part.folds}
+        if part
+        else {}
+    )
     return {"horizon_days": settings.churn.horizon_days, "seed": settings.training.seed, "features": account["features"],
             "train_as_of": ", ".join(account["as_of"]["train"]), "evaluate_as_of": ", ".join(account["as_of"]["evaluate"]),
             **chosen}  # fmt: skip
@@ -179,7 +193,9 @@ def _holdout(name: str, scorer: Scorer, late: pa.Table) -> None:
     folder = home() / "mlruns" / "holdout" / name
     folder.mkdir(parents=True, exist_ok=True)
     p, p_next = scorer.score(late)
-    kept = late.select(["customer_id", "as_of", "eligible", "churned", "outcome_stage"]).append_column("p_churn", pa.array(p))
+    kept = late.select(["customer_id", "as_of", "eligible", "churned", "outcome_stage"]).append_column(
+        "p_churn", pa.array(p)
+    )
     for k, stage in enumerate(STAGES):
         kept = kept.append_column(f"p_next_{stage}", pa.array(p_next[:, k]))
     pq.write_table(kept, folder / "predictions.parquet")

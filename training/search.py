@@ -83,7 +83,9 @@ def tune(
             losses.append(loss)
             used.append(rounds)
         trial.set_user_attr("rounds", int(np.mean(used)))
-        say(f"{label}: trial {trial.number + 1}, log loss {np.mean(losses):.4f}, {max(0, until - time.monotonic()):.0f} s left")
+        say(
+            f"{label}: trial {trial.number + 1}, log loss {np.mean(losses):.4f}, {max(0, until - time.monotonic()):.0f} s left"
+        )
         return float(np.mean(losses))
 
     study.optimize(run, n_trials=trials, timeout=seconds)
@@ -118,5 +120,3 @@ def _pruning(trial: Any, offset: int, until: float | None) -> Any:
             return False
 
     return Pruning()
-
-

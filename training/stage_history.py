@@ -25,12 +25,16 @@ def stage_history(history: History, settings: Settings) -> pa.Table:
         at = midnight_before(at, settings.zone)
         known = history.as_of(at)
         ends = cover_of(known) if definitions.contractual else None
-        rows = state(known.activity, at=at, definitions=definitions, cover=ends).select("customer_id", "stage", "stage_rule")
+        rows = state(known.activity, at=at, definitions=definitions, cover=ends).select(
+            "customer_id", "stage", "stage_rule"
+        )
         placed = rows.sort("customer_id").collect(backend="pyarrow").to_native()
         waiting = prospects(known)
         placed = pa.concat_tables([placed, pa.table({
             "customer_id": pa.array(waiting, pa.string()), "stage": pa.array(["prospect"] * len(waiting), pa.string()),
             "stage_rule": pa.array([2] * len(waiting), pa.int64()),
         })])  # fmt: skip
-        tables.append(placed.append_column("as_of", pa.array([at] * placed.num_rows, pa.int64())).sort_by("customer_id"))
+        tables.append(
+            placed.append_column("as_of", pa.array([at] * placed.num_rows, pa.int64())).sort_by("customer_id")
+        )
     return pa.concat_tables(tables).select(["customer_id", "as_of", "stage", "stage_rule"])

@@ -13,10 +13,16 @@ from features.stages import CHINESE, STAGES
 def trained(account: dict[str, Any]) -> str:
     """Figures beside the baselines, for everyone and for eligible, and the verdicts in words."""
     if account["status"] == "not_enough_data":
-        return f"  not enough data to train: {account['why']['got']}\n  {account['why']['rule']}\n  {account['why']['do']}"
+        return (
+            f"  not enough data to train: {account['why']['got']}\n  {account['why']['rule']}\n  {account['why']['do']}"
+        )
     dates = account["as_of"]
     lines = [f"  trained on {len(dates['train'])} dates up to {dates['train'][-1]} ({account['train_rows']:,} rows), "
              f"evaluated on {', '.join(dates['evaluate'])}"]  # fmt: skip
+    if account["left_out"]:
+        lines.append(
+            f"  {len(account['left_out'])} columns left out: their windows reach back further than the history trained on"
+        )
     for who in ("everyone", "eligible"):
         lines += ["", *_churn(who, account["churn"][who]), *_stages(account["next_stage"][who])]
     if account["status"] == "no_skill":
@@ -52,7 +58,10 @@ def scored(folder: Path, *, riskiest: int = 10) -> str:
     counts = {stage: sum(row["stage"] == stage for row in rows) for stage in STAGES}
     width = max(counts.values()) or 1
     lines = ["  customers by stage"]
-    lines += [f"    {stage:<10}{CHINESE[stage]:<6}{count:>8,}  {'█' * round(30 * count / width)}" for stage, count in counts.items()]
+    lines += [
+        f"    {stage:<10}{CHINESE[stage]:<6}{count:>8,}  {'█' * round(30 * count / width)}"
+        for stage, count in counts.items()
+    ]
     able = [row for row in rows if row["eligible"] and row["p_churn"] is not None]
     able.sort(key=lambda row: (-row["p_churn"], row["customer_id"]))
     lines += ["", f"  the {min(riskiest, len(able))} riskiest of {len(able):,} eligible customers"]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from features.guess_columns import Cell, Source, constant_kind
-from features.parsing import _FLOATS, literal
+from features.guess.columns import Cell, Source, constant_kind
+from features.parsing import FLOATS, literal
 
 MOSTLY, SOME, ENOUGH = 0.95, 0.05, 20
 
@@ -66,9 +66,8 @@ def _to_cents(source: Source, cell: Cell, notes: list[str]) -> str:
     if not finer:
         return cell.sql
     notes.append(f"CHECK: {finer:,} of {source.looked:,} amounts looked at are finer than cents; they are rounded.")
-    return (
-        f"round({cell.sql if source.types[cell.column] in _FLOATS else f'TRY_CAST({cell.sql} AS DECIMAL(38, 6))'}, 2)"
-    )
+    exact = cell.sql if source.types[cell.column] in FLOATS else f"TRY_CAST({cell.sql} AS DECIMAL(38, 6))"
+    return f"round({exact}, 2)"
 
 
 def _is_lines(source: Source, cells: dict[str, Cell], given: dict[str, str], notes: list[str]) -> bool:
@@ -78,7 +77,7 @@ def _is_lines(source: Source, cells: dict[str, Cell], given: dict[str, str], not
     column = cells["transaction_id"].column
     ids, repeated, alike, surplus = _repeated_ids(source, cells)
     if not surplus:
-        notes.append(f"{column} is unique{', but for versions recorded later' if repeated else ''}.")
+        notes.append(_unique(column, repeated, "recorded_at" in cells))
         return False
     if alike >= MOSTLY * repeated and (repeated >= SOME * ids or {"line", "price", "quantity"} & set(cells)):
         notes.append(
@@ -91,25 +90,39 @@ def _is_lines(source: Source, cells: dict[str, Cell], given: dict[str, str], not
     return False
 
 
+def _unique(column: str, repeated: int, recorded: bool) -> str:
+    if not repeated:
+        return f"{column} is unique."
+    if recorded:
+        return f"{column} repeats {repeated:,} times as versions of one transaction, each with its recorded_at."
+    return f"CHECK: {repeated:,} {column} stand for several customers; each customer's row is taken for one of its own."
+
+
 def _repeated_ids(source: Source, cells: dict[str, Cell]) -> tuple[int, ...]:
-    """Ids; those on several rows; of these, with one customer and time; rows too many for an id with versions."""
+    """Ids; those on several rows; of these, with one customer and time; rows too many for an id with versions.
+
+    Rows equal in every column count as one: they are a replay, and the contract drops it.
+    """
     id_, who, when = (cells[role].sql for role in ("transaction_id", "customer_id", "occurred_at"))
     version = cells["recorded_at"].sql if "recorded_at" in cells else "NULL"
+    each = f"""
+        SELECT count(DISTINCT hash("this row")) AS n, count(DISTINCT {who}) AS people, count(DISTINCT {when}) AS times,
+               count(DISTINCT ({who}, {version})) AS versions
+        FROM {source.whole} AS "this row" WHERE {_filled(id_)} AND {_filled(who)} GROUP BY {id_}"""
     return source.ask(f"""
-        SELECT count(*), count(*) FILTER (WHERE n > 1), count(*) FILTER (WHERE n > 1 AND people = 1 AND times <= 1), coalesce(sum(n - versions), 0)
-        FROM (SELECT count(*) AS n, count(DISTINCT {who}) AS people, count(DISTINCT {when}) AS times,
-                     count(DISTINCT ({who}, {version})) AS versions
-              FROM {source.whole} WHERE {_filled(id_)} AND {_filled(who)} GROUP BY {id_})""")[0]
+        SELECT count(*), count(*) FILTER (WHERE n > 1), count(*) FILTER (WHERE n > 1 AND people = 1 AND times <= 1),
+               coalesce(sum(n - versions), 0)
+        FROM ({each})""")[0]
 
 
 def _filled(sql: str) -> str:
-    return f"coalesce(trim({sql}::VARCHAR), '') <> ''"
+    return f"coalesce(trim(CAST({sql} AS VARCHAR)), '') <> ''"
 
 
 def _orders(source: Source, cells: dict[str, Cell], given: dict[str, str], money: list[Cell], notes: list[str]) -> str:
     """Makes `given` one row an order (sums, the first time, the last recording) and returns the GROUP BY."""
     given.pop("category", None)
-    id_, when = cells["transaction_id"], cells["occurred_at"]
+    id_ = cells["transaction_id"]
     if "kind" in cells and _vary(source, id_, cells["kind"].sql) > 0:
         notes.append(
             f"CHECK: {cells['kind'].column} varies within orders, so it is left out: negative sums are refunds."
@@ -121,19 +134,24 @@ def _orders(source: Source, cells: dict[str, Cell], given: dict[str, str], money
     for role in {"quantity", "discount"} & set(given):
         given[role] = f"sum({_worth(source, [cells[role]])})"
     given["amount"] = _order_amount(source, id_, money, notes)
-    keys = [source.sql(id_.column), source.sql(cells["customer_id"].column)]
+    return f" GROUP BY {', '.join(_order_keys(source, cells, notes))}"
+
+
+def _order_keys(source: Source, cells: dict[str, Cell], notes: list[str]) -> list[str]:
+    """The id and the customer; the time too where the id is blank, or all such rows would be one order."""
+    id_, who, when = (cells[role] for role in ("transaction_id", "customer_id", "occurred_at"))
+    keys = [source.sql(id_.column), source.sql(who.column)]
     blank = source.ask(f"SELECT count(*) FROM {source.whole} WHERE NOT {_filled(id_.sql)}")[0][0]
     if blank:
         notes.append(f"{blank:,} rows have no {id_.column}; they are one order a customer and time.")
         keys.append(f"CASE WHEN {_filled(id_.sql)} THEN NULL ELSE {source.sql(when.column)} END")
-    return f" GROUP BY {', '.join(keys)}"
+    return keys
 
 
 def _order_amount(source: Source, id_: Cell, money: list[Cell], notes: list[str]) -> str:
     tried, named = _worth(source, money), _named_money(money)
-    lines = source.ask(f"SELECT count(*) FROM (SELECT 1 FROM {source.whole} GROUP BY {id_.sql} HAVING count(*) > 1)")[
-        0
-    ][0]
+    several = f"SELECT 1 FROM {source.whole} GROUP BY {id_.sql} HAVING count(*) > 1"
+    lines = source.ask(f"SELECT count(*) FROM ({several})")[0][0]
     if len(money) == 1 and lines >= ENOUGH and _vary(source, id_, tried) <= (1 - MOSTLY) * lines:
         notes.append(f"CHECK: {named} is the same on all lines of an order: taken for the order's total, and once.")
         return f"max({tried})"
@@ -141,7 +159,9 @@ def _order_amount(source: Source, id_: Cell, money: list[Cell], notes: list[str]
     unreadable = source.ask(f"SELECT count(*) - count({tried}) FROM {source.whole}")[0][0]
     if not unreadable:
         return f"round(sum({_worth(source, money, 'CAST')}), 2)"
-    notes.append(f"CHECK: {unreadable:,} lines have no readable {named}; their orders are refused, not counted short.")
+    notes.append(
+        f"CHECK: lines without a readable {named}: {unreadable:,}; their orders are refused, not counted short."
+    )
     return f"CASE WHEN count(*) = count({tried}) THEN round(sum({tried}), 2) END"
 
 

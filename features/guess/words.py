@@ -5,6 +5,8 @@ Plain data. Names are compared without case, spaces and underscores, and stand b
 
 from __future__ import annotations
 
+import re
+
 _CUSTOMER = """customer_id cust_id client_id customer_unique_id customer_no customer_number customer_key customer_code
     customer cust_no client_no client user_id user member_id member_no subscriber_id account_id account_no household_id
     household_key msisdn buyer_id shopper_id guest_id visitor_id contact_id person_id donor_id master_id uid"""
@@ -55,7 +57,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "customer_id": _CUSTOMER,
         "occurred_at": f"occurred_at sent_at survey_date review_date submitted_at opened_at raised_at rated_at {_TIME}",
         "kind": "kind feedback_type survey_type survey type",
-        "score": "score rating stars nps nps_score csat csat_score review_score satisfaction grade points",
+        "score": "score rating stars nps nps_score csat csat_score review_score satisfaction",
         "answered_at": "answered_at responded_at response_date answer_date review_answer_timestamp",
         "resolved_at": "resolved_at closed_at solved_at resolution_date resolved closed",
         "topic": "topic category reason issue issue_type subject_category",
@@ -81,14 +83,15 @@ ENDINGS = {
     "amount": "amount total value revenue sales",
 }
 NOT_BY_ENDING = """order invoice transaction product item sku store shop basket session ticket review event row line
-    campaign seller coupon sample visit payment contract subscription message survey plan upc category region country
+    campaign coupon sample visit payment contract subscription message survey plan upc category region country
     birth due delivered delivery shipping shipped carrier estimated expiry updated modified valid end until resolved
-    answered answer approved cancelled first last average avg min max tax vat freight discount disc tip unit lifetime limit"""
+    answered answer approved cancelled first last average avg min max tax vat freight discount disc tip unit lifetime limit
+    manufacturer vendor supplier seller merchant brand agent employee staff device location branch warehouse driver"""
 KIND_WORDS: dict[str, dict[str, str]] = {
     "transactions": {
         "purchase": "purchase purchases sale sales sold order orders ordered payment paid complete completed buy bought "
         "delivered shipped fulfilled success succeeded successful settled captured charge",
-        "refund": "refund refunds refunded return returns returned chargeback credit credit_note creditnote",
+        "refund": "refund refunds refunded return returns returned chargeback credit_note",
         "payment_failed": "payment_failed failed declined failure",
         "void": "void voided cancelled canceled cancel deleted",
     },
@@ -118,3 +121,18 @@ FILE_WORDS: dict[str, str] = {
 }
 CURRENCY_SIGNS = {"€": "EUR", "£": "GBP", "¥": "JPY", "$": "USD"}
 BLANK_WORDS = ("null", "na", "n/a", "nan", "none", "nat", "\\n")
+_DAYS = (
+    "%Y%m%d %Y-%m-%d %Y/%m/%d %Y.%m.%d %d/%m/%Y %m/%d/%Y %d.%m.%Y %d-%m-%Y %m-%d-%Y %d/%m/%y %m/%d/%y %d.%m.%y "
+    "%d-%b-%Y %d-%b-%y"
+)
+_SPACED_DAYS = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y")
+_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
+_LOOKS = {"Y": r"\d{4}", "y": r"\d\d", "b": "[A-Za-z]{3}", "B": "[A-Za-z]+", "p": "[AaPp][Mm]", "f": r"\d+"}
+
+
+def _look(format_: str) -> re.Pattern[str]:
+    return re.compile(re.sub(r"%(\w)", lambda token: _LOOKS.get(token[1], r"\d{1,2}"), format_.replace(".", "[.]")))
+
+
+# strptime formats, the day before the month where a value reads either way, and what each looks like
+DATE_FORMATS = {day + clock: _look(day + clock) for day in (*_DAYS.split(), *_SPACED_DAYS) for clock in _CLOCKS}

@@ -33,7 +33,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from features.simulation import (
+from features.simulation.tables import observed
+from features.simulation.world import (
     CANCEL_PAGE,
     DAY,
     HOUR,
@@ -52,7 +53,6 @@ from features.simulation import (
     instants,
     money,
     names,
-    observed,
     rows,
     transition,
     written,
@@ -97,7 +97,7 @@ class Cover:
     terms: np.ndarray
 
 
-def subscription(rng: Rng, people: People, level: np.ndarray, horizon: int) -> tuple[dict[str, pa.Table], Leaving]:
+def lived(rng: Rng, people: People, level: np.ndarray, horizon: int) -> tuple[dict[str, pa.Table], Leaving]:
     """The five tables, and the exact chance of leaving from any day on."""
     customers = people.acquired.size
     plans = Plans(rng.random(customers) < ANNUAL_SHARE, rng.random(customers) < AUTO_RENEW_SHARE)

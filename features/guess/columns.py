@@ -16,25 +16,18 @@ from typing import NamedTuple
 import duckdb
 
 from features.contract import CONTRACT
-from features.guess_words import BLANK_WORDS, CURRENCY_SIGNS, ENDINGS, KIND_WORDS, NOT_BY_ENDING, SYNONYMS
-from features.parsing import _DECIMAL, _FLOATS, _INSTANT, _INTEGERS, _ZONED, literal, quoted
+from features.guess.words import BLANK_WORDS, CURRENCY_SIGNS, DATE_FORMATS, ENDINGS, KIND_WORDS, NOT_BY_ENDING, SYNONYMS
+from features.parsing import DECIMAL, FLOATS, INSTANT, INTEGERS, ZONED, literal, quoted
 
 FITS = 0.95
 DISTINCT_LOOKED_AT = 5_000
 KINDS_AT_MOST = 100
 _FLAGS = "lower(v) IN ('true', '1', 'yes', 't', 'y', 'false', '0', 'no', 'f', 'n')"
-_DAYS = (
-    "%Y%m%d %Y-%m-%d %Y/%m/%d %Y.%m.%d %d/%m/%Y %m/%d/%Y %d.%m.%Y %d-%m-%Y %m-%d-%Y %d/%m/%y %m/%d/%y %d.%m.%y "
-    "%d-%b-%Y %d-%b-%y"
-)
-_SPACED_DAYS = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y")
-_CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
-FORMATS = [day + clock for day in (*_DAYS.split(), *_SPACED_DAYS) for clock in _CLOCKS]
 _CLOCK = "contains(v, ':') AND NOT regexp_matches(v, '[ T]00:00(:00([.]0+)?)?$')"
 _SIGNS = "".join(CURRENCY_SIGNS) + " \u00a0\u202f"
 _THOUSANDS = "regexp_replace({x}, '[%s]([0-9]{{3}})', '\\1', 'g')"
 _NUMBERS = (
-    (_DECIMAL, "{x}", ""),
+    (DECIMAL, "{x}", ""),
     (r"^[+-]?\d+(,\d{1,2})?$", "replace({x}, ',', '.')", "a comma for the decimals"),
     (r"^[+-]?(\d+|\d{1,3}(,\d{3})+)([.]\d*)?$", _THOUSANDS % ",", "commas between the thousands"),
     (r"^[+-]?(\d+|\d{1,3}([.]\d{3})+)(,\d{1,2})?$", f"replace({_THOUSANDS % '.'}, ',', '.')",
@@ -85,11 +78,13 @@ class Source:
 
     def count(self, column: str, tests: list[str]) -> list[int]:
         """How many distinct values there are, and how many pass each SQL test of `v`, the trimmed text."""
-        values = f"SELECT DISTINCT trim(CAST({self.sql(column)} AS VARCHAR)) AS v FROM {self.look}"
-        # In the order of a hash: any other order would show one month's days, or one length of numbers, first.
-        values = f"SELECT v FROM ({values}) WHERE v <> '' ORDER BY hash(v) LIMIT {DISTINCT_LOOKED_AT}"
         counted = ", ".join(f"count(*) FILTER (WHERE {test})" for test in tests)
-        return list(self.ask(f"SELECT count(*), {counted} FROM ({values})")[0])
+        return list(self.ask(f"SELECT count(*), {counted} FROM ({self.values(column, DISTINCT_LOOKED_AT)})")[0])
+
+    def values(self, column: str, most: int) -> str:
+        """SQL for distinct values `v`, in the order of a hash: any other would show one month's days first."""
+        every = f"SELECT DISTINCT trim(CAST({self.sql(column)} AS VARCHAR)) AS v FROM {self.look}"
+        return f"SELECT v FROM ({every}) WHERE v <> '' ORDER BY hash(v) LIMIT {most}"
 
     def signs(self, column: str) -> str:
         """The signs of money, and the spaces, that stand in the column."""
@@ -194,14 +189,14 @@ def _id(source: Source, column: str) -> Cell | None:
     count, whole = source.count(column, [r"regexp_matches(v, '^\d+[.]0$')"])
     if count == 0:
         return None
-    if type_ in _FLOATS:
+    if type_ in FLOATS:
         said = f"{column} holds whole numbers as floats; they become text without .0."
         return Cell(column, f"CAST(CAST({x} AS BIGINT) AS VARCHAR)", notes=(said,)) if whole == count else None
     if type_ == "VARCHAR" and whole == count:
         return Cell(
             column, f"regexp_replace({x}, '[.]0$', '')", notes=(f"{column}: a float's .0 is taken off its ids.",)
         )
-    return Cell(column, x if type_ in (*_INTEGERS, "VARCHAR", "UUID") else f"CAST({x} AS VARCHAR)")
+    return Cell(column, x if type_ in (*INTEGERS, "VARCHAR", "UUID") else f"CAST({x} AS VARCHAR)")
 
 
 def _flag(source: Source, column: str) -> Cell | None:
@@ -212,7 +207,7 @@ def _flag(source: Source, column: str) -> Cell | None:
 def _number(source: Source, column: str) -> Cell | None:
     x, type_ = source.sql(column), source.types[column]
     if type_ != "VARCHAR":
-        return Cell(column, x) if type_ in (*_INTEGERS, *_FLOATS) or type_.startswith("DECIMAL") else None
+        return Cell(column, x) if type_ in (*INTEGERS, *FLOATS) or type_.startswith("DECIMAL") else None
     signs = source.signs(column)
     bare = f"translate(%s, {literal(signs)}, '')" if signs else "%s"
     ways = [(given, *number) for given in dict.fromkeys(("%s", bare)) for number in _NUMBERS]
@@ -239,9 +234,12 @@ def _kind(source: Source, column: str, table: str) -> Cell | None:
     any_word = table == "interactions" and squashed(column) in ("event", "eventtype", "eventname", "action")
     if not seen or len(seen) > KINDS_AT_MOST or (unknown > sum(seen.values()) / 2 and not any_word):
         return None
+    if table == "transactions" and "purchase" not in mapped.values():
+        return None
     kept = "stay as they are" if table == "interactions" else "are for the contract to refuse"
+    said = f"{column} says the kind; words known here become the contract's."
     told = f"CHECK: kinds not known here in {column}: {len(seen) - len(mapped)}, on {unknown:,} of the rows looked at; they {kept}."
-    return Cell(column, _kind_sql(source.sql(column), mapped), notes=(told,) if unknown else ())
+    return Cell(column, _kind_sql(source.sql(column), mapped), notes=(said, told) if unknown else (said,))
 
 
 def _kind_sql(x: str, mapped: dict[str, str]) -> str:
@@ -253,31 +251,36 @@ def _kind_sql(x: str, mapped: dict[str, str]) -> str:
 
 
 def _instant(source: Source, column: str, required: bool) -> Cell | None:
-    ways = _ways(source, column, required)
-    tests = [f"regexp_matches(v, '{_ZONED}')", _CLOCK, *(way.test for way in ways)]
-    count, zoned, clocks, *fits = source.count(column, tests)
-    best = fits.index(max(fits))
-    if count == 0 or fits[best] < FITS * count:
-        return None
-    way = ways[best]
-    clock = "offset" if way.offset or (not way.format and zoned == count) else "naive" if clocks else "days"
-    if not way.format:
-        return Cell(column, way.sql, clock)
-    swapped = way.format.translate(str.maketrans("dm", "md"))
-    rival = next((fit for other, fit in zip(ways, fits, strict=True) if other.format == swapped), None)
-    return Cell(column, way.sql, clock, (_said(column, way.format, fits[best], rival),))
-
-
-def _ways(source: Source, column: str, required: bool) -> list[_Way]:
     x = source.sql(column)
     text = x if source.types[column] == "VARCHAR" else f"CAST({x} AS VARCHAR)"
-    ways = [
-        _Way(f"regexp_matches(v, '{_INSTANT}') AND TRY_CAST(v AS TIMESTAMPTZ) IS NOT NULL", x),
+    # What needs no format comes first: it is quick to see, and never ambiguous.
+    for ways in (_plain_ways(x, text), _formatted_ways(source, column, text, required)):
+        tests = [f"regexp_matches(v, '{ZONED}')", _CLOCK, *(way.test for way in ways)]
+        count, zoned, clocks, *fits = source.count(column, tests)
+        if count and max(fits, default=0) >= FITS * count:
+            way = ways[fits.index(max(fits))]
+            clock = "offset" if way.offset or zoned == count else "naive" if clocks else "days"
+            swapped = way.format.translate(str.maketrans("dm", "md"))
+            rival = next((fit for other, fit in zip(ways, fits, strict=True) if other.format == swapped), None)
+            said = (_said(column, way.format, max(fits), rival),) if way.format else ()
+            return Cell(column, way.sql, clock, said)
+    return None
+
+
+def _plain_ways(x: str, text: str) -> list[_Way]:
+    return [
+        _Way(f"regexp_matches(v, '{INSTANT}') AND TRY_CAST(v AS TIMESTAMPTZ) IS NOT NULL", x),
         _Way(r"regexp_matches(v, '^\d{4}-\d{2}-\d{2} [0-9:.]+ UTC$')", f"replace({text}, ' UTC', 'Z')", offset=True),
         _Way(r"regexp_matches(v, '^[12]\d{9}$')", f"to_timestamp(TRY_CAST({text} AS BIGINT))", offset=True),
         _Way(r"regexp_matches(v, '^[12]\d{12}$')", f"to_timestamp(TRY_CAST({text} AS BIGINT) / 1000)", offset=True),
     ]
-    for format_ in FORMATS:
+
+
+def _formatted_ways(source: Source, column: str, text: str, required: bool) -> list[_Way]:
+    """The formats that some value has the look of; whether they fit is then counted over all looked at."""
+    some = [row[0] for row in source.ask(source.values(column, 50))]
+    ways = []
+    for format_ in (known for known, shape in DATE_FORMATS.items() if any(map(shape.fullmatch, some))):
         parsed = f"try_strptime({text}, {literal(format_)})"
         # A required cell that does not parse is missing, and its row refused; an optional one must not just vanish.
         sql = parsed if required else f"coalesce(CAST({parsed} AS VARCHAR), {text})"

@@ -10,11 +10,11 @@ import duckdb
 
 from features.contract import CONTRACT
 from features.errors import EmptyTable, FileMissing, QueryFailed
-from features.guess_columns import Cell, Source, constant_kind, stem_words, understand, words
-from features.guess_orders import transactions
-from features.guess_words import FILE_WORDS
+from features.guess.columns import Cell, Source, constant_kind, stem_words, understand, words
+from features.guess.orders import transactions
+from features.guess.words import FILE_WORDS
 from features.parsing import literal
-from features.sources import _view, connect
+from features.sources import connect, view_file
 
 _NEEDS = {
     "contracts": ("customer_id", "starts_at", "ends_at"),
@@ -75,18 +75,24 @@ def open_file(
                           rule="init reads the files named.", fix="Mend the path; name each file.")  # fmt: skip
     name = _name(path, taken, keywords)
     try:
-        _view(connection, name, path)
-        rows = connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
-        # Every k-th row, not the first ones: files are sorted by time or by customer.
-        step = -(-rows // LOOKED_AT) or 1
-        every = f"QUALIFY row_number() OVER () % {step} = 0" if step > 1 else ""
-        connection.execute(f'CREATE TABLE "look at {name}" AS SELECT * FROM "{name}" {every}')
+        view_file(connection, name, path)
+        rows = _look(connection, name)
     except (QueryFailed, duckdb.Error) as error:
         # The engine's own words may quote a cell; of them only the line's number is told.
         line = re.search(r"Line: \d+", str(error))
         raise QueryFailed(where=str(path), got=f"a file that does not read as {path.suffix or 'CSV'}{f' ({line[0]})' if line else ''}",
                           rule="Files are CSV in UTF-8 or parquet.", fix="Open it and save it anew, as CSV in UTF-8.") from error  # fmt: skip
     return _source(connection, name, path, rows, keywords)
+
+
+def _look(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    """Makes the table of rows to look at, and returns how many rows there are."""
+    rows = connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+    # Every k-th row, not the first ones: files are sorted by time or by customer.
+    step = -(-rows // LOOKED_AT)
+    every = f"QUALIFY row_number() OVER () % {step} = 0" if step > 1 else ""
+    connection.execute(f'CREATE TABLE "look at {name}" AS SELECT * FROM "{name}" {every}')
+    return rows
 
 
 def _name(path: Path, taken: set[str], keywords: frozenset[str]) -> str:
@@ -129,12 +135,17 @@ def assign(sources: list[Source]) -> tuple[dict[str, list[Part]], dict[str, str]
             unused[source.name] = _lacking(read["transactions"])
     chosen = {}
     for table, files in rivals.items():
-        best = max(files, key=lambda file: (file.points, file.source.rows), default=None)
-        kept = [file for file in files if file is best or _adds(table, file.source, best.source)]
+        kept = _together(table, files)
         left = f"another file reads better as {table}, and both might tell of the same"
         unused |= {file.source.name: left for file in files if file not in kept}
         chosen |= {table: [part(file.source, table, file.cells) for file in kept]} if kept else {}
     return chosen, unused
+
+
+def _together(table: str, files: list[Rival]) -> list[Rival]:
+    """The best file, and those that tell of other events than it does."""
+    best = max(files, key=lambda file: (file.points, file.source.rows), default=None)
+    return [file for file in files if file is best or _adds(table, file.source, best.source)]
 
 
 def _points(source: Source, table: str, cells: dict[str, Cell]) -> int:
@@ -184,8 +195,8 @@ def strangers(connection: duckdb.DuckDBPyConnection, people: str, events: str) -
     ids = "SELECT DISTINCT trim(CAST(customer_id AS VARCHAR)) AS who FROM ({}) WHERE customer_id IS NOT NULL"
     found = f"SELECT count(*), count(known.who) FROM ({ids.format(events)}) AS seen LEFT JOIN ({ids.format(people)}) AS known USING (who)"
     seen, known = connection.execute(found).fetchone()
-    check = "" if known >= seen / 2 else "CHECK: "
-    return f"{check}{known:,} of the {seen:,} customers with activity are in it."
+    told = f"{known:,} of the {seen:,} customers with activity are in it"
+    return f"{told}." if known >= seen / 2 else f"CHECK: {told}: are their ids written alike in all files?"
 
 
 def part(source: Source, table: str, cells: dict[str, Cell]) -> Part:

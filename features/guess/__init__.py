@@ -1,6 +1,6 @@
 """`lifecycle init`: from the user's files to a commented `lifecycle.toml`, each guess with its reason.
 
-    files ─► guess_columns (what is each column?) ─► guess_tables (which table is each file? its SELECT) ─► here:
+    files ─► columns (what is each column?) ─► tables (which table is each file? its SELECT) ─► here:
     zone, currency, archetype, activity, horizon, and the page that says it all
 
 What a guess could not settle stands in a comment that begins with `CHECK:`.
@@ -17,14 +17,14 @@ from pathlib import Path
 import duckdb
 
 from features.errors import BadSetting, ColumnMissing, QueryFailed, StoreFailed
-from features.guess_columns import Source
-from features.guess_tables import Part, assign, connected, open_file, strangers
-from features.guess_words import CURRENCY_SIGNS
+from features.guess.columns import Source
+from features.guess.tables import Part, assign, connected, open_file, strangers
+from features.guess.words import CURRENCY_SIGNS
 from features.parsing import literal
 from features.settings import Contract
 
 HORIZONS = (30, 60, 90, 180, 365)
-USUAL_HORIZON, GAPS_A_HORIZON, FEWEST_GAPS = 90, 3, 30
+GAPS_A_HORIZON, FEWEST_GAPS = 3, 30
 USAGE_LIKE = ("usage", "login", "visit")
 SCALES = ((1, 5), (0, 5), (0, 10), (0, 100))
 _HEAD = """\
@@ -69,9 +69,9 @@ def _guesses(files: list[Path], out: Path) -> list[Guess]:
     (connection, keywords), taken = connected(), set()
     once = dict.fromkeys(path.resolve() for path in files)
     opened = [open_file(connection, path, taken=taken, keywords=keywords) for path in once]
-    chosen, unused = assign(opened)
-    _refuse_eventless(opened, chosen, unused)
     try:
+        chosen, unused = assign(opened)
+        _refuse_eventless(opened, chosen, unused)
         activity, table, kind = _activity(connection, chosen)
         found = [_files(opened, unused, out), activity, *_scales(connection, chosen)]
         found += [_archetype(chosen), _zone(chosen), _currency(chosen)]
@@ -135,11 +135,7 @@ def _activity(connection: duckdb.DuckDBPyConnection, chosen: dict[str, list[Part
     elif usage:
         table, kind, why = "interactions", usage[0], "the most frequent use, as no file holds purchases."
     else:
-        table, kind, why = (
-            "interactions",
-            kinds[0],
-            "CHECK: the most frequent kind, as there are neither purchases nor known use.",
-        )
+        table, kind, why = "interactions", kinds[0], "CHECK: the most frequent kind; none of use or purchase is known."
     return Guess("activity", f"{{ table = {_quoted(table)}, kinds = [{_quoted(kind)}] }}", (why,)), table, kind
 
 
@@ -172,14 +168,10 @@ def _spans(connection: duckdb.DuckDBPyConnection, chosen: dict[str, list[Part]])
 
 def _archetype(chosen: dict[str, list[Part]]) -> Guess:
     if "contracts" in chosen:
-        return Guess(
-            "business.archetype",
-            '"contractual"',
-            ("there are contracts: a customer leaves by cancelling or by letting cover end.",),
-        )
-    return Guess(
-        "business.archetype", '"non-contractual"', ("no file holds contracts: a customer leaves by staying away.",)
-    )
+        guess, why = '"contractual"', "there are contracts: a customer leaves by cancelling or by letting cover end."
+    else:
+        guess, why = '"non-contractual"', "no file holds contracts: a customer leaves by staying away."
+    return Guess("business.archetype", guess, (why,))
 
 
 def _zone(chosen: dict[str, list[Part]]) -> Guess:
@@ -194,14 +186,13 @@ def _zone(chosen: dict[str, list[Part]]) -> Guess:
 
 
 def _currency(chosen: dict[str, list[Part]]) -> Guess:
-    codes = {code for part in chosen.get("transactions", []) for code in _codes(part)}
+    codes = sorted({code for part in chosen.get("transactions", []) for code in _codes(part)})
+    guess, why = "EUR", "CHECK: nothing in the files says which; write yours."
     if len(codes) > 1:
-        return Guess("business.currency", '"EUR"', ("CHECK: several currencies; the SELECT must bring them to one.",))
-    if codes and re.fullmatch("[A-Z]{3}", code := codes.pop()):
-        return Guess(
-            "business.currency", _quoted(code), ("CHECK: by the currency column or the signs on the amounts.",)
-        )
-    return Guess("business.currency", '"EUR"', ("CHECK: nothing in the files says which; write yours.",))
+        why = "CHECK: there are several currencies; the SELECT must bring them to one."
+    elif codes and re.fullmatch("[A-Z]{3}", codes[0]):
+        guess, why = codes[0], "CHECK: by the currency column or the signs on the amounts."
+    return Guess("business.currency", _quoted(guess), (why,))
 
 
 def _codes(part: Part) -> set[str]:
@@ -210,26 +201,22 @@ def _codes(part: Part) -> set[str]:
         code = f"upper(trim(CAST({part.cells['currency'].sql} AS VARCHAR)))"
         found = part.source.ask(f"SELECT DISTINCT {code} FROM {part.source.look} WHERE {code} <> ''")
         return {row[0] for row in found}
-    signs = part.source.signs(part.cells["amount"].column) if "amount" in part.cells else ""
+    signs = part.source.signs((part.cells.get("amount") or part.cells["price"]).column)
     return {code for sign, code in CURRENCY_SIGNS.items() if sign in signs}
 
 
 def _horizon(connection: duckdb.DuckDBPyConnection, chosen: dict[str, list[Part]], table: str, kind: str) -> Guess:
+    gap, gaps = (0, 0) if "contracts" in chosen else _median_gap(connection, chosen[table], kind)
+    days = min(HORIZONS, key=lambda horizon: abs(horizon - GAPS_A_HORIZON * gap)) if gaps >= FEWEST_GAPS else 90
     if "contracts" in chosen:
-        return Guess(
-            "churn.horizon_days",
-            str(USUAL_HORIZON),
-            ("90 days, as usual: cover ends by contract, and the gaps in use say nothing about it.",),
+        why = "90 days, as usual: cover ends by contract, and the gaps in use say nothing about it."
+    elif gaps < FEWEST_GAPS:
+        why = f"CHECK: 90 days, as usual: {gaps} gaps between a customer's active days are too few to go by."
+    else:
+        why = (
+            f"the median gap between a customer's active days is {gap:g} days ({gaps:,} gaps); {GAPS_A_HORIZON} of them "
+            f"are {GAPS_A_HORIZON * gap:g}, and {days} is nearest among {', '.join(map(str, HORIZONS))}."
         )
-    gap, gaps = _median_gap(connection, chosen[table], kind)
-    if gaps < FEWEST_GAPS:
-        return Guess(
-            "churn.horizon_days",
-            str(USUAL_HORIZON),
-            (f"CHECK: 90 days, as usual: {gaps} gaps between active days are too few to go by.",),
-        )
-    days = min(HORIZONS, key=lambda horizon: abs(horizon - GAPS_A_HORIZON * gap))
-    why = f"the median gap between a customer's active days is {gap:g} days ({gaps:,} gaps); three of them are {GAPS_A_HORIZON * gap:g}, and {days} is nearest among {', '.join(map(str, HORIZONS))}."
     return Guess("churn.horizon_days", str(days), (why,))
 
 
