@@ -118,6 +118,7 @@ def text(found: dict[str, Any]) -> str:
         lines.append(
             f"  of {stages['reached_churned']:,} waits that reached churned, {stages['came_back']:.1%} ended with activity"
         )
+    lines.append("  (learned at the end of the data; a release learns its own, before its evaluation date)")
     lines += ["", "  now: " + ", ".join(f"{name} {count:,}" for name, count in found["stages_now"].items())]
     lines += [
         f"  without {name}: no {gone['lost']} ({len(gone['features'])} features)"

@@ -26,7 +26,7 @@ from features.stages import STAGES
 from features.table import ColumnOf, build, columns
 from serving import golden
 from serving.parts import Blend, Boosted, Linear, Rate, design_names
-from serving.scorer import Calibration, Scorer
+from serving.scorer import Bearings, Calibration, Scorer
 
 TOLERANCE = 1e-9
 FORMAT = 1
@@ -92,6 +92,7 @@ def _write_files(folder, scorer, all_columns, settings, tables, base, evaluation
     models |= {
         "calibration": asdict(scorer.calibration), "classes": list(scorer.classes), "columns": list(scorer.columns),
         "churn_rows": scorer.churn_rows, "stay_rows": scorer.stay_rows, "status": scorer.status,
+        "bearings": asdict(scorer.bearings) if scorer.bearings else None,
     }  # fmt: skip
     (folder / "models.json").write_text(_json(models))
     made_for = settings.definitions()
@@ -193,7 +194,7 @@ def load(folder: Path) -> Release:
     scorer = Scorer(
         definitions, tuple(models["columns"]), _blend_in(models["churn"], folder, names), Calibration(**models["calibration"]),
         _blend_in(models["next_stage"], folder, names), tuple(models["classes"]), models["churn_rows"],
-        models["stay_rows"], models["status"],
+        models["stay_rows"], models["status"], _bearings_in(models["bearings"]),
     )  # fmt: skip
     kinds = tuple(made_for["activity"]["kinds"])
     release = Release(name, folder, scorer, built, kinds, tables, made_for, _read(folder, "evaluation.json"))
@@ -213,6 +214,10 @@ def _blend_in(parts: list[dict[str, Any]], folder: Path, names: tuple[str, ...])
         return Linear.from_mapping(rest) if stated["kind"] == "linear" else Rate(tuple(rest["margin"]))
 
     return Blend(tuple((stated["weight"], part(stated)) for stated in parts))
+
+
+def _bearings_in(stated: dict[str, Any] | None) -> Bearings | None:
+    return Bearings(tuple(stated["typical"]), tuple(stated["direction"])) if stated else None
 
 
 def _check_golden(release: Release) -> None:

@@ -30,6 +30,18 @@ class Calibration:
 
 
 @dataclass(frozen=True)
+class Bearings:
+    """Per feature column, from the training rows: its mean after `logged`, and whether more of it goes with churn.
+
+    `direction` is 1, −1, or 0 where the column says nothing by itself. Scores do not use it; reasons do, to tell a
+    family by a column whose value points where the family points.
+    """
+
+    typical: tuple[float, ...]
+    direction: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class Scorer:
     """Everything between a feature row and a score. `churn_rows`, `stay_rows`: training rows behind p and q."""
 
@@ -42,6 +54,7 @@ class Scorer:
     churn_rows: int
     stay_rows: int
     status: str = "ok"
+    bearings: Bearings | None = None
 
     def margin(self, rows: pa.Table) -> np.ndarray:
         """Uncalibrated log-odds of churn, float64 (rows,)."""

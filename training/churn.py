@@ -7,8 +7,8 @@ import pyarrow as pa
 
 from features.errors import NotEnoughData
 from features.settings import Settings
-from serving.parts import Blend, Rate, design, design_names, log_odds
-from serving.scorer import Calibration
+from serving.parts import Blend, Rate, design, design_names, log_odds, logged
+from serving.scorer import Bearings, Calibration
 from training import blending, calibration
 from training.splits import GROUPS, customer_groups, tuning_folds
 
@@ -52,6 +52,19 @@ def fit(
     known = ~np.isnan(margin)
     blend = blending.fit(ingredients, matrix, labels, names=names, outputs=1, seed=seed)
     return blend, calibration.fit(margin[known], labels[known].astype(bool))
+
+
+def bearings(rows: pa.Table, columns: tuple[str, ...]) -> Bearings:
+    """Where a column is typical, and whether more of it goes with churn, one column at a time."""
+    values, churned = logged(design(rows, columns)[:, : len(columns)]), rows["churned"].to_numpy().astype(float)
+    typical, direction = [], []
+    for column in values.T:
+        seen = ~np.isnan(column)
+        mean = float(column[seen].mean()) if seen.any() else 0.0
+        together = ((column[seen] - mean) * (churned[seen] - churned[seen].mean())).sum() if seen.any() else 0.0
+        typical.append(mean)
+        direction.append(int(np.sign(together)))
+    return Bearings(tuple(typical), tuple(direction))
 
 
 def base_rate(rows: pa.Table) -> Blend:

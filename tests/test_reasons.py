@@ -1,0 +1,67 @@
+"""Reasons: the families that put a score where it is, told by a value that points the same way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.table import columns
+from serving.parts import Blend, Linear, Rate
+from serving.reasons import in_words, reasons
+from serving.scorer import Bearings, Calibration, Scorer
+from tests.test_scorer import definitions_of
+
+NAMES = ("recency", "tenure", "active_days_all")
+
+
+@pytest.fixture(scope="module")
+def chosen():
+    every = {column.name: column for column in columns(definitions_of(), tables=("transactions",))}
+    return [every[name] for name in NAMES]
+
+
+def scorer(weights, bearings=None, status="ok"):
+    wide = len(NAMES) + 14
+    linear = Linear(
+        np.zeros(wide), np.ones(wide), np.array([[*weights, *np.zeros(14)]]), np.zeros((1, wide)), np.zeros(1)
+    )
+    rest = (Blend(((1.0, Rate((0.0,))),)), ("loyal",), 100, 100)
+    return Scorer(definitions_of(), NAMES, Blend(((1.0, linear),)), Calibration(), *rest, status, bearings)
+
+
+def rows(*values):
+    table = {name: pa.array([row[k] for row in values], pa.float64()) for k, name in enumerate(NAMES)}
+    stages = {name: ["loyal"] * len(values) for name in ("stage", "stage_if_inactive")}
+    return pa.table(table | stages)
+
+
+def test_above_the_typical_score_the_raising_families_are_told_and_below_it_the_lowering(chosen):
+    made = scorer([1.0, 0.0, -2.0])
+    high, low = reasons(made, rows((80, 300, 1), (1, 300, 40)), chosen)
+    assert high == ["raises the risk: last active 80 days ago", None, None]
+    assert low == ["lowers the risk: 40 active days in all the time known", None, None]
+
+
+def test_a_family_is_told_by_a_value_that_points_its_way(chosen):
+    """Collinear weights: tenure moves most, but a long tenure by itself goes with staying."""
+    weights = [0.5, 2.0, 0.0]
+    blind = reasons(scorer(weights), rows((80, 300, 1)), chosen)[0][0]
+    bearings = Bearings(typical=(2.0, 2.0, 2.0), direction=(1, -1, -1))
+    assert blind == "raises the risk: customer for 300 days"
+    assert (
+        reasons(scorer(weights, bearings), rows((80, 300, 1)), chosen)[0][0]
+        == "raises the risk: last active 80 days ago"
+    )
+
+
+def test_one_row_is_told_as_among_many(chosen):
+    made, rng = scorer([0.7, -0.2, -0.4], Bearings((2.0, 2.0, 2.0), (1, -1, -1))), np.random.default_rng(1)
+    table = rows(*rng.uniform(0, 300, (40, 3)))
+    whole = reasons(made, table, chosen)
+    assert [reasons(made, table.slice(at, 1), chosen)[0] for at in range(40)] == whole
+
+
+def test_base_rates_have_no_reasons_and_unknown_values_say_so(chosen):
+    assert reasons(scorer([1, 0, 0], status="no_skill"), rows((80, 300, 1)), chosen) == [[None, None, None]]
+    assert in_words(chosen[0], float("nan")) == "not known yet: days since the last activity"
