@@ -12,6 +12,10 @@ def _running(how: str, value: str) -> Reduction:
     return Reduction("contracts", how, value=value, where="running")
 
 
+# Of several running terms the one that ends last; cancelled only if all that end with it are.
+_CANCELLED = Reduction("contracts", "min", value="cancelled_flag", where="runs_longest")
+
+
 @feature(tables=("contracts",), unit="days", words="cover ends in {value:.0f} days")
 def days_left() -> Recipe:
     """Days of cover left.
@@ -36,7 +40,7 @@ def cancelled() -> Recipe:
 
     Formula: [cancelled_at < as_of]. Window: at as_of. Null: no cover. Source: architecture, outcomes.
     """
-    return Recipe({"cancelled": _running("max", "cancelled_flag")}, lambda r, now: r.cancelled)
+    return Recipe({"cancelled": _CANCELLED}, lambda r, now: r.cancelled)
 
 
 @feature(tables=("contracts",), unit="days", words="on terms of {value:.0f} days")
@@ -52,7 +56,7 @@ def term_days() -> Recipe:
 def terms() -> Recipe:
     """Terms begun so far.
 
-    Formula: count of terms with starts_at < as_of. Window: all time. Null: never (0). Source: KKBox.
+    Formula: count of terms with starts_at ≤ as_of. Window: all time. Null: never (0). Source: KKBox.
     """
     return Recipe({"count": Reduction("contracts", "count", where="begun")}, lambda r, now: r.count)
 
@@ -82,7 +86,7 @@ def cancelled_ending() -> Recipe:
         ends = r.end - now.as_of <= now.definitions.horizon_days * DAY_US
         return nw.when(ends).then(r.cancelled).otherwise(0 * r.cancelled)
 
-    return Recipe({"cancelled": _running("max", "cancelled_flag"), "end": _running("max", "ends_at")}, formula)
+    return Recipe({"cancelled": _CANCELLED, "end": _running("max", "ends_at")}, formula)
 
 
 @feature(tables=("contracts",), unit="0 or 1", words="cover ends within the horizon and does not renew by itself")

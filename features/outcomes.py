@@ -18,7 +18,7 @@ from features.base import Definitions
 from features.errors import ImmatureWindow
 from features.history import History, Known, active_days
 from features.settings import DAY_US, Settings, day_text
-from features.stages import STAGES, state
+from features.stages import STAGES, endless_cover, state
 
 LOCAL_DAY_SHORTEST_US = 23 * 3_600_000_000  # the local day on which clocks go forward
 GROWING, LOYAL = STAGES.index("growing"), STAGES.index("loyal")
@@ -48,7 +48,9 @@ def observe(history: History, known: Known, *, definitions: Definitions, setting
     window = _new_days(seen.filter(inside), days)
     activity = history.kept(active_days(nw.concat([days, window])))
     # A stayer's cover runs, or a renewal within grace undoes its end: rule 1 does not apply to them.
-    then = state(activity, at=end, definitions=definitions, cover=_endless(known) if definitions.contractual else None)
+    then = state(
+        activity, at=end, definitions=definitions, cover=endless_cover(known) if definitions.contractual else None
+    )
     counts = window.group_by("customer_id").agg(window_activities=nw.col("local_day").count())
     rows = then.select("customer_id", outcome_stage=nw.col("stage")).join(counts, on="customer_id", how="left")
     rows = rows.with_columns(nw.col("window_activities").fill_null(0))
@@ -73,10 +75,6 @@ def _new_days(rows: nw.LazyFrame, known_days: nw.LazyFrame) -> nw.LazyFrame:
     return days.join(known_days, on=["customer_id", "local_day"], how="anti")
 
 
-def _endless(known: Known) -> nw.LazyFrame:
-    return known.activity.select("customer_id").unique().with_columns(cover_until=nw.lit((1 << 63) - 1))
-
-
 def _stays(history: History, known: Known, end: int, settings: Settings) -> nw.LazyFrame:
     """Customers whose cover goes on past the window: customer_id, stays."""
     grace = settings.churn.grace_days * DAY_US
@@ -87,29 +85,20 @@ def _stays(history: History, known: Known, end: int, settings: Settings) -> nw.L
     return nw.from_native(relation.query("terms", _STAYS.format(at=known.as_of, end=end, grace=grace)))
 
 
-# One pass over each customer's terms: where does the cover that runs at as_of (or the first one begun in the window)
-# break, a renewal within grace not counting as a break? A term cancelled in the window breaks where it is cancelled,
-# unless another term follows it.
+# A customer stays if cover goes on without a break longer than grace, and something carries it past the window: a
+# term that ends after it, or one that renews the last within grace, and that is not itself cancelled in the window.
 _STAYS = """
 WITH chain AS (
-    SELECT *, max(ends_at) OVER before AS covered_until, lead(starts_at) OVER ordered AS next_starts
+    SELECT *, max(ends_at) OVER (PARTITION BY customer_id ORDER BY starts_at, ends_at
+                                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS covered_until,
+        max(CASE WHEN starts_at < {end} THEN ends_at END) OVER (PARTITION BY customer_id) AS last_end,
+        coalesce(cancelled_at >= {at} AND cancelled_at < {end}, false) AS left_in_window
     FROM terms
-    WINDOW ordered AS (PARTITION BY customer_id ORDER BY starts_at, ends_at),
-           before AS (PARTITION BY customer_id ORDER BY starts_at, ends_at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-), judged AS (
-    SELECT customer_id,
-        bool_or(starts_at < {end} AND ends_at > {at}) AS covered,
-        bool_or(starts_at >= {at} AND covered_until > {at} AND covered_until < {end}
-                AND starts_at > covered_until + {grace}) AS broken,
-        bool_or(cancelled_at >= {at} AND cancelled_at < {end} AND ends_at > {at}
-                AND (next_starts IS NULL OR next_starts > ends_at + {grace})) AS left_in_window,
-        max(ends_at) FILTER (starts_at < {end}) AS last_end,
-        min(starts_at) FILTER (starts_at >= {end}) AS next_start
-    FROM chain GROUP BY customer_id
 )
-SELECT customer_id, true AS stays FROM judged
-WHERE covered AND NOT coalesce(broken, false) AND NOT coalesce(left_in_window, false)
-  AND (last_end > {end} OR next_start <= last_end + {grace})
+SELECT customer_id, true AS stays FROM chain GROUP BY customer_id
+HAVING NOT coalesce(bool_or(covered_until > {at} AND covered_until < {end} AND starts_at > covered_until + {grace}), false)
+   AND bool_or(NOT left_in_window
+               AND ((starts_at < {end} AND ends_at > {end}) OR (starts_at >= {end} AND starts_at <= last_end + {grace})))
 """
 
 
@@ -130,14 +119,14 @@ def reachable(
 ) -> np.ndarray:  # fmt: skip
     """Which stages some future of a stayer can reach: bool (rows, 7), erring towards reachable.
 
-    A stayer has k ≥ 1 further active days, k = 1 … horizon + 1. After k of them, the last x into the window,
+    A stayer has k ≥ 1 further active days, k = 1 … horizon + 2. After k of them, the last x into the window,
     g = (2·base + (last − first) + wait + x) / (n + k + 1) and overdue = (h − x) / g, largest for the smallest x. With
     contracts a stayer may also do nothing: `stage_without_activity` (indices) is reachable too, and churned is not.
     """
     m1, m2, m3 = definitions.multiples
     h = float(definitions.horizon_days * DAY_US)
     spent = 2.0 * definitions.base_gap_us + (as_of - first_at)  # the numerator of g with the last activity at as_of
-    most = definitions.horizon_days + 1
+    most = definitions.horizon_days + 2  # local days a window can touch: it may begin late, and one may have 23 hours
     overdue = np.zeros(len(n))
     broken = (as_of - last_at) + h >= m2 * (spent + h) / (n + 2)
     for k in range(1, most + 1):

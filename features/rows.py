@@ -92,8 +92,8 @@ def _feedback(known: Known, definitions: Any) -> nw.LazyFrame:
 
 
 def _contracts(known: Known, definitions: Any) -> nw.LazyFrame:
-    begun = nw.col("starts_at") < known.as_of
-    return known.tables["contracts"].with_columns(
+    begun = nw.col("starts_at") <= known.as_of
+    rows = known.tables["contracts"].with_columns(
         occurred_at=nw.col("recorded_at"),
         begun=begun,
         running=begun & (nw.col("ends_at") > known.as_of),
@@ -101,3 +101,5 @@ def _contracts(known: Known, definitions: Any) -> nw.LazyFrame:
         auto_renew_flag=nw.when(nw.col("auto_renew")).then(nw.lit(1)).otherwise(nw.lit(0)),
         cancelled_flag=nw.when(~nw.col("cancelled_at").is_null()).then(nw.lit(1)).otherwise(nw.lit(0)),
     )
+    until = nw.when(nw.col("running")).then(nw.col("ends_at")).max().over("customer_id")
+    return rows.with_columns(runs_longest=nw.col("running") & (nw.col("ends_at") == until))

@@ -20,6 +20,7 @@ import numpy as np
 
 STAGES = ("prospect", "new", "growing", "loyal", "at_risk", "dormant", "churned")
 CHINESE = dict(zip(STAGES, ("潜在", "新客户", "成长", "忠诚", "预警", "休眠", "流失"), strict=True))
+ENDLESS = (1 << 63) - 1
 FEW_GAPS = 500
 DEFAULT_MULTIPLES = (2.0, 4.0, 8.0)
 
@@ -52,6 +53,11 @@ def state(activity: nw.LazyFrame, *, at: int, definitions: Any, cover: nw.LazyFr
     else:
         people = people.join(cover, on="customer_id", how="left")
     return _with_stage(people, at, definitions.multiples)
+
+
+def endless_cover(known: Any) -> nw.LazyFrame:
+    """Cover that runs on for everybody with activity, whatever their terms say: customer_id, cover_until."""
+    return known.activity.select("customer_id").unique().with_columns(cover_until=nw.lit(ENDLESS))
 
 
 def _last_long_gap(activity: nw.LazyFrame, people: nw.LazyFrame, multiple: float) -> nw.LazyFrame:

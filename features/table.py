@@ -21,9 +21,8 @@ from features.history import History, Known
 from features.recipe import FEATURES, Feature, Now, Recipe
 from features.rows import prepared
 from features.settings import DAY_US, Settings
-from features.stages import state
+from features.stages import endless_cover, state
 
-ENDLESS = (1 << 63) - 1
 FAMILIES = tuple(
     module.__name__.rsplit(".", 1)[-1]
     for module in (recency, rhythm, frequency, monetary, trend, engagement, satisfaction, cover)
@@ -136,7 +135,7 @@ def _standing(known: Known, definitions: Definitions) -> nw.LazyFrame:
     ends = cover_of(known) if definitions.contractual else None
     now = state(known.activity, at=known.as_of, definitions=definitions, cover=ends)
     # Standing still: nothing is done, and cover (where there is any) runs on.
-    endless = ends.with_columns(cover_until=nw.lit(ENDLESS)) if ends is not None else None
+    endless = endless_cover(known) if definitions.contractual else None
     horizon = known.as_of + definitions.horizon_days * DAY_US
     idle = state(known.activity, at=horizon, definitions=definitions, cover=endless)
     later = idle.select("customer_id", stage_idle=nw.col("stage"))

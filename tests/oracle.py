@@ -381,7 +381,7 @@ def satisfaction(seen: Seen) -> dict[str, Value]:
 
 def cover(seen: Seen) -> dict[str, Value]:
     names = ("days_left", "auto_renews", "cancelled", "term_days", "price_per_day", "cancelled_ending", "renewal_ahead")
-    begun = {"terms": sum(term["starts_at"] < seen.as_of for term in seen.contracts)}
+    begun = {"terms": sum(term["starts_at"] <= seen.as_of for term in seen.contracts)}
     running = [term for term in seen.contracts if term["starts_at"] <= seen.as_of < term["ends_at"]]
     if not running:
         return begun | dict.fromkeys(names)

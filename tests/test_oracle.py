@@ -349,9 +349,8 @@ def random_future(rng: random.Random, as_of: int, zone: str, rules: SimpleNamesp
     inside = range(local_day(as_of, zone) + 1, local_day(end - 1, zone) + 1)
     midnights = [instant(date.fromordinal(EPOCH + day), zone=zone) for day in inside]
     spans = [span for span in pairwise([as_of, *midnights, end]) if local_day(span[0], zone) not in days]
-    count = rng.choice((1, 1, 2, 3, 4, 5, 8, len(spans)))
-    spread = sorted(rng.sample(spans, min(count, len(spans))))
-    chosen = rng.choice((spread, spans[:count], spans[: count - 1] + spans[-1:]))
+    count = min(rng.choice((1, 1, 2, 3, 4, 5, 8, 99)), len(spans))
+    chosen = rng.choice((sorted(rng.sample(spans, count)), spans[:count], spans[: count - 1] + spans[-1:]))
     return sorted(days.values()), [rng.choice((low, high - 1, rng.randrange(low, high))) for low, high in chosen]
 
 
