@@ -2,8 +2,8 @@
 
 A family's contribution is the sum of its columns' (they are many views of one thing, and their shares among each
 other mean little). Told are the families that put the score where it is: above the typical customer's, those that
-raise it, strongest first; below, those that lower it. A family is told by the column that moved it most among those
-whose value by itself points the same way.
+raise it, strongest first; below, those that lower it. Of the columns that moved a family that way it is told by the
+one whose value by itself says so most.
 """
 
 from __future__ import annotations
@@ -31,29 +31,32 @@ def reasons(scorer: Scorer, rows: pa.Table, columns: list[ColumnOf]) -> list[lis
     totals = np.stack([ordered_sum(moved[:, at]) for at in members], axis=1)
     sides = np.where(ordered_sum(totals) > 0, 1.0, -1.0)
     order = np.argsort(-totals * sides[:, None], axis=1, kind="stable")[:, :REASONS]
-    fits = _pointing(scorer, values)
+    alone = _alone(scorer, values)
     out = []
     for row in range(rows.num_rows):
         told = [
-            _told(members[f], moved[row], fits[row], sides[row]) for f in order[row] if totals[row, f] * sides[row] > 0
+            _told(members[f], sides[row] * moved[row], sides[row] * alone[row])
+            for f in order[row]
+            if totals[row, f] * sides[row] > 0
         ]
         said = [_sentence(sides[row], used[at], values[row, at]) for at in told]
         out.append(said + [None] * (REASONS - len(said)))
     return out
 
 
-def _pointing(scorer: Scorer, values: np.ndarray) -> np.ndarray:
-    """(rows, columns): 1 where the value by itself goes with churn, −1 with staying, 0 where it says nothing."""
+def _alone(scorer: Scorer, values: np.ndarray) -> np.ndarray:
+    """(rows, columns): how far each value by itself speaks for churn (above 0) or for staying; 0 where unknown."""
     if scorer.bearings is None:
         return np.zeros(values.shape)
-    away = np.sign(np.nan_to_num(logged(values) - np.asarray(scorer.bearings.typical)))
+    away = np.nan_to_num(logged(values) - np.asarray(scorer.bearings.typical))
     return away * np.asarray(scorer.bearings.direction)
 
 
-def _told(members: np.ndarray, moved: np.ndarray, points: np.ndarray, side: float) -> int:
-    """The column that tells a family: of those that point the family's way the one that moved most that way."""
-    candidates = members[points[members] == side]
-    return max(candidates if len(candidates) else members, key=lambda at: side * moved[at])
+def _told(members: np.ndarray, moved: np.ndarray, alone: np.ndarray) -> int:
+    """Of the columns that moved the family its way the one that says so most by itself; `moved` where none does."""
+    helped = members[moved[members] > 0]
+    best = max(helped, key=lambda at: alone[at])
+    return best if alone[best] > 0 else max(helped, key=lambda at: moved[at])
 
 
 def _sentence(side: float, column: ColumnOf, value: float) -> str:

@@ -31,14 +31,14 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Bearings:
-    """Per feature column, from the training rows: its mean after `logged`, and whether more of it goes with churn.
+    """Per feature column, from the training rows: its mean after `logged`, and how it goes with churn by itself.
 
-    `direction` is 1, −1, or 0 where the column says nothing by itself. Scores do not use it; reasons do, to tell a
-    family by a column whose value points where the family points.
+    `direction` is the correlation with churn per unit of the logged column; 0 where it says nothing. Scores do not
+    use it; reasons do, to tell a family by a value that by itself says what the family says.
     """
 
     typical: tuple[float, ...]
-    direction: tuple[int, ...]
+    direction: tuple[float, ...]
 
 
 @dataclass(frozen=True)

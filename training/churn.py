@@ -55,15 +55,21 @@ def fit(
 
 
 def bearings(rows: pa.Table, columns: tuple[str, ...]) -> Bearings:
-    """Where a column is typical, and whether more of it goes with churn, one column at a time."""
+    """Where a column is typical, and its correlation with churn per unit, one column at a time.
+
+    Among eligible rows where there are enough: over everyone whatever tells old leavers apart would drown the rest.
+    """
+    eligible = rows.filter(rows["eligible"])
+    rows = eligible if eligible.num_rows >= FEWEST else rows
     values, churned = logged(design(rows, columns)[:, : len(columns)]), rows["churned"].to_numpy().astype(float)
     typical, direction = [], []
     for column in values.T:
         seen = ~np.isnan(column)
-        mean = float(column[seen].mean()) if seen.any() else 0.0
-        together = ((column[seen] - mean) * (churned[seen] - churned[seen].mean())).sum() if seen.any() else 0.0
-        typical.append(mean)
-        direction.append(int(np.sign(together)))
+        away = column[seen] - column[seen].mean() if seen.any() else np.zeros(0)
+        left = churned[seen] - churned[seen].mean() if seen.any() else np.zeros(0)
+        spread = (away @ away) * np.sqrt(max(left @ left, 1e-12))
+        typical.append(float(column[seen].mean()) if seen.any() else 0.0)
+        direction.append(float(away @ left / spread * np.sqrt(seen.sum())) if spread > 1e-9 else 0.0)
     return Bearings(tuple(typical), tuple(direction))
 
 

@@ -38,6 +38,7 @@ constant_attributes = ["channel", "segment", "region"]  # never change, so they 
 [training]
 {evaluate}  # looked at after training, on a date the truth is known for
 seconds = 10  # how long the search for good settings may take
+max_dates = 9  # how many dates to learn from
 """
 
 
