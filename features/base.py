@@ -36,6 +36,7 @@ class Definitions:
     activity_table: str
     minor_units: int
     scales: tuple[tuple[str, float, float], ...]
+    acquired: str
     learned_as_of: int
     gaps: int
     came_back: float | None
@@ -67,6 +68,7 @@ def define(known: Known, settings: Settings) -> Definitions:
         horizon_days=settings.churn.horizon_days, eligible_days=settings.eligible_days, contractual=settings.contractual,
         activity_table=settings.activity.table, minor_units=10**settings.minor_digits,
         scales=tuple((kind, *scale) for kind, scale in sorted(settings.contract.scales.items())),
+        acquired=settings.stages.acquired,
         learned_as_of=known.as_of, gaps=int(gaps.size), **_came_back(comeback),
     )  # fmt: skip
 

@@ -37,7 +37,7 @@ def amount_mean() -> Recipe:
 def amount_last_over_mean() -> Recipe:
     """The last purchase over the own mean.
 
-    Formula: last amount / mean amount. Window: all time. Null: no purchase, or a mean of 0. Source: catalogue 28.
+    Formula: last amount (the larger of two at one instant) / mean amount. Window: all time. Null: no purchase, or a mean of 0. Source: catalogue 28.
     """
     return Recipe(
         {"last": _LAST, "total": _BOUGHT, "count": _PURCHASES},
@@ -122,7 +122,7 @@ def failed_payments(days: int | None) -> Recipe:
 
 @feature(tables=("transactions",), unit="share", words="total spending above that of {value:.0%} of the customers")
 def amount_percentile() -> Recipe:
-    """Where the customer's total amount stands among all customers known at as_of, in steps of 5 %.
+    """Where the customer's total amount stands among all customers with a purchase known at as_of, in steps of 5 %.
 
     Formula: share of the base's 19 quantiles of Σ amount at or below the own. Window: all time. Null: never.
     Source: catalogue 38 (base).

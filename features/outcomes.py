@@ -85,20 +85,22 @@ def _stays(history: History, known: Known, end: int, settings: Settings) -> nw.L
     return nw.from_native(relation.query("terms", _STAYS.format(at=known.as_of, end=end, grace=grace)))
 
 
-# A customer stays if cover goes on without a break longer than grace, and something carries it past the window: a
-# term that ends after it, or one that renews the last within grace, and that is not itself cancelled in the window.
+# Follow each chain of terms from the cover that runs at as_of (or the first term begun in the window) until it breaks
+# for longer than grace. Who stays has in it a term that ends after the window and is not itself cancelled in it.
 _STAYS = """
-WITH chain AS (
+WITH ordered AS (
     SELECT *, max(ends_at) OVER (PARTITION BY customer_id ORDER BY starts_at, ends_at
-                                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS covered_until,
-        max(CASE WHEN starts_at < {end} THEN ends_at END) OVER (PARTITION BY customer_id) AS last_end,
-        coalesce(cancelled_at >= {at} AND cancelled_at < {end}, false) AS left_in_window
+                                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS covered_until
     FROM terms
+), chain AS (
+    SELECT *, bool_or(coalesce(starts_at > covered_until + {grace}, true)
+                      AND (coalesce(covered_until > {at}, false) OR starts_at >= {end}))
+              OVER (PARTITION BY customer_id ORDER BY starts_at, ends_at
+                    ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS broken
+    FROM ordered
 )
-SELECT customer_id, true AS stays FROM chain GROUP BY customer_id
-HAVING NOT coalesce(bool_or(covered_until > {at} AND covered_until < {end} AND starts_at > covered_until + {grace}), false)
-   AND bool_or(NOT left_in_window
-               AND ((starts_at < {end} AND ends_at > {end}) OR (starts_at >= {end} AND starts_at <= last_end + {grace})))
+SELECT DISTINCT customer_id, true AS stays FROM chain
+WHERE NOT broken AND ends_at > {end} AND NOT coalesce(cancelled_at >= {at} AND cancelled_at < {end}, false)
 """
 
 

@@ -21,11 +21,12 @@ def recency() -> Recipe:
 
 @feature(tables=("activity",), unit="days", words="customer for {value:.0f} days")
 def tenure() -> Recipe:
-    """Days since the first activity.
+    """Days since the customer was acquired: the first activity, or the second where `[stages] acquired` says so.
 
-    Formula: as_of − first activity. Window: all time. Null: no activity. Source: RFM-T; catalogue 4.
+    Formula: as_of − acquisition. Window: all time. Null: not acquired yet. Source: RFM-T; catalogue 4.
     """
-    return Recipe({"first": _FIRST}, lambda r, now: now.age_days(r.first))
+    acquired = Reduction("activity", "min", where="is_acquisition")
+    return Recipe({"acquired": acquired}, lambda r, now: now.age_days(r.acquired))
 
 
 @feature(tables=("activity",), unit="days", words="{value:.0f} days between first and last activity")

@@ -78,7 +78,7 @@ def gaps_outlasted() -> Recipe:
 def gap_mean() -> Recipe:
     """Mean own gap.
 
-    Formula: (last − first) / (n − 1). Window: all time. Null: under two activities. Source: catalogue 17.
+    Formula: Σ gaps / (n − 1), gaps in whole minutes. Window: all time. Null: under two activities. Source: catalogue 17.
     """
     return Recipe({"minutes": _MINUTES, "gaps": _GAPS}, lambda r, now: ratio(r.minutes, r.gaps) / DAY_MINUTES)
 

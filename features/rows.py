@@ -32,6 +32,7 @@ def _activity(known: Known, definitions: Any) -> nw.LazyFrame:
         gap_minutes=minutes,
         has_gap=~gap.is_null(),
         is_last=nw.col("from_end") == 1,
+        is_acquisition=nw.col("position") == (1 if definitions.acquired == "first_activity" else 2),
         recent_gap=~gap.is_null() & (nw.col("from_end") <= 5),
         gap_below_recency=~gap.is_null() & (gap < nw.lit(known.as_of) - nw.col("last_at")),
         occurred_minutes=(at / MINUTE_US).floor().cast(nw.Int64),

@@ -82,7 +82,6 @@ class Contract(Section):
     data_until: str | None = None
     max_staleness_days: int = Field(default=3, ge=0, le=365)
     exact_duplicates: Literal["drop", "keep"] = "drop"
-    constant_attributes: list[str] = []
     arrives_after_hours: dict[str, float] = {}
     scales: dict[str, tuple[float, float]] = {"csat": (1, 5), "nps": (0, 10), "review": (1, 5)}
 

@@ -131,15 +131,15 @@ def read_table(connection: duckdb.DuckDBPyConnection, table: Table, select: str,
         body = select.strip().rstrip(";")
         connection.execute("SET schema = 'files'")
         connection.execute(
-            f"CREATE OR REPLACE TEMP TABLE raw AS SELECT row_number() OVER () AS source_row, * FROM ({body})"
+            f"CREATE OR REPLACE TEMP TABLE _read AS SELECT row_number() OVER () AS source_row, * FROM ({body})"
         )
     except duckdb.Error as error:
         raise QueryFailed(where=where, got=_first_line(error), rule="The SELECT must run over the named files.",
                           fix="Try it with the duckdb command line, or mend the names.") from error  # fmt: skip
     finally:
         connection.execute("SET schema = 'main'")
-    types = {row[0]: row[1] for row in connection.execute("DESCRIBE raw").fetchall() if row[0] != "source_row"}
-    counts = Counts(read=connection.execute("SELECT count(*) FROM raw").fetchone()[0])
+    types = {row[0]: row[1] for row in connection.execute("DESCRIBE _read").fetchall() if row[0] != "source_row"}
+    counts = Counts(read=connection.execute("SELECT count(*) FROM _read").fetchone()[0])
     if counts.read == 0:
         raise EmptyTable(where=where, got="0 rows", rule="A table that is named has rows.",
                          fix="Mend the SELECT, or leave the table out.")  # fmt: skip
@@ -187,15 +187,15 @@ def _parse(connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str,
         values.append(f"{read.value} AS {column.name}")
         for reason, test in read.broken:
             if reason == "naive":
-                count = connection.execute(f"SELECT count(*) FROM raw WHERE {test}").fetchone()[0]
+                count = connection.execute(f"SELECT count(*) FROM _read WHERE {test}").fetchone()[0]
                 if count:
                     raise naive_time(f"[tables] {table.name}.{column.name}", count)
             else:
                 rules.append(f"WHEN {test} THEN {literal(reason)}")
     reason = f"CASE {' '.join(rules)} END" if rules else "NULL"
     connection.execute(
-        f"CREATE OR REPLACE TEMP TABLE parsed AS SELECT source_row, CAST({reason} AS VARCHAR) AS reason, "
-        f"{', '.join(values)} FROM raw"
+        f"CREATE OR REPLACE TEMP TABLE _parsed AS SELECT source_row, CAST({reason} AS VARCHAR) AS reason, "
+        f"{', '.join(values)} FROM _read"
     )
     _derive(connection, table, types, settings)
 
@@ -216,19 +216,19 @@ def _derive(connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str
     if table.clock:
         delay = round(settings.contract.arrives_after_hours.get(table.name, 0) * _HOUR_US)
         clock = "starts_at" if table.name == "contracts" else "occurred_at"
-        run(f"UPDATE parsed SET recorded_at = {clock} + {delay} WHERE recorded_at IS NULL")
+        run(f"UPDATE _parsed SET recorded_at = {clock} + {delay} WHERE recorded_at IS NULL")
     if table.name == "transactions":
-        run("UPDATE parsed SET kind = CASE WHEN amount < 0 THEN 'refund' ELSE 'purchase' END WHERE kind IS NULL")
+        run("UPDATE _parsed SET kind = CASE WHEN amount < 0 THEN 'refund' ELSE 'purchase' END WHERE kind IS NULL")
     if table.name == "contracts":
-        run("UPDATE parsed SET reason = 'ends_before_it_starts' WHERE reason IS NULL AND ends_at <= starts_at")
+        run("UPDATE _parsed SET reason = 'ends_before_it_starts' WHERE reason IS NULL AND ends_at <= starts_at")
     if table.name == "feedback":
-        run("UPDATE parsed SET reason = 'answered_before_sent' WHERE reason IS NULL AND answered_at < occurred_at")
+        run("UPDATE _parsed SET reason = 'answered_before_sent' WHERE reason IS NULL AND answered_at < occurred_at")
         if "answered_at" not in types:
-            run("UPDATE parsed SET answered_at = recorded_at WHERE score IS NOT NULL")
-        run("UPDATE parsed SET reason = 'score_without_answered_at' "
+            run("UPDATE _parsed SET answered_at = recorded_at WHERE score IS NOT NULL")
+        run("UPDATE _parsed SET reason = 'score_without_answered_at' "
             "WHERE reason IS NULL AND score IS NOT NULL AND answered_at IS NULL")  # fmt: skip
         for kind, (low, high) in settings.contract.scales.items():
-            run(f"UPDATE parsed SET reason = 'score_off_its_scale' WHERE reason IS NULL AND kind = {literal(kind)} "
+            run(f"UPDATE _parsed SET reason = 'score_off_its_scale' WHERE reason IS NULL AND kind = {literal(kind)} "
                 f"AND NOT (score BETWEEN {low} AND {high})")  # fmt: skip
 
 
@@ -239,23 +239,23 @@ def _keep(connection: duckdb.DuckDBPyConnection, table: Table, counts: Counts, s
         _refuse_duplicate_customers(connection)
     elif settings.contract.exact_duplicates == "drop" or table.version_of:
         # Equal in every column counts once: a replayed file changes nothing. Which of the equals stays cannot matter.
-        run(f"UPDATE parsed SET reason = 'exact_duplicate' WHERE reason IS NULL AND source_row NOT IN "
-            f"(SELECT min(source_row) FROM parsed WHERE reason IS NULL {_unversioned(table, settings)} GROUP BY {columns})"
+        run(f"UPDATE _parsed SET reason = 'exact_duplicate' WHERE reason IS NULL AND source_row NOT IN "
+            f"(SELECT min(source_row) FROM _parsed WHERE reason IS NULL {_unversioned(table, settings)} GROUP BY {columns})"
             f" {_unversioned(table, settings)}")  # fmt: skip
     if table.version_of and not table.attributes:
         _refuse_contradictions(connection, table)
     run("CREATE TABLE IF NOT EXISTS rejects (table_name VARCHAR, source_row BIGINT, reason VARCHAR)")
-    run(f"INSERT INTO rejects SELECT {literal(table.name)}, source_row, reason FROM parsed WHERE reason IS NOT NULL")
+    run(f"INSERT INTO rejects SELECT {literal(table.name)}, source_row, reason FROM _parsed WHERE reason IS NOT NULL")
     day = ""
     if table.name in EVENT_TABLES:
         local = f"timezone({literal(settings.zone)}, make_timestamptz(occurred_at))"
         day = f", CAST(date_diff('day', DATE '1970-01-01', CAST({local} AS DATE)) AS INTEGER) AS local_day"
     # The canonical order: what follows never depends on the order rows came in.
     run(
-        f"CREATE OR REPLACE TABLE {table.name} AS SELECT {columns}{day} FROM parsed WHERE reason IS NULL ORDER BY {columns}"
+        f"CREATE OR REPLACE TABLE {table.name} AS SELECT {columns}{day} FROM _parsed WHERE reason IS NULL ORDER BY {columns}"
     )
     rejected = run(
-        "SELECT reason, count(*) FROM parsed WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
+        "SELECT reason, count(*) FROM _parsed WHERE reason IS NOT NULL GROUP BY reason ORDER BY reason"
     ).fetchall()
     counts.rejected = dict(rejected)
     counts.kept = run(f"SELECT count(*) FROM {table.name}").fetchone()[0]
@@ -274,7 +274,7 @@ def _unversioned(table: Table, settings: Settings) -> str:
 
 def _refuse_duplicate_customers(connection: duckdb.DuckDBPyConnection) -> None:
     repeated = connection.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM parsed WHERE reason IS NULL GROUP BY customer_id, valid_from HAVING count(*) > 1)"
+        "SELECT count(*) FROM (SELECT 1 FROM _parsed WHERE reason IS NULL GROUP BY customer_id, valid_from HAVING count(*) > 1)"
     ).fetchone()[0]
     if repeated:
         raise DuplicateCustomers(
@@ -289,7 +289,7 @@ def _refuse_contradictions(connection: duckdb.DuckDBPyConnection, table: Table) 
     last = table.version_of[-1]
     named = f"AND {last} IS NOT NULL" if table.name == "transactions" else ""
     ties = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM parsed WHERE reason IS NULL {named} "
+        f"SELECT count(*) FROM (SELECT 1 FROM _parsed WHERE reason IS NULL {named} "
         f"GROUP BY {key}, recorded_at HAVING count(*) > 1)"
     ).fetchone()[0]
     if ties:

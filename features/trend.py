@@ -16,7 +16,8 @@ def _active(since: float | None, until: float = 0) -> Reduction:
 def pace(days: int | None) -> Recipe:
     """Pace of the last window against the pace of four times that window, shrunk to 1.
 
-    Formula: (c_W + ½) / (c_4W / 4 + ½); all time: the last base gap against the own long rate. Window: W.
+    Formula: (c_W + ½) / (c_4W / 4 + ½); all time: (c of the last base gap + ½) / (n /
+    (tenure in base gaps + 1) + ½). Window: W and all time.
     Null: never. Source: RelBench amazon; catalogue 39.
     """
     if days is None:

@@ -88,6 +88,13 @@ def test_worked_by_hand(world, customer):
         assert row[name] == wanted, name
 
 
+def test_tenure_may_begin_with_the_second_activity(world):
+    found, known, definitions = world
+    rows = rows_of((found, known, dataclasses.replace(definitions, acquired="second_activity")))
+    assert (rows["ann"]["tenure"], rows["bob"]["tenure"]) == (60, None)
+    assert rows["ann"]["stage"] == "growing"  # it changes no stage
+
+
 def test_prospects_are_known_from_their_date_on(world):
     assert prospects(world[1]) == ["fay"]
 

@@ -155,6 +155,16 @@ def test_a_select_reaches_no_other_file_even_where_the_words_do_not_show_it(tmp_
         load(tmp_path, SHOP + "a,2024-01-01,1\n", select=f'SELECT * FROM "{tmp_path / "secret.csv"}"')
 
 
+@pytest.mark.parametrize("name", ["transactions", "customers", "raw", "parsed", "rejects"])
+def test_a_file_may_be_called_like_any_of_our_tables(tmp_path, name):
+    (tmp_path / "t.csv").write_text(SHOP + "a,2024-01-01,1\n")
+    (tmp_path / "c.csv").write_text("customer_id\na\nb\n")
+    stated = {"business": {"zone": "UTC"}, "files": {name: "t.csv", "other": "c.csv"},
+              "tables": {"customers": "SELECT * FROM other", "transactions": f"SELECT * FROM {name}"}}  # fmt: skip
+    _, counts = history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))
+    assert (counts["transactions"].kept, counts["customers"].kept) == (1, 2)
+
+
 def test_customers_that_stand_twice_are_refused(tmp_path):
     (tmp_path / "t.csv").write_text(SHOP + "a,2024-01-01,1\n")
     (tmp_path / "c.csv").write_text("customer_id,region\na,x\na,y\n")

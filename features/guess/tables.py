@@ -32,7 +32,7 @@ _MORE_POINTS = {
     "customers": {"acquired_at": 1, "segment": 1, "region": 1, "consent": 1, "acquisition_cost": 1, "channel": 1},
 }
 LOOKED_AT = 100_000
-_TAKEN = ("raw", "parsed", "rejects")  # tables the reading makes for itself
+_TAKEN = ("_read", "_parsed", "rejects")  # tables the reading makes for itself
 _NAMED = 4  # a telling file name weighs as much as an amount
 
 

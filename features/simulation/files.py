@@ -33,7 +33,6 @@ grace_days = {grace}  # how late a renewal may be and still count
 
 [contract]
 data_until = "{until}"  # the day after the last one in the files
-constant_attributes = ["channel", "segment", "region"]  # never change, so they may be features
 
 [training]
 {evaluate}  # looked at after training, on a date the truth is known for

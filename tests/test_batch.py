@@ -1,0 +1,91 @@
+"""A batch run on both kinds of business: repeatable, blind to what came later, whole, and free of training."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from features import errors
+from features.settings import DAY_US, instant
+from serving import batch, release
+from tests.trained_business import at_home as at_home
+from tests.trained_business import business as business
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_a_run_again_is_a_no_op_and_latest_moves_forward_only(at_home):
+    b = at_home
+    before = sorted(path.stat().st_mtime_ns for path in b.run.folder.rglob("*"))
+    again = batch.score(b.history, b.settings, b.release, as_of=b.run.as_of)
+    assert (again.id, again.fresh) == (b.run.id, False)
+    assert sorted(path.stat().st_mtime_ns for path in b.run.folder.rglob("*")) == before
+    latest = (b.home / "scores" / "LATEST").read_text()
+    older = batch.score(b.history, b.settings, b.release, as_of=b.run.as_of - 30 * DAY_US)
+    assert older.fresh
+    assert (b.home / "scores" / "LATEST").read_text() == latest
+    assert json.loads(latest)["as_of"] >= b.run.as_of
+
+
+def test_rows_recorded_later_do_not_change_the_run(at_home):
+    from tests import worlds
+
+    b, at = at_home, at_home.run.as_of - 45 * DAY_US
+    tables = worlds.tables_of(b.history)
+    whole = batch.score(b.history, b.settings, b.release, as_of=at)
+    cut = worlds.rebuilt(b.history, worlds.shuffled(worlds.truncated(tables, at)))
+    again = batch.score(cut, b.settings, b.release, as_of=at)
+    assert (again.id, again.fresh) == (whole.id, False)
+
+
+def test_as_of_may_pass_the_data_a_little_with_a_warning(at_home):
+    b = at_home
+    run = batch.score(b.history, b.settings, b.release, as_of=b.history.data_until + DAY_US)
+    said = pq.read_table(run.folder / "scores.parquet")["warnings"].to_pylist()
+    assert all(
+        any(w.startswith("as_of_after_data_until") for w in warnings)
+        for warnings in said
+        if "prospect:no_activity_yet" not in warnings
+    )
+    with pytest.raises(errors.AsOfTooLate):
+        batch.score(b.history, b.settings, b.release, as_of=b.history.data_until + 4 * DAY_US)
+    with pytest.raises(errors.EmptyTable, match="nobody known"):
+        batch.score(b.history, b.settings, b.release, as_of=DAY_US)
+
+
+def test_the_run_folder_is_whole_and_hashed(business):
+    about = json.loads((business.run.folder / "manifest.json").read_text())
+    assert about["files"] == release.hashes(business.run.folder)
+    assert {"scores.parquet", "features.parquet", "base.parquet"} < set(about["files"])
+    assert any(name.startswith("history/") for name in about["files"])
+
+
+def test_scoring_works_where_training_optuna_and_mlflow_cannot_be_imported(at_home):
+    b = at_home
+    code = f"""
+import sys
+class Blocked:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in {{'training', 'optuna', 'mlflow', 'sklearn', 'matplotlib', 'bentoml'}}:
+            raise ImportError(name + ' is blocked')
+sys.meta_path.insert(0, Blocked())
+import lifecycle
+sys.argv = ['lifecycle', 'score', '-c', {str(b.folder / "lifecycle.toml")!r}, '--as-of', '2023-12-20', '--json']
+lifecycle.main()
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=dict(os.environ), check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["rows"] > 100
+
+
+def test_an_as_of_as_text_is_what_the_folder_says(business):
+    assert business.run.folder.parent.name == "as_of=" + "2024-01-31"
+    assert business.run.as_of == instant("2024-01-31", zone="UTC")

@@ -1,0 +1,82 @@
+"""`lifecycle init` refuses what it cannot read or use, and leaves everything as it was."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from features import errors, guess
+from tests.init_data import put
+from tests.init_data import shop as shop
+
+
+def refused(leaf: type[errors.LifecycleError], files: list[Path], out: Path, match: str) -> errors.LifecycleError:
+    before = out.read_bytes() if out.is_file() else None
+    with pytest.raises(leaf, match=match) as caught:
+        guess.write(files, out)
+    assert type(caught.value) is leaf
+    assert not leaf.__subclasses__(), "an error is a leaf"
+    assert all([caught.value.where, caught.value.got, caught.value.rule, caught.value.fix])
+    assert (out.read_bytes() if out.is_file() else None) == before, "a refused init leaves everything as it was"
+    assert "SECRET" not in errors.for_owner(caught.value)
+    return caught.value
+
+
+def test_an_existing_file_is_never_overwritten(tmp_path, shop):
+    out = tmp_path / "lifecycle.toml"
+    out.write_text("mine", encoding="utf-8")
+    error = refused(errors.BadSetting, shop, out, "Name another --out or delete it")
+    assert error.exit_code == 2
+
+
+def test_a_folder_that_is_not_there(tmp_path, shop):
+    refused(errors.BadSetting, shop, tmp_path / "no" / "lifecycle.toml", "a folder that does not exist")
+
+
+def test_files_that_are_missing_or_folders(tmp_path, shop):
+    refused(errors.FileMissing, [*shop, tmp_path / "absent.csv"], tmp_path / "o.toml", "no such file")
+    refused(errors.FileMissing, [tmp_path], tmp_path / "o.toml", "a folder")
+    refused(errors.FileMissing, [put(tmp_path, "book.xlsx", "a,b", ["1,2"])], tmp_path / "o.toml", "xlsx")
+
+
+BROKEN = {
+    "empty.csv": (b"", errors.EmptyTable, "no rows"),
+    "head.csv": (b"customer_id,date,amount\n", errors.EmptyTable, "no rows"),
+    "blank.csv": (b"\n\n\n", errors.QueryFailed, "one single column"),
+    "latin.csv": (
+        "customer_id,date,amount\nSECRETgrün,2024-01-01,3\n".encode("latin-1"),
+        errors.QueryFailed,
+        "CSV in UTF-8",
+    ),
+    "wide.csv": ("customer_id,date,amount\nSECRET,2024-01-01,3\n".encode("utf-16"), errors.QueryFailed, "CSV in UTF-8"),
+    "bytes.csv": (bytes(range(256)) * 20, errors.QueryFailed, "CSV in UTF-8"),
+    "caret.csv": (b"customer_id^date^amount\nSECRET^2024-01-01^3\n", errors.QueryFailed, "one single column"),
+    "bad.parquet": (b"PAR1 SECRET no parquet PAR1", errors.QueryFailed, "parquet"),
+}
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_files_that_cannot_be_read_are_refused_without_a_value(tmp_path, name):
+    content, leaf, match = BROKEN[name]
+    (tmp_path / name).write_bytes(content)
+    error = refused(leaf, [tmp_path / name], tmp_path / "o.toml", match)
+    assert error.exit_code == 3
+    assert name in error.where
+
+
+EVENTLESS = {
+    "no customer": ("product,date,amount", "SECRET,2024-01-01,3", "no column reads as the customer"),
+    "no time": ("customer_id,amount", "SECRET,3", "customers repeat"),
+    "times that are none": ("customer_id,date,amount", "SECRET,later,3", "customers repeat"),
+    "no header": ("SECRET,2024-01-01,5", "SECRET,2024-01-02,3", "no column reads as the customer"),
+    "feedback alone": ("customer_id,date,stars", "SECRET,2024-01-01,3", "feedback"),
+}
+
+
+@pytest.mark.parametrize("case", EVENTLESS)
+def test_files_without_events_are_refused_with_what_was_looked_for(tmp_path, case):
+    head, row, said = EVENTLESS[case]
+    error = refused(errors.ColumnMissing, [put(tmp_path, "x.csv", head, [row] * 5)], tmp_path / "o.toml", said)
+    assert "a customer (customer_id, client_id" in error.rule
+    assert error.exit_code == 3

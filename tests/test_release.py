@@ -1,0 +1,86 @@
+"""A release of both kinds of business: refused when it differs or is damaged, equal when made again."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from features import errors
+from serving import batch, release
+from tests.trained_business import at_home as at_home
+from tests.trained_business import business as business
+from tests.trained_business import scores
+from training import job
+from training.promote import promote
+
+
+def test_a_release_scores_only_under_its_configuration(at_home):
+    b = at_home
+    other = b.settings.model_copy(update={"churn": b.settings.churn.model_copy(update={"horizon_days": 45})})
+    with pytest.raises(errors.ReleaseRefused, match="differs in churn"):
+        batch.score(b.history, other, b.release, as_of=b.run.as_of)
+
+
+@pytest.mark.parametrize("damage", ["change", "remove", "add", "shorten"])
+def test_a_damaged_release_is_refused(at_home, tmp_path, monkeypatch, damage):
+    folder = tmp_path / "home" / "mlruns" / "releases" / at_home.release.id
+    shutil.copytree(at_home.release.folder, folder)
+    monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path / "home"))
+    promote(folder.name)
+    file = folder / "models.json"
+    if damage == "change":
+        file.write_text(file.read_text().replace("1", "2", 1))
+    elif damage == "remove":
+        file.unlink()
+    elif damage == "add":
+        (folder / "extra.txt").write_text("x")
+    else:
+        file.write_bytes(file.read_bytes()[:-5])
+    with pytest.raises(errors.ReleaseRefused, match="not as they were written"):
+        release.load(folder)
+    with pytest.raises(errors.ReleaseRefused):
+        promote(folder.name)
+
+
+def test_golden_scores_that_come_out_otherwise_stop_a_release(at_home, tmp_path):
+    """The hashes fit (somebody wrote a consistent folder), and still the numbers do not."""
+    folder = tmp_path / "forged"
+    shutil.copytree(at_home.release.folder, folder)
+    models = json.loads((folder / "models.json").read_text())
+    models["calibration"]["shift"] += 1e-6
+    (folder / "models.json").write_text(json.dumps(models))
+    files = release.hashes(folder)
+    about = json.loads((folder / "manifest.json").read_text()) | {"files": files, "id": release.identity(files)}
+    (folder / "manifest.json").write_text(json.dumps(about))
+    with pytest.raises(errors.ReleaseRefused, match="golden scores"):
+        release.load(folder)
+
+
+def test_a_release_holds_no_pickle_and_no_customer(business):
+    ids = set(scores(business)["customer_id"].to_pylist())
+    for path in business.release.folder.rglob("*"):
+        assert path.suffix in {"", ".json", ".ubj", ".parquet", ".md"}, path.name
+        if path.suffix in {".json", ".md"}:
+            text = path.read_text()
+            assert not any(f'"{customer}"' in text for customer in ids)
+
+
+def test_one_model_alone_takes_the_other_from_the_newest_release(at_home):
+    b = at_home
+    one = job.train(b.history, b.settings, only="churn")
+    loaded = release.load(one.folder)
+    rows = pq.read_table(b.run.folder / "features.parquet")
+    assert np.array_equal(loaded.scorer.q_stay(rows), b.release.scorer.q_stay(rows))
+    changed = b.settings.model_copy(update={"features": b.settings.features.model_copy(update={"off": ["rhythm"]})})
+    with pytest.raises(errors.ReleaseRefused, match="the configuration, the features"):
+        job.train(b.history, changed, only="churn")
+
+
+def test_equal_training_gives_an_equal_release(at_home):
+    b = at_home
+    bounded = b.settings.model_copy(update={"training": b.settings.training.model_copy(update={"seconds": 600.0})})
+    assert job.train(b.history, bounded).folder.name == job.train(b.history, bounded).folder.name
