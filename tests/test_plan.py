@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import date
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
@@ -38,6 +38,7 @@ def settings_of(tmp_path, **training):
     st.integers(7, 120),
     st.sampled_from(["UTC", "Europe/London", "Asia/Tokyo"]),
 )
+@example(days=150, step=5, horizon=102, zone="UTC")
 @how(max_examples=80, deadline=None)
 def test_the_embargo_holds_and_everything_is_mature(tmp_path_factory, days, step, horizon, zone):
     settings = settings_of(tmp_path_factory.getbasetemp(), step_days=step, horizon=horizon, zone=zone)

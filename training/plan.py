@@ -47,7 +47,7 @@ def make(history: History, settings: Settings) -> Plan:
     train = _steps(last, settings, while_=lambda at: at >= enough, towards=-1)[: settings.training.max_dates]
     # The refit goes on in the same steps (those rows exist already) and takes the evaluation dates in.
     onward = _steps(last, settings, while_=lambda at: at <= newest, towards=1)
-    refit = sorted({*train, *onward, *evaluate} - {at for at in onward if at < enough})
+    refit = sorted({*train, *(at for at in onward if at >= enough), *evaluate})
     return Plan(tuple(sorted(train)), evaluate, tuple(refit[-settings.training.max_dates :]))
 
 
