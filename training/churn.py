@@ -6,6 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.errors import NotEnoughData
+from features.progress import steps
 from features.settings import Settings
 from serving.parts import Blend, Rate, design, design_names, log_odds, logged
 from serving.scorer import Bearings, Calibration
@@ -44,7 +45,7 @@ def fit(
     names, seed = design_names(columns), settings.training.seed
     group, newest = customer_groups(rows), rows["as_of"].to_numpy() == rows["as_of"].to_numpy().max()
     margin = np.full(rows.num_rows, np.nan)
-    for left_out in range(GROUPS):
+    for left_out in steps(range(GROUPS), label="churn: calibration"):
         others, mine = group != left_out, (group == left_out) & newest
         if mine.any() and len(np.unique(labels[others])) == 2:
             part = blending.fit(ingredients, matrix[others], labels[others], names=names, outputs=1, seed=seed)

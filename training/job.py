@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from features.errors import NotEnoughData, ReleaseRefused
 from features.history import History
+from features.progress import say
 from features.settings import Settings, day_text, home
 from features.stages import STAGES
 from serving import release as releases
@@ -45,6 +46,7 @@ def train(history: History, settings: Settings, *, only: str | None = None) -> T
     dates, made, found, scorer = learn(history, settings, only=only)
     early, late = made.at(dates.train), made.at(dates.evaluate)
     account = evaluate(scorer, early, late, made, settings)
+    say(f"fitting the release on {len(dates.refit)} dates")
     status = "ok" if evaluation.has_skill(account["churn"]) else "no_skill"
     account |= _about(made, settings, dates, found, status)
     final = _fit(found, made.at(dates.refit), made, settings, _newest(settings, made) if only else None)
