@@ -2,7 +2,7 @@
 
 A family's contribution is the sum of its columns' (they are many views of one thing, and their shares among each
 other mean little). Told are the families that put the score where it is: above the typical customer's, those that
-raise it, strongest first; below, those that lower it. Of the columns that moved a family that way it is told by the
+raise it, strongest first; below, those that lower it. Typical is the mean eligible customer of the training rows. Of the columns that moved a family that way it is told by the
 one whose value by itself says so most.
 """
 
@@ -25,6 +25,8 @@ def reasons(scorer: Scorer, rows: pa.Table, columns: list[ColumnOf]) -> list[lis
     by_name = {column.name: column for column in columns}
     used = [by_name[name] for name in scorer.columns]
     moved = scorer.contributions(rows)[:, : len(used)]
+    if scorer.bearings is not None:
+        moved = moved - np.asarray(scorer.bearings.moved)
     values = np.stack([rows[column.name].to_numpy() for column in used], axis=1)
     families = sorted({column.feature.family for column in used})
     members = [np.array([at for at, c in enumerate(used) if c.feature.family == family]) for family in families]

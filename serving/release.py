@@ -217,7 +217,7 @@ def _blend_in(parts: list[dict[str, Any]], folder: Path, names: tuple[str, ...])
 
 
 def _bearings_in(stated: dict[str, Any] | None) -> Bearings | None:
-    return Bearings(tuple(stated["typical"]), tuple(stated["direction"])) if stated else None
+    return Bearings(**{name: tuple(values) for name, values in stated.items()}) if stated else None
 
 
 def _check_golden(release: Release) -> None:

@@ -31,14 +31,15 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Bearings:
-    """Per feature column, from the training rows: its mean after `logged`, and how it goes with churn by itself.
+    """Per feature column, what is typical of the eligible training rows: what reasons are told against.
 
-    `direction` is the correlation with churn per unit of the logged column; 0 where it says nothing. Scores do not
-    use it; reasons do, to tell a family by a value that by itself says what the family says.
+    `typical` is the mean of the logged column, `direction` its correlation with churn per unit (0 where it says
+    nothing by itself), `moved` the mean contribution to the log-odds. Scores use none of them.
     """
 
     typical: tuple[float, ...]
     direction: tuple[float, ...]
+    moved: tuple[float, ...]
 
 
 @dataclass(frozen=True)

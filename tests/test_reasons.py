@@ -47,7 +47,7 @@ def test_a_family_is_told_by_a_value_that_points_its_way(chosen):
     """Collinear weights: tenure moves most, but a long tenure by itself goes with staying."""
     weights = [0.5, 2.0, 0.0]
     blind = reasons(scorer(weights), rows((80, 300, 1)), chosen)[0][0]
-    bearings = Bearings(typical=(2.0, 2.0, 2.0), direction=(1, -1, -1))
+    bearings = Bearings(typical=(2.0, 2.0, 2.0), direction=(1, -1, -1), moved=(0, 0, 0))
     assert blind == "raises the risk: customer for 300 days"
     assert (
         reasons(scorer(weights, bearings), rows((80, 300, 1)), chosen)[0][0]
@@ -55,8 +55,19 @@ def test_a_family_is_told_by_a_value_that_points_its_way(chosen):
     )
 
 
+def test_reasons_are_told_against_the_typical_customer(chosen):
+    """The same customer is riskier than one that is hardly ever late, and safer than one that always is."""
+    row = rows((80, 300, 1))
+    punctual, late = (Bearings((2.0, 2.0, 2.0), (1, -1, -1), (moved, 0, 0)) for moved in (2.0, 6.0))
+    assert reasons(scorer([1.0, 0.0, 0.0], punctual), row, chosen)[0][0] == "raises the risk: last active 80 days ago"
+    assert reasons(scorer([1.0, 0.0, 0.0], late), row, chosen)[0][0].startswith("lowers the risk: ")
+
+
 def test_one_row_is_told_as_among_many(chosen):
-    made, rng = scorer([0.7, -0.2, -0.4], Bearings((2.0, 2.0, 2.0), (1, -1, -1))), np.random.default_rng(1)
+    made, rng = (
+        scorer([0.7, -0.2, -0.4], Bearings((2.0, 2.0, 2.0), (1, -1, -1), (1.0, -1.0, 0.5))),
+        np.random.default_rng(1),
+    )
     table = rows(*rng.uniform(0, 300, (40, 3)))
     whole = reasons(made, table, chosen)
     assert [reasons(made, table.slice(at, 1), chosen)[0] for at in range(40)] == whole

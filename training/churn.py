@@ -9,11 +9,12 @@ from features.errors import NotEnoughData
 from features.progress import steps
 from features.settings import Settings
 from serving.parts import Blend, Rate, design, design_names, log_odds, logged
-from serving.scorer import Bearings, Calibration
+from serving.scorer import Bearings, Calibration, Scorer
 from training import blending, calibration
 from training.splits import GROUPS, customer_groups, tuning_folds
 
 FEWEST = 30
+REFERENCE = 5000
 
 
 def refuse_too_few(rows: pa.Table, settings: Settings) -> None:
@@ -55,13 +56,16 @@ def fit(
     return blend, calibration.fit(margin[known], labels[known].astype(bool))
 
 
-def bearings(rows: pa.Table, columns: tuple[str, ...]) -> Bearings:
-    """Where a column is typical, and its correlation with churn per unit, one column at a time.
+def bearings(scorer: Scorer, rows: pa.Table) -> Bearings:
+    """What is typical of eligible rows (of all where they are few): against it reasons are told.
 
-    Among eligible rows where there are enough: over everyone whatever tells old leavers apart would drown the rest.
+    Over everyone whatever tells old leavers apart would drown the rest. Mean contributions come from up to REFERENCE
+    rows, evenly spaced; the scores do not depend on them.
     """
-    eligible = rows.filter(rows["eligible"])
+    columns, eligible = scorer.columns, rows.filter(rows["eligible"])
     rows = eligible if eligible.num_rows >= FEWEST else rows
+    some = rows.take(pa.array(np.unique(np.linspace(0, rows.num_rows - 1, min(rows.num_rows, REFERENCE)).astype(int))))
+    moved = tuple(float(value) for value in scorer.contributions(some)[:, : len(columns)].mean(axis=0))
     values, churned = logged(design(rows, columns)[:, : len(columns)]), rows["churned"].to_numpy().astype(float)
     typical, direction = [], []
     for column in values.T:
@@ -71,7 +75,7 @@ def bearings(rows: pa.Table, columns: tuple[str, ...]) -> Bearings:
         spread = (away @ away) * np.sqrt(max(left @ left, 1e-12))
         typical.append(float(column[seen].mean()) if seen.any() else 0.0)
         direction.append(float(away @ left / spread * np.sqrt(seen.sum())) if spread > 1e-9 else 0.0)
-    return Bearings(tuple(typical), tuple(direction))
+    return Bearings(tuple(typical), tuple(direction), moved)
 
 
 def base_rate(rows: pa.Table) -> Blend:

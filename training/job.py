@@ -111,10 +111,8 @@ def _fit(found, rows: pa.Table, made: examples.Examples, settings: Settings, oth
         q, classes = next_stage.frequencies(rows)
     else:
         q, classes, stay_rows = other.next_stage, other.classes, other.stay_rows
-    bearings = churn.bearings(rows, made.modelled)
-    return Scorer(
-        made.definitions, made.modelled, blend, calibrated, q, classes, rows.num_rows, stay_rows, bearings=bearings
-    )
+    scorer = Scorer(made.definitions, made.modelled, blend, calibrated, q, classes, rows.num_rows, stay_rows)
+    return replace(scorer, bearings=churn.bearings(scorer, rows))
 
 
 def _newest(settings: Settings, made: examples.Examples) -> Scorer:
