@@ -37,7 +37,7 @@ def measure(name: str, day: date) -> dict[str, Any]:
     stated = settings_of.load(ROOT / "examples" / config)
     stated = stated.model_copy(update={"training": stated.training.model_copy(update={"evaluate": [day]})})
     history, _ = histories.load(stated)
-    dates, made, found, scorer = job.learn(history, stated)
+    dates, made, found, scorer, _ = job.learn(history, stated)
     early, late = made.at(dates.train), made.at(dates.evaluate)
     p, p_next = scorer.score(late)
     theirs = baselines.churn(early, late, stated)

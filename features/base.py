@@ -6,9 +6,7 @@ The Base may move daily: quantiles of money, the four parameters of BG/NBD.
 
 from __future__ import annotations
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -95,10 +93,6 @@ class Base:
     a: float
     b: float
 
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
-
 
 def measure(known: Known, definitions: Definitions) -> Base:
     """The base at `known.as_of`, from everybody known then. Total: an empty past gives a neutral base."""
@@ -126,10 +120,3 @@ def _purchase_model(at: np.ndarray, position: np.ndarray, from_end: np.ndarray, 
     first, last, count = at[position == 1], at[from_end == 1], position[from_end == 1]
     fitted = btyd.fit(repeats=count - 1, last=(last - first) / DAY_US, age=(as_of - first) / DAY_US)
     return {name: float(getattr(fitted, name)) for name in ("r", "alpha", "a", "b")}
-
-
-def base_from_mapping(stated: dict) -> Base:
-    return Base(
-        **{field.name: stated[field.name] for field in fields(Base)}
-        | {"amount_quantiles": tuple(stated["amount_quantiles"])}
-    )

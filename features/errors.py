@@ -137,7 +137,7 @@ def for_others(error: LifecycleError) -> dict[str, str]:
     return {"error": type(error).__name__, "where": error.where, "rule": error.rule, "do": error.fix}
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """` Did you mean 'x'?` when a known name is near, else nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=0.6)
+def suggestion(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
+    """`did you mean 'x'?` when a known name is near (0 … 1, difflib's ratio), else nothing."""
+    near = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
     return f"did you mean '{near[0]}'?" if near else ""

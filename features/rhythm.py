@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import narwhals as nw
 
+from features import stages
 from features.recipe import Recipe, Reduction, feature, ratio, variance
 from features.settings import DAY_US
 
@@ -30,7 +31,7 @@ def overdue() -> Recipe:
     """
 
     def formula(r, now):
-        usual = (2 * now.definitions.base_gap_us + (r.last - r.first)) / (r.count + 1)
+        usual = stages.usual_gap(first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us)
         return (nw.lit(now.as_of) - r.last) / usual
 
     return Recipe({"first": _FIRST, "last": _LAST, "count": _COUNT}, formula)
@@ -45,7 +46,10 @@ def usual_gap() -> Recipe:
     """
     return Recipe(
         {"first": _FIRST, "last": _LAST, "count": _COUNT},
-        lambda r, now: (2 * now.definitions.base_gap_us + (r.last - r.first)) / (r.count + 1) / DAY_US,
+        lambda r, now: (
+            stages.usual_gap(first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us)
+            / DAY_US
+        ),
     )
 
 

@@ -161,18 +161,12 @@ def _check_columns(table: Table, got: list[str]) -> list[str]:
         )  # fmt: skip
     absent = [name for name in table.names if name not in got]
     for name in extra:
-        near = suggestion(name, absent) if not table.attributes else ""
-        if near and _really_near(name, absent):
+        near = suggestion(name.lower(), absent, cutoff=0.85) if not table.attributes else ""
+        if near:
             raise ColumnMissing(where=f"[tables] {table.name}.{name}", got="a column the contract does not know",
                                 rule="A column close to a contract's name is taken for a slip.",
                                 fix=f"{near} Rename it, or leave it out of the SELECT.")  # fmt: skip
     return extra
-
-
-def _really_near(name: str, absent: list[str]) -> bool:
-    import difflib
-
-    return bool(difflib.get_close_matches(name.lower(), absent, n=1, cutoff=0.85))
 
 
 def _parse(connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str, str], settings: Settings) -> None:

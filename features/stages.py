@@ -34,6 +34,11 @@ class Comeback:
     share: float | None
 
 
+def usual_gap(*, first: Any, last: Any, count: Any, base_gap_us: int) -> Any:
+    """g in µs, for expressions and arrays alike: (2·base gap + Σ own gaps) / (2 + number of own gaps)."""
+    return (2 * base_gap_us + (last - first)) / (count + 1)
+
+
 def state(activity: nw.LazyFrame, *, at: int, definitions: Any, cover: nw.LazyFrame | None = None) -> nw.LazyFrame:
     """One row per customer with activity: n, first_at, last_at (µs), usual_gap (g, µs), overdue, run, stage, stage_rule.
 
@@ -43,7 +48,8 @@ def state(activity: nw.LazyFrame, *, at: int, definitions: Any, cover: nw.LazyFr
     people = activity.group_by("customer_id").agg(
         n=nw.col("occurred_at").count(), first_at=nw.col("occurred_at").min(), last_at=nw.col("occurred_at").max()
     )
-    usual = (2 * definitions.base_gap_us + (nw.col("last_at") - nw.col("first_at"))) / (nw.col("n") + 1)
+    span = {"first": nw.col("first_at"), "last": nw.col("last_at"), "count": nw.col("n")}
+    usual = usual_gap(**span, base_gap_us=definitions.base_gap_us)
     people = people.with_columns(usual_gap=usual)
     people = people.with_columns(overdue=(nw.lit(at) - nw.col("last_at")) / nw.col("usual_gap"))
     people = people.join(_last_long_gap(activity, people, definitions.multiples[1]), on="customer_id", how="left")
@@ -100,9 +106,9 @@ def learn_multiples(
     closing = position > 1
     before = at - np.where(closing, gap, 0)
     first = _first_of_each(at, position)
-    usual = (2 * base_gap + (before - first)) / position  # g before the gap: position − 2 gaps were known
+    usual = usual_gap(first=first, last=before, count=position - 1, base_gap_us=base_gap)  # as known before the gap
     closed = gap[closing] / usual[closing]
-    open_usual = (2 * base_gap + (at - first)) / (position + 1)
+    open_usual = usual_gap(first=first, last=at, count=position, base_gap_us=base_gap)
     waiting = ((as_of - at) / open_usual)[last]
     if stated is not None:
         return _comeback(tuple(stated), closed, waiting)

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.base import Base, Definitions, base_from_mapping
+from features.base import Base, Definitions
 from features.errors import ReleaseRefused, StoreFailed
 from features.settings import Settings, home
 from features.stages import STAGES
@@ -244,10 +244,6 @@ def _near(made: pa.Table, stored: pa.Table) -> bool:
         elif one.tolist() != other.tolist():
             return False
     return True
-
-
-def stored_base(folder: Path) -> Base:
-    return base_from_mapping(pq.read_table(folder / "base.parquet").to_pylist()[0])
 
 
 def current() -> Path:

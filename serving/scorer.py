@@ -8,7 +8,7 @@ future can reach and at least 1/(n + K) for the others, before composing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -83,9 +83,6 @@ class Scorer:
     def contributions(self, rows: pa.Table) -> np.ndarray:
         """How much each design column moves the calibrated log-odds of churn, float64 (rows, columns + 14)."""
         return self.calibration.slope * self.churn.contributions(design(rows, self.columns))
-
-    def with_status(self, status: str) -> Scorer:
-        return replace(self, status=status)
 
 
 def inactive_index(rows: pa.Table) -> np.ndarray:

@@ -75,6 +75,10 @@ def test_one_model_alone_takes_the_other_from_the_newest_release(at_home):
     loaded = release.load(one.folder)
     rows = pq.read_table(b.run.folder / "features.parquet")
     assert np.array_equal(loaded.scorer.q_stay(rows), b.release.scorer.q_stay(rows))
+    # Its figures come from both models fitted before the evaluation dates, as when both were trained: the served q has
+    # seen those dates and would flatter itself.
+    assert one.evaluation["next_stage"] == b.trained.evaluation["next_stage"]
+    assert one.evaluation["churn"] == b.trained.evaluation["churn"]
     changed = b.settings.model_copy(update={"features": b.settings.features.model_copy(update={"off": ["rhythm"]})})
     with pytest.raises(errors.ReleaseRefused, match="the configuration, the features"):
         job.train(b.history, changed, only="churn")
@@ -84,3 +88,13 @@ def test_equal_training_gives_an_equal_release(at_home):
     b = at_home
     bounded = b.settings.model_copy(update={"training": b.settings.training.model_copy(update={"seconds": 600.0})})
     assert job.train(b.history, bounded).folder.name == job.train(b.history, bounded).folder.name
+
+
+def test_the_next_stage_alone_keeps_churn_and_its_figures(at_home):
+    b = at_home
+    one = job.train(b.history, b.settings, only="next-stage")
+    loaded = release.load(one.folder)
+    rows = pq.read_table(b.run.folder / "features.parquet")
+    assert np.array_equal(loaded.scorer.p_churn(rows), b.release.scorer.p_churn(rows))
+    assert one.evaluation["churn"] == b.trained.evaluation["churn"]
+    assert set(one.runs) == {"next-stage"}

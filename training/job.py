@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -18,6 +18,7 @@ from features.progress import say
 from features.settings import Settings, day_text, home
 from features.stages import STAGES
 from serving import release as releases
+from serving.batch import column_bytes
 from serving.scorer import Calibration, Scorer
 from training import card, churn, evaluation, examples, next_stage, plan, promote, tracking
 from training.blending import Ingredients
@@ -43,30 +44,45 @@ def train(history: History, settings: Settings, *, only: str | None = None) -> T
 
     NotEnoughData says what is missing; nothing is written then.
     """
-    dates, made, found, scorer = learn(history, settings, only=only)
+    dates, made, found, scorer, other = learn(history, settings, only=only)
     early, late = made.at(dates.train), made.at(dates.evaluate)
     account = evaluate(scorer, early, late, made, settings)
     say(f"fitting the release on {len(dates.refit)} dates")
     status = "ok" if evaluation.has_skill(account["churn"]) else "no_skill"
+    if only == "next-stage":
+        status = other.scorer.status  # the churn part is the other release's, and so is its verdict
     account |= _about(made, settings, dates, found, status)
-    final = _fit(found, made.at(dates.refit), made, settings, _newest(settings, made) if only else None)
-    if status == "no_skill":
+    final = _fit(found, made.at(dates.refit), made, settings)
+    if only == "churn":
+        final = replace(
+            final, next_stage=other.scorer.next_stage, classes=other.scorer.classes, stay_rows=other.scorer.stay_rows
+        )
+    if only == "next-stage":
+        final = replace(
+            final, churn=other.scorer.churn, calibration=other.scorer.calibration, bearings=other.scorer.bearings
+        )
+    elif status == "no_skill":
         final = replace(final, churn=churn.base_rate(made.at(dates.refit)), calibration=Calibration())
-    folder = _release(final.with_status(status), made, history, settings, account)
-    return Trained(folder, status, account, _record(found, account, settings, scorer, late, folder))
+    folder = _release(replace(final, status=status), made, history, settings, account)
+    return Trained(folder, status, account, _record(found, only, account, settings, scorer, made, dates, folder))
 
 
 def learn(
     history: History, settings: Settings, *, only: str | None = None
-) -> tuple[plan.Plan, examples.Examples, dict[str, Ingredients | None], Scorer]:
-    """Everything up to the scorer fitted on the training dates alone: what the evaluation looks at."""
+) -> tuple[plan.Plan, examples.Examples, dict[str, Ingredients | None], Scorer, releases.Release | None]:
+    """Everything up to the scorer fitted on the training dates alone: what the evaluation looks at.
+
+    With `only` the other model's ingredients come from the newest release and are fitted on the training dates too:
+    the part that is served has seen the evaluation dates, and would flatter itself.
+    """
     dates = plan.make(history, settings)
     plan.refuse_without_dates(dates, settings)
     made = examples.make(history, settings, dates)
     early = made.at(dates.train)
     churn.refuse_too_few(early, settings)
-    found = _find(early, made, settings, only)
-    return dates, made, found, _fit(found, early, made, settings, _newest(settings, made) if only else None)
+    other = _newest(settings, made) if only else None
+    found = (_ingredients(other) if other else {}) | _find(early, made, settings, only)
+    return dates, made, found, _fit(found, early, made, settings), other
 
 
 def fall_back(history: History, settings: Settings, why: NotEnoughData) -> Trained:
@@ -98,36 +114,38 @@ def _find(
     return found
 
 
-def _fit(found, rows: pa.Table, made: examples.Examples, settings: Settings, other: Scorer | None) -> Scorer:
-    """The scorer with what was found, fitted on `rows`; the part that was not asked for comes from `other`."""
-    stay_rows = next_stage.stayers(rows).num_rows
-    if "churn" in found:
-        blend, calibrated = churn.fit(found["churn"], rows, made.modelled, settings)
-    else:
-        blend, calibrated = other.churn, other.calibration
-    if found.get("next-stage") is not None:
+def _fit(found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings) -> Scorer:
+    """The scorer of what was found, fitted on `rows`; where no next-stage model is worth it, by frequencies."""
+    blend, calibrated = churn.fit(found["churn"], rows, made.modelled, settings)
+    if found["next-stage"] is not None:
         q, classes = next_stage.fit(found["next-stage"], rows, made.modelled, settings)
-    elif "next-stage" in found:
-        q, classes = next_stage.frequencies(rows)
     else:
-        q, classes, stay_rows = other.next_stage, other.classes, other.stay_rows
+        q, classes = next_stage.frequencies(rows)
+    stay_rows = next_stage.stayers(rows).num_rows
     scorer = Scorer(made.definitions, made.modelled, blend, calibrated, q, classes, rows.num_rows, stay_rows)
     return replace(scorer, bearings=churn.bearings(scorer, rows))
 
 
-def _newest(settings: Settings, made: examples.Examples) -> Scorer:
+def _ingredients(release: releases.Release) -> dict[str, Ingredients | None]:
+    """What a release's search found, as its evaluation tells it."""
+    found = release.evaluation["found"]
+    return {job: None if part == "frequencies" else Ingredients(**part) for job, part in found.items()}
+
+
+def _newest(settings: Settings, made: examples.Examples) -> releases.Release:
     newest = releases.load(promote.newest())
     same = {
         "the configuration": newest.made_for == settings.definitions(),
         "the features": newest.scorer.columns == made.modelled,
         "the stage definitions": newest.scorer.definitions == made.definitions,
+        "having been trained": "found" in newest.evaluation,
     }
     differs = [what for what, equal in same.items() if not equal]
     if differs:
         raise ReleaseRefused(where=f"release {newest.id}", got=f"a difference in {', '.join(differs)}",
                              rule="Two models of one release share configuration, features and stages.",
                              fix="Run `lifecycle train` for both.")  # fmt: skip
-    return newest.scorer
+    return newest
 
 
 def _about(made: examples.Examples, settings: Settings, dates: plan.Plan, found, status: str) -> dict[str, Any]:
@@ -155,20 +173,21 @@ def _release(
     )  # fmt: skip
 
 
-def _record(found, account, settings: Settings, scorer: Scorer, late: pa.Table, folder: Path) -> dict[str, str | None]:
-    """One MLflow run a job; the hold-out predictions beside the store, never in it."""
-    runs = {}
-    pictures = draw(account)
-    for job, part in found.items():
-        runs[job] = tracking.record(
-            job, params=_params(settings, account, part), metrics=_metrics(job, account), pictures=pictures,
-            tags={"release": folder.name, "status": account["status"], "data_digest": digest(late)},
-            files={"configuration.json": settings.model_dump(mode="json", exclude={"folder", "files"}), "evaluation.json": account},
-            trials=part.trials if part else (),
-        )  # fmt: skip
-    _holdout(next((run for run in runs.values() if run), folder.name), scorer, late)
-    for picture in pictures:
-        picture.unlink(missing_ok=True)
+def _record(
+    found, only, account, settings: Settings, scorer: Scorer, made: examples.Examples, dates: plan.Plan, folder: Path
+):
+    """One MLflow run a job that was asked for; the hold-out predictions beside the store, never in it."""
+    runs, data = {}, digest(made.rows)
+    with tempfile.TemporaryDirectory(prefix="lifecycle-pictures-") as place:
+        pictures = draw(account, Path(place))
+        for job in [only] if only else JOBS:
+            runs[job] = tracking.record(
+                job, params=_params(settings, account, found[job]), metrics=_metrics(job, account), pictures=pictures,
+                tags={"release": folder.name, "status": account["status"], "data_digest": data},
+                files={"configuration.json": settings.model_dump(mode="json", exclude={"folder", "files"}), "evaluation.json": account},
+                trials=found[job].trials if found[job] else (),
+            )  # fmt: skip
+    _holdout(next((run for run in runs.values() if run), folder.name), scorer, made.at(dates.evaluate))
     return runs
 
 
@@ -205,9 +224,8 @@ def _holdout(name: str, scorer: Scorer, late: pa.Table) -> None:
 
 
 def digest(rows: pa.Table) -> str:
-    """16 hex digits over the numbers of the evaluated rows: equal data, equal digest."""
+    """16 hex digits over the examples: equal data and features, equal digest."""
     hashed = hashlib.sha256()
     for name in rows.column_names:
-        if pa.types.is_floating(rows[name].type) or pa.types.is_integer(rows[name].type):
-            hashed.update(name.encode() + np.nan_to_num(rows[name].to_numpy(), nan=-1.0).tobytes())
+        hashed.update(name.encode() + column_bytes(rows[name]))
     return hashed.hexdigest()[:16]

@@ -1,20 +1,18 @@
-"""The calibration and lift pictures of one evaluation, as PNG files in a temporary folder."""
+"""The calibration and lift pictures of one evaluation, as PNG files."""
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import Any
 
 COLOURS = {"everyone": "#3b6ea5", "eligible": "#c8553d"}
 
 
-def draw(account: dict[str, Any]) -> list[Path]:
-    """calibration.png and lift.png: both populations, with the line of no error and of no skill."""
+def draw(account: dict[str, Any], folder: Path) -> list[Path]:
+    """calibration.png and lift.png in `folder`: both populations, with the line of no error and of no skill."""
     import matplotlib
 
     matplotlib.use("Agg")
-    folder = Path(tempfile.mkdtemp(prefix="lifecycle-pictures-"))
     return [_calibration(account["churn"], folder / "calibration.png"), _lift(account["churn"], folder / "lift.png")]
 
 
