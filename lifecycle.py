@@ -31,7 +31,7 @@ def _open(config: Path) -> tuple[Any, Any, Any]:
 
 
 def _tell(value: dict[str, Any], text: str, as_json: bool) -> None:
-    print(json.dumps(value, ensure_ascii=False, default=str, sort_keys=True) if as_json else text)
+    print(json.dumps(value, ensure_ascii=False, default=str, sort_keys=True) if as_json else text, flush=True)
 
 
 @app.command()
@@ -120,7 +120,8 @@ def train(job: Annotated[str | None, typer.Argument(help="churn or next-stage; b
 
 def _unrecorded(runs: dict[str, str | None]) -> str:
     missing = [job for job, run in runs.items() if run is None]
-    return f"\n  warning: not recorded in MLflow: {', '.join(missing)} (the store could not be used)" if missing else ""
+    waits = "it waits under mlruns/pending and is recorded later"
+    return f"\n  warning: not recorded in MLflow now: {', '.join(missing)}; {waits}" if missing else ""
 
 
 @app.command()
@@ -143,11 +144,12 @@ def score(config: Config = DEFAULT, as_of: AsOf = None, as_json: AsJson = False)
     from features.settings import instant
     from serving import batch, release
     from serving.files import last_midnight
+    from serving.trial import admitted
 
     settings, history, _ = _open(config)
     batch.refuse_archetype(settings)
     at = instant(as_of, zone=settings.zone) if as_of else last_midnight(settings.zone)
-    run = batch.score(history, settings, release.load(release.current()), as_of=at)
+    run = batch.score(history, settings, admitted(release.current()), as_of=at)
     _tell(_run(run), f"{run.rows:,} customers → {run.folder}{'' if run.fresh else ' (already there)'}", as_json)
 
 
@@ -173,6 +175,53 @@ def demo(into: Annotated[Path, typer.Option(help="the folder for everything")] =
 
     found = shown.demo(into, customers=customers, mode="subscription" if subscription else "retail")
     _tell(found.value, found.text, as_json)
+
+
+@app.command()
+def runs(limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20, as_json: AsJson = False) -> None:
+    """List the training runs that MLflow holds, each with its figure and its verdict."""
+    from training import tracking
+
+    found = tracking.runs(limit=limit)
+    _tell({"runs": found}, tracking.text(found), as_json)
+
+
+@app.command()
+def ui(port: int = 5000, as_json: AsJson = False) -> None:
+    """Open MLflow's pages on this machine alone."""
+    from training import tracking
+
+    sys.exit(tracking.ui(port=port, tell=lambda url: _tell({"url": url}, f"MLflow at {url} (Ctrl-C ends it)", as_json)))
+
+
+@app.command()
+def serve(port: int = 3000, host: str = "127.0.0.1", as_json: AsJson = False) -> None:
+    """Answer over HTTP; makes an API key if there is none, and prints a curl line that works."""
+    from serving import serve as served
+
+    def tell(ready: Any) -> None:
+        once = f"\n  the key is shown this once: {ready.key}" if ready.key else ""
+        value = {"url": ready.url, "key": ready.key, "curl": ready.curl}
+        _tell(value, f"answering at {ready.url}{once}\n  try: {ready.curl}", as_json)
+
+    sys.exit(served.serve(host=host, port=port, tell=tell))
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look at versions, folders, release, scores, keys and the tracking store; each finding with its fix."""
+    import importlib.util
+
+    from serving import doctor as doctors
+
+    found = doctors.examine()
+    if importlib.util.find_spec("mlflow"):
+        from training import doctor as of_training
+
+        found += of_training.examine()
+    _tell({"findings": [vars(one) for one in found]}, doctors.text(found), as_json)
+    if any(one.state == "failed" for one in found):
+        sys.exit(1)
 
 
 @app.command()

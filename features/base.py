@@ -7,6 +7,7 @@ The Base may move daily: quantiles of money, the four parameters of BG/NBD.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -92,6 +93,14 @@ class Base:
     alpha: float
     a: float
     b: float
+
+    @classmethod
+    def stored(cls, path: Path) -> Base:
+        """The base a release or a run folder holds as `base.parquet`."""
+        import pyarrow.parquet as pq
+
+        [row] = pq.read_table(path).to_pylist()
+        return cls(**{**row, "amount_quantiles": tuple(row["amount_quantiles"])})
 
 
 def measure(known: Known, definitions: Definitions) -> Base:

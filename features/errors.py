@@ -18,6 +18,13 @@
     │   ├── ImmatureWindow
     │   ├── NotEnoughData
     │   └── ArchetypeRefused
+    ├── RequestRefused                 3 · 422   a request to the service that it will not answer
+    │   ├── KeyMissing                   3 · 401   no key, or not one of ours
+    │   ├── NotHere                      3 · 404   no such page, or no such customer
+    │   ├── MethodRefused                3 · 405
+    │   ├── BodyTooLarge                 3 · 413
+    │   ├── NotJson                      3 · 415   another media type than application/json
+    │   └── Malformed                    3 · 422   a field outside its rule
     ├── ReleaseRefused                 1 · 503   a release that does not verify, or does not fit
     ├── StoreFailed                    4 · 503   a store that cannot be reached, or is full
     └── Interrupted                    5 · 503   stopped safely; run it again and it goes on
@@ -111,6 +118,34 @@ class NotEnoughData(InputRefused):
 
 
 class ArchetypeRefused(InputRefused):
+    pass
+
+
+class RequestRefused(LifecycleError):
+    exit_code, status = 3, 422
+
+
+class KeyMissing(RequestRefused):
+    status = 401
+
+
+class NotHere(RequestRefused):
+    status = 404
+
+
+class MethodRefused(RequestRefused):
+    status = 405
+
+
+class BodyTooLarge(RequestRefused):
+    status = 413
+
+
+class NotJson(RequestRefused):
+    status = 415
+
+
+class Malformed(RequestRefused):
     pass
 
 

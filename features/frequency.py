@@ -44,7 +44,7 @@ def mean_age() -> Recipe:
     """
 
     def formula(r, now):
-        return nw.lit(now.as_of // 60_000_000) / 1440 - ratio(r.minutes, r.count) / 1440
+        return now.minutes / 1440 - ratio(r.minutes, r.count) / 1440
 
     minutes = Reduction("activity", "sum", value="occurred_minutes")
     return Recipe({"minutes": minutes, "count": Reduction("activity", "count")}, formula)

@@ -25,9 +25,11 @@ class Known:
     `activity`: one row per customer and local day with activity, at the day's first event: customer_id, occurred_at,
     local_day, gap (µs since the activity before; null for the first), position (1 = first), from_end (1 = last),
     last_at (the customer's last activity).
+
+    `as_of` is a number, or (in a kept plan, `features.online`) the column of that name that every table then has.
     """
 
-    as_of: int
+    as_of: int | nw.Expr
     tables: dict[str, nw.LazyFrame]
     activity: nw.LazyFrame
     customers: nw.LazyFrame
@@ -61,7 +63,7 @@ class History:
     def table(self, name: str) -> nw.LazyFrame:
         return nw.from_native(self.connection.table(name))
 
-    def cut(self, name: str, at: int) -> nw.LazyFrame:
+    def cut(self, name: str, at: int | nw.Expr) -> nw.LazyFrame:
         """The rows of one table as known before `at`."""
         table = CONTRACT[name]
         # The version is chosen among what was recorded, and only then asked when it happened: a correction that

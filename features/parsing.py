@@ -28,6 +28,14 @@ INTEGERS = (
     "UBIGINT",
 )
 FLOATS = ("FLOAT", "DOUBLE")
+SQL_TYPES = {
+    "id": "VARCHAR",
+    "text": "VARCHAR",
+    "instant": "BIGINT",
+    "money": "BIGINT",
+    "number": "DOUBLE",
+    "flag": "BOOLEAN",
+}
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,12 @@ def quoted(name: str) -> str:
 
 def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
+
+
+def local_day(zone: str) -> str:
+    """SQL for the day number (since 1970-01-01) that `occurred_at` has on the calendar of `zone`."""
+    local = f"timezone({literal(zone)}, make_timestamptz(occurred_at))"
+    return f"CAST(date_diff('day', DATE '1970-01-01', CAST({local} AS DATE)) AS INTEGER)"
 
 
 def reading(column: Column, *, raw: str, raw_type: str, table: str, zone: str | None, digits: int) -> Reading:

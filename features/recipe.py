@@ -42,7 +42,7 @@ class Reduction:
         parts = (self.how, self.value, *self.kinds, self.where, self.since_days, self.until_days, self.half_life_days)
         return re.sub(r"[^0-9A-Za-z_]", "_", "__".join([self.table, *map(str, parts)]))
 
-    def expression(self, as_of: int) -> nw.Expr:
+    def expression(self, as_of: int | nw.Expr) -> nw.Expr:
         """The aggregate over one customer's rows; counts and sums are int64."""
         kept, value = self._kept(as_of), nw.col(self.value)
         if self.how == "count":
@@ -50,7 +50,7 @@ class Reduction:
         if self.how == "sum":
             return nw.when(kept & ~value.is_null()).then(value).otherwise(nw.lit(0)).sum().cast(nw.Float64)
         if self.how == "decay":
-            age = (nw.lit(as_of) - nw.col("occurred_at")) / (self.half_life_days * DAY_US)
+            age = (as_of - nw.col("occurred_at")) / (self.half_life_days * DAY_US)
             weight = ((nw.lit(0.5) ** age) * DECAY_SCALE).round().cast(nw.Int64)
             return nw.when(kept).then(weight).otherwise(nw.lit(0)).sum().cast(nw.Float64)
         shown = nw.when(kept).then(value)
@@ -58,7 +58,7 @@ class Reduction:
             return shown.n_unique().cast(nw.Int64) - shown.is_null().max().cast(nw.Int64)
         return {"min": shown.min, "max": shown.max, "median": shown.median}[self.how]()
 
-    def _kept(self, as_of: int) -> nw.Expr:
+    def _kept(self, as_of: int | nw.Expr) -> nw.Expr:
         kept = nw.lit(True)
         if self.kinds:
             kept = kept & nw.col("kind").is_in(list(self.kinds))
@@ -83,12 +83,18 @@ class Recipe:
 class Now:
     """What a formula may see beside its reductions: the instant, the frozen definitions, the base."""
 
-    as_of: int
+    as_of: int | nw.Expr
     definitions: Any
     base: Any
 
+    @property
+    def minutes(self) -> nw.Expr:
+        """The instant in whole minutes."""
+        at = self.as_of if isinstance(self.as_of, nw.Expr) else nw.lit(self.as_of)
+        return (at / 60_000_000).floor()
+
     def age_days(self, instant: nw.Expr) -> nw.Expr:
-        return (nw.lit(self.as_of) - instant) / DAY_US
+        return (self.as_of - instant) / DAY_US
 
 
 @dataclass(frozen=True)

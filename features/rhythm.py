@@ -32,7 +32,7 @@ def overdue() -> Recipe:
 
     def formula(r, now):
         usual = stages.usual_gap(first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us)
-        return (nw.lit(now.as_of) - r.last) / usual
+        return (now.as_of - r.last) / usual
 
     return Recipe({"first": _FIRST, "last": _LAST, "count": _COUNT}, formula)
 

@@ -27,14 +27,14 @@ def _activity(known: Known, definitions: Any) -> nw.LazyFrame:
     at, gap = nw.col("occurred_at"), nw.col("gap")
     minutes = (gap / MINUTE_US).floor().cast(nw.Int64)
     minutes = nw.when(minutes >= 1).then(minutes).otherwise(nw.when(~gap.is_null()).then(nw.lit(1)))
-    age = nw.lit(known.as_of) - at
+    age = known.as_of - at
     rows = known.activity.with_columns(
         gap_minutes=minutes,
         has_gap=~gap.is_null(),
         is_last=nw.col("from_end") == 1,
         is_acquisition=nw.col("position") == (1 if definitions.acquired == "first_activity" else 2),
         recent_gap=~gap.is_null() & (nw.col("from_end") <= 5),
-        gap_below_recency=~gap.is_null() & (gap < nw.lit(known.as_of) - nw.col("last_at")),
+        gap_below_recency=~gap.is_null() & (gap < known.as_of - nw.col("last_at")),
         occurred_minutes=(at / MINUTE_US).floor().cast(nw.Int64),
         period=((age - 1) / definitions.base_gap_us).floor().cast(nw.Int64),
         in_periods=age <= 12 * definitions.base_gap_us,

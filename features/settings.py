@@ -210,6 +210,26 @@ def tracking_address() -> str | None:
     return os.environ.get("MLFLOW_TRACKING_URI") or None
 
 
+def api_keys() -> tuple[str, ...]:
+    """The service's keys as LIFECYCLE_API_KEYS states them, comma separated; empty if unset."""
+    stated = os.environ.get("LIFECYCLE_API_KEYS") or ""
+    return tuple(key.strip() for key in stated.split(",") if key.strip())
+
+
+def log_level() -> str:
+    """LIFECYCLE_LOG: 'info' and 'debug' say more; '' if unset."""
+    return (os.environ.get("LIFECYCLE_LOG") or "").lower()
+
+
+def workers() -> int:
+    """LIFECYCLE_WORKERS: how many processes answer; 1 if unset."""
+    stated = os.environ.get("LIFECYCLE_WORKERS") or "1"
+    if not stated.isdecimal() or not 1 <= int(stated) <= 64:
+        raise BadSetting(where="LIFECYCLE_WORKERS", got="not a number of processes", rule="It is a whole number from 1 to 64.",
+                         fix="Set it to the cores to be used.", values=[stated])  # fmt: skip
+    return int(stated)
+
+
 def file_path(settings: Settings, stated: str) -> Path:
     """The path a `[files]` entry names, resolved against the toml's folder."""
     return (settings.folder / stated.replace("${LIFECYCLE_DATA}", str(data_folder()))).resolve()

@@ -23,7 +23,7 @@ from features.errors import (
     SelectRefused,
     suggestion,
 )
-from features.parsing import literal, naive_time, quoted, reading
+from features.parsing import SQL_TYPES, literal, local_day, naive_time, quoted, reading
 from features.settings import Settings, file_path
 
 _READS_FILES = re.compile(r"\b(read_\w+|parquet_scan|sniff_csv|glob|scan_\w+|\w+_scan)\s*\(", re.IGNORECASE)
@@ -174,7 +174,7 @@ def _parse(connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str,
     values, rules = [], []
     for column in table.columns:
         if column.name not in types:
-            values.append(f"CAST(NULL AS {_SQL_TYPES[column.type]}) AS {column.name}")
+            values.append(f"CAST(NULL AS {SQL_TYPES[column.type]}) AS {column.name}")
             continue
         read = reading(column, raw=quoted(column.name), raw_type=types[column.name], table=table.name,
                        zone=settings.business.zone, digits=settings.minor_digits)  # fmt: skip
@@ -192,16 +192,6 @@ def _parse(connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str,
         f"{', '.join(values)} FROM _read"
     )
     _derive(connection, table, types, settings)
-
-
-_SQL_TYPES = {
-    "id": "VARCHAR",
-    "text": "VARCHAR",
-    "instant": "BIGINT",
-    "money": "BIGINT",
-    "number": "DOUBLE",
-    "flag": "BOOLEAN",
-}
 
 
 def _derive(connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str, str], settings: Settings) -> None:
@@ -242,8 +232,7 @@ def _keep(connection: duckdb.DuckDBPyConnection, table: Table, counts: Counts, s
     run(f"INSERT INTO rejects SELECT {literal(table.name)}, source_row, reason FROM _parsed WHERE reason IS NOT NULL")
     day = ""
     if table.name in EVENT_TABLES:
-        local = f"timezone({literal(settings.zone)}, make_timestamptz(occurred_at))"
-        day = f", CAST(date_diff('day', DATE '1970-01-01', CAST({local} AS DATE)) AS INTEGER) AS local_day"
+        day = f", {local_day(settings.zone)} AS local_day"
     # The canonical order: what follows never depends on the order rows came in.
     run(
         f"CREATE OR REPLACE TABLE {table.name} AS SELECT {columns}{day} FROM _parsed WHERE reason IS NULL ORDER BY {columns}"

@@ -39,19 +39,20 @@ def usual_gap(*, first: Any, last: Any, count: Any, base_gap_us: int) -> Any:
     return (2 * base_gap_us + (last - first)) / (count + 1)
 
 
-def state(activity: nw.LazyFrame, *, at: int, definitions: Any, cover: nw.LazyFrame | None = None) -> nw.LazyFrame:
+def state(activity: nw.LazyFrame, *, at: int | nw.Expr, definitions: Any, cover: nw.LazyFrame | None = None) -> nw.LazyFrame:
     """One row per customer with activity: n, first_at, last_at (µs), usual_gap (g, µs), overdue, run, stage, stage_rule.
 
     `activity` is Known.activity (or Known's plus the outcome window's), `at` the clock. `cover` (customer_id,
     cover_until in µs) is given for contractual businesses: cover that ended by `at` makes rule 1.
     """
+    carried = {"as_of": nw.col("as_of").max()} if isinstance(at, nw.Expr) else {}
     people = activity.group_by("customer_id").agg(
-        n=nw.col("occurred_at").count(), first_at=nw.col("occurred_at").min(), last_at=nw.col("occurred_at").max()
+        n=nw.col("occurred_at").count(), first_at=nw.col("occurred_at").min(), last_at=nw.col("occurred_at").max(), **carried
     )
     span = {"first": nw.col("first_at"), "last": nw.col("last_at"), "count": nw.col("n")}
     usual = usual_gap(**span, base_gap_us=definitions.base_gap_us)
     people = people.with_columns(usual_gap=usual)
-    people = people.with_columns(overdue=(nw.lit(at) - nw.col("last_at")) / nw.col("usual_gap"))
+    people = people.with_columns(overdue=(at - nw.col("last_at")) / nw.col("usual_gap"))
     people = people.join(_last_long_gap(activity, people, definitions.multiples[1]), on="customer_id", how="left")
     people = people.with_columns(run=nw.col("n") - nw.coalesce(nw.col("broken_at"), nw.lit(1)) + 1).drop("broken_at")
     if cover is None:
@@ -74,7 +75,7 @@ def _last_long_gap(activity: nw.LazyFrame, people: nw.LazyFrame, multiple: float
     return long.group_by("customer_id").agg(broken_at=nw.col("position").max())
 
 
-def _with_stage(people: nw.LazyFrame, at: int, multiples: tuple[float, float, float]) -> nw.LazyFrame:
+def _with_stage(people: nw.LazyFrame, at: int | nw.Expr, multiples: tuple[float, float, float]) -> nw.LazyFrame:
     m1, m2, m3 = multiples
     n, run, overdue, until = nw.col("n"), nw.col("run"), nw.col("overdue"), nw.col("cover_until")
     runs = ~until.is_null() & (until > at)

@@ -18,7 +18,7 @@ from features import cover, engagement, frequency, monetary, recency, rhythm, sa
 from features.base import Base, Definitions, define, measure
 from features.errors import UnknownKey, suggestion
 from features.history import History, Known
-from features.recipe import FEATURES, Feature, Now, Recipe
+from features.recipe import FEATURES, Feature, Now, Recipe, Reduction
 from features.rows import prepared
 from features.settings import DAY_US, Settings
 from features.stages import endless_cover, state
@@ -111,26 +111,39 @@ def build(
     """
     if customers is not None:
         known = only(known, customers)
-    now, recipes = Now(known.as_of, definitions, base), {column.name: column.recipe() for column in columns}
-    rows = _standing(known, definitions)
-    reductions = {red.key: red for recipe in recipes.values() for red in recipe.reductions.values()}
-    for table in sorted({red.table for red in reductions.values()}):
-        mine = [red for red in reductions.values() if red.table == table]
-        reduced = prepared(known, definitions, table).group_by("customer_id")
-        reduced = reduced.agg(**{red.key: red.expression(known.as_of) for red in mine})
+    rows = standing(known, definitions)
+    for reduced in reductions(known, definitions, columns).values():
         rows = rows.join(reduced, on="customer_id", how="left")
-    zeros = [red.key for red in reductions.values() if red.how in ("count", "sum", "decay", "distinct")]
+    return formulas(rows, Now(known.as_of, definitions, base), columns).collect(backend="pyarrow").to_native()
+
+
+def reductions(known: Known, definitions: Definitions, columns: Sequence[ColumnOf]) -> dict[str, nw.LazyFrame]:
+    """Per table one row a customer with every reduction that the columns need of it."""
+    needed = _needed(columns)
+    out = {}
+    for table in sorted({red.table for red in needed}):
+        grouped = prepared(known, definitions, table).group_by("customer_id")
+        out[table] = grouped.agg(**{red.key: red.expression(known.as_of) for red in needed if red.table == table})
+    return out
+
+
+def _needed(columns: Sequence[ColumnOf]) -> list[Reduction]:
+    return list({red.key: red for column in columns for red in column.recipe().reductions.values()}.values())
+
+
+def formulas(rows: nw.LazyFrame, now: Now, columns: Sequence[ColumnOf]) -> nw.LazyFrame:
+    """STATE and one value a column, by customer_id, from standing rows joined with their reductions."""
+    zeros = [red.key for red in _needed(columns) if red.how in ("count", "sum", "decay", "distinct")]
     rows = rows.with_columns(nw.col(key).fill_null(0) for key in zeros) if zeros else rows
-    values = {name: _value(recipe, now).cast(nw.Float64) for name, recipe in recipes.items()}
-    rows = rows.select(*STATE, **values).sort("customer_id")
-    return rows.collect(backend="pyarrow").to_native()
+    values = {column.name: _value(column.recipe(), now).cast(nw.Float64) for column in columns}
+    return rows.select(*STATE, **values).sort("customer_id")
 
 
 def _value(recipe: Recipe, now: Now) -> nw.Expr:
     return recipe.formula(SimpleNamespace(**{name: nw.col(red.key) for name, red in recipe.reductions.items()}), now)
 
 
-def _standing(known: Known, definitions: Definitions) -> nw.LazyFrame:
+def standing(known: Known, definitions: Definitions) -> nw.LazyFrame:
     """STATE for everybody with activity: where they stand now, and where they will if nothing happens."""
     ends = cover_of(known) if definitions.contractual else None
     now = state(known.activity, at=known.as_of, definitions=definitions, cover=ends)
@@ -146,7 +159,7 @@ def _standing(known: Known, definitions: Definitions) -> nw.LazyFrame:
         later = later.with_columns(stage_if_inactive=nw.col("stage_idle"))
         eligible = nw.col("last_at") >= known.as_of - definitions.eligible_days * DAY_US
     return now.join(later, on="customer_id", how="left").with_columns(
-        as_of=nw.lit(known.as_of), eligible=eligible, overdue_state=nw.col("overdue")
+        as_of=known.as_of if isinstance(known.as_of, nw.Expr) else nw.lit(known.as_of), eligible=eligible, overdue_state=nw.col("overdue")
     ).drop("overdue")  # fmt: skip
 
 

@@ -59,7 +59,7 @@ def score(history: History, settings: Settings, release: Release, *, as_of: int)
         return Run(folder, name, as_of, rows, fresh=False)
     base = measure(known, release.scorer.definitions)
     rows = build(known, base=base, definitions=release.scorer.definitions, columns=release.columns)
-    scores = score_table(rows, release, settings, extra=prospects(known), as_of=as_of, stale=stale)
+    scores = score_table(rows, release, extra=prospects(known), as_of=as_of, stale=stale)
     if not scores.num_rows:
         raise EmptyTable(where="--as-of", got=f"nobody known before {day_text(as_of, zone=settings.zone)}",
                          rule="An empty selection is not success.", fix="Name a later as_of.")  # fmt: skip
@@ -77,11 +77,9 @@ def refuse_other_configuration(release: Release, settings: Settings) -> None:
                              fix="Train again with this configuration, or restore the former one.")  # fmt: skip
 
 
-def score_table(
-    rows: pa.Table, release: Release, settings: Settings, *, extra: list[str], as_of: int, stale: bool
-) -> pa.Table:
+def score_table(rows: pa.Table, release: Release, *, extra: list[str], as_of: int, stale: bool) -> pa.Table:
     """The score columns of the architecture, by customer_id; `extra` are prospects: a stage, and null scores."""
-    refused = settings.business.archetype in REFUSED_ARCHETYPES
+    refused = release.made_for["business"]["archetype"] in REFUSED_ARCHETYPES
     p, p_next = release.scorer.score(rows)
     if refused:
         p, p_next = np.full(len(p), np.nan), np.full(p_next.shape, np.nan)
@@ -98,7 +96,7 @@ def score_table(
     }
     scored |= {f"p_next_{stage}": _nullable(p_next[:, k], len(extra)) for k, stage in enumerate(STAGES)}
     scored |= {f"reason_{k + 1}": [w[k] for w in why] + [None] * len(extra) for k in range(REASONS)}
-    scored["warnings"] = _warnings(rows, release, settings, stale) + [["prospect:no_activity_yet"]] * len(extra)
+    scored["warnings"] = _warnings(rows, release, stale) + [["prospect:no_activity_yet"]] * len(extra)
     scored["release_id"] = [release.id] * (rows.num_rows + len(extra))
     return pa.table({name: pa.array(values, type=SCORE_TYPES.get(name)) for name, values in scored.items()}).sort_by(
         "customer_id"
@@ -116,12 +114,13 @@ def _nullable(values: np.ndarray, extra: int) -> list[float | None]:
     return [None if np.isnan(v) else float(v) for v in values] + [None] * extra
 
 
-def _warnings(rows: pa.Table, release: Release, settings: Settings, stale: bool) -> list[list[str]]:
-    everybody = [f"as_of_after_data_until:{settings.contract.max_staleness_days}d_at_most"] if stale else []
+def _warnings(rows: pa.Table, release: Release, stale: bool) -> list[list[str]]:
+    archetype, at_most = release.made_for["business"]["archetype"], release.made_for["contract"]["max_staleness_days"]
+    everybody = [f"as_of_after_data_until:{at_most}d_at_most"] if stale else []
     if release.scorer.status != "ok":
         everybody.append(release.scorer.status)
-    if settings.business.archetype in REFUSED_ARCHETYPES:
-        everybody.append(f"archetype_refused:{settings.business.archetype}")
+    if archetype in REFUSED_ARCHETYPES:
+        everybody.append(f"archetype_refused:{archetype}")
     if release.scorer.definitions.contractual:
         why = "ineligible:no_running_cover"
     else:

@@ -66,15 +66,23 @@ def write(
         files = hashes(staged)
         name = identity(files)
         (staged / "manifest.json").write_text(_json({"format": FORMAT, "id": name, "files": files, **times}))
-        if (root / name).exists():
-            shutil.rmtree(staged)
-        else:
-            os.replace(staged, root / name)
+        _place(staged, root / name)
         return root / name
     except OSError as error:
         raise _store(root, error) from error
     finally:
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _place(staged: Path, folder: Path) -> None:
+    """The staged folder under its name; one of that name stays if it is whole, and makes room if it was damaged."""
+    if folder.exists():
+        try:
+            verify(folder)
+            return
+        except ReleaseRefused:
+            shutil.rmtree(folder)
+    os.replace(staged, folder)
 
 
 def _store(root: Path, error: OSError) -> StoreFailed:

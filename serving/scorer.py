@@ -63,13 +63,19 @@ class Scorer:
 
     def p_churn(self, rows: pa.Table) -> np.ndarray:
         """P(churn in the horizon), float64 (rows,)."""
-        p = sigmoid(self.calibration.slope * self.margin(rows) + self.calibration.shift)
+        return self._p_churn(design(rows, self.columns))
+
+    def _p_churn(self, matrix: np.ndarray) -> np.ndarray:
+        p = sigmoid(self.calibration.slope * self.churn.margins(matrix)[:, 0] + self.calibration.shift)
         edge = 1.0 / (2 * max(self.churn_rows, 1))
         return np.clip(p, edge, 1 - edge)
 
     def q_stay(self, rows: pa.Table) -> np.ndarray:
         """P(stage at the horizon's end | stays), float64 (rows, 7)."""
-        logs = log_softmax(self.next_stage.margins(design(rows, self.columns)))
+        return self._q_stay(rows, design(rows, self.columns))
+
+    def _q_stay(self, rows: pa.Table, matrix: np.ndarray) -> np.ndarray:
+        logs = log_softmax(self.next_stage.margins(matrix))
         raw = np.zeros((rows.num_rows, len(STAGES)))
         for at, name in enumerate(self.classes):
             raw[:, STAGES.index(name)] = np.exp(logs[:, at])
@@ -77,8 +83,9 @@ class Scorer:
 
     def score(self, rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
         """(p_churn (rows,), p_next (rows, 7)): one distribution over the stages at as_of + horizon."""
-        p = self.p_churn(rows)
-        return p, composed(p, self.q_stay(rows), inactive_index(rows))
+        matrix = design(rows, self.columns)
+        p = self._p_churn(matrix)
+        return p, composed(p, self._q_stay(rows, matrix), inactive_index(rows))
 
     def contributions(self, rows: pa.Table) -> np.ndarray:
         """How much each design column moves the calibrated log-odds of churn, float64 (rows, columns + 14)."""

@@ -14,7 +14,8 @@ import pytest
 from tests.conftest import real
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ["check", "demo", "examples", "features", "init", "promote", "run", "score", "stages", "train"]
+COMMANDS = ["check", "demo", "doctor", "examples", "features", "init", "promote", "run", "runs", "score", "serve", "stages",
+            "train", "ui"]  # fmt: skip
 
 
 def lifecycle(*arguments, **environment):

@@ -22,7 +22,8 @@ def test_it_is_short_and_names_only_commands_that_exist():
     known = {command.callback.__name__ for command in door.app.registered_commands}
     assert len(README.splitlines()) <= 150
     named = set(re.findall(r"(?:`|^|bin/)lifecycle ([a-z]+)", README, re.M))
-    table = set(re.findall(r"^\| `([a-z]+)", README.split("## Commands")[1].split("##")[0], re.M)) | {"demo", "init"}
+    rows = re.findall(r"^\| (`.*?) \|", README.split("## Commands")[1].split("##")[0], re.M)
+    table = {name for row in rows for name in re.findall(r"`([a-z]+)", row)}
     assert table == known
     assert {"init", "check", "run", "demo"} <= named <= known
 
@@ -49,8 +50,18 @@ def test_its_variables_are_those_the_code_reads():
         path.read_text() for room in ("features", "serving", "training") for path in (ROOT / room).rglob("*.py")
     )
     code += (ROOT / "lifecycle.py").read_text()
-    read = set(re.findall(r"environ(?:\.get\(|\[)\"([A-Z_]+)\"", code)) - {"MLFLOW_DISABLE_TELEMETRY"}
+    read = set(re.findall(r"environ(?:\.get\(\"([A-Z_]+)\"|\[\"([A-Z_]+)\"\](?! *=))", code))
+    read = {one or other for one, other in read}
     assert read == set(re.findall(r"^\| `([A-Z_]+)`", README, re.M))
+
+
+def test_its_request_is_one_that_is_accepted():
+    import json
+
+    from serving.schemas import parsed
+
+    [asked] = parsed(json.loads(blocks("json")[0])).customers
+    assert (asked.customer_id.read, asked.transactions[0].amount) == ("00042", 19.9)
 
 
 def test_every_page_it_links_is_there():

@@ -98,3 +98,17 @@ def test_the_next_stage_alone_keeps_churn_and_its_figures(at_home):
     assert np.array_equal(loaded.scorer.p_churn(rows), b.release.scorer.p_churn(rows))
     assert one.evaluation["churn"] == b.trained.evaluation["churn"]
     assert set(one.runs) == {"next-stage"}
+
+
+def test_a_damaged_folder_makes_room_for_the_same_release(at_home, tmp_path):
+    """`train again` must heal: equal content gives the same id, and would find the broken folder in its place."""
+    broken, staged = tmp_path / at_home.release.id, tmp_path / "staged"
+    for folder in (broken, staged):
+        shutil.copytree(at_home.release.folder, folder)
+    (broken / "card.md").write_text("edited")
+    release._place(staged, broken)
+    assert release.verify(broken) == at_home.release.id
+    kept = (broken / "card.md").stat().st_mtime_ns
+    shutil.copytree(broken, staged)
+    release._place(staged, broken)
+    assert (broken / "card.md").stat().st_mtime_ns == kept

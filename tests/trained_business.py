@@ -5,6 +5,8 @@ A test module takes a fixture from here by `import fixture as fixture`: an impor
 
 from __future__ import annotations
 
+import json
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -22,3 +24,9 @@ def at_home(business, monkeypatch):
 
 def scores(business):
     return pq.read_table(business.run.folder / "scores.parquet")
+
+
+def newest_is(home, run):
+    """Let LATEST name this run: other tests score later dates in a home they share."""
+    folder = run.folder.relative_to(run.folder.parents[1]).as_posix()
+    (home / "scores" / "LATEST").write_text(json.dumps({"as_of": run.as_of, "folder": folder}))

@@ -9,15 +9,19 @@ import pyarrow as pa
 
 from features.settings import Settings
 from serving.scorer import Scorer, stage_index
-from training import baselines, evaluation
+from training import baselines, curves, evaluation
 from training.examples import Examples
+from training.importance import importance
 
 
 def evaluate(scorer: Scorer, early: pa.Table, late: pa.Table, made: Examples, settings: Settings) -> dict[str, Any]:
-    """{"churn": …, "next_stage": …}, each with everyone and eligible: figures, baselines' figures, verdicts in words."""
+    """{"churn": …, "next_stage": …}, each with everyone and eligible: figures, baselines' figures, verdicts in words.
+
+    Beside them the points the pictures are drawn from, and `importance`. Aggregates only, fit for a release.
+    """
     p, p_next = scorer.score(late)
     y, ids = late["churned"].to_numpy(), np.array(late["customer_id"].to_pylist())
-    outcome = stage_index(late["outcome_stage"].to_numpy())
+    stage, outcome = stage_index(late["stage"].to_numpy()), stage_index(late["outcome_stage"].to_numpy())
     theirs = baselines.churn(early, late, settings)
     their_stages = baselines.next_stage(
         early, late, made.definitions, p_base=theirs["base rate"], p_logistic=theirs["RFM logistic"]
@@ -26,9 +30,10 @@ def evaluate(scorer: Scorer, early: pa.Table, late: pa.Table, made: Examples, se
     return {
         "churn": {who: _churn(y[m], p[m], {k: v[m] for k, v in theirs.items()}, ids[m]) for who, m in masks.items()},
         "next_stage": {
-            who: _stages(outcome[m], p_next[m], {k: v[m] for k, v in their_stages.items()}, ids[m])
+            who: _stages(stage[m], outcome[m], p_next[m], {k: v[m] for k, v in their_stages.items()}, ids[m])
             for who, m in masks.items()
         },
+        "importance": importance(scorer, late, made.columns),
         "train_rows": early.num_rows,
     }
 
@@ -41,11 +46,13 @@ def _churn(y: np.ndarray, p: np.ndarray, theirs: dict[str, np.ndarray], ids: np.
         pairs = {name: evaluation.paired(ours, evaluation.losses(y, other), ids) for name, other in theirs.items()}
         out["paired_log_loss"] = pairs
         out["verdicts"] = [evaluation.verdict(name, pair) for name, pair in pairs.items()]
-        out["reliability"], out["lift"] = evaluation.reliability(y, p), evaluation.lift(y, p)
+        out["reliability"], out["curves"] = evaluation.reliability(y, p), curves.churn_curves(y, p)
     return out
 
 
-def _stages(outcome: np.ndarray, p: np.ndarray, theirs: dict[str, np.ndarray], ids: np.ndarray) -> dict[str, Any]:
+def _stages(
+    stage: np.ndarray, outcome: np.ndarray, p: np.ndarray, theirs: dict[str, np.ndarray], ids: np.ndarray
+) -> dict[str, Any]:
     out: dict[str, Any] = evaluation.stage_metrics(outcome, p)
     out["baselines"] = {name: evaluation.stage_metrics(outcome, other) for name, other in theirs.items()}
     if len(outcome):
@@ -56,4 +63,6 @@ def _stages(outcome: np.ndarray, p: np.ndarray, theirs: dict[str, np.ndarray], i
         }
         out["paired_log_loss"] = pairs
         out["verdicts"] = [evaluation.verdict(name, pair) for name, pair in pairs.items()]
+        out["transitions"] = curves.transitions(stage, outcome, p)
+        out["reliability"] = curves.stage_reliability(outcome, p)
     return out

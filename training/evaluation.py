@@ -24,12 +24,24 @@ def churn_metrics(y: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
     if not len(y) or y.all() or not y.any():
         return out | dict.fromkeys(("auroc", "auroc_low", "auroc_high", "average_precision", "ece", "top_decile_lift"))
     value, error = auroc(y, p)
-    top = np.argsort(-p, kind="stable")[: max(1, len(p) // 10)]
     return out | {
         "auroc": value, "auroc_low": value - 1.96 * error, "auroc_high": value + 1.96 * error,
         "average_precision": float(average_precision_score(y, p)), "ece": ece(y, p),
-        "top_decile_lift": float(y[top].mean() / y.mean()),
+        "top_decile_lift": top_lift(y, p),
     }  # fmt: skip
+
+
+def top_lift(y: np.ndarray, p: np.ndarray, *, share: float = 0.1) -> float:
+    """How many times the average rate the riskiest share has; where its edge cuts through equal p, in proportion."""
+    rows, left = ranked(y, p)
+    return float(np.interp(share, rows / rows[-1], left / left[-1]) / share)
+
+
+def ranked(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, leavers) with at least each distinct p, highest first, int (distinct + 1,), both beginning with 0."""
+    order = np.argsort(-p, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)
+    return np.append(0, ends + 1), np.append(0, np.cumsum(y[order])[ends])
 
 
 def losses(y: np.ndarray, p: np.ndarray) -> np.ndarray:
@@ -50,25 +62,24 @@ def auroc(y: np.ndarray, score: np.ndarray) -> tuple[float, float]:
 
 
 def ece(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> float:
-    """Expected calibration error over bins of equally many rows."""
-    order = np.argsort(p, kind="stable")
-    parts = np.array_split(order, min(bins, len(p)))
-    return float(sum(abs(y[part].mean() - p[part].mean()) * len(part) for part in parts) / len(p))
+    """Expected calibration error: how far bins of rows are off, each weighted by its rows."""
+    off = np.bincount(_bins(p, bins), weights=y.astype(float) - p)
+    return float(abs(off).sum() / len(p))
 
 
 def reliability(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> list[dict[str, float]]:
-    """Per bin of equally many rows: mean p, share that left, rows."""
-    parts = np.array_split(np.argsort(p, kind="stable"), min(bins, len(p)))
-    return [
-        {"p": float(p[part].mean()), "left": float(y[part].mean()), "rows": len(part)} for part in parts if len(part)
-    ]
+    """Per bin of rows, lowest p first: mean p, share that left, rows."""
+    number = _bins(p, bins)
+    parts = [number == at for at in np.unique(number)]
+    return [{"p": float(p[part].mean()), "left": float(y[part].mean()), "rows": int(part.sum())} for part in parts]
 
 
-def lift(y: np.ndarray, p: np.ndarray, *, points: int = 20) -> list[dict[str, float]]:
-    """Share of leavers found among the riskiest share of customers."""
-    found = np.cumsum(y[np.argsort(-p, kind="stable")]) / max(1, y.sum())
-    cuts = [max(1, round(len(y) * at / points)) for at in range(1, points + 1)] if len(y) else []
-    return [{"share": cut / len(y), "found": float(found[cut - 1])} for cut in cuts]
+def _bins(p: np.ndarray, bins: int) -> np.ndarray:
+    """A bin number per row: bins of about equally many rows, rows with equal p always in one (their order says nothing)."""
+    from scipy.stats import rankdata
+
+    bins = max(1, min(bins, len(p)))
+    return ((rankdata(p) - 0.5) * bins / max(1, len(p))).astype(int)
 
 
 def stage_losses(outcome: np.ndarray, p: np.ndarray) -> np.ndarray:

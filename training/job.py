@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
+import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,9 +18,8 @@ from features.progress import say
 from features.settings import Settings, day_text, home
 from features.stages import STAGES
 from serving import release as releases
-from serving.batch import column_bytes
 from serving.scorer import Calibration, Scorer
-from training import card, churn, evaluation, examples, next_stage, plan, promote, tracking
+from training import card, churn, evaluation, examples, next_stage, plan, promote, record, tracking
 from training.blending import Ingredients
 from training.evaluate import evaluate
 from training.pictures import draw
@@ -44,6 +43,7 @@ def train(history: History, settings: Settings, *, only: str | None = None) -> T
 
     NotEnoughData says what is missing; nothing is written then.
     """
+    began = time.time()
     dates, made, found, scorer, other = learn(history, settings, only=only)
     early, late = made.at(dates.train), made.at(dates.evaluate)
     account = evaluate(scorer, early, late, made, settings)
@@ -64,7 +64,7 @@ def train(history: History, settings: Settings, *, only: str | None = None) -> T
     elif status == "no_skill":
         final = replace(final, churn=churn.base_rate(made.at(dates.refit)), calibration=Calibration())
     folder = _release(replace(final, status=status), made, history, settings, account)
-    return Trained(folder, status, account, _record(found, only, account, settings, scorer, made, dates, folder))
+    return Trained(folder, status, account, _record(found, only, account, settings, scorer, made, dates, folder, began))
 
 
 def learn(
@@ -87,8 +87,9 @@ def learn(
 
 def fall_back(history: History, settings: Settings, why: NotEnoughData) -> Trained:
     """A release of base rates, marked `not_enough_data`: stages and a rate are still worth having."""
-    dates = plan.make(history, settings)
-    made = examples.make(history, settings, plan.Plan((), dates.evaluate, dates.refit))
+    began = time.time()
+    dates = replace(plan.make(history, settings), train=())
+    made = examples.make(history, settings, dates)
     rows = made.rows
     q, classes = next_stage.frequencies(rows)
     scorer = Scorer(made.definitions, made.modelled, churn.base_rate(rows), Calibration(), q, classes, rows.num_rows,
@@ -98,7 +99,10 @@ def fall_back(history: History, settings: Settings, why: NotEnoughData) -> Train
         "why": {"got": why.got, "rule": why.rule, "do": why.fix},
         "rows": rows.num_rows,
     }
-    return Trained(_release(scorer, made, history, settings, account), "not_enough_data", account, {})
+    folder = _release(scorer, made, history, settings, account)
+    kept = record.records(JOBS, account=account, settings=settings, made=made, dates=dates, held=None, found={},
+                          release=folder, began=began, pictures=())  # fmt: skip
+    return Trained(folder, "not_enough_data", account, {each.job: tracking.record(each) for each in kept})
 
 
 def _find(
@@ -174,58 +178,28 @@ def _release(
 
 
 def _record(
-    found, only, account, settings: Settings, scorer: Scorer, made: examples.Examples, dates: plan.Plan, folder: Path
-):
+    found: dict[str, Ingredients | None], only: str | None, account: dict[str, Any], settings: Settings, scorer: Scorer,
+    made: examples.Examples, dates: plan.Plan, folder: Path, began: float,
+) -> dict[str, str | None]:  # fmt: skip
     """One MLflow run a job that was asked for; the hold-out predictions beside the store, never in it."""
-    runs, data = {}, digest(made.rows)
+    late = made.at(dates.evaluate)
+    held = record.HeldOut(late, *scorer.score(late))
     with tempfile.TemporaryDirectory(prefix="lifecycle-pictures-") as place:
-        pictures = draw(account, Path(place))
-        for job in [only] if only else JOBS:
-            runs[job] = tracking.record(
-                job, params=_params(settings, account, found[job]), metrics=_metrics(job, account), pictures=pictures,
-                tags={"release": folder.name, "status": account["status"], "data_digest": data},
-                files={"configuration.json": settings.model_dump(mode="json", exclude={"folder", "files"}), "evaluation.json": account},
-                trials=found[job].trials if found[job] else (),
-            )  # fmt: skip
-    _holdout(next((run for run in runs.values() if run), folder.name), scorer, made.at(dates.evaluate))
+        kept = record.records(
+            [only] if only else JOBS, account=account, settings=settings, made=made, dates=dates, held=held, found=found,
+            release=folder, began=began, pictures=draw(account, Path(place)),
+        )  # fmt: skip
+        runs = {each.job: tracking.record(each) for each in kept}
+    _holdout(next((run for run in runs.values() if run), folder.name), held)
     return runs
 
 
-def _params(settings: Settings, account: dict[str, Any], part: Ingredients | None) -> dict[str, Any]:
-    chosen = (
-        {"weight_boosters": part.weight, "ridge_strength": part.strength, **part.settings, "folds": part.folds}
-        if part
-        else {}
-    )
-    return {"horizon_days": settings.churn.horizon_days, "seed": settings.training.seed, "features": account["features"],
-            "train_as_of": ", ".join(account["as_of"]["train"]), "evaluate_as_of": ", ".join(account["as_of"]["evaluate"]),
-            **chosen}  # fmt: skip
-
-
-def _metrics(job: str, account: dict[str, Any]) -> dict[str, float]:
-    section = account["churn" if job == "churn" else "next_stage"]
-    return {
-        f"{who}_{name}": value
-        for who in evaluation.POPULATIONS for name, value in section[who].items()
-        if isinstance(value, int | float) and not isinstance(value, bool)
-    }  # fmt: skip
-
-
-def _holdout(name: str, scorer: Scorer, late: pa.Table) -> None:
+def _holdout(name: str, held: record.HeldOut) -> None:
     folder = home() / "mlruns" / "holdout" / name
     folder.mkdir(parents=True, exist_ok=True)
-    p, p_next = scorer.score(late)
-    kept = late.select(["customer_id", "as_of", "eligible", "churned", "outcome_stage"]).append_column(
-        "p_churn", pa.array(p)
+    kept = held.rows.select(["customer_id", "as_of", "eligible", "churned", "outcome_stage"]).append_column(
+        "p_churn", pa.array(held.p)
     )
     for k, stage in enumerate(STAGES):
-        kept = kept.append_column(f"p_next_{stage}", pa.array(p_next[:, k]))
+        kept = kept.append_column(f"p_next_{stage}", pa.array(held.p_next[:, k]))
     pq.write_table(kept, folder / "predictions.parquet")
-
-
-def digest(rows: pa.Table) -> str:
-    """16 hex digits over the examples: equal data and features, equal digest."""
-    hashed = hashlib.sha256()
-    for name in rows.column_names:
-        hashed.update(name.encode() + column_bytes(rows[name]))
-    return hashed.hexdigest()[:16]

@@ -64,5 +64,5 @@ def _text(value: dict[str, Any], made: job.Trained, scored: batch.Run) -> str:
     parts += [f"  as of      {value['as_of']}", f"  status     {value['status']}", f"  scores     {scored.folder}/scores.parquet",
               f"  release    {made.folder}", f"  seconds    {value['seconds']}"]  # fmt: skip
     if missing:
-        parts.append(f"  warning    not recorded in MLflow: {', '.join(missing)} (the store could not be used)")
+        parts.append(f"  warning    not recorded in MLflow now: {', '.join(missing)}; it waits under mlruns/pending")
     return "\n".join(parts)

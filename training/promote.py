@@ -1,4 +1,8 @@
-"""Promotion: a release is verified whole, then CURRENT names it. This alone decides what is served."""
+"""Promotion: a release is verified whole, then CURRENT names it. This alone decides what is served.
+
+The registered models' alias `champion` follows. Where the store is away it lags, and the next promotion, the next
+training, `repair` or `lifecycle runs` moves it.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,19 @@ import os
 from pathlib import Path
 
 from features.errors import ReleaseRefused, StoreFailed
+from features.progress import say
 from serving import release as releases
+from training import tracking
+from training.tracking import lagging, repair
+
+__all__ = ["lagging", "newest", "promote", "repair"]
 
 
 def promote(name: str | None = None) -> releases.Release:
-    """Verify release `name` (default: the newest), rebuild its golden rows, then replace CURRENT atomically."""
+    """Verify release `name` (default: the newest), rebuild its golden rows, then replace CURRENT atomically.
+
+    `champion` follows as far as the store can be reached; a promotion never fails for it.
+    """
     folder = releases.releases() / name if name else newest()
     if not (folder / "manifest.json").is_file():
         raise ReleaseRefused(where="promote", got="no such release", rule="ID names a folder under mlruns/releases.",
@@ -24,6 +36,10 @@ def promote(name: str | None = None) -> releases.Release:
     except OSError as error:
         raise StoreFailed(where="mlruns/releases/CURRENT", got=error.strerror or "a write that failed",
                           rule="The release store must be writable.", fix="Free space or rights; promote again.") from error  # fmt: skip
+    try:
+        tracking.repair()
+    except StoreFailed as error:
+        say(f"served; the alias champion in MLflow follows later ({error.got})")
     return release
 
 

@@ -1,32 +1,69 @@
 """The search for booster settings: Optuna, seeded, pruned, bounded by trials and by seconds. Only this file knows it.
 
 Boosters stay small (at most 15 leaves, many rows a leaf): on customer tables the default depth loses.
+
+A search is kept on disk and taken up where it ended. The next settings depend on the seed and on the finished trials
+alone, so a search that was killed and taken up finds what an undisturbed one finds.
 """
 
 from __future__ import annotations
 
+import hashlib
+import os
 import time
 from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from features.progress import say
 from serving.parts import Boosted
+from training import studies
 
 ROUNDS, PATIENCE, BINS = 600, 25, 64
 FIRST_GUESS = {"max_leaves": 8, "learning_rate": 0.08, "min_child_weight": 30.0, "reg_lambda": 10.0,
                "subsample": 0.8, "colsample_bytree": 0.5}  # fmt: skip
+# (low, high, even in logarithms)
+SPACE = {"max_leaves": (4, 15, False), "learning_rate": (0.02, 0.2, True), "min_child_weight": (5.0, 200.0, True),
+         "reg_lambda": (1.0, 100.0, True), "subsample": (0.5, 1.0, False), "colsample_bytree": (0.3, 1.0, False)}  # fmt: skip
+# Part of a study's name: raise it when the way of searching changes, so that no old study answers a new question.
+WAY = 1
+
+Fold = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
 class Found:
-    """The best settings, their rounds and loss, and every trial as (settings, loss, state) for tracking."""
+    """The best settings, their rounds and loss, and every finished trial as (settings, loss, state) for tracking."""
 
     settings: dict[str, Any]
     rounds: int
     loss: float
     trials: tuple[dict[str, Any], ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is searched for: the least mean loss over the folds ((fit matrix, labels), (check matrix, labels))."""
+
+    folds: list[Fold]
+    names: tuple[str, ...]
+    outputs: int
+    seed: int
+    label: str
+
+    @property
+    def study(self) -> str:
+        """The job and a digest over all that decides the result: equal questions share a study, others never do."""
+        arrays = [array for fold in self.folds for pair in fold for array in pair]
+        how = [list(self.names), self.outputs, self.seed, WAY, SPACE, FIRST_GUESS, [ROUNDS, PATIENCE, BINS]]
+        return f"{self.label.replace(' ', '-')}-{studies.digest([*arrays, *how, *_versions()])}"
+
+
+class OutOfTime(Exception):
+    """The clock ended a trial; nothing is known about its settings."""
 
 
 def objective_of(outputs: int) -> dict[str, Any]:
@@ -57,56 +94,88 @@ def boost(
 
 
 def tune(
-    folds: list[tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]], *, names: tuple[str, ...],
-    outputs: int, trials: int, seconds: float, seed: int, label: str,
-) -> Found:  # fmt: skip
+    folds: list[Fold], *, names: tuple[str, ...], outputs: int, trials: int, seconds: float, seed: int, label: str
+) -> Found:
     """The settings with the least mean loss over `folds` ((fit matrix, labels), (check matrix, labels)).
 
-    The first trial is a fixed good guess and always completes; equal seeds and a bound in trials give equal results.
+    Ends after `trials` finished trials or `seconds` of work on this question, whichever comes first; both count what
+    earlier runs did, so a finished search is answered at once, and a larger bound goes on from there. The first trial
+    is a fixed good guess and always completes. Equal seeds and a bound in trials give equal results.
     """
-    import optuna
+    question = Question(folds, names, outputs, seed, label)
+    began = time.monotonic()
+    try:
+        with studies.held(question.study) as path:
+            return _search(_read(path, question), question, trials, seconds)
+    except studies.Busy:
+        say(f"{label}: another run searches for the same; this one searches in memory")
+    except Exception as error:
+        # The search does not need its study: whatever is wrong with the disk, it goes on without. A fault of the
+        # search's own comes again below, and is raised there.
+        say(f"{label}: the search cannot be kept on disk ({type(error).__name__}); it goes on in memory")
+    return _search(_study(None, question), question, trials, seconds - (time.monotonic() - began))
 
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(
-        sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=6),
-        pruner=optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=20),
-    )
-    study.enqueue_trial(FIRST_GUESS)
-    until = time.monotonic() + seconds
 
-    def run(trial: Any) -> float:
-        settings, losses, used = _suggested(trial), [], []
-        for at, (fit, check) in enumerate(folds):
-            watch = [_pruning(trial, at * ROUNDS, until if trial.number else None)]
-            _, rounds, loss = boost(*fit, names=names, outputs=outputs, settings=settings, rounds=ROUNDS, seed=seed,
-                                    check=check, callbacks=watch)  # fmt: skip
-            losses.append(loss)
-            used.append(rounds)
-        trial.set_user_attr("rounds", int(np.mean(used)))
-        say(
-            f"{label}: trial {trial.number + 1}, log loss {np.mean(losses):.4f}, {max(0, until - time.monotonic()):.0f} s left"
-        )
-        return float(np.mean(losses))
+def _search(study: Any, question: Question, trials: int, seconds: float) -> Found:
+    from optuna.trial import TrialState
 
-    study.optimize(run, n_trials=trials, timeout=seconds)
-    best = study.best_trial
-    account = tuple({"settings": t.params, "loss": t.value, "state": t.state.name} for t in study.trials)
+    for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        _put_back(study, left.number, left.params)
+    finished = _finished(study)
+    if finished:
+        say(f"{question.label}: taken up after {len(finished)} trials of {study.study_name}")
+    now = time.monotonic()
+    until = now + seconds - sum(trial.user_attrs.get("seconds", 0) for trial in study.get_trials(deepcopy=False))
+    while len(finished) < trials and (not finished or now < until):
+        now = _try(study, question, len(finished), now, until)
+        finished = _finished(study)
+    finished = finished[:trials]
+    best = min((t for t in finished if t.state == TrialState.COMPLETE), key=lambda t: t.value)
+    account = tuple({"settings": t.params, "loss": t.value, "state": t.state.name} for t in finished)
     return Found(best.params, best.user_attrs["rounds"], float(best.value), account)
 
 
-def _suggested(trial: Any) -> dict[str, Any]:
-    return {
-        "max_leaves": trial.suggest_int("max_leaves", 4, 15),
-        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.2, log=True),
-        "min_child_weight": trial.suggest_float("min_child_weight", 5, 200, log=True),
-        "reg_lambda": trial.suggest_float("reg_lambda", 1, 100, log=True),
-        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
-        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.3, 1.0),
-    }
+def _try(study: Any, question: Question, finished: int, began: float, until: float) -> float:
+    """One trial after `finished` others: completed, pruned, or put back because the time was up. The time it ended."""
+    import optuna
+    from optuna.trial import TrialState
+
+    study.sampler = _sampler(question.seed, finished)
+    if not finished and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.enqueue_trial(FIRST_GUESS)
+    trial, loss, state, told = study.ask(fixed_distributions=_space()), None, TrialState.PRUNED, "hopeless"
+    try:
+        loss, rounds = _mean_loss(trial, question, until if finished else None)
+        trial.set_user_attr("rounds", rounds)
+        state, told = TrialState.COMPLETE, f"log loss {loss:.4f}"
+    except optuna.TrialPruned:
+        pass
+    except OutOfTime:
+        state, told = TrialState.FAIL, "stopped by the clock"
+    now = time.monotonic()
+    trial.set_user_attr("seconds", now - began)
+    if state == TrialState.FAIL:
+        _put_back(study, trial.number, trial.params)
+    else:
+        study.tell(trial.number, loss, state)
+    say(f"{question.label}: trial {finished + 1}, {told}, {max(0, until - now):.0f} s left")
+    return now
+
+
+def _mean_loss(trial: Any, question: Question, until: float | None) -> tuple[float, int]:
+    """(mean loss, mean rounds) over the folds; TrialPruned or OutOfTime where it was cut short."""
+    losses, used = [], []
+    for at, (fit, check) in enumerate(question.folds):
+        watch = [_pruning(trial, at * ROUNDS, until)]
+        _, rounds, loss = boost(*fit, names=question.names, outputs=question.outputs, settings=trial.params,
+                                rounds=ROUNDS, seed=question.seed, check=check, callbacks=watch)  # fmt: skip
+        losses.append(loss)
+        used.append(rounds)
+    return float(np.mean(losses)), int(np.mean(used))
 
 
 def _pruning(trial: Any, offset: int, until: float | None) -> Any:
-    """Stops a hopeless trial, and any but the first once the time is up."""
+    """Stops a hopeless trial, and, given `until`, any trial once the time is up."""
     import optuna
     import xgboost
 
@@ -115,8 +184,88 @@ def _pruning(trial: Any, offset: int, until: float | None) -> Any:
             if epoch % 10 == 9:
                 metric = next(iter(evals_log["check"].values()))
                 trial.report(metric[-1], offset + epoch)
-                if trial.should_prune() or (until is not None and time.monotonic() > until):
-                    raise optuna.TrialPruned()
+                if trial.should_prune():
+                    raise optuna.TrialPruned
+                if until is not None and time.monotonic() > until:
+                    raise OutOfTime
             return False
 
     return Pruning()
+
+
+def _put_back(study: Any, number: int, settings: dict[str, Any]) -> None:
+    """What a kill or the clock cut short is no verdict on its settings: it failed, and they are tried first next time.
+
+    Where the kill came before all settings were written, the same ones are suggested again.
+    """
+    from optuna.trial import TrialState
+
+    study.tell(number, state=TrialState.FAIL)
+    if settings.keys() == SPACE.keys():
+        study.enqueue_trial(settings)
+
+
+def _finished(study: Any) -> list[Any]:
+    from optuna.trial import TrialState
+
+    return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+
+def _sampler(seed: int, finished: int) -> Any:
+    """A sampler seeded anew for every trial: no hidden state that a kill could lose."""
+    import optuna
+
+    own = int.from_bytes(hashlib.sha256(f"{seed}:{finished}".encode()).digest()[:4])
+    return optuna.samplers.TPESampler(seed=own, n_startup_trials=6)
+
+
+def _space() -> dict[str, Any]:
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    return {
+        name: (IntDistribution if isinstance(low, int) else FloatDistribution)(low, high, log=log)
+        for name, (low, high, log) in SPACE.items()
+    }
+
+
+def _study(path: Path | None, question: Question) -> Any:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    return optuna.create_study(
+        storage=None if path is None else JournalStorage(JournalFileBackend(str(path))),
+        study_name=path and question.study, load_if_exists=True,
+        pruner=optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=20),
+    )  # fmt: skip
+
+
+def _read(path: Path, question: Question) -> Any:
+    """The study in this journal; begun anew where the lines do not make one, or not one of this search."""
+    try:
+        study = _study(path, question)
+        if all(_sound(trial) for trial in _finished(study)):
+            return study
+    except Exception:  # what optuna meets in a spoilt journal is not of one kind
+        pass
+    say(f"{question.label}: the study on disk cannot be read; the search begins anew")
+    os.truncate(path, 0)
+    return _study(path, question)
+
+
+def _sound(trial: Any) -> bool:
+    """Whether a finished trial could have come from here: its settings in the space, a loss and rounds if it completed."""
+    inside = trial.params.keys() == SPACE.keys() and all(
+        low <= trial.params[name] <= high for name, (low, high, _) in SPACE.items()
+    )
+    if not inside or trial.state.name != "COMPLETE":
+        return inside
+    return bool(np.isfinite(trial.value)) and 1 <= trial.user_attrs["rounds"] <= ROUNDS
+
+
+def _versions() -> list[str]:
+    found = [f"optuna {version('optuna')}"]
+    import xgboost
+
+    return [*found, f"xgboost {xgboost.__version__}"]

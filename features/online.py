@@ -1,0 +1,121 @@
+"""The kept plan of one release: raw events of a few customers to feature rows, without planning anything anew.
+
+Planning is what costs on a few rows (a hundred expressions take a database longer to plan than to run). So the very
+frames that `table.build` would collect are turned into statements once, with `as_of` as a column instead of a number,
+and prepared. The statements, their engine and their integers are those of the batch job: equal rows, bit for bit.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import narwhals as nw
+import pyarrow as pa
+
+from features.base import Base, Definitions
+from features.contract import CONTRACT, EVENT_TABLES
+from features.history import History, Known, active_days
+from features.parsing import SQL_TYPES, local_day
+from features.recipe import Now
+from features.sources import connect
+from features.table import ColumnOf, formulas, reductions, standing
+
+ARROW_TYPES = {
+    "id": pa.string(),
+    "text": pa.string(),
+    "instant": pa.int64(),
+    "money": pa.int64(),
+    "number": pa.float64(),
+    "flag": pa.bool_(),
+}
+_AS_OF = nw.col("as_of")
+_QUOTED_OR_REAL = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(?<![\w.])\d+[.]\d+(?![\w.])""")
+
+
+def typed(name: str, rows: Sequence[Mapping[str, object]]) -> pa.Table:
+    """Rows of one contract table (instants in µs, money in minor units; absent cells are null) as an Arrow table."""
+    fields = pa.schema([(column.name, ARROW_TYPES[column.type]) for column in CONTRACT[name].columns])
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=fields)
+
+
+class Online:
+    """Prepared statements over an engine of its own; `build` may be called from any thread, one at a time runs."""
+
+    def __init__(
+        self, *, definitions: Definitions, base: Base, columns: Sequence[ColumnOf], tables: Sequence[str],
+        activity_kinds: tuple[str, ...], zone: str,
+    ) -> None:  # fmt: skip
+        self.base = base
+        self._tables = [name for name in tables if name != "customers"]
+        self._run, self._lock = connect(memory="1GB", threads=1), threading.Lock()
+        # A prepared statement keeps what it knew of the tables when they were empty (ranges, from which it packs
+        # values into fewer bits): nothing may rest on that.
+        self._run.execute("SET disabled_optimizers = 'statistics_propagation,compressed_materialization'")
+        self._inserts = {name: self._raw_table(name, zone) for name in self._tables}
+        self._steps: list[str] = []
+        answer = self._plan(definitions, columns, activity_kinds)
+        # Only now: a statement prepared before a table was made is planned anew at every call.
+        for at, step in enumerate(self._steps):
+            self._run.execute(f"PREPARE step_{at} AS {step}")
+        self._run.execute(f"PREPARE answer AS {answer}")
+
+    def build(self, events: Mapping[str, pa.Table], *, as_of: int) -> pa.Table:
+        """The rows `table.build` gives for Known(as_of) of these events: `events` are typed contract tables.
+
+        Rows equal in every column are kept: folding them is the caller's. Nothing stays behind after a call.
+        """
+        with self._lock:
+            self._run.execute("BEGIN")
+            try:
+                for name in self._tables:
+                    incoming = events.get(name)
+                    if incoming is not None and incoming.num_rows:
+                        self._run.execute(self._inserts[name], {"as_of": as_of})
+                for at in range(len(self._steps)):
+                    self._run.execute(f"EXECUTE step_{at}")
+                return self._run.execute("EXECUTE answer").to_arrow_table()
+            finally:
+                # What a request brought is never committed: the engine neither grows nor remembers.
+                self._run.execute("ROLLBACK")
+
+    def _raw_table(self, name: str, zone: str) -> str:
+        table = CONTRACT[name]
+        day = ", local_day INTEGER" if name in EVENT_TABLES else ""
+        typed_columns = ", ".join(f"{column.name} {SQL_TYPES[column.type]}" for column in table.columns)
+        self._run.execute(f"CREATE TABLE {name} ({typed_columns}{day}, as_of BIGINT)")
+        selected = ", ".join(table.names) + (f", {local_day(zone)}" if day else "")
+        return f"INSERT INTO {name} SELECT {selected}, $as_of FROM incoming"
+
+    def _plan(self, definitions: Definitions, columns: Sequence[ColumnOf], kinds: tuple[str, ...]) -> str:
+        """The steps before the answer, and the statement that is the answer."""
+        versioned = frozenset(name for name in self._tables if CONTRACT[name].version_of)
+        history = History(self._run, definitions.activity_table, kinds, 0, tuple(self._tables), versioned)
+        tables = {name: history.cut(name, _AS_OF) for name in self._tables}
+        active = history.qualifying(tables[history.activity_table])
+        # The days lose their as_of in the grouping, and everything after them asks for it.
+        active_sql = f"SELECT d.*, a.as_of FROM ({_sql(active_days(active))}) d, (SELECT max(as_of) AS as_of FROM {history.activity_table}) a"
+        activity = self._piece("activity", active_sql)
+        known = Known(_AS_OF, tables, activity, activity.select("customer_id"))
+        rows = self._piece("standing", _sql(standing(known, definitions)))
+        for name, frame in reductions(known, definitions, columns).items():
+            rows = rows.join(self._piece(f"of_{name}", _sql(frame)), on="customer_id", how="left")
+        rows = self._piece("joined", _sql(rows))
+        now = Now(_AS_OF, definitions, self.base)
+        return _sql(formulas(rows, now, columns))
+
+    def _piece(self, name: str, statement: str) -> nw.LazyFrame:
+        """A step of its own: its result is a small table, so that no statement holds the whole plan."""
+        self._run.execute(f"CREATE TABLE {name} AS {statement}")
+        self._steps.append(f"INSERT INTO {name} {statement}")
+        return nw.from_native(self._run.table(name))
+
+
+def _sql(frame: nw.LazyFrame) -> str:
+    """The frame as a statement. Its reals get an exponent: `0.1` in SQL is a decimal, and rounds otherwise."""
+    relation: duckdb.DuckDBPyRelation = frame.to_native()
+    return _QUOTED_OR_REAL.sub(
+        lambda found: found[0] + "e0" if found[0][0].isdigit() else found[0], relation.sql_query()
+    )

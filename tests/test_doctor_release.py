@@ -1,0 +1,142 @@
+"""The doctor on releases and scores: damaged, gone, old, or not of one piece."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import UTC, datetime
+
+import pytest
+
+from serving import release
+from tests.ailing_home import DAY_S, commands, found, obey, release_folder, reseal, rewrite, run_folder
+from tests.ailing_home import fresh as fresh
+from tests.ailing_home import healthy as healthy
+from training.promote import promote
+
+
+@pytest.mark.parametrize("damage", ["a byte", "a file less", "no manifest"])
+def test_a_damaged_release_fails_and_heals_as_told(healthy, damage, trained_shop):
+    folder = release_folder(healthy)
+    shutil.copytree(folder, folder.parent / "other")
+    (folder.parent / "other" / "card.md").write_text("another one")
+    other = reseal(folder.parent / "other")
+    if damage == "a byte":
+        raw = bytearray((folder / "models.json").read_bytes())
+        raw[100] ^= 1
+        (folder / "models.json").write_bytes(bytes(raw))
+    elif damage == "a file less":
+        (folder / "base.parquet").unlink()
+    else:
+        (folder / "manifest.json").write_text("{}")
+    seen = found("release")
+    assert seen.state == "failed"
+    assert seen.found.startswith(f"{folder.name} is damaged: ")
+    assert commands(seen)[:2] == [f"rm -r {folder}", "lifecycle promote"]
+    if damage == "a byte":
+        shutil.rmtree(folder)
+        assert promote().id == other.name
+        assert found("release").state == "ok"
+
+
+def test_a_release_whose_golden_scores_come_out_otherwise_fails(healthy):
+    models = json.loads((release_folder(healthy) / "models.json").read_text())
+    models["calibration"]["shift"] += 0.5
+    (release_folder(healthy) / "models.json").write_text(json.dumps(models))
+    forged = reseal(release_folder(healthy))
+    (forged.parent / "CURRENT").write_text(forged.name)
+    seen = found("release")
+    assert seen.state == "failed"
+    assert "golden scores" in seen.found
+
+
+@pytest.mark.parametrize("pointer", ["", "0123456789abcdef\n", b"\xff\xfe", None])
+def test_a_pointer_that_names_no_release_is_written_anew_by_promote(healthy, pointer, trained_shop):
+    current = release.releases() / "CURRENT"
+    current.unlink()
+    if pointer is not None:
+        current.write_bytes(pointer if isinstance(pointer, bytes) else pointer.encode())
+    seen = found("release")
+    assert seen.state == ("failed" if pointer is not None else "warning")
+    assert commands(seen) == ["lifecycle promote"]
+    if pointer == "":
+        promote()
+        assert found("release").state == "ok"
+
+
+def test_a_release_made_with_other_versions_says_which(healthy):
+    import duckdb
+
+    manifest = release_folder(healthy) / "manifest.json"
+    made = json.loads(manifest.read_text())["versions"]
+    assert found("release versions").state == "ok"
+    rewrite(manifest, versions=made | {"duckdb": "99.0", "scikit-learn-absent-here": "1"})
+    seen = found("release versions")
+    assert (seen.state, seen.found) == ("warning", f"made with duckdb 99.0, here {duckdb.__version__}")
+
+
+def test_a_release_without_skill_is_a_warning(healthy):
+    rewrite(release_folder(healthy) / "models.json", status="no_skill")
+    told = reseal(release_folder(healthy))
+    (told.parent / "CURRENT").write_text(told.name)
+    seen = found("release status")
+    assert (seen.state, seen.found) == ("warning", "no_skill")
+    assert "base rates" in seen.fix
+
+
+def test_a_release_grows_old_by_its_making_and_by_what_it_knows(healthy, fresh, trained_shop):
+    made = release_folder(healthy) / "manifest.json"
+
+    rewrite(made, made_at=datetime.fromtimestamp(fresh, UTC).isoformat())
+    base = trained_shop.run.as_of / 1e6
+    assert found("release age", now=fresh + 89 * DAY_S).state == "ok"
+    seen = found("release age", now=fresh + 91 * DAY_S)
+    assert (seen.state, seen.found[:17]) == ("warning", "made 91 days ago;")
+    pointer = json.loads((healthy / "scores" / "LATEST").read_text())
+    later = int((base + 91 * DAY_S) * 1e6)
+    rewrite(healthy / "scores" / "LATEST", as_of=later, folder=pointer["folder"])
+    assert found("release age", now=fresh).state == "warning"
+
+
+@pytest.mark.parametrize("damage", ["a byte", "a file less", "a file more", "no manifest"])
+def test_a_run_that_is_not_as_it_was_written_is_scored_again_as_told(healthy, damage, trained_shop):
+    folder = run_folder(healthy)
+    if damage == "a byte":
+        raw = bytearray((folder / "scores.parquet").read_bytes())
+        raw[len(raw) // 2] ^= 1
+        (folder / "scores.parquet").write_bytes(bytes(raw))
+    elif damage == "a file less":
+        (folder / "base.parquet").unlink()
+    elif damage == "a file more":
+        (folder / "history" / "extra.parquet").write_text("")
+    else:
+        (folder / "manifest.json").write_text("[]")
+    seen = found("scores")
+    assert seen.state == "failed"
+    if damage == "a byte":
+        obey(seen, trained_shop)
+        assert found("scores").state == "ok"
+
+
+@pytest.mark.parametrize(
+    "pointer", ["", "{}", '{"as_of": 1, "folder": "as_of=1/run=x"}', '{"as_of": 1, "folder": "../.."}', None]
+)
+def test_a_pointer_that_names_no_run_fails_also_outside_scores(healthy, pointer):
+    latest = healthy / "scores" / "LATEST"
+    latest.unlink() if pointer is None else latest.write_text(pointer)
+    seen = found("scores")
+    assert (seen.state, seen.found) == ("failed", "scores/LATEST names no run")
+
+
+def test_scores_grow_old_in_four_days(healthy, fresh):
+    assert found("scores age", now=fresh + 3 * DAY_S).state == "ok"
+    seen = found("scores age", now=fresh + 4 * DAY_S)
+    assert seen.state == "warning"
+    assert "4 days ago" in seen.found
+
+
+def test_scores_of_another_release_than_the_served_one(healthy):
+    rewrite(run_folder(healthy) / "manifest.json", release="0123456789abcdef")
+    seen = found("scores release")
+    assert seen.state == "warning"
+    assert "0123456789abcdef" in seen.found

@@ -1,0 +1,266 @@
+"""A search is kept on disk, taken up where it ended, and finds the same whether or not it was disturbed."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import optuna
+import pytest
+from optuna.trial import TrialState
+
+from features import progress
+from training import search, studies
+
+NAMES = tuple(f"planted_{at}" for at in range(5))
+TRIALS = 10
+
+
+def folds(seed=0):
+    rng = np.random.default_rng(seed)
+    matrix = rng.normal(size=(300, 5))
+    labels = (rng.random(300) < 1 / (1 + np.exp(-matrix[:, 0] + matrix[:, 1] * matrix[:, 2]))).astype(int)
+    half = np.arange(300) % 2 == 0
+    return [((matrix[a], labels[a]), (matrix[~a], labels[~a])) for a in (half, ~half)]
+
+
+def question(**changed):
+    stated = {"folds": folds(), "names": NAMES, "outputs": 1, "seed": 3, "label": "next stage"} | changed
+    return search.Question(**stated)
+
+
+def tune(trials=TRIALS, seconds=600.0, **changed):
+    asked = question(**changed)
+    return search.tune(asked.folds, names=asked.names, outputs=asked.outputs, trials=trials, seconds=seconds,
+                       seed=asked.seed, label=asked.label)  # fmt: skip
+
+
+def journal(**changed):
+    return studies.folder() / f"{question(**changed).study}.log"
+
+
+def trials_kept(**changed):
+    backend = optuna.storages.journal.JournalFileBackend(str(journal(**changed)))
+    storage = optuna.storages.JournalStorage(backend)
+    return optuna.load_study(study_name=question(**changed).study, storage=storage).get_trials()
+
+
+def states(**changed):
+    return Counter(trial.state.name for trial in trials_kept(**changed))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """(what a search finds, its journal) where nothing disturbed it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIFECYCLE_HOME", str(tmp_path_factory.mktemp("undisturbed")))
+        return tune(), journal().read_bytes()
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def said(monkeypatch):
+    """What is said to whoever watches the terminal."""
+    terminal = Terminal()
+    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=terminal))
+    return terminal.getvalue
+
+
+def test_a_search_killed_in_the_middle_is_taken_up_and_finds_the_same(undisturbed):
+    whole = tune(trials=20, seed=5)
+    shutil.rmtree(studies.folder())
+    # The path comes from the environment that every test has to itself; the child knows this file and nothing else.
+    script = "import runpy, sys; runpy.run_path(sys.argv[1])['tune'](trials=20, seed=5)"
+    child = subprocess.Popen([sys.executable, "-c", script, __file__], cwd=Path(__file__).parents[1])
+    path = journal(seed=5)
+    while child.poll() is None and not (path.is_file() and path.read_bytes().count(b'"rounds"') > 2):
+        time.sleep(0.002)
+    child.send_signal(signal.SIGSTOP)
+    at_the_same_time = tune(trials=20, seed=5)  # the other one stands still, and holds the study
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    taken_up = tune(trials=20, seed=5)
+    assert taken_up == whole == at_the_same_time
+    fit, _ = folds()[0]
+    one, other = (
+        search.boost(*fit, names=NAMES, outputs=1, settings=f.settings, rounds=f.rounds, seed=5)[0].raw
+        for f in (whole, taken_up)
+    )
+    assert one == other
+    counted = states(seed=5)
+    assert counted["COMPLETE"] + counted["PRUNED"] == 20  # what was finished was not searched again
+    assert counted["FAIL"] <= 1
+
+
+def test_wherever_the_journal_ends_the_search_goes_on_to_the_same_result(undisturbed):
+    found, kept = undisturbed
+    studies.folder().mkdir(parents=True)
+    for cut in random.Random(1).sample(range(len(kept)), 12):
+        journal().write_bytes(kept[:cut])
+        assert tune() == found, cut
+        assert not {"RUNNING", "WAITING"} & set(states()), cut
+        finished = [trial for trial in trials_kept() if trial.state != TrialState.FAIL]
+        assert len(finished) == TRIALS
+
+
+def test_the_result_is_the_same_in_memory_and_the_first_trial_is_the_good_guess(undisturbed, home, said):
+    found, _ = undisturbed
+    (home / "mlruns").mkdir()
+    (home / "mlruns" / "studies").write_text("a file where the folder should be")
+    assert tune() == found
+    assert "goes on in memory" in said()
+    assert found.trials[0]["settings"] == search.FIRST_GUESS
+    assert found.trials[0]["state"] == "COMPLETE"
+    assert found.loss == min(trial["loss"] for trial in found.trials if trial["state"] == "COMPLETE")
+
+
+def test_a_finished_search_is_answered_from_disk_and_a_larger_bound_goes_on():
+    few = tune(trials=4)
+    assert tune(trials=TRIALS, seconds=1e-9) == few  # its budget was spent before: nothing more is searched
+    many = tune()
+    assert many.trials[:4] == few.trials
+    assert tune(seconds=1e-9) == many
+    assert tune(trials=4) == few  # a smaller bound looks at its own trials only
+
+
+def test_what_the_clock_stopped_is_no_verdict_and_comes_first_next_time(undisturbed, monkeypatch):
+    found, _ = undisturbed
+    ticks = iter(range(10**9))
+    monkeypatch.setattr(search, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
+    short = tune(seconds=60)
+    assert 1 < len(short.trials) < TRIALS
+    assert short.trials == found.trials[: len(short.trials)]
+    counted = states()
+    assert (counted["FAIL"], counted["WAITING"]) == (1, 1)
+    stopped, waiting = trials_kept()[-2:]
+    assert stopped.params == waiting.system_attrs["fixed_params"]
+    assert tune(seconds=60) == short  # this budget is spent, by this question
+    assert states() == counted
+    assert tune(seconds=10**6) == found
+
+
+def test_a_study_that_vanishes_on_the_way_stops_nobody(undisturbed, monkeypatch, said):
+    ticks = iter(range(10**9))
+
+    def tick():
+        if (at := next(ticks)) == 30:
+            shutil.rmtree(studies.folder())
+        return float(at)
+
+    monkeypatch.setattr(search, "time", SimpleNamespace(monotonic=tick))
+    assert tune(seconds=10**6) == undisturbed[0]
+    assert "goes on in memory" in said()
+    assert tune(seconds=10**6) == undisturbed[0]
+
+
+def test_without_any_time_the_good_guess_still_completes():
+    assert [trial["settings"] for trial in tune(seconds=0).trials] == [search.FIRST_GUESS]
+
+
+def test_hopeless_trials_are_pruned():
+    assert Counter(trial["state"] for trial in tune(trials=30).trials)["PRUNED"] > 0
+
+
+def test_a_second_search_for_the_same_leaves_the_first_alone(undisturbed, said):
+    with studies.held(question().study) as path:
+        before = path.read_bytes()
+        assert tune() == undisturbed[0]
+        assert path.read_bytes() == before
+    assert "another run" in said()
+
+
+def _of_other_settings(kept):
+    return kept.replace(b'"param_value_internal":8.0', b'"param_value_internal":800.0')
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda kept: kept[:-7], lambda kept: kept + b"\x00\xff garbage\n", lambda kept: kept[:900] + b"{}\n" + kept[900:],
+        lambda kept: b"not a journal at all", lambda kept: b'{"op_code": 99, "worker_id": "x"}\n',
+        lambda kept: b'{"op_code": 4, "worker_id": "x"}\n' + kept, lambda kept: b"", _of_other_settings,
+        lambda kept: kept.replace(b'"rounds":', b'"wounds":'),
+    ],
+)  # fmt: skip
+def test_a_damaged_journal_costs_work_and_nothing_else(undisturbed, spoil):
+    found, kept = undisturbed
+    studies.folder().mkdir(parents=True)
+    journal().write_bytes(spoil(kept))
+    assert tune() == found
+    assert tune(seconds=1e-9) == found  # and it can be read again
+    assert Counter(state for state in states().elements() if state != "FAIL").total() == TRIALS
+
+
+def test_a_damaged_journal_is_spoken_of_and_a_dead_writer_s_lock_is_removed(undisturbed, said):
+    studies.folder().mkdir(parents=True)
+    journal().write_bytes(undisturbed[1][:-7])
+    link = Path(f"{journal()}.lock")
+    link.symlink_to(journal())
+    with studies.held(question().study):
+        assert not link.is_symlink()  # optuna alone would wait half a minute for the dead one
+    journal().write_bytes(undisturbed[1][:-7])
+    assert tune() == undisturbed[0]
+    assert "torn or damaged" in said()
+    assert os.listdir(studies.folder()) == [journal().name]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"folds": folds(seed=1)}, {"folds": folds()[:1]}, {"names": NAMES[::-1]}, {"outputs": 2}, {"seed": 4},
+        {"label": "churn"},
+    ],
+)  # fmt: skip
+def test_another_question_has_another_study(changed):
+    assert question(**changed).study != question().study
+
+
+def test_one_label_turned_or_another_version_is_another_question(monkeypatch):
+    other = folds()
+    other[0][0][1][7] ^= 1
+    assert question(folds=other).study != question().study == question(folds=folds()).study
+    before = question().study
+    monkeypatch.setattr(search, "_versions", lambda: ["optuna 0", "xgboost 0"])
+    assert question().study != before
+
+
+def test_old_studies_are_forgotten_unless_somebody_holds_them():
+    studies.folder().mkdir(parents=True)
+    old = [studies.folder() / f"churn-{at:02d}.log" for at in range(studies.KEPT + 5)]
+    for at, path in enumerate(old):
+        path.touch()
+        os.utime(path, (1_000 + at, 1_000 + at))
+    (studies.folder() / "notes.txt").touch()
+    with open(old[2], "ab") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        with studies.held("churn-00"), studies.held("new"):
+            left = {path.name for path in studies.folder().iterdir()}
+    assert left == {path.name for path in [old[0], old[2], *old[7:]]} | {"new.log", "notes.txt"}
+
+
+def test_optuna_dashboard_reads_the_study_and_finds_nobody_in_it(undisturbed):
+    loader = pytest.importorskip("optuna_dashboard._storage_url")
+    studies.folder().mkdir(parents=True)
+    journal().write_bytes(undisturbed[1])
+    storage = loader.get_storage(str(journal()))
+    (summary,) = optuna.get_all_study_summaries(storage)
+    assert (summary.study_name, summary.n_trials) == (question().study, TRIALS)
+    trials = optuna.load_study(study_name=summary.study_name, storage=storage).trials
+    assert [trial.state.name for trial in trials] == [trial["state"] for trial in undisturbed[0].trials]
+    assert {key for trial in trials for key in trial.user_attrs} <= {"rounds", "seconds"}
+    assert b"planted" not in undisturbed[1]

@@ -1,0 +1,93 @@
+"""`lifecycle serve` for real: a key shown once, a line that works as printed, an end that ends everything."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+
+import pytest
+
+from features.errors import BadSetting, ReleaseRefused
+from serving import keys, serve
+from tests.trained_business import scores
+
+
+@pytest.fixture
+def port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def test_the_printed_line_works_and_the_key_is_shown_once(trained_shop, home, port):
+    shutil.copytree(trained_shop.home, home, dirs_exist_ok=True)
+    environment = {**os.environ, "LIFECYCLE_HOME": str(home), "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
+    environment.pop("LIFECYCLE_API_KEYS", None)
+    command = [sys.executable, "-m", "lifecycle", "serve", "--port", str(port), "--json"]
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as child:
+        try:
+            told = json.loads(next(line for line in child.stdout if line.startswith("{")))
+            assert keys.found().opens(told["key"])
+            assert told["key"] not in (home / "keys.json").read_text()
+            first = scores(trained_shop)["customer_id"][0].as_py()
+            if shutil.which("curl"):
+                said = subprocess.run(["bash", "-c", told["curl"]], capture_output=True, check=True).stdout
+            else:
+                asked = urllib.request.Request(f"{told['url']}/v1/score", json.dumps({"customer_ids": [first]}).encode(),
+                                               {"Authorization": f"Bearer {told['key']}", "Content-Type": "application/json"})  # fmt: skip
+                said = urllib.request.urlopen(asked).read()
+            assert [entry["customer_id"] for entry in json.loads(said)["scores"]] == [first]
+        finally:
+            child.send_signal(signal.SIGTERM)
+            child.wait(timeout=30)
+    with socket.socket() as again:  # nobody listens any more
+        assert again.connect_ex(("127.0.0.1", port)) != 0
+
+
+def test_a_line_with_an_awkward_id_stays_one_argument():
+    ready = serve.Ready("http://h", "k", """it's "7"\\ü""")
+    argument = subprocess.run(["bash", "-c", ready.curl.replace("curl ", "printf '%s\\n' ", 1)], capture_output=True, text=True, check=True)  # fmt: skip
+    body = argument.stdout.splitlines()[argument.stdout.splitlines().index("-d") + 1]
+    assert json.loads(body) == {"customer_ids": ["""it's "7"\\ü"""]}
+    assert "$LIFECYCLE_KEY" in serve.Ready("http://h", None, None).curl
+
+
+def test_a_taken_port_and_a_missing_release_are_said_before_anything_starts(port):
+    with pytest.raises(ReleaseRefused, match="no promoted release"):
+        serve.serve(host="127.0.0.1", port=port, tell=print)
+    assert keys.found().source == "none"
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", port))
+        taken.listen()
+        with pytest.raises(BadSetting, match="cannot be used"):
+            serve.refuse_taken("127.0.0.1", port)
+
+
+def test_it_answers_without_what_training_needs(trained_shop):
+    """`pip install .[serve]` has no MLflow, Optuna, scikit-learn or matplotlib, and `training` must not be asked for."""
+    code = """
+import importlib.abc, sys, warnings
+warnings.simplefilter("ignore")
+class Absent(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("mlflow", "optuna", "sklearn", "matplotlib", "training"):
+            raise ModuleNotFoundError(name, name=name)
+sys.meta_path.insert(0, Absent())
+from starlette.testclient import TestClient
+from serving.service import Lifecycle
+with TestClient(Lifecycle.to_asgi(), headers={"Authorization": "Bearer k"}) as client:
+    said = client.post("/v1/score", json={"customers": [{"customer_id": "1", "transactions": [
+        {"occurred_at": "2026-01-01T00:00:00Z", "amount": 5}]}]})
+    print(said.status_code, said.json()["scores"][0]["stage"], client.get("/v1/model").status_code)
+"""
+    environment = {**os.environ, "LIFECYCLE_HOME": str(trained_shop.home), "LIFECYCLE_API_KEYS": "k"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    assert done.stdout.split()[0::2] == ["200", "200"], done.stderr[-2000:]

@@ -1,0 +1,232 @@
+"""Without a key everything but the probes is 401; keys, the login's cookie, and the file that keeps the keys."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import stat
+import time
+from urllib.parse import quote
+
+import pytest
+from starlette.testclient import WebSocketDenialResponse
+
+from features.errors import StoreFailed
+from serving import keys
+from serving.guard import COOKIE, LOGIN_BYTES, METHODS, PROBES, ROUTES
+from tests.service_of import KEY, OTHER_KEY
+from tests.service_of import shop_service as shop_service
+
+BENTOML_S_OWN = ("/docs.json", "/schema.json", "/static_content", "/static_content/index.html", "/health", "/is_ready")
+ODD = ("/v1/customers/000001", "/v1/customers/", "/v1", "//", "/../keys.json", "/livez/", "/LIVEZ", "/livez%00", "/v1/customers/../livez",
+       "*", "", "/é", "/\ud800", "/" + "x" * 70_000, "/login/", "/login/x", "/healthz/../v1/model")  # fmt: skip
+OURS = tuple(path for path in ROUTES if path != "/login")
+NO_KEY = {
+    "nothing": [],
+    "empty": [(b"authorization", b"")],
+    "no key": [(b"authorization", b"Bearer")],
+    "blank key": [(b"authorization", b"Bearer   ")],
+    "another key": [(b"authorization", b"Bearer not-the-key")],
+    "the key alone": [(b"authorization", KEY.encode())],
+    "another scheme": [(b"authorization", b"Basic " + base64.b64encode(f"user:{KEY}".encode()))],
+    "a scheme glued on": [(b"authorization", f"Bearer{KEY}".encode())],
+    "a piece of the key": [(b"authorization", f"Bearer {KEY[:-1]}".encode())],
+    "more than the key": [(b"authorization", f"Bearer {KEY}x".encode())],
+    "both keys": [(b"authorization", f"Bearer {KEY},{OTHER_KEY}".encode())],
+    "the key in capitals": [(b"authorization", f"Bearer {KEY.upper()}".encode())],
+    "the key with NUL": [(b"authorization", f"Bearer {KEY}\0".encode())],
+    "the key's hash": [(b"authorization", f"Bearer {keys._hash(KEY)}".encode())],
+    "not ASCII": [(b"authorization", b"Bearer \xff\xfe\xe9")],
+    "not ASCII either": [(b"authorization", "Bearer ключ".encode())],
+    "long": [(b"authorization", b"Bearer " + b"x" * 60_000)],
+    "doubled": [(b"authorization", f"Bearer {KEY}".encode())] * 2,
+    "two at odds": [(b"authorization", b"Bearer x"), (b"Authorization", f"Bearer {KEY}".encode())],
+    "another header": [(b"x-api-key", KEY.encode())],
+    "a forwarded header": [(b"x-forwarded-authorization", f"Bearer {KEY}".encode())],
+    "the key as cookie": [(b"cookie", f"{COOKIE}={KEY}".encode())],
+    "an empty cookie": [(b"cookie", f"{COOKIE}=".encode())],
+    "a cookie that is not ASCII": [(b"cookie", f"{COOKIE}=9999999999.".encode() + b"\xe9")],
+    "a cookie in other digits": [(b"cookie", f"{COOKIE}=٩٩٩٩٩٩٩٩٩٩.x".encode())],
+    "a cookie without an end": [(b"cookie", f"{COOKIE}={'9' * 5000}.{'a' * 64}".encode())],
+    "cookies twice": [(b"cookie", f"{COOKIE}=1.a".encode())] * 2,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("method", [*METHODS, "PROPFIND", "get", ""])
+def test_without_a_key_every_page_is_401_for_every_method(shop_service, method):
+    for path in (*OURS, *BENTOML_S_OWN, *ODD):
+        said = shop_service.spoken(method, path, query=f"key={KEY}".encode())
+        assert said.status == 401, path[:60]
+        assert said.headers["www-authenticate"] == "Bearer"
+    if method != "POST":
+        assert shop_service.spoken(method, "/login").status == 401
+
+
+@pytest.mark.parametrize("name", NO_KEY)
+def test_what_is_no_key_opens_nothing(shop_service, name):
+    for path in ("/v1/model", "/", "/metrics", "/docs.json"):
+        assert shop_service.spoken("GET", path, headers=NO_KEY[name]).status == 401
+    body = (b'{"customer_ids":["000001"]}',)
+    headers = [*NO_KEY[name], (b"content-type", b"application/json")]
+    assert shop_service.spoken("POST", "/v1/score", headers=headers, body=body).status == 401
+
+
+def test_the_probes_answer_without_a_key(shop_service):
+    assert [shop_service.spoken("GET", path).status for path in PROBES] == [200, 200, 200]
+
+
+def test_each_of_the_keys_opens_and_the_scheme_has_no_case(shop_service):
+    for said in (f"Bearer {KEY}", f"Bearer {OTHER_KEY}", f"bearer {KEY}", f"BEARER  {KEY} "):
+        assert shop_service.spoken("GET", "/v1/model", headers=[(b"authorization", said.encode())]).status == 200
+
+
+def test_without_a_key_the_page_is_a_login_form_and_nothing_else(shop_service):
+    form = shop_service.spoken("GET", "/")
+    assert form.headers["content-type"].startswith("text/html")
+    assert b'action="/login"' in form.body
+    assert b"customer_ids" not in form.body
+    assert "default-src 'none'" in form.headers["content-security-policy"]
+
+
+def test_a_websocket_is_refused_like_all_else(shop_service):
+    for headers, status in (({}, 401), ({"authorization": f"Bearer {KEY}"}, 404)):
+        with (
+            pytest.raises(WebSocketDenialResponse) as refusal,
+            shop_service.client.websocket_connect("/v1/score", headers=headers),
+        ):
+            pass
+        assert refusal.value.status_code == status
+
+
+def _login(service, form: bytes):
+    return service.spoken(
+        "POST", "/login", headers=[(b"content-type", b"application/x-www-form-urlencoded")], body=(form,)
+    )
+
+
+def _session(service) -> bytes:
+    said = _login(service, f"key={quote(KEY)}".encode())
+    assert (said.status, said.headers["location"]) == (303, "/")
+    return said.headers["set-cookie"].split(";")[0].encode()
+
+
+def test_a_login_opens_what_only_reads(shop_service):
+    cookie = [(b"cookie", b"other=1; " + _session(shop_service))]
+    for path in ("/", "/v1/model", "/v1/customers/000001", "/metrics", "/openapi.json"):
+        assert shop_service.spoken("GET", path, headers=cookie).status == 200
+    assert b"customer_ids" in shop_service.spoken("GET", "/", headers=cookie).body
+    body, kind = (b'{"customer_ids":["000001"]}',), (b"content-type", b"application/json")
+    assert shop_service.spoken("POST", "/v1/score", headers=[*cookie, kind], body=body).status == 401
+
+
+def test_the_cookie_is_for_this_site_and_no_script_and_holds_no_key(shop_service):
+    said = _login(shop_service, f"key={quote(KEY)}".encode()).headers["set-cookie"]
+    assert "HttpOnly" in said
+    assert "SameSite=strict" in said
+    assert KEY not in said
+    assert keys._hash(KEY) not in said
+
+
+def test_logging_out_takes_the_cookie_away(shop_service):
+    said = shop_service.spoken("GET", "/logout", headers=[(b"cookie", _session(shop_service))])
+    assert said.status == 303
+    assert f'{COOKIE}=""' in said.headers["set-cookie"]
+    assert "Max-Age=0" in said.headers["set-cookie"]
+
+
+@pytest.mark.parametrize("form", [
+    b"", b"key=", b"key=wrong", b"KEY=" + KEY.encode(), b"key=%ff%fe", b"key=\xff\xfe", b"key=%00", b"key[]=" + KEY.encode(), b"{}",
+    b"key=x&key=" + KEY.encode(), b"key=" + keys._hash(KEY).encode(), b"&" * LOGIN_BYTES, b"key=" + KEY.encode() + b"&x=" + b"x" * LOGIN_BYTES,
+    b"key=" + KEY.encode() + b"x" * (1 << 20),
+])  # fmt: skip
+def test_a_wrong_login_is_the_form_again(shop_service, form):
+    said = _login(shop_service, form)
+    assert said.status == 401
+    assert "set-cookie" not in said.headers
+    assert b'action="/login"' in said.body
+
+
+def test_a_login_that_stops_midway_is_no_key(shop_service):
+    said = shop_service.spoken("POST", "/login", body=(b"key=" + KEY.encode(), None))
+    assert said is None or said.status == 401
+
+
+def test_a_session_ends_and_cannot_be_made_longer():
+    known, now = keys.Keys("environment", (keys._hash(KEY), keys._hash(OTHER_KEY))), 1_700_000_000.0
+    value = known.session(now=now)
+    until, _, signature = value.partition(".")
+    assert known.in_session(value, now=now + keys.SESSION_SECONDS - 1)
+    assert not known.in_session(value, now=now + keys.SESSION_SECONDS)
+    forged = [f"{int(until) + 1}.{signature}", f"{until}.", until, f".{signature}", "", f"{until}.{signature}x", f"0{until}.{signature}",
+              f"{until}.{signature.upper()}", f"{until}.é", f"٣.{signature}", "\ud800.\ud800"]  # fmt: skip
+    assert not any(known.in_session(one, now=now) for one in forged)
+
+
+def test_a_session_outlives_a_second_key_but_not_its_own():
+    first, second = keys._hash(KEY), keys._hash(OTHER_KEY)
+    value = keys.Keys("file", (first,)).session(now=time.time())
+    assert keys.Keys("file", (second, first)).in_session(value, now=time.time())
+    assert not keys.Keys("file", (second,)).in_session(value, now=time.time())
+
+
+def test_where_there_is_no_key_nothing_opens():
+    none = keys.Keys("none", ())
+    assert not none.opens("")
+    assert not none.in_session("1.a", now=0)
+
+
+def test_a_made_key_opens_and_only_its_hash_is_kept_for_its_owner_alone(home, monkeypatch):
+    monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)
+    usual = os.umask(0)
+    try:
+        first, second = keys.make(), keys.make()
+    finally:
+        os.umask(usual)
+    path = home / keys.FILE
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert first not in path.read_text()
+    assert second not in path.read_text()
+    assert [one.name for one in home.iterdir()] == [keys.FILE]
+    found = keys.found()
+    assert (found.source, found.count, found.problem) == ("file", 2, "")
+    assert found.opens(first)
+    assert found.opens(second)
+    assert not found.opens(first + second)
+
+
+def test_keys_of_the_environment_come_first(home, monkeypatch):
+    monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)
+    made = keys.make()
+    monkeypatch.setenv("LIFECYCLE_API_KEYS", " a , ,b,, ")
+    found = keys.found()
+    assert (found.source, found.count) == ("environment", 2)
+    assert found.opens("a")
+    assert not found.opens("")
+    assert not found.opens(made)
+
+
+def test_a_key_file_others_can_read_is_told(home, monkeypatch):
+    monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)
+    keys.make()
+    (home / keys.FILE).chmod(0o644)
+    assert "others" in keys.found().problem
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]", "{}", "null", '{"keys": 3}', '{"keys": [{}]}', '{"keys": ["a"]}', "\x00", '{"keys": []}']
+)
+def test_a_damaged_key_file_opens_nothing(home, monkeypatch, text):
+    monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)
+    (home / keys.FILE).write_text(text)
+    found = keys.found()
+    assert found.count == 0
+    assert not found.opens("")
+    assert found.problem or json.loads(text) == {"keys": []}
+
+
+def test_a_home_that_cannot_be_written_is_told(home, monkeypatch):
+    monkeypatch.setenv("LIFECYCLE_HOME", str(home / "file"))
+    (home / "file").write_text("")
+    with pytest.raises(StoreFailed, match="LIFECYCLE_HOME must be writable"):
+        keys.make()
