@@ -2,7 +2,7 @@
 
 Everything else reads this: the strict parser (`features.parsing`), the cut (`features.history`), the generated
 page `docs/contract.md`. Types: `id` text, never a number · `instant` int64 microseconds UTC · `money` int64 minor
-units · `number` float64, finite · `text` · `flag` boolean. A row that breaks a rule goes to the rejects with its
+units · `number` float64, finite, at most 10^12 · `text` · `flag` boolean. A row that breaks a rule goes to the rejects with its
 reason, and read = kept + rejected.
 """
 
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 EARLIEST_US = 0
 LATEST_US = 7_258_118_400_000_000  # 2200-01-01: past it, a typing slip is likelier than an event
 MONEY_LIMIT = 10**15
+NUMBER_LIMIT = 10**12  # features count in thousandths, in 64 bits
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ ARROW_TYPES = {
     "flag": pa.bool_(),
 }
 _AS_OF = nw.col("as_of")
-_QUOTED_OR_REAL = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(?<![\w.])\d+[.]\d+(?![\w.])""")
+_SPECIAL = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(?<![\w.])\d+[.]\d+(?![\w.])|(?<![\w.])main[.](?=\w)""")
 
 
 def typed(name: str, rows: Sequence[Mapping[str, object]]) -> pa.Table:
@@ -55,12 +55,12 @@ class Online:
         # values into fewer bits): nothing may rest on that.
         self._run.execute("SET disabled_optimizers = 'statistics_propagation,compressed_materialization'")
         self._inserts = {name: self._raw_table(name, zone) for name in self._tables}
-        self._steps: list[str] = []
+        self._pieces: dict[str, str] = {}
         answer = self._plan(definitions, columns, activity_kinds)
-        # Only now: a statement prepared before a table was made is planned anew at every call.
-        for at, step in enumerate(self._steps):
-            self._run.execute(f"PREPARE step_{at} AS {step}")
-        self._run.execute(f"PREPARE answer AS {answer}")
+        # One statement whose pieces are worked out once each: as tables of their own, their hundreds of columns would
+        # be written and read for a single row. Only now: prepared before a table is made, it is planned at every call.
+        pieces = ", ".join(f"{name} AS MATERIALIZED ({statement})" for name, statement in self._pieces.items())
+        self._run.execute(f"PREPARE answer AS WITH {pieces} {answer}")
 
     def build(self, events: Mapping[str, pa.Table], *, as_of: int) -> pa.Table:
         """The rows `table.build` gives for Known(as_of) of these events: `events` are typed contract tables.
@@ -74,8 +74,6 @@ class Online:
                     incoming = events.get(name)
                     if incoming is not None and incoming.num_rows:
                         self._run.execute(self._inserts[name], {"as_of": as_of})
-                for at in range(len(self._steps)):
-                    self._run.execute(f"EXECUTE step_{at}")
                 return self._run.execute("EXECUTE answer").to_arrow_table()
             finally:
                 # What a request brought is never committed: the engine neither grows nor remembers.
@@ -90,7 +88,7 @@ class Online:
         return f"INSERT INTO {name} SELECT {selected}, $as_of FROM incoming"
 
     def _plan(self, definitions: Definitions, columns: Sequence[ColumnOf], kinds: tuple[str, ...]) -> str:
-        """The steps before the answer, and the statement that is the answer."""
+        """The pieces of the answer, and the statement that makes the answer of them."""
         versioned = frozenset(name for name in self._tables if CONTRACT[name].version_of)
         history = History(self._run, definitions.activity_table, kinds, 0, tuple(self._tables), versioned)
         tables = {name: history.cut(name, _AS_OF) for name in self._tables}
@@ -107,15 +105,24 @@ class Online:
         return _sql(formulas(rows, now, columns))
 
     def _piece(self, name: str, statement: str) -> nw.LazyFrame:
-        """A step of its own: its result is a small table, so that no statement holds the whole plan."""
+        """A part of the statement, under a name: an empty table stands for it while the rest is planned."""
         self._run.execute(f"CREATE TABLE {name} AS {statement}")
-        self._steps.append(f"INSERT INTO {name} {statement}")
+        self._pieces[name] = statement
         return nw.from_native(self._run.table(name))
 
 
 def _sql(frame: nw.LazyFrame) -> str:
-    """The frame as a statement. Its reals get an exponent: `0.1` in SQL is a decimal, and rounds otherwise."""
+    """The frame as a statement.
+
+    Its reals get an exponent (`0.1` in SQL is a decimal, and rounds otherwise), its tables lose their schema (a piece
+    is found under its name alone).
+    """
     relation: duckdb.DuckDBPyRelation = frame.to_native()
-    return _QUOTED_OR_REAL.sub(
-        lambda found: found[0] + "e0" if found[0][0].isdigit() else found[0], relation.sql_query()
-    )
+    return _SPECIAL.sub(_spelled, relation.sql_query())
+
+
+def _spelled(found: re.Match[str]) -> str:
+    text = found[0]
+    if text.startswith("main."):
+        return text.removeprefix("main.")
+    return text + "e0" if text[0].isdigit() else text

@@ -21,6 +21,7 @@ from features.settings import DAY_US, Settings, day_text
 from features.stages import STAGES, endless_cover, state
 
 LOCAL_DAY_SHORTEST_US = 23 * 3_600_000_000  # the local day on which clocks go forward
+BLOCK = 512  # rows at once: every number of further days for each, in the processor's cache
 GROWING, LOYAL = STAGES.index("growing"), STAGES.index("loyal")
 
 
@@ -129,15 +130,15 @@ def reachable(
     h = float(definitions.horizon_days * DAY_US)
     spent = 2.0 * definitions.base_gap_us + (as_of - first_at)  # the numerator of g with the last activity at as_of
     most = definitions.horizon_days + 2  # local days a window can touch: it may begin late, and one may have 23 hours
-    overdue = np.zeros(len(n))
-    broken = (as_of - last_at) + h >= m2 * (spent + h) / (n + 2)
-    for k in range(1, most + 1):
-        # k different local days: the k-th begins at least k − 2 whole days after the window does.
-        x = min(max(0.0, (k - 2) * float(LOCAL_DAY_SHORTEST_US)), h)
-        overdue = np.maximum(overdue, (h - x) * (n + k + 1) / (spent + x))
-        if k >= 2:
-            y = min(max(0.0, (k - 3) * float(LOCAL_DAY_SHORTEST_US)), h)
-            broken = broken | ((h - y) >= m2 * (spent + h) / (n + k + 1))
+    # k different local days: the k-th begins at least k − 2 whole days after the window does.
+    k = np.arange(1, most + 1)[:, None]
+    x = np.clip((k - 2) * float(LOCAL_DAY_SHORTEST_US), 0.0, h)
+    y = np.clip((k[1:] - 3) * float(LOCAL_DAY_SHORTEST_US), 0.0, h)
+    overdue, broken = np.zeros(len(n)), (as_of - last_at) + h >= m2 * (spent + h) / (n + 2)
+    for start in range(0, len(n), BLOCK):
+        these = slice(start, start + BLOCK)
+        overdue[these] = ((h - x) * (n[these] + k + 1) / (spent[these] + x)).max(axis=0)
+        broken[these] |= ((h - y) >= m2 * (spent[these] + h) / (n[these] + k[1:] + 1)).any(axis=0)
     out = np.zeros((len(n), len(STAGES)), dtype=bool)
     slack = 1 + 1e-9
     for name, multiple in (("at_risk", m1), ("dormant", m2), ("churned", m3)):

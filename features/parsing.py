@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from features.contract import EARLIEST_US, LATEST_US, MONEY_LIMIT, Column
+from features.contract import EARLIEST_US, LATEST_US, MONEY_LIMIT, NUMBER_LIMIT, Column
 from features.errors import NaiveTime, WrongType
 
 INSTANT = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?)?(Z|[+-]\d{2}(:?\d{2})?)?$"
@@ -118,16 +118,20 @@ def _flag(raw: str, raw_type: str, where: str, zone: str | None, digits: int) ->
 def _number(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
     name = where.split(".")[1]
     if raw_type in INTEGERS or raw_type.startswith("DECIMAL"):
-        return Reading(f"CAST({raw} AS DOUBLE)", ())
+        return _bounded(name, f"CAST({raw} AS DOUBLE)", ())
     if raw_type in FLOATS:
-        return Reading(f"CASE WHEN isfinite({raw}) THEN CAST({raw} AS DOUBLE) END",
-                       ((f"{name}_not_finite", f"{raw} IS NOT NULL AND NOT isfinite({raw})"),))  # fmt: skip
+        return _bounded(name, f"CASE WHEN isfinite({raw}) THEN CAST({raw} AS DOUBLE) END",
+                        ((f"{name}_not_finite", f"{raw} IS NOT NULL AND NOT isfinite({raw})"),))  # fmt: skip
     if raw_type != "VARCHAR":
         raise _refuse(where, raw_type, "a number", "Cast it to DOUBLE in the SELECT.")
     text = _blank(raw)
     cast = f"CASE WHEN regexp_matches({text}, '{NUMBER}') THEN TRY_CAST({text} AS DOUBLE) END"
     value = f"CASE WHEN isfinite({cast}) THEN {cast} END"
-    return Reading(value, ((f"{name}_not_a_number", f"{text} IS NOT NULL AND ({value}) IS NULL"),))
+    return _bounded(name, value, ((f"{name}_not_a_number", f"{text} IS NOT NULL AND ({value}) IS NULL"),))
+
+
+def _bounded(name: str, value: str, broken: tuple[tuple[str, str], ...]) -> Reading:
+    return Reading(value, (*broken, (f"{name}_out_of_range", f"abs({value}) > {NUMBER_LIMIT}")))
 
 
 def _money(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from datetime import date, datetime, time
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -18,6 +18,7 @@ from features.errors import BadSetting, FileMissing, UnknownKey, UsageError, sug
 
 TABLES = ("customers", "transactions", "interactions", "feedback", "contracts")
 DAY_US = 86_400_000_000
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINOR_DIGITS = {
     "JPY": 0,
     "KRW": 0,
@@ -249,7 +250,7 @@ def instant(stated: str | date | datetime, *, zone: str) -> int:
         stated = datetime.combine(stated, time.min)
     if stated.tzinfo is None:
         stated = stated.replace(tzinfo=ZoneInfo(zone))
-    since = stated - datetime(1970, 1, 1, tzinfo=ZoneInfo("UTC"))
+    since = stated - _EPOCH
     return since.days * DAY_US + since.seconds * 1_000_000 + since.microseconds
 
 

@@ -39,7 +39,9 @@ def usual_gap(*, first: Any, last: Any, count: Any, base_gap_us: int) -> Any:
     return (2 * base_gap_us + (last - first)) / (count + 1)
 
 
-def state(activity: nw.LazyFrame, *, at: int | nw.Expr, definitions: Any, cover: nw.LazyFrame | None = None) -> nw.LazyFrame:
+def state(
+    activity: nw.LazyFrame, *, at: int | nw.Expr, definitions: Any, cover: nw.LazyFrame | None = None
+) -> nw.LazyFrame:
     """One row per customer with activity: n, first_at, last_at (µs), usual_gap (g, µs), overdue, run, stage, stage_rule.
 
     `activity` is Known.activity (or Known's plus the outcome window's), `at` the clock. `cover` (customer_id,
@@ -47,7 +49,10 @@ def state(activity: nw.LazyFrame, *, at: int | nw.Expr, definitions: Any, cover:
     """
     carried = {"as_of": nw.col("as_of").max()} if isinstance(at, nw.Expr) else {}
     people = activity.group_by("customer_id").agg(
-        n=nw.col("occurred_at").count(), first_at=nw.col("occurred_at").min(), last_at=nw.col("occurred_at").max(), **carried
+        n=nw.col("occurred_at").count(),
+        first_at=nw.col("occurred_at").min(),
+        last_at=nw.col("occurred_at").max(),
+        **carried,
     )
     span = {"first": nw.col("first_at"), "last": nw.col("last_at"), "count": nw.col("n")}
     usual = usual_gap(**span, base_gap_us=definitions.base_gap_us)

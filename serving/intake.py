@@ -13,14 +13,13 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.contract import CONTRACT, MONEY_LIMIT
+from features.contract import CONTRACT, MONEY_LIMIT, NUMBER_LIMIT
 from features.online import typed
 from features.settings import Settings
 from serving.schemas import SENT, ScoreRequest, path
 from serving.strict import refused
 
 _HOUR_US = 3_600_000_000
-NUMBER_LIMIT = 10**12  # features count in thousandths, in 64 bits
 _AHEAD = ("starts_at", "ends_at")
 
 
@@ -55,7 +54,7 @@ def _stated(request: ScoreRequest, name: str, settings: Settings) -> Iterator[tu
             raise refused(path(["customers", at, name]), "rows of a table that this release does not know",
                           f"This release knows {', '.join(table for table in SENT if table in settings.tables)}.")  # fmt: skip
         for number, row in enumerate(rows):
-            yield path(["customers", at, name, number]), customer.customer_id.read, dict(row)
+            yield f"customers[{at}].{name}[{number}]", customer.customer_id.read, vars(row)
 
 
 def _cells(name: str, stated: dict[str, Any], settings: Settings, place: str) -> dict[str, Any]:

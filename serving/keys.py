@@ -1,6 +1,7 @@
 """Who may ask: API keys, known here only by their sha256. The environment names them, or a file only its owner reads.
 
-A key is 32 random bytes, so its plain hash tells nobody anything. A page session is a signed expiry, no more.
+A key is 32 random bytes: nobody finds it from its hash. A page session is an expiry signed with that hash, so who reads
+the file could read the pages; it is written for its owner alone.
 """
 
 from __future__ import annotations
@@ -63,16 +64,22 @@ def found() -> Keys:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         problem = "the key file can be read or written by others"
     try:
-        hashes = tuple(str(key["sha256"]) for key in json.loads(path.read_text())["keys"])
+        return Keys("file", _stored(path), problem)
     except (OSError, ValueError, KeyError, TypeError):
         return Keys("file", (), "the key file cannot be read")
-    return Keys("file", hashes, problem)
+
+
+def _stored(path: Path) -> tuple[str, ...]:
+    return tuple(str(key["sha256"]) for key in json.loads(path.read_text())["keys"])
 
 
 def make() -> str:
     """A new key, its hash written to `<home>/keys.json` (mode 0600) beside the others; the key itself is returned once."""
     key, path = secrets.token_urlsafe(32), home() / FILE
-    known = [{"sha256": value} for value in found().hashes] if path.is_file() else []
+    known: list[dict[str, str]] = []
+    if path.is_file():
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            known = [{"sha256": value} for value in _stored(path)]
     staged = path.with_name(f".{FILE}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -71,7 +71,8 @@ def reference() -> bytes:
 <pre>curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\
   -d '{{"as_of": "2024-10-01T00:00:00Z", "customers": [{{"customer_id": "00042",
        "transactions": [{{"occurred_at": "2024-09-03T10:15:00Z", "amount": 19.9}}]}}]}}' http://localhost:3000/v1/score</pre>
-<p>Instants are RFC 3339 with an offset, and none lies at or after <code>as_of</code> (but a term's ends). A request that
+<p>JSON in UTF-8, no query string, numbers up to 10<sup>12</sup>; a body is sent within 30 seconds.
+Instants are RFC 3339 with an offset, and none lies at or after <code>as_of</code> (but a term's ends). A request that
 breaks a rule is refused whole: 422, with the path of the field.</p>
 <h3>The answer</h3><p><code>{{"release_id": …, "as_of": …, "scores": [ … ]}}</code>, each entry:</p>
 <table>{said}<tr><td><code>error</code></td><td>null; <code>unknown_customer</code> or <code>prospect</code> (no activity yet): then

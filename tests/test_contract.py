@@ -53,6 +53,17 @@ def test_a_row_that_breaks_a_rule_is_rejected_by_name_and_counted(tmp_path, reas
     assert kept == [("transactions", 2, reason)]
 
 
+@pytest.mark.parametrize("number", ["1e13", "-1e300", "1e400", "NaN"])
+def test_a_number_no_feature_can_count_is_rejected(tmp_path, number):
+    rows = f"customer_id,occurred_at,amount,quantity\ngood,2024-01-02,1,1e12\na,2024-01-02,1,{number}\n"
+    _, counts = load(tmp_path, rows)
+    [(reason, count)] = counts["transactions"].rejected.items()
+    assert (reason, count) == (
+        "quantity_out_of_range" if float(number) - float(number) == 0 else "quantity_not_a_number",
+        1,
+    )
+
+
 @pytest.mark.parametrize(
     "text", ["infinity", "epoch", "2024-13-01", "2024-02-30", "20240101", "now", "2024-01-01 25:00"]
 )

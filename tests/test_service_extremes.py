@@ -5,8 +5,7 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.contract import CONTRACT, LATEST_US, MONEY_LIMIT
-from serving.intake import NUMBER_LIMIT
+from features.contract import CONTRACT, LATEST_US, MONEY_LIMIT, NUMBER_LIMIT
 from serving.schemas import rfc3339
 from tests.service_of import finite
 from tests.service_of import shop_service as shop_service

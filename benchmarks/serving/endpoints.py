@@ -1,0 +1,56 @@
+"""Services for comparison only, with the settings of our own: no log, no metrics, no tracing, a collector that rests.
+
+`LeanEcho` answers with an answer made before; `Ready` puts the Scorer on ready rows. `lifecycle serve` knows neither.
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+import bentoml
+import pyarrow as pa
+
+from benchmarks.serving.echo import answer
+from serving.service import Lifecycle
+
+
+def _settled() -> None:
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+
+
+@bentoml.service(**Lifecycle.config)
+class LeanEcho:
+    def __init__(self) -> None:
+        self.answer = answer()
+        _settled()
+
+    @bentoml.api
+    async def score(self, customer_ids: list[str]) -> dict[str, Any]:
+        return self.answer
+
+
+@bentoml.service(**Lifecycle.config)
+class Ready:
+    """Ready feature rows, a list a column, null where a feature is null; p_churn and p_next, one row each."""
+
+    def __init__(self) -> None:
+        from serving import release
+
+        self.scorer = release.load(release.current()).scorer
+        self.schema = pa.schema(columns(self.scorer))
+        _settled()
+
+    @bentoml.api
+    async def score(self, inputs: dict[str, list[Any]]) -> dict[str, Any]:
+        p, p_next = self.scorer.score(pa.Table.from_pydict(inputs, schema=self.schema))
+        return {"p_churn": p.tolist(), "p_next": p_next.tolist()}
+
+
+def columns(scorer: Any) -> list[tuple[str, pa.DataType]]:
+    """What the Scorer needs of a feature row: where the customer stands, and the features."""
+    stages = ["stage", "stage_if_inactive"] + ["stage_idle"] * scorer.definitions.contractual
+    numbers = ["as_of", "n", "first_at", "last_at"]
+    state = [(name, pa.string()) for name in stages] + [(name, pa.int64()) for name in numbers]
+    return [*state, *((name, pa.float64()) for name in scorer.columns)]
