@@ -20,6 +20,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object and 
 AsOf = Annotated[str | None, typer.Option("--as-of", help="YYYY-MM-DD (local midnight) or an RFC 3339 instant")]
 Out = Annotated[Path, typer.Option("--out", help="the file to write: .parquet or .csv")]
 DEFAULT = Path("lifecycle.toml")
+EXTRAS = {"mlflow": "train", "optuna": "train", "sklearn": "train", "matplotlib": "train", "bentoml": "serve"}
 
 
 def _open(config: Path) -> tuple[Any, Any, Any]:
@@ -178,7 +179,9 @@ def demo(into: Annotated[Path, typer.Option(help="the folder for everything")] =
 
 
 @app.command()
-def runs(limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20, as_json: AsJson = False) -> None:
+def runs(
+    limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20, as_json: AsJson = False
+) -> None:
     """List the training runs that MLflow holds, each with its figure and its verdict."""
     from training import tracking
 
@@ -257,6 +260,10 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("LIFECYCLE_LOG") == "debug":
             raise
+        if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").split(".")[0])):
+            print(f"error in the installation\n  got:  no {error.name}\n  rule: This command needs the extra '{extra}'.\n"
+                  f"  do:   pip install 'customer-lifecycle[{extra}]'", file=sys.stderr)  # fmt: skip
+            sys.exit(2)
         print(
             f"an error of ours: {type(error).__name__}. LIFECYCLE_LOG=debug shows where; please report it",
             file=sys.stderr,

@@ -223,3 +223,29 @@ def test_the_public_sets_come_in_and_reconcile(name):
         assert told["rejected"]["customer_id_missing"] == 135_080
     else:
         assert told["rejected"] == {"exact_duplicate": 255}
+
+
+def test_a_command_whose_extra_is_absent_says_which(shop, tmp_path):
+    """Optuna hidden by a module of its name that is none: what `pip install .[serve]` leaves out."""
+    (tmp_path / "optuna.py").write_text("raise ModuleNotFoundError(\"No module named 'optuna'\", name='optuna')")
+    done = lifecycle("train", "-c", shop[0] / "lifecycle.toml", PYTHONPATH=str(tmp_path))
+    assert done.returncode == 2
+    assert "needs the extra 'train'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_wheel_holds_every_room_and_the_door():
+    import tomllib
+
+    build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert set(build["targets"]["wheel"]["only-include"]) == rooms | {"lifecycle.py"}
+    assert build["dev-mode-dirs"] == ["."]
+
+
+@pytest.mark.parametrize(("folder", "code"), [("", 0), ("absent", 1)])
+def test_the_doctor_s_worst_finding_is_its_exit_code(tmp_path, folder, code):
+    done = lifecycle("doctor", "--json", LIFECYCLE_HOME=str(tmp_path / folder))
+    assert done.returncode == code
+    states = {one["name"]: one["state"] for one in json.loads(done.stdout)["findings"]}
+    assert states["home"] == ("failed" if code else "ok")
