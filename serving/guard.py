@@ -13,7 +13,7 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from features.errors import BodyTooLarge, KeyMissing, LifecycleError, NotHere, for_others
+from features.errors import BodyTooLarge, KeyMissing, LifecycleError, MethodRefused, NotHere, for_others
 from features.settings import log_level
 from serving import keys
 from serving.metering import Meters
@@ -158,10 +158,11 @@ async def crashed(send: Send, error: Exception) -> None:
     await respond(send, 500, said)
 
 
-async def refuse(scope: Scope, send: Send, error: LifecycleError, meters: Meters) -> None:
-    """The error as others may see it; the page at / answers with its login form."""
+async def refuse(scope: Scope, send: Send, error: LifecycleError, meters: Meters, *, allow: str = "") -> None:
+    """The error as others may see it; the page at / answers with its login form. `allow`: a 405's methods."""
     meters.refused.labels(type(error).__name__).inc()
     headers = [(b"www-authenticate", b"Bearer")] if isinstance(error, KeyMissing) else []
+    headers += [(b"allow", allow.encode())] if isinstance(error, MethodRefused) else []
     if isinstance(error, KeyMissing) and scope["path"] == "/":
         await respond(send, error.status, login(), kind="text/html; charset=utf-8", more=headers)
         return

@@ -97,20 +97,20 @@ def _answered(endpoint: Endpoint, method: str) -> Callable[[Request], Awaitable[
             raise strict.refused("query", "a query string", "No page takes a query, and nothing is ignored.")
         return await endpoint(request)
 
-    return _Caught(answered)
+    return _Caught(answered, "GET, HEAD" if method == "GET" else method)
 
 
 class _Caught:
     """An endpoint as an ASGI application whose refusals are answers: Starlette would log them as crashes."""
 
-    def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+    def __init__(self, endpoint: Endpoint, allow: str) -> None:
+        self.endpoint, self.allow = endpoint, allow
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         try:
             response = await self.endpoint(Request(scope, receive))
         except LifecycleError as error:
-            return await refuse(scope, send, error, scope["lifecycle.meters"])
+            return await refuse(scope, send, error, scope["lifecycle.meters"], allow=self.allow)
         except Exception as error:
             return await crashed(send, error)
         return await response(scope, receive, send)

@@ -94,7 +94,8 @@ def _started(host: str, port: int) -> Iterator[subprocess.Popen]:
         "--port",
         str(port),
     ]
-    child = subprocess.Popen(command, cwd=where, env=settings)
+    orphaned = _end_with_parent if sys.platform == "linux" else None
+    child = subprocess.Popen(command, cwd=where, env=settings, preexec_fn=orphaned)
     ended = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
     try:
         yield child
@@ -109,6 +110,14 @@ def _started(host: str, port: int) -> Iterator[subprocess.Popen]:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=15)
             child.kill()
+
+
+def _end_with_parent() -> None:
+    """In the child: ask the kernel for a SIGTERM when we die, also by a kill that we cannot catch."""
+    import ctypes
+
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
 
 
 def _ready(url: str, child: subprocess.Popen) -> bool:

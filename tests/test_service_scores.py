@@ -116,6 +116,12 @@ def test_the_base_of_another_day_is_a_warning_and_one_of_tomorrow_is_refused(bus
     assert (early.status_code, early.json()["where"]) == (422, "as_of")
 
 
+@pytest.mark.parametrize(("page", "allow"), [("/v1/score", "POST"), ("/v1/model", "GET, HEAD")])
+def test_another_method_is_told_which_one_is_right(client, page, allow):
+    answer = client.request("DELETE", page)
+    assert (answer.status_code, answer.headers["allow"]) == (405, allow)
+
+
 def test_the_model_page_tells_what_is_served(business, client):
     said = client.get("/v1/model").json()
     assert said["release_id"] == business.release.id

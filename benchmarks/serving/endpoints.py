@@ -1,18 +1,23 @@
-"""Services for comparison only, with the settings of our own: no log, no metrics, no tracing, a collector that rests.
+"""Services for comparison only: BentoML's own endpoints at their leanest. `lifecycle serve` knows none of them.
 
-`LeanEcho` answers with an answer made before; `Ready` puts the Scorer on ready rows. `lifecycle serve` knows neither.
+They have the settings of our service (no log, no metrics, no tracing, a collector that rests) and declare their answer
+as JSON. `LeanEcho` answers with an answer made before; `Ready` puts the Scorer on ready rows.
 """
 
 from __future__ import annotations
 
 import gc
-from typing import Any
+from typing import Annotated, Any
 
 import bentoml
 import pyarrow as pa
+from bentoml.validators import ContentType
 
 from benchmarks.serving.echo import answer
 from serving.service import Lifecycle
+
+# Without it BentoML works the schema out anew for every answer, to learn that it is JSON.
+Json = Annotated[dict[str, Any], ContentType("application/json")]
 
 
 def _settled() -> None:
@@ -27,7 +32,7 @@ class LeanEcho:
         _settled()
 
     @bentoml.api
-    async def score(self, customer_ids: list[str]) -> dict[str, Any]:
+    async def score(self, customer_ids: list[str]) -> Json:
         return self.answer
 
 
@@ -43,7 +48,7 @@ class Ready:
         _settled()
 
     @bentoml.api
-    async def score(self, inputs: dict[str, list[Any]]) -> dict[str, Any]:
+    async def score(self, inputs: dict[str, list[Any]]) -> Json:
         p, p_next = self.scorer.score(pa.Table.from_pydict(inputs, schema=self.schema))
         return {"p_churn": p.tolist(), "p_next": p_next.tolist()}
 

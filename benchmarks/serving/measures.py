@@ -24,7 +24,7 @@ from serving.answers import COLUMNS
 from training.registered_model import inputs, outputs
 
 OURS, SCORER, MLFLOW, RAW = "lifecycle serve", "the Scorer", "mlflow models serve", "one of 200 customers"
-ECHOES = {"echo, as it comes": "echo:Echo", "echo, our settings": "endpoints:LeanEcho"}
+ECHOES = {"echo, as it comes": "echo:Echo", "echo, at its leanest": "endpoints:LeanEcho"}
 CONNECTIONS = (1, 4)
 MODEL = "next_stage"  # its answer needs the whole of Scorer.score, as ours does
 FIRST = 500  # the ready rows' place among the run's
