@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.base import Base
@@ -22,7 +21,7 @@ from features.settings import DAY_US, Settings, from_mapping
 from features.table import ColumnOf, build
 from serving import golden, intake, lookup
 from serving import release as releases
-from serving.answers import answer, entries, unknown
+from serving.answers import answer, entries, entries_at, unknown
 from serving.batch import score_table
 from serving.lookup import Lookup
 from serving.release import Release
@@ -94,7 +93,7 @@ class Desk:
             raise refused("as_of", "another instant than the run's",
                           "By id, answers stand at the latest run's as_of: leave it out, or send raw events.")  # fmt: skip
         rows = [run.row_of(one.read) for one in asked]
-        found = iter(entries(run.scores.take(pa.array([row for row in rows if row is not None], pa.int64()))))
+        found = iter(entries_at(run.said, [row for row in rows if row is not None]))
         said = [unknown(one.sent) if row is None else {**next(found), "customer_id": one.sent}
                 for one, row in zip(asked, rows, strict=True)]  # fmt: skip
         if run.release != shown.release.id:
