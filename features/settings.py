@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from features.errors import BadSetting, FileMissing, UnknownKey, UsageError, suggestion
 
 TABLES = ("customers", "transactions", "interactions", "feedback", "contracts")
-DAY_US = 86_400_000_000
+HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MINOR_DIGITS = {
     "JPY": 0,
@@ -147,6 +147,10 @@ class Settings(Section):
     @property
     def minor_digits(self) -> int:
         return MINOR_DIGITS.get(self.business.currency, 2)
+
+    def arrives_after_us(self, table: str) -> int:
+        """How long after an event its row is recorded where the row does not say, in µs."""
+        return round(self.contract.arrives_after_hours.get(table, 0) * HOUR_US)
 
     def definitions(self) -> dict[str, Any]:
         """What a release and a run must agree on: everything but where files lie and how long to search."""

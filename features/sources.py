@@ -28,7 +28,6 @@ from features.settings import Settings, file_path
 
 _READS_FILES = re.compile(r"\b(read_\w+|parquet_scan|sniff_csv|glob|scan_\w+|\w+_scan)\s*\(", re.IGNORECASE)
 _FROM_PATH = re.compile(r"\b(from|join)\s+'", re.IGNORECASE)
-_HOUR_US = 3_600_000_000
 
 
 @dataclass
@@ -198,7 +197,7 @@ def _derive(connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str
     """Defaults the contract states, and rules over several columns."""
     run = connection.execute
     if table.clock:
-        delay = round(settings.contract.arrives_after_hours.get(table.name, 0) * _HOUR_US)
+        delay = settings.arrives_after_us(table.name)
         clock = "starts_at" if table.name == "contracts" else "occurred_at"
         run(f"UPDATE _parsed SET recorded_at = {clock} + {delay} WHERE recorded_at IS NULL")
     if table.name == "transactions":

@@ -11,9 +11,8 @@ from features.stages import STAGES
 from serving.reasons import REASONS
 from serving.schemas import rfc3339
 
-# Said once for all entries; the rest are the batch table's columns, in its order.
-OF_ALL = ("as_of", "release_id")
 FEW = 8  # rows up to which reading them one by one costs less than a take
+# The batch table's columns in its order, but as_of and release_id: they are said once for all entries.
 COLUMNS = (
     "customer_id", "horizon_days", "eligible", "stage", "stage_rule", "p_churn", "stage_if_inactive",
     *(f"p_next_{stage}" for stage in STAGES), *(f"reason_{k + 1}" for k in range(REASONS)), "warnings",

@@ -107,7 +107,7 @@ class Desk:
             raise NotHere(where="/v1/customers", got="an id that the latest run does not have",
                           rule="A customer is in the latest run.", fix="Score again, or send raw events.")  # fmt: skip
         said = self.by_id([asked], as_of=None)
-        return {**said, "scores": said["scores"], "features": _values(run.features_of(asked.read))}
+        return {**said, "features": _values(run.features_of(asked.read))}
 
     def by_events(self, request: ScoreRequest, *, now: int) -> dict[str, Any]:
         """Scores from the raw events of the request, by the batch job's code; Malformed with the field's path."""
@@ -137,7 +137,7 @@ class Desk:
             "features": len(release.scorer.columns), "stage_multiples": list(d.multiples),
             "base_gap_days": d.base_gap_us / DAY_US, "currency": shown.settings.business.currency,
             "bases": [rfc3339(plan.base.as_of) for plan in shown.plans],
-            "run": None if run is None else {"run": run.run, "as_of": rfc3339(run.as_of), "rows": run.scores.num_rows, "release_id": run.release},
+            "run": None if run is None else {"run": run.run, "as_of": rfc3339(run.as_of), "rows": len(run.ids), "release_id": run.release},
             "evaluation": release.evaluation, "problem": self.problem,
         }  # fmt: skip
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 from features.base import Base, Definitions
 from features.contract import CONTRACT, EVENT_TABLES
 from features.history import History
+from features.online import ARROW_TYPES
 from features.settings import DAY_US
 from features.sources import connect
 
@@ -75,20 +76,10 @@ def _contracts(rng, as_of: int) -> pa.Table:
     return _typed("contracts", columns)
 
 
-_TYPES = {
-    "id": pa.string(),
-    "text": pa.string(),
-    "instant": pa.int64(),
-    "money": pa.int64(),
-    "number": pa.float64(),
-    "flag": pa.bool_(),
-}
-
-
 def _typed(name: str, columns: dict[str, pa.Array]) -> pa.Table:
     table, rows = CONTRACT[name], len(columns["customer_id"])
     made = {
-        column.name: columns[column.name].cast(_TYPES[column.type]) if column.name in columns else pa.nulls(rows, _TYPES[column.type])
+        column.name: columns[column.name].cast(ARROW_TYPES[column.type]) if column.name in columns else pa.nulls(rows, ARROW_TYPES[column.type])
         for column in table.columns
     }  # fmt: skip
     if name in EVENT_TABLES:

@@ -19,9 +19,6 @@ from features.settings import Settings
 from serving.schemas import SENT, ScoreRequest, path
 from serving.strict import refused
 
-_HOUR_US = 3_600_000_000
-_AHEAD = ("starts_at", "ends_at")
-
 
 @dataclass(frozen=True)
 class Events:
@@ -67,7 +64,7 @@ def _cells(name: str, stated: dict[str, Any], settings: Settings, place: str) ->
             raise refused(f"{place}.{column.name}", "a number out of range", f"A number is at most {NUMBER_LIMIT:,}.")
     clock = "starts_at" if name == "contracts" else "occurred_at"
     if row["recorded_at"] is None:
-        row["recorded_at"] = row[clock] + round(settings.contract.arrives_after_hours.get(name, 0) * _HOUR_US)
+        row["recorded_at"] = row[clock] + settings.arrives_after_us(name)
     if name == "transactions" and row["kind"] is None:
         row["kind"] = "refund" if row["amount"] < 0 else "purchase"
     if name == "contracts" and row["ends_at"] <= row["starts_at"]:
@@ -106,7 +103,7 @@ def _refuse_answer(row: dict[str, Any], settings: Settings, place: str) -> None:
 def _refuse_later(name: str, row: dict[str, Any], stated: dict[str, Any], as_of: int, place: str) -> None:
     for column in CONTRACT[name].columns:
         at = stated.get(column.name)
-        if column.type == "instant" and column.name not in _AHEAD and at is not None and at >= as_of:
+        if column.type == "instant" and not column.may_lie_ahead and at is not None and at >= as_of:
             raise refused(
                 f"{place}.{column.name}", "an instant at or after as_of", "What is sent was known before as_of."
             )

@@ -24,14 +24,13 @@ READ = ("scores.parquet", "base.parquet", "features.parquet")
 class Lookup:
     """One run's scores, sorted by customer_id; `as_of` in µs, `release` the id that made them.
 
-    `ids` are plain text for the search (some 60 bytes a customer), `said` the same rows as entries say them.
+    `said` are the rows as entries say them, `ids` the same rows' ids as plain text for the search (some 60 bytes each).
     """
 
     folder: Path
     run: str
     as_of: int
     release: str
-    scores: pa.Table
     said: pa.StructArray
     ids: list[str]
     base: Base
@@ -69,9 +68,8 @@ def load(folder: Path) -> Lookup:
         raise _refused(changed[0], "a file that is not as it was written")
     scores = pq.read_table(folder / "scores.parquet").combine_chunks()
     said, ids = structs(scores), scores["customer_id"].to_pylist()
-    return Lookup(
-        folder, about["run"], about["as_of"], about["release"], scores, said, ids, Base.stored(folder / "base.parquet")
-    )
+    base = Base.stored(folder / "base.parquet")
+    return Lookup(folder, about["run"], about["as_of"], about["release"], said, ids, base)
 
 
 def _sha256(path: Path) -> str:

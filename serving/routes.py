@@ -55,7 +55,7 @@ def made(desk: Callable[[], Desk]) -> Starlette:
         standing = {"problem": float(bool(desk().problem)), "release_rows": desk().shown.release.scorer.churn_rows}
         run = desk().shown.run
         if run is not None:
-            standing |= {"run_age_seconds": age_seconds(run.as_of), "run_customers": run.scores.num_rows}
+            standing |= {"run_age_seconds": age_seconds(run.as_of), "run_customers": len(run.ids)}
         text = request.scope["lifecycle.meters"].text(standing)
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
