@@ -100,7 +100,7 @@ class Base:
         import pyarrow.parquet as pq
 
         [row] = pq.read_table(path).to_pylist()
-        return cls(**{**row, "amount_quantiles": tuple(row["amount_quantiles"])})
+        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
 
 
 def measure(known: Known, definitions: Definitions) -> Base:

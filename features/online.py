@@ -98,10 +98,10 @@ class Online:
         activity = self._piece("activity", active_sql)
         known = Known(_AS_OF, tables, activity, activity.select("customer_id"))
         rows = self._piece("standing", _sql(standing(known, definitions)))
-        for name, frame in reductions(known, definitions, columns).items():
+        now = Now(_AS_OF, definitions, self.base)
+        for name, frame in reductions(known, now, columns).items():
             rows = rows.join(self._piece(f"of_{name}", _sql(frame)), on="customer_id", how="left")
         rows = self._piece("joined", _sql(rows))
-        now = Now(_AS_OF, definitions, self.base)
         return _sql(formulas(rows, now, columns))
 
     def _piece(self, name: str, statement: str) -> nw.LazyFrame:

@@ -17,7 +17,11 @@ import narwhals as nw
 
 from features.settings import DAY_US
 
+# What a real is multiplied with before it becomes an integer that can be summed exactly.
 DECAY_SCALE = 1 << 30
+LOG_SCALE = 1_000_000
+SCORE_SCALE = 1_000_000
+MINUTE_US = 60_000_000
 
 
 @dataclass(frozen=True)

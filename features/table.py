@@ -13,9 +13,8 @@ from types import SimpleNamespace
 import narwhals as nw
 import pyarrow as pa
 
-# Importing a family registers its features.
-from features import cover, engagement, frequency, monetary, recency, rhythm, satisfaction, trend
 from features.base import Base, Definitions, define, measure
+from features.catalogue import FAMILIES
 from features.errors import UnknownKey, suggestion
 from features.history import History, Known
 from features.recipe import FEATURES, Feature, Now, Recipe, Reduction
@@ -23,10 +22,6 @@ from features.rows import prepared
 from features.settings import DAY_US, Settings
 from features.stages import endless_cover, state
 
-FAMILIES = tuple(
-    module.__name__.rsplit(".", 1)[-1]
-    for module in (recency, rhythm, frequency, monetary, trend, engagement, satisfaction, cover)
-)
 STATE = (
     "customer_id", "as_of", "eligible", "stage", "stage_rule", "stage_if_inactive",
     "stage_idle", "n", "first_at", "last_at", "cover_until", "overdue_state", "run",
@@ -111,18 +106,18 @@ def build(
     """
     if customers is not None:
         known = only(known, customers)
-    rows = standing(known, definitions)
-    for reduced in reductions(known, definitions, columns).values():
+    now, rows = Now(known.as_of, definitions, base), standing(known, definitions)
+    for reduced in reductions(known, now, columns).values():
         rows = rows.join(reduced, on="customer_id", how="left")
-    return formulas(rows, Now(known.as_of, definitions, base), columns).collect(backend="pyarrow").to_native()
+    return formulas(rows, now, columns).collect(backend="pyarrow").to_native()
 
 
-def reductions(known: Known, definitions: Definitions, columns: Sequence[ColumnOf]) -> dict[str, nw.LazyFrame]:
+def reductions(known: Known, now: Now, columns: Sequence[ColumnOf]) -> dict[str, nw.LazyFrame]:
     """Per table one row a customer with every reduction that the columns need of it."""
     needed = _needed(columns)
     out = {}
     for table in sorted({red.table for red in needed}):
-        grouped = prepared(known, definitions, table).group_by("customer_id")
+        grouped = prepared(known, now, table).group_by("customer_id")
         out[table] = grouped.agg(**{red.key: red.expression(known.as_of) for red in needed if red.table == table})
     return out
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.recipe import Recipe, Reduction, feature, ratio
+from features.recipe import SCORE_SCALE, Recipe, Reduction, feature, ratio
 
-SCORE_SCALE = 1_000_000
 SURVEYS = ("csat", "nps", "review")
 _ANSWERS = Reduction("feedback", "count", where="answered")
 _TOTAL = Reduction("feedback", "sum", value="score_scaled", where="answered")

@@ -5,12 +5,10 @@ from __future__ import annotations
 import narwhals as nw
 
 from features import stages
-from features.recipe import Recipe, Reduction, feature, ratio, variance
+from features.recipe import LOG_SCALE, Recipe, Reduction, feature, ratio, variance
 from features.settings import DAY_US
 
-MINUTE_US = 60_000_000
 DAY_MINUTES = 1440
-LOG_SCALE = 1_000_000
 
 _FIRST = Reduction("activity", "min")
 _LAST = Reduction("activity", "max")

@@ -1,0 +1,1 @@
+"""Channels: over how many customers come to us, and whether that shifts."""

@@ -1,0 +1,1 @@
+"""Complaints: open, repeated, resolved, recovered, and within what was promised."""

@@ -1,0 +1,1 @@
+"""Past outcomes: what this customer did in earlier outcome windows that have closed by now."""

@@ -1,0 +1,1 @@
+"""Sessions: visits taken together, how deep and how long they were."""

@@ -1,0 +1,1 @@
+"""Streaks: the shape of the last windows, one beside the other: slopes, bends, empty and active runs."""

@@ -1,0 +1,23 @@
+"""Transactions: money as integers, and which purchase is the last."""
+
+from __future__ import annotations
+
+import narwhals as nw
+
+from features.history import Known
+from features.recipe import Now
+
+
+def rows(known: Known, now: Now) -> nw.LazyFrame:
+    amount, purchase = nw.col("amount"), nw.col("kind") == "purchase"
+    # Squares of whole currency units, in 128 bits: exact for any amount the contract lets in.
+    whole = (amount / now.definitions.minor_units).round().cast(nw.Int128)
+    latest = nw.when(purchase).then(nw.col("occurred_at")).max().over("customer_id")
+    return known.tables["transactions"].with_columns(
+        amount_minor=amount,
+        spent_minor=nw.when(purchase & (amount > 0)).then(amount).otherwise(nw.lit(0)),
+        amount_squared=whole * whole,
+        amount_whole=whole,
+        discount_minor=nw.col("discount"),
+        is_last_purchase=purchase & (nw.col("occurred_at") == latest),
+    )
