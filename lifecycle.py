@@ -20,7 +20,6 @@ AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object and 
 AsOf = Annotated[str | None, typer.Option("--as-of", help="YYYY-MM-DD (local midnight) or an RFC 3339 instant")]
 Out = Annotated[Path, typer.Option("--out", help="the file to write: .parquet or .csv")]
 DEFAULT = Path("lifecycle.toml")
-EXTRAS = {"mlflow": "train", "optuna": "train", "sklearn": "train", "matplotlib": "train", "bentoml": "serve"}
 
 
 def _open(config: Path) -> tuple[Any, Any, Any]:
@@ -51,18 +50,59 @@ def check(config: Config = DEFAULT, rejects: Annotated[Path | None, typer.Option
 
 
 @app.command()
-def features(as_of: Annotated[list[str], typer.Option("--as-of", help="repeat for several dates")], out: Out,
+def features(out: Out, as_of: Annotated[list[str] | None, typer.Option("--as-of", help="repeat for several dates")] = None,
+             pairs: Annotated[Path | None, typer.Option(help=".csv or .parquet of customer_id and as_of, one a row")] = None,
              config: Config = DEFAULT, as_json: AsJson = False) -> None:  # fmt: skip
-    """Write the feature rows of everybody with activity at one or several instants."""
+    """Write feature rows: of everybody at one or several instants, or of customers at instants of their own (--pairs)."""
+    from features import many, pairs_file
+    from features.errors import BadSetting
     from features.settings import instant
-    from features.table import build_many
     from serving.files import write
 
+    if bool(as_of) == bool(pairs):
+        raise BadSetting(where="features", got="both or neither of --as-of and --pairs",
+                         rule="It is asked for everybody at some instants, or for pairs.", fix="Name one of the two.")  # fmt: skip
     settings, history, _ = _open(config)
-    rows = build_many(history, settings, as_of=sorted(instant(at, zone=settings.zone) for at in as_of))
+    told: dict[str, Any] = {}
+    if pairs:
+        found, told["bases"] = pairs_file.rows_for(history, settings, pairs_file.read(pairs, settings))
+        rows = found.rows
+        told |= {name: getattr(found, name) for name in ("asked", "repeated", "unknown", "without_activity")}
+    else:
+        rows = many.rows_of(history, settings, as_of=sorted({instant(at, zone=settings.zone) for at in as_of or ()}))
     write(rows, out)
-    _tell({"rows": rows.num_rows, "columns": rows.num_columns, "out": str(out)},
-          f"{rows.num_rows:,} rows, {rows.num_columns} columns → {out}", as_json)  # fmt: skip
+    told |= {"rows": rows.num_rows, "columns": rows.num_columns, "out": str(out)}
+    counts = "".join(
+        f"\n  {name.replace('_', ' ')}: {value:,}" for name, value in told.items() if isinstance(value, int)
+    )
+    _tell(told, f"{out}{counts}", as_json)
+
+
+@app.command()
+def audit(config: Config = DEFAULT, dates: Annotated[int, typer.Option(min=1, max=100)] = 10,
+          seed: Annotated[int, typer.Option(min=0)] = 7, as_json: AsJson = False) -> None:  # fmt: skip
+    """Try every promise about time on your own tables, for every feature, and look for leaks; exit 1 on any."""
+    from features import audit as audits
+
+    settings, history, _ = _open(config)
+    found = audits.audit(history, settings, dates=dates, seed=seed)
+    _tell(found, audits.text(found), as_json)
+    if not found["passed"]:
+        sys.exit(1)
+
+
+@app.command("why-value")
+def why_value(customer: Annotated[str, typer.Option(help="the customer's id")],
+              as_of: Annotated[str, typer.Option("--as-of", help="YYYY-MM-DD (local midnight) or an RFC 3339 instant")],
+              feature: Annotated[str, typer.Option(help="a column of the feature table")],
+              config: Config = DEFAULT, as_json: AsJson = False) -> None:  # fmt: skip
+    """Show the rows behind one feature value of one customer."""
+    from features.settings import instant
+    from features.why import text, why
+
+    settings, history, _ = _open(config)
+    found = why(history, settings, customer=customer, as_of=instant(as_of, zone=settings.zone), column=feature)
+    _tell(found, text(found), as_json)
 
 
 @app.command()
@@ -241,34 +281,12 @@ def init(files: Annotated[list[Path], typer.Argument(help="your CSV or parquet f
 
 def main() -> None:
     """Run the command line; every refusal has its exit code, and no traceback reaches a user."""
-    from features.errors import Interrupted, LifecycleError, StoreFailed, for_owner
+    from features.exits import guarded
 
     # Spinning threads starve each other on small machines: docs/decisions/002.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    try:
-        app()
-    except LifecycleError as error:
-        print(for_owner(error), file=sys.stderr)
-        sys.exit(error.exit_code)
-    except OSError as error:
-        print(f"error in the file system\n  got:  {error.strerror or type(error).__name__}", file=sys.stderr)
-        sys.exit(StoreFailed.exit_code)
-    except KeyboardInterrupt:
-        print("interrupted; nothing half-written is used, run it again", file=sys.stderr)
-        sys.exit(Interrupted.exit_code)
-    except Exception as error:
-        if os.environ.get("LIFECYCLE_LOG") == "debug":
-            raise
-        if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").split(".")[0])):
-            print(f"error in the installation\n  got:  no {error.name}\n  rule: This command needs the extra '{extra}'.\n"
-                  f"  do:   pip install 'customer-lifecycle[{extra}]'", file=sys.stderr)  # fmt: skip
-            sys.exit(2)
-        print(
-            f"an error of ours: {type(error).__name__}. LIFECYCLE_LOG=debug shows where; please report it",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+    guarded(app)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,8 @@ def contract_page() -> str:
     lines = [MADE, "# The data contract", "",
              "What each table may hold, and when each cell becomes known. **Bold** columns are required.",
              "Ids are text; instants are UTC (a naive one needs `[business] zone`); money is exact, in minor units.",
+             "A local time without an offset that a clock change skipped is read with the offset before it, one that it",
+             "repeated as the later of the two; `check` counts both.",
              "A row that breaks a rule goes to the rejects with its reason: read = kept + rejected.", ""]  # fmt: skip
     for table in CONTRACT.values():
         lines += [f"## {table.name}", "", f"{table.meaning[0].upper()}{table.meaning[1:]}.", ""]

@@ -1,23 +1,41 @@
 """Two kinds of knowledge about the whole business, both from Known and never from anything after it.
 
 Definitions are frozen once per release, the same for every as_of: base gap, stage multiples, windows, half-lives.
-The Base may move daily: quantiles of money, the four parameters of BG/NBD.
+The Base may move daily: quantiles of money, the parameters of the models of waits, activity and money.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import narwhals as nw
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from features import btyd
+from features import btyd, items, value_models
 from features.history import Known
 from features.settings import DAY_US, Settings
-from features.stages import Comeback, learn_multiples
+from features.stages import Comeback, learn_multiples, usual_gap
 
 SNAPS = (7, 14, 30, 60, 90, 180, 365)
 BASE_GAPS_PER_WINDOW = (1, 3, 6, 12)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """An attribute of customers that has columns: (level, column) pairs; one with level '' where it is no text."""
+
+    name: str
+    type: str
+    constant: bool
+    columns: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def from_mapping(cls, stated: dict) -> Attribute:
+        return cls(**{**stated, "columns": tuple(tuple(pair) for pair in stated["columns"])})
 
 
 @dataclass(frozen=True)
@@ -40,12 +58,17 @@ class Definitions:
     gaps: int
     came_back: float | None
     reached_churned: int
+    label_latency_days: int = 0
+    resolve_within_hours: float = 48.0
+    attributes: tuple[Attribute, ...] = ()
+    attribute_versions: bool = False
 
     @classmethod
     def from_mapping(cls, stated: dict) -> Definitions:
         frozen = {**stated, "scales": tuple(tuple(scale) for scale in stated["scales"])}
         for name in ("multiples", "windows_days", "half_lives_days"):
             frozen[name] = tuple(stated[name])
+        frozen["attributes"] = tuple(Attribute.from_mapping(one) for one in stated.get("attributes", ()))
         return cls(**frozen)
 
 
@@ -60,6 +83,7 @@ def define(known: Known, settings: Settings) -> Definitions:
     gaps = gap[position > 1]
     base_gap = round(gaps.mean()) if gaps.size else settings.churn.horizon_days * DAY_US
     median = float(np.median(gaps)) / DAY_US if gaps.size else float(settings.churn.horizon_days)
+    attributes, versions = _attributes(known, settings)
     comeback = learn_multiples(at, gap, position, last, base_gap, as_of=known.as_of, stated=settings.stages.multiples)
     return Definitions(
         base_gap_us=base_gap, median_gap_days=median, multiples=comeback.multiples,
@@ -69,7 +93,16 @@ def define(known: Known, settings: Settings) -> Definitions:
         scales=tuple((kind, *scale) for kind, scale in sorted(settings.contract.scales.items())),
         acquired=settings.stages.acquired,
         learned_as_of=known.as_of, gaps=int(gaps.size), **_came_back(comeback),
+        label_latency_days=settings.churn.label_latency_days,
+        resolve_within_hours=settings.satisfaction.resolve_within_hours,
+        attributes=attributes, attribute_versions=versions,
     )  # fmt: skip
+
+
+def _attributes(known: Known, settings: Settings) -> tuple[tuple[Attribute, ...], bool]:
+    from features.catalogue.attributes import learn  # the catalogue rests on this file
+
+    return learn(known, settings)
 
 
 def _came_back(comeback: Comeback) -> dict:
@@ -85,7 +118,12 @@ def _windows(median_days: float, settings: Settings) -> tuple[int, ...]:
 
 @dataclass(frozen=True)
 class Base:
-    """What a feature needs from other customers, at one as_of. Money in minor units, BG/NBD in days."""
+    """What a feature needs from other customers, at one as_of. Money in minor units, BG/NBD in days, instants in µs.
+
+    wait_shape: of Weibull waits. money_p, money_q, money_v: Gamma-Gamma money an active day. cohort_cuts: the last
+    instants of the first three quarters by acquisition; cohort_quantiles: 19 quantiles of money for each quarter.
+    earliest_at: the earliest activity known; 0 where there is none. items, item_means: see `features.items`.
+    """
 
     as_of: int
     amount_quantiles: tuple[float, ...]
@@ -93,6 +131,15 @@ class Base:
     alpha: float
     a: float
     b: float
+    wait_shape: float = value_models.NEUTRAL_SHAPE
+    money_p: float = value_models.NEUTRAL_MONEY[0]
+    money_q: float = value_models.NEUTRAL_MONEY[1]
+    money_v: float = value_models.NEUTRAL_MONEY[2]
+    cohort_cuts: tuple[int, ...] = (0, 0, 0)
+    cohort_quantiles: tuple[float, ...] = (0.0,) * 76
+    earliest_at: int = 0
+    items: tuple[str, ...] = ()
+    item_means: tuple[int, ...] = ()
 
     @classmethod
     def stored(cls, path: Path) -> Base:
@@ -108,19 +155,52 @@ def measure(known: Known, definitions: Definitions) -> Base:
     days = known.activity.sort("customer_id", "occurred_at").collect(backend="pyarrow").to_native()
     at, position = days["occurred_at"].to_numpy(), days["position"].to_numpy()
     model = _purchase_model(at, position, days["from_end"].to_numpy(), known.as_of)
+    model |= _wait_shape(days, known.as_of, definitions) | _money(known, definitions)
+    model |= {"earliest_at": int(at.min()) if at.size else 0} | items.measure(known, definitions)
     return Base(known.as_of, _amount_quantiles(known), **model)
 
 
 def _amount_quantiles(known: Known) -> tuple[float, ...]:
-    import narwhals as nw
-
     if "transactions" not in known.tables:
         return (0.0,) * 19
     bought = known.tables["transactions"].filter(nw.col("kind") == "purchase")
     totals = bought.group_by("customer_id").agg(nw.col("amount").sum().cast(nw.Float64)).select("amount")
-    values = totals.collect(backend="pyarrow").to_native()["amount"].to_numpy()
-    cuts = np.quantile(values, np.arange(1, 20) / 20) if values.size else np.zeros(19)
-    return tuple(float(cut) for cut in cuts)
+    return value_models.quantiles(totals.collect(backend="pyarrow").to_native()["amount"].to_numpy())
+
+
+def _wait_shape(days: pa.Table, as_of: int, definitions: Definitions) -> dict[str, float]:
+    """The shape of waits from completed gaps and the open ones, each in its customer's usual gaps."""
+    at, last = days["occurred_at"].to_numpy(), days["from_end"].to_numpy() == 1
+    count = days["position"].to_numpy()[last]
+    gap = days["gap"].to_numpy(zero_copy_only=False).astype(np.float64)
+    first = at[days["position"].to_numpy() == 1]
+    usual = usual_gap(first=first, last=at[last], count=count, base_gap_us=definitions.base_gap_us)
+    gaps, open_waits = gap / np.repeat(usual, count), (as_of - at[last]) / usual
+    completed = gaps[~np.isnan(gap)]
+    waits = np.concatenate([completed, open_waits])
+    return {"wait_shape": value_models.weibull_shape(waits, np.arange(waits.size) < completed.size)}
+
+
+def _money(known: Known, definitions: Definitions) -> dict[str, Any]:
+    """Gamma-Gamma over the money of an active day, and the quantiles of money by quarter of acquisition."""
+    first = nw.col("position") == (1 if definitions.acquired == "first_activity" else 2)
+    acquired = nw.when(first).then(nw.col("occurred_at")).min()
+    people = known.activity.group_by("customer_id").agg(n=nw.col("occurred_at").count(), acquired=acquired)
+    table = people.collect(backend="pyarrow").to_native()
+    cuts = value_models.cohort_cuts(table["acquired"].drop_null().to_numpy())
+    if "transactions" not in known.tables:
+        return {"cohort_cuts": cuts}
+    bought = known.tables["transactions"].filter(nw.col("kind") == "purchase")
+    spent = nw.when(nw.col("amount") > 0).then(nw.col("amount")).otherwise(nw.lit(0)).sum()
+    totals = bought.group_by("customer_id").agg(
+        total=nw.col("amount").sum().cast(nw.Float64), spent=spent.cast(nw.Float64)
+    )
+    found = people.join(totals, on="customer_id", how="inner").collect(backend="pyarrow").to_native()
+    model = value_models.gamma_gamma(found["spent"].to_numpy(), found["n"].to_numpy().astype(np.float64))
+    joined = found.filter(pc.is_valid(found["acquired"]))
+    by_cohort = value_models.cohort_quantiles(joined["acquired"].to_numpy(), joined["total"].to_numpy(), cuts)
+    named = dict(zip(("money_p", "money_q", "money_v"), model, strict=True))
+    return named | {"cohort_cuts": cuts, "cohort_quantiles": by_cohort}
 
 
 def _purchase_model(at: np.ndarray, position: np.ndarray, from_end: np.ndarray, as_of: int) -> dict[str, float]:

@@ -8,8 +8,10 @@ import narwhals as nw
 import numpy as np
 
 from features.base import Definitions, define
+from features.catalogue.attributes import NOT_ATTRIBUTES
 from features.contract import CONTRACT
 from features.history import History
+from features.own import features_of
 from features.settings import DAY_US, Settings, day_text
 from features.sources import Counts
 from features.stages import state
@@ -24,6 +26,12 @@ _LOST = {
 }
 
 
+_SAID = {
+    "unused_columns": "", "attributes": "",
+    "not_features": " (neither versions with valid_from nor [contract] constant_attributes, or too little known)",
+}  # fmt: skip
+
+
 def account(history: History, counts: dict[str, Counts], settings: Settings) -> dict[str, Any]:
     """The whole account as plain data; `text` renders it."""
     at = history.data_until
@@ -33,11 +41,11 @@ def account(history: History, counts: dict[str, Counts], settings: Settings) -> 
     people = state(known.activity, at=at, definitions=definitions, cover=ends).select("usual_gap", "stage")
     rows = people.collect(backend="pyarrow").to_native()
     usual = float(np.median(rows["usual_gap"].to_numpy())) / DAY_US if rows.num_rows else None
-    missing = absent(tables=history.names)
+    missing = absent(tables=history.names, own=features_of(settings))
     stages = rows["stage"].to_pylist()
     return {
         "business": settings.business.name,
-        "tables": {name: _counted(found, history, name, settings) for name, found in counts.items()},
+        "tables": {name: _counted(found, history, name, settings, definitions) for name, found in counts.items()},
         "data_until": day_text(at, zone=settings.zone),
         "customers": rows.num_rows,
         "stages_now": {stage: stages.count(stage) for stage in sorted(set(stages))},
@@ -48,10 +56,14 @@ def account(history: History, counts: dict[str, Counts], settings: Settings) -> 
     }  # fmt: skip
 
 
-def _counted(found: Counts, history: History, name: str, settings: Settings) -> dict[str, Any]:
+def _counted(
+    found: Counts, history: History, name: str, settings: Settings, definitions: Definitions
+) -> dict[str, Any]:
     out: dict[str, Any] = {"read": found.read, "kept": found.kept, "rejected": found.rejected}
-    if found.unused_columns:
-        out["attributes" if name == "customers" else "unused_columns"] = found.unused_columns
+    if name == "customers":
+        out |= _attributes(found, definitions)
+    elif found.unused_columns:
+        out["unused_columns"] = found.unused_columns
     clock = {"customers": None, "contracts": "starts_at"}.get(name, "occurred_at")
     if clock:
         span = history.table(name).select(low=nw.col(clock).min(), high=nw.col(clock).max())
@@ -61,9 +73,18 @@ def _counted(found: Counts, history: History, name: str, settings: Settings) -> 
             history.table(name).filter(nw.col("recorded_at") > history.data_until).select(nw.col("customer_id").count())
         )
         out["after_data_until"] = late.collect(backend="pyarrow").to_native()[0][0].as_py()
+    if found.clock_changes:
+        out["clock_changes"] = found.clock_changes
     if name in history.versioned:
         out["has_versions"] = True
     return out
+
+
+def _attributes(found: Counts, definitions: Definitions) -> dict[str, list[str]]:
+    """Which columns of customers are features, and which are not: those that may be of today, or say nothing yet."""
+    kept = [one.name for one in definitions.attributes]
+    rest = [name for name in (*found.attributes, *found.unused_columns) if name not in (*kept, *NOT_ATTRIBUTES)]
+    return {name: names for name, names in (("attributes", kept), ("not_features", rest)) if names}
 
 
 def _multiples(definitions: Definitions, usual_days: float | None) -> dict[str, Any]:
@@ -105,11 +126,13 @@ def text(found: dict[str, Any]) -> str:
         lines.append(f"  {name:<13}{table['read']:>10,} read = {table['kept']:,} kept + {rejected:,} rejected"
                      + (f"   {table['from']} … {table['to']}" if "from" in table else ""))  # fmt: skip
         lines += [f"{'':17}{count:>10,} {reason}" for reason, count in table["rejected"].items()]
+        lines += [f"{'':17}{count:>10,} {reason} by a clock change (kept; read as docs/contract.md says)"
+                  for reason, count in table.get("clock_changes", {}).items()]  # fmt: skip
         if table.get("after_data_until"):
             lines.append(f"{'':17}{table['after_data_until']:>10,} recorded after data_until (kept, not known yet)")
-        for kind in ("unused_columns", "attributes"):
+        for kind, why in _SAID.items():
             if table.get(kind):
-                lines.append(f"{'':17}{kind.replace('_', ' ')}: {', '.join(table[kind])}")
+                lines.append(f"{'':17}{kind.replace('_', ' ')}: {', '.join(table[kind])}{why}")
     stages = found["stage_multiples"]
     lines += ["", "  stage       from (× usual gap)   days for the median customer"]
     for name, multiple in stages["multiples"].items():

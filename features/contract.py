@@ -93,6 +93,7 @@ CONTRACT: dict[str, Table] = {
                 Column("category", "text", "what was bought"),
                 Column("discount", "money", "taken off the price"),
                 _CHANNEL,
+                Column("method", "text", "how it was paid"),
             ),
             version_of=("customer_id", "transaction_id"),
         ),
@@ -148,4 +149,5 @@ CONTRACT: dict[str, Table] = {
         ),
     )
 }
+SURVEYS = ("csat", "nps", "review")  # kinds of feedback that are asked for a score
 EVENT_TABLES = ("transactions", "interactions", "feedback")

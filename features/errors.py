@@ -15,6 +15,7 @@
     │   ├── DuplicateCustomers
     │   ├── ContradictoryVersions
     │   ├── AsOfTooLate
+    │   ├── Timeless                             a table that says nothing of when
     │   ├── ImmatureWindow
     │   ├── NotEnoughData
     │   └── ArchetypeRefused
@@ -106,6 +107,10 @@ class ContradictoryVersions(InputRefused):
 
 
 class AsOfTooLate(InputRefused):
+    pass
+
+
+class Timeless(InputRefused):
     pass
 
 

@@ -6,8 +6,9 @@ version of each, and hides every cell that became known later. Whatever reads Kn
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import reduce
+from functools import cached_property, reduce
 
 import duckdb
 import narwhals as nw
@@ -18,7 +19,6 @@ from features.settings import DAY_US, Settings, day_text, instant
 from features.sources import read
 
 
-@dataclass(frozen=True)
 class Known:
     """What was known before `as_of`: lazy tables in the contract's columns, and the derived `activity`.
 
@@ -26,13 +26,25 @@ class Known:
     local_day, gap (µs since the activity before; null for the first), position (1 = first), from_end (1 = last),
     last_at (the customer's last activity).
 
-    `as_of` is a number, or (in a kept plan, `features.online`) the column of that name that every table then has.
+    `as_of` is a number, or (in a kept plan, and where each customer has an instant of their own) the column of that
+    name that every table then has.
     """
 
-    as_of: int | nw.Expr
-    tables: dict[str, nw.LazyFrame]
-    activity: nw.LazyFrame
-    customers: nw.LazyFrame
+    def __init__(
+        self, as_of: int | nw.Expr, tables: dict[str, nw.LazyFrame],
+        activity: nw.LazyFrame | Callable[[], nw.LazyFrame], customers: nw.LazyFrame,
+        kept: Callable[[nw.LazyFrame], nw.LazyFrame] = lambda frame: frame,
+    ) -> None:  # fmt: skip
+        """`activity` may be a function: it is the costly part, and then made when somebody first asks.
+
+        `kept` computes a frame once, so that what is built on it need not be planned through it again and again.
+        """
+        self.as_of, self.tables, self.customers, self.kept = as_of, tables, customers, kept
+        self._activity = activity
+
+    @cached_property
+    def activity(self) -> nw.LazyFrame:
+        return self._activity() if callable(self._activity) else self._activity
 
 
 @dataclass
@@ -45,12 +57,16 @@ class History:
     data_until: int
     names: tuple[str, ...]
     versioned: frozenset[str] = field(default=frozenset())
+    schema: str = ""
 
     def as_of(self, at: int) -> Known:
         """Known before the instant `at` (µs UTC). Total for any instant; an early one knows nothing."""
-        tables = {name: self.cut(name, at) for name in self.names if name != "customers"}
-        activity = self.kept(active_days(self.qualifying(tables[self.activity_table])))
-        return Known(at, tables, activity, self._customers(tables, at))
+        tables = {name: self.cut(name, at) for name in self.names}
+        active, everybody = self.qualifying(tables[self.activity_table]), self._customers(tables, at)
+        if "customers" in tables and self._undated():
+            # Who has no date is known from their first event on; so is what their row says.
+            tables["customers"] = tables["customers"].join(everybody, on="customer_id", how="semi")
+        return Known(at, tables, lambda: self.kept(active_days(active)), everybody, self.kept)
 
     def qualifying(self, rows: nw.LazyFrame) -> nw.LazyFrame:
         """The rows of the activity table that are activity."""
@@ -61,11 +77,16 @@ class History:
         return nw.from_native(self.connection.from_arrow(frame.collect(backend="pyarrow").to_native()))
 
     def table(self, name: str) -> nw.LazyFrame:
+        if self.schema:
+            return nw.from_native(self.connection.sql(f"SELECT * FROM {self.schema}.{name}"))
         return nw.from_native(self.connection.table(name))
 
     def cut(self, name: str, at: int | nw.Expr) -> nw.LazyFrame:
         """The rows of one table as known before `at`."""
         table = CONTRACT[name]
+        if table.attributes:
+            since = nw.coalesce(nw.col("valid_from"), nw.col("acquired_at"))
+            return self.table(name).filter(since.is_null() | (since < at))
         # The version is chosen among what was recorded, and only then asked when it happened: a correction that
         # moves an event past as_of takes the old one with it.
         rows = self.table(table.name).filter(nw.col("recorded_at") < at)
@@ -82,9 +103,13 @@ class History:
         ]
         return rows.with_columns(*hidden) if hidden else rows
 
+    def _undated(self) -> bool:
+        undated = "SELECT 1 FROM customers WHERE valid_from IS NULL AND acquired_at IS NULL LIMIT 1"
+        return self.connection.execute(undated).fetchone() is not None
+
     def _customers(self, tables: dict[str, nw.LazyFrame], at: int) -> nw.LazyFrame:
         """Everybody known: customers from `valid_from` or `acquired_at` on (without either: from their first event)."""
-        everyone = [rows.select("customer_id") for rows in tables.values()]
+        everyone = [rows.select("customer_id") for name, rows in tables.items() if name != "customers"]
         if "customers" in self.names:
             since = nw.coalesce(nw.col("valid_from"), nw.col("acquired_at"))
             everyone.append(self.table("customers").filter(since < at).select("customer_id"))

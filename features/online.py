@@ -15,13 +15,13 @@ import duckdb
 import narwhals as nw
 import pyarrow as pa
 
-from features.base import Base, Definitions
-from features.contract import CONTRACT, EVENT_TABLES
+from features.base import Attribute, Base, Definitions
+from features.contract import CONTRACT, EVENT_TABLES, Column
 from features.history import History, Known, active_days
-from features.parsing import SQL_TYPES, local_day
+from features.parsing import SQL_TYPES, local_day, local_hour, quoted
 from features.recipe import Now
 from features.sources import connect
-from features.table import ColumnOf, formulas, reductions, standing
+from features.table import ColumnOf, formulas, needed_by, reductions, standing
 
 ARROW_TYPES = {
     "id": pa.string(),
@@ -35,9 +35,16 @@ _AS_OF = nw.col("as_of")
 _SPECIAL = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(?<![\w.])\d+[.]\d+(?![\w.])|(?<![\w.])main[.](?=\w)""")
 
 
-def typed(name: str, rows: Sequence[Mapping[str, object]]) -> pa.Table:
-    """Rows of one contract table (instants in µs, money in minor units; absent cells are null) as an Arrow table."""
-    fields = pa.schema([(column.name, ARROW_TYPES[column.type]) for column in CONTRACT[name].columns])
+def columns_of(name: str, attributes: Sequence[Attribute] = ()) -> tuple[Column, ...]:
+    """The contract's columns of one table; of customers also the attributes that the contract does not name."""
+    table = CONTRACT[name]
+    mine = [one for one in attributes if table.attributes and one.name not in table.names]
+    return (*table.columns, *(Column(one.name, one.type, "an attribute of yours") for one in mine))
+
+
+def typed(name: str, rows: Sequence[Mapping[str, object]], attributes: Sequence[Attribute] = ()) -> pa.Table:
+    """Rows of one table (instants in µs, money in minor units; absent cells are null) as an Arrow table."""
+    fields = pa.schema([(column.name, ARROW_TYPES[column.type]) for column in columns_of(name, attributes)])
     return pa.Table.from_pylist([dict(row) for row in rows], schema=fields)
 
 
@@ -49,7 +56,10 @@ class Online:
         activity_kinds: tuple[str, ...], zone: str,
     ) -> None:  # fmt: skip
         self.base = base
-        self._tables = [name for name in tables if name != "customers"]
+        # Attributes are read only where a column asks for them.
+        asked = {reduction.table for reduction in needed_by(columns)}
+        self._tables = [name for name in tables if name != "customers" or name in asked]
+        self._attributes = definitions.attributes
         self._run, self._lock = connect(memory="1GB", threads=1), threading.Lock()
         # A prepared statement keeps what it knew of the tables when they were empty (ranges, from which it packs
         # values into fewer bits): nothing may rest on that.
@@ -80,11 +90,13 @@ class Online:
                 self._run.execute("ROLLBACK")
 
     def _raw_table(self, name: str, zone: str) -> str:
-        table = CONTRACT[name]
-        day = ", local_day INTEGER" if name in EVENT_TABLES else ""
-        typed_columns = ", ".join(f"{column.name} {SQL_TYPES[column.type]}" for column in table.columns)
+        day = ", local_day INTEGER, local_hour INTEGER" if name in EVENT_TABLES else ""
+        columns = columns_of(name, self._attributes)
+        typed_columns = ", ".join(f"{quoted(column.name)} {SQL_TYPES[column.type]}" for column in columns)
         self._run.execute(f"CREATE TABLE {name} ({typed_columns}{day}, as_of BIGINT)")
-        selected = ", ".join(table.names) + (f", {local_day(zone)}" if day else "")
+        selected = ", ".join(quoted(column.name) for column in columns) + (
+            f", {local_day(zone)}, {local_hour(zone)}" if day else ""
+        )
         return f"INSERT INTO {name} SELECT {selected}, $as_of FROM incoming"
 
     def _plan(self, definitions: Definitions, columns: Sequence[ColumnOf], kinds: tuple[str, ...]) -> str:

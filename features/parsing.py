@@ -1,8 +1,8 @@
 """The contract's strict reading of one column: an SQL value and an SQL test for cells that break the rule.
 
 Text is read by pattern, never by sniffing: `00123` stays `00123`, `10.75` is exactly 1,075 cents, `infinity` and
-`epoch` are not instants. A naive local time that a clock change skipped reads as the same time after the change; one
-that happened twice reads as DuckDB's calendar gives it (the earlier). Both are DuckDB's ICU rules.
+`epoch` are not instants. A naive local time that a clock change skipped reads with the offset before the change (02:30 as
+03:30), one that it repeated as the later of the two: nothing is known too early. `features.clock_changes` counts both.
 """
 
 from __future__ import annotations
@@ -40,10 +40,14 @@ SQL_TYPES = {
 
 @dataclass(frozen=True)
 class Reading:
-    """`value`: SQL for the parsed cell, null where empty or unreadable. `broken`: (reason, SQL test) pairs."""
+    """`value`: SQL for the parsed cell, null where empty or unreadable. `broken`: (reason, SQL test) pairs.
+
+    `local`: for instants that may come without an offset, SQL for the local TIMESTAMP of those that do.
+    """
 
     value: str
     broken: tuple[tuple[str, str], ...]
+    local: str = ""
 
 
 def quoted(name: str) -> str:
@@ -58,6 +62,11 @@ def local_day(zone: str) -> str:
     """SQL for the day number (since 1970-01-01) that `occurred_at` has on the calendar of `zone`."""
     local = f"timezone({literal(zone)}, make_timestamptz(occurred_at))"
     return f"CAST(date_diff('day', DATE '1970-01-01', CAST({local} AS DATE)) AS INTEGER)"
+
+
+def local_hour(zone: str) -> str:
+    """SQL for the hour (0–23) that the clock of `zone` shows at `occurred_at`."""
+    return f"CAST(extract('hour' FROM timezone({literal(zone)}, make_timestamptz(occurred_at))) AS INTEGER)"
 
 
 def reading(column: Column, *, raw: str, raw_type: str, table: str, zone: str | None, digits: int) -> Reading:
@@ -78,7 +87,7 @@ def reading(column: Column, *, raw: str, raw_type: str, table: str, zone: str | 
         rules.append((f"{column.name}_unknown", f"({read.value}) NOT IN ({allowed})"))
     if column.required:
         rules.append((f"{column.name}_missing", f"({read.value}) IS NULL"))
-    return Reading(read.value, tuple(rules))
+    return Reading(read.value, tuple(rules), read.local)
 
 
 def _refuse(where: str, raw_type: str, wanted: str, fix: str) -> WrongType:
@@ -166,15 +175,17 @@ def _money(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -
 def _instant(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
     name = where.split(".")[1]
     if raw_type == "TIMESTAMP WITH TIME ZONE":
-        cast, text, naive = raw, raw, None
+        cast, text, naive, wall = raw, raw, None, ""
     elif raw_type == "DATE" or raw_type.startswith("TIMESTAMP"):
-        cast, text, naive = f"timezone({literal(zone or 'UTC')}, CAST({raw} AS TIMESTAMP))", raw, raw
+        wall = f"CAST({raw} AS TIMESTAMP)"
+        cast, text, naive = f"timezone({literal(zone or 'UTC')}, {wall})", raw, raw
     elif raw_type == "VARCHAR":
         text = _blank(raw)
         zoned = f"regexp_matches({text}, '{ZONED}')"
         local = f"timezone({literal(zone or 'UTC')}, TRY_CAST({text} AS TIMESTAMP))"
         cast = f"CASE WHEN regexp_matches({text}, '{INSTANT}') THEN CASE WHEN {zoned} THEN TRY_CAST({text} AS TIMESTAMPTZ) ELSE {local} END END"
         naive = f"CASE WHEN NOT {zoned} THEN {text} END"
+        wall = f"CASE WHEN regexp_matches({text}, '{INSTANT}') AND NOT {zoned} THEN TRY_CAST({text} AS TIMESTAMP) END"
     else:
         raise _refuse(where, raw_type, "an instant", "Use make_timestamp(…) or strptime(…) in the SELECT.")
     micros = f"CASE WHEN isfinite({cast}) THEN epoch_us({cast}) END"
@@ -183,7 +194,7 @@ def _instant(raw: str, raw_type: str, where: str, zone: str | None, digits: int)
              (f"{name}_outside_1970_2200", f"NOT ({inside})")]  # fmt: skip
     if zone is None and naive is not None:
         rules.append(("naive", f"({naive}) IS NOT NULL"))
-    return Reading(f"CASE WHEN {inside} THEN {micros} END", tuple(rules))
+    return Reading(f"CASE WHEN {inside} THEN {micros} END", tuple(rules), wall)
 
 
 def naive_time(where: str, count: int) -> NaiveTime:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from features.contract import NUMBER_LIMIT
 from features.errors import BadSetting, FileMissing, UnknownKey, UsageError, suggestion
 
 TABLES = ("customers", "transactions", "interactions", "feedback", "contracts")
@@ -85,11 +86,25 @@ class Contract(Section):
     exact_duplicates: Literal["drop", "keep"] = "drop"
     arrives_after_hours: dict[str, float] = {}
     scales: dict[str, tuple[float, float]] = {"csat": (1, 5), "nps": (0, 10), "review": (1, 5)}
+    constant_attributes: list[str] = []
+
+    @field_validator("scales")
+    @classmethod
+    def _rising(cls, scales: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+        for low, high in scales.values():
+            if not (-NUMBER_LIMIT <= low < high <= NUMBER_LIMIT):
+                raise ValueError("a scale is [lowest, highest], and rises")
+        return scales
 
 
 class Features(Section):
     windows_days: list[Days] | None = Field(default=None, min_length=1, max_length=8)
     off: list[str] = []
+    own: str | None = Field(default=None, min_length=1)
+
+
+class Satisfaction(Section):
+    resolve_within_hours: float = Field(default=48, gt=0, le=8760)
 
 
 class Training(Section):
@@ -118,6 +133,7 @@ class Settings(Section):
     stages: Stages = Stages()
     contract: Contract = Contract()
     features: Features = Features()
+    satisfaction: Satisfaction = Satisfaction()
     training: Training = Training()
     engine: Engine = Engine()
     folder: Path = Path()
@@ -125,9 +141,15 @@ class Settings(Section):
     @model_validator(mode="after")
     def _tables_fit(self) -> Settings:
         if self.activity.table not in self.tables:
-            raise ValueError(f"[activity] table = '{self.activity.table}' has no SELECT under [tables]")
+            raise ValueError(
+                f"[activity] table = '{self.activity.table}' has no SELECT under [tables]; customers without events cannot be scored or audited"
+            )
         if self.business.archetype == "contractual" and "contracts" not in self.tables:
             raise ValueError("archetype 'contractual' needs a SELECT for contracts under [tables]")
+        if self.contract.constant_attributes and "customers" not in self.tables:
+            raise ValueError(
+                "[contract] constant_attributes are columns of customers, which has no SELECT under [tables]; customers without events cannot be scored or audited"
+            )
         if self.churn.grace_days > self.churn.label_latency_days:
             raise ValueError("label_latency_days must cover grace_days: a renewal in grace must be known")
         return self

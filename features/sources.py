@@ -12,19 +12,20 @@ from pathlib import Path
 
 import duckdb
 
-from features.contract import CONTRACT, EVENT_TABLES, Table
+from features import clock_changes, timeless
+from features.contract import CONTRACT, EVENT_TABLES, SURVEYS, Table
 from features.errors import (
     ColumnMissing,
-    ContradictoryVersions,
-    DuplicateCustomers,
     EmptyTable,
     FileMissing,
     QueryFailed,
     SelectRefused,
     suggestion,
 )
-from features.parsing import SQL_TYPES, literal, local_day, naive_time, quoted, reading
+from features.extras import widened
+from features.parsing import SQL_TYPES, literal, local_day, local_hour, naive_time, quoted, reading
 from features.settings import Settings, file_path
+from features.versions import refuse_contradictions, refuse_duplicate_customers
 
 _READS_FILES = re.compile(r"\b(read_\w+|parquet_scan|sniff_csv|glob|scan_\w+|\w+_scan)\s*\(", re.IGNORECASE)
 _FROM_PATH = re.compile(r"\b(from|join)\s+'", re.IGNORECASE)
@@ -38,6 +39,8 @@ class Counts:
     kept: int = 0
     rejected: dict[str, int] = field(default_factory=dict)
     unused_columns: list[str] = field(default_factory=list)
+    attributes: list[str] = field(default_factory=list)
+    clock_changes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -142,8 +145,14 @@ def read_table(connection: duckdb.DuckDBPyConnection, table: Table, select: str,
     if counts.read == 0:
         raise EmptyTable(where=where, got="0 rows", rule="A table that is named has rows.",
                          fix="Mend the SELECT, or leave the table out.")  # fmt: skip
+    timeless.refuse(connection, table, types)
     counts.unused_columns = _check_columns(table, list(types))
-    _parse(connection, table, types, settings)
+    if table.attributes:
+        table = widened(table, types, settings)
+        counts.attributes = [column.name for column in table.columns if column.name in types]
+        counts.unused_columns = [name for name in counts.unused_columns if name not in table.names]
+    local = _parse(connection, table, types, settings)
+    counts.clock_changes = clock_changes.counted(connection, local, settings.zone)
     _keep(connection, table, counts, settings)
     return counts
 
@@ -168,16 +177,20 @@ def _check_columns(table: Table, got: list[str]) -> list[str]:
     return extra
 
 
-def _parse(connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str, str], settings: Settings) -> None:
-    """`parsed`: source_row, reason (null if the row fits) and the contract's columns."""
-    values, rules = [], []
+def _parse(
+    connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str, str], settings: Settings
+) -> dict[str, str]:
+    """`_parsed`: source_row, reason (null if the row fits), the contract's columns. Gives SQL of naive local times."""
+    values, rules, local = [], [], {}
     for column in table.columns:
         if column.name not in types:
             values.append(f"CAST(NULL AS {SQL_TYPES[column.type]}) AS {column.name}")
             continue
         read = reading(column, raw=quoted(column.name), raw_type=types[column.name], table=table.name,
                        zone=settings.business.zone, digits=settings.minor_digits)  # fmt: skip
-        values.append(f"{read.value} AS {column.name}")
+        values.append(f"{read.value} AS {quoted(column.name)}")
+        if read.local:
+            local[column.name] = read.local
         for reason, test in read.broken:
             if reason == "naive":
                 count = connection.execute(f"SELECT count(*) FROM _read WHERE {test}").fetchone()[0]
@@ -191,6 +204,7 @@ def _parse(connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str,
         f"{', '.join(values)} FROM _read"
     )
     _derive(connection, table, types, settings)
+    return local
 
 
 def _derive(connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str, str], settings: Settings) -> None:
@@ -206,10 +220,16 @@ def _derive(connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str
         run("UPDATE _parsed SET reason = 'ends_before_it_starts' WHERE reason IS NULL AND ends_at <= starts_at")
     if table.name == "feedback":
         run("UPDATE _parsed SET reason = 'answered_before_sent' WHERE reason IS NULL AND answered_at < occurred_at")
+        run("UPDATE _parsed SET reason = 'resolved_before_raised' WHERE reason IS NULL AND resolved_at < occurred_at")
         if "answered_at" not in types:
             run("UPDATE _parsed SET answered_at = recorded_at WHERE score IS NOT NULL")
         run("UPDATE _parsed SET reason = 'score_without_answered_at' "
             "WHERE reason IS NULL AND score IS NOT NULL AND answered_at IS NULL")  # fmt: skip
+        unscaled = [kind for kind in SURVEYS if kind not in settings.contract.scales]
+        if unscaled:
+            kinds = ", ".join(literal(kind) for kind in unscaled)
+            run("UPDATE _parsed SET reason = 'score_without_scale' "
+                f"WHERE reason IS NULL AND score IS NOT NULL AND kind IN ({kinds})")  # fmt: skip
         for kind, (low, high) in settings.contract.scales.items():
             run(f"UPDATE _parsed SET reason = 'score_off_its_scale' WHERE reason IS NULL AND kind = {literal(kind)} "
                 f"AND NOT (score BETWEEN {low} AND {high})")  # fmt: skip
@@ -217,21 +237,21 @@ def _derive(connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str
 
 def _keep(connection: duckdb.DuckDBPyConnection, table: Table, counts: Counts, settings: Settings) -> None:
     run = connection.execute
-    columns = ", ".join(table.names)
+    columns = ", ".join(quoted(name) for name in table.names)
     if table.attributes:
-        _refuse_duplicate_customers(connection)
+        refuse_duplicate_customers(connection)
     elif settings.contract.exact_duplicates == "drop" or table.version_of:
         # Equal in every column counts once: a replayed file changes nothing. Which of the equals stays cannot matter.
         run(f"UPDATE _parsed SET reason = 'exact_duplicate' WHERE reason IS NULL AND source_row NOT IN "
             f"(SELECT min(source_row) FROM _parsed WHERE reason IS NULL {_unversioned(table, settings)} GROUP BY {columns})"
             f" {_unversioned(table, settings)}")  # fmt: skip
     if table.version_of and not table.attributes:
-        _refuse_contradictions(connection, table)
+        refuse_contradictions(connection, table)
     run("CREATE TABLE IF NOT EXISTS rejects (table_name VARCHAR, source_row BIGINT, reason VARCHAR)")
     run(f"INSERT INTO rejects SELECT {literal(table.name)}, source_row, reason FROM _parsed WHERE reason IS NOT NULL")
     day = ""
     if table.name in EVENT_TABLES:
-        day = f", {local_day(settings.zone)} AS local_day"
+        day = f", {local_day(settings.zone)} AS local_day, {local_hour(settings.zone)} AS local_hour"
     # The canonical order: what follows never depends on the order rows came in.
     run(
         f"CREATE OR REPLACE TABLE {table.name} AS SELECT {columns}{day} FROM _parsed WHERE reason IS NULL ORDER BY {columns}"
@@ -252,31 +272,3 @@ def _unversioned(table: Table, settings: Settings) -> str:
     if settings.contract.exact_duplicates == "drop" or table.name != "transactions":
         return ""
     return "AND transaction_id IS NOT NULL"
-
-
-def _refuse_duplicate_customers(connection: duckdb.DuckDBPyConnection) -> None:
-    repeated = connection.execute(
-        "SELECT count(*) FROM (SELECT 1 FROM _parsed WHERE reason IS NULL GROUP BY customer_id, valid_from HAVING count(*) > 1)"
-    ).fetchone()[0]
-    if repeated:
-        raise DuplicateCustomers(
-            where="[tables] customers", got=f"{repeated:,} customers that stand more than once",
-            rule="customer_id (with valid_from, where there is one) is unique.",
-            fix="Keep one row a customer in the SELECT, or give versions their valid_from.",
-        )  # fmt: skip
-
-
-def _refuse_contradictions(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
-    key = ", ".join(table.version_of)
-    last = table.version_of[-1]
-    named = f"AND {last} IS NOT NULL" if table.name == "transactions" else ""
-    ties = connection.execute(
-        f"SELECT count(*) FROM (SELECT 1 FROM _parsed WHERE reason IS NULL {named} "
-        f"GROUP BY {key}, recorded_at HAVING count(*) > 1)"
-    ).fetchone()[0]
-    if ties:
-        raise ContradictoryVersions(
-            where=f"[tables] {table.name}", got=f"{ties:,} groups of rows equal in {key}, recorded_at that differ elsewhere",
-            rule="Rows with one id are versions, and the latest recorded_at counts; two at once contradict each other.",
-            fix="If they are lines of one order, sum them per order in the SELECT; else give each its recorded_at.",
-        )  # fmt: skip

@@ -14,9 +14,10 @@ import narwhals as nw
 import pyarrow as pa
 
 from features.base import Base, Definitions, define, measure
-from features.catalogue import FAMILIES
+from features.catalogue import FAMILIES, attributes
 from features.errors import UnknownKey, suggestion
 from features.history import History, Known
+from features.own import features_of, refuse_twice
 from features.recipe import FEATURES, Feature, Now, Recipe, Reduction
 from features.rows import prepared
 from features.settings import DAY_US, Settings
@@ -44,22 +45,29 @@ class ColumnOf:
     @property
     def reach_days(self) -> float:
         """How many days back the column looks through windows; 0 where it only looks at all time."""
-        return max((reduction.since_days or 0 for reduction in self.recipe().reductions.values()), default=0)
+        # Some windows are in the rows that a recipe reads, not in its reductions.
+        own = self.days if self.feature.windows in ("W", "w") and self.days else 0
+        return max([own, *(reduction.since_days or 0 for reduction in self.recipe().reductions.values())])
 
     @property
     def window(self) -> str:
         return "all time" if self.days is None else f"{self.days:g} days"
 
 
-def columns(definitions: Definitions, *, tables: Iterable[str], off: Sequence[str] = ()) -> list[ColumnOf]:
+def columns(
+    definitions: Definitions, *, tables: Iterable[str], off: Sequence[str] = (), own: Sequence[Feature] = ()
+) -> list[ColumnOf]:
     """The columns this business can have, in catalogue order: those whose tables are there and that are not off.
 
-    `off` names families, features or single columns; UnknownKey for a name that is none of them.
+    `own` are the business's features (`features.own`); they come last. `off` names families, features or single
+    columns; UnknownKey for a name that is none of them.
     """
     there = {*tables, "activity"}
-    entries = sorted(FEATURES.values(), key=lambda entry: FAMILIES.index(entry.family))
+    entries = [*sorted(FEATURES.values(), key=lambda entry: FAMILIES.index(entry.family)), *own]
     every = [column for entry in entries for column in _windowed(entry, definitions)]
-    names = {*FAMILIES, *FEATURES, *(column.name for column in every)}
+    refuse_twice([column.name for column in every])
+    names = {*FAMILIES, *FEATURES, *(entry.family for entry in own), *(entry.name for entry in own)}
+    names |= {column.name for column in every}
     for name in off:
         if name not in names:
             raise UnknownKey(where="[features] off", got=f"unknown feature '{name}'",
@@ -71,10 +79,10 @@ def columns(definitions: Definitions, *, tables: Iterable[str], off: Sequence[st
     ]  # fmt: skip
 
 
-def absent(*, tables: Iterable[str]) -> dict[str, list[str]]:
+def absent(*, tables: Iterable[str], own: Sequence[Feature] = ()) -> dict[str, list[str]]:
     """Which features a missing table costs: missing table -> feature names."""
     there, costs = {*tables, "activity"}, {}
-    for entry in FEATURES.values():
+    for entry in [*FEATURES.values(), *own]:
         for table in entry.tables:
             if table not in there:
                 costs.setdefault(table, []).append(entry.name)
@@ -82,6 +90,8 @@ def absent(*, tables: Iterable[str]) -> dict[str, list[str]]:
 
 
 def _windowed(entry: Feature, definitions: Definitions) -> list[ColumnOf]:
+    if entry.family == "attributes":
+        return [ColumnOf(name, made, None, False) for name, made in attributes.entries(entry, definitions)]
     if not entry.windows:
         return [ColumnOf(entry.name, entry, None, False)]
     if entry.windows == "H":
@@ -106,15 +116,27 @@ def build(
     """
     if customers is not None:
         known = only(known, customers)
-    now, rows = Now(known.as_of, definitions, base), standing(known, definitions)
-    for reduced in reductions(known, now, columns).values():
-        rows = rows.join(reduced, on="customer_id", how="left")
-    return formulas(rows, now, columns).collect(backend="pyarrow").to_native()
+    now, rows = Now(known.as_of, definitions, base), known.kept(standing(known, definitions))
+    reduced = [known.kept(frame) for frame in reductions(known, now, columns).values()]
+    return formulas(known.kept(joined(rows, reduced)), now, columns).collect(backend="pyarrow").to_native()
 
 
-def reductions(known: Known, now: Now, columns: Sequence[ColumnOf]) -> dict[str, nw.LazyFrame]:
-    """Per table one row a customer with every reduction that the columns need of it."""
-    needed = _needed(columns)
+def joined(rows: nw.LazyFrame, beside: Sequence[nw.LazyFrame]) -> nw.LazyFrame:
+    """`rows` and, where there is one, the row of the same customer_id in each frame beside it.
+
+    By the engine's own join (DuckDB and Spark spell it alike): narwhals names every column anew at every join.
+    """
+    native = rows.to_native()
+    for frame in beside:
+        native = native.join(frame.to_native(), "customer_id", "left")
+    return nw.from_native(native)
+
+
+def reductions(
+    known: Known, now: Now, columns: Sequence[ColumnOf], *, apart: frozenset[str] = frozenset()
+) -> dict[str, nw.LazyFrame]:
+    """Per table one row a customer with every reduction that the columns need of it, without the keys in `apart`."""
+    needed = [reduction for reduction in needed_by(columns) if reduction.key not in apart]
     out = {}
     for table in sorted({red.table for red in needed}):
         grouped = prepared(known, now, table).group_by("customer_id")
@@ -122,16 +144,19 @@ def reductions(known: Known, now: Now, columns: Sequence[ColumnOf]) -> dict[str,
     return out
 
 
-def _needed(columns: Sequence[ColumnOf]) -> list[Reduction]:
+def needed_by(columns: Sequence[ColumnOf]) -> list[Reduction]:
+    """Every reduction the columns rest on, once."""
     return list({red.key: red for column in columns for red in column.recipe().reductions.values()}.values())
 
 
-def formulas(rows: nw.LazyFrame, now: Now, columns: Sequence[ColumnOf]) -> nw.LazyFrame:
-    """STATE and one value a column, by customer_id, from standing rows joined with their reductions."""
-    zeros = [red.key for red in _needed(columns) if red.how in ("count", "sum", "decay", "distinct")]
+def formulas(
+    rows: nw.LazyFrame, now: Now, columns: Sequence[ColumnOf], *, beside: Sequence[str] = STATE
+) -> nw.LazyFrame:
+    """`beside` and one value a column, by customer_id, from standing rows joined with their reductions."""
+    zeros = [red.key for red in needed_by(columns) if red.how in ("count", "sum", "decay", "distinct")]
     rows = rows.with_columns(nw.col(key).fill_null(0) for key in zeros) if zeros else rows
     values = {column.name: _value(column.recipe(), now).cast(nw.Float64) for column in columns}
-    return rows.select(*STATE, **values).sort("customer_id")
+    return rows.select(*beside, **values).sort("customer_id")
 
 
 def _value(recipe: Recipe, now: Now) -> nw.Expr:
@@ -154,7 +179,7 @@ def standing(known: Known, definitions: Definitions) -> nw.LazyFrame:
         later = later.with_columns(stage_if_inactive=nw.col("stage_idle"))
         eligible = nw.col("last_at") >= known.as_of - definitions.eligible_days * DAY_US
     return now.join(later, on="customer_id", how="left").with_columns(
-        as_of=known.as_of if isinstance(known.as_of, nw.Expr) else nw.lit(known.as_of), eligible=eligible, overdue_state=nw.col("overdue")
+        as_of=known.as_of if isinstance(known.as_of, nw.Expr) else nw.lit(known.as_of, dtype=nw.Int64), eligible=eligible, overdue_state=nw.col("overdue")
     ).drop("overdue")  # fmt: skip
 
 
@@ -168,17 +193,7 @@ def only(known: Known, customers: Sequence[str]) -> Known:
     """Known of these customers alone (the base must come from everybody)."""
     mine = nw.col("customer_id").is_in(list(customers))
     tables = {name: rows.filter(mine) for name, rows in known.tables.items()}
-    return Known(known.as_of, tables, known.activity.filter(mine), known.customers.filter(mine))
-
-
-def build_many(history: History, settings: Settings, *, as_of: Sequence[int]) -> pa.Table:
-    """The rows of several instants under each other, each with its own base; definitions learned at the earliest."""
-    definitions = define(history.as_of(min(as_of)), settings)
-    chosen, tables = columns_for(history, definitions, settings), []
-    for at in as_of:
-        known = history.as_of(at)
-        tables.append(build(known, base=measure(known, definitions), definitions=definitions, columns=chosen))
-    return pa.concat_tables(tables)
+    return Known(known.as_of, tables, known.activity.filter(mine), known.customers.filter(mine), known.kept)
 
 
 def prospects(known: Known) -> list[str]:
@@ -189,4 +204,4 @@ def prospects(known: Known) -> list[str]:
 
 
 def columns_for(history: History, definitions: Definitions, settings: Settings) -> list[ColumnOf]:
-    return columns(definitions, tables=history.names, off=settings.features.off)
+    return columns(definitions, tables=history.names, off=settings.features.off, own=features_of(settings))

@@ -116,7 +116,9 @@ class Desk:
         if at > now + shown.settings.contract.max_staleness_days * DAY_US:
             raise refused("as_of", "an instant ahead of the clock", "as_of passes the present by at most max_staleness_days.")  # fmt: skip
         plan = _plan_at(shown, at)
-        events = intake.events(request, shown.settings, as_of=at)
+        events = intake.events(
+            request, shown.settings, as_of=at, attributes=shown.release.scorer.definitions.attributes
+        )
         rows = plan.build(events.tables, as_of=at)
         asked = [customer.customer_id for customer in request.customers or []]
         active = set(rows["customer_id"].to_pylist())
@@ -205,11 +207,7 @@ def _check_plan(release: Release) -> None:
     """The kept plan must build the golden rows as the batch job does, to the bit, or nothing is answered with it."""
     definitions = release.scorer.definitions
     at, base = definitions.learned_as_of, golden.base(definitions, definitions.learned_as_of)
-    events = {
-        name: pq.read_table(release.folder / "golden" / f"{name}.parquet")
-        for name in release.tables
-        if name != "customers"
-    }
+    events = {name: pq.read_table(release.folder / "golden" / f"{name}.parquet") for name in release.tables}
     known = golden.history(events, definitions=definitions, activity_kinds=release.activity_kinds, as_of=at).as_of(at)
     rows = build(known, base=base, definitions=definitions, columns=_used(release))
     if not _plan(release, "UTC", base).build(events, as_of=at).equals(rows):

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from features.contract import CONTRACT, MONEY_LIMIT, NUMBER_LIMIT
+from features.base import Attribute
+from features.contract import CONTRACT, MONEY_LIMIT, NUMBER_LIMIT, SURVEYS
 from features.online import typed
 from features.settings import Settings
 from serving.schemas import SENT, ScoreRequest, path
@@ -28,8 +29,12 @@ class Events:
     not_known_yet: Counter[str]
 
 
-def events(request: ScoreRequest, settings: Settings, *, as_of: int) -> Events:
-    """Every event of the request as the contract reads it; Malformed with the path of the first that breaks a rule."""
+def events(request: ScoreRequest, settings: Settings, *, as_of: int, attributes: Sequence[Attribute] = ()) -> Events:
+    """Every event of the request as the contract reads it; Malformed with the path of the first that breaks a rule.
+
+    `attributes`: the release's, of which a row of customers may state those that the contract does not name.
+    """
+    further = {one.name: one.type for one in attributes if one.name not in CONTRACT["customers"].names}
     out: dict[str, pa.Table] = {}
     late: Counter[str] = Counter()
     for name in SENT:
@@ -37,10 +42,13 @@ def events(request: ScoreRequest, settings: Settings, *, as_of: int) -> Events:
         for place, customer, stated in _stated(request, name, settings):
             row = _cells(name, stated, settings, place)
             _refuse_later(name, row, stated, as_of, place)
-            late[customer] += row["recorded_at"] >= as_of
+            if name == "customers":
+                row |= _attributes(row.pop("attributes"), further, f"{place}.attributes")
+            else:
+                late[customer] += row["recorded_at"] >= as_of
             rows.append({"customer_id": customer, **row})
         if rows:
-            out[name] = typed(name, _folded(name, rows, settings))
+            out[name] = typed(name, _folded(name, rows, settings), attributes)
     return Events(out, late)
 
 
@@ -62,6 +70,8 @@ def _cells(name: str, stated: dict[str, Any], settings: Settings, place: str) ->
             row[column.name] = minor_units(row[column.name], settings.minor_digits, f"{place}.{column.name}")
         elif column.type == "number" and abs(row.get(column.name) or 0) > NUMBER_LIMIT:
             raise refused(f"{place}.{column.name}", "a number out of range", f"A number is at most {NUMBER_LIMIT:,}.")
+    if name == "customers":
+        return row
     clock = "starts_at" if name == "contracts" else "occurred_at"
     if row["recorded_at"] is None:
         row["recorded_at"] = row[clock] + settings.arrives_after_us(name)
@@ -72,6 +82,22 @@ def _cells(name: str, stated: dict[str, Any], settings: Settings, place: str) ->
     if name == "feedback":
         _refuse_answer(row, settings, place)
     return row
+
+
+def _attributes(stated: dict[str, Any], further: dict[str, str], place: str) -> dict[str, Any]:
+    """The business's own attributes of one row; refused where the release has none of that name or of another type."""
+    for name, value in stated.items():
+        if name not in further:
+            raise refused(place, "an attribute that this release does not know",
+                          "Attributes are those that the release was trained with and the contract does not name.")  # fmt: skip
+        kind = {bool: "flag", float: "number"}.get(type(value), "text")
+        if kind != further[name]:
+            raise refused(
+                place, "an attribute of another type", "An attribute is text, a number or a flag as it was in training."
+            )
+        if kind == "number" and abs(value) > NUMBER_LIMIT:
+            raise refused(place, "a number out of range", f"A number is at most {NUMBER_LIMIT:,}.")
+    return {name: stated.get(name) for name in further}
 
 
 def minor_units(stated: float, digits: int, where: str) -> int:
@@ -89,10 +115,16 @@ def _refuse_answer(row: dict[str, Any], settings: Settings, place: str) -> None:
     score, answered = row["score"], row["answered_at"]
     if answered is not None and answered < row["occurred_at"]:
         raise refused(f"{place}.answered_at", "an answer before the question", "answered_at is not before occurred_at.")
+    if row["resolved_at"] is not None and row["resolved_at"] < row["occurred_at"]:
+        raise refused(f"{place}.resolved_at", "resolved before it was raised", "resolved_at is not before occurred_at.")
     if score is None:
         return
     if answered is None:
         raise refused(f"{place}.answered_at", "a score without its instant", "A score comes with its answered_at.")
+    if row["kind"] in SURVEYS and row["kind"] not in settings.contract.scales:
+        raise refused(
+            f"{place}.score", "a score without a scale", "A survey's score has a scale under [contract] scales."
+        )
     low, high = settings.contract.scales.get(row["kind"], (float("-inf"), float("inf")))
     if not low <= score <= high:
         raise refused(
@@ -118,14 +150,15 @@ def _folded(name: str, rows: list[dict[str, Any]], settings: Settings) -> list[d
     drop, table = settings.contract.exact_duplicates == "drop", CONTRACT[name]
     seen, kept = set(), []
     for row in rows:
-        cells = tuple(row[column] for column in table.names)
+        cells = tuple(row.values()) if table.attributes else tuple(row[column] for column in table.names)
         folds = drop or (table.version_of and (name != "transactions" or row["transaction_id"] is not None))
         if not folds or cells not in seen:
             kept.append(row)
         seen.add(cells)
     if table.version_of:
         named = [row for row in kept if name != "transactions" or row["transaction_id"] is not None]
-        if len({(*(row[c] for c in table.version_of), row["recorded_at"]) for row in named}) < len(named):
+        key = table.version_of if table.attributes else (*table.version_of, "recorded_at")
+        if len({tuple(row[column] for column in key) for row in named}) < len(named):
             raise refused(f"customers[].{name}", "versions that contradict each other",
-                          f"Rows equal in {', '.join(table.version_of)}, recorded_at are equal in everything.")  # fmt: skip
+                          f"Rows equal in {', '.join(key)} are equal in everything.")  # fmt: skip
     return kept

@@ -96,8 +96,8 @@ class Boosted:
             raise ValueError("the booster's columns are not the release's columns, in order")
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
-        if not len(matrix):
-            return np.zeros((0, 1))
+        if not len(matrix):  # of nobody, but as wide as of anybody
+            return self.margins(np.zeros((1, len(self.names))))[:0]
         # In place: on one row, making XGBoost's own matrix costs more than the trees. Names were checked at loading.
         found = self.booster.inplace_predict(matrix.astype(np.float32), predict_type="margin", validate_features=False)
         return found.astype(np.float64).reshape(len(matrix), -1)

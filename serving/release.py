@@ -19,8 +19,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features import own
 from features.base import Base, Definitions
-from features.errors import ReleaseRefused, StoreFailed
+from features.errors import LifecycleError, ReleaseRefused, StoreFailed
+from features.recipe import Feature
 from features.settings import Settings, home
 from features.stages import STAGES
 from features.table import ColumnOf, build, columns
@@ -108,6 +110,9 @@ def _write_files(folder, scorer, all_columns, settings, tables, base, evaluation
         {"name": c.name, "family": c.feature.family, "unit": c.feature.unit, "window": c.window} for c in all_columns
     ]
     (folder / "features.json").write_text(_json({"columns": described, "tables": list(tables), "made_for": made_for}))
+    if settings.features.own:
+        # As it was when the columns were built: the working copy may have moved on.
+        (folder / own.FILE).write_text(own.text_of(all_columns) or own.read(settings), encoding="utf-8")
     (folder / "stages.json").write_text(_json({"stages": list(STAGES), **asdict(scorer.definitions)}))
     pq.write_table(pa.Table.from_pylist([asdict(base)]), folder / "base.parquet")
     (folder / "evaluation.json").write_text(_json(evaluation))
@@ -193,7 +198,9 @@ def load(folder: Path) -> Release:
     frozen.pop("stages")
     definitions, tables = Definitions.from_mapping(frozen), tuple(described["tables"])
     made_for = described["made_for"]
-    built = columns(definitions, tables=tables, off=made_for["features"]["off"])
+    # Code of the business's own, and therefore only after every hash was verified.
+    mine = _own_in(folder, name) if made_for["features"]["own"] else ()
+    built = columns(definitions, tables=tables, off=made_for["features"]["off"], own=mine)
     if [column.name for column in built] != [column["name"] for column in described["columns"]]:
         raise ReleaseRefused(where=f"release {name}", got="other features than this code builds",
                              rule="A release is served by the feature code it was trained with.",
@@ -208,6 +215,16 @@ def load(folder: Path) -> Release:
     release = Release(name, folder, scorer, built, kinds, tables, made_for, _read(folder, "evaluation.json"))
     _check_golden(release)
     return release
+
+
+def _own_in(folder: Path, name: str) -> tuple[Feature, ...]:
+    """The release's own features, from its file and never from the working copy."""
+    try:
+        return own.loaded((folder / own.FILE).read_text(encoding="utf-8"), own.FILE)
+    except (LifecycleError, OSError, ValueError) as error:
+        raise ReleaseRefused(where=f"release {name}", got=f"own features that cannot be loaded here: {error}",
+                             rule="A release brings the file of its own features.",
+                             fix="Install the version the card names, or train again.") from error  # fmt: skip
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
@@ -230,7 +247,7 @@ def _bearings_in(stated: dict[str, Any] | None) -> Bearings | None:
 
 def _check_golden(release: Release) -> None:
     folder, definitions = release.folder / "golden", release.scorer.definitions
-    events = {name: pq.read_table(folder / f"{name}.parquet") for name in release.tables if name != "customers"}
+    events = {name: pq.read_table(folder / f"{name}.parquet") for name in release.tables}
     rows, scores = _golden_answers(
         release.scorer, release.columns, events, release.activity_kinds, definitions.learned_as_of
     )

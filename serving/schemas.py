@@ -29,7 +29,7 @@ from features.settings import instant
 from serving.strict import refused
 
 MOST = 1000
-SENT = ("transactions", "interactions", "feedback", "contracts")
+SENT = ("transactions", "interactions", "feedback", "contracts", "customers")
 # As many digits as the contract reads (what is finer than microseconds is cut), and no 24:00: Pythons differ on it.
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _RFC3339 = re.compile(
@@ -83,6 +83,11 @@ def _field(column: Column) -> tuple[Any, Any]:
 
 def _row_of(table: Table) -> type[Strict]:
     fields = {column.name: _field(column) for column in table.columns if column.name != "customer_id"}
+    if table.attributes:
+        fields["attributes"] = (
+            dict[str, bool | float | Text],
+            Field(default={}, description="the business's further attributes, by name"),
+        )
     return create_model(table.name.capitalize(), __base__=Strict, __doc__=table.meaning, **fields)
 
 

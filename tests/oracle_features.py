@@ -9,6 +9,10 @@ from statistics import median
 from typing import Any
 
 from tests.oracle import DAY, MINUTE, Row, Tables, activity, gaps_of, known, local_day, of, of_kind, usual_gap
+from tests.oracle_activity import activity_and_money
+from tests.oracle_attributes import attributes
+from tests.oracle_engagement import engagement
+from tests.oracle_satisfaction import feedback
 
 MILLION = 10**6
 Value = float | Fraction | None
@@ -67,7 +71,9 @@ def features(tables: Tables, as_of: int, settings: Any, definitions: Any, base: 
         rows = [of(customer, now, name) for name in ("transactions", "interactions", "feedback", "contracts")]
         seen = Seen(as_of, sorted(by_day.values()), *rows, settings.zone, definitions, base)
         out[customer] = timing(seen) | rhythm(seen) | faded(seen) | windowed(seen) | trend(seen)
-        out[customer] |= monetary(seen) | satisfaction(seen) | cover(seen)
+        out[customer] |= monetary(seen) | satisfaction(seen) | cover(seen) | activity_and_money(seen)
+        out[customer] |= attributes(customer, tables, as_of, definitions)
+        out[customer] |= engagement(seen) | feedback(seen, now["feedback"])
     return out
 
 

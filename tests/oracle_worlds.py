@@ -25,12 +25,14 @@ from features.table import build, columns_for, prospects
 from serving.scorer import reachable_of
 from tests import oracle
 from tests.oracle import DAY, MINUTE, local_day
+from tests.oracle_engagement import local_hour
 
 HOUR = DAY // 24
 ZONES = ("UTC", "Europe/London", "America/New_York", "Pacific/Auckland")
 # Midsummer, the eve of a day of 23 hours, and the weeks after the clock changes of these zones.
 DATES = ("2023-06-15", "2024-03-30", "2024-03-12", "2024-04-02", "2024-04-09", "2024-10-01", "2024-10-28", "2024-11-05")
 MULTIPLES = ([1.5, 3.0, 6.0], [2.0, 4.0, 8.0], [1.25, 1.9, 2.9], [2.0, 6.0, 12.0])
+SOON = (0, MINUTE, 30 * MINUTE, 30 * MINUTE + 1, DAY, DAY + 1)
 TYPES = {"id": pa.string(), "text": pa.string(), "instant": pa.int64(), "money": pa.int64(), "number": pa.float64()}
 
 
@@ -53,6 +55,8 @@ class World:
             if name in EVENT_TABLES:
                 days = [local_day(row["occurred_at"], self.settings.zone) for row in rows]
                 columns["local_day"] = pa.array(days, pa.int32())
+                hours = [local_hour(row["occurred_at"], self.settings.zone) for row in rows]
+                columns["local_hour"] = pa.array(hours, pa.int32())
             connection.register("incoming", pa.table(columns))
             connection.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")
         return of(connection, self.settings)
@@ -74,6 +78,7 @@ def world(seed: int, archetype: str, count: int = 100) -> World:
         activity=rng.choice(({}, {"table": "interactions", "kinds": ["visit", "usage"]})),
         stages={"multiples": rng.choice((None, rng.choice(MULTIPLES)))},
         features={"windows_days": rng.choice((None, [1, 7, 30]))},
+        satisfaction={"resolve_within_hours": rng.choice((1, 24, 48.5, 240))},
     )  # fmt: skip
     as_of = instant(rng.choice(DATES), zone=chosen.zone)
     as_of += rng.choice((0, 0, rng.randrange(1440) * MINUTE, rng.randrange(DAY)))
@@ -128,6 +133,7 @@ def add_transaction(made: World, customer: str, at: int) -> None:
         made, "transactions", customer, occurred_at=at, recorded_at=recorded(rng, at), transaction_id=named,
         kind=rng.choice(("purchase",) * 6 + ("refund", "payment_failed")), category=rng.choice((None, "a", "b", "c")),
         amount=rng.choice((0, rng.randrange(100_000), rng.randrange(10**9))), discount=rng.choice((None, rng.randrange(900))),
+        method=rng.choice((None, "card", "card", "invoice")),
     )  # fmt: skip
     while named and rng.random() < 0.5:
         kind, moved = rng.choice(("void", "refund", "purchase")), at + rng.randrange(-9, 9) * DAY
@@ -139,7 +145,11 @@ def add_transaction(made: World, customer: str, at: int) -> None:
 def add_interaction(made: World, customer: str, at: int) -> None:
     kinds = ("visit", "usage") * 3 + ("login", "sent", "opened", "clicked", "call", "cancel_page", "downgrade_page")
     add(made, "interactions", customer, occurred_at=at, recorded_at=recorded(made.rng, at), kind=made.rng.choice(kinds),
-        channel=made.rng.choice((None, "web", "shop")), quantity=made.rng.choice((None, made.rng.randrange(90_000) / 1000)))  # fmt: skip
+        channel=made.rng.choice((None, "web", "web", "shop", "app")), quantity=made.rng.choice((None, made.rng.randrange(90_000) / 1000)))  # fmt: skip
+    # Often another soon, also just inside and just outside of a session and of a day.
+    if made.rng.random() < 0.45:
+        soon = made.rng.choice((made.rng.choice(SOON), made.rng.randrange(HOUR), made.rng.randrange(DAY)))
+        add_interaction(made, customer, at + soon)
 
 
 def add_feedback(made: World, customer: str, at: int) -> None:
@@ -150,7 +160,8 @@ def add_feedback(made: World, customer: str, at: int) -> None:
     score = None if answered is None else rng.randrange(2 * int(low), 2 * int(high) + 1) / 2
     resolved = None if high else rng.choice((None, rng.choice(later)))
     add(made, "feedback", customer, occurred_at=at, recorded_at=recorded(rng, at), kind=kind, score=score,
-        answered_at=answered, resolved_at=resolved)  # fmt: skip
+        answered_at=answered, resolved_at=resolved, topic=rng.choice((None, "a", "a", "b")),
+        item=rng.choice((None, "it's 7.5", "0.1", f"{rng.randrange(40)}")))  # fmt: skip
 
 
 def add_terms(made: World, customer: str) -> None:

@@ -14,8 +14,8 @@ import pytest
 from tests.conftest import real
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ["check", "demo", "doctor", "examples", "features", "init", "promote", "run", "runs", "score", "serve", "stages",
-            "train", "ui"]  # fmt: skip
+COMMANDS = ["audit", "check", "demo", "doctor", "examples", "features", "init", "promote", "run", "runs", "score", "serve",
+            "stages", "train", "ui", "why-value"]  # fmt: skip
 
 
 def lifecycle(*arguments, **environment):
@@ -28,7 +28,7 @@ def lifecycle(*arguments, **environment):
 def test_the_list_of_commands_is_this_one():
     import lifecycle as door
 
-    assert sorted(command.callback.__name__ for command in door.app.registered_commands) == COMMANDS
+    assert sorted(command.callback.__name__.replace("_", "-") for command in door.app.registered_commands) == COMMANDS
     shown = lifecycle("--help")
     assert shown.returncode == 0
     assert all(f"  {name}" in shown.stdout for name in COMMANDS)

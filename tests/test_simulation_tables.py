@@ -65,7 +65,11 @@ def test_feedback_is_sensible(simulated):
     assert (rows["score"].notna() == rows["answered_at"].notna()).all()
     assert (rows["answered_at"].dropna() >= rows["occurred_at"][rows["answered_at"].notna()]).all()
     assert (rows["resolved_at"].dropna() >= rows["occurred_at"][rows["resolved_at"].notna()]).all()
-    assert rows.loc[~survey, "answered_at"].isna().all()
+    assert rows.loc[rows["kind"] == "complaint", "answered_at"].isna().all()
+    reviews = rows[rows["kind"] == "review"]
+    assert (reviews["answered_at"] == reviews["occurred_at"]).all()
+    assert reviews["score"].between(1, 5).all()
+    assert rows["item"].notna().equals(rows["kind"].isin(["csat", "review"]))
     assert rows.loc[survey, "resolved_at"].isna().all()
     assert 0.3 < rows.loc[survey, "score"].notna().mean() < 0.7
     scores = rows[survey].groupby("kind")["score"].agg(["min", "max"])
@@ -82,7 +86,7 @@ def test_leaving_is_final_in_retail(retail):
         after[name] = rows[rows["occurred_at"] >= rows["customer_id"].map(left)]
     assert len(left) > 1000
     assert after["transactions"].empty
-    assert set(after["interactions"]["kind"]) == {"sent"}
+    assert set(after["interactions"]["kind"]) == {"sent"}  # no visit, no look at a downgrade page
     assert "nps" in set(after["feedback"]["kind"]) <= {"csat", "nps"}
     assert after["feedback"]["answered_at"].isna().all()
 
@@ -97,7 +101,8 @@ def test_only_subscriptions_have_contracts_usage_and_cancel_pages(simulated):
     kinds = set(simulated.tables["interactions"]["kind"].unique().to_pylist())
     contractual = simulated.mode == "subscription"
     assert ("contracts" in simulated.tables) == contractual
-    assert kinds == {"sent", "opened", "call"} | ({"usage", "cancel_page"} if contractual else {"visit"})
+    own = {"usage", "cancel_page"} if contractual else {"visit", "downgrade_page"}
+    assert kinds == {"sent", "opened", "call"} | own
 
 
 # --- contracts ---------------------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.recipe import DECAY_SCALE, Recipe, Reduction, feature, ratio
+from features.recipe import DECAY_SCALE, Recipe, Reduction, feature
 
 LEAVING = ("cancel_page", "downgrade_page")
 ANSWERS = ("opened", "clicked")
@@ -124,22 +124,61 @@ def calls(days: int | None) -> Recipe:
     return Recipe({"count": count}, lambda r, now: r.count)
 
 
-@feature(tables=("transactions",), unit="categories", words="bought from {value:.0f} categories")
-def breadth() -> Recipe:
-    """Distinct categories bought (not additive).
+@feature(
+    tables=("interactions",), unit="share, faded", words="answers a faded {value:.0%} of the messages", windows="H"
+)
+def response_rate_faded(days: float) -> Recipe:
+    """Messages opened or clicked over messages sent, each counting half after every half-life, shrunk to one in five.
 
-    Formula: distinct category. Window: all time. Null: never (0). Source: catalogue 58.
+    Formula: (Σ answers · 0.5^(age / h) + 1) / (Σ sent · 0.5^(age / h) + 5). Window: all time, h = 1, 3, 6 base gaps.
+    Null: never. Source: catalogue 54, 15.
     """
-    categories = Reduction("transactions", "distinct", value="category", kinds=("purchase",))
-    return Recipe({"categories": categories}, lambda r, now: r.categories)
+    answers = Reduction("interactions", "decay", kinds=ANSWERS, half_life_days=days)
+    sent = Reduction("interactions", "decay", kinds=("sent",), half_life_days=days)
+    return Recipe(
+        {"answers": answers, "sent": sent},
+        lambda r, now: (r.answers / DECAY_SCALE + 1) / (r.sent / DECAY_SCALE + 5),
+    )
 
 
-@feature(tables=("interactions",), unit="share", words="{value:.2f} channels a contact")
-def channel_spread() -> Recipe:
-    """Distinct channels per interaction, shrunk.
+@feature(
+    tables=("interactions", "transactions"),
+    unit="purchases a day",
+    words="buys {value:.2f} times an engaged day ({window})",
+    windows="W",
+)
+def conversion(days: int | None) -> Recipe:
+    """Purchases per engaged day, shrunk to one in five.
 
-    Formula: channels / (interactions + 1). Window: all time. Null: never (0). Source: catalogue 51 (simple form).
+    Formula: (purchases + 1) / (engaged days + 5). Window: W and all time. Null: never. Source: catalogue 55.
     """
-    channels = Reduction("interactions", "distinct", value="channel", where="by_customer")
-    count = Reduction("interactions", "count", where="by_customer")
-    return Recipe({"channels": channels, "count": count}, lambda r, now: ratio(r.channels, r.count + 1))
+    bought = Reduction("transactions", "count", kinds=("purchase",), since_days=days)
+    engaged = Reduction("interactions", "distinct", value="local_day", where="by_customer", since_days=days)
+    return Recipe({"bought": bought, "engaged": engaged}, lambda r, now: (r.bought + 1) / (r.engaged + 5))
+
+
+@feature(tables=("interactions",), unit="days", words="last call {value:.0f} days ago")
+def recency_call() -> Recipe:
+    """Days since the last call.
+
+    Formula: as_of − last of kind call. Window: all time. Null: none. Source: catalogue 3.
+    """
+    return Recipe({"last": Reduction("interactions", "max", kinds=("call",))}, lambda r, now: now.age_days(r.last))
+
+
+@feature(tables=("interactions",), unit="days", words="last look at a cancel page {value:.0f} days ago")
+def recency_leaving() -> Recipe:
+    """Days since the last visit to a cancel or downgrade page.
+
+    Formula: as_of − last of kinds cancel_page, downgrade_page. Window: all time. Null: none. Source: catalogue 3, 57.
+    """
+    return Recipe({"last": Reduction("interactions", "max", kinds=LEAVING)}, lambda r, now: now.age_days(r.last))
+
+
+@feature(tables=("interactions",), unit="days", words="last answered a message {value:.0f} days ago")
+def recency_answer() -> Recipe:
+    """Days since a message was last opened or clicked.
+
+    Formula: as_of − last of kinds opened, clicked. Window: all time. Null: none. Source: catalogue 3, 54.
+    """
+    return Recipe({"last": Reduction("interactions", "max", kinds=ANSWERS)}, lambda r, now: now.age_days(r.last))

@@ -81,6 +81,16 @@ def purchases_faded(days: float) -> Recipe:
     return Recipe({"faded": faded}, lambda r, now: r.faded / DECAY_SCALE)
 
 
+@feature(tables=("transactions",), unit="currency, faded", words="a faded amount of {value:,.0f}", windows="H")
+def amount_faded(days: float) -> Recipe:
+    """Money of purchases, each counting half after every half-life.
+
+    Formula: Σ amount · 0.5^(age / h). Window: all time, h = 1, 3, 6 base gaps. Null: never (0). Source: catalogue 31.
+    """
+    faded = Reduction("transactions", "decay", value="amount_minor", kinds=("purchase",), half_life_days=days)
+    return Recipe({"faded": faded}, lambda r, now: r.faded / DECAY_SCALE / now.definitions.minor_units)
+
+
 @feature(tables=("transactions",), unit="share", words="{value:.0%} of the money came with a discount")
 def discount_share() -> Recipe:
     """Discounts over gross money of purchases.
@@ -120,6 +130,17 @@ def failed_payments(days: int | None) -> Recipe:
     return Recipe({"failed": failed}, lambda r, now: r.failed)
 
 
+@feature(tables=("transactions",), unit="changes", words="paid by another method {value:.0f} times")
+def method_changes() -> Recipe:
+    """How often a purchase was paid otherwise than the one before, among purchases whose method is known.
+
+    Formula: Σ [method ≠ method of the purchase before]; at one instant the order is that of the methods' names.
+    Window: all time. Null: no purchase with a known method. Source: KKBox; catalogue 37.
+    """
+    told, changes = Reduction("payments", "count"), Reduction("payments", "count", where="method_changed")
+    return Recipe({"told": told, "changes": changes}, lambda r, now: nw.when(r.told > 0).then(r.changes))
+
+
 @feature(tables=("transactions",), unit="share", words="total spending above that of {value:.0%} of the customers")
 def amount_percentile() -> Recipe:
     """Where the customer's total amount stands among all customers with a purchase known at as_of, in steps of 5 %.
@@ -133,3 +154,31 @@ def amount_percentile() -> Recipe:
         return nw.sum_horizontal(*steps) / 20
 
     return Recipe({"total": _BOUGHT}, formula)
+
+
+@feature(
+    tables=("transactions",),
+    unit="share",
+    words="total spending above that of {value:.0%} of those who came at the same time",
+)
+def amount_percentile_cohort() -> Recipe:
+    """Where the customer's total amount stands among those of the same quarter by acquisition, in steps of 5 %.
+
+    Formula: share of the cohort's 19 quantiles of Σ amount at or below the own; cohorts are the quarters of the
+    customers known at as_of, by acquisition as in `tenure`. Window: all time. Null: not acquired yet.
+    Source: catalogue 38 (base).
+    """
+
+    def formula(r, now):
+        cuts, every = now.base.cohort_cuts, now.base.cohort_quantiles
+        size, shares = len(every) // (len(cuts) + 1), []
+        for start in range(0, len(every), size):
+            steps = [(r.total >= cut).cast(nw.Int64) for cut in every[start : start + size]]
+            shares.append(nw.sum_horizontal(*steps) / (size + 1))
+        share = shares[-1]
+        for cut, earlier in zip(reversed(cuts), reversed(shares[:-1]), strict=True):
+            share = nw.when(r.acquired <= cut).then(earlier).otherwise(share)
+        return nw.when(~r.acquired.is_null()).then(share)
+
+    acquired = Reduction("activity", "min", where="is_acquisition")
+    return Recipe({"total": _BOUGHT, "acquired": acquired}, formula)

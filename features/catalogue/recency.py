@@ -76,3 +76,28 @@ def recency_any() -> Recipe:
         {"bought": Reduction("transactions", "max"), "met": Reduction("interactions", "max", where="by_customer")},
         lambda r, now: now.age_days(nw.max_horizontal(r.bought, r.met)),
     )
+
+
+@feature(tables=("transactions",), unit="days", words="the last failed payment was {value:.0f} days ago")
+def recency_failed_payment() -> Recipe:
+    """Days since the last payment that failed.
+
+    Formula: as_of − last of kind payment_failed. Window: all time. Null: none. Source: KKBox; catalogue 3, 36.
+    """
+    last = Reduction("transactions", "max", kinds=("payment_failed",))
+    return Recipe({"last": last}, lambda r, now: now.age_days(r.last))
+
+
+@feature(tables=("activity",), unit="0 or 1", words="the history may have begun before the records do")
+def history_truncated() -> Recipe:
+    """1 where the first activity lies so near the beginning of the records that there may have been earlier ones.
+
+    Formula: [first activity − earliest activity of the base < base gap]. Window: all time. Null: no activity.
+    Source: catalogue ctx (base); left truncation.
+    """
+
+    def formula(r, now):
+        near = r.first - now.base.earliest_at < now.definitions.base_gap_us
+        return nw.when(near).then(nw.lit(1)).otherwise(nw.when(~r.first.is_null()).then(nw.lit(0)))
+
+    return Recipe({"first": _FIRST}, formula)

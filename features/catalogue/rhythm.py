@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import narwhals as nw
 
 from features import stages
@@ -9,6 +11,8 @@ from features.recipe import LOG_SCALE, Recipe, Reduction, feature, ratio, varian
 from features.settings import DAY_US
 
 DAY_MINUTES = 1440
+# Slopes between two of the last five gaps are kept in twelfths, which are whole for every distance.
+DISTANCES = 12
 
 _FIRST = Reduction("activity", "min")
 _LAST = Reduction("activity", "max")
@@ -124,6 +128,35 @@ def gap_z() -> Recipe:
     return Recipe({"last": _LAST, "minutes": _MINUTES, "squares": _SQUARES, "gaps": _GAPS}, formula)
 
 
+@feature(tables=("activity",), unit="nats", words="so long a wait is a surprise of {value:.1f}")
+def wait_surprise() -> Recipe:
+    """How surprising the present wait is to a Weibull whose mean is g and whose shape is fitted on the base's waits.
+
+    Formula: −log S(recency) = (recency / g · Γ(1 + 1/k))^k; k by maximum likelihood from the base's completed gaps and
+    open waits (censored), each over its customer's g, in [1/16, 16], and 1 where nobody has a gap. Window: all time.
+    Null: no activity. Source: Platzer & Reutterer 2016; Lawless 2003, 5.2 (fit); catalogue 11 (base).
+    """
+
+    def formula(r, now):
+        usual = stages.usual_gap(first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us)
+        shape = now.base.wait_shape
+        return ((now.as_of - r.last) / usual * math.gamma(1 + 1 / shape)) ** shape
+
+    return Recipe({"first": _FIRST, "last": _LAST, "count": _COUNT}, formula)
+
+
+@feature(tables=("activity",), unit="days", words="gaps that differ by {value:.0f} days")
+def gap_sd() -> Recipe:
+    """Standard deviation of own gaps.
+
+    Formula: sd(gap), n − 1 in the denominator. Window: all time. Null: under three activities. Source: catalogue 18.
+    """
+    return Recipe(
+        {"minutes": _MINUTES, "squares": _SQUARES, "gaps": _GAPS},
+        lambda r, now: variance(r.minutes, r.squares, r.gaps).sqrt() / DAY_MINUTES,
+    )
+
+
 @feature(tables=("activity",), unit="days", words="the last gap was {value:.0f} days")
 def gap_last() -> Recipe:
     """The last completed gap.
@@ -154,6 +187,35 @@ def gap_mean_recent() -> Recipe:
     minutes = Reduction("activity", "sum", value="gap_minutes", where="recent_gap")
     gaps = Reduction("activity", "count", where="recent_gap")
     return Recipe({"minutes": minutes, "gaps": gaps}, lambda r, now: ratio(r.minutes, r.gaps) / DAY_MINUTES)
+
+
+@feature(tables=("activity",), unit="days", words="gaps of {value:.0f} days over the last ten")
+def gap_mean_last_ten() -> Recipe:
+    """Mean of the last ten own gaps.
+
+    Formula: Σ last 10 gaps / their number. Window: last 11 activities. Null: under two activities. Source: catalogue 17.
+    """
+    minutes = Reduction("activity", "sum", value="gap_minutes", where="ten_gaps")
+    gaps = Reduction("activity", "count", where="ten_gaps")
+    return Recipe({"minutes": minutes, "gaps": gaps}, lambda r, now: ratio(r.minutes, r.gaps) / DAY_MINUTES)
+
+
+@feature(
+    tables=("activity",), unit="log a gap", words="each gap {value:+.2f} longer than the one before, on the log scale"
+)
+def gap_slope() -> Recipe:
+    """Theil–Sen slope of the last gaps: above 0 the customer slows down. One odd gap moves it little (not additive).
+
+    Formula: median of (log gap_j − log gap_i) / (j − i) over all pairs i < j of the last five gaps.
+    Window: last 6 activities. Null: under three gaps. Source: Sen 1968; catalogue 22.
+    """
+    slope = Reduction("gap_pairs", "median", value="slope_twelfths")
+    gaps = Reduction("activity", "count", where="recent_gap")
+
+    def formula(r, now):
+        return nw.when(r.gaps >= 3).then(r.slope / (DISTANCES * LOG_SCALE))
+
+    return Recipe({"slope": slope, "gaps": gaps}, formula)
 
 
 @feature(tables=("activity",), unit="log", words="a rhythm regular to {value:.2f}")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import narwhals as nw
 
+from features.contract import SURVEYS
 from features.recipe import SCORE_SCALE, Recipe, Reduction, feature, ratio
 
-SURVEYS = ("csat", "nps", "review")
 _ANSWERS = Reduction("feedback", "count", where="answered")
 _TOTAL = Reduction("feedback", "sum", value="score_scaled", where="answered")
 
@@ -85,59 +85,183 @@ def silence(days: int | None) -> Recipe:
     return Recipe({"count": count}, lambda r, now: r.count)
 
 
-@feature(tables=("feedback",), unit="complaints", words="{value:.0f} complaints in {window}", windows="W")
-def complaints(days: int | None) -> Recipe:
-    """Complaints.
+@feature(tables=("feedback",), unit="0…1", words="the last csat answer was {value:.0%} satisfied")
+def satisfaction_last_csat() -> Recipe:
+    """The newest csat score (of equal instants the lower).
 
-    Formula: count of kind complaint. Window: W and all time. Null: never (0). Source: catalogue 69.
+    Formula: score at the last answered_at of kind csat. Window: all time. Null: never answered one.
+    Source: catalogue 62.
     """
-    count = Reduction("feedback", "count", kinds=("complaint",), since_days=days)
-    return Recipe({"count": count}, lambda r, now: r.count)
+    return _last_of("csat")
 
 
-@feature(tables=("feedback",), unit="complaints", words="{value:.0f} complaints still open")
-def complaints_open() -> Recipe:
-    """Complaints not known to be resolved.
+@feature(tables=("feedback",), unit="0…1", words="the last nps answer was {value:.0%} of its scale")
+def satisfaction_last_nps() -> Recipe:
+    """The newest nps score (of equal instants the lower).
 
-    Formula: complaints without a known resolved_at. Window: all time. Null: never (0). Source: catalogue 69.
+    Formula: score at the last answered_at of kind nps. Window: all time. Null: never answered one.
+    Source: catalogue 62.
     """
-    count = Reduction("feedback", "count", where="open_complaint")
-    return Recipe({"count": count}, lambda r, now: r.count)
+    return _last_of("nps")
 
 
-@feature(tables=("feedback",), unit="days", words="the last complaint was {value:.0f} days ago")
-def recency_complaint() -> Recipe:
-    """Days since the last complaint.
+@feature(tables=("feedback",), unit="0…1", words="the last review was {value:.0%} satisfied")
+def satisfaction_last_review() -> Recipe:
+    """The newest review's score (of equal instants the lower).
 
-    Formula: as_of − last complaint. Window: all time. Null: none. Source: catalogue 69.
+    Formula: score at the last answered_at of kind review. Window: all time. Null: never reviewed.
+    Source: catalogue 62.
     """
-    last = Reduction("feedback", "max", kinds=("complaint",))
-    return Recipe({"last": last}, lambda r, now: now.age_days(r.last))
+    return _last_of("review")
 
 
-@feature(tables=("feedback",), unit="hours", words="complaints took {value:.0f} hours to resolve")
-def hours_to_resolve() -> Recipe:
-    """Mean hours from complaint to resolution, of those resolved.
+def _last_of(kind: str) -> Recipe:
+    last = Reduction("feedback", "min", value="score_scaled", kinds=(kind,), where="is_last_of_kind")
+    return Recipe({"last": last}, lambda r, now: r.last / SCORE_SCALE)
 
-    Formula: mean(resolved_at − occurred_at). Window: all time. Null: none resolved. Source: catalogue 70.
+
+@feature(tables=("feedback",), unit="0…1 an answer", words="the last five answers move by {value:+.0%} each")
+def satisfaction_slope() -> Recipe:
+    """Slope of the last five scores over their order of answering (of equal instants the lower is later).
+
+    Formula: least squares of score on answer number. Window: the last 5 answers. Null: under 3 answers.
+    Source: catalogue 66.
     """
-    minutes = Reduction("feedback", "sum", value="resolve_minutes", where="resolved")
-    count = Reduction("feedback", "count", where="resolved")
-    return Recipe({"minutes": minutes, "count": count}, lambda r, now: ratio(r.minutes, r.count) / 60)
-
-
-@feature(tables=("feedback", "activity"), unit="0 or 1", words="no activity since the last complaint")
-def unrecovered() -> Recipe:
-    """1 where nothing was done since the last complaint.
-
-    Formula: [last complaint ≥ last activity]. Window: all time. Null: no complaint or no activity.
-    Source: catalogue 70 (recovered, turned round).
-    """
-    complaint = Reduction("feedback", "max", kinds=("complaint",))
+    count = Reduction("feedback", "count", where="recent_answer")
+    total = Reduction("feedback", "sum", value="score_scaled", where="recent_answer")
+    placed = Reduction("feedback", "sum", value="score_by_place", where="recent_answer")
 
     def formula(r, now):
-        known = ~r.complaint.is_null() & ~r.last.is_null()
-        flag = nw.when(r.complaint >= r.last).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
-        return nw.when(known).then(flag)
+        # Places count from the end, so the sign turns; Σ place and Σ place² of 1 … n are known.
+        top = r.total * (r.count + 1) / 2 - r.placed
+        bottom = r.count * (r.count * r.count - 1) / 12
+        return nw.when(r.count >= 3).then(top / bottom / SCORE_SCALE)
 
-    return Recipe({"complaint": complaint, "last": Reduction("activity", "max")}, formula)
+    return Recipe({"count": count, "total": total, "placed": placed}, formula)
+
+
+@feature(tables=("feedback",), unit="answers", words="{value:.0f} answers to surveys of {window}", windows="W")
+def answers(days: int | None) -> Recipe:
+    """Surveys sent in the window that are answered, reviews included.
+
+    Formula: count of answered. Window: W and all time, by sending. Null: never (0). Source: catalogue 64.
+    """
+    return Recipe({"count": Reduction("feedback", "count", where="answered", since_days=days)}, lambda r, now: r.count)
+
+
+@feature(tables=("feedback",), unit="hours", words="took {value:.0f} hours to answer")
+def hours_to_answer() -> Recipe:
+    """Mean hours from sending to answer.
+
+    Formula: mean(answered_at − occurred_at), in whole minutes each. Window: all time. Null: never answered.
+    Source: catalogue 68 (the other side of silence).
+    """
+    minutes = Reduction("feedback", "sum", value="answer_minutes", where="answered")
+    return Recipe({"minutes": minutes, "answers": _ANSWERS}, lambda r, now: ratio(r.minutes, r.answers) / 60)
+
+
+def _share_of(kind: str, where: str) -> Recipe:
+    fits = Reduction("feedback", "count", kinds=(kind,), where=where)
+    return Recipe({"fits": fits, "all": _answered(kind)}, lambda r, now: ratio(r.fits, r.all))
+
+
+def _answered(*kinds: str, days: int | None = None) -> Reduction:
+    return Reduction("feedback", "count", kinds=kinds, where="answered", since_days=days)
+
+
+@feature(tables=("feedback",), unit="share", words="{value:.0%} of the csat answers were in the top quarter")
+def csat_top_share() -> Recipe:
+    """Top-box share: csat answers in the top quarter of their scale (4 and 5 of 1…5).
+
+    Formula: (csat ≥ ¾) / csat answers. Window: all time. Null: no csat answer. Source: catalogue 65; CSAT.
+    """
+    return _share_of("csat", "top_answer")
+
+
+@feature(tables=("feedback",), unit="share", words="{value:.0%} of the nps answers were a promoter's")
+def nps_promoter_share() -> Recipe:
+    """Share of nps answers that are a promoter's: 9 or 10 of 0…10, on another scale its upper tenth.
+
+    Formula: (nps ≥ 0.9) / nps answers. Window: all time. Null: no nps answer. Source: Reichheld 2003.
+    """
+    return _share_of("nps", "promoter")
+
+
+@feature(tables=("feedback",), unit="share", words="{value:.0%} of the nps answers were passive")
+def nps_passive_share() -> Recipe:
+    """Share of nps answers between a detractor's and a promoter's: 7 or 8 of 0…10.
+
+    Formula: (0.6 < nps < 0.9) / nps answers. Window: all time. Null: no nps answer. Source: Reichheld 2003.
+    """
+    return Recipe(
+        {"promoters": _PROMOTERS, "detractors": _DETRACTORS, "all": _answered("nps")},
+        lambda r, now: ratio(r.all - r.promoters - r.detractors, r.all),
+    )
+
+
+@feature(tables=("feedback",), unit="share", words="{value:.0%} of the nps answers were a detractor's")
+def nps_detractor_share() -> Recipe:
+    """Share of nps answers that are a detractor's: 0 to 6 of 0…10, on another scale its lower six tenths.
+
+    Formula: (nps ≤ 0.6) / nps answers. Window: all time. Null: no nps answer. Source: Reichheld 2003.
+    """
+    return _share_of("nps", "detractor")
+
+
+_PROMOTERS = Reduction("feedback", "count", kinds=("nps",), where="promoter")
+_DETRACTORS = Reduction("feedback", "count", kinds=("nps",), where="detractor")
+
+
+@feature(tables=("feedback",), unit="−1…1", words="an own net promoter score of {value:+.2f}")
+def nps() -> Recipe:
+    """The customer's own net promoter score.
+
+    Formula: promoter share − detractor share. Window: all time. Null: no nps answer. Source: Reichheld 2003.
+    """
+    return Recipe(
+        {"promoters": _PROMOTERS, "detractors": _DETRACTORS, "all": _answered("nps")},
+        lambda r, now: ratio(r.promoters - r.detractors, r.all),
+    )
+
+
+@feature(tables=("feedback",), unit="0…1", words="reviews are {value:.0%} satisfied on average")
+def review_mean() -> Recipe:
+    """Mean score of the reviews.
+
+    Formula: Σ score / reviews. Window: all time. Null: never reviewed. Source: catalogue 64.
+    """
+    total = Reduction("feedback", "sum", value="score_scaled", kinds=("review",), where="answered")
+    return Recipe({"total": total, "all": _answered("review")}, lambda r, now: ratio(r.total, r.all) / SCORE_SCALE)
+
+
+@feature(tables=("feedback",), unit="0…1", words="scores lie {value:+.0%} from what others say of the same items")
+def item_bias() -> Recipe:
+    """How far the customer's scores lie from what everybody says of the same items.
+
+    Formula: mean(score − the item's mean in the base, of items with 5 answers). Window: all time.
+    Null: no answer on a known item. Source: catalogue 67; RelBench user_bias.
+    """
+    against = Reduction("feedback", "sum", value="against_item", where="on_known_item")
+    count = Reduction("feedback", "count", where="on_known_item")
+    return Recipe({"against": against, "count": count}, lambda r, now: ratio(r.against, r.count) / SCORE_SCALE)
+
+
+@feature(tables=("feedback",), unit="surveys", words="the last {value:.0f} surveys were left unanswered")
+def silence_streak() -> Recipe:
+    """Surveys sent after the last one that was answered, none of them answered.
+
+    Formula: count of unanswered surveys sent after it. Window: since then. Null: never (0). Source: catalogue 68.
+    """
+    return Recipe({"count": Reduction("feedback", "count", where="silent_since")}, lambda r, now: r.count)
+
+
+@feature(tables=("feedback",), unit="share", words="answers {value:.0%} of the surveys ({window})", windows="W")
+def answer_rate(days: int | None) -> Recipe:
+    """Surveys answered over surveys sent, shrunk to one in two.
+
+    Formula: (answered + 1) / (sent + 2). Window: W and all time, by sending. Null: never. Source: catalogue 68.
+    """
+    sent = Reduction("feedback", "count", kinds=SURVEYS, since_days=days)
+    return Recipe(
+        {"answered": _answered(*SURVEYS, days=days), "sent": sent}, lambda r, now: (r.answered + 1) / (r.sent + 2)
+    )

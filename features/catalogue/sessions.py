@@ -1,1 +1,52 @@
-"""Sessions: visits taken together, how deep and how long they were."""
+"""Sessions: visits without a break of more than 30 minutes. A visit of its own is a session of no length."""
+
+from __future__ import annotations
+
+from features.recipe import MINUTE_US, Recipe, Reduction, feature, ratio
+
+# What a customer does on our pages or in our product; calls and answers to messages are no visits.
+VISITS = ("visit", "login", "usage", "cancel_page", "downgrade_page")
+BREAK_MINUTES = 30
+
+
+def _begun(days: int | None) -> Reduction:
+    return Reduction("interactions", "count", where="begins_session", since_days=days)
+
+
+@feature(tables=("interactions",), unit="sessions", words="{value:.0f} sessions in {window}", windows="W")
+def sessions(days: int | None) -> Recipe:
+    """Sessions begun: visits, logins, usage, cancel or downgrade pages more than 30 minutes after the one before.
+
+    Formula: count of visits without another in the 30 minutes before. Window: W and all time. Null: never (0).
+    Source: catalogue 47.
+    """
+    return Recipe({"begun": _begun(days)}, lambda r, now: r.begun)
+
+
+@feature(
+    tables=("interactions",),
+    unit="visits a session",
+    words="{value:.1f} pages or uses a session ({window})",
+    windows="W",
+)
+def session_depth(days: int | None) -> Recipe:
+    """Visits, logins, usage, cancel and downgrade pages per session.
+
+    Formula: those in the window / sessions begun in it. Window: W and all time. Null: no session begun in it.
+    Source: catalogue 48.
+    """
+    visits = Reduction("interactions", "count", where="visit", since_days=days)
+    return Recipe({"visits": visits, "begun": _begun(days)}, lambda r, now: ratio(r.visits, r.begun))
+
+
+@feature(
+    tables=("interactions",), unit="minutes a session", words="{value:.1f} minutes a session ({window})", windows="W"
+)
+def session_minutes(days: int | None) -> Recipe:
+    """Minutes from the first to the last visit of a session, by the clock (stated minutes are in engaged_quantity).
+
+    Formula: Σ time since the visit before, within sessions / sessions begun. Window: W and all time.
+    Null: no session begun in it. Source: catalogue 49.
+    """
+    stayed = Reduction("interactions", "sum", value="stayed_us", since_days=days)
+    return Recipe({"stayed": stayed, "begun": _begun(days)}, lambda r, now: ratio(r.stayed, r.begun) / MINUTE_US)

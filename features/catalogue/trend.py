@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import operator
+from collections.abc import Callable, Sequence
+from functools import reduce
+
+import narwhals as nw
+
 from features.recipe import Recipe, Reduction, feature
 from features.settings import DAY_US
+
+SLOPE_WINDOWS = 6
 
 
 def _active(since: float | None, until: float = 0) -> Reduction:
     return Reduction("activity", "count", since_days=since, until_days=until)
+
+
+def _spent(since: int, until: int = 0) -> Reduction:
+    return Reduction("transactions", "sum", value="spent_minor", since_days=since, until_days=until)
 
 
 @feature(
@@ -83,11 +95,73 @@ def amount_trend(days: int) -> Recipe:
     Formula: log1p(Σ_W) − log1p(Σ_previous W), in currency. Window: W. Null: never. Source: catalogue 32.
     """
 
-    def spent(since: int, until: int = 0) -> Reduction:
-        return Reduction("transactions", "sum", value="spent_minor", since_days=since, until_days=until)
-
     def formula(r, now):
         unit = now.definitions.minor_units
         return (r.near / unit + 1).log() - (r.before / unit + 1).log()
 
-    return Recipe({"near": spent(days), "before": spent(2 * days, days)}, formula)
+    return Recipe({"near": _spent(days), "before": _spent(2 * days, days)}, formula)
+
+
+def _slope(values: Sequence[nw.Expr]) -> nw.Expr:
+    """OLS slope per window of equally spaced values, newest first: Σ (x − mean x) y / Σ (x − mean x)²."""
+    middle = (len(values) - 1) / 2
+    rise = [(middle - k) * value for k, value in enumerate(values)]
+    return reduce(operator.add, rise) / sum((middle - k) ** 2 for k in range(len(values)))
+
+
+def _each(days: int, of: Callable[[int, int], Reduction]) -> dict[str, Reduction]:
+    """One reduction for each of the last six windows, newest first."""
+    return {f"w{k}": of((k + 1) * days, k * days) for k in range(SLOPE_WINDOWS)}
+
+
+@feature(
+    tables=("activity",),
+    unit="log a window",
+    words="activity moving by {value:+.2f} a window on the log scale ({window})",
+    windows="w",
+)
+def activity_slope(days: int) -> Recipe:
+    """Straight line through the log counts of the last six windows.
+
+    Formula: OLS slope of log1p(c_k) over windows k = 5 … 0, per window. Window: 6 · W. Null: never (0 without activity).
+    Source: catalogue 41.
+    """
+
+    def formula(r, now):
+        return _slope([(getattr(r, f"w{k}") + 1).log() for k in range(SLOPE_WINDOWS)])
+
+    return Recipe(_each(days, _active), formula)
+
+
+@feature(
+    tables=("activity",),
+    unit="active days",
+    words="the change in activity itself changed by {value:+.0f} ({window})",
+    windows="w",
+)
+def acceleration(days: int) -> Recipe:
+    """Second difference of windowed counts: below 0 growth slows, or decline quickens.
+
+    Formula: c_0 − 2·c_1 + c_2, c_0 the newest window. Window: 3 · W. Null: never. Source: catalogue 42.
+    """
+    counts = {"near": _active(days), "before": _active(2 * days, days), "first": _active(3 * days, 2 * days)}
+    return Recipe(counts, lambda r, now: r.near - 2 * r.before + r.first)
+
+
+@feature(
+    tables=("transactions",),
+    unit="log currency a window",
+    words="spending moving by {value:+.2f} a window on the log scale ({window})",
+    windows="w",
+)
+def amount_slope(days: int) -> Recipe:
+    """Straight line through the log money of the last six windows.
+
+    Formula: OLS slope of log1p(Σ amount of purchases above 0, in currency) over windows k = 5 … 0, per window.
+    Window: 6 · W. Null: never (0 without money). Source: catalogue 32.
+    """
+
+    def formula(r, now):
+        return _slope([(getattr(r, f"w{k}") / now.definitions.minor_units + 1).log() for k in range(SLOPE_WINDOWS)])
+
+    return Recipe(_each(days, _spent), formula)

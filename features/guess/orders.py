@@ -128,7 +128,13 @@ def _orders(source: Source, cells: dict[str, Cell], given: dict[str, str], money
             f"CHECK: {cells['kind'].column} varies within orders, so it is left out: negative sums are refunds."
         )
         del given["kind"]
-    for role, reduce_ in (("occurred_at", "min"), ("recorded_at", "max"), ("channel", "min"), ("kind", "min")):
+    for role, reduce_ in (
+        ("occurred_at", "min"),
+        ("recorded_at", "max"),
+        ("channel", "min"),
+        ("method", "min"),
+        ("kind", "min"),
+    ):
         if role in given and role in cells:
             given[role] = f"{reduce_}({given[role]})"
     for role in {"quantity", "discount"} & set(given):

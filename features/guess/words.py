@@ -42,6 +42,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "category": "category product_category item_category department product_type genre",
         "discount": "discount discount_amount",
         "channel": "channel sales_channel order_channel medium platform",
+        "method": "method payment_method paid_by payment_mode",
         "line": "product_id product sku stock_code item_id item article article_no description line_no line_id",
         "currency": "currency currency_code",
     },

@@ -9,7 +9,19 @@ import narwhals as nw
 
 from features.history import Known
 from features.recipe import Now
-from features.rows import activity, contracts, feedback, interactions, transactions
+from features.rows import (
+    activity,
+    categories,
+    channels,
+    contracts,
+    customers,
+    feedback,
+    gap_pairs,
+    hours,
+    interactions,
+    payments,
+    transactions,
+)
 
 BUILDERS = {
     "activity": activity.rows,
@@ -17,6 +29,12 @@ BUILDERS = {
     "interactions": interactions.rows,
     "feedback": feedback.rows,
     "contracts": contracts.rows,
+    "customers": customers.rows,
+    "gap_pairs": gap_pairs.rows,
+    "payments": payments.rows,
+    "channels": channels.rows,
+    "categories": categories.rows,
+    "hours": hours.rows,
 }
 
 

@@ -6,6 +6,7 @@ import narwhals as nw
 
 from features.history import Known
 from features.recipe import Now
+from features.rows import lasting
 
 
 def rows(known: Known, now: Now) -> nw.LazyFrame:
@@ -13,11 +14,8 @@ def rows(known: Known, now: Now) -> nw.LazyFrame:
     # Squares of whole currency units, in 128 bits: exact for any amount the contract lets in.
     whole = (amount / now.definitions.minor_units).round().cast(nw.Int128)
     latest = nw.when(purchase).then(nw.col("occurred_at")).max().over("customer_id")
-    return known.tables["transactions"].with_columns(
-        amount_minor=amount,
-        spent_minor=nw.when(purchase & (amount > 0)).then(amount).otherwise(nw.lit(0)),
+    return lasting.transactions(known.tables["transactions"], now).with_columns(
         amount_squared=whole * whole,
         amount_whole=whole,
-        discount_minor=nw.col("discount"),
         is_last_purchase=purchase & (nw.col("occurred_at") == latest),
     )

@@ -22,20 +22,22 @@ announces a leaving, and a slow buyer looks like a leaver. Subscription: see `fe
                                   complaints, unless gone · payment_failed, minutes before 2 % of purchases
                     category      noise, or the plan          channel    web, app, store: noise
                     discount      EUR taken off: a tenth of the price, on 20 % of purchases
+                    method        card, invoice, wallet: an own usual one, any on 10 % of payments; noise
     interactions    kind          visit (retail): just before each purchase, and with 7 times the own buying
                                   probability times `VISITS[level]` · usage (subscription) · sent: a weekly letter to
                                   15 %, until 60 days after leaving · opened: within hours, probability
                                   `OPENS[level]` · call: with 40 % of complaints, or on one day in 500
-                                  · cancel_page (subscription)
+                                  · cancel_page (subscription) · downgrade_page (retail): on one day in 2,000; noise
                     channel       web, app, store; email; phone
                     quantity      pages of a visit, minutes of usage: Poisson, more at high levels; minutes of a call
     feedback        occurred_at   when sent or raised
                     kind          csat: a day after 40 % of purchases · nps: every 91 days from acquisition until 120
                                   days after leaving · complaint: daily probability `COMPLAINS[level]`, and 50 % on a
-                                  step down to level 0 or 1
-                    score         csat 1–5: level + 1 with noise of sd 0.7; nps 0–10: 2.5 · level with sd 1.2
+                                  step down to level 0 or 1 · review: 2–9 days after 6 % of purchases
+                    score         csat, review 1–5: level + 1 with noise of sd 0.7; nps 0–10: 2.5 · level with sd 1.2
                     answered_at   about ten hours later, probability `ANSWERS[level]`, never after leaving
                     resolved_at   of 85 % of complaints, median two days          topic    of a complaint: noise
+                    item          of a csat or review: the category (or plan) bought
 
 All times are UTC, to the second. What happens, is answered, resolved or recorded after the last day is not there yet.
 

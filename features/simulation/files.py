@@ -33,6 +33,7 @@ grace_days = {grace}  # how late a renewal may be and still count
 
 [contract]
 data_until = "{until}"  # the day after the last one in the files
+constant_attributes = ["channel", "region", "segment"]  # what a customer was from the first day on, and stays
 
 [training]
 {evaluate}  # looked at after training, on a date the truth is known for

@@ -8,12 +8,15 @@ import pyarrow as pa
 from features.simulation.tables import observed
 from features.simulation.world import (
     DAY,
+    DOWNGRADE_PAGE,
+    DOWNGRADES,
     LEAVES,
     MINUTE,
     SERVICES,
     VISIT,
     VISITS,
     VISITS_A_BUY,
+    WEB,
     Leaving,
     Lives,
     People,
@@ -38,7 +41,8 @@ def lived(rng: Rng, people: People, level: np.ndarray, horizon: int) -> tuple[di
     at = np.append(people.acquired_at[once] + 10 * MINUTE, daytime(rng, bought_on))
     price = rng.lognormal(np.log(3500), 0.5, who.size).astype(int) * np.where(people.segment[who] == 2, 2, 1)
     bought = rows(who, at, price, rng.integers(0, len(SERVICES), who.size))
-    tables = observed(rng, people, lives, bought=bought, did=_visits(rng, people, lives, bought), services=SERVICES)
+    did = np.hstack([_visits(rng, people, lives, bought), _downgrade_pages(rng, lives)])
+    tables = observed(rng, people, lives, bought=bought, did=did, services=SERVICES)
     return tables, _leaving(people, lives, horizon)
 
 
@@ -49,6 +53,13 @@ def _visits(rng: Rng, people: People, lives: Lives, bought: np.ndarray) -> np.nd
     who, at = np.append(who, bought[0]), np.append(daytime(rng, day), before)
     shows = lives.level[at // DAY, who]
     return rows(who, at, VISIT, rng.choice(3, who.size, p=[0.5, 0.35, 0.15]), 1 + rng.poisson(2 + 2.5 * shows))
+
+
+def _downgrade_pages(rng: Rng, lives: Lives) -> np.ndarray:
+    """Looks at the page that ends a membership, by anybody at any time: they announce nothing."""
+    own = rng.spawn(1)[0]  # what else is drawn does not depend on them
+    day, who = hits(own, lives.present * np.float32(DOWNGRADES))
+    return rows(who, daytime(own, day), DOWNGRADE_PAGE, WEB, 1)
 
 
 def _leaving(people: People, lives: Lives, horizon: int) -> Leaving:

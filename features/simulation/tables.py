@@ -18,6 +18,7 @@ from features.simulation.world import (
     EMAIL,
     HOUR,
     LETTER_DAYS,
+    METHODS,
     MINUTE,
     NONE,
     NPS,
@@ -27,6 +28,8 @@ from features.simulation.world import (
     PHONE,
     PLACES,
     REGIONS,
+    REVIEW,
+    REVIEWS,
     SAID,
     SEGMENTS,
     SENT,
@@ -57,7 +60,7 @@ def observed(
         "customers": _customers(people),
         "transactions": _transactions(rng, people, lives, bought, complaints, services),
         "interactions": _interactions(rng, people, lives, did, complaints),
-        "feedback": _feedback(rng, people, lives, bought, complaints),
+        "feedback": _feedback(rng, people, lives, bought, complaints, services),
     }
 
 
@@ -86,8 +89,17 @@ def _transactions(
         "category": names(services, service),
         "discount": money(off),
         "channel": names(PLACES, rng.choice(3, at.size, p=[0.5, 0.35, 0.15])),
+        "method": names(METHODS, _methods(rng, people, who)),
     }
     return pa.table(columns)
+
+
+def _methods(rng: Rng, people: People, who: np.ndarray) -> np.ndarray:
+    """How each was paid: an own usual method, another one in a tenth of the payments."""
+    # Numbers of its own: what else is drawn does not depend on them.
+    own = rng.spawn(1)[0]
+    usual = own.integers(0, len(METHODS), people.acquired.size)
+    return np.where(own.random(who.size) < 0.9, usual[who], own.integers(0, len(METHODS), who.size))
 
 
 def _payments(rng: Rng, people: People, lives: Lives, bought: np.ndarray, complaints: np.ndarray) -> np.ndarray:
@@ -156,23 +168,40 @@ def _calls(rng: Rng, lives: Lives, complaints: np.ndarray) -> list[np.ndarray]:
     ]
 
 
-def _feedback(rng: Rng, people: People, lives: Lives, bought: np.ndarray, complaints: np.ndarray) -> pa.Table:
+def _feedback(
+    rng: Rng, people: People, lives: Lives, bought: np.ndarray, complaints: np.ndarray, services: tuple[str, ...]
+) -> pa.Table:
     days = len(lives.level)
-    parts = [*_surveys(rng, people, lives, bought), rows(*complaints, COMPLAINT)]
-    who, at, kind = written(parts, days=days)
+    parts = [*_surveys(rng, people, lives, bought), rows(*complaints, COMPLAINT, NONE)]
+    who, at, kind, service = written(parts, days=days)
     score, answered = _answers(rng, lives, who, at, kind)
     resolved = at + rng.lognormal(np.log(2 * DAY), 0.8, at.size).astype(int)
-    closed = (kind == COMPLAINT) & (rng.random(at.size) < 0.85) & (resolved < days * DAY)
+    closed = np.where((kind == COMPLAINT) & (rng.random(at.size) < 0.85) & (resolved < days * DAY), resolved, NONE)
+    topic = np.where(kind == COMPLAINT, rng.integers(0, len(TOPICS), at.size), NONE)
+    asked = np.vstack([who, at, kind, service, score, answered, closed, topic])
+    who, at, kind, service, score, answered, closed, topic = written([asked, _reviews(rng, lives, bought)], days=days)
     columns = {
         "customer_id": people.ids.take(pa.array(who)),
         "occurred_at": instants(at),
         "kind": names(SAID, kind),
         "score": pa.array(score, mask=answered < 0),
         "answered_at": instants(answered),
-        "resolved_at": instants(np.where(closed, resolved, NONE)),
-        "topic": names(TOPICS, np.where(kind == COMPLAINT, rng.integers(0, len(TOPICS), at.size), NONE)),
+        "resolved_at": instants(closed),
+        "topic": names(TOPICS, topic),
+        "item": names(services, service),
     }
     return pa.table(columns)
+
+
+def _reviews(rng: Rng, lives: Lives, bought: np.ndarray) -> np.ndarray:
+    """Reviews written unasked two to nine days after a purchase: feedback rows, answered as they come."""
+    own = rng.spawn(1)[0]  # what else is drawn does not depend on them
+    who, at, _, service = bought[:, own.random(bought.shape[1]) < REVIEWS]
+    at = at + own.integers(2 * DAY, 9 * DAY, who.size)
+    stays = at < np.minimum(lives.gone[who], len(lives.level)) * DAY
+    who, at, service = who[stays], at[stays], service[stays]
+    score = np.clip(np.rint(lives.level[at // DAY, who] + 1 + own.normal(0, 0.7, who.size)), 1, 5).astype(int)
+    return rows(who, at, REVIEW, service, score, at, NONE, NONE)
 
 
 def _surveys(rng: Rng, people: People, lives: Lives, bought: np.ndarray) -> list[np.ndarray]:
@@ -181,10 +210,10 @@ def _surveys(rng: Rng, people: People, lives: Lives, bought: np.ndarray) -> list
     since = day - people.acquired
     still = day < lives.gone + SURVEY_DAYS
     asked_on, asked = np.nonzero((since > 0) & (since % 91 == 0) & still)
-    rated = bought[:2, rng.random(bought.shape[1]) < 0.4]
+    rated = bought[[0, 1, 3]][:, rng.random(bought.shape[1]) < 0.4]
     return [
-        rows(rated[0], rated[1] + DAY, CSAT),
-        rows(asked, asked_on * DAY + 10 * HOUR, NPS),
+        rows(rated[0], rated[1] + DAY, CSAT, rated[2]),
+        rows(asked, asked_on * DAY + 10 * HOUR, NPS, NONE),
     ]
 
 

@@ -22,6 +22,7 @@ OPENS = np.array([0.04, 0.12, 0.30, 0.50, 0.60])
 ANSWERS = np.array([0.40, 0.45, 0.50, 0.55, 0.60])
 COMPLAINS = np.array([0.0600, 0.0200, 0.0012, 0.0004, 0.0002])
 COMPLAINS_ON_FALL = 0.5
+REVIEWS, DOWNGRADES = 0.06, 0.0005  # of purchases; a day
 MEAN_GAP, GAP_SHAPE, VISITS_A_BUY = 30, 30, 7
 LETTER_DAYS, SURVEY_DAYS = 60, 120  # how long letters and surveys go on after leaving
 
@@ -33,10 +34,11 @@ TOPICS = ("delivery", "quality", "price", "staff")
 PLACES = ("web", "app", "store", "email", "phone")
 WEB, APP, STORE, EMAIL, PHONE = range(5)
 PAID = ("purchase", "refund", "payment_failed")
-DID = ("visit", "usage", "sent", "opened", "call", "cancel_page")
-VISIT, USAGE, SENT, OPENED, CALL, CANCEL_PAGE = range(6)
-SAID = ("csat", "nps", "complaint")
-CSAT, NPS, COMPLAINT = range(3)
+METHODS = ("card", "invoice", "wallet")
+DID = ("visit", "usage", "sent", "opened", "call", "cancel_page", "downgrade_page")
+VISIT, USAGE, SENT, OPENED, CALL, CANCEL_PAGE, DOWNGRADE_PAGE = range(7)
+SAID = ("csat", "nps", "complaint", "review")
+CSAT, NPS, COMPLAINT, REVIEW = range(4)
 MINUTE, HOUR, DAY = 60, 3_600, 86_400
 NONE, NEVER = -1, 10**6  # an empty cell; a day after every span
 

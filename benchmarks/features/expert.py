@@ -1,0 +1,144 @@
+"""Several as_of dates at once, beside one statement of an expert: an inequality join with filtered aggregates.
+
+Both run on the same table in the same engine with the same two threads, in turn; every value is compared.
+"""
+
+from __future__ import annotations
+
+import time
+from statistics import median
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from benchmarks.features import worlds
+from features.base import Base, Definitions, define, measure
+from features.history import History
+from features.many import build_many, values
+from features.progress import say
+from features.settings import DAY_US
+from features.table import ColumnOf, columns
+
+DATES = tuple(worlds.START_US + (365 + 30 * number) * DAY_US for number in range(12))
+ROUNDS = 3
+
+
+def measured(*, transactions: int = 10_000_000, customers: int = 200_000) -> dict[str, Any]:
+    """Seconds of each round and side, of one plain scan, and of the whole catalogue."""
+    say(f"drawing {transactions:,} transactions")
+    history = worlds.shop(transactions=transactions, customers=customers, memory="8GB", threads=2)
+    stated = worlds.settings("transactions")
+    definitions = define(history.as_of(DATES[0]), stated)
+    base = measure(history.as_of(DATES[0]), definitions)
+    bases = [Base(**{**vars(base), "as_of": at}) for at in DATES]
+    every = columns(definitions, tables=history.names)
+    chosen = [column for column in every if column.name in _expert_columns()]
+    rounds = []
+    for _ in range(ROUNDS):
+        theirs, expert = _timed(lambda: _expert(history))
+        ours, found = _timed(lambda: values(history, definitions=definitions, bases=bases, columns=chosen))
+        scan, _ = _timed(lambda: _scan(history))
+        rounds.append({"ours": ours, "expert": theirs, "scan": scan})
+    worst = _compared(history, found, expert, chosen)
+    say("the whole catalogue")
+    return {
+        "transactions": transactions, "customers": customers, "dates": len(DATES), "rows": found.num_rows,
+        "columns": [column.name for column in chosen], "rounds": rounds, "largest_difference": worst,
+        "catalogue": _catalogue(history, definitions, every),
+    }  # fmt: skip
+
+
+def _timed(work: Any) -> tuple[float, Any]:
+    began = time.perf_counter()
+    found = work()
+    return time.perf_counter() - began, found
+
+
+def _expert_columns() -> dict[str, str]:
+    """column -> the expert's aggregate. Money in currency, ages in days, windows of whole days before as_of."""
+    out: dict[str, str] = {}
+    for days in (*worlds.WINDOWS, None):
+        name, since = (f"{days}d", f" AND occurred_at >= as_of - {days * DAY_US}") if days else ("all", "")
+        out[f"purchases_{name}"] = f"count(*) FILTER (kind = 'purchase'{since})"
+        out[f"amount_{name}"] = f"coalesce(sum(amount) FILTER (kind = 'purchase'{since}), 0) / 100.0"
+        out[f"failed_payments_{name}"] = f"count(*) FILTER (kind = 'payment_failed'{since})"
+    bought, given_back = "count(*) FILTER (kind = 'purchase')", "count(*) FILTER (kind = 'refund')"
+    paid, off = "sum(amount) FILTER (kind = 'purchase')", "sum(discount) FILTER (kind = 'purchase')"
+    out["amount_mean"] = f"{paid} / {bought} / 100"
+    out["amount_max"] = "max(amount) FILTER (kind = 'purchase') / 100.0"
+    out["refund_share"] = f"{given_back} / ({bought} + 1)"
+    out["recency_refund"] = f"(any_value(as_of) - max(occurred_at) FILTER (kind = 'refund')) / {DAY_US}"
+    out["discount_share"] = f"{off} / ({off} + {paid})"
+    for days in worlds.WINDOWS:
+        near, far = (f"as_of - {times * days * DAY_US}" for times in (1, 2))
+        spent = [f"coalesce(sum(amount) FILTER (kind = 'purchase' AND occurred_at >= {near}), 0)",
+                 f"coalesce(sum(amount) FILTER (kind = 'purchase' AND occurred_at >= {far} AND occurred_at < {near}), 0)"]  # fmt: skip
+        out[f"amount_trend_{days}d"] = " - ".join(f"ln(1 + {money} / 100.0)" for money in spent)
+    return out
+
+
+def _expert(history: History) -> pa.Table:
+    """customer_id, as_of and the columns, of whoever has a purchase before as_of."""
+    aggregates = ", ".join(f"{sql} AS {name}" for name, sql in _expert_columns().items())
+    dates = ", ".join(f"({at})" for at in DATES)
+    return history.connection.execute(
+        f"SELECT customer_id, as_of, {aggregates} FROM transactions JOIN (VALUES {dates}) AS dates(as_of) "
+        "ON occurred_at < as_of AND recorded_at < as_of GROUP BY customer_id, as_of "
+        "HAVING count(*) FILTER (kind = 'purchase') > 0"
+    ).to_arrow_table()
+
+
+def _scan(history: History) -> Any:
+    """One look at every cell that the columns need."""
+    return history.connection.execute(
+        "SELECT count(customer_id), max(occurred_at), max(recorded_at), count(*) FILTER (kind = 'purchase'), sum(amount), "
+        "sum(discount) FROM transactions"
+    ).fetchall()
+
+
+def _compared(history: History, ours: pa.Table, expert: pa.Table, chosen: list[ColumnOf]) -> float:
+    """The largest relative difference of any value; both sides in the same order. Another null is infinite."""
+    order = [("as_of", "ascending"), ("customer_id", "ascending")]
+    expert, worst = expert.sort_by(order), 0.0
+    if not ours.select(["customer_id", "as_of"]).equals(expert.select(["customer_id", "as_of"])):
+        return float("inf")
+    for column in chosen:
+        mine, theirs = (_floats(table, column.name) for table in (ours, expert))
+        if not np.array_equal(np.isnan(mine), np.isnan(theirs)):
+            return float("inf")
+        worst = max(worst, float(np.nanmax(np.abs(mine - theirs) / np.maximum(1, np.abs(theirs)))))
+    return worst
+
+
+def _floats(table: pa.Table, name: str) -> np.ndarray:
+    return table[name].to_numpy().astype(np.float64)
+
+
+def _catalogue(history: History, definitions: Definitions, every: list[ColumnOf]) -> dict[str, Any]:
+    """Every column, with the standing, at every date: seconds, rows and bytes of what came out, as it came."""
+    began, rows, size = time.perf_counter(), 0, 0
+    for _, _, table in build_many(history, definitions=definitions, columns=every, as_of=DATES):
+        rows, size = rows + table.num_rows, size + table.nbytes
+    return {"seconds": time.perf_counter() - began, "columns": len(every), "rows": rows, "bytes": size}
+
+
+def figures(found: dict[str, Any]) -> dict[str, float]:
+    rounds = found["rounds"]
+    return {
+        "expert_sql_ratio": round(median(one["expert"] / one["ours"] for one in rounds), 2),
+        "scan_ratio": round(median(one["ours"] / one["scan"] for one in rounds), 1),
+    }
+
+
+def text(found: dict[str, Any]) -> str:
+    whole, lines = found["catalogue"], []
+    lines.append(f"{found['transactions']:,} transactions, {found['customers']:,} customers, {found['dates']} dates, "
+                 f"{len(found['columns'])} columns, {found['rows']:,} rows; largest difference {found['largest_difference']:.1e}")  # fmt: skip
+    lines += [
+        f"  ours {one['ours']:.2f} s, expert {one['expert']:.2f} s, a plain scan {one['scan']:.3f} s"
+        for one in found["rounds"]
+    ]
+    lines.append(f"  the whole catalogue: {whole['seconds']:.0f} s, {whole['columns']} columns, {whole['rows']:,} rows, "
+                 f"{whole['bytes'] / 1e9:.1f} GB")  # fmt: skip
+    return "\n".join(lines)

@@ -1,0 +1,49 @@
+"""A million customers and fifty million events in three tables, one as_of, the whole catalogue: time and memory."""
+
+from __future__ import annotations
+
+import resource
+import time
+from typing import Any
+
+from benchmarks.features import worlds
+from features.base import define, measure
+from features.progress import say
+from features.settings import DAY_US
+from features.table import build, columns
+
+
+def measured(*, customers: int = 1_000_000, events: int = 50_000_000) -> dict[str, Any]:
+    """Seconds of each step; memory in GB: of the process while it drew the events, and at its peak."""
+    say(f"drawing {events:,} events")
+    history = worlds.shop(transactions=events // 2, interactions=events * 2 // 5, feedback=events // 10, customers=customers,
+                          memory="8GB", threads=2)  # fmt: skip
+    drawn, seconds, at = _peak_gb(), {}, worlds.START_US + 700 * DAY_US
+    known = history.as_of(at)
+    began = time.perf_counter()
+    definitions = define(known, worlds.settings(*history.names))
+    seconds["definitions"] = time.perf_counter() - began
+    base = measure(known, definitions)
+    seconds["base"] = time.perf_counter() - began - seconds["definitions"]
+    chosen, began = columns(definitions, tables=history.names), time.perf_counter()
+    rows = build(known, base=base, definitions=definitions, columns=chosen)
+    seconds["features"] = time.perf_counter() - began
+    return {"customers": customers, "events": events, "rows": rows.num_rows, "columns": len(chosen), "bytes": rows.nbytes,
+            "seconds": seconds, "drawn_gb": drawn, "peak_gb": _peak_gb()}  # fmt: skip
+
+
+def _peak_gb() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def figures(found: dict[str, Any]) -> dict[str, float]:
+    return {"peak_rss_gb": round(found["peak_gb"], 1)}
+
+
+def text(found: dict[str, Any]) -> str:
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in found["seconds"].items())
+    return (
+        f"{found['customers']:,} customers, {found['events']:,} events: {found['rows']:,} rows, {found['columns']} columns "
+        f"({found['bytes'] / 1e9:.1f} GB)\n  {seconds}; peak memory {found['peak_gb']:.1f} GB "
+        f"({found['drawn_gb']:.1f} GB after drawing the events)"
+    )

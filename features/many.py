@@ -1,0 +1,97 @@
+"""Feature rows for many instants: a few for everybody, or one of its own for each customer (a renewal date).
+
+Equal to `table.build` at each instant, bit for bit. What is additive comes from running totals (`features.spans`), the
+rest from the engine: per instant where everybody is asked, else once over the pairs, each a customer of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import narwhals as nw
+import pyarrow as pa
+
+from features.base import Base, Definitions, define, measure
+from features.history import History, Known
+from features.recipe import Now, Reduction
+from features.settings import Settings
+from features.spans import Spans
+from features.table import STATE, ColumnOf, build, columns_for, formulas, joined, needed_by, reductions, standing
+
+
+def rows_of(history: History, settings: Settings, *, as_of: Sequence[int]) -> pa.Table:
+    """The rows of several instants under each other, each with its own base; definitions learned at the earliest."""
+    definitions = define(history.as_of(min(as_of)), settings)
+    chosen = columns_for(history, definitions, settings)
+    made = build_many(history, definitions=definitions, columns=chosen, as_of=as_of)
+    return pa.concat_tables([rows for _, _, rows in made])
+
+
+def build_many(
+    history: History, *, definitions: Definitions, columns: Sequence[ColumnOf], as_of: Sequence[int]
+) -> Iterator[tuple[Known, Base, pa.Table]]:
+    """`table.build` at each instant of `as_of`, one after the other: what was known, its base, the rows."""
+    spans = None
+    for at in as_of:
+        known = history.as_of(at)
+        now = Now(at, definitions, measure(known, definitions))
+        if len(as_of) < 2:
+            yield known, now.base, build(known, base=now.base, definitions=definitions, columns=columns)
+            continue
+        # Nothing that running totals sum rests on the instant or the base: any Now will do.
+        spans = spans or Spans(history, now, needed_by(columns), as_of=as_of)
+        yield known, now.base, rows_at(history, known, now, columns, spans=spans)
+
+
+def values(
+    history: History, *, definitions: Definitions, bases: Sequence[Base], columns: Sequence[ColumnOf]
+) -> pa.Table:
+    """customer_id, as_of and `columns` at the instants of `bases`, by as_of and customer_id, without the standing.
+
+    For those who want a few columns of many rows: where all of them are additive the engine reads the events once.
+    """
+    active = Reduction(history.activity_table, "count", kinds=history.activity_kinds)
+    as_of = [base.as_of for base in bases]
+    spans = Spans(history, Now(as_of[0], definitions, bases[0]), [active, *needed_by(columns)], as_of=as_of)
+    made = []
+    for base in bases:
+        now, known = Now(base.as_of, definitions, base), history.as_of(base.as_of)
+        made.append(rows_at(history, known, now, columns, spans=spans, active=active))
+    return pa.concat_tables(made)
+
+
+def rows_at(
+    history: History, known: Known, now: Now, columns: Sequence[ColumnOf], *, spans: Spans, active: Reduction | None = None
+) -> pa.Table:  # fmt: skip
+    """The rows of one instant; with `active` (the reduction that counts activity) without their standing."""
+    beside = STATE if active is None else ("customer_id", "as_of")
+    given = {name: framed(history, table) for name, table in spans.at(now.as_of).items()}
+    if active is None:
+        rows = history.kept(standing(known, now.definitions))
+    else:
+        rows = (
+            given.pop(active.table).filter(nw.col(active.key) > 0).with_columns(as_of=nw.lit(now.as_of, dtype=nw.Int64))
+        )
+    late = spans.irregular(now.as_of)
+    late_ids = framed(history, pa.table({"customer_id": pa.array(late, pa.string())}))
+    if late:
+        rows = rows.join(late_ids, on="customer_id", how="anti")
+    reduced = [history.kept(frame) for frame in reductions(known, now, columns, apart=spans.keys).values()]
+    made = history.kept(joined(rows, [*reduced, *given.values()]))
+    found = formulas(made, now, columns, beside=beside).collect(backend="pyarrow").to_native()
+    if not late:
+        return found
+    theirs = build(_of_these(known, late_ids), base=now.base, definitions=now.definitions, columns=columns)
+    return pa.concat_tables([found, theirs.select(found.column_names)]).sort_by("customer_id")
+
+
+def framed(history: History, table: pa.Table) -> nw.LazyFrame:
+    return nw.from_native(history.connection.from_arrow(table))
+
+
+def _of_these(known: Known, ids: nw.LazyFrame) -> Known:
+    def mine(frame: nw.LazyFrame) -> nw.LazyFrame:
+        return frame.join(ids, on="customer_id", how="semi")
+
+    tables = {name: mine(rows) for name, rows in known.tables.items()}
+    return Known(known.as_of, tables, mine(known.activity), mine(known.customers), known.kept)

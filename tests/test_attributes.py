@@ -1,0 +1,188 @@
+"""Attributes of customers: known at the instant or constant by declaration, levels learned once, equal everywhere."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from features import errors, history
+from features.base import define, measure
+from features.settings import DAY_US, from_mapping
+from features.table import build, columns, columns_for
+from tests import oracle
+from tests.oracle_attributes import attributes, learned
+from tests.oracle_worlds import add, world
+from tests.test_oracle import refuse_differences
+
+SALES = "customer_id,occurred_at,amount\n" + "".join(
+    f"{who},2024-0{month}-05,{10 + who}\n" for who in range(40) for month in range(1, 7)
+)
+
+
+def read(folder, customers, *, constant=(), select="SELECT * FROM customers", off=()):
+    """(history, counts, settings) of forty customers who buy monthly, with this customers.csv."""
+    (folder / "customers.csv").write_text(customers, encoding="utf-8")
+    (folder / "sales.csv").write_text(SALES)
+    stated = from_mapping({
+        "business": {"zone": "UTC"}, "files": {"customers": "customers.csv", "sales": "sales.csv"},
+        "tables": {"customers": select, "transactions": "SELECT * FROM sales"}, "churn": {"horizon_days": 30},
+        "contract": {"data_until": "2024-07-01", "constant_attributes": list(constant)}, "features": {"off": list(off)},
+    }, folder=folder, where="test")  # fmt: skip
+    return (*history.load(stated), stated)
+
+
+def attribute_rows(found, stated, *, days_back=0):
+    """customer -> the columns of the family, and the definitions."""
+    at = found.data_until - days_back * DAY_US
+    known = found.as_of(at)
+    definitions = define(known, stated)
+    chosen = [c for c in columns_for(found, definitions, stated) if c.feature.family == "attributes"]
+    rows = build(known, base=measure(known, definitions), definitions=definitions, columns=chosen)
+    return {row["customer_id"]: row for row in rows.select(["customer_id", *(c.name for c in chosen)]).to_pylist()}
+
+
+def plain(row):
+    return {name: value for name, value in row.items() if name != "customer_id"}
+
+
+def test_what_has_no_version_and_is_not_declared_is_no_feature_and_check_says_so(tmp_path):
+    from features import check
+
+    lines = "customer_id,channel,segment,vip\n" + "".join(f"{k},web,a,yes\n" for k in range(40))
+    found, counts, stated = read(tmp_path, lines, constant=["channel"])
+    assert plain(attribute_rows(found, stated)["3"]) == {"channel_is_web": 1}
+    account = check.account(found, counts, stated)
+    assert account["tables"]["customers"]["attributes"] == ["channel"]
+    assert account["tables"]["customers"]["not_features"] == ["segment", "vip"]
+    assert "not features: segment, vip" in check.text(account)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("chanel", "did you mean 'channel'"), ("acquired_at", "gives channel"), ("crm_id", "gives channel")],
+)
+def test_a_constant_that_is_no_attribute_is_refused(tmp_path, name, hint):
+    lines = "customer_id,channel,acquired_at,crm_id\n1,web,2024-01-01,7\n"
+    with pytest.raises(errors.BadSetting, match=f"constant_attributes.*{hint}"):
+        read(tmp_path, lines, constant=[name])
+
+
+def test_constants_without_a_table_of_customers_are_refused(tmp_path):
+    with pytest.raises(errors.BadSetting, match="no SELECT"):
+        from_mapping({"tables": {"transactions": "SELECT 1"}, "contract": {"constant_attributes": ["channel"]}},
+                     folder=tmp_path, where="test")  # fmt: skip
+
+
+def test_the_version_of_the_time_counts(tmp_path):
+    lines = "customer_id,valid_from,segment,consent,acquisition_cost\n"
+    lines += "".join(f"{k},2024-01-01,small,no,12.50\n{k},2024-06-01,big,yes,\n" for k in range(40))
+    found, _, stated = read(tmp_path, lines + "77,2024-09-01,future,no,1\n")
+    late, early = attribute_rows(found, stated)["5"], attribute_rows(found, stated, days_back=60)["5"]
+    assert plain(late) == {"segment_is_big": 1, "consent": 1, "attribute_age": 30, "attribute_changes": 2}
+    assert plain(early) == {"segment_is_small": 1, "consent": 0, "acquisition_cost": 12.5, "attribute_age": 122,
+                            "attribute_changes": 1}  # fmt: skip
+
+
+def test_levels_are_the_frequent_ones_named_apart_and_the_rest_falls_into_none(tmp_path):
+    said = ["Köln Süd", "köln-süd", *(f"L{k}" for k in range(12))]
+    counts = [4 * 5, 3 * 5, *[5] * 12]
+    lines, k = "customer_id,valid_from,town\n", 0
+    for level, count in zip(said, counts, strict=True):
+        for _ in range(count):
+            lines, k = lines + f"{k},2024-01-01,{level}\n", k + 1
+    lines += "".join(f"{k + more},2024-01-01,rare\n" for more in range(4))
+    found, _, stated = read(tmp_path, lines)
+    definitions = define(found.as_of(found.data_until), stated)
+    town = definitions.attributes[0].columns
+    assert town[:3] == (("Köln Süd", "town_is_köln_süd"), ("köln-süd", "town_is_köln_süd_2"), ("L0", "town_is_l0"))
+    assert len(town) == 10
+    assert "rare" not in dict(town)
+    rows = attribute_rows(found, stated)
+    assert (rows["0"]["town_is_köln_süd"], rows["0"]["town_is_köln_süd_2"], rows["25"]["town_is_köln_süd"]) == (1, 0, 0)
+
+
+def test_an_unseen_level_is_in_no_column_and_an_unknown_attribute_is_null(tmp_path):
+    lines = "customer_id,valid_from,plan\n" + "".join(f"{k},2024-01-01,{'ab'[k % 2]}\n" for k in range(38))
+    found, _, stated = read(tmp_path, lines + "38,2024-01-01,\n0,2024-06-20,new\n")
+    definitions = define(found.as_of(found.data_until - 60 * DAY_US), stated)
+    known = found.as_of(found.data_until)
+    chosen = [c for c in columns_for(found, definitions, stated) if c.name.startswith("plan_is_")]
+    rows = build(known, base=measure(known, definitions), definitions=definitions, columns=chosen).to_pylist()
+    by_id = {row["customer_id"]: (row["plan_is_a"], row["plan_is_b"]) for row in rows}
+    assert [by_id[who] for who in ("0", "1", "2", "38", "39")] == [(0, 0), (0, 1), (1, 0), (None, None), (None, None)]
+
+
+def test_further_columns_keep_the_type_of_the_select_and_ids_and_instants_are_none(tmp_path):
+    select = "SELECT customer_id, valid_from, CAST(h AS INTEGER) AS household, vip = 'y' AS \"Is VIP\", code, crm_id, CAST(born AS DATE) AS born FROM customers"
+    lines = "customer_id,valid_from,h,vip,code,crm_id,born\n"
+    lines += "".join(f"{k},2024-01-01,{k % 4},{'yn'[k % 2]},00{k % 3},{k},2000-01-01\n" for k in range(40))
+    found, counts, stated = read(tmp_path, lines, select=select)
+    row = plain(attribute_rows(found, stated)["6"])
+    assert row == {"code_is_000": 1, "code_is_001": 0, "code_is_002": 0, "household": 2, "is_vip": 1,
+                   "attribute_age": 182, "attribute_changes": 1}  # fmt: skip
+    assert counts["customers"].unused_columns == ["crm_id", "born"]
+
+
+def test_a_name_of_the_catalogue_is_not_taken_again(tmp_path):
+    select = 'SELECT customer_id, valid_from, CAST(n AS DOUBLE) AS recency, stage, code AS "it\'s {7-25}", 1.5 AS "a.b" FROM customers'
+    lines = "customer_id,valid_from,n,stage,code\n" + "".join(
+        f'{k},2024-01-01,1.5,"it\'s {{0.5}}",x\n' for k in range(40)
+    )
+    found, _, stated = read(tmp_path, lines, select=select)
+    assert plain(attribute_rows(found, stated)["6"]).keys() == {
+        "attribute_recency", "stage_is_it_s_0_5", "it_s_7_25_is_x", "attribute_age", "attribute_changes"
+    }  # fmt: skip
+    definitions = define(found.as_of(found.data_until), stated)
+    for column in columns_for(found, definitions, stated):
+        assert column.feature.words.format(value=1.0, window="x")
+        assert "Formula:" in column.feature.doc
+
+
+def test_who_has_no_date_is_known_from_the_first_event_on(tmp_path):
+    lines = "customer_id,channel\n" + "".join(f"{k},web\n" for k in range(40)) + "99,web\n"
+    found, _, _ = read(tmp_path, lines, constant=["channel"])
+    before = found.as_of(found.data_until - 400 * DAY_US)
+    assert before.tables["customers"].collect(backend="pyarrow").to_native().num_rows == 0
+    now = found.as_of(found.data_until).tables["customers"].collect(backend="pyarrow").to_native()
+    assert "99" not in now["customer_id"].to_pylist()
+    assert now.num_rows == 40
+
+
+def test_off_switches_the_family_off(tmp_path):
+    lines = "customer_id,channel\n" + "".join(f"{k},web\n" for k in range(40))
+    found, _, stated = read(tmp_path, lines, constant=["channel"], off=["attributes"])
+    assert attribute_rows(found, stated)["1"].keys() == {"customer_id"}
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_oracle_says_the_same(seed):
+    made, rng = world(seed, "non-contractual"), random.Random(seed)
+    stated = made.settings.contract.model_copy(update={"constant_attributes": ["channel"]})
+    made = type(made)(made.rng, made.settings.model_copy(update={"contract": stated}), made.as_of, made.tables)
+    for row in made.tables["customers"]:
+        dress(rng, row)
+    dates = [made.as_of, *range(made.as_of - 500 * DAY_US + 1, made.as_of + 9 * DAY_US, 50 * DAY_US)]
+    for number in range(100):
+        for at in rng.sample(dates, rng.choice((0, 1, 2, 4))):
+            dress(rng, add(made, "customers", f"{number:04d}", valid_from=at))
+    seen = made.history().as_of(made.as_of)
+    definitions, now = define(seen, made.settings), oracle.known(made.tables, made.as_of)
+    everybody = {row["customer_id"] for rows in now.values() for row in rows}
+    since = {
+        row["customer_id"] for row in made.tables["customers"]
+        if (row["valid_from"] or row["acquired_at"] or 10**18) < made.as_of
+    }  # fmt: skip
+    levels = learned(made.tables, made.as_of, ("channel",), everybody | since)
+    assert {one.name: [level for level, _ in one.columns] for one in definitions.attributes} == levels
+    mine = [c for c in columns(definitions, tables=["customers"]) if c.feature.family == "attributes"]
+    assert len(mine) == 2 + sum(len(level) for level in levels.values())
+    rows = build(seen, base=measure(seen, definitions), definitions=definitions, columns=mine).to_pylist()
+    got = {row["customer_id"]: row for row in rows}
+    refuse_differences(made, got, {who: attributes(who, made.tables, made.as_of, definitions) for who in got})
+
+
+def dress(rng, row):
+    row.update(channel=rng.choice((None, "web", "shop", "App")), segment=rng.choice(("a", "b", "c" * rng.randrange(1, 9))),
+               region=rng.choice((None, "Süd", "süd", "S-D")), consent=rng.choice((None, True, False)),
+               acquisition_cost=rng.choice((None, rng.randrange(90_000))))  # fmt: skip

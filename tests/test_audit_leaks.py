@@ -1,0 +1,108 @@
+"""Every planted leak is caught, by the check that names it, and nothing else is accused."""
+
+from __future__ import annotations
+
+import pytest
+
+from features import history as histories
+from features import settings as settings_of
+from features.audit import audit, parity, text, worlds
+from features.audit.parity import WORLDS, Scene
+from features.settings import DAY_US
+from tests.audit_leaks import CANCELLING, HONEST, OF_TODAY, PEEKING, base_of_today, planted
+from tests.test_audit import quick
+
+NOTHING = ("recency", "rhythm", "frequency", "monetary", "trend", "engagement", "streaks", "value", "sessions",
+           "channels", "breadth", "satisfaction", "complaints", "past", "attributes", "cover")  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def peeking(shop):
+    _, stated, found = shop
+    return audit(found, quick(stated, off=NOTHING), dates=4, alone=1, making=planted(PEEKING))
+
+
+@pytest.mark.parametrize("name", PEEKING)
+def test_a_feature_that_peeks_is_caught(peeking, name):
+    by = {one["world"] for one in peeking["differences"] if one["feature"] == name}
+    by |= {one["kind"] for one in peeking["findings"] if one["where"] == name and one["severity"] == "leak"}
+    assert PEEKING[name][0] in by, by
+    assert not peeking["passed"]
+    assert name in text(peeking)
+
+
+def test_only_what_peeks_is_accused(peeking):
+    assert {one["feature"] for one in peeking["differences"]} <= set(PEEKING)
+    assert {one["where"] for one in peeking["findings"]} <= set(PEEKING)
+    first = peeking["differences"][0]
+    assert set(first) == {"feature", "world", "as_of", "rows", "position", "known", "other"}
+    assert first["known"] != first["other"]
+
+
+def test_contracts_read_ahead_are_caught(subscriptions):
+    _, stated, found = subscriptions
+    said = audit(found, quick(stated, off=NOTHING), dates=1, alone=0, making=planted(CANCELLING))
+    by = {(one["feature"], one["world"]) for one in said["differences"]}
+    assert by >= {(name, world) for name, (world, _) in CANCELLING.items()}
+    assert {feature for feature, _ in by} == set(CANCELLING)
+
+
+def test_a_base_measured_today_is_caught(shop):
+    _, stated, found = shop
+    tables, at, making = worlds.tables_of(found), found.data_until - 300 * DAY_US, base_of_today()
+    chosen = quick(stated, off=[name for name in NOTHING if name != "monetary"])
+    kept = making.keep(found, chosen, at)
+    scene = Scene(found, chosen, tables, at, making, kept, making.rows(found, chosen, at, kept), None)
+    named = {one.feature for one in parity.bases(WORLDS[0], scene, parity.Tried("truncated history", ""))}
+    assert {"(base: amount_quantiles)", "(definitions: gaps)"} <= named
+    by_itself = parity.by_itself(WORLDS[0], scene, worlds.truncated(tables, at))
+    assert "amount_percentile" in {one.feature for one in by_itself}
+
+
+@pytest.fixture(scope="module")
+def shop_of_today(shop):
+    """The shop's files, and customers with columns more."""
+    folder, stated, _ = shop
+    more = ", ".join(
+        f"{sql} AS {name}" for name, sql in (HONEST | {name: sql for name, (_, sql) in OF_TODAY.items()}).items()
+    )
+    tables = stated.tables | {"customers": f"SELECT c.*, {more} FROM customers c"}
+    chosen = quick(stated, off=NOTHING).model_copy(update={"tables": tables, "folder": folder})
+    found, _ = histories.load(chosen)
+    return audit(found, chosen, dates=2, alone=0)
+
+
+@pytest.mark.parametrize("name", OF_TODAY)
+def test_an_attribute_of_today_is_caught(shop_of_today, name):
+    kinds = {one["kind"] for one in shop_of_today["findings"] if one["where"] == f"customers.{name}"}
+    assert OF_TODAY[name][0] in kinds, shop_of_today["findings"]
+
+
+def test_honest_attributes_are_not_accused(shop_of_today):
+    assert {one["where"] for one in shop_of_today["findings"]} == {f"customers.{name}" for name in OF_TODAY}
+
+
+EVENTS = "SELECT customer_id, occurred_at, amount, kind, {clock} AS recorded_at FROM transactions"
+CLOCKS = {
+    "bulk load": ("transactions", EVENTS.format(clock="'2023-12-31 03:00:00'")),
+    "recorded before it happened": ("transactions", EVENTS.format(clock="CAST(CAST(occurred_at AS TIMESTAMP) - INTERVAL 1 HOUR AS VARCHAR)")),
+    "recorded long after": ("transactions", EVENTS.format(clock="CAST(CAST(occurred_at AS TIMESTAMP) + INTERVAL 50 DAY AS VARCHAR)")),
+    "load time": ("feedback", "SELECT *, '2024-02-01' AS batch FROM feedback"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", CLOCKS)
+def test_clocks_that_contradict_each_other_are_named(shop, kind):
+    from features.audit import attributes, clocks
+
+    folder, stated, _ = shop
+    name, select = CLOCKS[kind]
+    tables = {"transactions": stated.tables["transactions"], name: select}
+    contract = stated.contract.model_copy(update={"data_until": None, "constant_attributes": []})
+    chosen = settings_of.Settings.model_validate(
+        stated.model_dump() | {"tables": tables, "folder": folder, "contract": contract.model_dump()}
+    )
+    found, _ = histories.load(chosen)
+    said = [*clocks.contradictions(found), *attributes.suspicious(found, chosen, [])]
+    assert kind in {one.kind for one in said}
+    assert all(one.where.startswith(name) for one in said)

@@ -1,0 +1,139 @@
+"""Many instants at once, and an instant for each row, are what `build` says at each of them: the same bits."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from features.base import define, measure
+from features.errors import ColumnMissing, NotEnoughData, WrongType
+from features.many import build_many, values
+from features.pairs import build_pairs
+from features.recipe import Now
+from features.settings import DAY_US
+from features.spans import Spans, additive
+from features.table import build, columns_for, needed_by
+from tests.oracle_worlds import world
+
+few = settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.generate))
+
+
+@pytest.fixture(scope="module", params=["shop", "subscriptions"])
+def business(request):
+    """(history, definitions, columns, bases at three instants, what build says at each)."""
+    _, chosen, history = request.getfixturevalue(request.param)
+    as_of = [history.data_until - days * DAY_US - 12_345 for days in (230, 199)]
+    return (history, *stated(history, chosen, as_of))
+
+
+def stated(history, chosen, as_of, *, every=1, start=0):
+    definitions = define(history.as_of(as_of[0]), chosen)
+    columns = columns_for(history, definitions, chosen)[start::every]
+    bases = [measure(history.as_of(at), definitions) for at in as_of]
+    each = [build(history.as_of(base.as_of), base=base, definitions=definitions, columns=columns) for base in bases]
+    return definitions, columns, bases, each
+
+
+def test_several_instants_equal_each_alone(business):
+    history, definitions, columns, bases, each = business
+    as_of = [base.as_of for base in bases]
+    made = [rows for _, _, rows in build_many(history, definitions=definitions, columns=columns, as_of=as_of)]
+    assert all(one.equals(other) for one, other in zip(made, each, strict=True))
+
+
+def test_what_is_additive_is_asked_of_running_totals_and_is_much(business):
+    history, definitions, columns, bases, _ = business
+    needed = needed_by(columns)
+    spans = Spans(history, Now(bases[0].as_of, definitions, bases[0]), needed)
+    assert spans.keys == {reduction.key for reduction in needed if additive(reduction)}
+    assert len(spans.keys) > len(needed) / 3
+
+
+def test_columns_without_the_standing(business):
+    history, definitions, columns, bases, each = business
+    names = ["customer_id", "as_of", *(column.name for column in columns)]
+    found = values(history, definitions=definitions, bases=bases, columns=columns)
+    assert found.equals(pa.concat_tables(each).select(names))
+
+
+def test_pairs_equal_the_rows_of_their_instant(business):
+    history, definitions, columns, bases, each = business
+    whole = pa.concat_tables(each)
+    rng = np.random.default_rng(3)
+    some = whole.take(pa.array(np.sort(rng.permutation(whole.num_rows)[: whole.num_rows // 3])))
+    asked = some.select(["customer_id", "as_of"]).take(pa.array(rng.permutation(some.num_rows)))
+    found = build_pairs(history, asked, definitions=definitions, bases=bases, columns=columns)
+    assert found.rows.equals(some.combine_chunks()) or found.rows.to_pylist() == some.to_pylist()
+    assert (found.asked, found.repeated, found.unknown, found.without_activity) == (some.num_rows, 0, 0, 0)
+
+
+def test_pairs_that_have_no_row_are_counted(business):
+    history, definitions, columns, bases, each = business
+    at = bases[0].as_of
+    one = each[0]["customer_id"][0].as_py()
+    asked = pa.table({"customer_id": ["nobody", one, one, one], "as_of": [at, at, at, at + 1]})
+    found = build_pairs(history, asked, definitions=definitions, bases=bases, columns=columns, state=False)
+    assert found.rows["customer_id"].to_pylist() == [one, one]
+    assert (found.asked, found.repeated, found.unknown, found.without_activity) == (4, 1, 1, 0)
+
+
+def test_a_pair_uses_the_newest_base_that_does_not_know_its_future(business):
+    history, definitions, columns, bases, each = business
+    later = dataclasses.replace(bases[0], as_of=bases[1].as_of + 1)
+    asked = each[1].select(["customer_id", "as_of"]).slice(0, 20)
+    found = build_pairs(history, asked, definitions=definitions, bases=[later, bases[1]], columns=columns)
+    assert found.rows.to_pylist() == each[1].slice(0, 20).to_pylist()
+
+
+@pytest.mark.parametrize(("asked", "error"), [
+    ({"customer_id": ["a"]}, ColumnMissing),
+    ({"customer_id": [1], "as_of": [1]}, WrongType),
+    ({"customer_id": ["a"], "as_of": ["2024-01-01"]}, WrongType),
+    ({"customer_id": pa.array([None], pa.string()), "as_of": pa.array([5], pa.int64())}, WrongType),
+    ({"customer_id": ["a"], "as_of": [0]}, NotEnoughData),
+])  # fmt: skip
+def test_pairs_that_cannot_be_asked_are_refused(business, asked, error):
+    history, definitions, columns, bases, _ = business
+    with pytest.raises(error) as told:
+        build_pairs(history, pa.table(asked), definitions=definitions, bases=bases, columns=columns)
+    assert "'a'" not in str(told.value)
+
+
+@few
+@given(seed=st.integers(0, 2**32), archetype=st.sampled_from(("non-contractual", "contractual")))
+def test_late_and_corrected_rows_are_known_when_they_were(seed, archetype):
+    """Random businesses with two clocks: many rows come late, and many are corrected between the instants."""
+    made = world(seed, archetype, count=60)
+    history = made.history()
+    as_of = [made.as_of - 5 * DAY_US, made.as_of]
+    # Every fifth column, another fifth each time: planning is what takes long.
+    definitions, columns, bases, each = stated(history, made.settings, as_of, every=5, start=seed % 5)
+    found = [rows for _, _, rows in build_many(history, definitions=definitions, columns=columns, as_of=as_of)]
+    for one, other in zip(found, each, strict=True):
+        assert one.to_pylist() == other.to_pylist()
+    whole = pa.concat_tables(each)
+    if whole.num_rows:
+        asked = whole.select(["customer_id", "as_of"])
+        pairs = build_pairs(history, asked, definitions=definitions, bases=bases, columns=columns)
+        assert pairs.rows.to_pylist() == whole.to_pylist()
+
+
+def test_the_random_businesses_are_irregular():
+    made = world(11, "non-contractual", count=60)
+    history = made.history()
+    definitions, columns, bases, _ = stated(history, made.settings, [made.as_of])
+    spans = Spans(history, Now(made.as_of, definitions, bases[0]), needed_by(columns))
+    late = spans.irregular(made.as_of)
+    assert (
+        0
+        < len(late)
+        < pc.count_distinct(
+            history.as_of(made.as_of).activity.collect(backend="pyarrow").to_native()["customer_id"]
+        ).as_py()
+    )

@@ -1,0 +1,241 @@
+"""A business's own features: refused with their line, kept apart, carried by the release, equal in batch and online."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from features import errors, own
+from features.base import define, measure
+from features.recipe import FEATURES
+from features.settings import DAY_US
+from features.table import FAMILIES, build, columns, columns_for
+from serving import batch, release
+from serving.desk import Desk
+from serving.parts import Blend, Linear, Rate
+from serving.schemas import parsed
+from serving.scorer import Calibration, Scorer
+from serving.trial import admitted
+from tests import raw_events
+
+EXAMPLE = Path(__file__).parents[1] / "examples" / "own_features.py"
+GOOD = '''from features.recipe import Recipe, Reduction, feature, ratio
+
+
+@feature(tables=("transactions",), unit="purchases", words="{value:.0f} gifts", windows="W")
+def gifts(days):
+    """Gifts.
+
+    Formula: count. Window: W. Null: never (0). Source: ours.
+    """
+    return Recipe({"n": Reduction("transactions", "count", kinds=("purchase",), since_days=days)}, lambda r, now: r.n)
+'''
+WRONG = {
+    "@feature(tables=('transactions',)": ("def gifts(days)", "def recency(days)", 4, "the name 'recency', which the catalogue has already"),
+    "twice": ("", GOOD.split("ratio\n", 1)[1], 13, "the name 'gifts', which this file has already"),
+    "windows": ('windows="W"', 'windows="M"', 4, "gifts: windows = 'M'"),
+    "an unknown table": ('tables=("transactions",)', 'tables=("transaction",)', 4, "gifts: an unknown table 'transaction'.*did you mean 'transactions'"),
+    "a table as text": ('tables=("transactions",)', 'tables="transactions"', 4, "tables that are no tuple"),
+    "a table not named": ('Reduction("transactions"', 'Reduction("interactions"', 4, "which tables does not name"),
+    "an unknown how": ('"count"', '"mode"', 4, "an unknown how = 'mode'"),
+    "an unknown column": ('"count",', '"sum", value="amount_minr",', 4, "unknown column 'amount_minr' of transactions.*did you mean 'amount_minor'"),
+    "an unknown flag": ('"count",', '"count", where="is_gift",', 4, "unknown column 'is_gift'"),
+    "a sum of reals": ('"count",', '"sum", value="quantity",', 4, "a sum of quantity, which is no whole number"),
+    "kinds where there are none": ('Reduction("transactions", "count"', 'Reduction("activity", "count"', 4, "unknown column 'kind' of activity"),
+    "no recipe": ("return Recipe(", "return 7 or Recipe(", 4, "returns a Recipe, not int"),
+    "an error in the formula": ("r.n)", "r.m)", 10, "AttributeError"),
+    "a formula of text": ("lambda r, now: r.n", "lambda r, now: 7", 4, "AttributeError"),
+    "an error in the function": ("    return", "    1 / 0\n    return", 10, "ZeroDivisionError"),
+    "words": ("{value:.0f} gifts", "{worth} gifts", 4, "words that cannot be filled in"),
+    "no docstring": ('"""Gifts.', '"" "', 4, "unterminated|no docstring|cannot be read"),
+    "a syntax error": ("def gifts(days):", "def gifts(days:", 5, "Python that cannot be read"),
+    "an exception on import": ("ratio\n", "ratio\n\nimport nowhere_at_all\n", 3, "ModuleNotFoundError"),
+    "leaving": ("ratio\n", "ratio\n\nraise SystemExit(3)\n", 3, "SystemExit"),
+    "nothing in it": (GOOD, "x = 1\n", 1, "no feature in it"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_a_wrong_file_is_refused_with_its_line(kind):
+    before, after, line, got = WRONG[kind]
+    text = GOOD + after if kind == "twice" else GOOD.replace(before, after)
+    assert text != GOOD
+    with pytest.raises(errors.BadSetting, match=f"(?s){got}") as found:
+        own.loaded(text, "mine.py")
+    if kind != "no docstring":
+        assert found.value.where == f"mine.py, line {line}"
+    assert "gifts" not in FEATURES
+
+
+def test_a_missing_file_and_one_in_another_encoding_are_refused(shop, tmp_path):
+    with pytest.raises(errors.FileMissing, match=r"\[features\] own"):
+        own.features_of(stated(shop[1], tmp_path / "nowhere.py"))
+    (tmp_path / "latin.py").write_bytes("# Köln\n".encode("latin-1"))
+    with pytest.raises(errors.BadSetting, match="UTF-8"):
+        own.features_of(stated(shop[1], tmp_path / "latin.py"))
+
+
+def stated(settings, path):
+    return settings.model_copy(update={
+        "features": settings.features.model_copy(update={"own": str(path)}),
+        "contract": settings.contract.model_copy(update={"constant_attributes": ["channel", "region"]}),
+    })  # fmt: skip
+
+
+def test_two_configurations_in_one_process_do_not_meet(shop, tmp_path):
+    _, settings, found = shop
+    (tmp_path / "mine.py").write_text(GOOD)
+    definitions = define(found.as_of(found.data_until), settings)
+    mine, example, none = (stated(settings, tmp_path / "mine.py"), stated(settings, EXAMPLE), settings)
+    names = [
+        {c.name for c in columns_for(found, definitions, one) if c.feature.family == "own"}
+        for one in (mine, example, none)
+    ]
+    windows = [*(f"{days}d" for days in definitions.windows_days), "all"]
+    assert names[0] == {f"gifts_{window}" for window in windows}
+    assert names[1] == {"recency_opened", *(f"visits_per_purchase_{window}" for window in windows)}
+    assert names[2] == set()
+    assert not {"gifts", "recency_opened"} & set(FEATURES)
+
+
+def test_own_features_can_be_switched_off_and_are_absent_without_their_table(shop):
+    _, settings, found = shop
+    definitions, mine = define(found.as_of(found.data_until), settings), own.features_of(stated(settings, EXAMPLE))
+    assert not [c for c in columns(definitions, tables=found.names, off=["own"], own=mine) if c.feature.family == "own"]
+    left = columns(definitions, tables=["transactions"], off=["visits_per_purchase_all"], own=mine)
+    assert not [c for c in left if c.feature.family == "own"]
+
+
+def test_a_column_of_the_catalogue_is_not_made_again(shop):
+    _, settings, found = shop
+    definitions = define(found.as_of(found.data_until), settings)
+    text = (
+        GOOD.replace("def gifts(days)", "def active_days_all()")
+        .replace('windows="W"', 'windows=""')
+        .replace("since_days=days", "")
+    )
+    with pytest.raises(errors.BadSetting, match="a second column 'active_days_all'"):
+        columns(definitions, tables=found.names, own=own.loaded(text, "mine.py"))
+
+
+def test_the_example_says_what_it_says(shop):
+    _, settings, found = shop
+    at = found.data_until - 100 * DAY_US
+    known = found.as_of(at)
+    definitions = define(known, settings)
+    chosen = [c for c in columns_for(found, definitions, stated(settings, EXAMPLE)) if c.feature.family == "own"]
+    rows = build(known, base=measure(known, definitions), definitions=definitions, columns=chosen).to_pylist()
+    tables = {name: known.tables[name].collect().to_native().to_pylist() for name in ("transactions", "interactions")}
+    for row in rows[::40]:
+        met = [one for one in tables["interactions"] if one["customer_id"] == row["customer_id"]]
+        bought = [
+            one
+            for one in tables["transactions"]
+            if (one["customer_id"], one["kind"]) == (row["customer_id"], "purchase")
+        ]
+        visits = sum(one["kind"] == "visit" for one in met)
+        assert row["visits_per_purchase_all"] == pytest.approx(visits / len(bought))
+        opened = max((one["occurred_at"] for one in met if one["kind"] in ("opened", "clicked")), default=None)
+        assert row["recency_opened"] == (None if opened is None else pytest.approx((at - opened) / DAY_US))
+
+
+def test_what_is_not_finite_becomes_null(shop):
+    _, settings, found = shop
+    known = found.as_of(found.data_until)
+    definitions = define(known, settings)
+    text = GOOD.replace("lambda r, now: r.n)", "lambda r, now: (r.n - 3.5) / (r.n - r.n))").replace(
+        "since_days=days", "since_days=1"
+    )
+    chosen = columns(
+        definitions,
+        tables=found.names,
+        own=own.loaded(text, "mine.py"),
+        off=list({e.family for e in FEATURES.values()}),
+    )
+    rows = build(known, base=measure(known, definitions), definitions=definitions, columns=chosen)
+    assert rows["gifts_all"].null_count == rows.num_rows > 100
+
+
+@pytest.fixture(scope="module")
+def made(shop, tmp_path_factory):
+    """(home, settings, release folder, path of the working copy): the example and two attributes in a release."""
+    home, path = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("mine") / "mine.py"
+    shutil.copy(EXAMPLE, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIFECYCLE_HOME", str(home))
+        settings = stated(shop[1], path)
+        # The other families only cost time here.
+        off = [family for family in FAMILIES if family not in ("recency", "attributes")]
+        settings = settings.model_copy(update={"features": settings.features.model_copy(update={"off": off})})
+        return home, settings, written(shop[2], settings), path
+
+
+def written(found, settings):
+    """A release with weights nobody trained: what it answers is not the point, that it answers alike is."""
+    known = found.as_of(found.data_until - 120 * DAY_US)
+    definitions = define(known, settings)
+    chosen = columns_for(found, definitions, settings)
+    modelled = tuple(c.name for c in chosen if c.feature.family in ("own", "attributes", "recency"))
+    weights = np.random.default_rng(1).normal(0, 0.3, (1, len(modelled) + 14))
+    linear = Linear(np.zeros(weights.size), np.ones(weights.size), weights, 0.1 * weights, np.zeros(1))
+    scorer = Scorer(
+        definitions,
+        modelled,
+        Blend(((1.0, linear),)),
+        Calibration(),
+        Blend(((1.0, Rate((0.0,))),)),
+        ("loyal",),
+        500,
+        500,
+    )
+    folder = release.write(scorer, all_columns=chosen, settings=settings, tables=found.names, base=measure(known, definitions),
+                           evaluation={}, card="", times={})  # fmt: skip
+    (folder.parent / "CURRENT").write_text(folder.name)
+    return folder
+
+
+def test_a_release_carries_its_file_and_a_changed_file_is_another_release(shop, made, monkeypatch):
+    home, settings, folder, path = made
+    monkeypatch.setenv("LIFECYCLE_HOME", str(home))
+    assert (folder / own.FILE).read_text() == EXAMPLE.read_text()
+    path.write_text(EXAMPLE.read_text().replace("Days since", "The days since"))
+    other = written(shop[2], settings)
+    assert other.name != folder.name
+    path.unlink()  # a release never reads the working copy
+    loaded = admitted(folder)
+    assert {"recency_opened", "channel_is_search"} <= set(loaded.scorer.columns)
+    shutil.rmtree(other)
+    (folder.parent / "CURRENT").write_text(folder.name)
+
+
+def test_a_changed_file_in_a_release_is_never_run(made, tmp_path):
+    folder = tmp_path / "forged"
+    shutil.copytree(made[2], folder)
+    (folder / own.FILE).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + EXAMPLE.read_text())
+    with pytest.raises(errors.ReleaseRefused, match="not as they were written"):
+        admitted(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_batch_and_online_give_the_same_scores(shop, made, monkeypatch):
+    home, settings, folder, _ = made
+    found = shop[2]
+    monkeypatch.setenv("LIFECYCLE_HOME", str(home))
+    at = found.data_until - 30 * DAY_US
+    run = batch.score(found, settings, admitted(folder), as_of=at)
+    kept = pq.read_table(run.folder / "history" / "customers.parquet")
+    assert kept["channel"].null_count == 0
+    scores = {row["customer_id"]: row["p_churn"] for row in pq.read_table(run.folder / "scores.parquet").to_pylist()}
+    asked = [who for who, p in scores.items() if p is not None][:80]
+    desk = Desk.opened()
+    answers = desk.by_events(parsed(raw_events.request(found, settings, asked, as_of=at)), now=at)["scores"]
+    assert {one["customer_id"]: one["p_churn"] for one in answers} == {who: scores[who] for who in asked}
+    body = raw_events.request(found, settings, asked, as_of=at)
+    for one in body["customers"]:
+        one.pop("customers")
+    silent = desk.by_events(parsed(body), now=at)["scores"]
+    assert any(one["p_churn"] != scores[one["customer_id"]] for one in silent), "the attributes count"
