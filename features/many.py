@@ -76,9 +76,11 @@ def rows_at(
     late_ids = framed(history, pa.table({"customer_id": pa.array(late, pa.string())}))
     if late:
         rows = rows.join(late_ids, on="customer_id", how="anti")
-    reduced = [history.kept(frame) for frame in reductions(known, now, columns, apart=spans.keys).values()]
-    made = history.kept(joined(rows, [*reduced, *given.values()]))
-    found = formulas(made, now, columns, beside=beside).collect(backend="pyarrow").to_native()
+    rest = [history.kept(frame) for frame in reductions(known, now, columns, apart=spans.keys).values()]
+    # Rows of running totals lie by customer_id; a join may shuffle them.
+    ordered = not (rest or late or active is None or given)
+    made = rows if ordered else history.kept(joined(rows, [*rest, *given.values()]))
+    found = formulas(made, now, columns, beside=beside, ordered=ordered).collect(backend="pyarrow").to_native()
     if not late:
         return found
     theirs = build(_of_these(known, late_ids), base=now.base, definitions=now.definitions, columns=columns)

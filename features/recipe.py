@@ -24,6 +24,7 @@ DECAY_SCALE = 1 << 30
 LOG_SCALE = 1_000_000
 SCORE_SCALE = 1_000_000
 MINUTE_US = 60_000_000
+EXACT = 1 << 53  # whole numbers below it are exact as reals
 
 
 @dataclass(frozen=True)
@@ -169,6 +170,13 @@ def ratio(top: nw.Expr, bottom: nw.Expr) -> nw.Expr:
 
 
 def variance(total: nw.Expr, squares: nw.Expr, count: nw.Expr) -> nw.Expr:
-    """Sample variance from integer Σx, Σx², n; null under two rows; never below 0 through rounding."""
-    raw = (squares - total * total / count) / (count - 1)
+    """Sample variance from Σx, Σx² of integers and n; null under two rows; never below 0 through rounding.
+
+    In whole numbers where the sums are exact as reals: gaps that hardly differ would else cancel to noise.
+    """
+    wide = [sums.cast(nw.Int128) for sums in (total, squares, count)]
+    exact = (wide[2] * wide[1] - wide[0] * wide[0]).cast(nw.Float64) / (count * (count - 1))
+    rough = (squares - total * total / count) / (count - 1)
+    small = (squares < EXACT) & (count < 1_000_000)
+    raw = nw.when(small).then(exact).otherwise(rough)
     return nw.when(count >= 2).then(nw.when(raw > 0).then(raw).otherwise(nw.lit(0.0)))

@@ -23,12 +23,11 @@ import pyarrow.compute as pc
 
 from features.contract import CONTRACT
 from features.history import History
-from features.recipe import Now, Reduction
+from features.recipe import EXACT, Now, Reduction
 from features.rows.lasting import LASTING
 
 EVERYTHING_US = 1 << 62
 NOTHING = {"min": (1 << 63) - 1, "max": -(1 << 63)}  # what counts for nothing beside any value
-EXACT = 1 << 53  # whole numbers below it are the same in 64 and 128 bits and as reals; larger sums are the engine's
 Position = Callable[[int], np.ndarray]  # µs before as_of -> the position of the first row not before that instant
 
 

@@ -150,13 +150,17 @@ def needed_by(columns: Sequence[ColumnOf]) -> list[Reduction]:
 
 
 def formulas(
-    rows: nw.LazyFrame, now: Now, columns: Sequence[ColumnOf], *, beside: Sequence[str] = STATE
+    rows: nw.LazyFrame, now: Now, columns: Sequence[ColumnOf], *, beside: Sequence[str] = STATE, ordered: bool = False
 ) -> nw.LazyFrame:
-    """`beside` and one value a column, by customer_id, from standing rows joined with their reductions."""
+    """`beside` and one value a column, by customer_id, from standing rows joined with their reductions.
+
+    `ordered`: the rows already lie by customer_id, and are not sorted again.
+    """
     zeros = [red.key for red in needed_by(columns) if red.how in ("count", "sum", "decay", "distinct")]
     rows = rows.with_columns(nw.col(key).fill_null(0) for key in zeros) if zeros else rows
     values = {column.name: _value(column.recipe(), now).cast(nw.Float64) for column in columns}
-    return rows.select(*beside, **values).sort("customer_id")
+    found = rows.select(*beside, **values)
+    return found if ordered else found.sort("customer_id")
 
 
 def _value(recipe: Recipe, now: Now) -> nw.Expr:

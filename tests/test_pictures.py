@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
+from features.catalogue import FAMILIES
 from features.stages import STAGES
 from serving.parts import Blend, Linear, design_names, sigmoid
 from training import curves, evaluation, importance, pictures
@@ -135,9 +136,7 @@ def test_an_account_of_a_training_has_what_is_drawn_and_is_small(trained_shop):
         ranked = [entry["eligible"] for entry in entries]
         assert ranked == sorted(ranked, reverse=True)
         assert ranked[0] > 0
-    assert {entry["name"] for entry in moved["families"]} <= {
-        "stage", "recency", "rhythm", "frequency", "monetary", "trend", "engagement", "satisfaction", "cover"
-    }  # fmt: skip
+    assert {entry["name"] for entry in moved["families"]} <= {"stage", *FAMILIES}
     assert len(moved["columns"]) <= 20
     assert not {entry["name"] for entry in moved["columns"]} - set(design_names(trained_shop.release.scorer.columns))
     for who, found in account["churn"].items():

@@ -19,11 +19,11 @@ def blocks(language):
 def test_it_is_short_and_names_only_commands_that_exist():
     import lifecycle as door
 
-    known = {command.callback.__name__ for command in door.app.registered_commands}
+    known = {command.callback.__name__.replace("_", "-") for command in door.app.registered_commands}
     assert len(README.splitlines()) <= 150
     named = set(re.findall(r"(?:`|^|bin/)lifecycle ([a-z]+)", README, re.M))
     rows = re.findall(r"^\| (`.*?) \|", README.split("## Commands")[1].split("##")[0], re.M)
-    table = {name for row in rows for name in re.findall(r"`([a-z]+)", row)}
+    table = {name for row in rows for name in re.findall(r"`([a-z-]+)", row)}
     assert table == known
     assert {"init", "check", "run", "demo"} <= named <= known
 
