@@ -249,6 +249,16 @@ def test_an_answer_before_its_survey_is_counted_and_left_out(tmp_path):
     assert (counts.read, counts.kept, counts.rejected) == (3, 2, {"answered_before_sent": 1})
 
 
+def test_a_complaint_resolved_before_it_was_raised_is_counted_and_left_out(tmp_path):
+    (tmp_path / "f.csv").write_text("customer_id,occurred_at,kind,resolved_at\n"
+                                    "a,2024-01-02,complaint,2024-01-01\na,2024-01-02,complaint,2024-01-02\n")  # fmt: skip
+    (tmp_path / "t.csv").write_text("customer_id,occurred_at,amount\na,2024-01-01,1\n")
+    tables = {"transactions": "SELECT * FROM t", "feedback": "SELECT * FROM f"}
+    stated = {"business": {"zone": "UTC"}, "files": {"t": "t.csv", "f": "f.csv"}, "tables": tables}
+    counts = history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))[1]["feedback"]
+    assert (counts.kept, counts.rejected) == (1, {"resolved_before_raised": 1})
+
+
 def test_a_score_of_a_kind_without_a_scale_is_counted_and_left_out(tmp_path):
     """A survey's score means nothing without its scale; a complaint's is not asked for, and does not count."""
     lines = "a,2024-01-02,nps,4,2024-01-02\na,2024-01-03,nps,,\na,2024-01-02,csat,4,2024-01-02\na,2024-01-02,complaint,1,2024-01-02\n"

@@ -35,11 +35,12 @@ contracts = st.fixed_dictionaries({"starts_at": ever, "ends_at": ever, "recorded
 
 @st.composite
 def feedback(draw):
-    kind, (at, answered) = draw(st.sampled_from(sorted(SCALES))), sorted([draw(before), draw(before)])
+    kind, (at, *later) = draw(st.sampled_from(sorted(SCALES))), sorted([draw(before) for _ in range(3)])
+    answered, resolved = (rfc3339(one) for one in draw(st.permutations(later)))
     row = {"occurred_at": rfc3339(at), "kind": kind}
     if draw(st.booleans()):
-        row |= {"score": draw(st.floats(*SCALES[kind])), "answered_at": rfc3339(answered)}
-    return row | ({"resolved_at": draw(then)} if draw(st.booleans()) else {})
+        row |= {"score": draw(st.floats(*SCALES[kind])), "answered_at": answered}
+    return row | ({"resolved_at": resolved} if draw(st.booleans()) else {})
 
 
 def customers(**tables):

@@ -159,7 +159,10 @@ def test_runs_are_listed_newest_first_with_their_verdict_and_role(at_home):
 
 
 def test_nothing_of_a_customer_is_in_the_store(shop, home):
-    """Ids, categories and channels of every row carry a planted word; one training, one promotion; then every byte."""
+    """Ids, categories and channels of every row carry a planted word; one training, one promotion; then every byte.
+
+    A release names the levels of attributes that 1 % and five customers share; the planted region has four.
+    """
     folder = home / "planted"
     shutil.copytree(shop[0], folder)
     for path in (folder / "data").glob("*.csv"):
@@ -184,12 +187,14 @@ def test_nothing_of_a_customer_is_in_the_store(shop, home):
 def _planted(text):
     header, *lines = text.splitlines()
     names = header.split(",")
-    columns = [
-        at for at, name in enumerate(names) if name in ("customer_id", "category", "channel", "topic", "transaction_id")
-    ]
+    customers = "region" in names
+    planted = ("customer_id",) if customers else ("customer_id", "category", "channel", "topic", "transaction_id")
+    columns = [at for at, name in enumerate(names) if name in planted]
     out = [header]
-    for line in lines:
+    for number, line in enumerate(lines):
         cells = line.split(",")
+        if customers and number < 4:
+            cells[names.index("region")] = PLANT
         out.append(",".join(f"{PLANT}-{cell}" if at in columns and cell else cell for at, cell in enumerate(cells)))
     return "\n".join(out) + "\n"
 
