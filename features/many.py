@@ -7,6 +7,7 @@ rest from the engine: per instant where everybody is asked, else once over the p
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import narwhals as nw
 import pyarrow as pa
@@ -40,7 +41,7 @@ def build_many(
             continue
         # Nothing that running totals sum rests on the instant or the base: any Now will do.
         spans = spans or Spans(history, now, needed_by(columns), as_of=as_of)
-        yield known, now.base, rows_at(history, known, now, columns, spans=spans)
+        yield known, now.base, rows_at(history, known, now, columns, spans=spans, found=spans.at(at))
 
 
 def values(
@@ -54,18 +55,27 @@ def values(
     as_of = [base.as_of for base in bases]
     spans = Spans(history, Now(as_of[0], definitions, bases[0]), [active, *needed_by(columns)], as_of=as_of)
     made = []
-    for base in bases:
-        now, known = Now(base.as_of, definitions, base), history.as_of(base.as_of)
-        made.append(rows_at(history, known, now, columns, spans=spans, active=active))
+    # The totals of the next instant are looked up while the engine works out the formulas of this one.
+    with ThreadPoolExecutor(1) as ahead:
+        coming = [ahead.submit(spans.at, at) for at in as_of[:1]]
+        for number, base in enumerate(bases):
+            found = coming.pop().result()
+            coming = [ahead.submit(spans.at, at) for at in as_of[number + 1 : number + 2]]
+            now, known = Now(base.as_of, definitions, base), history.as_of(base.as_of)
+            made.append(rows_at(history, known, now, columns, spans=spans, found=found, active=active))
     return pa.concat_tables(made)
 
 
 def rows_at(
-    history: History, known: Known, now: Now, columns: Sequence[ColumnOf], *, spans: Spans, active: Reduction | None = None
+    history: History, known: Known, now: Now, columns: Sequence[ColumnOf], *, spans: Spans, found: dict[str, pa.Table],
+    active: Reduction | None = None,
 ) -> pa.Table:  # fmt: skip
-    """The rows of one instant; with `active` (the reduction that counts activity) without their standing."""
+    """The rows of one instant, `found` being `spans.at` it.
+
+    With `active` (the reduction that counts activity) without their standing.
+    """
     beside = STATE if active is None else ("customer_id", "as_of")
-    given = {name: framed(history, table) for name, table in spans.at(now.as_of).items()}
+    given = {name: framed(history, table) for name, table in found.items()}
     if active is None:
         rows = history.kept(standing(known, now.definitions))
     else:
@@ -80,11 +90,11 @@ def rows_at(
     # Rows of running totals lie by customer_id; a join may shuffle them.
     ordered = not (rest or late or active is None or given)
     made = rows if ordered else history.kept(joined(rows, [*rest, *given.values()]))
-    found = formulas(made, now, columns, beside=beside, ordered=ordered).collect(backend="pyarrow").to_native()
+    rows_found = formulas(made, now, columns, beside=beside, ordered=ordered).collect(backend="pyarrow").to_native()
     if not late:
-        return found
+        return rows_found
     theirs = build(_of_these(known, late_ids), base=now.base, definitions=now.definitions, columns=columns)
-    return pa.concat_tables([found, theirs.select(found.column_names)]).sort_by("customer_id")
+    return pa.concat_tables([rows_found, theirs.select(rows_found.column_names)]).sort_by("customer_id")
 
 
 def framed(history: History, table: pa.Table) -> nw.LazyFrame:

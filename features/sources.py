@@ -61,6 +61,7 @@ def connect(*, memory: str = "4GB", threads: int = 2) -> duckdb.DuckDBPyConnecti
             "temp_directory": str(Path(tempfile.gettempdir()) / "lifecycle-spill"),
         }
     )
+    connection.execute("SET enable_progress_bar = false")  # it would go to standard output, between our own lines
     connection.execute("SET TimeZone = 'UTC'")  # not in the config: it needs the calendar extension loaded first
     return connection
 

@@ -209,7 +209,8 @@ def _ordered(rows: nw.LazyFrame, reductions: Sequence[Reduction]) -> _Ordered:
         table = chosen.sort("customer_id", "occurred_at").collect(backend="pyarrow").to_native()
         runs, at = pc.run_end_encode(table["customer_id"].combine_chunks()), table["occurred_at"].to_numpy()
     starts = np.concatenate([[0], runs.run_ends.to_numpy()]).astype(np.int64)
-    filled = [_filled(name.split("__")[0], table[name]) for name in values]
+    with ThreadPoolExecutor(2) as pool:
+        filled = list(pool.map(lambda name: _filled(name.split("__")[0], table[name]), values))
     columns = {name: column for name, (column, _) in zip(values, filled, strict=True)}
     largest = {name: most for name, (_, most) in zip(values, filled, strict=True)}
     return _Ordered(runs.values, starts, at, columns, largest)
