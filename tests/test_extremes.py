@@ -40,7 +40,9 @@ IDS = ["a" * 65_536, "客户" * 11_000, "عميل\u0651" * 7_000, "👩\u200d�
 
 
 def test_ids_of_64_kb_in_any_script_come_out_as_they_went_in(tmp_path):
-    settings, history, counts = loaded(tmp_path, "".join(f"{one},2024-01-0{k + 1},5\n" * 2 for k, one in enumerate(IDS)))
+    settings, history, counts = loaded(
+        tmp_path, "".join(f"{one},2024-01-0{k + 1},5\n" * 2 for k, one in enumerate(IDS))
+    )
     assert (counts.kept, counts.rejected) == (5, {"exact_duplicate": 5})
     definitions, columns, base, rows = rows_at(settings, history, settings_of.instant("2024-02-01", zone="UTC"))
     assert sorted(rows["customer_id"].to_pylist()) == sorted(IDS)
