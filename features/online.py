@@ -44,8 +44,8 @@ def columns_of(name: str, attributes: Sequence[Attribute] = ()) -> tuple[Column,
 
 def typed(name: str, rows: Sequence[Mapping[str, object]], attributes: Sequence[Attribute] = ()) -> pa.Table:
     """Rows of one table (instants in µs, money in minor units; absent cells are null) as an Arrow table."""
-    fields = pa.schema([(column.name, ARROW_TYPES[column.type]) for column in columns_of(name, attributes)])
-    return pa.Table.from_pylist([dict(row) for row in rows], schema=fields)
+    types = {column.name: ARROW_TYPES[column.type] for column in columns_of(name, attributes)}
+    return pa.table({column: pa.array([row.get(column) for row in rows], kind) for column, kind in types.items()})
 
 
 class Online:

@@ -61,7 +61,9 @@ def connect(*, memory: str = "4GB", threads: int = 2) -> duckdb.DuckDBPyConnecti
             "temp_directory": str(Path(tempfile.gettempdir()) / "lifecycle-spill"),
         }
     )
-    connection.execute("SET enable_progress_bar = false")  # it would go to standard output, between our own lines
+    # It would go to standard output, between our lines. (In a notebook without widgets it is off, and may not be named.)
+    if connection.execute("SELECT current_setting('enable_progress_bar')").fetchone() == (True,):
+        connection.execute("SET enable_progress_bar = false")
     connection.execute("SET TimeZone = 'UTC'")  # not in the config: it needs the calendar extension loaded first
     return connection
 

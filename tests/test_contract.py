@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from features import errors, history, settings
+from features.sources import connect
 
 SHOP = "customer_id,occurred_at,amount\n"
 
@@ -213,3 +214,8 @@ def test_scores_off_their_scale_and_answers_before_sending_are_counted(tmp_path)
               "tables": {"transactions": "SELECT * FROM t", "feedback": "SELECT * FROM f"}}  # fmt: skip
     _, counts = history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))
     assert counts["feedback"].rejected == {"answered_before_sent": 1, "kind_unknown": 1, "score_off_its_scale": 1}
+
+
+def test_the_engine_prints_no_progress_between_our_lines():
+    shown = connect(memory="1GB", threads=1).execute("SELECT current_setting('enable_progress_bar')").fetchone()
+    assert shown == (False,)
