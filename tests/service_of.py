@@ -139,6 +139,7 @@ _services: dict[Path, Service] = {}
 
 def _shared(business: Any, request: pytest.FixtureRequest) -> Service:
     if business.home not in _services:
+        newest_is(business.home, business.run)  # a later run is another test's, and goes with it
         stack = contextlib.ExitStack()
         _services[business.home] = _service(business.home, *stack.enter_context(_application(business.home)))
         request.config.add_cleanup(stack.close)

@@ -5,12 +5,18 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+import statistics
+from fractions import Fraction
 
+import narwhals as nw
+import pyarrow as pa
 import pytest
 
 from features import btyd
 from features.base import define, measure
+from features.recipe import variance
 from features.settings import DAY_US, instant
+from features.sources import connect
 from features.table import build, columns_for
 from tests.oracle_worlds import World, add, settings_for
 
@@ -214,3 +220,15 @@ def test_whoever_is_not_acquired_yet_has_no_quarter(made):
     found = rows_of((known, dataclasses.replace(frozen, acquired="second_activity"), chosen))
     assert found["long gone"]["amount_percentile_cohort"] is None
     assert found["two gaps"]["amount_percentile_cohort"] is not None
+
+
+@pytest.mark.parametrize("x", [(576_000, 576_001, 576_003), (7, 7, 7), (10**7, 10**7 + 1, 10**7), (2, 9, 4, 4)])
+def test_the_variance_of_numbers_that_hardly_differ_is_exact(x):
+    """Σx² − (Σx)²/n in reals keeps four digits of the first."""
+    sums = pa.table({"total": [float(sum(x))], "squares": [float(sum(one * one for one in x))], "n": [len(x)]})
+    with connect(memory="1GB", threads=1) as engine:
+        frame = nw.from_native(engine.from_arrow(sums))
+        found = frame.select(v=variance(nw.col("total"), nw.col("squares"), nw.col("n"))).collect(backend="pyarrow")
+    assert found.to_native()["v"][0].as_py() == pytest.approx(
+        float(statistics.variance(map(Fraction, x))), rel=1e-15, abs=0
+    )

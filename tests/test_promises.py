@@ -86,6 +86,14 @@ def test_row_order_and_threads_change_nothing(world):
     assert made(world, worlds.shuffled(worlds.tables_of(history)), threads=2).equals(rows)
 
 
+def test_rows_that_share_an_instant_may_come_in_any_order(world):
+    """Of rows at one instant values decide, never the order they lie in."""
+    history, *_ = world
+    tables = worlds.tied(worlds.tables_of(history))
+    first = made(world, tables)
+    assert all(made(world, worlds.shuffled(tables, seed), threads=2).equals(first) for seed in (1, 2))
+
+
 def test_one_customer_alone_equals_the_customer_among_others(world):
     history, _, at, definitions, columns, base, rows = world
     tables = worlds.tables_of(history)

@@ -61,6 +61,12 @@ def test_one_row_and_many_rows_give_the_same_bits(blends, name):
     assert np.array_equal(log_softmax(whole)[:1], log_softmax(whole[:1]))
 
 
+@pytest.mark.parametrize("name", ["churn", "stages"])
+def test_nobody_is_as_wide_as_anybody(blends, name):
+    matrix = rows_of(np.random.default_rng(2), 3)
+    assert blends[name].margins(matrix[:0]).shape == (0, blends[name].margins(matrix).shape[1])
+
+
 def test_contributions_are_exact(blends):
     """They sum to the margin less what everybody has in common."""
     matrix = rows_of(np.random.default_rng(3), 50)

@@ -86,7 +86,7 @@ def gap_mean() -> Recipe:
 
     Formula: Σ gaps / (n − 1), gaps in whole minutes. Window: all time. Null: under two activities. Source: catalogue 17.
     """
-    return Recipe({"minutes": _MINUTES, "gaps": _GAPS}, lambda r, now: ratio(r.minutes, r.gaps) / DAY_MINUTES)
+    return _mean_gap("has_gap")
 
 
 @feature(tables=("activity",), unit="days", words="a median gap of {value:.0f} days")
@@ -184,9 +184,7 @@ def gap_mean_recent() -> Recipe:
 
     Formula: Σ last 5 gaps / their number. Window: last 6 activities. Null: under two activities. Source: catalogue 17.
     """
-    minutes = Reduction("activity", "sum", value="gap_minutes", where="recent_gap")
-    gaps = Reduction("activity", "count", where="recent_gap")
-    return Recipe({"minutes": minutes, "gaps": gaps}, lambda r, now: ratio(r.minutes, r.gaps) / DAY_MINUTES)
+    return _mean_gap("recent_gap")
 
 
 @feature(tables=("activity",), unit="days", words="gaps of {value:.0f} days over the last ten")
@@ -195,8 +193,12 @@ def gap_mean_last_ten() -> Recipe:
 
     Formula: Σ last 10 gaps / their number. Window: last 11 activities. Null: under two activities. Source: catalogue 17.
     """
-    minutes = Reduction("activity", "sum", value="gap_minutes", where="ten_gaps")
-    gaps = Reduction("activity", "count", where="ten_gaps")
+    return _mean_gap("ten_gaps")
+
+
+def _mean_gap(where: str) -> Recipe:
+    minutes = Reduction("activity", "sum", value="gap_minutes", where=where)
+    gaps = Reduction("activity", "count", where=where)
     return Recipe({"minutes": minutes, "gaps": gaps}, lambda r, now: ratio(r.minutes, r.gaps) / DAY_MINUTES)
 
 

@@ -42,6 +42,8 @@ def _hops(rows: nw.LazyFrame) -> nw.LazyFrame:
     # Since the last change of channel everything was on this one: what lies before it is the newest on another.
     # −1 stands for none: no instant is before 1970, and a running maximum is empty where its value is.
     rows = rows.with_columns(left_at=nw.when(changed).then(before).otherwise(nw.lit(-1)))
+    # Rows alike in instant and channel come in any order, and only one of them is the change: it counts for all.
+    rows = rows.with_columns(left_at=nw.col("left_at").max().over("customer_id", "placed", "occurred_at", "channel"))
     rows = rows.with_columns(elsewhere_at=nw.col("left_at").cum_max().over("customer_id", "placed", **order))
     near = at - nw.col("elsewhere_at") <= HOP_HOURS * HOUR_US
     return rows.with_columns(hop=nw.col("placed") & (nw.col("elsewhere_at") >= 0) & near)
