@@ -133,50 +133,50 @@ def examples(out: Out, config: Config = DEFAULT, as_json: AsJson = False) -> Non
 
 @app.command()
 def train(job: Annotated[str | None, typer.Argument(help="churn or next-stage; both if left out")] = None,
-          config: Config = DEFAULT, as_json: AsJson = False) -> None:  # fmt: skip
+          config: Config = DEFAULT, as_json: AsJson = False,
+          learning_curve: Annotated[bool, typer.Option("--learning-curve", help="also refit on fewer customers and dates")]
+          = False) -> None:  # fmt: skip
     """Train, evaluate beside the baselines, write a release (not yet served)."""
     from features.errors import BadSetting
     from training import job as jobs
     from training import summary
 
     if job is not None and job not in jobs.JOBS:
-        raise BadSetting(
-            where="train",
-            got="an unknown model",
-            rule=f"It is {' or '.join(jobs.JOBS)}.",
-            fix="Leave it out for both.",
-            values=[job],
-        )
+        raise BadSetting(where="train", got="an unknown model", rule=f"It is {' or '.join(jobs.JOBS)}.",
+                         fix="Leave it out for both.", values=[job])  # fmt: skip
     settings, history, _ = _open(config)
-    made = jobs.train(history, settings, only=job)
-    value = {
-        "release": made.folder.name,
-        "status": made.status,
-        "mlflow_runs": made.runs,
-        "evaluation": made.evaluation,
-    }
-    _tell(value, f"{summary.trained(made.evaluation)}\n\n  release {made.folder.name} ({made.status}), not yet served: "
-          f"lifecycle promote{_unrecorded(made.runs)}", as_json)  # fmt: skip
+    made = jobs.train(history, settings, only=job, learning_curve=learning_curve)
+    value = {"release": made.folder.name, "status": made.status, "mlflow_runs": made.runs,
+             "evaluation": made.evaluation}  # fmt: skip
+    _tell(value, summary.released(made.folder.name, made.status, made.evaluation, made.runs), as_json)
 
 
-def _unrecorded(runs: dict[str, str | None]) -> str:
-    missing = [job for job, run in runs.items() if run is None]
-    waits = "it waits under mlruns/pending and is recorded later"
-    return f"\n  warning: not recorded in MLflow now: {', '.join(missing)}; {waits}" if missing else ""
+@app.command()
+def backtest(config: Config = DEFAULT,
+             as_of: Annotated[list[str] | None, typer.Option("--as-of", help="repeat; default: rolling dates")] = None,
+             out: Annotated[Path | None, typer.Option(help="write the predictions of all dates here")] = None,
+             as_json: AsJson = False) -> None:  # fmt: skip
+    """Walk rolling dates as if each were today, and hold what was said then against what came."""
+    from features.settings import instant
+    from training import backtest as walked
+
+    settings, history, _ = _open(config)
+    made = walked.backtest(history, settings, as_of=[instant(at, zone=settings.zone) for at in as_of or ()], out=out)
+    _tell(made.account | {"folder": str(made.folder)}, made.text, as_json)
 
 
 @app.command()
 def promote(release: Annotated[str | None, typer.Argument(help="the release id; the newest if left out")] = None,
+            force: Annotated[str | None, typer.Option(help="serve it whatever speaks against it: the reason, recorded")] = None,
             as_json: AsJson = False) -> None:  # fmt: skip
-    """Verify a release and serve it from now on."""
+    """Verify a release and serve it from now on; refused without skill, or where it is worse than what is served."""
+    from training import promotions, summary
     from training.promote import promote as move
 
-    found = move(release)
-    _tell(
-        {"release": found.id, "status": found.scorer.status},
-        f"serving release {found.id} ({found.scorer.status})",
-        as_json,
-    )
+    found = move(release, force=force)
+    value = {"release": found.id, "status": found.scorer.status, "recommendation": found.evaluation.get("recommendation"),
+             "gate": found.evaluation.get("gate"), "promotion": promotions.of(found.id)}  # fmt: skip
+    _tell(value, summary.promoted(found.id, found.scorer.status, found.evaluation), as_json)
 
 
 @app.command()

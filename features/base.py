@@ -62,6 +62,7 @@ class Definitions:
     resolve_within_hours: float = 48.0
     attributes: tuple[Attribute, ...] = ()
     attribute_versions: bool = False
+    grace_days: int = 0
 
     @classmethod
     def from_mapping(cls, stated: dict) -> Definitions:
@@ -95,7 +96,7 @@ def define(known: Known, settings: Settings) -> Definitions:
         learned_as_of=known.as_of, gaps=int(gaps.size), **_came_back(comeback),
         label_latency_days=settings.churn.label_latency_days,
         resolve_within_hours=settings.satisfaction.resolve_within_hours,
-        attributes=attributes, attribute_versions=versions,
+        attributes=attributes, attribute_versions=versions, grace_days=settings.churn.grace_days,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
+from features import grace
 from features.base import Definitions, define
 from features.catalogue.attributes import NOT_ATTRIBUTES
 from features.contract import CONTRACT
@@ -43,6 +44,7 @@ def account(history: History, counts: dict[str, Counts], settings: Settings) -> 
     usual = float(np.median(rows["usual_gap"].to_numpy())) / DAY_US if rows.num_rows else None
     missing = absent(tables=history.names, own=features_of(settings))
     stages = rows["stage"].to_pylist()
+    renewals = grace.account(history, settings) if settings.contractual else None
     return {
         "business": settings.business.name,
         "tables": {name: _counted(found, history, name, settings, definitions) for name, found in counts.items()},
@@ -52,7 +54,8 @@ def account(history: History, counts: dict[str, Counts], settings: Settings) -> 
         "stage_multiples": _multiples(definitions, usual),
         "features": len(columns_for(history, definitions, settings)),
         "missing": {name: {"lost": _LOST[name], "features": missing.get(name, [])} for name in CONTRACT if name not in history.names},
-        "advice": _advice(definitions, rows.num_rows),
+        "advice": _advice(definitions, rows.num_rows) + (grace.advice(renewals) if renewals else []),
+        "renewals": renewals,
     }  # fmt: skip
 
 
@@ -142,6 +145,7 @@ def text(found: dict[str, Any]) -> str:
             f"  of {stages['reached_churned']:,} waits that reached churned, {stages['came_back']:.1%} ended with activity"
         )
     lines.append("  (learned at the end of the data; a release learns its own, before its evaluation date)")
+    lines += ["", *grace.lines(found["renewals"])] if found["renewals"] else []
     lines += ["", "  now: " + ", ".join(f"{name} {count:,}" for name, count in found["stages_now"].items())]
     lines += [
         f"  without {name}: no {gone['lost']} ({len(gone['features'])} features)"

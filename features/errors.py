@@ -27,6 +27,7 @@
     │   ├── NotJson                      3 · 415   another media type than application/json
     │   └── Malformed                    3 · 422   a field outside its rule
     ├── ReleaseRefused                 1 · 503   a release that does not verify, or does not fit
+    ├── PromotionRefused               1 · 503   a release without skill, or worse than the one that is served
     ├── StoreFailed                    4 · 503   a store that cannot be reached, or is full
     └── Interrupted                    5 · 503   stopped safely; run it again and it goes on
 
@@ -155,6 +156,10 @@ class Malformed(RequestRefused):
 
 
 class ReleaseRefused(LifecycleError):
+    exit_code, status = 1, 503
+
+
+class PromotionRefused(LifecycleError):
     exit_code, status = 1, 503
 
 

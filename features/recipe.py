@@ -121,7 +121,11 @@ class Now:
 
 @dataclass(frozen=True)
 class Feature:
-    """One catalogue entry. `windows`: '' (none), 'W' (the frozen windows and all time) or 'H' (half-lives)."""
+    """One catalogue entry. `windows`: '' (none), 'W' (the frozen windows and all time) or 'H' (half-lives).
+
+    `leaving`: 1 where a higher value can only make leaving likelier, all else equal, −1 less likely, 0 where that is
+    not certain.
+    """
 
     name: str
     function: Callable[..., Recipe]
@@ -130,6 +134,7 @@ class Feature:
     windows: str
     words: str
     unit: str
+    leaving: int = 0
 
     @property
     def doc(self) -> str:
@@ -150,15 +155,17 @@ def registering(into: dict[str, Feature]) -> Iterator[None]:
         _into.reset(token)
 
 
-def feature(*, tables: tuple[str, ...], unit: str, words: str, windows: str = "") -> Callable:
+def feature(*, tables: tuple[str, ...], unit: str, words: str, windows: str = "", leaving: int = 0) -> Callable:
     """Register a feature function under its module's name as family; the function's name is the column's.
 
-    `words` puts a value into a sentence for people: `{value}` and, where windowed, `{window}`.
+    `words` puts a value into a sentence for people: `{value}` and, where windowed, `{window}`; `leaving` is the certain
+    direction (see `Feature`).
     """
 
     def register(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
         family = function.__module__.rsplit(".", 1)[-1]
-        _into.get()[function.__name__] = Feature(function.__name__, function, family, tables, windows, words, unit)
+        name = function.__name__
+        _into.get()[name] = Feature(name, function, family, tables, windows, words, unit, leaving)
         return function
 
     return register

@@ -113,7 +113,7 @@ class Training(Section):
     history_days: Days | None = None
     max_dates: int = Field(default=12, ge=1, le=60)
     trials: int = Field(default=40, ge=1, le=10_000)
-    seconds: float = Field(default=60, gt=0, le=86_400)
+    seconds: float = Field(default=120, gt=0, le=86_400)
     seed: int = 7
 
 

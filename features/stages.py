@@ -47,6 +47,17 @@ def state(
     `activity` is Known.activity (or Known's plus the outcome window's), `at` the clock. `cover` (customer_id,
     cover_until in µs) is given for contractual businesses: cover that ended by `at` makes rule 1.
     """
+    people = people_of(activity, at=at, definitions=definitions)
+    if cover is None:
+        people = people.with_columns(cover_until=nw.lit(None, dtype=nw.Int64))
+    else:
+        people = people.join(cover, on="customer_id", how="left")
+    stage, rule = stage_at(at, multiples=definitions.multiples, until=nw.col("cover_until"))
+    return people.with_columns(overdue=overdue_at(at), stage=stage, stage_rule=rule)
+
+
+def people_of(activity: nw.LazyFrame, *, at: int | nw.Expr, definitions: Any) -> nw.LazyFrame:
+    """What stages are told from, whatever the clock: n, first_at, last_at, usual_gap and run of each customer."""
     carried = {"as_of": nw.col("as_of").max()} if isinstance(at, nw.Expr) else {}
     people = activity.group_by("customer_id").agg(
         n=nw.col("occurred_at").count(),
@@ -55,21 +66,9 @@ def state(
         **carried,
     )
     span = {"first": nw.col("first_at"), "last": nw.col("last_at"), "count": nw.col("n")}
-    usual = usual_gap(**span, base_gap_us=definitions.base_gap_us)
-    people = people.with_columns(usual_gap=usual)
-    people = people.with_columns(overdue=(at - nw.col("last_at")) / nw.col("usual_gap"))
+    people = people.with_columns(usual_gap=usual_gap(**span, base_gap_us=definitions.base_gap_us))
     people = people.join(_last_long_gap(activity, people, definitions.multiples[1]), on="customer_id", how="left")
-    people = people.with_columns(run=nw.col("n") - nw.coalesce(nw.col("broken_at"), nw.lit(1)) + 1).drop("broken_at")
-    if cover is None:
-        people = people.with_columns(cover_until=nw.lit(None, dtype=nw.Int64))
-    else:
-        people = people.join(cover, on="customer_id", how="left")
-    return _with_stage(people, at, definitions.multiples)
-
-
-def endless_cover(known: Any) -> nw.LazyFrame:
-    """Cover that runs on for everybody with activity, whatever their terms say: customer_id, cover_until."""
-    return known.activity.select("customer_id").unique().with_columns(cover_until=nw.lit(ENDLESS))
+    return people.with_columns(run=nw.col("n") - nw.coalesce(nw.col("broken_at"), nw.lit(1)) + 1).drop("broken_at")
 
 
 def _last_long_gap(activity: nw.LazyFrame, people: nw.LazyFrame, multiple: float) -> nw.LazyFrame:
@@ -80,9 +79,15 @@ def _last_long_gap(activity: nw.LazyFrame, people: nw.LazyFrame, multiple: float
     return long.group_by("customer_id").agg(broken_at=nw.col("position").max())
 
 
-def _with_stage(people: nw.LazyFrame, at: int | nw.Expr, multiples: tuple[float, float, float]) -> nw.LazyFrame:
+def overdue_at(at: int | nw.Expr) -> nw.Expr:
+    """How long the customer has been quiet when the clock is at `at`, in usual gaps; of the columns of `people_of`."""
+    return (at - nw.col("last_at")) / nw.col("usual_gap")
+
+
+def stage_at(at: int | nw.Expr, *, multiples: tuple[float, float, float], until: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
+    """Stage and rule of `people_of` with the clock at `at`; `until`: cover_until, null without contracts."""
     m1, m2, m3 = multiples
-    n, run, overdue, until = nw.col("n"), nw.col("run"), nw.col("overdue"), nw.col("cover_until")
+    n, run, overdue = nw.col("n"), nw.col("run"), overdue_at(at)
     runs = ~until.is_null() & (until > at)
     rules = (
         (1, "churned", ~until.is_null() & (until <= at)),
@@ -97,7 +102,12 @@ def _with_stage(people: nw.LazyFrame, at: int | nw.Expr, multiples: tuple[float,
     for number, name, test in reversed(rules):
         stage = nw.when(test).then(nw.lit(name)).otherwise(stage)
         rule = nw.when(test).then(nw.lit(number)).otherwise(rule)
-    return people.with_columns(stage=stage, stage_rule=rule.cast(nw.Int64))
+    return stage, rule.cast(nw.Int64)
+
+
+def endless_cover(known: Any) -> nw.LazyFrame:
+    """Cover that runs on for everybody with activity, whatever their terms say: customer_id, cover_until."""
+    return known.activity.select("customer_id").unique().with_columns(cover_until=nw.lit(ENDLESS))
 
 
 def learn_multiples(

@@ -21,7 +21,7 @@ from features.own import features_of, refuse_twice
 from features.recipe import FEATURES, Feature, Now, Recipe, Reduction
 from features.rows import prepared
 from features.settings import DAY_US, Settings
-from features.stages import endless_cover, state
+from features.stages import ENDLESS, overdue_at, people_of, stage_at
 
 STATE = (
     "customer_id", "as_of", "eligible", "stage", "stage_rule", "stage_if_inactive",
@@ -169,22 +169,24 @@ def _value(recipe: Recipe, now: Now) -> nw.Expr:
 
 def standing(known: Known, definitions: Definitions) -> nw.LazyFrame:
     """STATE for everybody with activity: where they stand now, and where they will if nothing happens."""
-    ends = cover_of(known) if definitions.contractual else None
-    now = state(known.activity, at=known.as_of, definitions=definitions, cover=ends)
-    # Standing still: nothing is done, and cover (where there is any) runs on.
-    endless = endless_cover(known) if definitions.contractual else None
+    people = people_of(known.activity, at=known.as_of, definitions=definitions)
     horizon = known.as_of + definitions.horizon_days * DAY_US
-    idle = state(known.activity, at=horizon, definitions=definitions, cover=endless)
-    later = idle.select("customer_id", stage_idle=nw.col("stage"))
+    until, nobody = nw.col("cover_until"), nw.lit(None, dtype=nw.Int64)
     if definitions.contractual:
-        later = later.with_columns(stage_if_inactive=nw.lit("churned"))
-        eligible = ~nw.col("cover_until").is_null() & (nw.col("cover_until") > known.as_of)
+        people = people.join(cover_of(known), on="customer_id", how="left")
+        eligible = ~until.is_null() & (until > known.as_of)
     else:
-        later = later.with_columns(stage_if_inactive=nw.col("stage_idle"))
+        people = people.with_columns(cover_until=nobody)
         eligible = nw.col("last_at") >= known.as_of - definitions.eligible_days * DAY_US
-    return now.join(later, on="customer_id", how="left").with_columns(
-        as_of=known.as_of if isinstance(known.as_of, nw.Expr) else nw.lit(known.as_of, dtype=nw.Int64), eligible=eligible, overdue_state=nw.col("overdue")
-    ).drop("overdue")  # fmt: skip
+    stage, rule = stage_at(known.as_of, multiples=definitions.multiples, until=until)
+    # Standing still: nothing is done, and cover (where there is any) runs on.
+    endless = nw.lit(ENDLESS) if definitions.contractual else nobody
+    idle, _ = stage_at(horizon, multiples=definitions.multiples, until=endless)
+    return people.with_columns(
+        as_of=known.as_of if isinstance(known.as_of, nw.Expr) else nw.lit(known.as_of, dtype=nw.Int64),
+        eligible=eligible, stage=stage, stage_rule=rule, overdue_state=overdue_at(known.as_of), stage_idle=idle,
+        stage_if_inactive=nw.lit("churned") if definitions.contractual else idle,
+    )  # fmt: skip
 
 
 def cover_of(known: Known) -> nw.LazyFrame:

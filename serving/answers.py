@@ -14,8 +14,9 @@ from serving.schemas import rfc3339
 FEW = 8  # rows up to which reading them one by one costs less than a take
 # The batch table's columns in its order, but as_of and release_id: they are said once for all entries.
 COLUMNS = (
-    "customer_id", "horizon_days", "eligible", "stage", "stage_rule", "p_churn", "stage_if_inactive",
-    *(f"p_next_{stage}" for stage in STAGES), *(f"reason_{k + 1}" for k in range(REASONS)), "warnings",
+    "customer_id", "horizon_days", "eligible", "stage", "stage_rule", "p_churn", "p_churn_low", "p_churn_high", "evidence",
+    "stage_if_inactive",
+    *(f"p_next_{stage}" for stage in STAGES), "next_stages", *(f"reason_{k + 1}" for k in range(REASONS)), "warnings",
 )  # fmt: skip
 
 
@@ -25,8 +26,12 @@ def entries(scores: pa.Table) -> list[dict[str, Any]]:
 
 
 def structs(scores: pa.Table) -> pa.StructArray:
-    """Every row as its entry without `error`, for `entries_at`; the columns are shared, not copied."""
-    columns = [scores[name].combine_chunks() for name in COLUMNS]
+    """Every row as its entry without `error`, for `entries_at`; the columns are shared, not copied.
+
+    A column that an older run does not have is null.
+    """
+    nothing = pa.nulls(scores.num_rows)
+    columns = [scores[name].combine_chunks() if name in scores.column_names else nothing for name in COLUMNS]
     return pa.RecordBatch.from_arrays(columns, names=list(COLUMNS)).to_struct_array()
 
 

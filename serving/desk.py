@@ -213,4 +213,4 @@ def _check_plan(release: Release) -> None:
     if not _plan(release, "UTC", base).build(events, as_of=at).equals(rows):
         raise ReleaseRefused(where=f"release {release.id}", got="golden rows that the kept plan builds otherwise",
                              rule="A request is answered with the batch job's bits.",
-                             fix="Use the library versions of the card, or train again here.")  # fmt: skip
+                             fix="Use the library versions of the manifest, or train again here.")  # fmt: skip

@@ -37,6 +37,10 @@ _SAID = {
     "customer_id": "the id as it was asked", "horizon_days": "length of the future asked about",
     "eligible": "in the headline population", "stage": "where the customer stands, by rule", "stage_rule": "which rule",
     "p_churn": "probability of leaving within the horizon", "stage_if_inactive": "where the customer will stand if nothing happens",
+    "p_churn_low": "where the share that leaves lies among customers of this evidence and score (aimed at nine of ten): from",
+    "p_churn_high": "to; not an interval for one customer, who leaves or stays",
+    "evidence": "what is known of the customer's own rhythm: none, little, some, good",
+    "next_stages": "the stages, joined by |, among which the one that comes should be, nine times of ten; null where that is not known",
     "warnings": "what to mind about this entry",
 }  # fmt: skip
 

@@ -6,13 +6,16 @@ the same bits; a matrix product would not. Training fits through these same func
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from features.stages import STAGES
+from serving.cells import Cells
+from serving.cover import Settled
+from serving.rates import Rates
 
 BLOCK = 512  # rows whose terms fit the processor's cache
 
@@ -44,7 +47,8 @@ def logged(matrix: np.ndarray) -> np.ndarray:
 class Linear:
     """Margins of k outputs: intercept + Σ weight·z, z = (log feature − mean) / spread, 0 and `missing` where null.
 
-    mean, spread: (columns,); weights, missing: (k, columns); intercept: (k,).
+    mean, spread, low, high: (columns,); weights, missing: (k, columns); intercept: (k,). Beyond `low` and `high`, what
+    it was fitted on, a straight line knows nothing: values there count as the nearest one it has seen.
     """
 
     mean: np.ndarray
@@ -52,11 +56,15 @@ class Linear:
     weights: np.ndarray
     missing: np.ndarray
     intercept: np.ndarray
+    low: np.ndarray | None = None
+    high: np.ndarray | None = None
 
     def standard(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(z, null) of shape (rows, columns)."""
-        null = np.isnan(matrix)
-        z = (logged(matrix) - self.mean) / self.spread
+        null, values = np.isnan(matrix), logged(matrix)
+        if self.low is not None:
+            values = np.clip(values, self.low, self.high)
+        z = (values - self.mean) / self.spread
         return np.where(null, 0.0, z), null
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
@@ -76,7 +84,7 @@ class Linear:
         return self.weights[0] * z + self.missing[0] * null
 
     def to_mapping(self) -> dict[str, Any]:
-        return {name: getattr(self, name).tolist() for name in ("mean", "spread", "weights", "missing", "intercept")}
+        return {one.name: value.tolist() for one in fields(self) if (value := getattr(self, one.name)) is not None}
 
     @classmethod
     def from_mapping(cls, stated: dict[str, Any]) -> Linear:
@@ -125,7 +133,7 @@ class Rate:
         return np.zeros(matrix.shape)
 
 
-Part = Linear | Boosted | Rate
+Part = Linear | Boosted | Rate | Rates | Cells | Settled
 
 
 @dataclass(frozen=True)

@@ -22,16 +22,11 @@ def reasons(scorer: Scorer, rows: pa.Table, columns: list[ColumnOf]) -> list[lis
     """Per row up to three sentences, strongest first: `raises the risk: …` or `lowers the risk: …`."""
     if scorer.status != "ok":
         return [[None] * REASONS for _ in range(rows.num_rows)]
-    by_name = {column.name: column for column in columns}
-    used = [by_name[name] for name in scorer.columns]
-    moved = scorer.contributions(rows)[:, : len(used)]
-    if scorer.bearings is not None:
-        moved = moved - np.asarray(scorer.bearings.moved)
+    used = _used(scorer, columns)
     values = np.stack([rows[column.name].to_numpy() for column in used], axis=1)
-    families = sorted({column.feature.family for column in used})
-    members = [np.array([at for at, c in enumerate(used) if c.feature.family == family]) for family in families]
-    totals = np.stack([ordered_sum(moved[:, at]) for at in members], axis=1)
-    sides = np.where(ordered_sum(totals) > 0, 1.0, -1.0)
+    _, members = _families(used)
+    moved = _moved(scorer, rows)
+    totals, sides = _totals(moved, members)
     order = np.argsort(-totals * sides[:, None], axis=1, kind="stable")[:, :REASONS]
     alone = _alone(scorer, values)
     out = []
@@ -44,6 +39,39 @@ def reasons(scorer: Scorer, rows: pa.Table, columns: list[ColumnOf]) -> list[lis
         said = [_sentence(sides[row], used[at], values[row, at]) for at in told]
         out.append(said + [None] * (REASONS - len(said)))
     return out
+
+
+def leading(scorer: Scorer, rows: pa.Table, columns: list[ColumnOf]) -> list[str] | None:
+    """Per row the family of its strongest reason and the side it is on; None where the scores have no reasons."""
+    if scorer.status != "ok":
+        return None
+    families, members = _families(_used(scorer, columns))
+    totals, sides = _totals(_moved(scorer, rows), members)
+    strongest = np.argsort(-totals * sides[:, None], axis=1, kind="stable")[:, 0]
+    return [f"{families[at]} {'+' if side > 0 else '-'}" for at, side in zip(strongest, sides, strict=True)]
+
+
+def _used(scorer: Scorer, columns: list[ColumnOf]) -> list[ColumnOf]:
+    by_name = {column.name: column for column in columns}
+    return [by_name[name] for name in scorer.columns]
+
+
+def _moved(scorer: Scorer, rows: pa.Table) -> np.ndarray:
+    """(rows, columns): what each column moves, beyond what is typical."""
+    moved = scorer.contributions(rows)[:, : len(scorer.columns)]
+    return moved if scorer.bearings is None else moved - np.asarray(scorer.bearings.moved)
+
+
+def _families(used: list[ColumnOf]) -> tuple[list[str], list[np.ndarray]]:
+    """The families by name, and the numbers of their columns."""
+    families = sorted({column.feature.family for column in used})
+    return families, [np.array([at for at, c in enumerate(used) if c.feature.family == family]) for family in families]
+
+
+def _totals(moved: np.ndarray, members: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What each family moves (rows, families), and the side of the typical customer's the score is on (rows,)."""
+    totals = np.stack([ordered_sum(moved[:, at]) for at in members], axis=1)
+    return totals, np.where(ordered_sum(totals) > 0, 1.0, -1.0)
 
 
 def _alone(scorer: Scorer, values: np.ndarray) -> np.ndarray:

@@ -26,12 +26,15 @@ from features.recipe import Feature
 from features.settings import Settings, home
 from features.stages import STAGES
 from features.table import ColumnOf, build, columns
-from serving import golden
-from serving.parts import Blend, Boosted, Linear, Rate, design_names
-from serving.scorer import Bearings, Calibration, Scorer
+from serving import blend_files, golden
+from serving.calibrated import Calibration
+from serving.conformal import Conformal
+from serving.evidence import Spread
+from serving.parts import design_names
+from serving.scorer import Bearings, Scorer
 
 TOLERANCE = 1e-9
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -98,11 +101,13 @@ def _json(value: Any) -> str:
 
 
 def _write_files(folder, scorer, all_columns, settings, tables, base, evaluation, card) -> None:
-    models = {name: _blend_out(getattr(scorer, name), name, folder) for name in ("churn", "next_stage")}
+    models = {name: blend_files.write(getattr(scorer, name), name, folder) for name in ("churn", "next_stage")}
     models |= {
-        "calibration": asdict(scorer.calibration), "classes": list(scorer.classes), "columns": list(scorer.columns),
+        "calibration": scorer.calibration.to_mapping(), "classes": list(scorer.classes), "columns": list(scorer.columns),
         "churn_rows": scorer.churn_rows, "stay_rows": scorer.stay_rows, "status": scorer.status,
         "bearings": asdict(scorer.bearings) if scorer.bearings else None,
+        "sets": scorer.sets.to_mapping() if scorer.sets else None,
+        "spread": scorer.spread.to_mapping() if scorer.spread else None,
     }  # fmt: skip
     (folder / "models.json").write_text(_json(models))
     made_for = settings.definitions()
@@ -124,20 +129,6 @@ def _write_files(folder, scorer, all_columns, settings, tables, base, evaluation
     (folder / "golden").mkdir()
     for name, table in {**events, "rows": rows, "scores": scores}.items():
         pq.write_table(table, folder / "golden" / f"{name}.parquet")
-
-
-def _blend_out(blend: Blend, name: str, folder: Path) -> list[dict[str, Any]]:
-    out: list[dict[str, Any]] = []
-    for at, (weight, part) in enumerate(blend.parts):
-        if isinstance(part, Boosted):
-            file = f"{name}-{at}.ubj"
-            (folder / file).write_bytes(part.raw)
-            out.append({"kind": "boosted", "weight": weight, "file": file})
-        elif isinstance(part, Linear):
-            out.append({"kind": "linear", "weight": weight, **part.to_mapping()})
-        else:
-            out.append({"kind": "rate", "weight": weight, "margin": list(part.margin)})
-    return out
 
 
 def _golden_answers(scorer, all_columns, events, kinds, at) -> tuple[pa.Table, pa.Table]:
@@ -204,12 +195,16 @@ def load(folder: Path) -> Release:
     if [column.name for column in built] != [column["name"] for column in described["columns"]]:
         raise ReleaseRefused(where=f"release {name}", got="other features than this code builds",
                              rule="A release is served by the feature code it was trained with.",
-                             fix="Install the version the card names, or train again.")  # fmt: skip
+                             fix="Install the version the manifest names, or train again.")  # fmt: skip
     names = design_names(tuple(models["columns"]))
+    calibration = _part(
+        Calibration, models["calibration"], name, refused="a calibration that does not rise, or is none"
+    )
     scorer = Scorer(
-        definitions, tuple(models["columns"]), _blend_in(models["churn"], folder, names), Calibration(**models["calibration"]),
-        _blend_in(models["next_stage"], folder, names), tuple(models["classes"]), models["churn_rows"],
+        definitions, tuple(models["columns"]), blend_files.read(models["churn"], folder, names), calibration,
+        blend_files.read(models["next_stage"], folder, names), tuple(models["classes"]), models["churn_rows"],
         models["stay_rows"], models["status"], _bearings_in(models["bearings"]),
+        _part(Conformal, models.get("sets"), name), _part(Spread, models.get("spread"), name),
     )  # fmt: skip
     kinds = tuple(made_for["activity"]["kinds"])
     release = Release(name, folder, scorer, built, kinds, tables, made_for, _read(folder, "evaluation.json"))
@@ -224,21 +219,21 @@ def _own_in(folder: Path, name: str) -> tuple[Feature, ...]:
     except (LifecycleError, OSError, ValueError) as error:
         raise ReleaseRefused(where=f"release {name}", got=f"own features that cannot be loaded here: {error}",
                              rule="A release brings the file of its own features.",
-                             fix="Install the version the card names, or train again.") from error  # fmt: skip
+                             fix="Install the version the manifest names, or train again.") from error  # fmt: skip
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
     return json.loads((folder / name).read_text())
 
 
-def _blend_in(parts: list[dict[str, Any]], folder: Path, names: tuple[str, ...]) -> Blend:
-    def part(stated: dict[str, Any]) -> Linear | Boosted | Rate:
-        rest = {key: value for key, value in stated.items() if key not in ("kind", "weight")}
-        if stated["kind"] == "boosted":
-            return Boosted((folder / rest["file"]).read_bytes(), names)
-        return Linear.from_mapping(rest) if stated["kind"] == "linear" else Rate(tuple(rest["margin"]))
-
-    return Blend(tuple((stated["weight"], part(stated)) for stated in parts))
+def _part(kind: Any, stated: dict[str, Any] | None, name: str, *, refused: str = "") -> Any:
+    """What `kind.from_mapping` reads; None where the release has none (an older one may not)."""
+    try:
+        return None if stated is None and not refused else kind.from_mapping(stated)
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReleaseRefused(where=f"release {name}", got=refused or f"a {kind.__name__} whose numbers are none",
+                             rule="Calibration keeps the order of customers; thresholds and spreads are what they can be.",
+                             fix="Train again, or promote another release; never edit one.") from error  # fmt: skip
 
 
 def _bearings_in(stated: dict[str, Any] | None) -> Bearings | None:
@@ -255,7 +250,7 @@ def _check_golden(release: Release) -> None:
         if not _near(made, pq.read_table(folder / f"{stored}.parquet")):
             raise ReleaseRefused(where=f"release {release.id}", got=f"golden {what} that come out otherwise here",
                                  rule=f"Golden rows and scores are rebuilt within {TOLERANCE}.",
-                                 fix="Use the library versions of the card, or train again here.")  # fmt: skip
+                                 fix="Use the library versions of the manifest, or train again here.")  # fmt: skip
 
 
 def _near(made: pa.Table, stored: pa.Table) -> bool:

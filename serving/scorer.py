@@ -16,17 +16,14 @@ import pyarrow as pa
 from features.base import Definitions
 from features.outcomes import reachable
 from features.stages import STAGES
-from serving.parts import Blend, design, log_softmax, sigmoid
+from serving.calibrated import Calibration
+from serving.conformal import Conformal
+from serving.cover import Settled
+from serving.evidence import Spread
+from serving.parts import Blend, Rate, design, log_softmax
+from serving.rates import LEVELS, Rates
 
 STATUSES = ("ok", "no_skill", "not_enough_data")
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """p = sigmoid(slope · margin + shift); slope > 0 keeps the order."""
-
-    slope: float = 1.0
-    shift: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,10 @@ class Bearings:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Everything between a feature row and a score. `churn_rows`, `stay_rows`: training rows behind p and q."""
+    """Everything between a feature row and a score. `churn_rows`, `stay_rows`: training rows behind p and q.
+
+    `sets`, `spread`: what is said of how sure a score is; None where the data were too few to say. Scores use neither.
+    """
 
     definitions: Definitions
     columns: tuple[str, ...]
@@ -56,6 +56,8 @@ class Scorer:
     stay_rows: int
     status: str = "ok"
     bearings: Bearings | None = None
+    sets: Conformal | None = None
+    spread: Spread | None = None
 
     def margin(self, rows: pa.Table) -> np.ndarray:
         """Uncalibrated log-odds of churn, float64 (rows,)."""
@@ -66,7 +68,11 @@ class Scorer:
         return self._p_churn(design(rows, self.columns))
 
     def _p_churn(self, matrix: np.ndarray) -> np.ndarray:
-        p = sigmoid(self.calibration.slope * self.churn.margins(matrix)[:, 0] + self.calibration.shift)
+        return self.p_of(self.churn.margins(matrix)[:, 0])
+
+    def p_of(self, margin: np.ndarray) -> np.ndarray:
+        """P(churn) for uncalibrated log-odds, float64 (rows,)."""
+        p = self.calibration.p(margin)
         edge = 1.0 / (2 * max(self.churn_rows, 1))
         return np.clip(p, edge, 1 - edge)
 
@@ -75,7 +81,11 @@ class Scorer:
         return self._q_stay(rows, design(rows, self.columns))
 
     def _q_stay(self, rows: pa.Table, matrix: np.ndarray) -> np.ndarray:
-        logs = log_softmax(self.next_stage.margins(matrix))
+        return self.q_of(rows, self.next_stage.margins(matrix))
+
+    def q_of(self, rows: pa.Table, margins: np.ndarray) -> np.ndarray:
+        """q for the next-stage margins (rows, classes) of these rows, float64 (rows, 7)."""
+        logs = log_softmax(margins)
         raw = np.zeros((rows.num_rows, len(STAGES)))
         for at, name in enumerate(self.classes):
             raw[:, STAGES.index(name)] = np.exp(logs[:, at])
@@ -87,8 +97,22 @@ class Scorer:
         p = self._p_churn(matrix)
         return p, composed(p, self._q_stay(rows, matrix), inactive_index(rows))
 
+    def rate_of(self, rows: pa.Table) -> list[str | None]:
+        """Whose rate each score is, one of serving.rates.LEVELS; None where it is a model's, or no cover can end."""
+        parts = [part for _, part in self.churn.parts]
+        if not isinstance(parts[0], Rate | Rates):
+            return [None] * rows.num_rows
+        matrix = design(rows, self.columns)
+        level = parts[0].finest(matrix) if isinstance(parts[0], Rates) else np.zeros(rows.num_rows, dtype=int)
+        settled = [part.rows(matrix) for part in parts[1:] if isinstance(part, Settled)]
+        floor = settled[0] if settled else np.zeros(rows.num_rows, dtype=bool)
+        return [None if never else LEVELS[at] for at, never in zip(level, floor, strict=True)]
+
     def contributions(self, rows: pa.Table) -> np.ndarray:
-        """How much each design column moves the calibrated log-odds of churn, float64 (rows, columns + 14)."""
+        """How much each design column moves the calibrated log-odds of churn, float64 (rows, columns + 14).
+
+        Exact under calibrations none and platt; under the bent kinds by their mean slope.
+        """
         return self.calibration.slope * self.churn.contributions(design(rows, self.columns))
 
 

@@ -222,7 +222,8 @@ def satisfaction(seen: Seen) -> dict[str, Value]:
 
 
 def cover(seen: Seen) -> dict[str, Value]:
-    names = ("days_left", "auto_renews", "cancelled", "term_days", "price_per_day", "cancelled_ending", "renewal_ahead")
+    names = ("days_left", "auto_renews", "cancelled", "term_days", "price_per_day", "cancelled_ending", "renewal_ahead",
+             "can_end", "cancelled_beyond")  # fmt: skip
     begun = {"terms": sum(term["starts_at"] <= seen.as_of for term in seen.contracts)}
     running = [term for term in seen.contracts if term["starts_at"] <= seen.as_of < term["ends_at"]]
     if not running:
@@ -234,5 +235,18 @@ def cover(seen: Seen) -> dict[str, Value]:
     length = Fraction(max(term["ends_at"] - term["starts_at"] for term in running), DAY)
     price = max((term["price"] for term in running if term["price"] is not None), default=None)
     a_day, soon = over(price, seen.definitions.minor_units * length), left <= seen.definitions.horizon_days
-    values = (left, renews, cancelled, length, a_day, soon and cancelled, soon and not renews)
+    carriers = carrying(seen)
+    sure = any(term["cancelled_at"] is not None for term in carriers)
+    values = (left, renews, cancelled, length, a_day, soon and cancelled, soon and not renews, not carriers, sure)
     return begun | dict(zip(names, values, strict=True))
+
+
+def carrying(seen: Seen) -> list[Row]:
+    """The known terms that end after the horizon and are reached from now without a pause longer than grace."""
+    reach, last, chain = seen.as_of, seen.as_of + seen.definitions.horizon_days * DAY, []
+    for term in sorted(seen.contracts, key=lambda term: term["starts_at"]):
+        running = term["starts_at"] <= seen.as_of
+        if running or term["starts_at"] <= reach + seen.definitions.grace_days * DAY:
+            chain.append(term)
+            reach = max(reach, term["ends_at"])
+    return [term for term in chain if term["ends_at"] > last]

@@ -14,7 +14,7 @@ import pytest
 from tests.conftest import real
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ["audit", "check", "demo", "doctor", "examples", "features", "init", "promote", "run", "runs", "score", "serve",
+COMMANDS = ["audit", "backtest", "check", "demo", "doctor", "examples", "features", "init", "promote", "run", "runs", "score", "serve",
             "stages", "train", "ui", "why-value"]  # fmt: skip
 
 

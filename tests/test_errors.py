@@ -13,7 +13,8 @@ CODES = {
     "DuplicateCustomers": (3, 422), "ContradictoryVersions": (3, 422), "AsOfTooLate": (3, 422),
     "Timeless": (3, 422), "ImmatureWindow": (3, 422), "NotEnoughData": (3, 422), "ArchetypeRefused": (3, 422),
     "RequestRefused": (3, 422), "KeyMissing": (3, 401), "NotHere": (3, 404), "MethodRefused": (3, 405),
-    "BodyTooLarge": (3, 413), "NotJson": (3, 415), "Malformed": (3, 422), "ReleaseRefused": (1, 503), "StoreFailed": (4, 503), "Interrupted": (5, 503),
+    "BodyTooLarge": (3, 413), "NotJson": (3, 415), "Malformed": (3, 422), "ReleaseRefused": (1, 503),
+    "PromotionRefused": (1, 503), "StoreFailed": (4, 503), "Interrupted": (5, 503),
 }  # fmt: skip
 
 

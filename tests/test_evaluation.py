@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,8 +13,21 @@ from hypothesis import strategies as st
 
 from features.stages import STAGES
 from serving.parts import sigmoid
-from serving.scorer import stage_index
-from training import baselines, calibration, churn, evaluation, examples, plan, splits
+from serving.scorer import Calibration, Scorer, stage_index
+from training import (
+    baselines,
+    calibration,
+    churn,
+    evaluation,
+    examples,
+    ladder,
+    next_stage,
+    plan,
+    slices,
+    splits,
+    summary,
+)
+from training.evaluate import evaluate
 
 
 def labelled(seed, rows=400, strength=1.0):
@@ -190,3 +205,48 @@ def test_long_windows_are_modelled_only_when_the_history_is_long(made):
     assert len(examples.supported(found.columns, first=dates.train[0] - 4000 * day, dates=dates.train)) == len(
         found.names
     )
+
+
+def _nobody_eligible(late):
+    return late.set_column(
+        late.column_names.index("eligible"), "eligible", pa.array(np.zeros(late.num_rows, dtype=bool))
+    )
+
+
+def _everybody_stayed(late):
+    return late.filter(pa.array(~late["churned"].to_numpy()))
+
+
+@pytest.mark.parametrize(
+    "degrade", [_nobody_eligible, _everybody_stayed, lambda late: late.slice(0, 1), lambda late: late.slice(0, 0)]
+)
+def test_what_cannot_be_told_is_none_and_the_account_is_still_printed(made, degrade):
+    settings, dates, found = made
+    early, late = found.at(dates.train), degrade(found.at(dates.evaluate))
+    q, classes = next_stage.frequencies(early)
+    scorer = Scorer(
+        found.definitions, found.modelled, churn.base_rate(early), Calibration(), q, classes, early.num_rows, 9
+    )
+    account = evaluate(scorer, early, late, found, settings)
+    json.dumps(account, allow_nan=False)
+    told = {
+        "status": "no_skill", "as_of": {"train": ["2024-01-01"], "evaluate": ["2024-06-01"]}, "left_out": [],
+        "found": {"churn": {}, "next-stage": "frequencies"},
+    }  # fmt: skip
+    text = summary.trained({**account, **told})
+    assert "None" not in text
+    assert "nan" not in text
+    few = [account[model][who] for model in ("churn", "next_stage") for who in evaluation.POPULATIONS
+           if account[model][who]["rows"] < slices.LEAST_ROWS]  # fmt: skip
+    assert not [each["worst_slice"] for each in few if each["worst_slice"]]
+    best = account["recommendation"]["churn"]
+    assert best is None or best["recommended"] != ladder.OURS  # base rates and frequencies are nobody's skill
+
+
+def test_gain_counts_the_leavers_among_the_riskiest():
+    y, p = np.repeat([True, False], [4, 16]), np.linspace(0.9, 0.1, 20)
+    found = evaluation.churn_metrics(y, p)
+    assert [found[f"gain_{percent}"] for percent in (10, 20, 30)] == pytest.approx([0.5, 1, 1])
+    assert found["top_decile_lift"] == pytest.approx(5)
+    alike = evaluation.churn_metrics(y, np.full(20, 0.2))
+    assert [alike[f"gain_{percent}"] for percent in (10, 20, 30)] == pytest.approx([0.1, 0.2, 0.3])

@@ -26,6 +26,8 @@ def test_they_are_these_and_the_page_beside_them_names_each():
         "01-look-at-your-customers",
         "02-train-and-read-a-model",
         "03-call-the-service",
+        "04-is-this-model-any-good",
+        "05-choose-a-horizon-and-a-churn-rule",
     ]
     page = (FOLDER / "README.md").read_text()
     assert re.findall(r"\]\(([^)]+\.ipynb)\)", page) == [path.name for path in BOOKS]
@@ -143,3 +145,30 @@ def test_the_third_starts_the_service_asks_it_and_stops_it(run, tmp_path, home, 
     assert refusals.count("Malformed") == 5
     assert refusals.count("KeyMissing") == 1
     assert not (home / "keys.json").exists()
+
+
+def test_the_fourth_reads_the_newest_release_and_answers_plainly(run, tmp_path, home, trained_shop):
+    shutil.copytree(trained_shop.folder, tmp_path / "checkout" / "demo")
+    shutil.copytree(trained_shop.home / "mlruns" / "releases", home / "mlruns" / "releases")
+    done = run("04-is-this-model-any-good", tmp_path / "checkout" / "notebooks")
+    refuse_noise(done)
+    account, told = trained_shop.release.evaluation, "".join(map(printed, done))
+    assert told.startswith(f"release {trained_shop.release.id}, status {account['status']}; evaluated on ")
+    assert account["recommendation"]["churn"]["verdict"] in told
+    ours = account["status"] == "ok" and account["recommendation"]["churn"]["recommended"] == "our model"
+    assert printed(done[-1]).splitlines()[-1].startswith("Yes: " if ours else "No: ")
+    tables = "".join(table for cell in done for table in shown(cell, "text/html"))
+    assert all(word in tables for word in ("BG/NBD", "rarely over", "never trained on", "stages in a set", "relative"))
+    assert len(list((home / "mlruns" / "releases").glob("*/manifest.json"))) == 1  # it trains none
+
+
+def test_the_fifth_recommends_a_horizon_and_trains_nothing(run, tmp_path, home):
+    done = run("05-choose-a-horizon-and-a-churn-rule", small_demo(tmp_path / "checkout") / "notebooks")
+    refuse_noise(done)
+    assert re.search(r"\[churn\] horizon_days = (30|60|90|120|180): \d+% of eligible", printed(done[-1]))
+    assert "The stages say churned after" in printed(done[-1])
+    tables = "".join(table for cell in done for table in shown(cell, "text/html"))
+    assert all(
+        word in tables for word in ("usual gaps", "180 days", "too_young", "AUROC of recency", "dates to train on")
+    )
+    assert list(home.iterdir()) == []

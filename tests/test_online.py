@@ -80,9 +80,10 @@ def test_a_request_leaves_nothing_behind(world):
     assert first.num_rows == 1
     assert plan.build({}, as_of=at).num_rows == 0
     assert plan.build(sent(world[7], [one]), as_of=at).equals(first)
-    for name in history.names:
-        if name != "customers":
-            assert plan._run.execute(f"SELECT count(*) FROM {name}").fetchone() == (0,)
+    for share in (plan._state, plan._beside):
+        assert {table.rows.num_rows for table in share._incoming.values()} == {0}
+        for name in share._tables:
+            assert share._run.execute(f"SELECT count(*) FROM {name}").fetchone() == (0,)
 
 
 @pytest.mark.parametrize("world", ["shop"], indirect=True)

@@ -53,14 +53,16 @@ def test_periods_of_one_base_gap_end_where_the_next_begins(ages, periods):
     assert (row["gap_mean"], row["active_periods"]) == (2, periods / 12)
 
 
-def one_customer(terms: Iterable[tuple], ages: Iterable[int] = (1,)) -> tuple[oracle.Row, np.ndarray]:
+def one_customer(
+    terms: Iterable[tuple], ages: Iterable[int] = (1,), *, agreed: int = 1
+) -> tuple[oracle.Row, np.ndarray]:
     """The row and the stages in reach of one customer; horizon 30 days, grace 3. Terms: start, end, cancelled, in days
-    from as_of, each agreed a day before it starts. `ages` of the purchases in days."""
+    from as_of, each `agreed` days before it starts. `ages` of the purchases in days."""
     chosen = settings_for("contractual", {"horizon_days": 30, "grace_days": 3, "label_latency_days": 3})
     made = World(random.Random(0), chosen, instant("2024-06-01", zone="UTC"), {name: [] for name in chosen.tables})
     for term in terms:
-        starts, ends, cancelled = (None if days is None else made.as_of + days * DAY for days in term)
-        cells = {"starts_at": starts, "ends_at": ends, "cancelled_at": cancelled, "recorded_at": starts - DAY}
+        starts, ends, cancelled = (None if days is None else made.as_of + int(days * DAY) for days in term)
+        cells = {"starts_at": starts, "ends_at": ends, "cancelled_at": cancelled, "recorded_at": starts - agreed * DAY}
         add(made, "contracts", "a", **cells)
     for at in (made.as_of - age * DAY for age in ages):
         add(made, "transactions", "a", occurred_at=at, recorded_at=at, amount=1, kind="purchase")

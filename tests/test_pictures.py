@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from features.catalogue import FAMILIES
 from features.stages import STAGES
 from serving.parts import Blend, Linear, design_names, sigmoid
-from training import curves, evaluation, importance, pictures
+from training import curves, evaluation, importance, pictures, reliability
 
 NAMES = {"roc", "precision_recall", "calibration", "gain", "lift", "importance", "transition", "stage_calibration"}
 
@@ -130,7 +130,7 @@ def test_rows_of_the_transition_table_sum_to_one_and_to_their_customers():
 
 def test_an_account_of_a_training_has_what_is_drawn_and_is_small(trained_shop):
     account = json.loads((trained_shop.trained.folder / "evaluation.json").read_text())
-    assert (trained_shop.trained.folder / "evaluation.json").stat().st_size < 60_000
+    assert (trained_shop.trained.folder / "evaluation.json").stat().st_size < 100_000
     moved = account["importance"]
     for entries in (moved["families"], moved["columns"]):
         ranked = [entry["eligible"] for entry in entries]
@@ -138,6 +138,11 @@ def test_an_account_of_a_training_has_what_is_drawn_and_is_small(trained_shop):
         assert ranked[0] > 0
     assert {entry["name"] for entry in moved["families"]} <= {"stage", *FAMILIES}
     assert len(moved["columns"]) <= 20
+    assert account["calibration"]["why"].startswith(f"{account['calibration']['kind']}: ")
+    assert {entry["as_of"] for entry in account["rates"]} >= {*account["as_of"]["train"], *account["as_of"]["evaluate"]}
+    assert account["churn"]["everyone"]["calibration"]["ece"] == pytest.approx(
+        account["churn"]["everyone"]["ece"], abs=1e-6
+    )
     assert not {entry["name"] for entry in moved["columns"]} - set(design_names(trained_shop.release.scorer.columns))
     for who, found in account["churn"].items():
         assert moved["rows"][who] == found["rows"]
@@ -197,7 +202,7 @@ def _one_class(account):
     for who, found in account["churn"].items():
         y = np.zeros(30 if who == "everyone" else 1, bool)
         p = np.full(len(y), 0.2)
-        found.update(evaluation.churn_metrics(y, p), reliability=evaluation.reliability(y, p), curves={})
+        found.update(evaluation.churn_metrics(y, p), reliability=reliability.bins(y, p), curves={})
 
 
 def _nothing_moves(account):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -11,6 +13,7 @@ from serving.parts import Blend, Linear, Rate
 from serving.reasons import in_words, reasons
 from serving.scorer import Bearings, Calibration, Scorer
 from tests.test_scorer import definitions_of
+from training import churn
 
 NAMES = ("recency", "tenure", "active_days_all")
 
@@ -76,3 +79,18 @@ def test_one_row_is_told_as_among_many(chosen):
 def test_base_rates_have_no_reasons_and_unknown_values_say_so(chosen):
     assert reasons(scorer([1, 0, 0], status="no_skill"), rows((80, 300, 1)), chosen) == [[None, None, None]]
     assert in_words(chosen[0], float("nan")) == "not known yet: days since the last activity"
+
+
+@pytest.mark.parametrize("calibration", [
+    Calibration("platt", 0.6, 0.6, 1.0), Calibration("beta", 0.3, 2.0, -1.0),
+    Calibration("isotonic", 0.2, 3.0, 0.0, (-5.0, 0.0, 5.0), (-1.0, -0.5, 9.0)),
+])  # fmt: skip
+def test_no_kind_of_calibration_turns_a_reason_round(chosen, calibration):
+    table = rows(*np.random.default_rng(2).uniform(0, 300, (60, 3)))
+    labelled = table.append_column("eligible", pa.array([True] * 60)).append_column(
+        "churned", pa.array([True, False] * 30)
+    )
+    plain = scorer([0.7, -0.2, -0.4])
+    bent = replace(plain, calibration=calibration)
+    told = [reasons(replace(s, bearings=churn.bearings(s, labelled)), table, chosen) for s in (plain, bent)]
+    assert told[0] == told[1]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
 from features import errors
+from features.base import Base
 from serving import batch, release
+from serving.calibrated import Calibration
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
 from tests.trained_business import scores
@@ -46,18 +49,48 @@ def test_a_damaged_release_is_refused(at_home, tmp_path, monkeypatch, damage):
         promote(folder.name)
 
 
-def test_golden_scores_that_come_out_otherwise_stop_a_release(at_home, tmp_path):
-    """The hashes fit (somebody wrote a consistent folder), and still the numbers do not."""
-    folder = tmp_path / "forged"
-    shutil.copytree(at_home.release.folder, folder)
+def forged(source, folder, **added):
+    """A consistent folder: numbers added to those of the calibration, and every hash made to fit."""
+    shutil.copytree(source, folder)
     models = json.loads((folder / "models.json").read_text())
-    models["calibration"]["shift"] += 1e-6
+    for name, by in added.items():
+        models["calibration"][name] += by
     (folder / "models.json").write_text(json.dumps(models))
     files = release.hashes(folder)
     about = json.loads((folder / "manifest.json").read_text()) | {"files": files, "id": release.identity(files)}
     (folder / "manifest.json").write_text(json.dumps(about))
+    return folder
+
+
+def test_golden_scores_that_come_out_otherwise_stop_a_release(at_home, tmp_path):
+    """The hashes fit (somebody wrote a consistent folder), and still the numbers do not."""
+    folder = forged(at_home.release.folder, tmp_path / "forged", shift=1e-6)
     with pytest.raises(errors.ReleaseRefused, match="golden scores"):
         release.load(folder)
+
+
+def test_a_calibration_that_turns_customers_round_is_refused(at_home, tmp_path):
+    folder = forged(at_home.release.folder, tmp_path / "forged", low=-100.0)
+    with pytest.raises(errors.ReleaseRefused, match="does not rise"):
+        release.load(folder)
+
+
+@pytest.mark.parametrize("calibration", [
+    Calibration(), Calibration("platt", 0.7, 0.7, 0.1 + 0.2), Calibration("beta", 1 / 3, 2.1, -0.4),
+    Calibration("isotonic", 0.9, 0.9, 0.0, (-2.1, 0.3, 1.7), (-1.9, 0.1, 1 / 3), why="isotonic: as told"),
+])  # fmt: skip
+def test_every_kind_of_calibration_comes_back_from_a_release_bit_for_bit(at_home, monkeypatch, tmp_path, calibration):
+    b = at_home
+    monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path / "home"))
+    scorer = replace(b.release.scorer, calibration=calibration)
+    base = Base(**pq.read_table(b.release.folder / "base.parquet").to_pylist()[0])
+    folder = release.write(scorer, all_columns=b.release.columns, settings=b.settings, tables=b.release.tables, base=base,
+                           evaluation={}, card="", times={})  # fmt: skip
+    loaded = release.load(folder).scorer
+    rows = pq.read_table(folder / "golden" / "rows.parquet")
+    assert (loaded.calibration, loaded.calibration.why) == (calibration, calibration.why)
+    assert np.array_equal(loaded.p_churn(rows), scorer.p_churn(rows))
+    assert [loaded.p_churn(rows.slice(at, 1))[0] for at in range(rows.num_rows)] == loaded.p_churn(rows).tolist()
 
 
 def test_a_release_holds_no_pickle_and_no_customer(business):

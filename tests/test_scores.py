@@ -37,8 +37,16 @@ def test_scores_are_one_distribution(business):
 
 
 def test_the_score_file_has_the_columns_of_the_plan(business):
-    wanted = ["customer_id", "as_of", "horizon_days", "eligible", "stage", "stage_rule", "p_churn", "stage_if_inactive"]
-    wanted += [f"p_next_{stage}" for stage in STAGES] + ["reason_1", "reason_2", "reason_3", "warnings", "release_id"]
+    wanted = ["customer_id", "as_of", "horizon_days", "eligible", "stage", "stage_rule", "p_churn"]
+    wanted += ["p_churn_low", "p_churn_high", "evidence", "stage_if_inactive"]
+    wanted += [f"p_next_{stage}" for stage in STAGES] + [
+        "next_stages",
+        "reason_1",
+        "reason_2",
+        "reason_3",
+        "warnings",
+        "release_id",
+    ]
     table = scores(business)
     assert table.column_names == wanted
     assert table["customer_id"].to_pylist() == sorted(set(table["customer_id"].to_pylist()))

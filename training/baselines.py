@@ -1,6 +1,7 @@
 """What a model must beat: simple scores fitted on the same training rows, printed beside every model.
 
-Churn: base rate, recency, own past rate, RFM logistic, BG/NBD. Next stage: marginal, persistence, Markov (stage),
+Churn: base rate, recency, own past rate, RFM logistic, BG/NBD; with contracts also the renewal rate (by how cover can
+end × plan × days left). Next stage: marginal, persistence, Markov (stage),
 semi-Markov (stage × time in stage × n), hurdle (p on s₀, the rest by training frequency). The floors and the exact
 zeros of the scorer hold for them too, so that nobody loses by a technicality.
 """
@@ -15,11 +16,14 @@ import pyarrow as pa
 from features.base import Definitions
 from features.settings import DAY_US, Settings
 from features.stages import STAGES
+from serving.cover import COLUMNS, kinds
 from serving.parts import sigmoid
 from serving.scorer import composed, floored, inactive_index, reachable_of, stage_index
 from training import ridge
 
 K = len(STAGES)
+DAYS_LEFT = (3, 7, 14, 30, 60, 90, 180, 365)
+PLAN = ("term_days", "auto_renews")  # what tells plans apart among the features
 
 
 def churn(
@@ -38,6 +42,9 @@ def churn(
     out["own past rate"] = _own_past_rate(history, test, settings, rate)
     if "p_no_activity" in test.column_names:
         out["BG/NBD"] = test["p_no_activity"].to_numpy()
+    if settings.contractual:
+        found = _by_cell(_plans(train), _plans(test), labels)
+        out["renewal rate"] = found[:, 1] / (found[:, 0] + found[:, 1])
     return {name: np.clip(p, edge, 1 - edge) for name, p in out.items()}
 
 
@@ -67,6 +74,21 @@ def _own_past_rate(past: pa.Table, test: pa.Table, settings: Settings, rate: flo
     own = [sums.get(key, (0.0, 0.0)) for key in zip(test["customer_id"].to_pylist(), at, strict=True)]
     churns, labels = np.array(own).reshape(-1, 2).T
     return (churns + 2 * rate) / (labels + 2)
+
+
+def _plans(rows: pa.Table) -> list[np.ndarray]:
+    """How cover can end, the plan, and the days left in steps; −1 without cover, and where a feature is switched off."""
+
+    def values(name: str) -> np.ndarray:
+        there = name in rows.column_names
+        return rows[name].to_numpy() if there else np.full(rows.num_rows, np.nan)
+
+    ends = rows["cover_until"].to_numpy().astype(float)
+    left = (ends - rows["as_of"].to_numpy()) / DAY_US
+    covered = left > 0
+    plan = [np.where(np.isnan(values(name)), -1, np.round(np.nan_to_num(values(name)))) for name in PLAN]
+    step = np.searchsorted(DAYS_LEFT, np.where(covered, left, 0))
+    return [np.where(covered, cell, -1).astype(int) for cell in (kinds(*(values(c) for c in COLUMNS)), *plan, step)]
 
 
 def next_stage(

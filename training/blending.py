@@ -5,22 +5,30 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from features.progress import steps
 from serving.parts import Blend, log_softmax
-from training import ridge, search
+from training import evaluation, ridge, search
 from training.splits import Folds
 
 WEIGHTS = np.linspace(0, 1, 11)
+COSTLY = 0.001  # of AUROC, for directions
+SEEDS = 3  # boosters of equal settings, drawn otherwise: their mean is better than any of them
 
 
 @dataclass(frozen=True)
 class Ingredients:
-    """The ridge's strength, the boosters' settings and rounds, the boosters' weight, and the losses on the folds."""
+    """The ridge's strength, the boosters' settings and rounds, their weight together, and the losses on the folds.
+
+    `directions`: the columns the boosters may follow in one direction only (1 up, −1 down); empty where that cost too
+    much.
+    """
 
     strength: float
     settings: dict[str, Any]
@@ -29,6 +37,7 @@ class Ingredients:
     losses: dict[str, float]
     folds: str
     trials: tuple[dict[str, Any], ...] = ()
+    directions: dict[str, int] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if name != "trials"}
@@ -36,9 +45,13 @@ class Ingredients:
 
 def find(
     matrix: np.ndarray, labels: np.ndarray, *, names: tuple[str, ...], outputs: int, folds: Folds,
-    trials: int, seconds: float, seed: int, label: str,
+    trials: int, seconds: float, seed: int, label: str, directions: dict[str, int] | None = None,
 ) -> Ingredients:  # fmt: skip
-    """Search on the folds: the ridge's strength, the boosters' settings, then the weight that loses least together."""
+    """Search on the folds: the ridge's strength, the boosters' settings, then the weight that loses least together.
+
+    The weight goes halfway back to one half: one fold tells it only roughly, and being wrong costs most at the ends
+    (docs/decisions/020-the-blend.md). `directions` are kept unless they cost the boosters more than COSTLY of AUROC.
+    """
     losses: dict[float, float] = {}
     margins: dict[float, list[np.ndarray]] = {}
     for strength in steps(ridge.STRENGTHS, label=f"{label}: ridge"):
@@ -48,16 +61,18 @@ def find(
     strength = min(losses, key=losses.__getitem__)
     parts = [((matrix[a], labels[a]), (matrix[b], labels[b])) for a, b in folds.pairs]
     found = search.tune(parts, names=names, outputs=outputs, trials=trials, seconds=seconds, seed=seed, label=label)
-    boosted = []
-    for fit, check in parts:
-        part, _, _ = search.boost(
-            *fit, names=names, outputs=outputs, settings=found.settings, rounds=found.rounds, seed=seed
-        )
-        boosted.append(part.margins(check[0]))
+    boosted = _boosted(found, parts, names=names, outputs=outputs, seed=seed)
+    kept: dict[str, int] = {}
+    if directions:
+        straight = _boosted(found, parts, names=names, outputs=outputs, seed=seed, directions=directions)
+        if _auroc(boosted, labels, folds) - _auroc(straight, labels, folds) <= COSTLY:
+            boosted, kept = straight, directions
     blended = {w: _loss(_mixed(margins[strength], boosted, w), labels, folds) for w in WEIGHTS}
-    weight = float(min(blended, key=blended.__getitem__))
-    account = {"ridge": losses[strength], "boosters": blended[1.0], "blend": blended[weight]}
-    return Ingredients(strength, found.settings, found.rounds, weight, account, folds.kind, found.trials)
+    best = float(min(blended, key=blended.__getitem__))
+    weight = round((best + 0.5) / 2, 3)
+    account = {"ridge": losses[strength], "boosters": blended[1.0], "best_blend": blended[best],
+               "blend": _loss(_mixed(margins[strength], boosted, weight), labels, folds)}  # fmt: skip
+    return Ingredients(strength, found.settings, found.rounds, weight, account, folds.kind, found.trials, kept)
 
 
 def fit(
@@ -70,10 +85,49 @@ def fit(
             (1 - ingredients.weight, ridge.fit(matrix, labels, strength=ingredients.strength, outputs=outputs))
         )
     if ingredients.weight > 0:
-        part, _, _ = search.boost(matrix, labels, names=names, outputs=outputs, settings=ingredients.settings,
-                                  rounds=ingredients.rounds, seed=seed)  # fmt: skip
-        parts.append((ingredients.weight, part))
+        boosters = _seeds(ingredients.settings, ingredients.rounds, matrix, labels, names=names, outputs=outputs,
+                          seed=seed, directions=ingredients.directions)  # fmt: skip
+        parts += [(ingredients.weight * share, part) for share, part in boosters.parts]
     return Blend(tuple(parts))
+
+
+def _seeds(
+    settings: dict[str, Any], rounds: int, matrix: np.ndarray, labels: np.ndarray, *, names: tuple[str, ...],
+    outputs: int, seed: int, directions: dict[str, int] | None = None,
+) -> Blend:  # fmt: skip
+    """Boosters of equal settings and SEEDS seeds, weighing alike."""
+    if directions:
+        settings = settings | {"monotone_constraints": directions}
+
+    def one(at: int) -> Any:
+        return search.boost(
+            matrix, labels, names=names, outputs=outputs, settings=settings, rounds=rounds, seed=seed + at
+        )
+
+    # One thread each, side by side: the same bytes on any number of cores.
+    with ThreadPoolExecutor(min(SEEDS, os.cpu_count() or 1)) as side_by_side:
+        fitted = list(side_by_side.map(one, range(SEEDS)))
+    return Blend(tuple((1 / SEEDS, part) for part, _, _ in fitted))
+
+
+def _boosted(
+    found: search.Found, parts: list[search.Fold], *, names: tuple[str, ...], outputs: int, seed: int,
+    directions: dict[str, int] | None = None,
+) -> list[np.ndarray]:  # fmt: skip
+    """The boosters' margins on every fold's check rows, from its fit rows."""
+    return [
+        _seeds(found.settings, found.rounds, *fit, names=names, outputs=outputs, seed=seed, directions=directions)
+        .margins(check[0])
+        for fit, check in parts
+    ]  # fmt: skip
+
+
+def _auroc(margins: list[np.ndarray], labels: np.ndarray, folds: Folds) -> float:
+    """Mean AUROC over the folds, of log-odds."""
+    return float(np.mean([
+        evaluation.auroc(labels[check] == 1, margin[:, 0])[0]
+        for margin, (_, check) in zip(margins, folds.pairs, strict=True)
+    ]))  # fmt: skip
 
 
 def _mixed(linear: list[np.ndarray], boosted: list[np.ndarray], weight: float) -> list[np.ndarray]:

@@ -7,11 +7,12 @@ import pyarrow as pa
 
 from features.errors import NotEnoughData
 from features.progress import steps
-from features.settings import Settings
+from features.recipe import FEATURES
+from features.settings import DAY_US, Settings
 from serving.parts import Blend, Rate, design, design_names, log_odds, logged
 from serving.scorer import Bearings, Calibration, Scorer
-from training import blending, calibration
-from training.splits import GROUPS, customer_groups, tuning_folds
+from training import blending, calibration, cancellation
+from training.splits import customer_groups, left_out_groups, tuning_folds
 
 FEWEST = 30
 REFERENCE = 5000
@@ -35,25 +36,74 @@ def find(rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, second
     return blending.find(
         design(rows, columns), rows["churned"].to_numpy().astype(int), names=design_names(columns), outputs=1,
         folds=tuning_folds(rows, settings), trials=training.trials, seconds=seconds, seed=training.seed, label="churn",
+        directions=directions(columns),
     )  # fmt: skip
 
 
-def fit(
+def directions(columns: tuple[str, ...]) -> dict[str, int]:
+    """The columns whose effect on leaving has a certain direction (stated with the feature): 1 up, −1 down."""
+    return {name: FEATURES[name].leaving for name in columns if name in FEATURES and FEATURES[name].leaving}
+
+
+def left_out(
     ingredients: blending.Ingredients, rows: pa.Table, columns: tuple[str, ...], settings: Settings
-) -> tuple[Blend, Calibration]:
-    """The blend on all rows, and its calibration from customer-left-out margins at the newest as_of."""
+) -> np.ndarray:
+    """Each row's log-odds from a fit without its customer, float64 (rows,), NaN where no such fit was possible.
+
+    A few fits give every date: each saw all dates, but no row of the customers it answers for. NaN too for rows that
+    no model answers (`training.cancellation`).
+    """
     matrix, labels = design(rows, columns), rows["churned"].to_numpy().astype(int)
-    names, seed = design_names(columns), settings.training.seed
-    group, newest = customer_groups(rows), rows["as_of"].to_numpy() == rows["as_of"].to_numpy().max()
-    margin = np.full(rows.num_rows, np.nan)
-    for left_out in steps(range(GROUPS), label="churn: calibration"):
-        others, mine = group != left_out, (group == left_out) & newest
+    group, margin = customer_groups(rows), np.full(rows.num_rows, np.nan)
+    for away in steps(left_out_groups(group), label="churn: calibration"):
+        others, mine = group != away, group == away
         if mine.any() and len(np.unique(labels[others])) == 2:
-            part = blending.fit(ingredients, matrix[others], labels[others], names=names, outputs=1, seed=seed)
+            part = blending.fit(ingredients, matrix[others], labels[others], names=design_names(columns), outputs=1,
+                                seed=settings.training.seed)  # fmt: skip
             margin[mine] = part.margins(matrix[mine])[:, 0]
+    never = cancellation.settled(matrix, labels, columns, settings)
+    return margin if never is None else np.where(never.rows(matrix), np.nan, margin)
+
+
+def forward(
+    ingredients: blending.Ingredients, rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, dates: int
+) -> np.ndarray:
+    """Log-odds at up to `dates` of the newest as_of, a window apart, from fits on what had closed before each; else NaN."""
+    matrix, labels, as_of = design(rows, columns), rows["churned"].to_numpy().astype(int), rows["as_of"].to_numpy()
+    window = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    margin, judged = np.full(rows.num_rows, np.nan), np.unique(as_of)[-1:]
+    for _ in steps(range(dates), label="churn: forward in time"):
+        fit_on, now = as_of + window <= judged.max(initial=0), as_of == judged.max(initial=0)
+        if len(np.unique(labels[fit_on])) < 2:
+            break
+        part = blending.fit(ingredients, matrix[fit_on], labels[fit_on], names=design_names(columns), outputs=1,
+                            seed=settings.training.seed)  # fmt: skip
+        margin[now] = part.margins(matrix[now])[:, 0]
+        judged = as_of[fit_on]
+    return margin
+
+
+def fit(
+    ingredients: blending.Ingredients, rows: pa.Table, columns: tuple[str, ...], settings: Settings, *,
+    margin: np.ndarray | None = None,
+) -> tuple[Blend, Calibration]:  # fmt: skip
+    """The blend on all rows, and its calibration from customer-left-out margins: chosen early, fitted at the newest as_of.
+
+    `margin`: what `left_out` gave for these rows, where it is known already.
+    """
+    margin = left_out(ingredients, rows, columns, settings) if margin is None else margin
+    matrix, labels = design(rows, columns), rows["churned"].to_numpy().astype(int)
     known = ~np.isnan(margin)
-    blend = blending.fit(ingredients, matrix, labels, names=names, outputs=1, seed=seed)
-    return blend, calibration.fit(margin[known], labels[known].astype(bool))
+    blend = blending.fit(
+        ingredients, matrix, labels, names=design_names(columns), outputs=1, seed=settings.training.seed
+    )
+    never = cancellation.settled(matrix, labels, columns, settings)
+    blend = blend if never is None else Blend((*blend.parts, (1.0, never)))
+    customers = rows["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    window = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    return blend, calibration.calibrate(
+        margin[known], labels[known].astype(bool), rows["as_of"].to_numpy()[known], customers[known], window=window
+    )
 
 
 def bearings(scorer: Scorer, rows: pa.Table) -> Bearings:

@@ -39,7 +39,7 @@ def demo(into: Path, *, customers: int, mode: str) -> main_job.Finished:
 def _beside_truth(done: main_job.Finished, stated: settings.Settings, into: Path) -> dict[str, Any] | None:
     """AUROC and log loss of the true leave probability on the hold-out rows of eligible customers, and our share."""
     folder = home() / "mlruns" / "holdout"
-    names = [name for name in (done.value["mlflow_runs"] or {}).values() if name] or [done.value["release"]]
+    names = [name for name in (done.value["mlflow_runs"] or {}).values() if name] or [done.value["trained"]]
     path = folder / names[0] / "predictions.parquet"
     if not path.is_file():
         return None

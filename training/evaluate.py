@@ -2,67 +2,132 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from features.base import Definitions
 from features.settings import Settings
 from serving.scorer import Scorer, stage_index
-from training import baselines, curves, evaluation
+from training import baselines, curves, evaluation, reliability, slices, stage_evaluation
 from training.examples import Examples
 from training.importance import importance
+from training.ladder import ladder, recommendation
 
 
 def evaluate(scorer: Scorer, early: pa.Table, late: pa.Table, made: Examples, settings: Settings) -> dict[str, Any]:
     """{"churn": …, "next_stage": …}, each with everyone and eligible: figures, baselines' figures, verdicts in words.
 
-    Beside them the points the pictures are drawn from, and `importance`. Aggregates only, fit for a release.
+    In each also `ladder` (what is recommended), `slices` with the `worst_slice`, and `customers` (trained on or never).
+    Beside them the points the pictures are drawn from, `importance` and `recommendation`. Aggregates only, fit for a
+    release.
     """
-    p, p_next = scorer.score(late)
-    y, ids = late["churned"].to_numpy(), np.array(late["customer_id"].to_pylist())
-    stage, outcome = stage_index(late["stage"].to_numpy()), stage_index(late["outcome_stage"].to_numpy())
     theirs = baselines.churn(early, late, settings)
     their_stages = baselines.next_stage(
         early, late, made.definitions, p_base=theirs["base rate"], p_logistic=theirs["RFM logistic"]
     )
-    masks = {"everyone": np.ones(len(y), dtype=bool), "eligible": late["eligible"].to_numpy()}
+    p, p_next = scorer.score(late)
+    everyone = Scored(early, late, made.definitions, p, p_next, theirs, their_stages)
+    groups = {"everyone": everyone, "eligible": everyone.eligible()}
+    account = {
+        "churn": {who: _churn(group) for who, group in groups.items()},
+        "next_stage": {who: _stages(group) for who, group in groups.items()},
+    }
     return {
-        "churn": {who: _churn(y[m], p[m], {k: v[m] for k, v in theirs.items()}, ids[m]) for who, m in masks.items()},
-        "next_stage": {
-            who: _stages(stage[m], outcome[m], p_next[m], {k: v[m] for k, v in their_stages.items()}, ids[m])
-            for who, m in masks.items()
-        },
+        **account,
+        "recommendation": recommendation(account),
         "importance": importance(scorer, late, made.columns),
+        "calibration": {"kind": scorer.calibration.kind, "why": scorer.calibration.why},
+        "rates": reliability.rates(made.rows, zone=settings.zone),
         "train_rows": early.num_rows,
     }
 
 
-def _churn(y: np.ndarray, p: np.ndarray, theirs: dict[str, np.ndarray], ids: np.ndarray) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Scored:
+    """A population: its training rows, its evaluation rows, and what was said of these by us and by the baselines."""
+
+    early: pa.Table
+    late: pa.Table
+    definitions: Definitions
+    p: np.ndarray
+    p_next: np.ndarray
+    theirs: dict[str, np.ndarray]
+    their_stages: dict[str, np.ndarray]
+
+    def eligible(self) -> Scored:
+        m = self.late["eligible"].to_numpy()
+        return Scored(
+            self.early.filter(self.early["eligible"]), self.late.filter(self.late["eligible"]), self.definitions,
+            self.p[m], self.p_next[m], {name: p[m] for name, p in self.theirs.items()},
+            {name: p[m] for name, p in self.their_stages.items()},
+        )  # fmt: skip
+
+    @property
+    def customers(self) -> np.ndarray:
+        return np.array(self.late["customer_id"].to_pylist())
+
+
+def _churn(group: Scored) -> dict[str, Any]:
+    y, p, ids = group.late["churned"].to_numpy(), group.p, group.customers
     out: dict[str, Any] = evaluation.churn_metrics(y, p)
-    out["baselines"] = {name: evaluation.churn_metrics(y, other) for name, other in theirs.items()}
+    out["baselines"] = {name: evaluation.churn_metrics(y, other) for name, other in group.theirs.items()}
+    theirs = {name: evaluation.losses(y, other) for name, other in group.theirs.items()}
+    out |= _beside(evaluation.losses(y, p), theirs, ids)
     if len(y):
-        ours = evaluation.losses(y, p)
-        pairs = {name: evaluation.paired(ours, evaluation.losses(y, other), ids) for name, other in theirs.items()}
-        out["paired_log_loss"] = pairs
-        out["verdicts"] = [evaluation.verdict(name, pair) for name, pair in pairs.items()]
-        out["reliability"], out["curves"] = evaluation.reliability(y, p), curves.churn_curves(y, p)
-    return out
+        out["reliability"], out["curves"] = reliability.bins(y, p), curves.churn_curves(y, p)
+        out["calibration"] = reliability.account(group.late, p)
+
+    def cut_by(cut: slices.Cut) -> list[dict[str, Any]]:
+        return slices.churn(cut, early=group.early, y=y, p=p, customers=ids)
+
+    return out | _sliced(group, cut_by)
 
 
-def _stages(
-    stage: np.ndarray, outcome: np.ndarray, p: np.ndarray, theirs: dict[str, np.ndarray], ids: np.ndarray
-) -> dict[str, Any]:
+def _stages(group: Scored) -> dict[str, Any]:
+    stage, outcome = (stage_index(group.late[name].to_numpy()) for name in ("stage", "outcome_stage"))
+    p, ids = group.p_next, group.customers
     out: dict[str, Any] = evaluation.stage_metrics(outcome, p)
-    out["baselines"] = {name: evaluation.stage_metrics(outcome, other) for name, other in theirs.items()}
-    if len(outcome):
-        ours = evaluation.stage_losses(outcome, p)
-        pairs = {
-            name: evaluation.paired(ours, evaluation.stage_losses(outcome, other), ids)
-            for name, other in theirs.items()
+    out["baselines"] = {
+        name: {
+            **evaluation.stage_metrics(outcome, other),
+            "changes": _seen(stage_evaluation.changes(stage, outcome, other, ids)),
         }
-        out["paired_log_loss"] = pairs
-        out["verdicts"] = [evaluation.verdict(name, pair) for name, pair in pairs.items()]
+        for name, other in group.their_stages.items()
+    }
+    theirs = {name: evaluation.stage_losses(outcome, other) for name, other in group.their_stages.items()}
+    out |= _beside(evaluation.stage_losses(outcome, p), theirs, ids)
+    out["changes"] = stage_evaluation.changes(stage, outcome, p, ids)
+    out["if_nothing_changed"] = stage_evaluation.if_nothing_changed(stage, outcome)
+    out["by_stage"] = stage_evaluation.by_stage(outcome, p)
+    if len(outcome):
         out["transitions"] = curves.transitions(stage, outcome, p)
         out["reliability"] = curves.stage_reliability(outcome, p)
+
+    def cut_by(cut: slices.Cut) -> list[dict[str, Any]]:
+        return slices.next_stage(cut, early=group.early, late=group.late, outcome=outcome, p=p, customers=ids,
+                                 definitions=group.definitions)  # fmt: skip
+
+    return out | _sliced(group, cut_by)
+
+
+def _seen(changes: dict[str, Any]) -> dict[str, Any]:
+    return {name: changes[name] for name in ("recall", "precision")}
+
+
+def _beside(ours: np.ndarray, theirs: dict[str, np.ndarray], customers: np.ndarray) -> dict[str, Any]:
+    """The ladder; and by baseline what we lose less or more, with the verdicts, where there is anybody."""
+    out: dict[str, Any] = {"ladder": ladder(ours, theirs, customers)}
+    if len(ours):
+        out["paired_log_loss"] = evaluation.paired_with(theirs, ours, customers)
+        out["verdicts"] = [evaluation.verdict(name, pair) for name, pair in out["paired_log_loss"].items()]
     return out
+
+
+def _sliced(group: Scored, cut_by: Callable[[slices.Cut], list[dict[str, Any]]]) -> dict[str, Any]:
+    found = [row for cut in slices.cuts(group.early, group.late, group.definitions) for row in cut_by(cut)]
+    return {"slices": found, "worst_slice": slices.worst(found),
+            "customers": cut_by(slices.trained_on(group.early, group.late))}  # fmt: skip

@@ -12,29 +12,41 @@ import numpy as np
 
 POPULATIONS = ("everyone", "eligible")
 REPLICATES = 400
+GAINS = (10, 20, 30)
+SAME = 1e-9  # a difference of losses that arithmetic makes by itself
 
 
 def churn_metrics(y: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
-    """AUROC with its interval, average precision, log loss, Brier, ECE and top-decile lift of p (rows,) for y (bool)."""
+    """AUROC with its interval, average precision, log loss, Brier, ECE, top-decile lift and gain of p (rows,) for y (bool).
+
+    `gain_10`: the share of all leavers that is found among the riskiest 10 % of rows. None where y has not both classes
+    (log loss and Brier: where there are no rows).
+    """
     from sklearn.metrics import average_precision_score
 
     out: dict[str, float | None] = {"rows": len(y), "rate": float(y.mean()) if len(y) else None}
     out["log_loss"] = float(losses(y, p).mean()) if len(y) else None
     out["brier"] = float(((p - y) ** 2).mean()) if len(y) else None
     if not len(y) or y.all() or not y.any():
-        return out | dict.fromkeys(("auroc", "auroc_low", "auroc_high", "average_precision", "ece", "top_decile_lift"))
+        names = ("auroc", "auroc_low", "auroc_high", "average_precision", "ece", "top_decile_lift")
+        return out | dict.fromkeys((*names, *(f"gain_{percent}" for percent in GAINS)))
     value, error = auroc(y, p)
     return out | {
         "auroc": value, "auroc_low": value - 1.96 * error, "auroc_high": value + 1.96 * error,
         "average_precision": float(average_precision_score(y, p)), "ece": ece(y, p),
-        "top_decile_lift": top_lift(y, p),
+        "top_decile_lift": top_lift(y, p), **{f"gain_{percent}": gain(y, p, share=percent / 100) for percent in GAINS},
     }  # fmt: skip
 
 
 def top_lift(y: np.ndarray, p: np.ndarray, *, share: float = 0.1) -> float:
-    """How many times the average rate the riskiest share has; where its edge cuts through equal p, in proportion."""
+    """How many times the average rate the riskiest share has."""
+    return gain(y, p, share=share) / share
+
+
+def gain(y: np.ndarray, p: np.ndarray, *, share: float) -> float:
+    """The share of leavers among the riskiest `share` of rows; where its edge cuts through equal p, in proportion."""
     rows, left = ranked(y, p)
-    return float(np.interp(share, rows / rows[-1], left / left[-1]) / share)
+    return float(np.interp(share, rows / rows[-1], left / left[-1]))
 
 
 def ranked(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -89,35 +101,78 @@ def stage_losses(outcome: np.ndarray, p: np.ndarray) -> np.ndarray:
 
 
 def stage_metrics(outcome: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
-    """Log loss, ranked probability score over the stages in their order, accuracy of the likeliest stage."""
+    """Log loss, ranked probability score over the stages in their order, accuracy and macro-F1 of the likeliest stage."""
     if not len(outcome):
-        return {"rows": 0, "log_loss": None, "ranked_probability_score": None, "accuracy": None}
+        return {"rows": 0} | dict.fromkeys(("log_loss", "ranked_probability_score", "accuracy", "macro_f1"))
     happened = np.arange(p.shape[1]) >= outcome[:, None]
     rps = ((np.cumsum(p, axis=1) - happened) ** 2)[:, :-1].sum(axis=1) / (p.shape[1] - 1)
+    said = p.argmax(axis=1)
     return {
         "rows": len(outcome), "log_loss": float(stage_losses(outcome, p).mean()),
-        "ranked_probability_score": float(rps.mean()), "accuracy": float((p.argmax(axis=1) == outcome).mean()),
+        "ranked_probability_score": float(rps.mean()), "accuracy": float((said == outcome).mean()),
+        "macro_f1": macro_f1(outcome, said),
     }  # fmt: skip
+
+
+def macro_f1(outcome: np.ndarray, said: np.ndarray) -> float:
+    """The mean F1 of the stages that came, each counting alike: 2 · hits / (came + said).
+
+    Over the stages that came, so that every model is measured on the same ones.
+    """
+    hits = np.bincount(outcome[outcome == said], minlength=outcome.max() + 1)
+    came, told = np.bincount(outcome), np.bincount(said, minlength=outcome.max() + 1)[: outcome.max() + 1]
+    there = came > 0
+    return float((2 * hits[there] / (came + told)[there]).mean())
+
+
+def resampled(lost: np.ndarray, customers: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Means of each column of `lost` (rows, k) in REPLICATES draws of customers with replacement, (REPLICATES, k).
+
+    All rows of one customer move together, all columns move together, and the rows' order says nothing.
+    """
+    _, group = np.unique(customers, return_inverse=True)
+    groups, rng = int(group.max()) + 1, np.random.default_rng(seed)
+    sizes = np.bincount(group, minlength=groups)
+    sums = np.stack([np.bincount(group, weights=column, minlength=groups) for column in lost.T], axis=1)
+    out = np.empty((REPLICATES, lost.shape[1]))
+    for at in range(REPLICATES):
+        times = np.bincount(rng.integers(0, groups, groups), minlength=groups)
+        out[at] = (times @ sums) / (times @ sizes)
+    return out
 
 
 def paired(ours: np.ndarray, theirs: np.ndarray, customers: np.ndarray, *, seed: int = 0) -> dict[str, float]:
     """Mean of ours − theirs with a 95 % interval from a bootstrap over customers; below 0 we lose less."""
-    _, group = np.unique(customers, return_inverse=True)
-    groups = int(group.max()) + 1
-    sums = np.bincount(group, weights=ours - theirs, minlength=groups)
-    sizes = np.bincount(group, minlength=groups).astype(float)
-    draws = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), size=REPLICATES)
-    means = (draws @ sums) / np.maximum(draws @ sizes, 1)
+    return paired_with({"": theirs}, ours, customers, seed=seed)[""]
+
+
+def paired_with(
+    theirs: dict[str, np.ndarray], ours: np.ndarray, customers: np.ndarray, *, seed: int = 0
+) -> dict[str, dict[str, float]]:
+    """`paired` with each of several, in the same draws of customers."""
+    each = np.stack([ours - other for other in theirs.values()], axis=1)
+    means = resampled(each, customers, seed=seed)
+    return {name: interval(each[:, at].mean(), means[:, at]) for at, name in enumerate(theirs)}
+
+
+def interval(value: float, means: np.ndarray) -> dict[str, float]:
+    """A mean difference and the middle 95 % of its replicates."""
     low, high = np.quantile(means, (0.025, 0.975))
-    return {"difference": float((ours - theirs).mean()), "low": float(low), "high": float(high)}
+    return {"difference": float(value), "low": float(low), "high": float(high)}
 
 
 def verdict(name: str, difference: dict[str, float]) -> str:
-    """`better than recency by 0.012 (0.008 … 0.016)`: in words, with the interval, in log loss."""
-    interval = f"{abs(difference['difference']):.4f} ({difference['low']:+.4f} … {difference['high']:+.4f})"
-    if difference["high"] < 0:
-        return f"better than {name} by {interval}"
-    return f"worse than {name} by {interval}" if difference["low"] > 0 else f"no better than {name}: {interval}"
+    """`better than recency by 0.0120 (0.0080 … 0.0160)`: in words, with the interval, in log loss."""
+    value, low, high = (difference[of] for of in ("difference", "low", "high"))
+    if high < -SAME:
+        return f"better than {name} by {-value:.4f} ({-high:.4f} … {-low:.4f})"
+    if low > SAME:
+        return f"worse than {name} by {value:.4f} ({low:.4f} … {high:.4f})"
+    return f"no better than {name}: {_signed(value)} ({_signed(low)} … {_signed(high)})"
+
+
+def _signed(value: float) -> str:
+    return "0.0000" if abs(value) < 5e-5 else f"{value:+.4f}"
 
 
 def has_skill(churn: dict[str, Any]) -> bool:

@@ -58,18 +58,26 @@ def make(history: History, settings: Settings, plan: plans.Plan) -> Examples:
     columns = tuple(columns_for(history, definitions, settings))
     tables, bases, late = [], [], 0
     for at in steps(sorted({*plan.train, *plan.evaluate, *plan.refit}), label="feature rows and outcomes"):
-        known = history.as_of(at)
-        base = measure(known, definitions)
-        rows = build(known, base=base, definitions=definitions, columns=columns)
-        outcome = observe(history, known, definitions=definitions, settings=settings)
-        for name in LABELS:
-            rows = rows.append_column(name, outcome.rows[name])
+        rows, base, missed = labelled(history, settings, at, definitions=definitions, columns=columns)
         split = "train" if at in plan.train else "evaluate" if at in plan.evaluate else "later"
         tables.append(rows.append_column("split", pa.array([split] * rows.num_rows, pa.string())))
         bases.append(base)
-        late += outcome.late
+        late += missed
     modelled = supported(columns, first=plans.first_activity(history), dates=plan.train or plan.refit)
     return Examples(pa.concat_tables(tables).combine_chunks(), columns, definitions, tuple(bases), late, modelled)
+
+
+def labelled(
+    history: History, settings: Settings, at: int, *, definitions: Definitions, columns: Sequence[ColumnOf]
+) -> tuple[pa.Table, Base, int]:
+    """The feature rows of one instant with LABELS, the base they rest on, and the activity that came too late."""
+    known = history.as_of(at)
+    base = measure(known, definitions)
+    rows = build(known, base=base, definitions=definitions, columns=columns)
+    outcome = observe(history, known, definitions=definitions, settings=settings)
+    for name in LABELS:
+        rows = rows.append_column(name, outcome.rows[name])
+    return rows, base, outcome.late
 
 
 def supported(columns: Sequence[ColumnOf], *, first: int, dates: Sequence[int]) -> tuple[str, ...]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -19,9 +21,11 @@ from features.settings import Settings, day_text, home
 from features.stages import STAGES
 from serving import release as releases
 from serving.scorer import Calibration, Scorer
-from training import card, churn, evaluation, examples, next_stage, plan, promote, record, tracking
+from training import card, churn, evaluation, examples, left_out, next_stage, plan, promote, rates, record, tracking
+from training import learning_curve as curves
 from training.blending import Ingredients
 from training.evaluate import evaluate
+from training.gate import judge
 from training.pictures import draw
 
 CHURN_SHARE = 0.6
@@ -38,21 +42,26 @@ class Trained:
     runs: dict[str, str | None]
 
 
-def train(history: History, settings: Settings, *, only: str | None = None) -> Trained:
+def train(
+    history: History, settings: Settings, *, only: str | None = None, learning_curve: bool = False
+) -> Trained:  # fmt: skip
     """Train both models (or one of JOBS, the other from the newest release) and write a release, not yet served.
 
+    `learning_curve` refits what was found on fewer customers and dates, and adds the curve to the evaluation.
     NotEnoughData says what is missing; nothing is written then.
     """
     began = time.time()
     dates, made, found, scorer, other = learn(history, settings, only=only)
     early, late = made.at(dates.train), made.at(dates.evaluate)
-    account = evaluate(scorer, early, late, made, settings)
+    account = evaluate(scorer, early, late, made, settings) | left_out.account(scorer, late)
+    if learning_curve:
+        account["learning_curve"] = curves.curve(_smaller(found, made, settings), made, dates, settings)
     say(f"fitting the release on {len(dates.refit)} dates")
     status = "ok" if evaluation.has_skill(account["churn"]) else "no_skill"
     if only == "next-stage":
         status = other.scorer.status  # the churn part is the other release's, and so is its verdict
     account |= _about(made, settings, dates, found, status)
-    final = _fit(found, made.at(dates.refit), made, settings)
+    final = refitted(found, made, dates, settings, status=status)
     if only == "churn":
         final = replace(
             final, next_stage=other.scorer.next_stage, classes=other.scorer.classes, stay_rows=other.scorer.stay_rows
@@ -61,9 +70,8 @@ def train(history: History, settings: Settings, *, only: str | None = None) -> T
         final = replace(
             final, churn=other.scorer.churn, calibration=other.scorer.calibration, bearings=other.scorer.bearings
         )
-    elif status == "no_skill":
-        final = replace(final, churn=churn.base_rate(made.at(dates.refit)), calibration=Calibration())
-    folder = _release(replace(final, status=status), made, history, settings, account)
+    account |= _gate(scorer, final, made, dates, history, settings)
+    folder = _release(final, made, history, settings, account)
     return Trained(folder, status, account, _record(found, only, account, settings, scorer, made, dates, folder, began))
 
 
@@ -85,14 +93,61 @@ def learn(
     return dates, made, found, _fit(found, early, made, settings), other
 
 
+def refitted(
+    found: dict[str, Ingredients | None], made: examples.Examples, dates: plan.Plan, settings: Settings, *, status: str
+) -> Scorer:
+    """What is released: both models fitted on every refit date; where there was no skill, the base rate of churn."""
+    rows = made.at(dates.refit)
+    scorer, said = _fitted(found, rows, made, settings)
+    final = _as(status, scorer, rows)
+    if status == "no_skill":
+        said = said.at_one_rate(final.churn.parts[0][1].margin[0])
+    return left_out.sure(final, rows, said, settings)
+
+
+def _gate(
+    early: Scorer, final: Scorer, made: examples.Examples, dates: plan.Plan, history: History, settings: Settings
+) -> dict[str, Any]:
+    """{"gate": …} of `training.gate`; where the release that is served is this very one, what its own gate said."""
+    try:
+        champion = releases.load(releases.current())
+    except ReleaseRefused:
+        champion = None  # nothing is served, or nothing that could be
+    if champion and _same(final, champion.scorer, made.at(dates.evaluate)):
+        return {"gate": champion.evaluation["gate"]} if "gate" in champion.evaluation else {}
+
+    def fit(release: releases.Release, rows: pa.Table, of: examples.Examples) -> Scorer:
+        of = replace(of, modelled=release.scorer.columns)
+        scorer = _models(_ingredients(release), rows, of, settings)
+        return _as(release.scorer.status, replace(scorer, bearings=churn.bearings(scorer, rows)), rows)
+
+    say("the gate: beside the release that is served")
+    judged = _as(final.status, early, made.at(dates.train))
+    return {"gate": judge(judged, champion, made, dates, history, settings, fit=fit)}
+
+
+def _same(one: Scorer, other: Scorer, rows: pa.Table) -> bool:
+    if (one.definitions, one.columns, one.status) != (other.definitions, other.columns, other.status):
+        return False
+    return all(np.array_equal(ours, theirs) for ours, theirs in zip(one.score(rows), other.score(rows), strict=True))
+
+
+def _as(status: str, scorer: Scorer, rows: pa.Table) -> Scorer:
+    """The scorer with that status: without skill, p is the base rate of `rows`."""
+    if status != "no_skill":
+        return replace(scorer, status=status)
+    return replace(scorer, status=status, churn=churn.base_rate(rows), calibration=Calibration())
+
+
 def fall_back(history: History, settings: Settings, why: NotEnoughData) -> Trained:
-    """A release of base rates, marked `not_enough_data`: stages and a rate are still worth having."""
+    """A release of rates (`training.rates`), marked `not_enough_data`: stages and a rate are still worth having."""
     began = time.time()
     dates = replace(plan.make(history, settings), train=())
     made = examples.make(history, settings, dates)
     rows = made.rows
-    q, classes = next_stage.frequencies(rows)
-    scorer = Scorer(made.definitions, made.modelled, churn.base_rate(rows), Calibration(), q, classes, rows.num_rows,
+    q, classes = rates.next_stage(rows, made.modelled)
+    p = rates.churn(rows, made.modelled, made.definitions, settings)
+    scorer = Scorer(made.definitions, made.modelled, p, Calibration(), q, classes, rows.num_rows,
                     next_stage.stayers(rows).num_rows, "not_enough_data")  # fmt: skip
     account = {
         "status": "not_enough_data",
@@ -119,15 +174,45 @@ def _find(
 
 
 def _fit(found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings) -> Scorer:
-    """The scorer of what was found, fitted on `rows`; where no next-stage model is worth it, by frequencies."""
-    blend, calibrated = churn.fit(found["churn"], rows, made.modelled, settings)
+    scorer, said = _fitted(found, rows, made, settings)
+    return left_out.sure(scorer, rows, said, settings)
+
+
+def _fitted(
+    found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings
+) -> tuple[Scorer, left_out.LeftOut]:
+    """The scorer of what was found, fitted on `rows`, and what is said of each row without its customer.
+
+    Where no next-stage model is worth it, q is by frequencies.
+    """
+    said = left_out.told(found, rows, made.modelled, settings)
+    scorer = _models(found, rows, made, settings, margin=said.margin)
+    return replace(scorer, bearings=churn.bearings(scorer, rows)), said
+
+
+def _models(
+    found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings, *,
+    margin: np.ndarray | None = None,
+) -> Scorer:  # fmt: skip
+    blend, calibrated = churn.fit(found["churn"], rows, made.modelled, settings, margin=margin)
     if found["next-stage"] is not None:
         q, classes = next_stage.fit(found["next-stage"], rows, made.modelled, settings)
     else:
         q, classes = next_stage.frequencies(rows)
     stay_rows = next_stage.stayers(rows).num_rows
-    scorer = Scorer(made.definitions, made.modelled, blend, calibrated, q, classes, rows.num_rows, stay_rows)
-    return replace(scorer, bearings=churn.bearings(scorer, rows))
+    return Scorer(made.definitions, made.modelled, blend, calibrated, q, classes, rows.num_rows, stay_rows)
+
+
+def _smaller(
+    found: dict[str, Ingredients | None], made: examples.Examples, settings: Settings
+) -> Callable[[pa.Table], Scorer]:
+    """Fits what was found on any labelled rows, q by frequencies where they are too few: no reasons, sets or spreads."""
+
+    def fit(rows: pa.Table) -> Scorer:
+        enough = {} if next_stage.enough(rows) else {"next-stage": None}
+        return _models(found | enough, rows, made, settings)
+
+    return fit
 
 
 def _ingredients(release: releases.Release) -> dict[str, Ingredients | None]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from features.progress import steps
 from features.settings import Settings
 from features.stages import STAGES
 from serving.parts import Blend, Rate, design, design_names
-from training import blending
-from training.splits import Folds, customer_groups, tuning_folds
+from training import blending, cells
+from training.splits import Folds, customer_groups, left_out_groups, tuning_folds
 
 FEWEST = 100
+CELLS = 0.2  # a hedge: stage and activities alone move least when a business changes
 
 
 def stayers(rows: pa.Table) -> pa.Table:
@@ -52,9 +54,39 @@ def fit(
 ) -> tuple[Blend, tuple[str, ...]]:
     kept = stayers(rows)
     classes = classes_of(kept)
-    blend = blending.fit(ingredients, design(kept, columns), _labels(kept, classes), names=design_names(columns),
-                         outputs=_outputs(classes), seed=settings.training.seed)  # fmt: skip
+    blend = _fit(ingredients, design(kept, columns), _labels(kept, classes), columns, _outputs(classes), settings)
     return blend, classes
+
+
+def _fit(
+    ingredients: blending.Ingredients, matrix: np.ndarray, labels: np.ndarray, columns: tuple[str, ...], outputs: int,
+    settings: Settings,
+) -> Blend:  # fmt: skip
+    """The blend of ridge and boosters, and with CELLS of the weight what became of stayers by stage and activities."""
+    learned = blending.fit(ingredients, matrix, labels, names=design_names(columns), outputs=outputs,
+                           seed=settings.training.seed)  # fmt: skip
+    parts = [((1 - CELLS) * weight, part) for weight, part in learned.parts]
+    return Blend((*parts, (CELLS, cells.fit(matrix, labels, columns=columns, outputs=outputs))))
+
+
+def left_out(
+    ingredients: blending.Ingredients, rows: pa.Table, columns: tuple[str, ...], settings: Settings
+) -> np.ndarray:
+    """Margins of q from fits without the row's customer, float64 (rows, classes), NaN where no such fit was possible.
+
+    For every row, also of those who left: what is said of them before they leave. The groups of customers are those of
+    `churn.left_out`, so nothing said of a row rests on its customer.
+    """
+    classes, matrix, group = classes_of(stayers(rows)), design(rows, columns), customer_groups(rows)
+    out, stays = np.full((rows.num_rows, _outputs(classes)), np.nan), ~rows["churned"].to_numpy()
+    of = np.zeros(rows.num_rows, dtype=int)
+    of[stays] = _labels(stayers(rows), classes)
+    for away in steps(left_out_groups(group), label="next stage: sets"):
+        others, mine = stays & (group != away), group == away
+        if mine.any() and len(np.unique(of[others])) > 1:
+            part = _fit(ingredients, matrix[others], of[others], columns, _outputs(classes), settings)
+            out[mine] = part.margins(matrix[mine])
+    return out
 
 
 def frequencies(rows: pa.Table) -> tuple[Blend, tuple[str, ...]]:

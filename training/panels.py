@@ -1,4 +1,6 @@
-"""The pictures of many panels: what moves the score, where customers of each stage go, and each stage's calibration."""
+"""The pictures of many panels: calibration beside the rate's history, what moves the score, where customers of each
+stage go, and each stage's calibration.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +11,71 @@ import numpy as np
 
 from features.stages import STAGES
 from training.canvas import COLOURS, GREY, canvas, named, saved
+
+BAND = "#f1efe8"
+POINTED = {"marker": "o", "markersize": 4, "linewidth": 1.2, "elinewidth": 0.8, "capsize": 2}
+
+
+def draw_calibration(churn: dict[str, Any], rates: list[dict[str, Any]], path: Path) -> Path | None:
+    """What was said against what happened, in words how much of the error is chance or a moved rate; and the rates."""
+    shown = [(who, churn[who]) for who in COLOURS if churn.get(who, {}).get("reliability")]
+    if not shown:
+        return None
+    width, columns = (12, 2) if rates else (7.5, 1)
+    figure, (panels,) = canvas("Does what we say happen?", width=width, height=5.6, columns=columns)
+    axes = panels[0]
+    figure.supxlabel("\n".join(_error_in_words(who, found) for who, found in shown), fontsize=10)
+    axes.set(xlabel="P(churn) said", ylabel="share that left (bars: 95 %)", xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
+    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, label="said = happened")
+    for who, found in shown:
+        said, left = ([b[key] for b in found["reliability"]] for key in ("p", "left"))
+        axes.errorbar(said, left, yerr=_distances(found["reliability"], "left"), color=COLOURS[who], **POINTED,
+                      label=named(who, found))  # fmt: skip
+        axes.axhline(found["rate"], color=COLOURS[who], linewidth=1, linestyle="--",
+                     label=f"no skill, {who}: {found['rate']:.3f}")  # fmt: skip
+    axes.set_title("later dates, tenths of the customers", fontsize=10)
+    if rates:
+        _rate_panel(panels[1], rates)
+    for axes in panels:
+        axes.grid(color="#e6e6e6", linewidth=0.6)
+    return saved(figure, path, legends=panels)
+
+
+def _error_in_words(who: str, found: dict[str, Any]) -> str:
+    """The ECE, what chance alone makes of it, and what is left when the rate is known; as far as they are known."""
+    if found.get("ece") is None:
+        return f"{who}: no calibration error from one outcome"
+    known = found.get("calibration") or {}
+    if known.get("floor") is None:
+        return f"{who}: ECE {found['ece']:.3f}"
+    chance, shifted = known["floor"], known["after_shift"]["ece"]
+    return (
+        f"{who}: ECE {found['ece']:.3f}, {shifted:.3f} had the rate been known; "
+        f"by chance alone {chance['mean']:.3f}, rarely over {chance['high']:.3f}"
+    )
+
+
+def _rate_panel(axes: Any, rates: list[dict[str, Any]]) -> None:
+    """Each population's share of leavers by as_of; the dates the figures are of stand on a band."""
+    for who, colour in COLOURS.items():
+        told = [(at, entry[who]) for at, entry in enumerate(rates) if entry[who]["rate"] is not None]
+        if told:
+            axes.errorbar([at for at, _ in told], [rate["rate"] for _, rate in told], color=colour, label=who, **POINTED,
+                          yerr=_distances([rate for _, rate in told], "rate"))  # fmt: skip
+    evaluated = [at for at, entry in enumerate(rates) if entry["split"] == "evaluate"]
+    for at in evaluated:
+        axes.axvspan(at - 0.5, at + 0.5, color=BAND, zorder=0, label="evaluated" if at == evaluated[0] else None)
+    every = -(-len(rates) // 12)
+    axes.set_xticks(range(0, len(rates), every), [entry["as_of"] for entry in rates[::every]], rotation=40, ha="right")
+    axes.set(ylabel="share that left (bars: 95 %)", xlabel="as_of", xlim=(-0.5, len(rates) - 0.5))
+    axes.set_ylim(0, 1.25 * max(entry[who]["high"] or 0 for entry in rates for who in COLOURS) or 1)
+    axes.set_title("the rate's own history", fontsize=10)
+
+
+def _distances(points: list[dict[str, float]], middle: str) -> np.ndarray:
+    """How far each point's interval reaches below and above, (2, points)."""
+    low, at, high = (np.array([point[key] for point in points]) for key in ("low", middle, "high"))
+    return np.maximum([at - low, high - at], 0)
 
 
 def draw_importance(importance: dict[str, Any], path: Path) -> Path | None:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from training.canvas import COLOURS, GREY, curve_axes, named, saved
-from training.panels import draw_importance, draw_stage_calibration, draw_transition
+from training.curve_pictures import draw_learning_curve
+from training.panels import draw_calibration, draw_importance, draw_stage_calibration, draw_transition
 
 
 def draw(account: dict[str, Any], folder: Path) -> list[Path]:
@@ -21,12 +22,13 @@ def draw(account: dict[str, Any], folder: Path) -> list[Path]:
     made = [
         _roc(churn, folder / "roc.png"),
         _precision_recall(churn, folder / "precision_recall.png"),
-        _calibration(churn, folder / "calibration.png"),
+        draw_calibration(churn, account.get("rates", []), folder / "calibration.png"),
         _gain(churn, folder / "gain.png"),
         _lift(churn, folder / "lift.png"),
         draw_importance(account.get("importance", {}), folder / "importance.png"),
         draw_transition(stages, folder / "transition.png"),
         draw_stage_calibration(stages, folder / "stage_calibration.png"),
+        draw_learning_curve(account.get("learning_curve"), folder / "learning_curve.png"),
     ]
     return [path for path in made if path is not None]
 
@@ -70,31 +72,6 @@ def _precision_recall(churn: dict[str, Any], path: Path) -> Path | None:
         axes.axhline(found["rate"], color=COLOURS[who], linewidth=1, linestyle="--",
                      label=f"no skill, {who}: {found['rate']:.3f}")  # fmt: skip
     return saved(figure, path, legends=[axes])
-
-
-def _calibration(churn: dict[str, Any], path: Path) -> Path | None:
-    shown = [(who, churn[who]) for who in COLOURS if churn.get(who, {}).get("reliability")]
-    if not shown:
-        return None
-    figure, axes = curve_axes("Does what we say happen?", "P(churn) said", "share that left (bars: 95 %)")
-    axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, label="said = happened")
-    for who, found in shown:
-        said, left = ([b[key] for b in found["reliability"]] for key in ("p", "left"))
-        error = "" if found.get("ece") is None else f"ECE {found['ece']:.3f}"
-        axes.errorbar(said, left, yerr=_intervals(found["reliability"]), color=COLOURS[who], marker="o", markersize=4,
-                      linewidth=1.2, elinewidth=0.8, capsize=2, label=named(who, found, error))  # fmt: skip
-        axes.axhline(found["rate"], color=COLOURS[who], linewidth=1, linestyle="--",
-                     label=f"no skill, {who}: {found['rate']:.3f}")  # fmt: skip
-    return saved(figure, path, legends=[axes])
-
-
-def _intervals(bins: list[dict[str, float]]) -> np.ndarray:
-    """Wilson's 95 % interval of each bin's share as distances below and above, (2, bins)."""
-    share, rows = (np.array([b[key] for b in bins], dtype=float) for key in ("left", "rows"))
-    z = 1.96
-    middle = (share + z**2 / (2 * rows)) / (1 + z**2 / rows)
-    half = z * np.sqrt(share * (1 - share) / rows + z**2 / (4 * rows**2)) / (1 + z**2 / rows)
-    return np.maximum([share - middle + half, middle + half - share], 0)
 
 
 def _gain(churn: dict[str, Any], path: Path) -> Path | None:

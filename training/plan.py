@@ -6,9 +6,10 @@ is asked. Every instant is a local midnight.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from zoneinfo import ZoneInfo
 
 import narwhals as nw
@@ -41,7 +42,7 @@ def make(history: History, settings: Settings) -> Plan:
             fix="Shorten the horizon, or bring more history.",
         )  # fmt: skip
     evaluate = tuple(sorted(instant(day, zone=settings.zone) for day in settings.training.evaluate)) or (newest,)
-    _refuse_immature(evaluate, history, settings)
+    refuse_immature(evaluate, history, settings, where="[training] evaluate")
     enough = first + (settings.training.history_days or settings.churn.horizon_days) * DAY_US
     last = midnight_before(evaluate[0] - span, settings.zone)
     train = _steps(last, settings, while_=lambda at: at >= enough, towards=-1)[: settings.training.max_dates]
@@ -51,11 +52,12 @@ def make(history: History, settings: Settings) -> Plan:
     return Plan(tuple(sorted(train)), evaluate, tuple(refit[-settings.training.max_dates :]))
 
 
-def _refuse_immature(evaluate: tuple[int, ...], history: History, settings: Settings) -> None:
-    for at in evaluate:
+def refuse_immature(instants: Sequence[int], history: History, settings: Settings, *, where: str) -> None:
+    """ImmatureWindow for the first instant whose outcomes are not all known yet; `where` it was stated."""
+    for at in instants:
         if not mature(at, history=history, settings=settings):
             raise ImmatureWindow(
-                where="[training] evaluate", got=f"{day_text(at, zone=settings.zone)}, and the data end at "
+                where=where, got=f"{day_text(at, zone=settings.zone)}, and the data end at "
                 f"{day_text(history.data_until, zone=settings.zone)}",
                 rule="An evaluation date's outcome window must be complete.", fix="Name an earlier date.",
             )  # fmt: skip
@@ -81,12 +83,44 @@ def refuse_without_dates(plan: Plan, settings: Settings) -> None:
         )  # fmt: skip
 
 
+def rolling(history: History, settings: Settings, *, most: int) -> tuple[int, ...]:
+    """The newest mature local midnight and those before it, `step_days` apart, on which a training had a date to train on.
+
+    At most `most`, oldest first; () where there is none. Stated evaluation dates play no part.
+    """
+    span = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    newest, first = midnight_before(history.data_until - span, settings.zone), first_activity(history)
+    found = _steps(newest, settings, while_=lambda at: at > first, towards=-1)
+    able = (at for at in found if make_then(history, settings, at).train)
+    return tuple(sorted(islice(able, most)))
+
+
+def make_then(history: History, settings: Settings, at: int) -> Plan:
+    """The plan a training at the instant `at` had made; no dates where no window was complete by then."""
+    try:
+        return make(as_if(history, at), undated(settings))
+    except (ImmatureWindow, NotEnoughData):
+        return Plan((), (), ())
+
+
+def as_if(history: History, at: int) -> History:
+    """The history as if `at` were today: the data end there. What lies behind it is still there, and must not matter."""
+    return replace(history, data_until=at)
+
+
+def undated(settings: Settings) -> Settings:
+    """The settings without evaluation dates of their own: the newest complete window is evaluated on."""
+    return settings.model_copy(update={"training": settings.training.model_copy(update={"evaluate": []})})
+
+
 def first_activity(history: History) -> int:
-    rows = history.qualifying(history.table(history.activity_table))
+    """The first activity known by the data's end; NotEnoughData where there is none."""
+    rows = history.qualifying(history.cut(history.activity_table, history.data_until))
     found = rows.select(nw.col("occurred_at").min()).collect(backend="pyarrow").to_native()[0][0].as_py()
     if found is None:
         raise NotEnoughData(
-            where="[activity]", got=f"no row of kind {', '.join(history.activity_kinds)} in {history.activity_table}",
+            where="[activity]", got=f"no row of kind {', '.join(history.activity_kinds)} in {history.activity_table} "
+            "before the data's end",
             rule="Activity drives gaps, stages and churn; there must be some.",
             fix="Name kinds that the table has ([activity] kinds).",
         )  # fmt: skip

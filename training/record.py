@@ -21,7 +21,7 @@ import pyarrow as pa
 from features.settings import Settings
 from serving.batch import column_bytes
 from serving.scorer import stage_index
-from training import card, evaluation
+from training import card, evaluation, gate, ladder
 from training.blending import Ingredients
 from training.examples import Examples
 from training.pending import Record
@@ -33,8 +33,8 @@ LONGEST_VALUE = 6000
 SECTION = {"churn": "churn", "next-stage": "next_stage"}
 FIGURES = {
     "churn": ("rows", "rate", "auroc", "auroc_low", "auroc_high", "average_precision", "log_loss", "brier", "ece",
-              "top_decile_lift"),
-    "next-stage": ("rows", "log_loss", "ranked_probability_score", "accuracy"),
+              "top_decile_lift", "gain_20"),
+    "next-stage": ("rows", "log_loss", "ranked_probability_score", "accuracy", "macro_f1"),
 }  # fmt: skip
 DATED = {"churn": ("auroc", "log_loss", "rate"), "next-stage": ("log_loss", "ranked_probability_score")}
 _TYPES = {"int64": "long", "double": "double", "bool": "boolean"}
@@ -58,6 +58,7 @@ def records(
         "configuration.json": configuration(settings),
         "evaluation.json": account,
         "features.json": _features(made),
+        "card.md": (release / "card.md").read_text(),
     }
     tags = _tags(account, settings, made, release)
     datasets = tuple(_dataset(made.at(at), context) for context, at in _contexts(dates) if at)
@@ -154,9 +155,24 @@ def _tags(account: dict[str, Any], settings: Settings, made: Examples, release: 
     return {
         "release": release.name, "status": account["status"], "data_digest": digest(made.rows),
         "configuration_digest": _sha256(json.dumps(configuration(settings), sort_keys=True))[:16],
-        "mlflow.source.name": "lifecycle train", "mlflow.source.type": "LOCAL",
+        **_gate(account), "mlflow.source.name": "lifecycle train", "mlflow.source.type": "LOCAL",
         **{f"version.{name}": text for name, text in versions.items()}, **revisions(settings.folder),
     }  # fmt: skip
+
+
+def _gate(account: dict[str, Any]) -> dict[str, str]:
+    """Against which release the gate judged, its verdict with the reasons, and the table in words."""
+    found = account.get("gate")
+    if not found:
+        return {}
+    told = {"gate": "; ".join([found["verdict"], *found["why"]]), "gate.table": "\n".join(gate.lines(account))}
+    return told | ({"gate.champion": found["champion"]} if found["champion"] else {})
+
+
+def _gate_figures(found: dict[str, Any]) -> dict[str, Any]:
+    """What we lose more (above 0) than the release that is served, in the population judged; the rest is in the tags."""
+    row = found.get("table", {}).get(found.get("population")) or {}
+    return {"gate_log_loss_difference": (row.get("log_loss") or {}).get("difference"), "gate_same_reasons": found.get("same_reasons")}  # fmt: skip
 
 
 def _metrics(job: str, account: dict[str, Any], held: HeldOut | None) -> dict[str, float]:
@@ -168,8 +184,15 @@ def _metrics(job: str, account: dict[str, Any], held: HeldOut | None) -> dict[st
             out[f"{who}_best_baseline_log_loss"] = section["baselines"][best]["log_loss"]
             pair = section["paired_log_loss"][best]
             out |= {f"{who}_minus_best_baseline{end}": pair[of] for end, of in (("", "difference"), ("_low", "low"), ("_high", "high"))}  # fmt: skip
+        if job == "next-stage":
+            out[f"{who}_recall_of_changes"] = section.get("changes", {}).get("recall")
+            out[f"{who}_macro_f1_if_nothing_changed"] = section.get("if_nothing_changed", {}).get("macro_f1")
     if job == "next-stage" and held:
         out |= _intervals(held)
+    if job == "churn":
+        out |= _gate_figures(account.get("gate") or {})
+    if worst := account.get(SECTION[job], {}).get(_headline(job, account), {}).get("worst_slice"):
+        out["worst_slice_relative_log_loss"] = worst["relative"]
     return {name: float(value) for name, value in out.items() if value is not None and math.isfinite(value)}
 
 
@@ -212,15 +235,20 @@ def _by_date(job: str, held: HeldOut) -> Iterator[tuple[str, float, int]]:
                     yield f"by_date/{who}_{name}", float(found[name]), int(at)
 
 
+def _headline(job: str, account: dict[str, Any]) -> str | None:
+    return ladder.headline(account.get(SECTION[job], {}), told="auroc" if job == "churn" else "log_loss")
+
+
 def _verdict(job: str, account: dict[str, Any]) -> dict[str, str]:
     """The headline's population, the best baseline there, and how we stand to it in words."""
-    section = account.get(SECTION[job], {})
-    told = "auroc" if job == "churn" else "log_loss"
-    who = next((who for who in ("eligible", "everyone") if section.get(who, {}).get(told) is not None), None)
+    section, who = account.get(SECTION[job], {}), _headline(job, account)
     best = _best_baseline(section[who]) if who else None
     if best is None:
         return {"verdict": account["status"].replace("_", " ")}
     verdict = evaluation.verdict(best, section[who]["paired_log_loss"][best])
     lines = "\n".join(f"- {group}: {line}" for group, found in section.items() for line in found.get("verdicts", ()))
+    told = (account.get("recommendation") or {}).get(SECTION[job]) or {}
+    advice = "\n".join(f"\n{line}" for line in ladder.lines(account))
     return {"headline_population": who, "best_baseline": best, "verdict": verdict,
-            "mlflow.note.content": f"Log loss on dates not trained on:\n\n{lines}"}  # fmt: skip
+            **({"recommended": told["recommended"]} if told else {}),
+            "mlflow.note.content": f"Log loss on dates not trained on:\n\n{lines}\n{advice}"}  # fmt: skip

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 import serving
 from features.errors import ReleaseRefused, StoreFailed
 from serving import release as releases
+from training import promotions
 from training.store import Store
 
 MODELS = {
@@ -61,8 +62,18 @@ def repair(store: Store) -> list[str]:
     for model in lagging(store):
         there = _version_of(store, model, served) or _new_version(store, model, served, None, {})
         store.client.set_registered_model_alias(model, CHAMPION, there)
+        _tag(store, model, there, promotions.tags(served))
         moved.append(model)
     return moved
+
+
+def _tag(store: Store, model: str, made: str, tags: dict[str, str]) -> None:
+    """How it came to be served, on the version and on the run it was trained in."""
+    run = store.client.get_model_version(model, made).run_id
+    for name, value in tags.items():
+        store.client.set_model_version_tag(model, made, name, value)
+        if run:
+            store.client.set_tag(run, name, value)
 
 
 def serving_now() -> str | None:

@@ -23,6 +23,7 @@ def fit(matrix: np.ndarray, labels: np.ndarray, *, strength: float, outputs: int
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     frame = _frame(matrix, outputs)
     z, null = frame.standard(matrix)
@@ -32,7 +33,8 @@ def fit(matrix: np.ndarray, labels: np.ndarray, *, strength: float, outputs: int
     # Newton's Hessian is columns² for one margin and (columns · classes)² for several: there L-BFGS is far cheaper.
     solver = "newton-cholesky" if outputs == 1 else "lbfgs"
     model = LogisticRegression(C=strength, solver=solver, max_iter=300)
-    with warnings.catch_warnings():
+    # One thread: BLAS adds in another order with another number of them, and the last bits would follow the machine.
+    with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
         # A singular Hessian makes the solver fall back to lbfgs: slower, and still the same optimum.
         warnings.simplefilter("ignore", category=ConvergenceWarning)
         warnings.filterwarnings("ignore", message=".*(Hessian|line search|ill-conditioned|Ill-conditioned).*")
@@ -46,11 +48,11 @@ def fit(matrix: np.ndarray, labels: np.ndarray, *, strength: float, outputs: int
     missing[np.ix_(rows, sometimes)] = coefficients[:, varies.size :] / 2
     intercept = np.full(outputs, UNSEEN_MARGIN)
     intercept[rows] = intercepts
-    return Linear(frame.mean, frame.spread, weights, missing, intercept)
+    return Linear(frame.mean, frame.spread, weights, missing, intercept, frame.low, frame.high)
 
 
 def _frame(matrix: np.ndarray, outputs: int) -> Linear:
-    """The standardisation alone: means and spreads of the logged columns, 0 and 1 where a column says nothing."""
+    """The standardisation alone: means, spreads and ranges of the logged columns; 0, 1 and 0 … 0 where all is null."""
     values = logged(matrix)
     seen = ~np.isnan(values)
     count = np.maximum(seen.sum(axis=0), 1)
@@ -58,4 +60,6 @@ def _frame(matrix: np.ndarray, outputs: int) -> Linear:
     spread = np.sqrt(np.where(seen, (values - mean) ** 2, 0).sum(axis=0) / count)
     spread = np.where(spread > 1e-9, spread, 1.0)
     empty = np.zeros((outputs, matrix.shape[1]))
-    return Linear(mean, spread, empty, empty, np.zeros(outputs))
+    low = np.where(any_seen := seen.any(axis=0), np.where(seen, values, np.inf).min(axis=0, initial=np.inf), 0)
+    high = np.where(any_seen, np.where(seen, values, -np.inf).max(axis=0, initial=-np.inf), 0)
+    return Linear(mean, spread, empty, empty, np.zeros(outputs), low, high)

@@ -11,6 +11,7 @@ import pyarrow as pa
 from features.settings import DAY_US, Settings
 
 GROUPS = 3
+ANSWERED = 20_000  # rows said of without their customer are enough for a calibration, for sets, for spreads
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,12 @@ def customer_groups(rows: pa.Table, *, groups: int = GROUPS) -> np.ndarray:
     ids = rows["customer_id"].to_pylist()
     number = {name: int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % groups for name in set(ids)}
     return np.array([number[name] for name in ids], dtype=np.int64)
+
+
+def left_out_groups(group: np.ndarray) -> list[int]:
+    """The groups to be left out in turn: as many as it takes to answer for ANSWERED rows, all of them where rows are few."""
+    sizes = np.cumsum(np.bincount(group, minlength=GROUPS))
+    return list(range(min(GROUPS, int(np.searchsorted(sizes, ANSWERED)) + 1)))
 
 
 def tuning_folds(rows: pa.Table, settings: Settings) -> Folds:

@@ -21,7 +21,7 @@ from features.progress import say
 from features.settings import home
 
 # Every change of data, features or settings asks a new question and leaves its study behind (up to a megabyte each).
-KEPT = 20
+KEPT = 40
 SUFFIX = ".log"
 
 

@@ -222,7 +222,8 @@ def _log(client: Any, run: str, entry: Record) -> list[Any]:
     if entry.datasets:
         client.log_inputs(run, datasets=[_dataset(stated) for stated in entry.datasets])
     for name, content in entry.files.items():
-        client.log_text(run, json.dumps(content, indent=1, sort_keys=True, default=str), name)
+        text = content if isinstance(content, str) else json.dumps(content, indent=1, sort_keys=True, default=str)
+        client.log_text(run, text, name)
     for picture in entry.pictures:
         client.log_artifact(run, str(picture), "pictures")
     return figures

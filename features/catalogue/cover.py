@@ -101,3 +101,34 @@ def renewal_ahead() -> Recipe:
         return nw.when(ends).then(1 - r.auto).otherwise(0 * r.auto)
 
     return Recipe({"auto": _running("max", "auto_renew_flag"), "end": _running("max", "ends_at")}, formula)
+
+
+@feature(tables=("contracts",), unit="0 or 1", words="cover can end within the horizon without being cancelled")
+def can_end() -> Recipe:
+    """1 where the cover known of ends within the horizon; 0 where only a cancellation could end it.
+
+    Formula: 1 − [some term of the unbroken chain from as_of on, with pauses up to grace, ends after the horizon].
+    A renewal in advance is in the chain. Window: horizon. Null: no cover. Source: architecture, outcomes.
+    """
+    carrying = Reduction("contracts", "count", where="carries")
+    return Recipe(
+        {"end": _running("max", "ends_at"), "carrying": carrying}, lambda r, now: _covered(r, r.carrying == 0)
+    )
+
+
+@feature(tables=("contracts",), unit="0 or 1", words="the term that runs past the horizon is already cancelled")
+def cancelled_beyond() -> Recipe:
+    """1 where a term that carries cover past the horizon is already cancelled: nothing more can end in the window.
+
+    Formula: max [cancelled_at < as_of] over the terms of `can_end`'s chain that end after the horizon, else 0.
+    Window: horizon. Null: no cover. Source: docs/decisions/004.
+    """
+    sure = Reduction("contracts", "max", value="cancelled_flag", where="carries")
+    return Recipe(
+        {"end": _running("max", "ends_at"), "sure": sure}, lambda r, now: _covered(r, r.sure.fill_null(0) == 1)
+    )
+
+
+def _covered(r, test: nw.Expr) -> nw.Expr:
+    """1 or 0 by the test; null without cover."""
+    return nw.when(~r.end.is_null()).then(nw.when(test).then(nw.lit(1)).otherwise(nw.lit(0)))

@@ -37,7 +37,7 @@ def past_windows() -> Recipe:
     return Recipe({"first": _FIRST}, _windows)
 
 
-@feature(tables=("activity",), unit="share", words="active in {value:.0%} of the horizons on record")
+@feature(tables=("activity",), unit="share", words="active in {value:.0%} of the horizons on record", leaving=-1)
 def past_stay_rate() -> Recipe:
     """Share of the customer's closed outcome windows with activity, shrunk to the middle.
 

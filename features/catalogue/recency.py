@@ -10,7 +10,7 @@ _FIRST = Reduction("activity", "min")
 _LAST = Reduction("activity", "max")
 
 
-@feature(tables=("activity",), unit="days", words="last active {value:.0f} days ago")
+@feature(tables=("activity",), unit="days", words="last active {value:.0f} days ago", leaving=1)
 def recency() -> Recipe:
     """Days since the last activity.
 

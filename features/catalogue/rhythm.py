@@ -24,7 +24,7 @@ _LAST_GAP = Reduction("activity", "max", value="gap_minutes", where="is_last")
 _LONGEST = Reduction("activity", "max", value="gap_minutes", where="has_gap")
 
 
-@feature(tables=("activity",), unit="ratio", words="{value:.1f} times the usual gap since the last activity")
+@feature(tables=("activity",), unit="ratio", words="{value:.1f} times the usual gap since the last activity", leaving=1)
 def overdue() -> Recipe:
     """The present wait over the customer's usual gap, shrunk to the base's.
 
@@ -55,7 +55,7 @@ def usual_gap() -> Recipe:
     )
 
 
-@feature(tables=("activity",), unit="ratio", words="{value:.1f} times the longest gap so far")
+@feature(tables=("activity",), unit="ratio", words="{value:.1f} times the longest gap so far", leaving=1)
 def recency_over_longest_gap() -> Recipe:
     """The present wait over the longest own gap.
 
@@ -128,7 +128,7 @@ def gap_z() -> Recipe:
     return Recipe({"last": _LAST, "minutes": _MINUTES, "squares": _SQUARES, "gaps": _GAPS}, formula)
 
 
-@feature(tables=("activity",), unit="nats", words="so long a wait is a surprise of {value:.1f}")
+@feature(tables=("activity",), unit="nats", words="so long a wait is a surprise of {value:.1f}", leaving=1)
 def wait_surprise() -> Recipe:
     """How surprising the present wait is to a Weibull whose mean is g and whose shape is fitted on the base's waits.
 
@@ -235,7 +235,9 @@ def regularity() -> Recipe:
     return Recipe({"minutes": _MINUTES, "logs": logs, "gaps": _GAPS}, formula)
 
 
-@feature(tables=("activity",), unit="probability", words="the purchase model gives {value:.0%} for staying away")
+@feature(
+    tables=("activity",), unit="probability", words="the purchase model gives {value:.0%} for staying away", leaving=1
+)
 def p_no_activity() -> Recipe:
     """P(no activity in the horizon) by BG/NBD, its four parameters fitted on the base at as_of.
 

@@ -65,7 +65,9 @@ def p_alive() -> Recipe:
     return Recipe(_MODEL, _alive)
 
 
-@feature(tables=("activity",), unit="active days", words="the purchase model expects {value:.1f} active days")
+@feature(
+    tables=("activity",), unit="active days", words="the purchase model expects {value:.1f} active days", leaving=-1
+)
 def expected_activities() -> Recipe:
     """Active days that BG/NBD expects in the horizon, leaving within it included.
 

@@ -11,51 +11,68 @@ from features.recipe import MINUTE_US, Now
 from features.rows import lasting
 from features.settings import DAY_US, HOUR_US
 
+_ORDER = {"order_by": ["occurred_at", "channel"]}
+
 
 def rows(known: Known, now: Now) -> nw.LazyFrame:
     at, by_customer = nw.col("occurred_at"), nw.col("by_customer")
     last = known.activity.filter(nw.col("from_end") == 1).select("customer_id", "last_at")
     rows = lasting.interactions(known.tables["interactions"], now).join(last, on="customer_id", how="left")
-    rows = rows.with_columns(
-        visit=nw.col("kind").is_in(list(VISITS)),
-        placed=by_customer & ~nw.col("channel").is_null(),
-        after_activity=by_customer & ~nw.col("last_at").is_null() & (at > nw.col("last_at")),
-    )
-    return _complained(_hops(_sessions(rows)), known)
+    # Each step over the rows costs a request its time: what needs no other step is said in one.
+    flags = {
+        "visit": nw.col("kind").is_in(list(VISITS)),
+        "placed": by_customer & ~nw.col("channel").is_null(),
+        "after_activity": by_customer & ~nw.col("last_at").is_null() & (at > nw.col("last_at")),
+    }
+    if "feedback" in known.tables:
+        rows = rows.join(_complained(known), on="customer_id", how="left")
+        flags["after_complaint"] = _after_complaint()
+    rows = rows.with_columns(**flags)
+    return _hops(rows.with_columns(idle=_idle(), left_at=_left_at()))
 
 
-def _sessions(rows: nw.LazyFrame) -> nw.LazyFrame:
-    """begins_session: no visit within the 30 minutes before; stayed_us: the time since the visit before, within one."""
-    at, visit = nw.col("occurred_at"), nw.col("visit")
-    before = at.shift(1).over("customer_id", "visit", order_by="occurred_at")
-    rows = rows.with_columns(idle=at - before)
-    begins = nw.col("idle").is_null() | (nw.col("idle") > BREAK_MINUTES * MINUTE_US)
-    return rows.with_columns(begins_session=visit & begins, stayed_us=nw.when(visit & ~begins).then(nw.col("idle")))
+def _idle() -> nw.Expr:
+    """The time since the visit before."""
+    at = nw.col("occurred_at")
+    return at - at.shift(1).over("customer_id", "visit", order_by="occurred_at")
+
+
+def _left_at() -> nw.Expr:
+    """The interaction before one that changed the channel (of equal instants by channel); −1 where none did."""
+    at, channel = nw.col("occurred_at"), nw.col("channel")
+    changed = channel != channel.shift(1).over("customer_id", "placed", **_ORDER)
+    before = at.shift(1).over("customer_id", "placed", **_ORDER)
+    # −1: no instant is before 1970, and a running maximum is empty where its value is.
+    return nw.when(changed).then(before).otherwise(nw.lit(-1))
 
 
 def _hops(rows: nw.LazyFrame) -> nw.LazyFrame:
-    """hop: an interaction on another channel lies within the 24 hours before (of equal instants by channel)."""
-    at, channel = nw.col("occurred_at"), nw.col("channel")
-    order = {"order_by": ["occurred_at", "channel"]}
-    changed = channel != channel.shift(1).over("customer_id", "placed", **order)
-    before = at.shift(1).over("customer_id", "placed", **order)
+    """begins_session: no visit within the 30 minutes before; stayed_us: the time since the visit before, within one.
+
+    hop: an interaction on another channel lies within the 24 hours before.
+    """
+    at, visit, idle = nw.col("occurred_at"), nw.col("visit"), nw.col("idle")
+    begins = idle.is_null() | (idle > BREAK_MINUTES * MINUTE_US)
+    rows = rows.with_columns(
+        # Rows alike in instant and channel come in any order, and only one of them is the change: it counts for all.
+        left_at=nw.col("left_at").max().over("customer_id", "placed", "occurred_at", "channel"),
+        begins_session=visit & begins,
+        stayed_us=nw.when(visit & ~begins).then(idle),
+    )
     # Since the last change of channel everything was on this one: what lies before it is the newest on another.
-    # −1 stands for none: no instant is before 1970, and a running maximum is empty where its value is.
-    rows = rows.with_columns(left_at=nw.when(changed).then(before).otherwise(nw.lit(-1)))
-    # Rows alike in instant and channel come in any order, and only one of them is the change: it counts for all.
-    rows = rows.with_columns(left_at=nw.col("left_at").max().over("customer_id", "placed", "occurred_at", "channel"))
-    rows = rows.with_columns(elsewhere_at=nw.col("left_at").cum_max().over("customer_id", "placed", **order))
+    elsewhere_at = nw.col("left_at").cum_max().over("customer_id", "placed", **_ORDER)
     near = at - nw.col("elsewhere_at") <= HOP_HOURS * HOUR_US
+    rows = rows.with_columns(elsewhere_at=elsewhere_at)
     return rows.with_columns(hop=nw.col("placed") & (nw.col("elsewhere_at") >= 0) & near)
 
 
-def _complained(rows: nw.LazyFrame, known: Known) -> nw.LazyFrame:
-    """after_complaint: begun within the 7 days from the customer's last complaint on."""
-    if "feedback" not in known.tables:
-        return rows
+def _complained(known: Known) -> nw.LazyFrame:
     complaints = known.tables["feedback"].filter(nw.col("kind") == "complaint")
-    last = complaints.group_by("customer_id").agg(complained_at=nw.col("occurred_at").max())
-    rows = rows.join(last, on="customer_id", how="left")
+    return complaints.group_by("customer_id").agg(complained_at=nw.col("occurred_at").max())
+
+
+def _after_complaint() -> nw.Expr:
+    """Begun within the 7 days from the customer's last complaint on."""
     since = nw.col("occurred_at") - nw.col("complained_at")
     near = (since >= 0) & (since < COMPLAINT_DAYS * DAY_US)
-    return rows.with_columns(after_complaint=nw.col("by_customer") & ~nw.col("complained_at").is_null() & near)
+    return nw.col("by_customer") & ~nw.col("complained_at").is_null() & near

@@ -1,0 +1,127 @@
+"""What is said of a backtest: decay, stability, promises, and what is left out; None where the dates cannot tell."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.errors import NotEnoughData
+from features.settings import DAY_US, day_text
+from training import backtest, backtest_account, backtest_aging, backtest_pictures, backtest_text
+from training.backtest_kept import Kept
+
+
+def kept(at, p, y, eligible=None, *, aged=()):
+    """A finished date of customers c0 … with p and y; `aged`: (as_of, p) of its model later."""
+    count = len(p)
+    rows = {"customer_id": pa.array([f"c{k}" for k in range(count)], pa.string()), "as_of": pa.array([at] * count, pa.int64()),
+            "eligible": pa.array(eligible if eligible is not None else [True] * count, pa.bool_()),
+            "churned": pa.array(y, pa.bool_()), "outcome_stage": pa.array(["churned" if left else "loyal" for left in y], pa.string()),
+            "p_churn": pa.array(p, pa.float64())}  # fmt: skip
+    for stage in backtest.STAGES:
+        rows[f"p_next_{stage}"] = pa.array([{"churned": x, "loyal": 1 - x}.get(stage, 0.0) for x in p], pa.float64())
+    table = pa.table(rows)
+    later = [
+        pa.table(
+            {
+                "customer_id": table["customer_id"],
+                "as_of": pa.array([then] * count, pa.int64()),
+                "p_churn": pa.array(q, pa.float64()),
+            }
+        )
+        for then, q in aged
+    ]
+    empty = table.select(["customer_id", "as_of", "p_churn"]).slice(0, 0)
+    said = backtest_account.figures(
+        table, table["p_churn"].to_numpy(), np.column_stack([table[f"p_next_{s}"].to_numpy() for s in backtest.STAGES])
+    )
+    about = {"as_of": day_text(at, zone="UTC"), "at": at, "status": "ok", "validation": {"as_of": "before", **said}}
+    return Kept(about, table, pa.concat_tables([empty, *later]))
+
+
+def test_decay_and_stability_are_what_they_say(shop):
+    y, p = np.arange(100) % 2 == 0, np.linspace(0.05, 0.95, 100)
+    later = 60 * DAY_US
+    good, bad = np.where(y, 0.9, 0.1), np.where(y, 0.4, 0.6)
+    account = backtest_account.account([kept(0, p, y, aged=[(later, bad)]), kept(later, good, y)], shop[1], name="x")
+    [age] = account["decay"]
+    assert (age["age_days"], age["pairs"]) == (60, 1)
+    assert age["eligible"]["difference"] == pytest.approx(-math.log(0.4) + math.log(0.9))
+    assert (age["eligible"]["auroc"], age["eligible"]["fresh_auroc"]) == (0, 1)
+    [move] = account["stability"]
+    assert move["eligible"]["customers"] == 100
+    assert move["eligible"]["moved"] == pytest.approx((abs(p - good) > 0.2).mean())
+    assert move["eligible"]["same_rows"] == pytest.approx(-1)
+    assert account["summary"]["churn"]["eligible"]["auroc"]["worst_as_of"] == "1970-01-01"
+    assert account["windows"] == 2
+
+
+def test_measures_of_stability_obey_their_laws():
+    rng = np.random.default_rng(1)
+    p = rng.random(500)
+    assert backtest_aging.overlap(p, p) == 1
+    assert backtest_aging.overlap(p, -p) == 0
+    assert backtest_aging.overlap(p[:9], p[:9]) is None
+    assert backtest_aging.rank_correlation(p, p**3) == pytest.approx(1)
+    assert backtest_aging.rank_correlation(p, np.full(500, 0.3)) is None
+    assert backtest_aging.stability_index(p, p) == pytest.approx(0)
+    assert backtest_aging.stability_index(p, p / 2) > 0.25
+    assert backtest_aging.stability_index(p, rng.random(500)) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("y", "eligible"),
+    [([True], [True]), ([False] * 5, [True] * 5), ([True, False, True], [False] * 3), ([], [])],
+    ids=["one customer", "one class", "nobody eligible", "nobody"],
+)
+def test_little_to_go_by_is_no_error(shop, tmp_path, y, eligible):
+    """One customer, one class, nobody eligible, nobody at all: None where nothing can be said, and a text all the same."""
+    p = [0.5] * len(y)
+    dates = [kept(0, p, y, eligible, aged=[(60 * DAY_US, p)]), kept(60 * DAY_US, p, y, eligible)]
+    account = backtest_account.account(dates, shop[1], name="x")
+    json.dumps(account, allow_nan=False)
+    assert "backtest of 2 dates" in backtest_text.text(account)
+    backtest_pictures.draw(account, tmp_path)
+
+
+def test_a_date_with_too_few_rows_is_left_out_and_said(shop, monkeypatch):
+    _, settings, history = shop
+    dates = backtest.dates_of(history, settings)[-2:]
+
+    def refused(history, settings, at):
+        if at == dates[0]:
+            raise NotEnoughData(where="x", got="3 rows", rule="r", fix="f")
+        return replace(MADE[0], as_of=at)
+
+    MADE = [None]
+    monkeypatch.setattr(backtest, "forecast", refused)
+    monkeypatch.setattr(
+        backtest, "scored", lambda made, history, settings, at: kept(at, [0.2, 0.8], [False, True]).predictions
+    )
+    about = kept(dates[1], [0.2, 0.8], [False, True]).about
+    MADE[0] = backtest.Forecast(dates[1], None, (), about)
+    made = backtest.walk(history, settings, as_of=dates)
+    assert [one["why"] for one in made.account["left_out"]] == ["3 rows"]
+    assert made.account["warnings"][0].endswith("is left out: 3 rows")
+    monkeypatch.setattr(
+        backtest, "forecast", lambda *_: (_ for _ in ()).throw(NotEnoughData(where="x", got="none", rule="r", fix="f"))
+    )
+    with pytest.raises(NotEnoughData, match="none"):
+        backtest.walk(history, settings, as_of=dates[:1])
+
+
+def test_bias_is_told_from_windows_that_do_not_overlap():
+    flat = {"low": None, "high": None}
+    assert backtest_account.bias(flat).startswith("too few")
+    assert backtest_account.bias({"low": -1, "high": 1}) == "without a bias that shows"
+    assert "flatters" in backtest_account.bias({"low": 0.1, "high": 0.2})
+    low, high = backtest_account._interval(np.array([1.0, 2.0, 3.0]), 3)
+    assert (low, high) == (
+        pytest.approx(2 - 4.3027 / math.sqrt(3), abs=1e-3),
+        pytest.approx(2 + 4.3027 / math.sqrt(3), abs=1e-3),
+    )

@@ -1,0 +1,197 @@
+"""The gate: a release that is worse is refused, and served only with a reason that is recorded."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+
+import pyarrow.parquet as pq
+import pytest
+
+from features.errors import BadSetting, PromotionRefused, StoreFailed
+from features.settings import DAY_US
+from serving.parts import Blend, Rate
+from serving.scorer import Calibration
+from tests.tracking_homes import client, entry
+from tests.tracking_homes import fresh as fresh
+from tests.tracking_homes import released as released
+from tests.tracking_homes import template as template
+from training import examples, gate, job, plan, promote, promotions, record, tracking
+from training.examples import labelled
+
+BOTH = ("churn", "next_stage")
+
+
+@pytest.fixture(scope="module")
+def side(trained_shop):
+    """The release of the shop and the rows of its evaluation date, with labels."""
+    release, settings, history = trained_shop.release, trained_shop.settings, trained_shop.history
+    at = plan.make(history, settings).evaluate[0]
+    rows, _, _ = labelled(history, settings, at, definitions=release.scorer.definitions, columns=release.columns)
+    return gate.Side(release.scorer, rows, release.columns)
+
+
+def compared(ours, theirs):
+    return gate.compare(ours, theirs, ours.rows)
+
+
+def worse(side, **stated):
+    return replace(side, scorer=replace(side.scorer, **stated))
+
+
+def test_a_release_passes_beside_itself(side):
+    found = compared(side, side)
+    assert (found["verdict"], found["why"], found["same_reasons"]) == (gate.PASSES, [], 1.0)
+    assert found["table"]["eligible"]["log_loss"]["difference"] == 0
+    assert found["next_stage"]["difference"] == 0
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_a_model_that_knows_nothing_is_refused_beside_one_that_knows_and_not_the_other_way_round(side):
+    ignorant = worse(side, churn=Blend(((1.0, Rate((0.0,))),)), calibration=Calibration(), status="no_skill")
+    found = compared(ignorant, side)
+    assert found["verdict"] == gate.REFUSED
+    assert found["why"][0].startswith("log loss worse by +")
+    assert found["same_reasons"] is None
+    assert compared(side, ignorant)["verdict"] == gate.PASSES
+
+
+def test_scores_that_are_off_are_refused_for_their_calibration(side):
+    bold = worse(side, churn=Blend((*side.scorer.churn.parts, (1.0, Rate((2.5,))))))
+    found = compared(bold, side)
+    assert any(line.startswith("calibration off by ") for line in found["why"])
+    assert found["worst_slice"] is None or found["worst_slice"]["difference"] > 0
+
+
+def test_reasons_that_nobody_keeps_are_refused(side):
+    turned = replace(
+        side.scorer.bearings,
+        moved=tuple(value + 3.0 * (at % 7 == 0) for at, value in enumerate(side.scorer.bearings.moved)),
+    )
+    found = compared(worse(side, bearings=turned), side)
+    assert found["same_reasons"] < gate.STEADY
+    assert found["why"] == [f"only {found['same_reasons']:.0%} of eligible customers keep their strongest reason"]
+
+
+def test_a_worse_next_stage_is_refused_where_stages_are_named_alike(side):
+    flat = Blend(((1.0, Rate((0.0,) * len(side.scorer.classes))),))
+    found = compared(worse(side, next_stage=flat), side)
+    assert (
+        found["why"]
+        == [line for line in found["why"] if line.startswith("log loss of the next stage worse by +")]
+        != []
+    )
+
+
+def test_few_customers_and_nobody_are_not_judged(side):
+    for count in (29, 1, 0):
+        few = replace(side, rows=side.rows.slice(0, count))
+        found = compared(few, few)
+        assert (found["verdict"], found["population"]) == (gate.NOT_JUDGED, None)
+
+
+def test_another_question_is_not_compared_and_the_first_release_passes(trained_shop):
+    other = trained_shop.settings.model_copy(
+        update={"churn": trained_shop.settings.churn.model_copy(update={"horizon_days": 30})}
+    )
+    asked = {"scorer": None, "made": None, "dates": None, "history": trained_shop.history, "settings": other}
+    found = gate.judge(champion=trained_shop.release, fit=None, **asked)
+    assert (found["verdict"], found["why"]) == (gate.NOT_JUDGED, ["not comparable: another horizon"])
+    assert gate.judge(champion=None, fit=None, **asked) == {
+        "champion": None,
+        "verdict": gate.PASSES,
+        "why": ["nothing is served yet"],
+    }
+    assert trained_shop.trained.evaluation["gate"]["verdict"] == gate.PASSES
+
+
+def test_the_served_release_answers_only_on_outcomes_it_was_never_told(trained_shop):
+    release, settings = trained_shop.release, trained_shop.settings
+    newest = pq.read_table(release.folder / "base.parquet")["as_of"][0].as_py()
+    window = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    early, late = newest + window - DAY_US, newest + window
+    assert gate._dates(release, plan.Plan((), (early, late), ()), settings) == (gate.AS_SERVED, (late,))
+    assert gate._dates(release, plan.Plan((), (early,), ()), settings) == (gate.RECIPE, (early,))
+    rates = replace(release, evaluation={"status": "not_enough_data"})
+    assert gate._dates(rates, plan.Plan((), (early,), ()), settings) == (gate.SEEN, (early,))
+
+
+def judged(release, verdict, champion, *, status="ok"):
+    evaluation = {**release.evaluation, "gate": {"champion": champion, "verdict": verdict, "why": ["log loss worse"]}}
+    return replace(release, evaluation=evaluation, scorer=replace(release.scorer, status=status))
+
+
+def test_what_speaks_against_a_release(trained_shop, home):
+    folder = home / "mlruns" / "releases"
+    (folder / "old").mkdir(parents=True)
+    release = trained_shop.release
+    assert promote.standing(judged(release, gate.REFUSED, "old")).against == ()  # nothing is served
+    (folder / "CURRENT").write_text("old\n")
+    assert promote.standing(judged(release, gate.REFUSED, "old")).against == ("log loss worse",)
+    assert promote.standing(judged(release, gate.PASSES, "old")) == promote.Standing((), None)
+    rates = promote.standing(judged(release, gate.PASSES, "old", status="no_skill"))
+    assert rates.verdict == "refused: its status is no_skill: its scores are rates"
+    for stale in ("older", None):
+        found = promote.standing(judged(release, gate.REFUSED, stale))
+        assert found.against == ()
+        assert found.verdict.endswith("against release old nobody did")
+    assert "did not judge it" in promote.standing(judged(release, gate.NOT_JUDGED, "old")).note
+
+
+def test_without_skill_a_hand_needs_a_reason_and_the_reason_is_recorded(released, trained_shop):
+    from tests.ailing_home import reseal, rewrite
+
+    home, name = released
+    assert tracking.record(entry(release=name, models=BOTH))
+    promote.promote(name)
+    other = home / "mlruns" / "releases" / "copy"
+    shutil.copytree(trained_shop.release.folder, other)
+    rewrite(other / "models.json", status="no_skill")
+    other = reseal(other)
+    before = promotions.path().read_text()
+    with pytest.raises(PromotionRefused, match="its scores are rates"):
+        promote.promote(other.name)
+    for empty in ("", "  ", "two\nlines", "x" * 501):
+        with pytest.raises(BadSetting):
+            promote.promote(other.name, force=empty)
+    assert (promotions.path().read_text(), promote.served()) == (before, name)
+    found = promote.promote(other.name, force=" the board asked for it ")
+    lines = [json.loads(line) for line in promotions.path().read_text().splitlines()]
+    assert [(line["release"], line["previous"], line["forced"], line["reason"]) for line in lines] == [
+        (name, None, False, None), (found.id, name, True, "the board asked for it")]  # fmt: skip
+    assert lines[1]["verdict"] == "refused: its status is no_skill: its scores are rates"
+    version = client(home).get_model_version_by_alias("churn", "champion")
+    assert version.tags["promoted.reason"] == "the board asked for it"
+    assert version.tags["promoted.forced"] == "true"
+
+
+def test_a_promotion_that_cannot_be_recorded_does_not_happen(released):
+    _, name = released
+    promotions.path().mkdir()
+    with pytest.raises(StoreFailed):
+        promote.promote(name)
+    assert promote.served() is None
+
+
+def test_the_store_has_the_verdict_and_the_table(side):
+    found = {"champion": "old", "champion_is": gate.RECIPE, "as_of": ["2024-01-01"], **compared(side, side)}
+    told = record._gate({"gate": found})
+    assert (told["gate"], told["gate.champion"]) == ("passes", "old")
+    assert "  everyone: log loss" in told["gate.table"]
+    assert record._gate_figures(found) == {"gate_log_loss_difference": 0.0, "gate_same_reasons": 1.0}
+    assert gate.lines({}) == []
+
+
+def test_a_training_is_judged_beside_the_recipe_of_what_is_served_or_is_that_very_release(trained_shop, monkeypatch):
+    monkeypatch.setenv("LIFECYCLE_HOME", str(trained_shop.home))
+    history, settings, served = trained_shop.history, trained_shop.settings, trained_shop.release
+    dates = plan.make(history, settings)
+    dates = replace(dates, train=dates.train[-2:], refit=())
+    made = examples.make(history, settings, dates)
+    idle = replace(served.scorer, churn=Blend(((1.0, Rate((0.0,))),)), calibration=Calibration())
+    found = job._gate(idle, idle, made, dates, history, settings)["gate"]
+    assert (found["champion"], found["champion_is"], found["verdict"]) == (served.id, gate.RECIPE, gate.REFUSED)
+    assert found["as_of"] == trained_shop.trained.evaluation["as_of"]["evaluate"]
+    again = job._gate(idle, served.scorer, made, dates, history, settings)
+    assert again == {"gate": served.evaluation["gate"]}
