@@ -23,8 +23,6 @@ from serving.evidence import Spread
 from serving.parts import Blend, Rate, design, log_softmax
 from serving.rates import LEVELS, Rates
 
-STATUSES = ("ok", "no_skill", "not_enough_data")
-
 
 @dataclass(frozen=True)
 class Bearings:

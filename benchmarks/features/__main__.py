@@ -8,33 +8,15 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import time
 from typing import Any
 
-from benchmarks.features import part
+from benchmarks import children
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 PARTS = ("expert", "pairs", "requests", "large", "quality")
-
-
-def run(name: str) -> tuple[dict[str, Any], str, float]:
-    """A part's figures, its words, and its seconds."""
-    began, context = time.perf_counter(), multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=part.measure, args=(name, theirs))
-    child.start()
-    theirs.close()
-    try:
-        figures, words = ours.recv()
-    except EOFError:
-        child.join()
-        raise SystemExit(f"{name} stopped without an answer (exit code {child.exitcode})") from None
-    child.join()
-    return figures, words, time.perf_counter() - began
 
 
 def main() -> None:
@@ -44,7 +26,7 @@ def main() -> None:
     asked = parser.parse_args()
     told: dict[str, Any] = {}
     for name in asked.only:
-        figures, words, seconds = run(name)
+        figures, words, seconds = children.run("benchmarks.features", name)
         told |= figures
         if not asked.json:
             print(f"{name} ({seconds:.0f} s)\n{words}\n", flush=True)

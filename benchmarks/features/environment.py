@@ -10,12 +10,13 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from benchmarks import children
 
 ROOT = Path(__file__).resolve().parents[2]
 HOME = ROOT / ".benchmarks"
@@ -26,17 +27,7 @@ PACKAGES = (f"featuretools=={VERSION}", "setuptools<81", "pandas<3", "numpy<2.3"
 
 def interpreter(home: Path = HOME) -> Path:
     """The Python of the environment under `home`; made with venv and pip where it is not there whole."""
-    folder = home / "featuretools"
-    python, whole = folder / "bin" / "python", folder / "whole.json"
-    if whole.is_file() and json.loads(whole.read_text()) == list(PACKAGES):
-        return python
-    home.mkdir(parents=True, exist_ok=True)
-    (home / ".gitignore").write_text("*\n")
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES]
-    subprocess.run(pip, check=True, stdout=sys.stderr)
-    whole.write_text(json.dumps(PACKAGES))
-    return python
+    return children.interpreter(home / "featuretools", PACKAGES)
 
 
 def start(folder: Path, request: dict[str, Any], tables: dict[str, pa.Table], home: Path = HOME) -> subprocess.Popen:

@@ -8,34 +8,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import multiprocessing
 import os
-import time
 from typing import Any
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+from benchmarks import children
 from benchmarks.models import automl, opponents, ours, part, sets
 from features.settings import data_folder
 
 PARTS = ("churn", "stages", "calibrated", "conformal", "later", "threads", "latent", "past")
-
-
-def run(name: str, asked: part.Asked) -> tuple[dict[str, Any], str, float]:
-    """A part's figures, its words, and its seconds."""
-    began, context = time.perf_counter(), multiprocessing.get_context("spawn")
-    ours_end, theirs = context.Pipe(duplex=False)
-    child = context.Process(target=part.measure, args=(name, asked, theirs))
-    child.start()
-    theirs.close()
-    try:
-        figures, words = ours_end.recv()
-    except EOFError:
-        child.join()
-        raise SystemExit(f"{name} stopped without an answer (exit code {child.exitcode})") from None
-    child.join()
-    return figures, words, time.perf_counter() - began
 
 
 def main() -> None:
@@ -48,7 +31,7 @@ def main() -> None:
                        stated.customers, stated.latent_customers)  # fmt: skip
     told: dict[str, Any] = {}
     for name in stated.only:
-        figures, words, seconds = run(name, asked)
+        figures, words, seconds = children.run("benchmarks.models", name, asked)
         told |= figures
         if not stated.json:
             print(f"{name} ({seconds:.0f} s)\n{words}\n{_verdicts(figures)}\n", flush=True)

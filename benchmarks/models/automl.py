@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks import children
 from benchmarks.features.environment import HOME
 from benchmarks.models import kept
 from benchmarks.models.sets import Case
@@ -32,22 +32,6 @@ BAGS = 8
 PRESET = "best_quality"
 
 
-def interpreter() -> Path:
-    """The Python of its environment; made with venv and pip where it is not there whole."""
-    folder = HOME / "autogluon"
-    python, whole = folder / "bin" / "python", folder / "whole.json"
-    if whole.is_file() and json.loads(whole.read_text()) == list(PACKAGES):
-        return python
-    say("AutoGluon: its environment is made; this takes minutes and 3 GB")
-    HOME.mkdir(parents=True, exist_ok=True)
-    (HOME / ".gitignore").write_text("*\n")
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=True)
-    pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES]
-    subprocess.run(pip, check=True, stdout=sys.stderr)
-    whole.write_text(json.dumps(PACKAGES))
-    return python
-
-
 def answer(case: Case, *, seconds: float = SECONDS) -> kept.Answer:
     """`p` of the evaluated rows, `left_out` of the training rows it can answer for unseen: the newest date's."""
     of = [case.digest, PACKAGES, kept.digest_of_files("benchmarks/models/automl_side.py"), BAGS, PRESET, seconds]
@@ -55,7 +39,7 @@ def answer(case: Case, *, seconds: float = SECONDS) -> kept.Answer:
 
 
 def _fitted(case: Case, seconds: float) -> kept.Answer:
-    python = interpreter()
+    python = children.interpreter(HOME / "autogluon", PACKAGES)
     say(f"AutoGluon, {seconds:.0f} s: {case.name}")
     with tempfile.TemporaryDirectory(prefix="autogluon-") as place:
         folder = Path(place)

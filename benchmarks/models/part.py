@@ -1,8 +1,7 @@
-"""One part in a process of its own: what it is asked, what a spawned child can import, how a figure is told."""
+"""What a part is asked, and how a figure is told."""
 
 from __future__ import annotations
 
-import importlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,13 +17,6 @@ class Asked:
     long: bool
     customers: int
     latent_customers: int
-
-
-def measure(name: str, asked: Asked, answer: Any) -> None:
-    """Run the part's `measured` and send its figures and its words through the pipe."""
-    part = importlib.import_module(f"benchmarks.models.{name}")
-    found = part.measured(asked)
-    answer.send((part.figures(found), part.text(found)))
 
 
 def figure(value: float | None, holds: bool | None, wanted: str, **more: Any) -> dict[str, Any]:
