@@ -139,7 +139,7 @@ def train(job: Annotated[str | None, typer.Argument(help="churn or next-stage; b
     """Train, evaluate beside the baselines, write a release (not yet served)."""
     from features.errors import BadSetting
     from training import job as jobs
-    from training import summary
+    from training.reports import summary
 
     if job is not None and job not in jobs.JOBS:
         raise BadSetting(where="train", got="an unknown model", rule=f"It is {' or '.join(jobs.JOBS)}.",
@@ -158,7 +158,7 @@ def backtest(config: Config = DEFAULT,
              as_json: AsJson = False) -> None:  # fmt: skip
     """Walk rolling dates as if each were today, and hold what was said then against what came."""
     from features.settings import instant
-    from training import backtest as walked
+    from training.backtest import backtest as walked
 
     settings, history, _ = _open(config)
     made = walked.backtest(history, settings, as_of=[instant(at, zone=settings.zone) for at in as_of or ()], out=out)
@@ -170,8 +170,9 @@ def promote(release: Annotated[str | None, typer.Argument(help="the release id; 
             force: Annotated[str | None, typer.Option(help="serve it whatever speaks against it: the reason, recorded")] = None,
             as_json: AsJson = False) -> None:  # fmt: skip
     """Verify a release and serve it from now on; refused without skill, or where it is worse than what is served."""
-    from training import promotions, summary
+    from training import promotions
     from training.promote import promote as move
+    from training.reports import summary
 
     found = move(release, force=force)
     value = {"release": found.id, "status": found.scorer.status, "recommendation": found.evaluation.get("recommendation"),
@@ -223,7 +224,7 @@ def runs(
     limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20, as_json: AsJson = False
 ) -> None:
     """List the training runs that MLflow holds, each with its figure and its verdict."""
-    from training import tracking
+    from training.tracking import tracking
 
     found = tracking.runs(limit=limit)
     _tell({"runs": found}, tracking.text(found), as_json)
@@ -232,7 +233,7 @@ def runs(
 @app.command()
 def ui(port: int = 5000, as_json: AsJson = False) -> None:
     """Open MLflow's pages on this machine alone."""
-    from training import tracking
+    from training.tracking import tracking
 
     sys.exit(tracking.ui(port=port, tell=lambda url: _tell({"url": url}, f"MLflow at {url} (Ctrl-C ends it)", as_json)))
 

@@ -22,7 +22,8 @@ import numpy as np
 from features import history as histories
 from features import settings as settings_of
 from serving.scorer import stage_index
-from training import baselines, evaluation, job
+from training import job, metrics
+from training.evaluation import baselines
 
 ROOT = Path(__file__).resolve().parents[1]
 ASKED = {
@@ -57,8 +58,8 @@ def churn_table(found: dict[str, Any]) -> dict[str, Any]:
     for who, mask in (("everyone", np.ones(len(found["y"]), bool)), ("eligible", found["eligible"])):
         y = found["y"][mask]
         out[who] = {
-            name: {"auroc": round(evaluation.auroc(y, p[mask])[0], 4) if name != "base rate" else 0.5,
-                   "log_loss": round(float(evaluation.losses(y, p[mask]).mean()), 4)}
+            name: {"auroc": round(metrics.auroc(y, p[mask])[0], 4) if name != "base rate" else 0.5,
+                   "log_loss": round(float(metrics.losses(y, p[mask]).mean()), 4)}
             for name, p in found["p"].items()
         } | {"rows": len(y), "rate": round(float(y.mean()), 4)}  # fmt: skip
     return out
@@ -67,17 +68,17 @@ def churn_table(found: dict[str, Any]) -> dict[str, Any]:
 def stage_table(every: list[dict[str, Any]]) -> dict[str, Any]:
     """Next-stage log loss pooled over data sets and dates, and ours − theirs with customer-clustered intervals."""
     out = {}
-    for who in evaluation.POPULATIONS:
+    for who in metrics.POPULATIONS:
         masks = [np.ones(len(f["y"]), bool) if who == "everyone" else f["eligible"] for f in every]
         customers = np.concatenate([f["customers"][m] for f, m in zip(every, masks, strict=True)])
         lost = {
-            name: np.concatenate([evaluation.stage_losses(f["outcome"][m], f["next"][name][m]) for f, m in zip(every, masks, strict=True)])
+            name: np.concatenate([metrics.stage_losses(f["outcome"][m], f["next"][name][m]) for f, m in zip(every, masks, strict=True)])
             for name in every[0]["next"]
         }  # fmt: skip
         out[who] = {"rows": len(customers), "ours": round(float(lost["ours"].mean()), 4)}
         for name, theirs in lost.items():
             if name != "ours":
-                pair = evaluation.paired(lost["ours"], theirs, customers)
+                pair = metrics.paired(lost["ours"], theirs, customers)
                 out[who][name] = {
                     "log_loss": round(float(theirs.mean()), 4),
                     **{k: round(v, 4) for k, v in pair.items()},

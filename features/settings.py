@@ -115,6 +115,7 @@ class Training(Section):
     trials: int = Field(default=40, ge=1, le=10_000)
     seconds: float = Field(default=120, gt=0, le=86_400)
     seed: int = 7
+    churn_model: Literal["blend", "recency", "RFM logistic"] = "blend"
 
 
 class Engine(Section):

@@ -22,8 +22,12 @@ from features.errors import ImmatureWindow, NotEnoughData
 from features.settings import DAY_US, day_text
 from features.table import build
 from tests import worlds
-from training import backtest, backtest_kept, backtest_pictures, backtest_text, plan
-from training.backtest_kept import Kept
+from training import plan
+from training.backtest import backtest
+from training.backtest import kept as backtest_kept
+from training.backtest import pictures as backtest_pictures
+from training.backtest import text as backtest_text
+from training.backtest.kept import Kept
 
 ROOT = Path(__file__).resolve().parents[1]
 

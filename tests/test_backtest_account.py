@@ -12,8 +12,12 @@ import pytest
 
 from features.errors import NotEnoughData
 from features.settings import DAY_US, day_text
-from training import backtest, backtest_account, backtest_aging, backtest_pictures, backtest_text
-from training.backtest_kept import Kept
+from training.backtest import account as backtest_account
+from training.backtest import aging as backtest_aging
+from training.backtest import backtest
+from training.backtest import pictures as backtest_pictures
+from training.backtest import text as backtest_text
+from training.backtest.kept import Kept
 
 
 def kept(at, p, y, eligible=None, *, aged=()):

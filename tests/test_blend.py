@@ -12,7 +12,7 @@ from features.stages import STAGES
 from serving import blend_files
 from serving.cells import Cells
 from serving.parts import Blend, Boosted, Linear
-from training import blending, cells, churn, ridge
+from training.models import blending, cells, churn, ridge
 from training.splits import Folds
 
 NAMES = ("up", "other")

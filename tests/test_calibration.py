@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from serving.calibrated import KINDS, Calibration
 from serving.parts import sigmoid
-from training import calibration, evaluation
+from training import metrics
+from training.models import calibration
 
 WINDOW = 60
 NUMBERS = st.floats(-1e3, 1e3)
@@ -107,7 +108,7 @@ def lopsided(margin, at):
 
 def ece_after(found, bend):
     margin, y, *_ = world(bend, rows=40_000, seed=99)
-    return evaluation.ece(y, found.p(margin))
+    return metrics.ece(y, found.p(margin))
 
 
 def test_platt_mends_a_shifted_world_beta_a_lopsided_and_isotonic_a_bent_one():
@@ -176,12 +177,38 @@ def test_bad_input_gives_a_calibration_that_rises(kind, name):
 @pytest.mark.parametrize(
     ("bend", "kind"), [(truly, "none"), (shifted, "platt"), (lopsided, "beta"), (bent, "isotonic")]
 )
-def test_the_kind_that_loses_least_later_is_chosen_and_of_equals_the_simplest(bend, kind):
+def test_the_kind_that_loses_least_later_is_chosen_and_of_equals_the_simplest(bend, kind, monkeypatch):
+    monkeypatch.setattr(
+        calibration, "NEWS", 1.0
+    )  # of fits that are taken halfway the boldest would win in these worlds
     found = calibration.calibrate(*world(bend, dates=5), window=WINDOW)
     assert found.kind == kind
     assert found.why.startswith(f"{kind}: ")
     assert "log loss at 3 later dates" in found.why
     assert all(f"{other} 0." in found.why for other in KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bend", [shifted, lopsided, bent])
+def test_the_level_of_a_fit_is_taken_halfway_and_its_shape_whole(kind, bend):
+    margin, y, *_ = world(bend)
+    found = calibration.fit(margin, y, kind=kind)
+    taken = calibration.lasting(found, margin)
+    moved = taken.log_odds(margin) - found.log_odds(margin)
+    assert np.ptp(moved) < 1e-12
+    rest = replace(taken, shift=taken.shift + moved[0])  # as far again: nothing of the level is left
+    assert rest.p(margin).mean() == pytest.approx(sigmoid(margin).mean(), abs=1e-9)
+    assert calibration.lasting(found, margin[::-1]) == taken
+    assert calibration.lasting(Calibration(), margin) == Calibration()
+
+
+def test_a_model_that_is_too_bold_is_mended_in_full_and_one_at_another_level_by_half():
+    margin, y, *_ = world(lambda z, at: 0.5 * z, rows=20_000)
+    taken = calibration.lasting(calibration.fit(margin, y), margin)
+    assert taken.slope == pytest.approx(0.5, abs=0.03)
+    margin, y, *_ = world(lambda z, at: z + 1, rows=20_000)
+    taken = calibration.lasting(calibration.fit(margin, y), margin)
+    assert taken.shift == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_newest_date_is_fitted_and_never_chosen_by():
@@ -194,7 +221,7 @@ def test_the_newest_date_is_fitted_and_never_chosen_by():
     assert one.why == other.why
     assert one != other
     newest = at == at.max()
-    assert one == calibration.fit(margin[newest], y[newest], kind=chosen[0])
+    assert one == calibration.lasting(calibration.fit(margin[newest], y[newest], kind=chosen[0]), margin[newest])
 
 
 def test_kinds_are_fitted_only_where_the_window_had_closed():

@@ -18,25 +18,17 @@ from serving import release
 from serving.scorer import Calibration, Scorer
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
-from training import (
-    blending,
-    card,
-    churn,
-    conformal,
-    evaluation,
-    examples,
-    job,
-    learning_curve,
-    next_stage,
-    plan,
-    slices,
-)
-from training.evaluate import evaluate
+from training import examples, job, metrics, plan
+from training.evaluation import learning_curve, slices
+from training.evaluation.evaluate import evaluate
+from training.models import blending, churn, next_stage
+from training.reports import card
+from training.uncertainty import conformal
 
 HEADINGS = ["Intended use", "Population, label and stages", "Data", "Models", "Verdict", "Metrics", "Calibration",
             "Slices", "How sure a score is", "Limits", "Not to be used for"]  # fmt: skip
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e-?\d+)?%?")
-SAID = {"95", *map(str, (blending.SEEDS, evaluation.REPLICATES, slices.LEAST_ROWS, slices.LEAST_OF_EACH)),
+SAID = {"95", *map(str, (blending.SEEDS, metrics.REPLICATES, slices.LEAST_ROWS, slices.LEAST_OF_EACH)),
         f"{conformal.WANTED:.0%}"}  # fmt: skip
 
 
@@ -101,7 +93,7 @@ def test_the_law_of_invented_numbers_can_fail(trained_shop, trained_subscription
 def test_it_shows_the_figures_with_their_intervals_beside_every_baseline(business, at_home):
     account = business.release.evaluation
     text = card.text(business.release.scorer, account, business.settings)
-    for who in evaluation.POPULATIONS:
+    for who in metrics.POPULATIONS:
         ours = account["churn"][who]
         assert f"{ours['auroc']:.3f} ({ours['auroc_low']:.3f} … {ours['auroc_high']:.3f})" in text
         for part in ("churn", "next_stage"):
@@ -210,7 +202,7 @@ def test_the_longest_card_still_fits(trained_subscriptions):
     account = json.loads(json.dumps(trained_subscriptions.release.evaluation))
     for part in ("churn", "next_stage"):
         speaks = {"rows": 900, "log_loss": 0.5, "relative": 0.9, "difference": -0.1, "low": -0.2, "high": 0.1}
-        for who in evaluation.POPULATIONS:
+        for who in metrics.POPULATIONS:
             account[part][who]["slices"] = [{"of": "region", "name": f"a|b {at}", **speaks} for at in range(40)]
             account[part][who]["worst_slice"] = {**account[part][who]["slices"][0], "among": 40, "verdict": "worse"}
     account["rates"] = [{**one, "split": split} for one in account["rates"] for split in ("train", "evaluate")] * 10
@@ -218,12 +210,12 @@ def test_the_longest_card_still_fits(trained_subscriptions):
                                  for axis in learning_curve.WORDS}  # fmt: skip
     axes = dict.fromkeys(learning_curve.WORDS)
     account["learning_curve"]["worth"] = {
-        part: dict.fromkeys(evaluation.POPULATIONS, axes) for part in learning_curve.MODELS
+        part: dict.fromkeys(metrics.POPULATIONS, axes) for part in learning_curve.MODELS
     }
     pair = {"ours": 0.1, "champion": 0.2, "difference": -0.1, "low": -0.2, "high": 0.0}
     account["gate"] = {
         "champion": "0123", "champion_is": "as served", "as_of": ["2024-01-01"], "verdict": "passes", "why": [], "same_reasons": 0.9,
-        "table": {who: {"log_loss": pair, "ece": pair} for who in evaluation.POPULATIONS}, "next_stage": pair,
+        "table": {who: {"log_loss": pair, "ece": pair} for who in metrics.POPULATIONS}, "next_stage": pair,
         "worst_slice": {**pair, "of": "region", "name": "a|b 1", "among": 9},
     }  # fmt: skip
     text = card.text(trained_subscriptions.release.scorer, account, trained_subscriptions.settings)
@@ -243,7 +235,7 @@ def test_names_that_people_gave_are_no_markup(trained_shop):
 
 
 def test_mlflow_holds_it_as_it_is_in_the_release(trained_shop, monkeypatch):
-    from training import store
+    from training.tracking import store
 
     monkeypatch.setenv("LIFECYCLE_HOME", str(trained_shop.home))
     text = (trained_shop.release.folder / "card.md").read_text()

@@ -14,7 +14,7 @@ from serving.scorer import stage_index
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
 from tests.trained_business import scores
-from training import conformal
+from training.uncertainty import conformal
 
 SEEDS = st.integers(0, 2**32 - 1)
 

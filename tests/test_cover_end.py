@@ -22,8 +22,9 @@ from tests import oracle
 from tests.oracle import DAY
 from tests.oracle_worlds import World, add, real, settings_for, world
 from tests.test_oracle_cases import one_customer
-from training import baselines, blending, cancellation, churn, ridge
+from training.evaluation import baselines
 from training.examples import labelled
+from training.models import blending, cancellation, churn, ridge
 
 # Horizon 30 days, grace 3; terms as start, end, cancelled in days from as_of: can_end, cancelled_beyond, churned.
 WORKED = {

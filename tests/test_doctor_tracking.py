@@ -15,8 +15,9 @@ pytest.importorskip("mlflow")
 from serving import doctor as of_serving
 from serving import release
 from tests.ailing_home import commands, release_folder, reseal
-from training import doctor, pending, tracking
-from training.pending import Record
+from training import doctor
+from training.tracking import pending, tracking
+from training.tracking.pending import Record
 
 
 def found(name):

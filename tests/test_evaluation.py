@@ -14,20 +14,11 @@ from hypothesis import strategies as st
 from features.stages import STAGES
 from serving.parts import sigmoid
 from serving.scorer import Calibration, Scorer, stage_index
-from training import (
-    baselines,
-    calibration,
-    churn,
-    evaluation,
-    examples,
-    ladder,
-    next_stage,
-    plan,
-    slices,
-    splits,
-    summary,
-)
-from training.evaluate import evaluate
+from training import examples, metrics, plan, splits
+from training.evaluation import baselines, ladder, slices
+from training.evaluation.evaluate import evaluate
+from training.models import calibration, churn, next_stage
+from training.reports import summary
 
 
 def labelled(seed, rows=400, strength=1.0):
@@ -45,16 +36,16 @@ def test_auroc_is_the_share_of_pairs_in_order_and_agrees_with_sklearn(seed):
     p = np.round(p, 1)  # with ties
     if y.all() or not y.any():
         return
-    value, error = evaluation.auroc(y, p)
+    value, error = metrics.auroc(y, p)
     pairs = [(a > b) + 0.5 * (a == b) for a in p[y] for b in p[~y]]
     assert value == pytest.approx(np.mean(pairs))
     assert value == pytest.approx(roc_auc_score(y, p))
-    assert evaluation.auroc(y, -p)[0] == pytest.approx(1 - value)
+    assert metrics.auroc(y, -p)[0] == pytest.approx(1 - value)
     assert error >= 0
 
 
 def test_the_auroc_s_error_is_what_new_samples_show():
-    found = [evaluation.auroc(*labelled(seed)) for seed in range(300)]
+    found = [metrics.auroc(*labelled(seed)) for seed in range(300)]
     assert np.std([value for value, _ in found]) == pytest.approx(np.mean([error for _, error in found]), rel=0.15)
 
 
@@ -64,26 +55,26 @@ def test_the_paired_interval_covers_nothing_when_nothing_is_there():
     for seed in range(60):
         customers = rng.integers(0, 80, 300)
         own = rng.normal(0, 1, 80)[customers]  # all rows of one customer move together
-        pair = evaluation.paired(own + rng.normal(0, 0.1, 300), np.zeros(300), customers, seed=seed)
+        pair = metrics.paired(own + rng.normal(0, 0.1, 300), np.zeros(300), customers, seed=seed)
         outside += not pair["low"] <= 0 <= pair["high"]
     assert outside <= 9  # 5 % of 60 are 3; rows taken for independent would leave out about half
 
 
 def test_a_perfect_score_and_a_constant_one():
     y, _ = labelled(2)
-    perfect = evaluation.churn_metrics(y, np.where(y, 1 - 1e-9, 1e-9))
+    perfect = metrics.churn_metrics(y, np.where(y, 1 - 1e-9, 1e-9))
     assert perfect["auroc"] == 1
     assert perfect["log_loss"] < 1e-8
     assert perfect["ece"] < 1e-8
-    constant = evaluation.churn_metrics(y, np.full(len(y), y.mean()))
+    constant = metrics.churn_metrics(y, np.full(len(y), y.mean()))
     assert constant["auroc"] == 0.5
-    assert not evaluation.has_skill({"eligible": constant, "everyone": perfect})
-    assert evaluation.has_skill({"eligible": perfect, "everyone": constant})
+    assert not metrics.has_skill({"eligible": constant, "everyone": perfect})
+    assert metrics.has_skill({"eligible": perfect, "everyone": constant})
 
 
 @pytest.mark.parametrize("y", [np.zeros(20, bool), np.ones(20, bool), np.zeros(0, bool)])
 def test_one_class_or_nobody_has_no_auroc_and_no_error(y):
-    found = evaluation.churn_metrics(y, np.full(len(y), 0.3))
+    found = metrics.churn_metrics(y, np.full(len(y), 0.3))
     assert found["auroc"] is None
     assert found["rows"] == len(y)
 
@@ -91,17 +82,17 @@ def test_one_class_or_nobody_has_no_auroc_and_no_error(y):
 def test_losing_a_realised_stage_is_infinite_and_the_truth_is_best():
     p = np.eye(7)[[0, 1, 2]] * 0.94 + 0.01 - 0.01 * np.eye(7)[[0, 1, 2]]
     truth, other = np.array([0, 1, 2]), np.array([6, 6, 6])
-    assert evaluation.stage_metrics(truth, p)["log_loss"] < evaluation.stage_metrics(other, p)["log_loss"]
+    assert metrics.stage_metrics(truth, p)["log_loss"] < metrics.stage_metrics(other, p)["log_loss"]
     assert (
-        evaluation.stage_metrics(truth, p)["ranked_probability_score"]
-        < evaluation.stage_metrics(other, p)["ranked_probability_score"]
+        metrics.stage_metrics(truth, p)["ranked_probability_score"]
+        < metrics.stage_metrics(other, p)["ranked_probability_score"]
     )
-    assert np.isinf(evaluation.stage_losses(np.array([3]), np.eye(7)[[0]])).all()
+    assert np.isinf(metrics.stage_losses(np.array([3]), np.eye(7)[[0]])).all()
 
 
 def test_verdicts_say_better_worse_or_neither():
     said = [
-        evaluation.verdict("recency", {"difference": (a + b) / 2, "low": a, "high": b})
+        metrics.verdict("recency", {"difference": (a + b) / 2, "low": a, "high": b})
         for a, b in ((-2, -1), (1, 2), (-1, 1))
     ]
     assert [text.split(" recency")[0] for text in said] == ["better than", "worse than", "no better than"]
@@ -142,7 +133,7 @@ def test_shuffled_labels_score_one_half(made):
     blend, _ = churn.fit(ingredients, early, found.modelled, settings)
     from serving.parts import design
 
-    value, error = evaluation.auroc(late["churned"].to_numpy(), blend.margins(design(late, found.modelled))[:, 0])
+    value, error = metrics.auroc(late["churned"].to_numpy(), blend.margins(design(late, found.modelled))[:, 0])
     assert abs(value - 0.5) < 3 * error
 
 
@@ -164,7 +155,7 @@ def test_baselines_are_probabilities_and_distributions(made):
     outcome = stage_index(late["outcome_stage"].to_numpy())
     for name, q in nexts.items():
         assert np.allclose(q.sum(axis=1), 1), name
-        assert np.isfinite(evaluation.stage_losses(outcome, q)).all(), name
+        assert np.isfinite(metrics.stage_losses(outcome, q)).all(), name
         assert q.shape[1] == len(STAGES)
 
 
@@ -236,7 +227,7 @@ def test_what_cannot_be_told_is_none_and_the_account_is_still_printed(made, degr
     text = summary.trained({**account, **told})
     assert "None" not in text
     assert "nan" not in text
-    few = [account[model][who] for model in ("churn", "next_stage") for who in evaluation.POPULATIONS
+    few = [account[model][who] for model in ("churn", "next_stage") for who in metrics.POPULATIONS
            if account[model][who]["rows"] < slices.LEAST_ROWS]  # fmt: skip
     assert not [each["worst_slice"] for each in few if each["worst_slice"]]
     best = account["recommendation"]["churn"]
@@ -245,8 +236,8 @@ def test_what_cannot_be_told_is_none_and_the_account_is_still_printed(made, degr
 
 def test_gain_counts_the_leavers_among_the_riskiest():
     y, p = np.repeat([True, False], [4, 16]), np.linspace(0.9, 0.1, 20)
-    found = evaluation.churn_metrics(y, p)
+    found = metrics.churn_metrics(y, p)
     assert [found[f"gain_{percent}"] for percent in (10, 20, 30)] == pytest.approx([0.5, 1, 1])
     assert found["top_decile_lift"] == pytest.approx(5)
-    alike = evaluation.churn_metrics(y, np.full(20, 0.2))
+    alike = metrics.churn_metrics(y, np.full(20, 0.2))
     assert [alike[f"gain_{percent}"] for percent in (10, 20, 30)] == pytest.approx([0.1, 0.2, 0.3])

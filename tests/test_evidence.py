@@ -18,7 +18,7 @@ from serving.parts import log_odds, sigmoid
 from tests.test_scorer import definitions_of
 from tests.trained_business import business as business
 from tests.trained_business import scores
-from training import evidence
+from training.uncertainty import evidence
 
 
 def state(n, tenure_days):

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections import Counter
 from dataclasses import replace
 
+import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from features.errors import BadSetting, PromotionRefused, StoreFailed
 from features.settings import DAY_US
-from serving.parts import Blend, Rate
+from serving.parts import Blend, Rate, design_names
 from serving.scorer import Calibration
 from tests.tracking_homes import client, entry
 from tests.tracking_homes import fresh as fresh
 from tests.tracking_homes import released as released
 from tests.tracking_homes import template as template
-from training import examples, gate, job, plan, promote, promotions, record, tracking
+from training import examples, job, metrics, plan, promote, promotions
+from training.evaluation import gate
 from training.examples import labelled
+from training.tracking import record, tracking
 
 BOTH = ("churn", "next_stage")
 
@@ -82,6 +87,35 @@ def test_a_worse_next_stage_is_refused_where_stages_are_named_alike(side):
         == [line for line in found["why"] if line.startswith("log loss of the next stage worse by +")]
         != []
     )
+
+
+class Spoiled:
+    """A part that says of one stage's customers that they leave, and nothing of the others."""
+
+    def __init__(self, column, margin):
+        self.column, self.margin = column, margin
+
+    def margins(self, matrix):
+        return self.margin * matrix[:, [self.column]]
+
+    def contributions(self, matrix):
+        return np.zeros(matrix.shape)
+
+
+def test_one_slice_that_got_worse_is_refused_by_name(side, trained_shop):
+    release, settings, history = trained_shop.release, trained_shop.settings, trained_shop.history
+    many = [labelled(history, settings, at, definitions=release.scorer.definitions, columns=release.columns)[0]
+            for at in plan.make(history, settings).refit]  # fmt: skip
+    side = replace(side, rows=pa.concat_tables(many).combine_chunks())
+    stage = Counter(side.rows.filter(side.rows["eligible"])["stage"].to_pylist()).most_common(1)[0][0]
+    at = design_names(side.scorer.columns).index(f"stage={stage}")
+    found = compared(worse(side, churn=Blend((*side.scorer.churn.parts, (1.0, Spoiled(at, 2.0))))), side)
+    worst = found["worst_slice"]
+    assert (worst["of"], worst["name"]) == ("stage", stage)
+    assert worst["low"] > 0
+    assert any(line.startswith(f"log loss of stage {stage} worse by +") for line in found["why"])
+    better = compared(side, worse(side, churn=Blend((*side.scorer.churn.parts, (1.0, Spoiled(at, 2.0))))))
+    assert better["worst_slice"]["low"] < 0
 
 
 def test_few_customers_and_nobody_are_not_judged(side):
@@ -195,3 +229,22 @@ def test_a_training_is_judged_beside_the_recipe_of_what_is_served_or_is_that_ver
     assert found["as_of"] == trained_shop.trained.evaluation["as_of"]["evaluate"]
     again = job._gate(idle, served.scorer, made, dates, history, settings)
     assert again == {"gate": served.evaluation["gate"]}
+
+
+def test_a_release_of_long_ago_is_judged_as_it_was_served(trained_shop, tmp_path, monkeypatch):
+    """Trained where the data ended half a year earlier, promoted, and half a year later beside its successor."""
+    monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path))
+    history, settings = trained_shop.history, trained_shop.settings
+    quick = settings.training.model_copy(update={"trials": 1, "max_dates": 4})
+    settings = settings.model_copy(update={"training": quick})
+    early = plan.as_if(history, history.data_until - 200 * DAY_US)
+    old = promote.promote(job.train(early, settings).folder.name, force="the first")
+    found = job.train(history, settings).evaluation["gate"]
+    assert (found["champion"], found["champion_is"]) == (old.id, gate.AS_SERVED)
+    assert found["population"] == "eligible"
+    at = plan.make(history, settings).evaluate
+    rows, _, _ = labelled(history, settings, at[0], definitions=old.scorer.definitions, columns=old.columns)
+    p, mine = old.scorer.score(rows)[0], rows["eligible"].to_numpy()
+    said = metrics.losses(rows["churned"].to_numpy()[mine], p[mine]).mean()
+    assert len(at) == 1
+    assert found["table"]["eligible"]["log_loss"]["champion"] == pytest.approx(said, abs=1e-12)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 import lifecycle as door
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
-from training.ladder import OURS, ladder, lines, recommendation
+from training.evaluation.ladder import OURS, ladder, lines, recommendation
 
 NAMES = ("base rate", "recency", "RFM logistic")
 

@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from serving.calibrated import Calibration
 from serving.scorer import Scorer
-from training import baselines, churn, examples, learning_curve, next_stage, plan
-from training.curve_pictures import draw_learning_curve
+from training import examples, plan
+from training.evaluation import baselines, learning_curve
+from training.models import churn, next_stage
+from training.pictures.learning_curve import draw_learning_curve
 
 IDS = st.lists(st.text(max_size=6), max_size=60)
 

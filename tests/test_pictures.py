@@ -17,7 +17,9 @@ from hypothesis import strategies as st
 from features.catalogue import FAMILIES
 from features.stages import STAGES
 from serving.parts import Blend, Linear, design_names, sigmoid
-from training import curves, evaluation, importance, pictures, reliability
+from training import metrics
+from training.evaluation import curves, importance, reliability
+from training.pictures import draw as pictures
 
 NAMES = {"roc", "precision_recall", "calibration", "gain", "lift", "importance", "transition", "stage_calibration"}
 
@@ -49,7 +51,7 @@ def test_areas_under_the_curves_are_the_figures(seed, digits):
     if not both(y):
         return
     alarms, found = curves.roc(y, p)
-    assert np.trapezoid(found, alarms) == pytest.approx(evaluation.auroc(y, p)[0])
+    assert np.trapezoid(found, alarms) == pytest.approx(metrics.auroc(y, p)[0])
     recall, precision = curves.precision_recall(y, p)
     assert curves.area_in_steps(recall, precision) == pytest.approx(average_precision_score(y, p))
     assert (recall[-1], precision[-1]) == (1, pytest.approx(y.mean()))
@@ -63,9 +65,9 @@ def test_no_curve_or_bin_depends_on_the_order_of_rows():
     y, p = labelled(1, digits=1)
     dealt = np.random.default_rng(2).permutation(len(y))
     assert curves.churn_curves(y, p) == curves.churn_curves(y[dealt], p[dealt])
-    one, other = (evaluation.churn_metrics(y[at], p[at]) for at in (np.arange(len(y)), dealt))
+    one, other = (metrics.churn_metrics(y[at], p[at]) for at in (np.arange(len(y)), dealt))
     assert one == pytest.approx(other, abs=1e-12)
-    for mine, theirs in zip(evaluation.reliability(y, p), evaluation.reliability(y[dealt], p[dealt]), strict=True):
+    for mine, theirs in zip(metrics.reliability(y, p), metrics.reliability(y[dealt], p[dealt]), strict=True):
         assert mine == pytest.approx(theirs, abs=1e-12)
     stage, outcome, p_next = staged(3)
     dealt = dealt[dealt < len(stage)]
@@ -76,8 +78,8 @@ def test_no_curve_or_bin_depends_on_the_order_of_rows():
 def test_a_constant_score_is_one_bin_and_no_lift():
     y, _ = labelled(4)
     constant = np.full(len(y), y.mean())
-    assert [b["rows"] for b in evaluation.reliability(y, constant)] == [len(y)]
-    found = evaluation.churn_metrics(y, constant)
+    assert [b["rows"] for b in metrics.reliability(y, constant)] == [len(y)]
+    found = metrics.churn_metrics(y, constant)
     assert found["ece"] == pytest.approx(0, abs=1e-12)
     assert found["top_decile_lift"] == pytest.approx(1)
     assert curves.churn_curves(y, constant)["gain"] == {"share": [0, 1], "found": [0, 1]}
@@ -97,7 +99,7 @@ def test_thin_curves_are_small_and_keep_their_ends_and_their_area(rows):
             1 if name != "precision_recall" else round(y.mean(), 5),
         )
     area = np.trapezoid(thin["roc"]["true_positive_rate"], thin["roc"]["false_positive_rate"])
-    assert area == pytest.approx(evaluation.auroc(y, p)[0], abs=0.01)
+    assert area == pytest.approx(metrics.auroc(y, p)[0], abs=0.01)
 
 
 def test_the_average_precision_s_interval_covers_the_truth():
@@ -191,8 +193,8 @@ def test_every_picture_is_there_and_shows_something(trained_shop, trained_subscr
 
 
 def _nobody_eligible(account):
-    account["churn"]["eligible"] = evaluation.churn_metrics(np.zeros(0, bool), np.zeros(0))
-    account["next_stage"]["eligible"] = evaluation.stage_metrics(np.zeros(0, int), np.zeros((0, 7)))
+    account["churn"]["eligible"] = metrics.churn_metrics(np.zeros(0, bool), np.zeros(0))
+    account["next_stage"]["eligible"] = metrics.stage_metrics(np.zeros(0, int), np.zeros((0, 7)))
     for entry in [*account["importance"]["families"], *account["importance"]["columns"]]:
         entry["eligible"] = None
     account["importance"]["rows"]["eligible"] = 0
@@ -202,7 +204,7 @@ def _one_class(account):
     for who, found in account["churn"].items():
         y = np.zeros(30 if who == "everyone" else 1, bool)
         p = np.full(len(y), 0.2)
-        found.update(evaluation.churn_metrics(y, p), reliability=reliability.bins(y, p), curves={})
+        found.update(metrics.churn_metrics(y, p), reliability=reliability.bins(y, p), curves={})
 
 
 def _nothing_moves(account):
@@ -210,7 +212,7 @@ def _nothing_moves(account):
 
 
 def _no_points(account):
-    for who in evaluation.POPULATIONS:
+    for who in metrics.POPULATIONS:
         for key in ("curves", "reliability"):
             del account["churn"][who][key]
         for key in ("transitions", "reliability"):

@@ -9,9 +9,9 @@ from tests.tracking_homes import champion, client, entry
 from tests.tracking_homes import fresh as fresh
 from tests.tracking_homes import released as released
 from tests.tracking_homes import template as template
-from training import record, tracking
 from training.job import JOBS
 from training.promote import lagging, promote, repair
+from training.tracking import record, tracking
 
 NOWHERE = "http://127.0.0.1:1"
 BOTH = ("churn", "next_stage")

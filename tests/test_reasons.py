@@ -13,7 +13,7 @@ from serving.parts import Blend, Linear, Rate
 from serving.reasons import in_words, reasons
 from serving.scorer import Bearings, Calibration, Scorer
 from tests.test_scorer import definitions_of
-from training import churn
+from training.models import churn
 
 NAMES = ("recency", "tenure", "active_days_all")
 

@@ -19,7 +19,7 @@ from tests.tracking_homes import client, pyfunc
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
 from tests.trained_business import scores
-from training import registry, tracking
+from training.tracking import registry, tracking
 
 MODELS = {"churn": ["p_churn"], "next_stage": [f"p_next_{stage}" for stage in STAGES]}
 
@@ -71,7 +71,7 @@ def test_a_model_without_its_signature_is_not_registered(at_home, monkeypatch, t
     """The signature is read back from what was saved; where MLflow has dropped it, nothing is registered."""
     from mlflow.models import Model
 
-    from training import store
+    from training.tracking import store
 
     before = len(client().search_model_versions("name = 'churn'"))
     monkeypatch.setattr(Model, "signature", property(lambda self: None, lambda self, value: None))

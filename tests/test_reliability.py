@@ -11,7 +11,9 @@ import pytest
 from features.settings import DAY_US
 from features.stages import STAGES
 from serving.parts import sigmoid
-from training import evaluation, pictures, reliability
+from training import metrics
+from training.evaluation import reliability
+from training.pictures import draw as pictures
 
 
 def world(rows=3000, *, seed=0, slope=1.0, shift=0.0):
@@ -25,7 +27,7 @@ def world(rows=3000, *, seed=0, slope=1.0, shift=0.0):
 def test_the_floor_is_what_true_probabilities_miss_by(rows):
     _, p = world(rows)
     rng = np.random.default_rng(1)
-    missed = [evaluation.ece(rng.random(rows) < p, p) for _ in range(150)]
+    missed = [metrics.ece(rng.random(rows) < p, p) for _ in range(150)]
     found = reliability.floor(np.zeros(rows, bool), p)
     assert found["mean"] == pytest.approx(np.mean(missed), rel=0.08)
     assert found["high"] == pytest.approx(np.quantile(missed, 0.95), rel=0.15)
@@ -67,9 +69,9 @@ def test_intervals_are_wilson_s():
 def test_bins_are_those_of_the_error_with_intervals_that_hold_their_share():
     y, p = world()
     told = reliability.bins(y, p)
-    assert [{k: b[k] for k in ("p", "left", "rows")} for b in told] == evaluation.reliability(y, p)
+    assert [{k: b[k] for k in ("p", "left", "rows")} for b in told] == metrics.reliability(y, p)
     assert all(0 <= b["low"] < b["left"] < b["high"] <= 1 for b in told)
-    assert sum(abs(b["left"] - b["p"]) * b["rows"] for b in told) / len(y) == pytest.approx(evaluation.ece(y, p))
+    assert sum(abs(b["left"] - b["p"]) * b["rows"] for b in told) / len(y) == pytest.approx(metrics.ece(y, p))
     inside = sum(
         b["low"] <= b["p"] <= b["high"] for seed in range(40) for b in reliability.bins(*world(800, seed=seed))
     )
@@ -87,7 +89,7 @@ def test_every_stage_and_third_of_tenure_has_its_figures_or_says_why_not():
     assert {name: part["told"] for name, part in found["stages"].items()} == {
         STAGES[1]: "ok", STAGES[2]: "one outcome", STAGES[3]: "too few",
     }  # fmt: skip
-    assert found["stages"][STAGES[1]]["ece"] == pytest.approx(evaluation.ece(y[:500], p[:500]), abs=1e-6)
+    assert found["stages"][STAGES[1]]["ece"] == pytest.approx(metrics.ece(y[:500], p[:500]), abs=1e-6)
     assert found["stages"][STAGES[3]]["ece"] is None
     assert found["stages"][STAGES[3]]["left"] == pytest.approx(y[901:].mean(), abs=1e-6)
     assert [part["rows"] for part in found["tenure"].values()] == [330, 330, 330]
@@ -149,7 +151,7 @@ def test_the_history_of_the_rate_shows_that_it_moves():
 @pytest.mark.parametrize("known", ["all", "no rates", "no floor"])
 def test_the_picture_says_in_words_how_much_is_chance(tmp_path, monkeypatch, known):
     y, p = world(shift=0.5)
-    found = evaluation.churn_metrics(y, p) | {"reliability": reliability.bins(y, p)}
+    found = metrics.churn_metrics(y, p) | {"reliability": reliability.bins(y, p)}
     if known != "no floor":
         found["calibration"] = reliability.about(y, p, stage=np.full(len(y), 3), tenure=np.arange(len(y)) * 1.0)
     words = []

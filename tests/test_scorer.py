@@ -14,7 +14,7 @@ from features.settings import DAY_US
 from features.stages import STAGES
 from serving.parts import Blend, Boosted, Linear, Rate, log_odds, log_softmax, sigmoid
 from serving.scorer import composed, floored, stage_index
-from training import ridge, search
+from training.models import ridge, search
 
 COLUMNS = 9
 

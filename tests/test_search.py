@@ -21,7 +21,7 @@ import pytest
 from optuna.trial import TrialState
 
 from features import progress
-from training import search, studies
+from training.models import search, studies
 
 NAMES = tuple(f"planted_{at}" for at in range(5))
 TRIALS = 10

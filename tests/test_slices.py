@@ -16,7 +16,8 @@ from features.base import Attribute
 from features.settings import DAY_US
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
-from training import evaluation, slices
+from training import metrics
+from training.evaluation import slices
 
 REGION = Attribute("region", "text", True, (("north", "region_is_north"), ("tiny", "region_is_tiny")))
 AGE = Attribute("age", "number", True, (("", "age"),))
@@ -83,11 +84,11 @@ def test_cuts_are_stage_tenure_value_and_the_text_attributes_and_rare_levels_are
     m = np.array(late["region_is_north"].to_pylist(), dtype=float) == 1
     y = late["churned"].to_numpy()
     assert (north["rows"], north["rate"]) == (m.sum(), pytest.approx(y[m].mean(), abs=1e-5))
-    assert north["log_loss"] == pytest.approx(evaluation.losses(y[m], np.full(m.sum(), 0.4)).mean(), abs=1e-5)
+    assert north["log_loss"] == pytest.approx(metrics.losses(y[m], np.full(m.sum(), 0.4)).mean(), abs=1e-5)
     before = np.array(early["region_is_north"].to_pylist(), dtype=float) == 1
     left = early["churned"].to_numpy()
     own = (left[before].sum() + 2 * (left.sum() + 1) / 502) / (before.sum() + 2)
-    base = evaluation.losses(y[m], np.full(m.sum(), own)).mean()
+    base = metrics.losses(y[m], np.full(m.sum(), own)).mean()
     assert north["base_rate_log_loss"] == pytest.approx(base, abs=1e-5)
     assert north["relative"] == pytest.approx(north["log_loss"] / base, abs=1e-4)
 

@@ -19,7 +19,9 @@ from tests.test_cli import write_shop
 from tests.tracking_homes import fresh as fresh
 from tests.tracking_homes import released as released
 from tests.tracking_homes import template as template
-from training import job, main_job, promote, promotions, rates, summary
+from training import job, main_job, promote, promotions
+from training.models import rates
+from training.reports import summary
 
 COLUMNS = ("segment_big", "past_stay_rate", "past_windows")
 

@@ -20,8 +20,9 @@ from tests.tracking_homes import fresh as fresh
 from tests.tracking_homes import template as template
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
-from training import job, record, tracking
+from training import job
 from training.promote import promote
+from training.tracking import record, tracking
 
 PICTURES = {"pictures/calibration.png", "pictures/lift.png"}
 PLANT = "pl4nt3d"
@@ -126,7 +127,7 @@ def test_datasets_have_digests_and_schemas_and_no_rows(at_home):
 def test_the_revision_is_a_tag_where_git_knows_one(tmp_path):
     import subprocess
 
-    from training.revision import revisions
+    from training.tracking.revision import revisions
 
     assert not [name for name in revisions(tmp_path) if name.startswith("configuration")]
     (tmp_path / "lifecycle.toml").write_text("a = 1")

@@ -20,7 +20,7 @@ from tests.tracking_homes import champion, client, entry, parents
 from tests.tracking_homes import fresh as fresh
 from tests.tracking_homes import released as released
 from tests.tracking_homes import template as template
-from training import pending, store, tracking
+from training.tracking import pending, store, tracking
 
 ROOT = Path(__file__).resolve().parents[1]
 NOWHERE = "http://127.0.0.1:1"

@@ -8,7 +8,7 @@ import warnings
 
 import pytest
 
-from training import store, tracking
+from training.tracking import store, tracking
 
 RELEASE = "a-release-that-is-gone"
 

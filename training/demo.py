@@ -13,7 +13,7 @@ from features import settings, simulation
 from features.errors import BadSetting, StoreFailed
 from features.progress import say
 from features.settings import home, instant
-from training import evaluation, main_job
+from training import main_job, metrics
 
 FEWEST = 50
 
@@ -51,10 +51,10 @@ def _beside_truth(done: main_job.Finished, stated: settings.Settings, into: Path
     y, p, ours = (both[name].to_numpy() for name in ("churned", "p_leave", "p_churn"))
     if not len(y) or y.all() or not y.any():
         return None
-    best, mine = evaluation.auroc(y, p)[0], evaluation.auroc(y, ours)[0]
+    best, mine = metrics.auroc(y, p)[0], metrics.auroc(y, ours)[0]
     inside = np.clip(p, 1e-6, 1 - 1e-6)
     return {"rows": len(y), "auroc_truth": best, "auroc_ours": mine, "share_of_gain": (mine - 0.5) / (best - 0.5),
-            "log_loss_truth": float(evaluation.losses(y, inside).mean()), "log_loss_ours": float(evaluation.losses(y, ours).mean())}  # fmt: skip
+            "log_loss_truth": float(metrics.losses(y, inside).mean()), "log_loss_ours": float(metrics.losses(y, ours).mean())}  # fmt: skip
 
 
 def _text(found: dict[str, Any] | None) -> str:

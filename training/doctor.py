@@ -12,7 +12,7 @@ from pathlib import Path
 from features.settings import home
 from serving.findings import Finding, guarded
 from serving.release import releases
-from training import pending, tracking
+from training.tracking import pending, tracking
 
 PATIENCE_S = 3
 TABLE = "experiments"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,14 +20,17 @@ from features.settings import Settings, day_text, home
 from features.stages import STAGES
 from serving import release as releases
 from serving.scorer import Calibration, Scorer
-from training import card, churn, evaluation, examples, left_out, next_stage, plan, promote, rates, record, tracking
-from training import learning_curve as curves
-from training.blending import Ingredients
-from training.evaluate import evaluate
-from training.gate import judge
-from training.pictures import draw
+from training import examples, fitting, metrics, plan, promote
+from training.evaluation import learning_curve as curves
+from training.evaluation.evaluate import evaluate
+from training.evaluation.gate import judge
+from training.models import churn, next_stage, rates
+from training.models.blending import Ingredients
+from training.pictures.draw import draw
+from training.reports import card
+from training.tracking import record, tracking
+from training.uncertainty import left_out
 
-CHURN_SHARE = 0.6
 JOBS = ("churn", "next-stage")
 
 
@@ -55,13 +57,13 @@ def train(
     early, late = made.at(dates.train), made.at(dates.evaluate)
     account = evaluate(scorer, early, late, made, settings) | left_out.account(scorer, late)
     if learning_curve:
-        account["learning_curve"] = curves.curve(_smaller(found, made, settings), made, dates, settings)
+        account["learning_curve"] = curves.curve(fitting.refits(found, made, settings), made, dates, settings)
     say(f"fitting the release on {len(dates.refit)} dates")
-    status = "ok" if evaluation.has_skill(account["churn"]) else "no_skill"
+    status = "ok" if metrics.has_skill(account["churn"]) else "no_skill"
     if only == "next-stage":
         status = other.scorer.status  # the churn part is the other release's, and so is its verdict
     account |= _about(made, settings, dates, found, status)
-    final = refitted(found, made, dates, settings, status=status)
+    final = fitting.refitted(found, made, dates, settings, status=status)
     if only == "churn":
         final = replace(
             final, next_stage=other.scorer.next_stage, classes=other.scorer.classes, stay_rows=other.scorer.stay_rows
@@ -89,26 +91,14 @@ def learn(
     early = made.at(dates.train)
     churn.refuse_too_few(early, settings)
     other = _newest(settings, made) if only else None
-    found = (_ingredients(other) if other else {}) | _find(early, made, settings, only)
-    return dates, made, found, _fit(found, early, made, settings), other
-
-
-def refitted(
-    found: dict[str, Ingredients | None], made: examples.Examples, dates: plan.Plan, settings: Settings, *, status: str
-) -> Scorer:
-    """What is released: both models fitted on every refit date; where there was no skill, the base rate of churn."""
-    rows = made.at(dates.refit)
-    scorer, said = _fitted(found, rows, made, settings)
-    final = _as(status, scorer, rows)
-    if status == "no_skill":
-        said = said.at_one_rate(final.churn.parts[0][1].margin[0])
-    return left_out.sure(final, rows, said, settings)
+    found = (fitting.ingredients(other) if other else {}) | fitting.find(early, made, settings, only)
+    return dates, made, found, fitting.fit(found, early, made, settings), other
 
 
 def _gate(
     early: Scorer, final: Scorer, made: examples.Examples, dates: plan.Plan, history: History, settings: Settings
 ) -> dict[str, Any]:
-    """{"gate": …} of `training.gate`; where the release that is served is this very one, what its own gate said."""
+    """{"gate": …} of `training.evaluation.gate`; where the release that is served is this very one, what its own gate said."""
     try:
         champion = releases.load(releases.current())
     except ReleaseRefused:
@@ -118,11 +108,11 @@ def _gate(
 
     def fit(release: releases.Release, rows: pa.Table, of: examples.Examples) -> Scorer:
         of = replace(of, modelled=release.scorer.columns)
-        scorer = _models(_ingredients(release), rows, of, settings)
-        return _as(release.scorer.status, replace(scorer, bearings=churn.bearings(scorer, rows)), rows)
+        scorer = fitting.models(fitting.ingredients(release), rows, of, settings)
+        return fitting.with_status(release.scorer.status, replace(scorer, bearings=churn.bearings(scorer, rows)), rows)
 
     say("the gate: beside the release that is served")
-    judged = _as(final.status, early, made.at(dates.train))
+    judged = fitting.with_status(final.status, early, made.at(dates.train))
     return {"gate": judge(judged, champion, made, dates, history, settings, fit=fit)}
 
 
@@ -132,15 +122,8 @@ def _same(one: Scorer, other: Scorer, rows: pa.Table) -> bool:
     return all(np.array_equal(ours, theirs) for ours, theirs in zip(one.score(rows), other.score(rows), strict=True))
 
 
-def _as(status: str, scorer: Scorer, rows: pa.Table) -> Scorer:
-    """The scorer with that status: without skill, p is the base rate of `rows`."""
-    if status != "no_skill":
-        return replace(scorer, status=status)
-    return replace(scorer, status=status, churn=churn.base_rate(rows), calibration=Calibration())
-
-
 def fall_back(history: History, settings: Settings, why: NotEnoughData) -> Trained:
-    """A release of rates (`training.rates`), marked `not_enough_data`: stages and a rate are still worth having."""
+    """A release of rates (`training.models.rates`), marked `not_enough_data`: stages and a rate are still worth having."""
     began = time.time()
     dates = replace(plan.make(history, settings), train=())
     made = examples.make(history, settings, dates)
@@ -158,67 +141,6 @@ def fall_back(history: History, settings: Settings, why: NotEnoughData) -> Train
     kept = record.records(JOBS, account=account, settings=settings, made=made, dates=dates, held=None, found={},
                           release=folder, began=began, pictures=())  # fmt: skip
     return Trained(folder, "not_enough_data", account, {each.job: tracking.record(each) for each in kept})
-
-
-def _find(
-    early: pa.Table, made: examples.Examples, settings: Settings, only: str | None
-) -> dict[str, Ingredients | None]:
-    seconds, found = settings.training.seconds, {}
-    if only in (None, "churn"):
-        found["churn"] = churn.find(early, made.modelled, settings, seconds=seconds if only else seconds * CHURN_SHARE)
-    if only in (None, "next-stage"):
-        share = seconds if only else seconds * (1 - CHURN_SHARE)
-        fits = next_stage.enough(early)
-        found["next-stage"] = next_stage.find(early, made.modelled, settings, seconds=share) if fits else None
-    return found
-
-
-def _fit(found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings) -> Scorer:
-    scorer, said = _fitted(found, rows, made, settings)
-    return left_out.sure(scorer, rows, said, settings)
-
-
-def _fitted(
-    found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings
-) -> tuple[Scorer, left_out.LeftOut]:
-    """The scorer of what was found, fitted on `rows`, and what is said of each row without its customer.
-
-    Where no next-stage model is worth it, q is by frequencies.
-    """
-    said = left_out.told(found, rows, made.modelled, settings)
-    scorer = _models(found, rows, made, settings, margin=said.margin)
-    return replace(scorer, bearings=churn.bearings(scorer, rows)), said
-
-
-def _models(
-    found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings, *,
-    margin: np.ndarray | None = None,
-) -> Scorer:  # fmt: skip
-    blend, calibrated = churn.fit(found["churn"], rows, made.modelled, settings, margin=margin)
-    if found["next-stage"] is not None:
-        q, classes = next_stage.fit(found["next-stage"], rows, made.modelled, settings)
-    else:
-        q, classes = next_stage.frequencies(rows)
-    stay_rows = next_stage.stayers(rows).num_rows
-    return Scorer(made.definitions, made.modelled, blend, calibrated, q, classes, rows.num_rows, stay_rows)
-
-
-def _smaller(
-    found: dict[str, Ingredients | None], made: examples.Examples, settings: Settings
-) -> Callable[[pa.Table], Scorer]:
-    """Fits what was found on any labelled rows, q by frequencies where they are too few: no reasons, sets or spreads."""
-
-    def fit(rows: pa.Table) -> Scorer:
-        enough = {} if next_stage.enough(rows) else {"next-stage": None}
-        return _models(found | enough, rows, made, settings)
-
-    return fit
-
-
-def _ingredients(release: releases.Release) -> dict[str, Ingredients | None]:
-    """What a release's search found, as its evaluation tells it."""
-    found = release.evaluation["found"]
-    return {job: None if part == "frequencies" else Ingredients(**part) for job, part in found.items()}
 
 
 def _newest(settings: Settings, made: examples.Examples) -> releases.Release:

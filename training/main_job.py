@@ -14,8 +14,9 @@ from features.settings import DAY_US, day_text, instant
 from serving import batch
 from serving import release as releases
 from serving.files import last_midnight
-from training import job, promote, summary
+from training import job, promote
 from training.plan import midnight_before
+from training.reports import summary
 
 
 @dataclass(frozen=True)

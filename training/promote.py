@@ -15,8 +15,10 @@ from pathlib import Path
 from features.errors import PromotionRefused, ReleaseRefused, StoreFailed
 from features.progress import say
 from serving import release as releases
-from training import gate, promotions, tracking
-from training.tracking import lagging, repair
+from training import promotions
+from training.evaluation import gate
+from training.tracking import tracking
+from training.tracking.tracking import lagging, repair
 
 __all__ = ["lagging", "newest", "promote", "repair", "serve", "served", "standing"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training import evaluation
+from training import metrics
 
 REPLICATES, SEED = 400, 7
 
@@ -38,11 +38,11 @@ class Rows:
         self.weights = drawn.astype(np.float32)[:, self.group]
 
     def told(self, p: np.ndarray) -> Told:
-        lost = evaluation.losses(self.y, p)
+        lost = metrics.losses(self.y, p)
         mine = [self.dates == date for date in np.unique(self.dates)]
         drawn = [weighted_auroc(self.y[at], p[at], self.weights[:, at]) for at in mine]
         return Told(
-            float(np.mean([evaluation.auroc(self.y[at], p[at])[0] for at in mine])), float(lost.mean()),
+            float(np.mean([metrics.auroc(self.y[at], p[at])[0] for at in mine])), float(lost.mean()),
             np.mean(drawn, axis=0), self.weights @ lost / self.weights.sum(axis=1),
         )  # fmt: skip
 

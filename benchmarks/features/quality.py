@@ -21,7 +21,7 @@ from benchmarks.features.retailers import Retailer, Round
 from features.progress import say
 from features.settings import day_text
 from serving.parts import sigmoid
-from training import ridge, search
+from training.models import ridge, search
 
 SETTING = search.FIRST_GUESS | {"learning_rate": 0.05, "colsample_bytree": 1.0}
 ROUNDS, SEED = 200, 7

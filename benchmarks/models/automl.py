@@ -1,7 +1,7 @@
 """AutoGluon in an environment of its own: its pins and ours do not go together.
 
-It lies under `.benchmarks` in the checkout; made at need with venv and pip (some 3 GB, a few minutes). A fit has the
-machine's cores to itself, one bag after the other (without ray, whose processes two cores cannot feed); what is asked and answered lies as parquet and JSON in a folder.
+It lies under `.benchmarks` in the checkout; made at need with venv and pip (some 3 GB, a few minutes). What is
+asked and answered lies as parquet and JSON in a folder.
 """
 
 from __future__ import annotations

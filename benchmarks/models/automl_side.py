@@ -2,6 +2,9 @@
 
 Forward in time: fitted on all training dates but the newest, in bags that keep a customer together; the newest date
 is tuning data (weights of the ensemble, calibration). With one date alone, bagged by customer, nothing held out.
+
+One thread a model, one bag after the other: on two shared cores a LightGBM bag took 4 s so, 7 s in ray's processes, and 22 s
+with two threads.
 """
 
 from __future__ import annotations
@@ -28,7 +31,9 @@ def main(folder: Path) -> None:
         label="churned", eval_metric="log_loss", groups="bag", path=str(folder / "models"), verbosity=2
     )
     began = time.monotonic()
-    predictor.fit(fit[[*columns, "churned", "bag"]], presets=asked["preset"], time_limit=asked["seconds"], **held)
+    predictor.fit(fit[[*columns, "churned", "bag"]], presets=asked["preset"], time_limit=asked["seconds"],
+                  ag_args_fit={"num_cpus": 1}, ag_args_ensemble={"fold_fitting_strategy": "sequential_local"},
+                  **held)  # fmt: skip
     took = time.monotonic() - began
     p = _left(predictor, late[columns])
     left_out = np.full(len(early), np.nan)

@@ -1,6 +1,6 @@
 """Calibration error beside AutoGluon's and the ridge logistic's, each recalibrated the way ours is.
 
-Every opponent goes through `training.calibration` on predictions for rows it had not seen: customers left out for the
+Every opponent goes through `training.models.calibration` on predictions for rows it had not seen: customers left out for the
 logistic and XGBoost, the newest training date (its tuning data) for AutoGluon. A set's error is the mean over its dates
 of the date's ECE: over dates together, a rate that moved up and one that moved down would hide each other.
 """
@@ -16,7 +16,7 @@ from benchmarks.models.judged import OURS, Answers
 from benchmarks.models.opponents import AUTOGLUON, RIDGE
 from benchmarks.models.part import Asked, figure
 from benchmarks.models.sets import SETS, population
-from training import evaluation
+from training import metrics
 
 AGAINST = (AUTOGLUON, RIDGE)
 
@@ -41,7 +41,7 @@ def _recalibrated(one: Answers) -> dict[str, np.ndarray]:
 def _errors(one: Answers, said: dict[str, np.ndarray], who: str) -> dict[str, float]:
     mine = population(one.case.late, who)
     y = one.case.late["churned"].to_numpy()[mine]
-    return {name: evaluation.ece(y, p[mine]) for name, p in said.items()}
+    return {name: metrics.ece(y, p[mine]) for name, p in said.items()}
 
 
 def figures(found: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from benchmarks.models.judged import LONGER, OURS, Answers
 from benchmarks.models.opponents import AUTOGLUON
 from benchmarks.models.part import Asked, figure, rounded
 from benchmarks.models.sets import population
-from training import evaluation
+from training import metrics
 
 BEHIND, TIME = 0.005, 0.1
 LONG_CASE = ("cdnow", "1998-03-31")
@@ -35,7 +35,7 @@ def _long(every: list[Answers]) -> dict[str, float] | None:
             found, said = automl.answer(one.case, seconds=automl.LONG_SECONDS)
             y = one.case.late["churned"].to_numpy()
             return {"ours": float(judged.losses(one)[OURS].mean()), "seconds": said["seconds"],
-                    "theirs": float(evaluation.losses(y, found["p"]).mean())}  # fmt: skip
+                    "theirs": float(metrics.losses(y, found["p"]).mean())}  # fmt: skip
     return None
 
 
@@ -86,7 +86,7 @@ def text(found: dict[str, Any]) -> str:
             mine = population(one.case.late, who)
             y = one.case.late["churned"].to_numpy()[mine]
             if 0 < y.sum() < len(y):
-                told = [(evaluation.auroc(y, p[mine])[0], evaluation.losses(y, p[mine]).mean())
+                told = [(metrics.auroc(y, p[mine])[0], metrics.losses(y, p[mine]).mean())
                         for p in (one.arrays[name]["p"] for name in models)]  # fmt: skip
                 lines.append(f"{one.case.name + ', ' + who:34}" + "".join(f"{a:13.4f}{b:9.4f}" for a, b in told))
     lines.append("log loss by set, then ours − theirs (95 %)")

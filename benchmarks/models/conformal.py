@@ -1,6 +1,6 @@
 """Conformal sets of the next stage: how often the stage that came is in the set, pooled and by stage, and their size.
 
-They are the scorer's own (`training.conformal`), fitted on the training dates with customers left out.
+They are the scorer's own (`training.uncertainty.conformal`), fitted on the training dates with customers left out.
 """
 
 from __future__ import annotations

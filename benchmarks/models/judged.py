@@ -17,7 +17,8 @@ from benchmarks.models.part import Asked
 from benchmarks.models.sets import SETS, Case, cases, population
 from features.settings import DAY_US
 from serving.parts import log_odds
-from training import calibration, evaluation
+from training import metrics
+from training.models import calibration
 
 OURS, LONGER = "ours", "ours, default budget"
 REPLICATES, SEED = 1000, 7
@@ -89,7 +90,7 @@ def judged(name: str, every: list[Answers], value: Callable[[Answers], dict[str,
 def losses(one: Answers) -> dict[str, np.ndarray]:
     """Log loss of churn of each evaluated row, by model."""
     y = one.case.late["churned"].to_numpy()
-    return {name: evaluation.losses(y, found["p"]) for name, found in one.arrays.items()}
+    return {name: metrics.losses(y, found["p"]) for name, found in one.arrays.items()}
 
 
 def difference(sets: list[Judged], one: str, other: str) -> dict[str, float]:

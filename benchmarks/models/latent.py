@@ -21,7 +21,7 @@ from benchmarks.models.sets import DATES, Case, simulated
 from features import simulation
 from features.settings import DAY_US, instant
 from features.simulation.world import LEAVES, MODES, draw_levels, draw_people, first_day
-from training import evaluation
+from training import metrics
 from training.examples import Examples
 
 SHARE = 0.95
@@ -43,7 +43,7 @@ def measured(asked: Asked) -> dict[str, Any]:
             {
                 "day": str(day),
                 "rows": int(mine.sum()),
-                "auroc": {name: evaluation.auroc(y[mine], p[mine])[0] for name, p in said.items()},
+                "auroc": {name: metrics.auroc(y[mine], p[mine])[0] for name, p in said.items()},
             }
         )
     return {"dates": dates, "customers": asked.latent_customers}

@@ -1,6 +1,6 @@
 """Validation against later truth: what a training on a day had said of itself, and what came of its scores that day.
 
-`training.backtest` walks each data set's rolling dates, as `lifecycle backtest` does, with the search of this benchmark.
+`training.backtest.backtest` walks each data set's rolling dates, as `lifecycle backtest` does, with the search of this benchmark.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.models import kept
 from benchmarks.models.part import Asked, figure
 from benchmarks.models.sets import DATES, SETS, Case
-from training import backtest
+from training.backtest import backtest
 
 MEDIAN = 2.0
 SHOWN = (("churn", "auroc"), ("churn", "log_loss"), ("next_stage", "log_loss"))

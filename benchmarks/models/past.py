@@ -11,7 +11,7 @@ from benchmarks.models import judged, ours
 from benchmarks.models.judged import OURS, Answers
 from benchmarks.models.part import Asked, figure, rounded
 from benchmarks.models.sets import cases
-from training import evaluation
+from training import metrics
 
 FAMILY, WITHOUT = "past", "without"
 
@@ -36,7 +36,7 @@ def text(found: dict[str, Any]) -> str:
     lines = []
     for one in found["every"]:
         y = one.case.late["churned"].to_numpy()
-        areas = [evaluation.auroc(y, one.arrays[name]["p"])[0] for name in (OURS, WITHOUT)]
+        areas = [metrics.auroc(y, one.arrays[name]["p"])[0] for name in (OURS, WITHOUT)]
         lines.append(f"  {one.case.name:28} AUROC with {areas[0]:.4f}, without {areas[1]:.4f}")
     lines += [
         f"{part.name:28} log loss with − without {judged.words(judged.difference([part], OURS, WITHOUT))}"

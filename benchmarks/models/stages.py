@@ -15,7 +15,8 @@ from benchmarks.models.judged import OURS, Answers, Judged
 from benchmarks.models.part import Asked, figure, rounded
 from benchmarks.models.sets import cases
 from serving.scorer import inactive_index, stage_index
-from training import baselines, evaluation
+from training import metrics
+from training.evaluation import baselines
 
 HURDLE, SEMI_MARKOV, PERSISTENCE = "hurdle, logistic p", "semi-Markov", "persistence"
 Q_RATIO, SEMI_RATIO, F1_OVER = 0.90, 0.70, 0.15
@@ -58,14 +59,12 @@ def _stayed(one: Answers) -> np.ndarray:
 
 
 def _composed(one: Answers) -> dict[str, np.ndarray]:
-    return {name: evaluation.stage_losses(_outcome(one), found["p_next"]) for name, found in one.arrays.items()}
+    return {name: metrics.stage_losses(_outcome(one), found["p_next"]) for name, found in one.arrays.items()}
 
 
 def _q(one: Answers) -> dict[str, np.ndarray]:
     """Among stayers alone; of others the loss may be without end, and is not kept."""
-    return {
-        name: evaluation.stage_losses(_outcome(one), found["q"]) for name, found in one.arrays.items() if "q" in found
-    }
+    return {name: metrics.stage_losses(_outcome(one), found["q"]) for name, found in one.arrays.items() if "q" in found}
 
 
 def _stages(one: Answers) -> dict[str, np.ndarray]:
@@ -75,7 +74,7 @@ def _stages(one: Answers) -> dict[str, np.ndarray]:
 
 
 def _f1(part: Judged, model: str) -> float:
-    return evaluation.macro_f1(part.values["came"], part.values[model])
+    return metrics.macro_f1(part.values["came"], part.values[model])
 
 
 def figures(found: dict[str, Any]) -> dict[str, Any]:

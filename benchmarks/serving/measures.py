@@ -21,7 +21,7 @@ from benchmarks.serving.client import Block, ask, once, request
 from benchmarks.serving.echo import FILE
 from features.progress import steps
 from serving.answers import COLUMNS
-from training.registered_model import inputs, outputs
+from training.tracking.registered_model import inputs, outputs
 
 OURS, SCORER, MLFLOW, RAW = "lifecycle serve", "the Scorer", "mlflow models serve", "one of 200 customers"
 ECHOES = {"echo, as it comes": "echo:Echo", "echo, at its leanest": "endpoints:LeanEcho"}

@@ -1,0 +1,60 @@
+"""How sure scores are, learned from what fits without the row's customer said of it: one such fit a group, both models."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from features.settings import DAY_US, Settings
+from serving.parts import design
+from serving.scorer import Scorer, composed, inactive_index, stage_index
+from training.models import churn, next_stage
+from training.models.blending import Ingredients
+from training.uncertainty import conformal, evidence
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """Log-odds of churn (rows,) and margins of q (rows, classes) from fits without the row's customer, NaN where none.
+
+    `stages` is None where q is of frequencies: those rest on everybody alike. `forward`: log-odds of churn at a few
+    dates from fits on what had closed before.
+    """
+
+    margin: np.ndarray
+    forward: np.ndarray
+    stages: np.ndarray | None
+
+    def at_one_rate(self, margin: float) -> LeftOut:
+        """The same with one churn rate for everybody."""
+        flat = (np.where(np.isnan(each), np.nan, margin) for each in (self.margin, self.forward))
+        return LeftOut(*flat, self.stages)
+
+
+def told(found: dict[str, Ingredients | None], rows: pa.Table, columns: tuple[str, ...], settings: Settings) -> LeftOut:
+    part = found["next-stage"]
+    stages = None if part is None else next_stage.left_out(part, rows, columns, settings)
+    ahead = churn.forward(found["churn"], rows, columns, settings, dates=evidence.DATES)
+    return LeftOut(churn.left_out(found["churn"], rows, columns, settings), ahead, stages)
+
+
+def sure(scorer: Scorer, rows: pa.Table, said: LeftOut, settings: Settings) -> Scorer:
+    """The scorer with its sets and spread, fitted on labelled rows; each None where the rows are too few."""
+    window = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    stages = scorer.next_stage.margins(design(rows, scorer.columns)) if said.stages is None else said.stages
+    known = ~np.isnan(said.margin) & ~np.isnan(stages).any(axis=1)
+    kept, margin = rows.filter(pa.array(known)), said.margin[known]
+    p_next = composed(scorer.p_of(margin), scorer.q_of(kept, stages[known]), inactive_index(kept))
+    outcome, as_of = stage_index(kept["outcome_stage"].to_numpy()), kept["as_of"].to_numpy()
+    spread = evidence.fit(scorer, kept, margin, said.forward[known], window=window)
+    sets = conformal.fit(p_next, outcome, as_of, kept["eligible"].to_numpy())
+    return replace(scorer, sets=sets, spread=spread)
+
+
+def account(scorer: Scorer, late: pa.Table) -> dict[str, Any]:
+    """{"sets": …, "evidence": …}: how both held on later rows. Aggregates only."""
+    p, p_next = scorer.score(late)
+    return {"sets": conformal.account(scorer, late, p_next), "evidence": evidence.account(scorer, late, p)}
