@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
@@ -10,8 +11,8 @@ Item = TypeVar("Item")
 
 
 def steps(items: Iterable[Item], *, label: str, total: int | None = None) -> Iterator[Item]:
-    """The items, with a bar and a time left on standard error if that is a terminal."""
-    if not sys.stderr.isatty():
+    """The items, with a bar and a time left on standard error if that is a terminal; one bar at a time, the main thread's."""
+    if not sys.stderr.isatty() or threading.current_thread() is not threading.main_thread():
         yield from items
         return
     from rich.console import Console

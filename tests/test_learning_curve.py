@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from serving.calibrated import Calibration
 from serving.scorer import Scorer
-from training import examples, plan
+from training import examples, metrics, plan
 from training.evaluation import baselines, learning_curve
 from training.models import churn, next_stage
 from training.pictures.learning_curve import draw_learning_curve
@@ -126,7 +126,7 @@ def test_baselines_of_every_size_are_fitted_on_that_size(drawn):
     found = learning_curve.curve(fit, made, dates, settings)
     size = found["customers"][-2]
     rows, late = learning_curve.of_customers(made.at(dates.train), size["share"]), made.at(dates.evaluate)
-    lost = {name: learning_curve.evaluation.losses(late["churned"].to_numpy(), p).mean()
+    lost = {name: metrics.losses(late["churned"].to_numpy(), p).mean()
             for name, p in baselines.churn(rows, late, settings).items()}  # fmt: skip
     told = size["churn"]["everyone"]
     assert told["best_baseline_log_loss"] == pytest.approx(min(lost.values()))

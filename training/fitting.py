@@ -10,13 +10,40 @@ import pyarrow as pa
 
 from features.settings import Settings
 from serving import release as releases
+from serving.parts import Blend
 from serving.scorer import Calibration, Scorer
 from training import examples, plan
+from training.beside import both
 from training.models import churn, next_stage
 from training.models.blending import Ingredients
 from training.uncertainty import left_out
 
 CHURN_SHARE = 0.6
+
+
+def find(
+    early: pa.Table, made: examples.Examples, settings: Settings, only: str | None
+) -> dict[str, Ingredients | None]:
+    """The ingredients of both models (or of `only` one), searched side by side; None where q stays with frequencies."""
+    seconds = settings.training.seconds
+
+    def leaving(share: float = 1.0) -> Ingredients:
+        return churn.find(early, made.modelled, settings, seconds=seconds * share)
+
+    def staying(share: float = 1.0) -> Ingredients | None:
+        enough = next_stage.enough(early)
+        return next_stage.find(early, made.modelled, settings, seconds=seconds * share) if enough else None
+
+    if only is not None:
+        return {only: leaving() if only == "churn" else staying()}
+    found = both(lambda: leaving(CHURN_SHARE), lambda: staying(1 - CHURN_SHARE))
+    return dict(zip(("churn", "next-stage"), found, strict=True))
+
+
+def fit(found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings) -> Scorer:
+    """The scorer of what was found on labelled rows, calibrated, with reasons, sets and spreads."""
+    scorer, said = _fitted(found, rows, made, settings)
+    return left_out.sure(scorer, rows, said, settings)
 
 
 def refitted(
@@ -38,32 +65,15 @@ def with_status(status: str, scorer: Scorer, rows: pa.Table) -> Scorer:
     return replace(scorer, status=status, churn=churn.base_rate(rows), calibration=Calibration())
 
 
-def find(
-    early: pa.Table, made: examples.Examples, settings: Settings, only: str | None
-) -> dict[str, Ingredients | None]:
-    seconds, found = settings.training.seconds, {}
-    if only in (None, "churn"):
-        found["churn"] = churn.find(early, made.modelled, settings, seconds=seconds if only else seconds * CHURN_SHARE)
-    if only in (None, "next-stage"):
-        share = seconds if only else seconds * (1 - CHURN_SHARE)
-        fits = next_stage.enough(early)
-        found["next-stage"] = next_stage.find(early, made.modelled, settings, seconds=share) if fits else None
-    return found
-
-
-def fit(found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings) -> Scorer:
-    scorer, said = _fitted(found, rows, made, settings)
-    return left_out.sure(scorer, rows, said, settings)
-
-
 def _fitted(
     found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings
 ) -> tuple[Scorer, left_out.LeftOut]:
-    """The scorer of what was found, fitted on `rows`, and what is said of each row without its customer.
-
-    Where no next-stage model is worth it, q is by frequencies.
-    """
-    said = left_out.told(found, rows, made.modelled, settings)
+    """The scorer of what was found, fitted on `rows`, and what is said of each row without its customer."""
+    churn_said, stages_said = both(
+        lambda: left_out.of_churn(found["churn"], rows, made.modelled, settings),
+        lambda: left_out.of_stages(found["next-stage"], rows, made.modelled, settings),
+    )
+    said = left_out.LeftOut(*churn_said, stages_said)
     scorer = models(found, rows, made, settings, margin=said.margin)
     return replace(scorer, bearings=churn.bearings(scorer, rows)), said
 
@@ -72,13 +82,23 @@ def models(
     found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings, *,
     margin: np.ndarray | None = None,
 ) -> Scorer:  # fmt: skip
-    blend, calibrated = churn.fit(found["churn"], rows, made.modelled, settings, margin=margin)
-    if found["next-stage"] is not None:
-        q, classes = next_stage.fit(found["next-stage"], rows, made.modelled, settings)
-    else:
-        q, classes = next_stage.frequencies(rows)
+    """Both models on labelled rows and the calibration of p, without reasons, sets and spreads.
+
+    `margin`: log-odds from fits without the row's customer, where they are known already.
+    """
+    (blend, calibrated), (q, classes) = both(
+        lambda: churn.fit(found["churn"], rows, made.modelled, settings, margin=margin),
+        lambda: _stages(found["next-stage"], rows, made, settings),
+    )
     stay_rows = next_stage.stayers(rows).num_rows
     return Scorer(made.definitions, made.modelled, blend, calibrated, q, classes, rows.num_rows, stay_rows)
+
+
+def _stages(
+    part: Ingredients | None, rows: pa.Table, made: examples.Examples, settings: Settings
+) -> tuple[Blend, tuple[str, ...]]:
+    """q and its stages; by frequencies where no model is worth it."""
+    return next_stage.frequencies(rows) if part is None else next_stage.fit(part, rows, made.modelled, settings)
 
 
 def refits(

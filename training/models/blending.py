@@ -21,7 +21,7 @@ from training.splits import Folds
 WEIGHTS = np.linspace(0, 1, 11)
 COSTLY = 0.001  # of AUROC, for directions
 SEEDS = 3  # boosters of equal settings, drawn otherwise: their mean is better than any of them
-ASIDE = 1  # of them in fits that only calibrate (docs/decisions/020-the-blend.md)
+ASIDE = 1  # of them in fits that only weigh or calibrate (docs/decisions/020-the-blend.md)
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,11 @@ def find(
     The weight goes halfway back to one half: one fold tells it only roughly, and being wrong costs most at the ends
     (docs/decisions/020-the-blend.md). `directions` are kept unless they cost the boosters more than COSTLY of AUROC.
     """
-    losses: dict[float, float] = {}
-    margins: dict[float, list[np.ndarray]] = {}
-    for strength in steps(ridge.STRENGTHS, label=f"{label}: ridge"):
-        fitted = [ridge.fit(matrix[a], labels[a], strength=strength, outputs=outputs) for a, _ in folds.pairs]
-        margins[strength] = [part.margins(matrix[b]) for part, (_, b) in zip(fitted, folds.pairs, strict=True)]
-        losses[strength] = _loss(margins[strength], labels, folds)
+    paths = [ridge.fits(matrix[a], labels[a], strengths=ridge.STRENGTHS, outputs=outputs)
+             for a, _ in steps(folds.pairs, label=f"{label}: ridge")]  # fmt: skip
+    margins = {strength: [path[at].margins(matrix[b]) for path, (_, b) in zip(paths, folds.pairs, strict=True)]
+               for at, strength in enumerate(ridge.STRENGTHS)}  # fmt: skip
+    losses = {strength: _loss(found, labels, folds) for strength, found in margins.items()}
     strength = min(losses, key=losses.__getitem__)
     parts = [((matrix[a], labels[a]), (matrix[b], labels[b])) for a, b in folds.pairs]
     found = search.tune(parts, names=names, outputs=outputs, trials=trials, seconds=seconds, seed=seed, label=label)
@@ -145,7 +144,8 @@ def _boosted(
 ) -> list[np.ndarray]:  # fmt: skip
     """The boosters' margins on every fold's check rows, from its fit rows."""
     return [
-        _seeds(found.settings, found.rounds, *fit, names=names, outputs=outputs, seed=seed, directions=directions)
+        _seeds(found.settings, found.rounds, *fit, names=names, outputs=outputs, seed=seed, seeds=ASIDE,
+               directions=directions)
         .margins(check[0])
         for fit, check in parts
     ]  # fmt: skip

@@ -5,11 +5,12 @@ scikit-learn finds the weights; what is kept is a plain `serving.parts.Linear`, 
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Sequence
 
 import numpy as np
 
 from serving.parts import Linear, logged
+from training import beside
 
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1)
 UNSEEN_MARGIN = -12.0  # a class without a training row here: next to nothing, and not nothing
@@ -21,29 +22,36 @@ def fit(matrix: np.ndarray, labels: np.ndarray, *, strength: float, outputs: int
     Two classes give one margin (log-odds of class 1), more give one per class. Columns that never vary get weight 0;
     columns with nulls get a `missing` indicator.
     """
-    from sklearn.exceptions import ConvergenceWarning
-    from sklearn.linear_model import LogisticRegression
-    from threadpoolctl import threadpool_limits
+    return fits(matrix, labels, strengths=(strength,), outputs=outputs)[0]
 
+
+def fits(matrix: np.ndarray, labels: np.ndarray, *, strengths: Sequence[float], outputs: int) -> list[Linear]:
+    """`fit` with each of several strengths, standardised once."""
     frame = _frame(matrix, outputs)
     z, null = frame.standard(matrix)
     sometimes = np.flatnonzero(null.any(axis=0) & ~null.all(axis=0))
     varies = np.flatnonzero(z.std(axis=0) > 0)
     seen = np.hstack([z[:, varies], null[:, sometimes] / 2])
+    return [_fit(frame, seen, labels, varies, sometimes, strength, outputs) for strength in strengths]
+
+
+def _fit(
+    frame: Linear, seen: np.ndarray, labels: np.ndarray, varies: np.ndarray, sometimes: np.ndarray, strength: float,
+    outputs: int,
+) -> Linear:  # fmt: skip
+    """`seen` (rows, varies + sometimes): the columns that vary, standardised, then the indicators halved."""
+    from sklearn.linear_model import LogisticRegression
+
     # Newton's Hessian is columns² for one margin and (columns · classes)² for several: there L-BFGS is far cheaper.
     solver = "newton-cholesky" if outputs == 1 else "lbfgs"
     model = LogisticRegression(C=strength, solver=solver, max_iter=300)
-    # One thread: BLAS adds in another order with another number of them, and the last bits would follow the machine.
-    with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
-        # A singular Hessian makes the solver fall back to lbfgs: slower, and still the same optimum.
-        warnings.simplefilter("ignore", category=ConvergenceWarning)
-        warnings.filterwarnings("ignore", message=".*(Hessian|line search|ill-conditioned|Ill-conditioned).*")
+    with beside.calm():
         model.fit(seen, labels)
     coefficients, intercepts = model.coef_, model.intercept_
     if outputs > 1 and len(coefficients) == 1:  # two classes seen, one margin each: half to either side
         coefficients, intercepts = np.vstack([-coefficients, coefficients]) / 2, np.array([-1, 1]) * intercepts[0] / 2
     rows = np.arange(1) if outputs == 1 else model.classes_
-    weights, missing = np.zeros((outputs, matrix.shape[1])), np.zeros((outputs, matrix.shape[1]))
+    weights, missing = np.zeros((outputs, len(frame.mean))), np.zeros((outputs, len(frame.mean)))
     weights[np.ix_(rows, varies)] = coefficients[:, : varies.size]
     missing[np.ix_(rows, sometimes)] = coefficients[:, varies.size :] / 2
     intercept = np.full(outputs, UNSEEN_MARGIN)

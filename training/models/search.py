@@ -21,6 +21,7 @@ import numpy as np
 
 from features.progress import say
 from serving.parts import Boosted
+from training import beside
 from training.models import studies
 
 ROUNDS, PATIENCE, BINS = 600, 25, 64
@@ -108,6 +109,8 @@ def tune(
     try:
         with studies.held(question.study) as path:
             return _search(_read(path, question), question, trials, seconds)
+    except beside.GivenUp:
+        raise
     except studies.Busy:
         say(f"{label}: another run searches for the same; this one searches in memory")
     except Exception as error:
@@ -183,6 +186,7 @@ def _pruning(trial: Any, offset: int, until: float | None) -> Any:
     class Pruning(xgboost.callback.TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
             if epoch % 10 == 9:
+                beside.look()
                 metric = next(iter(evals_log["check"].values()))
                 trial.report(metric[-1], offset + epoch)
                 if trial.should_prune():

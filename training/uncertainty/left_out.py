@@ -34,11 +34,19 @@ class LeftOut:
         return LeftOut(*flat, self.stages)
 
 
-def told(found: dict[str, Ingredients | None], rows: pa.Table, columns: tuple[str, ...], settings: Settings) -> LeftOut:
-    part = found["next-stage"]
-    stages = None if part is None else next_stage.left_out(part, rows, columns, settings)
-    ahead = churn.forward(found["churn"], rows, columns, settings, dates=evidence.DATES)
-    return LeftOut(churn.left_out(found["churn"], rows, columns, settings), ahead, stages)
+def of_churn(
+    found: Ingredients, rows: pa.Table, columns: tuple[str, ...], settings: Settings
+) -> tuple[np.ndarray, np.ndarray]:
+    """`margin` and `forward` of LeftOut."""
+    ahead = churn.forward(found, rows, columns, settings, dates=evidence.DATES)
+    return churn.left_out(found, rows, columns, settings), ahead
+
+
+def of_stages(
+    found: Ingredients | None, rows: pa.Table, columns: tuple[str, ...], settings: Settings
+) -> np.ndarray | None:  # fmt: skip
+    """`stages` of LeftOut."""
+    return None if found is None else next_stage.left_out(found, rows, columns, settings)
 
 
 def sure(scorer: Scorer, rows: pa.Table, said: LeftOut, settings: Settings) -> Scorer:
