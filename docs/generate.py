@@ -1,13 +1,20 @@
-"""Writes docs/contract.md and docs/features.md from the contract and the catalogue; `--check` fails when one is stale."""
+"""Writes docs/contract.md, docs/features.md and docs/settings.md from what they describe; `--check` fails when one is stale."""
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
 
 from features.contract import CONTRACT
 from features.recipe import FEATURES
+from features.sections import Section
+from features.settings import Settings
 from features.stages import CHINESE, STAGES
 from features.table import FAMILIES
 
@@ -74,7 +81,50 @@ def features_page() -> str:
     return "\n".join(lines)
 
 
-PAGES = {"contract.md": contract_page, "features.md": features_page}
+def settings_page() -> str:
+    lines = [MADE, "# The configuration", "",
+             "Every key of a `lifecycle.toml`. Unknown keys are refused; what is left out has the default. `[training]` and",
+             "`[engine]` may differ between a release and the run that uses it, everything else belongs to the release.", ""]  # fmt: skip
+    tables = [(name, field) for name, field in Settings.model_fields.items() if name in ("files", "tables")]
+    sections = [(name, field.annotation) for name, field in Settings.model_fields.items()
+                if isinstance(field.annotation, type) and issubclass(field.annotation, Section)]  # fmt: skip
+    for name, field in tables:
+        lines += [f"## [{name}]", "", field.description or "", ""]
+    for name, section in sections:
+        lines += [f"## [{name}]", "", "| key | is | default | meaning |", "|---|---|---|---|"]
+        lines += [_setting(key, field) for key, field in section.model_fields.items()]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _setting(key: str, field: FieldInfo) -> str:
+    schema = TypeAdapter(Annotated[field.annotation, field]).json_schema()
+    default = "–" if field.default is None else f"`{json.dumps(field.default, ensure_ascii=False)}`"
+    return f"| `{key}` | {_kind(schema)} | {default} | {field.description} |"
+
+
+def _kind(schema: dict[str, Any]) -> str:
+    """A JSON schema in a few words."""
+    if "enum" in schema:
+        return " \\| ".join(f'`"{one}"`' for one in schema["enum"])
+    if "anyOf" in schema:
+        return _kind(next(one for one in schema["anyOf"] if one.get("type") != "null"))
+    kind = schema.get("type", "")
+    if kind == "array":
+        items = schema.get("items") or schema.get("prefixItems", [{}])[0]
+        count = {(3, 3): "three, ", (1, 8): "1 to 8, "}.get((schema.get("minItems"), schema.get("maxItems")), "")
+        return f"a list of {count}{_kind(items)}"
+    if kind == "object":
+        return f"for each name, {_kind(schema['additionalProperties'])}"
+    if kind == "string":
+        return "date" if schema.get("format") == "date" else "text"
+    word = {"integer": "whole number", "number": "number"}[kind]
+    low = schema.get("minimum", schema.get("exclusiveMinimum"))
+    over = "over " if "exclusiveMinimum" in schema else ""
+    return word if low is None else f"{word}, {over}{low:,} … {schema['maximum']:,}"
+
+
+PAGES = {"contract.md": contract_page, "features.md": features_page, "settings.md": settings_page}
 
 
 def main() -> None:

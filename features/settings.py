@@ -9,126 +9,39 @@ import os
 import tomllib
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from features.contract import NUMBER_LIMIT
 from features.errors import BadSetting, FileMissing, UnknownKey, UsageError, suggestion
+from features.sections import (
+    MINOR_DIGITS,
+    Activity,
+    Business,
+    Churn,
+    Contract,
+    Engine,
+    Features,
+    Satisfaction,
+    Section,
+    Stages,
+    Training,
+)  # fmt: skip
 
 TABLES = ("customers", "transactions", "interactions", "feedback", "contracts")
 HOUR_US, DAY_US = 3_600_000_000, 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MINOR_DIGITS = {
-    "JPY": 0,
-    "KRW": 0,
-    "VND": 0,
-    "CLP": 0,
-    "ISK": 0,
-    "BHD": 3,
-    "KWD": 3,
-    "OMR": 3,
-    "JOD": 3,
-    "TND": 3,
-}
-Days = Annotated[int, Field(ge=1, le=3650)]
-
-
-class Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Business(Section):
-    name: str = "my business"
-    archetype: Literal["non-contractual", "contractual", "low-frequency", "one-off"] = "non-contractual"
-    zone: str | None = None
-    currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
-
-    @field_validator("zone")
-    @classmethod
-    def _zone_exists(cls, zone: str | None) -> str | None:
-        if zone is not None:
-            try:
-                ZoneInfo(zone)
-            except (KeyError, ValueError, OSError) as error:
-                raise ValueError("a zone is an IANA name such as 'Europe/London' or 'UTC'") from error
-        return zone
-
-
-class Activity(Section):
-    table: Literal["transactions", "interactions"] = "transactions"
-    kinds: list[str] = Field(default=["purchase"], min_length=1)
-
-
-class Churn(Section):
-    horizon_days: Days = 90
-    eligible_days: Days | None = None
-    label_latency_days: int = Field(default=0, ge=0, le=365)
-    grace_days: int = Field(default=0, ge=0, le=365)
-
-
-class Stages(Section):
-    multiples: list[float] | None = Field(default=None, min_length=3, max_length=3)
-    acquired: Literal["first_activity", "second_activity"] = "first_activity"
-
-    @field_validator("multiples")
-    @classmethod
-    def _rising(cls, multiples: list[float] | None) -> list[float] | None:
-        if multiples is not None and not (1 <= multiples[0] < multiples[1] < multiples[2] < 1000):
-            raise ValueError("multiples rise: 1 <= m1 < m2 < m3 < 1000")
-        return multiples
-
-
-class Contract(Section):
-    data_until: str | None = None
-    max_staleness_days: int = Field(default=3, ge=0, le=365)
-    exact_duplicates: Literal["drop", "keep"] = "drop"
-    arrives_after_hours: dict[str, float] = {}
-    scales: dict[str, tuple[float, float]] = {"csat": (1, 5), "nps": (0, 10), "review": (1, 5)}
-    constant_attributes: list[str] = []
-
-    @field_validator("scales")
-    @classmethod
-    def _rising(cls, scales: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
-        for low, high in scales.values():
-            if not (-NUMBER_LIMIT <= low < high <= NUMBER_LIMIT):
-                raise ValueError("a scale is [lowest, highest], and rises")
-        return scales
-
-
-class Features(Section):
-    windows_days: list[Days] | None = Field(default=None, min_length=1, max_length=8)
-    off: list[str] = []
-    own: str | None = Field(default=None, min_length=1)
-
-
-class Satisfaction(Section):
-    resolve_within_hours: float = Field(default=48, gt=0, le=8760)
-
-
-class Training(Section):
-    evaluate: list[date] = []
-    step_days: Days = 30
-    history_days: Days | None = None
-    max_dates: int = Field(default=12, ge=1, le=60)
-    trials: int = Field(default=40, ge=1, le=10_000)
-    seconds: float = Field(default=120, gt=0, le=86_400)
-    seed: int = 7
-    churn_model: Literal["blend", "recency", "RFM logistic"] = "blend"
-
-
-class Engine(Section):
-    memory: str = Field(default="4GB", pattern=r"^\d+(MB|GB)$")
-    threads: int = Field(default=2, ge=1, le=256)
 
 
 class Settings(Section):
     """One validated `lifecycle.toml`; `folder` is where it lies."""
 
     business: Business = Business()
-    files: dict[str, str] = {}
+    files: dict[str, str] = Field(default_factory=dict)
+    """A name for each file the SELECTs read: CSV or Parquet. Paths from the configuration's folder; `${LIFECYCLE_DATA}` expands."""
     tables: dict[Literal["customers", "transactions", "interactions", "feedback", "contracts"], str]
+    """One SELECT a table, whose columns are those of the [contract](contract.md)."""
     activity: Activity = Activity()
     churn: Churn = Churn()
     stages: Stages = Stages()
