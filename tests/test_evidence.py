@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from serving.parts import log_odds, sigmoid
 from tests.test_scorer import definitions_of
 from tests.trained_business import business as business
 from tests.trained_business import scores
+from training import examples, fitting, plan
 from training.uncertainty import evidence
 
 
@@ -129,3 +131,24 @@ def test_batch_rows_have_a_grade_and_an_interval_around_p(business):
     assert list(spread.spreads) == sorted(spread.spreads, reverse=True)
     told = business.trained.evaluation["evidence"]
     assert sum(one["rows"] for one in told["grades"]) == business.trained.evaluation["churn"]["everyone"]["rows"]
+
+
+def test_without_skill_everybody_has_one_p_an_interval_around_it_and_a_set(trained_shop):
+    history, settings, release = trained_shop.history, trained_shop.settings, trained_shop.release
+    dates = plan.make(history, settings)
+    made = replace(examples.make(history, settings, dates), modelled=release.scorer.columns)
+    scorer = fitting.refitted(fitting.ingredients(release), made, dates, settings, status="no_skill")
+    rows = made.at(dates.refit)
+    p, p_next = scorer.score(rows)
+    assert scorer.status == "no_skill"
+    assert np.ptp(p) == 0
+    assert p[0] == pytest.approx(rows["churned"].to_numpy().mean(), abs=0.01)
+    grade = grades(rows, scorer.definitions)
+    low, high = scorer.spread.interval(p, grade)
+    assert ((low <= p) & (p <= high)).all()
+    # One rate for all is far off for many: what is said of p is as wide as that.
+    ours = release.scorer.spread.interval(p, grade)
+    assert (high - low).mean() > (ours[1] - ours[0]).mean()
+    held = scorer.sets.sets(p_next, rows["eligible"].to_numpy())
+    assert held.any(axis=1).all()
+    assert held[np.arange(len(p)), p_next.argmax(axis=1)].all()

@@ -108,6 +108,7 @@ def test_one_model_alone_takes_the_other_from_the_newest_release(at_home):
     loaded = release.load(one.folder)
     rows = pq.read_table(b.run.folder / "features.parquet")
     assert np.array_equal(loaded.scorer.q_stay(rows), b.release.scorer.q_stay(rows))
+    assert (loaded.scorer.sets, loaded.scorer.spread) == (b.release.scorer.sets, b.release.scorer.spread)
     # Its figures come from both models fitted before the evaluation dates, as when both were trained: the served q has
     # seen those dates and would flatter itself.
     assert one.evaluation["next_stage"] == b.trained.evaluation["next_stage"]
@@ -132,6 +133,7 @@ def test_the_next_stage_alone_keeps_churn_and_its_figures(at_home):
     loaded = release.load(one.folder)
     rows = pq.read_table(b.run.folder / "features.parquet")
     assert np.array_equal(loaded.scorer.p_churn(rows), b.release.scorer.p_churn(rows))
+    assert (loaded.scorer.sets, loaded.scorer.spread) == (b.release.scorer.sets, b.release.scorer.spread)
     assert one.evaluation["churn"] == b.trained.evaluation["churn"]
     assert set(one.runs) == {"next-stage"}
 
