@@ -82,9 +82,10 @@ def features_page() -> str:
 
 
 def settings_page() -> str:
+    """docs/settings.md: a table a section, from the settings' own types and texts."""
     lines = [MADE, "# The configuration", "",
-             "Every key of a `lifecycle.toml`. Unknown keys are refused; what is left out has the default. `[training]` and",
-             "`[engine]` may differ between a release and the run that uses it, everything else belongs to the release.", ""]  # fmt: skip
+             "Every key of a `lifecycle.toml`. Unknown keys are refused; what is left out has the default. `[files]`,",
+             "`[training]` and `[engine]` may differ between a release and the run that uses it; the rest belongs to the release.", ""]  # fmt: skip
     tables = [(name, field) for name, field in Settings.model_fields.items() if name in ("files", "tables")]
     sections = [(name, field.annotation) for name, field in Settings.model_fields.items()
                 if isinstance(field.annotation, type) and issubclass(field.annotation, Section)]  # fmt: skip

@@ -15,6 +15,8 @@ Days = Annotated[int, Field(ge=1, le=3650)]
 
 
 class Section(BaseModel):
+    """A section: unknown keys are refused, and the text under a key is its meaning."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
@@ -24,9 +26,9 @@ class Business(Section):
     archetype: Literal["non-contractual", "contractual", "low-frequency", "one-off"] = "non-contractual"
     """`contractual`: cover can end, and churn is that it did. `one-off`: nobody is expected back, and nothing is scored."""
     zone: str | None = None
-    """IANA name of the zone of naive instants and of midnights; UTC where it is left out."""
+    """IANA name of the zone of midnights (UTC where left out) and of naive instants (refused where left out)."""
     currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
-    """Decides how many minor digits money has."""
+    """Three capitals; decides how many minor digits money has."""
 
     @field_validator("zone")
     @classmethod
@@ -48,9 +50,9 @@ class Activity(Section):
 
 class Churn(Section):
     horizon_days: Days = 90
-    """Churned: no activity (contractual: no cover at the end) in so many days from `as_of` on."""
+    """Churned: no activity in so many days from `as_of` on; contractual: cover ended or was cancelled in them."""
     eligible_days: Days | None = None
-    """Eligible: active in so many days before `as_of` (contractual: covered then); the horizon where it is left out."""
+    """Eligible: active in so many days before `as_of`, the horizon where left out. Not used with contracts: covered at `as_of`."""
     label_latency_days: int = Field(default=0, ge=0, le=365)
     """So many days after a window's end its outcome is known; nothing is learned from it before."""
     grace_days: int = Field(default=0, ge=0, le=365)
@@ -61,7 +63,7 @@ class Stages(Section):
     multiples: list[float] | None = Field(default=None, min_length=3, max_length=3)
     """At risk, dormant and churned begin at these multiples of the usual gap; learned from the gaps where left out."""
     acquired: Literal["first_activity", "second_activity"] = "first_activity"
-    """From when on a prospect is a customer."""
+    """Whether tenure and cohorts count from the first activity on or from the second."""
 
     @field_validator("multiples")
     @classmethod
@@ -73,11 +75,11 @@ class Stages(Section):
 
 class Contract(Section):
     data_until: str | None = None
-    """Up to when the data are complete; the newest instant in them where it is left out."""
+    """Up to when the data are complete; the newest instant at which an event was recorded where left out."""
     max_staleness_days: int = Field(default=3, ge=0, le=365)
     """`as_of` may lie so many days after the data's end, and no more."""
     exact_duplicates: Literal["drop", "keep"] = "drop"
-    """Of transactions without an id that are alike in everything: one is kept, or all are."""
+    """`drop`: of rows alike in everything one is kept. `keep`: all, but transactions that carry an id."""
     arrives_after_hours: dict[str, float] = {}
     """By table: so many hours after an event its row is known, where the row does not say (`recorded_at`)."""
     scales: dict[str, tuple[float, float]] = {"csat": (1, 5), "nps": (0, 10), "review": (1, 5)}
@@ -110,7 +112,7 @@ class Satisfaction(Section):
 
 class Training(Section):
     evaluate: list[date] = []
-    """The dates that are only looked at afterwards; the newest complete window's where left out."""
+    """Dates kept out of training for the figures; the release is then refitted on them too. The newest complete one where left out."""
     step_days: Days = 30
     """From one training date to the next."""
     history_days: Days | None = None
@@ -129,6 +131,6 @@ class Training(Section):
 
 class Engine(Section):
     memory: str = Field(default="4GB", pattern=r"^\d+(MB|GB)$")
-    """What the engine may take; beyond it, it spills to disk."""
+    """What the engine may take, like 512MB or 4GB; beyond it, it spills to disk."""
     threads: int = Field(default=2, ge=1, le=256)
     """What the engine may use. No result depends on it."""

@@ -89,7 +89,7 @@ class Settings(Section):
         return round(self.contract.arrives_after_hours.get(table, 0) * HOUR_US)
 
     def definitions(self) -> dict[str, Any]:
-        """What a release and a run must agree on: everything but where files lie and how long to search."""
+        """What a release and a run must agree on: everything but where files lie, how is trained, and what the engine may take."""
         return self.model_dump(mode="json", exclude={"files", "folder", "training", "engine"})
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
 import warnings
 
 import numpy as np
 import pytest
+from scipy.linalg import LinAlgWarning
 from sklearn.exceptions import ConvergenceWarning
-from threadpoolctl import threadpool_info
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from features.progress import steps
 from training import beside
@@ -34,53 +36,74 @@ def test_both_answer_as_one_after_the_other():
                for a, c in zip(ridge.fits(matrix, labels, strengths=(0.01, 0.1), outputs=1), (0.01, 0.1), strict=True))  # fmt: skip
 
 
+@pytest.fixture(autouse=True)
+def two_cores(monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+
+
 @pytest.mark.parametrize("cores", [1, 2])
 def test_limits_and_warnings_hold_inside_and_are_as_before_after_whatever_happened(cores, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: cores)
-    before, filters = blas_threads(), list(warnings.filters)
 
     def quiet():
         with beside.calm():  # as every fit asks again
             warnings.warn("no end", ConvergenceWarning, stacklevel=1)
+            with pytest.raises(LinAlgWarning):  # the solver hears of a bad Hessian by an error
+                warnings.warn("Ill-conditioned matrix", LinAlgWarning, stacklevel=1)
+            warnings.warn("stumbled upon an ill-conditioned Hessian", LinAlgWarning, stacklevel=1)
             return blas_threads()
 
-    with warnings.catch_warnings(record=True) as said:
-        assert beside.both(quiet, quiet) == ({1}, {1})
-    assert said == []
-    with pytest.raises(ZeroDivisionError):
-        beside.both(lambda: 1 / 0, quiet)
-    assert blas_threads() == before
-    assert list(warnings.filters) == filters
+    with threadpool_limits(2, user_api="blas"):
+        assert blas_threads() == {2}
+        filters = list(warnings.filters)
+        with warnings.catch_warnings(record=True) as said:
+            assert beside.both(quiet, blas_threads) == ({1}, {1})
+        assert said == []
+        with pytest.raises(ZeroDivisionError):
+            beside.both(lambda: 1 / 0, quiet)
+        assert blas_threads() == {2}
+        assert list(warnings.filters) == filters
+
+
+def long(began, ended):
+    """A minute of work that looks whether anybody waits for it."""
+    began.set()
+    try:
+        for _ in range(6000):
+            beside.look()
+            time.sleep(0.01)
+    except beside.GivenUp:
+        ended.append(True)
+        raise
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, MemoryError])
-def test_an_error_here_ends_the_work_beside_it_and_is_the_one_that_is_raised(error):
-    began = threading.Event()
-    ended = []
-
-    def long():
-        began.set()
-        try:
-            for _ in range(6000):
-                beside.look()
-                time.sleep(0.01)
-        except beside.GivenUp:
-            ended.append(True)
-            raise
+@pytest.mark.parametrize("first", [True, False])
+def test_an_error_of_one_ends_the_other_and_is_the_one_that_is_raised(error, first):
+    began, ended = threading.Event(), []
 
     def fails():
         began.wait(10)
         raise error
 
+    works = (fails, lambda: long(began, ended))
     with pytest.raises(error):
-        beside.both(fails, long)
+        beside.both(*(works if first else works[::-1]))
     assert ended == [True]
     beside.look()  # here nothing was given up
 
 
-def test_an_error_beside_is_raised_too():
-    with pytest.raises(ValueError, match="beside"):
-        beside.both(lambda: 1, lambda: int("beside"))
+def test_an_interrupt_while_only_the_other_is_at_work_ends_it():
+    began, ended = threading.Event(), []
+    main = threading.main_thread().ident
+
+    def finished():
+        began.wait(10)
+        threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
+
+    with pytest.raises(KeyboardInterrupt):
+        beside.both(finished, lambda: long(began, ended))
+    assert ended == [True]
 
 
 def test_only_the_main_thread_draws_a_bar(monkeypatch):

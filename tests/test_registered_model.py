@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+import serving
 from features.errors import LifecycleError
 from features.stages import STAGES
 from tests.tracking_homes import client, pyfunc
@@ -122,7 +124,7 @@ def test_it_loads_elsewhere_without_this_project(loaded, at_home, tmp_path):
 import sys, json, warnings
 warnings.simplefilter("ignore")
 import importlib.machinery
-root = {str(os.path.dirname(os.path.dirname(os.path.abspath(registry.__file__))))!r}
+root = {str(Path(serving.__file__).resolve().parents[1])!r}
 sys.path[:] = [entry for entry in sys.path if entry not in ("", root)]
 sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
 try:

@@ -10,7 +10,7 @@ from features.errors import BadSetting
 from serving import release as releases
 from serving.cover import Settled
 from serving.parts import Linear
-from training import job, promote
+from training import fitting, job, promote
 from training.evaluation import ladder
 from training.models import blending, simple
 from training.reports import card
@@ -58,6 +58,7 @@ def test_it_is_a_release_like_any_other(made, stated, kept, monkeypatch):
     release = promote.promote(made.folder.name)
     assert (made.status, release.scorer.status) == ("ok", "ok")
     assert "The churn model is the simpler RFM logistic" in card.text(release.scorer, made.evaluation, stated)
+    assert fitting.ingredients(release)["churn"].columns == list(simple.COLUMNS["RFM logistic"])  # what the gate refits
     section = made.evaluation["churn"]["everyone"]
     assert section["auroc"] == pytest.approx(section["baselines"]["RFM logistic"]["auroc"], abs=0.05)
 

@@ -21,7 +21,7 @@ class GivenUp(Exception):
 
 
 def both(one: Callable[[], One], other: Callable[[], Other]) -> tuple[One, Other]:
-    """(one(), other()), the second in a thread of its own where there are two cores. The first's error comes first.
+    """(one(), other()), the second in a thread of its own where there are two cores; an error of either ends both.
 
     Neither may depend on the other: the answers are those of one after the other, bit for bit.
     """
@@ -29,21 +29,34 @@ def both(one: Callable[[], One], other: Callable[[], Other]) -> tuple[One, Other
         if (os.cpu_count() or 1) < 2:
             return one(), other()
         given_up = threading.Event()
-        context = copy_context()
-        context.run(_GIVEN_UP.set, given_up)
-        with ThreadPoolExecutor(1) as beside:
-            coming = beside.submit(context.run, other)
-            try:
-                mine = one()
-            except BaseException:
-                given_up.set()
-                raise
-            return mine, coming.result()
+        before = _GIVEN_UP.set(given_up)
+        try:
+            with ThreadPoolExecutor(1) as beside:
+                coming = beside.submit(copy_context().run, _or_give_up, other, given_up)
+                try:
+                    return _or_give_up(one, given_up), coming.result()
+                except GivenUp:
+                    raise coming.exception() or GivenUp() from None
+                except BaseException:  # also an interrupt while only the other is still at work
+                    given_up.set()
+                    raise
+        finally:
+            _GIVEN_UP.reset(before)
+
+
+def _or_give_up(work: Callable[[], One], given_up: threading.Event) -> One:
+    """What `work` answers; where it fails, whoever works beside it need not go on."""
+    try:
+        return work()
+    except BaseException:
+        given_up.set()
+        raise
 
 
 @contextmanager
 def calm() -> Iterator[None]:
     """Linear algebra on one thread, solvers' warnings unsaid. Both are the whole process's: set once, around all threads."""
+    from scipy.linalg import LinAlgWarning
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
@@ -54,9 +67,11 @@ def calm() -> Iterator[None]:
     try:
         # One thread: BLAS adds in another order with another number of them, and the last bits would follow the machine.
         with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
-            # A singular Hessian makes the solver fall back to lbfgs: slower, and still the same optimum.
+            # A singular Hessian makes the solver fall back to lbfgs: slower, and still the same optimum. It notices by
+            # an error made of the warning; the other thread may take its filters away, so they are set out here too.
+            warnings.simplefilter("error", category=LinAlgWarning)
             warnings.simplefilter("ignore", category=ConvergenceWarning)
-            warnings.filterwarnings("ignore", message=".*(Hessian|line search|ill-conditioned|Ill-conditioned).*")
+            warnings.filterwarnings("ignore", message=".*(Hessian|line search).*")
             yield
     finally:
         _CALM.reset(before)

@@ -70,7 +70,7 @@ def _ask(folder: Path, case: Case, seconds: float) -> None:
 
 
 def _plain_environment() -> dict[str, str]:
-    """Without the limits we set ourselves: AutoGluon shares the cores out as it likes, and reports to nobody."""
+    """Without the limits we set ourselves, and reporting to nobody."""
     ours = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "PYTHONPATH")
     kept_ones = {name: value for name, value in os.environ.items() if name not in ours}
     return kept_ones | {

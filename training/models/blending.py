@@ -14,7 +14,7 @@ import numpy as np
 
 from features.progress import steps
 from serving.parts import Blend, log_softmax
-from training import metrics
+from training import beside, metrics
 from training.models import ridge, search, simple
 from training.splits import Folds
 
@@ -61,6 +61,7 @@ def find(
     margins = {strength: [path[at].margins(matrix[b]) for path, (_, b) in zip(paths, folds.pairs, strict=True)]
                for at, strength in enumerate(ridge.STRENGTHS)}  # fmt: skip
     losses = {strength: _loss(found, labels, folds) for strength, found in margins.items()}
+    beside.look()
     strength = min(losses, key=losses.__getitem__)
     parts = [((matrix[a], labels[a]), (matrix[b], labels[b])) for a, b in folds.pairs]
     found = search.tune(parts, names=names, outputs=outputs, trials=trials, seconds=seconds, seed=seed, label=label)

@@ -118,7 +118,8 @@ def fit(margin: np.ndarray, churned: np.ndarray, *, kind: str = "platt") -> Cali
 
 
 def lasting(found: Calibration, margin: np.ndarray) -> Calibration:
-    """The fit with its level taken halfway: the mean p of the rows it was fitted on moves half as far, its shape stays.
+    """The fit with its shape whole and its level halfway: of the log-odds that would give its rows their raw mean p again,
+    it goes back half.
 
     How sure the scores are is the model's own doing and lasts; a date's rate is as much noise as news.
     """

@@ -11,6 +11,7 @@ from features.recipe import FEATURES
 from features.settings import DAY_US, Settings
 from serving.parts import Blend, Rate, design, design_names, log_odds, logged
 from serving.scorer import Bearings, Calibration, Scorer
+from training import beside
 from training.models import blending, calibration, cancellation, simple
 from training.splits import customer_groups, left_out_groups, tuning_folds
 
@@ -59,6 +60,7 @@ def left_out(
     matrix, labels = design(rows, columns), rows["churned"].to_numpy().astype(int)
     group, margin = customer_groups(rows), np.full(rows.num_rows, np.nan)
     for away in steps(left_out_groups(group), label="churn: calibration"):
+        beside.look()
         others, mine = group != away, group == away
         if mine.any() and len(np.unique(labels[others])) == 2:
             part = blending.fit(ingredients, matrix[others], labels[others], names=design_names(columns), outputs=1,
@@ -76,6 +78,7 @@ def forward(
     window = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
     margin, judged = np.full(rows.num_rows, np.nan), np.unique(as_of)[-1:]
     for _ in steps(range(dates), label="churn: forward in time"):
+        beside.look()
         fit_on, now = as_of + window <= judged.max(initial=0), as_of == judged.max(initial=0)
         if len(np.unique(labels[fit_on])) < 2:
             break

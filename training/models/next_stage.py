@@ -9,6 +9,7 @@ from features.progress import steps
 from features.settings import Settings
 from features.stages import STAGES
 from serving.parts import Blend, Rate, design, design_names
+from training import beside
 from training.models import blending, cells
 from training.splits import Folds, customer_groups, left_out_groups, tuning_folds
 
@@ -82,6 +83,7 @@ def left_out(
     of = np.zeros(rows.num_rows, dtype=int)
     of[stays] = _labels(stayers(rows), classes)
     for away in steps(left_out_groups(group), label="next stage: sets"):
+        beside.look()
         others, mine = stays & (group != away), group == away
         if mine.any() and len(np.unique(of[others])) > 1:
             part = _fit(

@@ -1,6 +1,7 @@
 """Models simpler than the blend: a ridge over one column or four. Where the ladder recommends one, this makes it.
 
-Its columns are the modelled ones of the same meaning, so that a release holds it and the service scores with it.
+Its columns are the modelled ones nearest in meaning to the ladder's (tenure and cohorts follow `[stages] acquired`), so
+that a release holds it and the service scores with it.
 """
 
 from __future__ import annotations

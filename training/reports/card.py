@@ -43,7 +43,7 @@ def versions() -> dict[str, str]:
 
 
 def text(scorer: Scorer, account: Mapping[str, Any], settings: Settings) -> str:
-    """The whole card as markdown, under 200 lines, for any status; `account` is what `metrics.json` holds."""
+    """The whole card as markdown, under 200 lines, for any status; `account` is what `evaluation.json` holds."""
     lines = [f"# {sections.plain(settings.business.name)}: churn and next stage", ""]
     lines += [f"Status: **{scorer.status}**: {STATUS[scorer.status]}.", ""]
     lines += [
@@ -158,9 +158,10 @@ def _models(scorer: Scorer, account: Mapping[str, Any]) -> list[str]:
             f"No model: {account.get('why', {}).get('got', 'not enough data')}. p and q are frequencies.",
             "",
         ]
-    lines += [f"A blend in log-odds of a ridge logistic regression on logged columns and boosted trees ({SEEDS} seeds). Chosen "
-              "on folds of the training dates by log loss (the last three columns), then fitted on all of them.", ""]  # fmt: skip
     fitted = {job: account["found"][job] for job in MODELS if isinstance(account["found"].get(job), Mapping)}
+    if any(part.get("weight") for part in fitted.values()):
+        lines += [f"A blend in log-odds of a ridge logistic regression on logged columns and boosted trees ({SEEDS} seeds). Chosen "
+                  "on folds of the training dates by log loss (the last three columns), then fitted on all of them.", ""]  # fmt: skip
     lines += sections.table(
         ("model", "chosen on", "ridge", "boosters' weight", "rounds", "one direction", "ridge alone", "boosters alone",
          "blend"), [_ingredients(MODELS[job], part) for job, part in fitted.items()],
