@@ -227,7 +227,7 @@ sys.path.insert(0, sys.argv[1])
 from pathlib import Path
 from features import history, settings
 from tests.test_backtest import quick
-from training import backtest
+from training.backtest import backtest
 stated = quick(settings.load(Path(sys.argv[2])))
 found, _ = history.load(stated)
 backtest.walk(found, stated, as_of=[int(at) for at in sys.argv[3:]])

@@ -29,7 +29,7 @@ NOWHERE = "http://127.0.0.1:1"
 TOGETHER = """
 import os, sys, time, warnings
 warnings.simplefilter("ignore")
-from training import store, tracking
+from training.tracking import store, tracking
 with store._environment(store.address()):
     import mlflow.store.tracking.sqlalchemy_store, mlflow.store.model_registry.sqlalchemy_store
 count, release = int(sys.argv[1]), sys.argv[2]
@@ -219,7 +219,7 @@ def test_the_page_shows_the_store_and_ends_on_ctrl_c(fresh, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = f"import sys; from training import tracking; sys.exit(tracking.ui({port}))"
+    code = f"import sys; from training.tracking import tracking; sys.exit(tracking.ui({port}))"
     with subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as page:
