@@ -106,6 +106,19 @@ def test_an_interrupt_while_only_the_other_is_at_work_ends_it():
     assert ended == [True]
 
 
+def test_one_that_never_looks_holds_an_interrupt_back_for_a_while_only(monkeypatch):
+    monkeypatch.setattr(beside, "LOOKS_WITHIN", 0.2)
+    let_go, ended = threading.Event(), []
+
+    def fails():
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        beside.both(fails, lambda: ended.append(let_go.wait(300)))
+    assert ended == []
+    let_go.set()
+
+
 def test_only_the_main_thread_draws_a_bar(monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     drawn = []

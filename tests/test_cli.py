@@ -110,18 +110,6 @@ def test_a_home_that_cannot_be_written_exits_with_four(tmp_path):
     assert lifecycle("stages", "-c", config, "--out", tmp_path / "file" / "x.csv").returncode == 4
 
 
-def test_an_interruption_exits_with_five(monkeypatch, capsys):
-    import lifecycle as door
-
-    def interrupted():
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(door, "app", interrupted)
-    with pytest.raises(SystemExit) as caught:
-        door.main()
-    assert caught.value.code == 5
-
-
 def test_check_features_examples_and_stages_on_a_business(shop, tmp_path):
     config = shop[0] / "lifecycle.toml"
     found = json.loads(lifecycle("check", "-c", config, "--json", "--rejects", tmp_path / "rejects.csv").stdout)

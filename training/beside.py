@@ -6,7 +6,7 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
@@ -14,6 +14,10 @@ from typing import TypeVar
 One, Other = TypeVar("One"), TypeVar("Other")
 _GIVEN_UP: ContextVar[threading.Event | None] = ContextVar("given_up", default=None)
 _CALM: ContextVar[bool] = ContextVar("calm", default=False)
+
+# Seconds an ended work waits for the one beside it. An interrupt in the midst of an import can leave Python's import
+# lock behind, and the other thread then waits for it for good.
+LOOKS_WITHIN = 15.0
 
 
 class GivenUp(Exception):
@@ -30,17 +34,18 @@ def both(one: Callable[[], One], other: Callable[[], Other]) -> tuple[One, Other
             return one(), other()
         given_up = threading.Event()
         before = _GIVEN_UP.set(given_up)
+        beside = ThreadPoolExecutor(1)
+        coming = beside.submit(copy_context().run, _or_give_up, other, given_up)
         try:
-            with ThreadPoolExecutor(1) as beside:
-                coming = beside.submit(copy_context().run, _or_give_up, other, given_up)
-                try:
-                    return _or_give_up(one, given_up), coming.result()
-                except GivenUp:
-                    raise coming.exception() or GivenUp() from None
-                except BaseException:  # also an interrupt while only the other is still at work
-                    given_up.set()
-                    raise
+            return _or_give_up(one, given_up), coming.result()
+        except GivenUp:
+            raise coming.exception() or GivenUp() from None
+        except BaseException:  # also an interrupt while only the other is still at work
+            given_up.set()
+            wait([coming], timeout=LOOKS_WITHIN)
+            raise
         finally:
+            beside.shutdown(wait=False)
             _GIVEN_UP.reset(before)
 
 
