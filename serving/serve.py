@@ -46,17 +46,20 @@ class Ready:
 
 
 def serve(*, host: str, port: int, tell: Callable[[Ready], None]) -> int:
-    """Serve until interrupted; the exit code. ReleaseRefused where nothing was promoted, BadSetting for a taken port."""
+    """Serve until interrupted (then 0); the exit code. ReleaseRefused where nothing was promoted, BadSetting for a taken port."""
     refuse_without_bentoml()
     releases.current()
     workers()  # refused here, with four lines, and not inside of BentoML
     refuse_taken(host, port)
     key = keys.make() if keys.found().source == "none" else None
-    with _started(host, port) as child:
-        url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
-        if _ready(url, child):
-            tell(Ready(url, key, some_customer()))
-        return child.wait()
+    try:
+        with _started(host, port) as child:
+            url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
+            if _ready(url, child):
+                tell(Ready(url, key, some_customer()))
+            return child.wait()
+    except KeyboardInterrupt:
+        return 0  # the way a service ends
 
 
 def refuse_without_bentoml() -> None:
@@ -100,7 +103,7 @@ def _started(host: str, port: int) -> Iterator[subprocess.Popen]:
     try:
         yield child
     except KeyboardInterrupt:
-        with contextlib.suppress(KeyboardInterrupt):
+        with contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
             child.wait(timeout=15)  # the terminal interrupted it too
         raise
     finally:

@@ -55,6 +55,19 @@ def test_the_printed_line_works_and_the_key_is_shown_once(trained_shop, home, po
     assert not _listens(port)
 
 
+def test_ctrl_c_is_the_way_a_service_ends(trained_shop, home, port):
+    shutil.copytree(trained_shop.home, home, dirs_exist_ok=True)
+    command = [sys.executable, "-m", "lifecycle", "serve", "--port", str(port), "--json"]
+    with subprocess.Popen(command, env={**os.environ, "LIFECYCLE_HOME": str(home)}, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, start_new_session=True) as child:  # fmt: skip
+        next(line for line in child.stdout if line.startswith("{"))
+        os.killpg(child.pid, signal.SIGINT)  # a terminal interrupts all that runs in it
+        said = child.communicate(timeout=60)[1]
+    assert child.returncode == 0
+    assert "Traceback" not in said
+    assert not _listens(port)
+
+
 def _listens(port):
     with socket.socket() as tried:
         return tried.connect_ex(("127.0.0.1", port)) == 0
