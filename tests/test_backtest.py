@@ -21,6 +21,7 @@ from features.base import measure
 from features.errors import ImmatureWindow, NotEnoughData
 from features.settings import DAY_US, day_text
 from features.table import build
+from serving.scorer import stage_index
 from tests import worlds
 from training import plan
 from training.backtest import backtest
@@ -88,6 +89,18 @@ def test_nothing_after_a_date_matters_to_it(walked):
         assert kept[f"p_next_{stage}"].to_numpy().tobytes() == p_next[:, number].tobytes()
     said = {name: value for name, value in made.account["dates"][0].items() if name in found.about}
     assert json.dumps(said, sort_keys=True) == json.dumps(found.about, sort_keys=True)
+    # How often its sets held is counted on what came.
+    sets, outcome = found.scorer.sets.sets(*sets_of(kept)), stage_index(kept["outcome_stage"].to_numpy())
+    told = made.account["dates"][0]["held"]["sets"]["everyone"]
+    assert told["coverage"] == sets[np.arange(len(outcome)), outcome].mean()
+    assert made.account["held"]["sets"]["everyone"]["dates"] == 2
+    assert "sets of next stages   held" in backtest_text.text(made.account)
+
+
+def sets_of(kept):
+    return np.column_stack([kept[f"p_next_{stage}"].to_numpy() for stage in backtest.STAGES]), kept[
+        "eligible"
+    ].to_numpy()
 
 
 def test_another_future_and_late_records_do_not_matter_either(subscriptions, tmp_path, monkeypatch):

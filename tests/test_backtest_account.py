@@ -14,7 +14,7 @@ from features.errors import NotEnoughData
 from features.settings import DAY_US, day_text
 from training.backtest import account as backtest_account
 from training.backtest import aging as backtest_aging
-from training.backtest import backtest
+from training.backtest import backtest, held
 from training.backtest import pictures as backtest_pictures
 from training.backtest import text as backtest_text
 from training.backtest.kept import Kept
@@ -104,9 +104,9 @@ def test_a_date_with_too_few_rows_is_left_out_and_said(shop, monkeypatch):
 
     MADE = [None]
     monkeypatch.setattr(backtest, "forecast", refused)
-    monkeypatch.setattr(
-        backtest, "scored", lambda made, history, settings, at: kept(at, [0.2, 0.8], [False, True]).predictions
-    )
+    monkeypatch.setattr(backtest, "rows_of", lambda made, history, settings, at: at)
+    monkeypatch.setattr(backtest, "scored", lambda made, at: kept(at, [0.2, 0.8], [False, True]).predictions)
+    monkeypatch.setattr(backtest.left_out, "account", lambda *_: {"sets": None, "evidence": {"groups": 0}})
     about = kept(dates[1], [0.2, 0.8], [False, True]).about
     MADE[0] = backtest.Forecast(dates[1], None, (), about)
     made = backtest.walk(history, settings, as_of=dates)
@@ -117,6 +117,29 @@ def test_a_date_with_too_few_rows_is_left_out_and_said(shop, monkeypatch):
     )
     with pytest.raises(NotEnoughData, match="none"):
         backtest.walk(history, settings, as_of=dates[:1])
+
+
+def test_how_often_sets_and_intervals_held_is_told_over_the_dates():
+    def date(day, coverage, groups, inside):
+        sets = {who: {"rows": rows, "coverage": coverage, "size": 1.5, "accuracy": 0.7} for who, rows in (("everyone", 9), ("eligible", 0))}  # fmt: skip
+        found = {"groups": groups, "inside": inside, "inside_with_sampling": 1.0, "level": 0.9}
+        return {"as_of": day, "held": {"sets": sets, "evidence": found}}
+
+    without = {"as_of": "2024-03-01", "held": {"sets": None, "evidence": {"groups": 0}}}
+    told = held.summary([date("2024-01-01", 0.8, 10, 0.5), date("2024-02-01", 0.9, 30, 0.9), without])
+    assert told["sets"]["eligible"] is None  # nobody was there
+    assert told["sets"]["everyone"] == {"dates": 2, "mean": pytest.approx(0.85), "worst": 0.8, "worst_as_of": "2024-01-01",
+                                        "size": 1.5, "accuracy": pytest.approx(0.7)}  # fmt: skip
+    assert told["intervals"] == {
+        "dates": 2,
+        "groups": 40,
+        "level": 0.9,
+        "inside": pytest.approx(0.8),
+        "inside_with_sampling": 1.0,
+    }
+    nothing = held.summary([without, {"as_of": "2024-04-01"}])
+    assert nothing == {"sets": {"everyone": None, "eligible": None}, "intervals": None}
+    assert [*held.lines(nothing, "everyone"), *held.interval_lines(nothing)] == []
 
 
 def test_bias_is_told_from_windows_that_do_not_overlap():

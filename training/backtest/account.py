@@ -19,6 +19,7 @@ from features.settings import DAY_US, Settings
 from features.stages import STAGES
 from serving.scorer import stage_index
 from training import metrics
+from training.backtest import held
 from training.backtest.aging import decay, populations, stability
 from training.backtest.kept import Kept
 
@@ -86,7 +87,11 @@ def account(found: Sequence[Kept], settings: Settings, *, name: str, warnings: S
     }  # fmt: skip
     told["summary"] = _everywhere(lambda section, who, figure: _summary(dates, section, who, figure))
     told["validation"] = _everywhere(lambda section, who, figure: _validation(told, section, who, figure))
-    told |= {"decay": decay(able), "stability": [stability(a, b) for a, b in pairwise(able)]}
+    told |= {
+        "held": held.summary(dates),
+        "decay": decay(able),
+        "stability": [stability(a, b) for a, b in pairwise(able)],
+    }
     who = _headline(told)
     return told | {"headline_population": who, "verdict": _verdict(told, who)}
 
@@ -212,7 +217,7 @@ def tracked(told: dict[str, Any]) -> dict[str, float]:
             ):
                 found = told[under][section][who][figure] or {}
                 out |= {f"{name}_{end}": found[end] for end in ends if found.get(end) is not None}
-    return out
+    return out | held.tracked(told["held"])
 
 
 def by_date(told: dict[str, Any]) -> tuple[tuple[str, float, int], ...]:

@@ -32,6 +32,7 @@ from training.backtest import text as backtest_text
 from training.backtest.kept import Kept
 from training.tracking import record, tracking
 from training.tracking.pending import Record
+from training.uncertainty import left_out
 
 MOST, LEAST = 8, 6
 
@@ -123,11 +124,13 @@ def forecast(history: History, settings: Settings, at: int) -> Forecast:
     return Forecast(at, fitting.refitted(found, made, dates, settings, status=status), made.columns, about)
 
 
-def scored(made: Forecast, history: History, settings: Settings, at: int) -> pa.Table:
-    """Everybody at one instant, with what came: customer_id, as_of, eligible, LABELS, p_churn, p_next_<stage>."""
-    rows, _, _ = examples.labelled(
-        history, settings, at, definitions=made.scorer.definitions, columns=made.columns
-    )  # fmt: skip
+def rows_of(made: Forecast, history: History, settings: Settings, at: int) -> pa.Table:
+    """Everybody at one instant, with what came."""
+    return examples.labelled(history, settings, at, definitions=made.scorer.definitions, columns=made.columns)[0]
+
+
+def scored(made: Forecast, rows: pa.Table) -> pa.Table:
+    """The scores of labelled rows: customer_id, as_of, eligible, LABELS, p_churn, p_next_<stage>."""
     p, p_next = made.scorer.score(rows)
     kept = rows.select(["customer_id", "as_of", "eligible", *examples.LABELS]).append_column("p_churn", pa.array(p))
     for number, stage in enumerate(STAGES):
@@ -160,11 +163,12 @@ def _date(history: History, settings: Settings, at: int, later: list[int]) -> Ke
         made = forecast(history, settings, at)
     except NotEnoughData as error:
         return Kept({"as_of": day_text(at, zone=settings.zone), "at": at, "why": error.got})
-    fresh = scored(made, history, settings, at)
+    rows = rows_of(made, history, settings, at)
+    fresh, held = scored(made, rows), left_out.account(made.scorer, rows)
     names = ["customer_id", "as_of", "p_churn"]
-    aged = [scored(made, history, settings, then).select(names) for then in later]
+    aged = [scored(made, rows_of(made, history, settings, then)).select(names) for then in later]
     aged = pa.concat_tables([fresh.select(names).slice(0, 0), *aged])
-    return Kept({**made.about, "seconds": round(time.monotonic() - began, 1)}, fresh, aged)
+    return Kept({**made.about, "held": held, "seconds": round(time.monotonic() - began, 1)}, fresh, aged)
 
 
 def _warnings(dates: tuple[int, ...], found: list[Kept], *, stated: bool) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from training.backtest import held
 from training.backtest.account import FIGURES, bias
 
 WORDS = {("churn", "auroc"): "AUROC", ("churn", "log_loss"): "log loss", ("churn", "ece"): "calibration error",
@@ -18,8 +19,15 @@ def text(told: dict[str, Any]) -> str:
         f"  backtest of {len(days)} dates, {days[0]} … {days[-1]}, each as if it were today; horizon {told['horizon_days']} days"
     ]
     for who in ("eligible", "everyone"):
-        lines += ["", *_dates(told, who), "", *_levels(told, who), *_promises(told, who)]
-    lines += [*_ages(told), *_moves(told), "", f"  {told['verdict']}"]
+        lines += [
+            "",
+            *_dates(told, who),
+            "",
+            *_levels(told, who),
+            *held.lines(told["held"], who),
+            *_promises(told, who),
+        ]
+    lines += [*held.interval_lines(told["held"]), *_ages(told), *_moves(told), "", f"  {told['verdict']}"]
     return "\n".join([*lines, *(f"  warning: {words}" for words in told["warnings"])])
 
 
