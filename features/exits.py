@@ -67,6 +67,8 @@ def _end(words: str, code: int) -> NoReturn:
 
 def _leave() -> NoReturn:
     """End after an interrupt, at once: an engine's threads may be at work still, and Python's own way out waits for them."""
+    with contextlib.suppress(ValueError):  # not the main thread, where no interrupt arrives
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only cut the words short
     print("interrupted; nothing half-written is used, run it again", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):

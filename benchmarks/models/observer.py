@@ -33,7 +33,7 @@ from features.simulation.world import (
 
 GRID = 7  # own buying probabilities, each as likely as the others
 SILENT, NOTHING = 11, 12  # a survey without an answer, and no survey: beside the scores 0 … 10
-FEW = np.arange(5) <= 1  # the levels a fall to which brings complaints
+LOW = np.arange(5) <= 1  # the levels a fall to which brings complaints
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,10 @@ def p_leave(customers: int, who: np.ndarray, *, day: int, horizon: int) -> np.nd
     acquired = _days(people["acquired_at"])[who]
     business = np.array([each == "business" for each in people["segment"].to_pylist()])[who].astype(int)
     referral = np.array([each == "referral" for each in people["channel"].to_pylist()])[who]
-    buys = np.minimum(gamma.ppf((np.arange(GRID) + 0.5) / GRID, GAP_SHAPE, scale=1 / GAP_SHAPE) / MEAN_GAP, 1)
-    buys = np.minimum(buys * np.array([[1.0], [1.15]]), 0.12)
+    buys = gamma.ppf((np.arange(GRID) + 0.5) / GRID, GAP_SHAPE, scale=1 / GAP_SHAPE) / MEAN_GAP
+    buys = np.minimum(
+        buys * np.array([[1.0], [1.15]]), 0.12
+    )  # as `draw_people` has them: business customers more often
     found = seen(shop, who, day=day)
     state = _filtered(found, acquired, business, _first_levels(referral), buys, day=day)
     silent = np.ones((2, GRID, 5))
@@ -159,7 +161,7 @@ def _filtered(
         fell[:, :, :4] = before[:, :, 1:5] * STEP_DOWN[1:]
         moved = before[:, :, :5] @ world.transition()
         gone = before[:, :, 5] + moved @ LEAVES
-        stays, fell = moved * (1 - LEAVES), fell * (1 - LEAVES) * FEW * COMPLAINS_ON_FALL
+        stays, fell = moved * (1 - LEAVES), fell * (1 - LEAVES) * LOW * COMPLAINS_ON_FALL
         complained = found.complained[at, on][:, None, None]
         stays = np.where(complained, stays * COMPLAINS + fell, stays * (1 - COMPLAINS) - fell)
         bought, visits = found.bought[at, on].astype(int), found.visits[at, on].astype(int)
