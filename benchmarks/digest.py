@@ -28,7 +28,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features import simulation
+from lifecycle import simulation
 
 ROOT = Path(__file__).resolve().parents[1]
 SETTINGS = {"trials": 3, "seconds": 86_400}

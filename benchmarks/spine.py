@@ -19,9 +19,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the command line does
 
 import numpy as np
 
-from features import history as histories
-from features import settings as settings_of
-from serving.scorer import stage_index
+from features.core import settings as settings_of
+from features.tables import history as histories
+from serving.scoring.scorer import stage_index
 from training import job, metrics
 from training.evaluation import baselines
 
@@ -38,7 +38,7 @@ def measure(name: str, day: date) -> dict[str, Any]:
     stated = settings_of.load(ROOT / "examples" / config)
     stated = stated.model_copy(update={"training": stated.training.model_copy(update={"evaluate": [day]})})
     history, _ = histories.load(stated)
-    dates, made, found, scorer, _ = job.learn(history, stated)
+    dates, made, found, scorer, _ = job.fit_for_evaluation(history, stated)
     early, late = made.at(dates.train), made.at(dates.evaluate)
     p, p_next = scorer.score(late)
     theirs = baselines.churn(early, late, stated)

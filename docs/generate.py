@@ -11,12 +11,12 @@ from typing import Annotated, Any
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
-from features.contract import CONTRACT
-from features.recipe import FEATURES
-from features.sections import Section
-from features.settings import Settings
-from features.stages import CHINESE, STAGES
-from features.table import FAMILIES
+from features.catalogue import FAMILIES
+from features.core.config_schema import Section
+from features.core.contract import CONTRACT
+from features.core.settings import Settings
+from features.recipes.recipe import FEATURES
+from features.recipes.stages import CHINESE, STAGES
 
 HERE = Path(__file__).parent
 MADE = "<!-- Made by docs/generate.py (make docs). Do not edit. -->\n"

@@ -4,7 +4,7 @@ A feature returns a recipe: reductions (which rows, which column, how, which win
 It never sees a row, a clock or the future. Columns are `<name>`, or `<name>_<days>d` and `<name>_all` with windows="W".
 """
 
-from features.recipe import Recipe, Reduction, feature, ratio
+from features.recipes.recipe import Recipe, Reduction, feature, ratio
 
 
 @feature(

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from serving import doctor, release
-from serving.findings import guarded
+from serving.doctor import examine
+from serving.doctor.findings import guarded
+from serving.release import release
 from tests.trained_business import newest_is
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -43,7 +44,7 @@ def fresh(trained_shop):
 
 def found(name, now=None):
     """The one finding of this name, by the check that tells it."""
-    check = doctor.CHECKS.get(AMONG.get(name, name), doctor.CHECKS["libraries"])
+    check = examine.CHECKS.get(AMONG.get(name, name), examine.CHECKS["libraries"])
     named = [finding for finding in guarded(name, lambda: check(now or time.time())) if finding.name == name]
     assert len(named) == 1, (name, named)
     return named[0]
@@ -64,7 +65,7 @@ def release_folder(healthy):
 def obey(finding, trained_shop):
     """Do what the fix says, as typed: shell commands, `-c …` being the configuration."""
     for command in commands(finding):
-        words = command.replace("lifecycle ", f"{sys.executable} {ROOT / 'lifecycle.py'} ", 1)
+        words = command.replace("lifecycle ", f"{sys.executable} -m lifecycle ", 1)
         words = words.replace("-c …", f"-c {trained_shop.folder / 'lifecycle.toml'}")
         subprocess.run(words, shell=True, check=True, capture_output=True)
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from features.audit.parity import Making, kept_at, rows_at
-from features.settings import DAY_US
+from features.audit.parity import Builder, kept_at, rows_at
+from features.core.instants import DAY_US
 
 KNOWN = "occurred_at < {at} AND recorded_at < {at}"
 # name -> (the world or kind of finding that catches it, SQL of one value a customer)
@@ -43,7 +43,7 @@ CANCELLING = {
 }  # fmt: skip
 
 
-def planted(leaks: dict[str, tuple[str, str]]) -> Making:
+def planted(leaks: dict[str, tuple[str, str]]) -> Builder:
     """Rows as everywhere, and a column for each leak."""
 
     def rows(history, settings, at, kept):
@@ -65,12 +65,12 @@ def planted(leaks: dict[str, tuple[str, str]]) -> Making:
             frozen["early"] = kept_at(history, settings, at)
         return frozen["early"]
 
-    return Making(keep, rows)
+    return Builder(keep, rows)
 
 
-def base_of_today() -> Making:
+def base_of_today() -> Builder:
     """The base is measured on the whole history, as it stands today."""
-    return Making(lambda history, settings, at: kept_at(history, settings, history.data_until), rows_at)
+    return Builder(lambda history, settings, at: kept_at(history, settings, history.data_until), rows_at)
 
 
 # attribute of customers -> (the kind of finding, SQL for it over the shop's files)

@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from features import btyd
+from features.recipes import btyd
 
 PUBLISHED = btyd.BgNbd(0.243, 4.414, 0.793, 2.426, -9582.4, True, 2357)
 SCORES = {

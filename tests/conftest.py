@@ -6,15 +6,20 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from features.core.instants import midnight_before
+
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 import pytest
 
-from features import history, settings, simulation
-from serving import batch, release
-from training import job, plan
+from features.core import settings
+from features.tables import history
+from lifecycle import simulation
+from serving.batch import run_folders
+from serving.release import release
+from training import job
 from training.promote import promote
 
 DATA = Path(os.environ.get("LIFECYCLE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
@@ -67,7 +72,7 @@ class Business:
     history: history.History
     trained: job.Trained
     release: release.Release
-    run: batch.Run
+    run: run_folders.Run
 
 
 @pytest.fixture(scope="session")
@@ -90,5 +95,5 @@ def _trained(business, home):
         patch.setenv("LIFECYCLE_HOME", str(home))
         made = job.train(found, stated)
         served = promote(made.folder.name)
-        run = batch.score(found, stated, served, as_of=plan.midnight_before(found.data_until, stated.zone))
+        run = run_folders.score(found, stated, served, as_of=midnight_before(found.data_until, stated.zone))
     return Business(home, folder, stated, found, made, served, run)

@@ -10,7 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from features import guess, history, settings
+from features.core import settings
+from features.core.instants import DAY_US
+from features.tables import history
+from lifecycle import init
 
 PEOPLE = [f"{number:05d}" for number in range(1, 31)]
 SIMPLE = [f"0{n % 7},2024-01-{1 + n % 28:02d},{n}.50" for n in range(60)]
@@ -25,7 +28,7 @@ def put(folder: Path, name: str, head: str, rows: list[str], encoding: str = "ut
 def guessed(folder: Path, *files: Path):
     """(guesses by key, page, settings, history, counts) of `lifecycle init FILES`."""
     out = folder / "lifecycle.toml"
-    made = guess.write(list(files), out)
+    made = init.write(list(files), out)
     stated = settings.load(out)
     found, counts = history.load(stated)
     for account in counts.values():
@@ -38,7 +41,7 @@ def rows(found, table: str) -> list[dict]:
 
 
 def day(instant_us: int) -> date:
-    return date(1970, 1, 1) + timedelta(days=instant_us // settings.DAY_US)
+    return date(1970, 1, 1) + timedelta(days=instant_us // DAY_US)
 
 
 def that_matter(page: str) -> list[str]:

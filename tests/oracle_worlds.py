@@ -15,14 +15,17 @@ from types import SimpleNamespace
 
 import pyarrow as pa
 
-from features.base import define, measure
-from features.contract import CONTRACT, EVENT_TABLES
-from features.history import History, of
-from features.outcomes import observe
-from features.settings import Settings, from_mapping, instant
-from features.sources import connect
-from features.table import build, columns_for, prospects
-from serving.scorer import reachable_of
+from features.core.contract import CONTRACT, EVENT_TABLES
+from features.core.instants import instant
+from features.core.settings import Settings, from_mapping
+from features.engine.build import build, prospects
+from features.engine.business_columns import columns_for
+from features.labels.outcomes import observe
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
+from features.tables.history import History, of
+from features.tables.sources import connect
+from serving.scoring.scorer import reachable_of
 from tests import oracle
 from tests.oracle import DAY, MINUTE, local_day
 from tests.oracle_engagement import local_hour
@@ -197,8 +200,8 @@ def real(made: World) -> SimpleNamespace:
     """What the implementation says: `rows` (state, features, outcome) and `allowed` stages by customer, and the rest."""
     history = made.history()
     seen = history.as_of(made.as_of)
-    definitions = define(seen, made.settings)
-    base, chosen = measure(seen, definitions), columns_for(history, definitions, made.settings)
+    definitions = learn_definitions(seen, made.settings)
+    base, chosen = population_stats(seen, definitions), columns_for(history, definitions, made.settings)
     rows = build(seen, base=base, definitions=definitions, columns=chosen)
     found = observe(history, seen, definitions=definitions, settings=made.settings)
     both = zip(rows.to_pylist(), found.rows.to_pylist(), strict=True)

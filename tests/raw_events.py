@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import defaultdict
 
-from features.contract import CONTRACT
-from serving.schemas import SENT, rfc3339
+from features.core.contract import CONTRACT
+from serving.api.schemas import SENT, rfc3339
 from tests import worlds
 
 

@@ -113,7 +113,7 @@ def _application(home: Path) -> Iterator[tuple[TestClient, Any]]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIFECYCLE_HOME", str(home))
         patch.setenv("LIFECYCLE_API_KEYS", f"{KEY},{OTHER_KEY}")
-        from serving import service
+        from serving.api import service
 
         client = TestClient(service.Lifecycle.to_asgi(), follow_redirects=False)
         client.__enter__()
@@ -149,7 +149,7 @@ def _shared(business: Any, request: pytest.FixtureRequest) -> Service:
 
 def _to_the_front(desk: Any) -> None:
     """BentoML has one service a process: of two that are open, the one at the end of the list answers."""
-    from serving import service
+    from serving.api import service
 
     service._open[:] = [one for one in service._open if one is not desk] + [desk]
 

@@ -6,7 +6,7 @@ A test module takes a fixture from here by `import fixture as fixture`: an impor
 import pandas as pd
 import pytest
 
-from features.simulation import MODES, simulate
+from lifecycle.simulation import MODES, simulate
 
 HORIZON, END = pd.Timedelta(days=60), pd.Timestamp("2025-01-01")
 LATENCY = {"retail": pd.Timedelta(days=3), "subscription": pd.Timedelta(days=10)}

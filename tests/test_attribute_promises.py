@@ -10,13 +10,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from features import errors
-from features.base import Definitions, define, measure
-from features.online import Online
-from features.settings import DAY_US
-from features.table import build, columns_for
-from serving import golden, intake
-from serving.schemas import parsed
+from features.core import errors
+from features.core.instants import DAY_US
+from features.engine.build import build
+from features.engine.business_columns import columns_for
+from features.engine.prepared import PreparedFeatures
+from features.recipes.definitions import Definitions, learn_definitions
+from features.recipes.population_stats import population_stats
+from serving.api import request_events
+from serving.api.schemas import parsed
+from serving.release import golden
 from tests import worlds
 
 
@@ -40,9 +43,9 @@ def dated(shop):
     found = worlds.rebuilt(found, tables)
     at = found.data_until - 200 * DAY_US - 12_345
     known = found.as_of(at)
-    definitions = define(known, settings)
+    definitions = learn_definitions(known, settings)
     chosen = [c for c in columns_for(found, definitions, settings) if c.feature.family in ("attributes", "recency")]
-    base = measure(known, definitions)
+    base = population_stats(known, definitions)
     return (
         found,
         settings,
@@ -57,7 +60,7 @@ def dated(shop):
 def again(dated, tables, **options):
     found, settings, at, _, chosen, base, _ = dated
     known = worlds.rebuilt(found, tables, **options).as_of(at)
-    return build(known, base=base, definitions=define(known, settings), columns=chosen)
+    return build(known, base=base, definitions=learn_definitions(known, settings), columns=chosen)
 
 
 def test_there_are_attributes_to_promise_about(dated):
@@ -97,7 +100,7 @@ def test_order_threads_and_company_say_nothing(dated):
 
 def test_the_kept_plan_builds_the_same_bits(dated):
     found, settings, at, definitions, chosen, base, rows = dated
-    plan = Online(definitions=definitions, base=base, columns=chosen, tables=found.names,
+    plan = PreparedFeatures(definitions=definitions, base=base, columns=chosen, tables=found.names,
                   activity_kinds=found.activity_kinds, zone=settings.zone)  # fmt: skip
     mine = rows["customer_id"].slice(7, 60)
     sent = {
@@ -106,7 +109,7 @@ def test_the_kept_plan_builds_the_same_bits(dated):
     }
     assert plan.build(sent, as_of=at).equals(rows.filter(pc.is_in(rows["customer_id"], mine.combine_chunks())))
     without = [c for c in chosen if c.feature.family != "attributes"]
-    assert "customers" not in Online(definitions=definitions, base=base, columns=without, tables=found.names,
+    assert "customers" not in PreparedFeatures(definitions=definitions, base=base, columns=without, tables=found.names,
                                      activity_kinds=found.activity_kinds, zone="UTC")._tables  # fmt: skip
 
 
@@ -133,7 +136,7 @@ def test_a_request_may_state_further_attributes_of_the_type_they_were_trained_wi
     def sent(**other):
         body = {"customers": [{"customer_id": "7", "customers": [row | other]}]}
         return (
-            intake.events(parsed(body), settings, as_of=dated[2], attributes=further).tables["customers"].to_pylist()[0]
+            request_events.events(parsed(body), settings, as_of=dated[2], attributes=further).tables["customers"].to_pylist()[0]
         )
 
     got = sent()
@@ -149,4 +152,4 @@ def test_a_request_may_state_further_attributes_of_the_type_they_were_trained_wi
         assert "unheard" not in str(refusal.value)
     twice = {"customers": [{"customer_id": "7", "customers": [row, row | {"segment": "basic"}]}]}
     with pytest.raises(errors.Malformed, match="contradict"):
-        intake.events(parsed(twice), settings, as_of=dated[2], attributes=further)
+        request_events.events(parsed(twice), settings, as_of=dated[2], attributes=further)

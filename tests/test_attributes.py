@@ -6,10 +6,15 @@ import random
 
 import pytest
 
-from features import errors, history
-from features.base import define, measure
-from features.settings import DAY_US, from_mapping
-from features.table import build, columns, columns_for
+from features.core import errors
+from features.core.instants import DAY_US
+from features.core.settings import from_mapping
+from features.engine.build import build
+from features.engine.business_columns import columns_for
+from features.engine.columns import columns
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
+from features.tables import history
 from tests import oracle
 from tests.oracle_attributes import attributes, learned
 from tests.oracle_worlds import add, world
@@ -36,9 +41,9 @@ def attribute_rows(found, stated, *, days_back=0):
     """customer -> the columns of the family, and the definitions."""
     at = found.data_until - days_back * DAY_US
     known = found.as_of(at)
-    definitions = define(known, stated)
+    definitions = learn_definitions(known, stated)
     chosen = [c for c in columns_for(found, definitions, stated) if c.feature.family == "attributes"]
-    rows = build(known, base=measure(known, definitions), definitions=definitions, columns=chosen)
+    rows = build(known, base=population_stats(known, definitions), definitions=definitions, columns=chosen)
     return {row["customer_id"]: row for row in rows.select(["customer_id", *(c.name for c in chosen)]).to_pylist()}
 
 
@@ -47,7 +52,7 @@ def plain(row):
 
 
 def test_what_has_no_version_and_is_not_declared_is_no_feature_and_check_says_so(tmp_path):
-    from features import check
+    from lifecycle.commands import check
 
     lines = "customer_id,channel,segment,vip\n" + "".join(f"{k},web,a,yes\n" for k in range(40))
     found, counts, stated = read(tmp_path, lines, constant=["channel"])
@@ -93,7 +98,7 @@ def test_levels_are_the_frequent_ones_named_apart_and_the_rest_falls_into_none(t
             lines, k = lines + f"{k},2024-01-01,{level}\n", k + 1
     lines += "".join(f"{k + more},2024-01-01,rare\n" for more in range(4))
     found, _, stated = read(tmp_path, lines)
-    definitions = define(found.as_of(found.data_until), stated)
+    definitions = learn_definitions(found.as_of(found.data_until), stated)
     town = definitions.attributes[0].columns
     assert town[:3] == (("Köln Süd", "town_is_köln_süd"), ("köln-süd", "town_is_köln_süd_2"), ("L0", "town_is_l0"))
     assert len(town) == 10
@@ -105,10 +110,10 @@ def test_levels_are_the_frequent_ones_named_apart_and_the_rest_falls_into_none(t
 def test_an_unseen_level_is_in_no_column_and_an_unknown_attribute_is_null(tmp_path):
     lines = "customer_id,valid_from,plan\n" + "".join(f"{k},2024-01-01,{'ab'[k % 2]}\n" for k in range(38))
     found, _, stated = read(tmp_path, lines + "38,2024-01-01,\n0,2024-06-20,new\n")
-    definitions = define(found.as_of(found.data_until - 60 * DAY_US), stated)
+    definitions = learn_definitions(found.as_of(found.data_until - 60 * DAY_US), stated)
     known = found.as_of(found.data_until)
     chosen = [c for c in columns_for(found, definitions, stated) if c.name.startswith("plan_is_")]
-    rows = build(known, base=measure(known, definitions), definitions=definitions, columns=chosen).to_pylist()
+    rows = build(known, base=population_stats(known, definitions), definitions=definitions, columns=chosen).to_pylist()
     by_id = {row["customer_id"]: (row["plan_is_a"], row["plan_is_b"]) for row in rows}
     assert [by_id[who] for who in ("0", "1", "2", "38", "39")] == [(0, 0), (0, 1), (1, 0), (None, None), (None, None)]
 
@@ -133,7 +138,7 @@ def test_a_name_of_the_catalogue_is_not_taken_again(tmp_path):
     assert plain(attribute_rows(found, stated)["6"]).keys() == {
         "attribute_recency", "stage_is_it_s_0_5", "it_s_7_25_is_x", "attribute_age", "attribute_changes"
     }  # fmt: skip
-    definitions = define(found.as_of(found.data_until), stated)
+    definitions = learn_definitions(found.as_of(found.data_until), stated)
     for column in columns_for(found, definitions, stated):
         assert column.feature.words.format(value=1.0, window="x")
         assert "Formula:" in column.feature.doc
@@ -167,7 +172,7 @@ def test_the_oracle_says_the_same(seed):
         for at in rng.sample(dates, rng.choice((0, 1, 2, 4))):
             dress(rng, add(made, "customers", f"{number:04d}", valid_from=at))
     seen = made.history().as_of(made.as_of)
-    definitions, now = define(seen, made.settings), oracle.known(made.tables, made.as_of)
+    definitions, now = learn_definitions(seen, made.settings), oracle.known(made.tables, made.as_of)
     everybody = {row["customer_id"] for rows in now.values() for row in rows}
     since = {
         row["customer_id"] for row in made.tables["customers"]
@@ -177,7 +182,7 @@ def test_the_oracle_says_the_same(seed):
     assert {one.name: [level for level, _ in one.columns] for one in definitions.attributes} == levels
     mine = [c for c in columns(definitions, tables=["customers"]) if c.feature.family == "attributes"]
     assert len(mine) == 2 + sum(len(level) for level in levels.values())
-    rows = build(seen, base=measure(seen, definitions), definitions=definitions, columns=mine).to_pylist()
+    rows = build(seen, base=population_stats(seen, definitions), definitions=definitions, columns=mine).to_pylist()
     got = {row["customer_id"]: row for row in rows}
     refuse_differences(made, got, {who: attributes(who, made.tables, made.as_of, definitions) for who in got})
 

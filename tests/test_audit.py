@@ -7,16 +7,16 @@ import json
 import pyarrow as pa
 import pytest
 
-from features import history as histories
-from features import settings as settings_of
-from features import timeless
-from features.audit import audit, leaks, text, worlds
+from features.audit import audit, leaks, perturbations, text
 from features.audit.findings import LEAK
 from features.audit.parity import WORLDS, compared
 from features.audit.ranks import auroc, tells
-from features.contract import CONTRACT
-from features.errors import NotEnoughData, Timeless
-from features.sources import connect
+from features.core import settings as settings_of
+from features.core.contract import CONTRACT
+from features.core.errors import NotEnoughData, Timeless
+from features.tables import history as histories
+from features.tables import require_timestamps
+from features.tables.sources import connect
 from tests.conftest import DATA, real
 
 # Few columns, of every table: what the audit does does not depend on how many there are.
@@ -65,13 +65,13 @@ def test_of_many_customers_some_are_drawn_and_the_account_says_so(shop):
 @pytest.fixture(scope="module", params=["shop", "subscriptions"])
 def tables(request):
     _, _, found = request.getfixturevalue(request.param)
-    return worlds.tables_of(found), found.data_until - 200 * 86_400_000_000
+    return perturbations.tables_of(found), found.data_until - 200 * 86_400_000_000
 
 
 MADE = {
-    "truncated": worlds.truncated, "scrambled": worlds.scrambled, "at": worlds.at_the_instant, "late": worlds.late,
-    "loaded": worlds.loaded_otherwise, "shuffled": lambda tables, at: worlds.shuffled(tables),
-    "renamed": lambda tables, at: worlds.renamed(tables)[0], "moved": lambda tables, at: worlds.moved(tables, 133),
+    "truncated": perturbations.truncated, "scrambled": perturbations.scrambled, "at": perturbations.at_the_instant, "late": perturbations.late,
+    "loaded": perturbations.loaded_otherwise, "shuffled": lambda tables, at: perturbations.shuffled(tables),
+    "renamed": lambda tables, at: perturbations.renamed(tables)[0], "moved": lambda tables, at: perturbations.moved(tables, 133),
 }  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_every_world_is_another_world_of_the_same_shape(tables, name):
 
 def test_late_rows_and_rows_at_the_instant_are_not_known(tables):
     real_one, at = tables
-    for other in (worlds.late(real_one, at), worlds.at_the_instant(real_one, at)):
+    for other in (perturbations.late(real_one, at), perturbations.at_the_instant(real_one, at)):
         for name in set(real_one) - {"customers"}:
             extra = other[name].num_rows - real_one[name].num_rows
             assert extra > 50
@@ -141,7 +141,7 @@ def test_a_table_of_customers_without_instants_is_refused_with_the_reason(name):
     rows = pa.table({column: pa.array([value] * 5).cast(pa.string()) for column, value in IRANIAN.items()})
     connection.register("_read", rows)
     with pytest.raises(Timeless) as caught:
-        timeless.refuse(connection, CONTRACT[name], dict.fromkeys(IRANIAN, "VARCHAR"))
+        require_timestamps.refuse(connection, CONTRACT[name], dict.fromkeys(IRANIAN, "VARCHAR"))
     assert caught.value.exit_code == 3
     assert "nor whose row it is" in caught.value.got
     assert "as_of" in caught.value.rule
@@ -151,9 +151,9 @@ def test_a_table_of_customers_without_instants_is_refused_with_the_reason(name):
 def test_a_table_with_instants_under_another_name_is_not_called_timeless():
     connection = connect(threads=1)
     connection.register("_read", pa.table({"id": ["1"], "when": ["2024-01-02 10:00:00"]}))
-    timeless.refuse(connection, CONTRACT["transactions"], {"id": "VARCHAR", "when": "VARCHAR"})
-    timeless.refuse(connection, CONTRACT["transactions"], {"id": "VARCHAR", "when": "DATE"})
-    timeless.refuse(connection, CONTRACT["customers"], {"id": "VARCHAR"})
+    require_timestamps.refuse(connection, CONTRACT["transactions"], {"id": "VARCHAR", "when": "VARCHAR"})
+    require_timestamps.refuse(connection, CONTRACT["transactions"], {"id": "VARCHAR", "when": "DATE"})
+    require_timestamps.refuse(connection, CONTRACT["customers"], {"id": "VARCHAR"})
 
 
 def test_iranian_churn_is_timeless():
@@ -162,7 +162,7 @@ def test_iranian_churn_is_timeless():
     connection.execute(f"CREATE TABLE _read AS SELECT * FROM read_csv('{path}', all_varchar=true, header=true)")
     types = {row[0]: row[1] for row in connection.execute("DESCRIBE _read").fetchall()}
     with pytest.raises(Timeless, match="14 columns and no instant"):
-        timeless.refuse(connection, CONTRACT["transactions"], types)
+        require_timestamps.refuse(connection, CONTRACT["transactions"], types)
 
 
 def test_cdnow_passes_in_part():

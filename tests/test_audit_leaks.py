@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from features import history as histories
-from features import settings as settings_of
-from features.audit import audit, parity, text, worlds
-from features.audit.parity import WORLDS, Scene
-from features.settings import DAY_US
+from features.audit import audit, parity, perturbations, text
+from features.audit.parity import WORLDS, AuditCase
+from features.core import settings as settings_of
+from features.core.instants import DAY_US
+from features.tables import history as histories
 from tests.audit_leaks import CANCELLING, HONEST, OF_TODAY, PEEKING, base_of_today, planted
 from tests.test_audit import quick
 
@@ -49,13 +49,13 @@ def test_contracts_read_ahead_are_caught(subscriptions):
 
 def test_a_base_measured_today_is_caught(shop):
     _, stated, found = shop
-    tables, at, making = worlds.tables_of(found), found.data_until - 300 * DAY_US, base_of_today()
+    tables, at, making = perturbations.tables_of(found), found.data_until - 300 * DAY_US, base_of_today()
     chosen = quick(stated, off=[name for name in NOTHING if name != "monetary"])
     kept = making.keep(found, chosen, at)
-    scene = Scene(found, chosen, tables, at, making, kept, making.rows(found, chosen, at, kept), None)
-    named = {one.feature for one in parity.bases(WORLDS[0], scene, parity.Tried("truncated history", ""))}
+    scene = AuditCase(found, chosen, tables, at, making, kept, making.rows(found, chosen, at, kept), None)
+    named = {one.feature for one in parity.bases(WORLDS[0], scene, parity.CheckResult("truncated history", ""))}
     assert {"(base: amount_quantiles)", "(definitions: gaps)"} <= named
-    by_itself = parity.by_itself(WORLDS[0], scene, worlds.truncated(tables, at))
+    by_itself = parity.by_itself(WORLDS[0], scene, perturbations.truncated(tables, at))
     assert "amount_percentile" in {one.feature for one in by_itself}
 
 

@@ -16,19 +16,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from features.audit import worlds as audited
-from features.base import measure
-from features.errors import ImmatureWindow, NotEnoughData
-from features.settings import DAY_US, day_text
-from features.table import build
-from serving.scorer import stage_index
+from features.audit import perturbations as audited
+from features.core.errors import ImmatureWindow, NotEnoughData
+from features.core.instants import DAY_US, day_text, midnight_before
+from features.engine.build import build
+from features.recipes.population_stats import population_stats
+from serving.scoring.scorer import stage_index
 from tests import worlds
 from training import plan
 from training.backtest import backtest
-from training.backtest import kept as backtest_kept
-from training.backtest import pictures as backtest_pictures
+from training.backtest import plots as backtest_pictures
+from training.backtest import predictions_store as backtest_kept
 from training.backtest import text as backtest_text
-from training.backtest.kept import Kept
+from training.backtest.predictions_store import Kept
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -70,7 +70,7 @@ def walked(shop, tmp_path_factory):
 def scores_at(made, history, at):
     known = history.as_of(at)
     rows = build(
-        known, base=measure(known, made.scorer.definitions), definitions=made.scorer.definitions, columns=made.columns
+        known, base=population_stats(known, made.scorer.definitions), definitions=made.scorer.definitions, columns=made.columns
     )
     return rows["customer_id"].to_pylist(), *made.scorer.score(rows)
 
@@ -142,7 +142,7 @@ def test_dates_go_back_in_steps_from_the_newest_complete_window(shop):
     dates = backtest.dates_of(history, settings)
     assert 6 <= len(dates) <= 8
     assert list(dates) == sorted(dates)
-    assert dates[-1] == plan.midnight_before(history.data_until - span, settings.zone)
+    assert dates[-1] == midnight_before(history.data_until - span, settings.zone)
     steps = np.diff(dates) / DAY_US
     assert (abs(steps - settings.training.step_days) < 0.1).all()
     for at in dates:

@@ -10,14 +10,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.errors import NotEnoughData
-from features.settings import DAY_US, day_text
-from training.backtest import account as backtest_account
+from features.core.errors import NotEnoughData
+from features.core.instants import DAY_US, day_text
 from training.backtest import aging as backtest_aging
-from training.backtest import backtest, held
-from training.backtest import pictures as backtest_pictures
+from training.backtest import backtest
+from training.backtest import coverage as held
+from training.backtest import plots as backtest_pictures
+from training.backtest import report as backtest_account
 from training.backtest import text as backtest_text
-from training.backtest.kept import Kept
+from training.backtest.predictions_store import Kept
 
 
 def kept(at, p, y, eligible=None, *, aged=()):

@@ -11,9 +11,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from features import errors
-from features.settings import DAY_US, instant
-from serving import batch, release
+from features.core import errors
+from features.core.instants import DAY_US, instant
+from serving.batch import run_folders
+from serving.release import release
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
 
@@ -23,11 +24,11 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_a_run_again_is_a_no_op_and_latest_moves_forward_only(at_home):
     b = at_home
     before = sorted(path.stat().st_mtime_ns for path in b.run.folder.rglob("*"))
-    again = batch.score(b.history, b.settings, b.release, as_of=b.run.as_of)
+    again = run_folders.score(b.history, b.settings, b.release, as_of=b.run.as_of)
     assert (again.id, again.fresh) == (b.run.id, False)
     assert sorted(path.stat().st_mtime_ns for path in b.run.folder.rglob("*")) == before
     latest = (b.home / "scores" / "LATEST").read_text()
-    older = batch.score(b.history, b.settings, b.release, as_of=b.run.as_of - 30 * DAY_US)
+    older = run_folders.score(b.history, b.settings, b.release, as_of=b.run.as_of - 30 * DAY_US)
     assert older.fresh
     assert (b.home / "scores" / "LATEST").read_text() == latest
     assert json.loads(latest)["as_of"] >= b.run.as_of
@@ -38,15 +39,15 @@ def test_rows_recorded_later_do_not_change_the_run(at_home):
 
     b, at = at_home, at_home.run.as_of - 45 * DAY_US
     tables = worlds.tables_of(b.history)
-    whole = batch.score(b.history, b.settings, b.release, as_of=at)
+    whole = run_folders.score(b.history, b.settings, b.release, as_of=at)
     cut = worlds.rebuilt(b.history, worlds.shuffled(worlds.truncated(tables, at)))
-    again = batch.score(cut, b.settings, b.release, as_of=at)
+    again = run_folders.score(cut, b.settings, b.release, as_of=at)
     assert (again.id, again.fresh) == (whole.id, False)
 
 
 def test_as_of_may_pass_the_data_a_little_with_a_warning(at_home):
     b = at_home
-    run = batch.score(b.history, b.settings, b.release, as_of=b.history.data_until + DAY_US)
+    run = run_folders.score(b.history, b.settings, b.release, as_of=b.history.data_until + DAY_US)
     said = pq.read_table(run.folder / "scores.parquet")["warnings"].to_pylist()
     assert all(
         any(w.startswith("as_of_after_data_until") for w in warnings)
@@ -54,9 +55,9 @@ def test_as_of_may_pass_the_data_a_little_with_a_warning(at_home):
         if "prospect:no_activity_yet" not in warnings
     )
     with pytest.raises(errors.AsOfTooLate):
-        batch.score(b.history, b.settings, b.release, as_of=b.history.data_until + 4 * DAY_US)
+        run_folders.score(b.history, b.settings, b.release, as_of=b.history.data_until + 4 * DAY_US)
     with pytest.raises(errors.EmptyTable, match="nobody known"):
-        batch.score(b.history, b.settings, b.release, as_of=DAY_US)
+        run_folders.score(b.history, b.settings, b.release, as_of=DAY_US)
 
 
 def test_the_run_folder_is_whole_and_hashed(business):
@@ -75,9 +76,9 @@ class Blocked:
         if name.split('.')[0] in {{'training', 'optuna', 'mlflow', 'sklearn', 'matplotlib', 'bentoml'}}:
             raise ImportError(name + ' is blocked')
 sys.meta_path.insert(0, Blocked())
-import lifecycle
+from lifecycle import cli
 sys.argv = ['lifecycle', 'score', '-c', {str(b.folder / "lifecycle.toml")!r}, '--as-of', '2023-12-20', '--json']
-lifecycle.main()
+cli.main()
 """
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=dict(os.environ), check=False

@@ -13,8 +13,8 @@ from scipy.linalg import LinAlgWarning
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from features.progress import steps
-from training import beside
+from features.core.progress import steps
+from training import parallel
 from training.models import ridge
 
 
@@ -29,7 +29,7 @@ def test_both_answer_as_one_after_the_other():
     def fitted(strength):
         return ridge.fit(matrix, labels, strength=strength, outputs=1).margins(matrix)
 
-    one, other = beside.both(lambda: fitted(0.01), lambda: fitted(0.1))
+    one, other = parallel.run_in_parallel(lambda: fitted(0.01), lambda: fitted(0.1))
     assert np.array_equal(one, fitted(0.01))
     assert np.array_equal(other, fitted(0.1))
     assert all(np.array_equal(a.weights, ridge.fit(matrix, labels, strength=c, outputs=1).weights)
@@ -46,7 +46,7 @@ def test_limits_and_warnings_hold_inside_and_are_as_before_after_whatever_happen
     monkeypatch.setattr("os.cpu_count", lambda: cores)
 
     def quiet():
-        with beside.calm():  # as every fit asks again
+        with parallel.single_threaded_blas():  # as every fit asks again
             warnings.warn("no end", ConvergenceWarning, stacklevel=1)
             with pytest.raises(LinAlgWarning):  # the solver hears of a bad Hessian by an error
                 warnings.warn("Ill-conditioned matrix", LinAlgWarning, stacklevel=1)
@@ -57,10 +57,10 @@ def test_limits_and_warnings_hold_inside_and_are_as_before_after_whatever_happen
         assert blas_threads() == {2}
         filters = list(warnings.filters)
         with warnings.catch_warnings(record=True) as said:
-            assert beside.both(quiet, blas_threads) == ({1}, {1})
+            assert parallel.run_in_parallel(quiet, blas_threads) == ({1}, {1})
         assert said == []
         with pytest.raises(ZeroDivisionError):
-            beside.both(lambda: 1 / 0, quiet)
+            parallel.run_in_parallel(lambda: 1 / 0, quiet)
         assert blas_threads() == {2}
         assert list(warnings.filters) == filters
 
@@ -70,9 +70,9 @@ def long(began, ended):
     began.set()
     try:
         for _ in range(6000):
-            beside.look()
+            parallel.check_cancelled()
             time.sleep(0.01)
-    except beside.GivenUp:
+    except parallel.Cancelled:
         ended.append(True)
         raise
 
@@ -88,9 +88,9 @@ def test_an_error_of_one_ends_the_other_and_is_the_one_that_is_raised(error, fir
 
     works = (fails, lambda: long(began, ended))
     with pytest.raises(error):
-        beside.both(*(works if first else works[::-1]))
+        parallel.run_in_parallel(*(works if first else works[::-1]))
     assert ended == [True]
-    beside.look()  # here nothing was given up
+    parallel.check_cancelled()  # here nothing was given up
 
 
 def test_an_interrupt_while_only_the_other_is_at_work_ends_it():
@@ -102,19 +102,19 @@ def test_an_interrupt_while_only_the_other_is_at_work_ends_it():
         threading.Timer(0.3, signal.pthread_kill, (main, signal.SIGINT)).start()
 
     with pytest.raises(KeyboardInterrupt):
-        beside.both(finished, lambda: long(began, ended))
+        parallel.run_in_parallel(finished, lambda: long(began, ended))
     assert ended == [True]
 
 
 def test_one_that_never_looks_holds_an_interrupt_back_for_a_while_only(monkeypatch):
-    monkeypatch.setattr(beside, "LOOKS_WITHIN", 0.2)
+    monkeypatch.setattr(parallel, "LOOKS_WITHIN", 0.2)
     let_go, ended = threading.Event(), []
 
     def fails():
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        beside.both(fails, lambda: ended.append(let_go.wait(300)))
+        parallel.run_in_parallel(fails, lambda: ended.append(let_go.wait(300)))
     assert ended == []
     let_go.set()
 
@@ -123,5 +123,5 @@ def test_only_the_main_thread_draws_a_bar(monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     drawn = []
     monkeypatch.setattr("rich.progress.track", lambda items, **_: drawn.append(threading.current_thread()) or items)
-    beside.both(lambda: list(steps([1], label="one")), lambda: list(steps([1], label="other")))
+    parallel.run_in_parallel(lambda: list(steps([1], label="one")), lambda: list(steps([1], label="other")))
     assert drawn == [threading.main_thread()]

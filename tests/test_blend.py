@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.recipe import FEATURES
-from features.stages import STAGES
-from serving import blend_files
-from serving.cells import Cells
-from serving.parts import Blend, Boosted, Linear
-from training.models import blending, cells, churn, ridge
+from features.recipes.recipe import FEATURES
+from features.recipes.stages import STAGES
+from serving.release import blend_files
+from serving.scoring.cells import Cells
+from serving.scoring.parts import Blend, Boosted, Linear
+from training.models import blending, churn, fit_cells, ridge
 from training.splits import Folds
 
 NAMES = ("up", "other")
@@ -27,9 +27,9 @@ def _world(kind: str, *, rows: int = 1200, seed: int = 3) -> tuple[np.ndarray, n
     return matrix, labels, Folds(((np.arange(rows // 2), np.arange(rows // 2, rows)),), "forward in time")
 
 
-def _found(kind: str) -> tuple[blending.Ingredients, np.ndarray, np.ndarray]:
+def _found(kind: str) -> tuple[blending.BlendSpec, np.ndarray, np.ndarray]:
     matrix, labels, folds = _world(kind)
-    found = blending.find(matrix, labels, names=NAMES, outputs=1, folds=folds, trials=1, seconds=30, seed=7, label="churn",
+    found = blending.search_blend(matrix, labels, names=NAMES, outputs=1, folds=folds, trials=1, seconds=30, seed=7, label="churn",
                           directions={"up": 1})  # fmt: skip
     return found, matrix, labels
 
@@ -103,9 +103,9 @@ def _design(stages: list[str], activities: list[float]) -> np.ndarray:
 
 
 def test_cells_are_frequencies_backed_by_coarser_ones():
-    columns = (cells.ACTIVITIES,)
+    columns = (fit_cells.ACTIVITIES,)
     matrix = _design(["new"] * 4 + ["loyal"] * 2, [1, 1, 1, 1, 9, 9])
-    part = cells.fit(matrix, np.array([0, 0, 0, 1, 1, 1]), columns=columns, outputs=2)
+    part = fit_cells.fit(matrix, np.array([0, 0, 0, 1, 1, 1]), columns=columns, outputs=2)
     of_all = np.array([3 + 1, 3 + 1]) / 8
     of_new = (np.array([3, 1]) + 10 * of_all) / 14
     expected = (np.array([3, 1]) + 10 * of_new) / 14
@@ -118,14 +118,14 @@ def test_cells_are_frequencies_backed_by_coarser_ones():
 
 def test_cells_without_the_count_of_activities_go_by_the_stage_alone():
     matrix = _design(["new"] * 4 + ["loyal"] * 2, [1, 1, 5, 5, 9, 9])
-    part = cells.fit(matrix, np.array([0, 0, 1, 1, 1, 1]), columns=("something else",), outputs=2)
+    part = fit_cells.fit(matrix, np.array([0, 0, 1, 1, 1, 1]), columns=("something else",), outputs=2)
     assert (part.margins(_design(["new"], [1])) == part.margins(_design(["new"], [5]))).all()
 
 
 def test_cells_are_the_same_after_a_release_and_for_one_row_as_for_many(tmp_path):
     rng = np.random.default_rng(5)
     matrix = _design([STAGES[at] for at in rng.integers(0, 7, 300)], rng.integers(0, 12, 300).tolist())
-    part = cells.fit(matrix, rng.integers(0, 3, 300), columns=(cells.ACTIVITIES,), outputs=3)
+    part = fit_cells.fit(matrix, rng.integers(0, 3, 300), columns=(fit_cells.ACTIVITIES,), outputs=3)
     blend = Blend(((1.0, part),))
     (_, again), = blend_files.read(blend_files.write(blend, "next_stage", tmp_path), tmp_path, ()).parts  # fmt: skip
     assert isinstance(again, Cells)

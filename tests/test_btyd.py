@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import special
 
-from features import btyd
+from features.recipes import btyd
 from tests.btyd_customers import (
     PUBLISHED,
     SCORES,

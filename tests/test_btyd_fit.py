@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from scipy import special
 
-from features import btyd
+from features.recipes import btyd
 from tests.btyd_customers import (
     PUBLISHED,
     SCORES,

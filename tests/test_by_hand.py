@@ -6,11 +6,15 @@ import dataclasses
 
 import pytest
 
-from features import history, settings
-from features.base import define, measure
-from features.errors import UnknownKey
-from features.settings import DAY_US, instant
-from features.table import FAMILIES, build, columns, prospects
+from features.catalogue import FAMILIES
+from features.core import settings
+from features.core.errors import UnknownKey
+from features.core.instants import DAY_US, instant
+from features.engine.build import build, prospects
+from features.engine.columns import columns
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
+from features.tables import history
 
 TEN_DAYS = ("01-01", "01-11", "01-21", "01-31", "02-10", "02-20", "03-01", "03-11", "03-21", "03-31")
 ROWS = [
@@ -69,14 +73,14 @@ def world(tmp_path_factory):
     chosen = settings.from_mapping(stated, folder=folder, where="test")
     found, _ = history.load(chosen)
     known = found.as_of(instant("2024-04-01", zone="UTC"))
-    definitions = dataclasses.replace(define(known, chosen), base_gap_us=30 * DAY_US)
+    definitions = dataclasses.replace(learn_definitions(known, chosen), base_gap_us=30 * DAY_US)
     return found, known, definitions
 
 
 def rows_of(world, off=()):
     found, known, definitions = world
     chosen = columns(definitions, tables=found.names, off=off)
-    table = build(known, base=measure(known, definitions), definitions=definitions, columns=chosen)
+    table = build(known, base=population_stats(known, definitions), definitions=definitions, columns=chosen)
     return {row["customer_id"]: row for row in table.to_pylist()}
 
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from serving.calibrated import KINDS, Calibration
-from serving.parts import sigmoid
+from serving.scoring.calibration import KINDS, Calibration
+from serving.scoring.parts import sigmoid
 from training import metrics
-from training.models import calibration
+from training.models import fit_calibration
 
 WINDOW = 60
 NUMBERS = st.floats(-1e3, 1e3)
@@ -115,7 +115,7 @@ def test_platt_mends_a_shifted_world_beta_a_lopsided_and_isotonic_a_bent_one():
     mended = {}
     for bend in (shifted, lopsided, bent):
         margin, y, *_ = world(bend, rows=20_000)
-        mended[bend] = {kind: ece_after(calibration.fit(margin, y, kind=kind), bend) for kind in KINDS}
+        mended[bend] = {kind: ece_after(fit_calibration.fit(margin, y, kind=kind), bend) for kind in KINDS}
     assert mended[shifted]["none"] > 0.08
     assert max(mended[shifted][kind] for kind in ("platt", "beta", "isotonic")) < 0.015
     assert mended[lopsided]["platt"] > 2 * mended[lopsided]["beta"]
@@ -126,27 +126,27 @@ def test_platt_mends_a_shifted_world_beta_a_lopsided_and_isotonic_a_bent_one():
 
 def test_beta_and_platt_find_the_numbers_they_were_drawn_with():
     margin, y, *_ = world(lopsided, rows=60_000, spread=2.5)
-    found = calibration.fit(margin, y, kind="beta")
+    found = fit_calibration.fit(margin, y, kind="beta")
     assert (found.low, found.high, found.shift) == tuple(pytest.approx(x, abs=0.06) for x in (0.6, 1.6, 0.3))
     margin, y, *_ = world(shifted, rows=60_000)
-    found = calibration.fit(margin, y, kind="platt")
+    found = fit_calibration.fit(margin, y, kind="platt")
     assert (found.low, found.high, found.shift) == tuple(pytest.approx(x, abs=0.04) for x in (0.8, 0.8, 0.6))
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_few_rows_move_a_score_little(kind):
     margin, y, *_ = world(shifted, rows=8)
-    far = calibration.fit(margin, y, kind=kind).p(np.linspace(-3, 3, 13)) - sigmoid(np.linspace(-3, 3, 13))
+    far = fit_calibration.fit(margin, y, kind=kind).p(np.linspace(-3, 3, 13)) - sigmoid(np.linspace(-3, 3, 13))
     assert abs(far).max() < 0.2
 
 
 def test_isotonic_needs_rows_of_both_outcomes():
     margin, y, *_ = world(truly, rows=1000)
-    assert calibration.fit(margin, y, kind="isotonic").kind == "isotonic"
-    assert len(calibration.fit(margin, y, kind="isotonic").knots) <= 10
-    assert calibration.fit(margin[1:], y[1:], kind="isotonic").kind == "platt"
+    assert fit_calibration.fit(margin, y, kind="isotonic").kind == "isotonic"
+    assert len(fit_calibration.fit(margin, y, kind="isotonic").knots) <= 10
+    assert fit_calibration.fit(margin[1:], y[1:], kind="isotonic").kind == "platt"
     rare = np.arange(1000) < 99
-    assert calibration.fit(margin, rare, kind="isotonic").kind == "platt"
+    assert fit_calibration.fit(margin, rare, kind="isotonic").kind == "platt"
 
 
 BAD = {
@@ -165,20 +165,20 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_gives_a_calibration_that_rises(kind, name):
     margin, y = BAD[name]
-    found = calibration.fit(margin, y, kind=kind)
+    found = fit_calibration.fit(margin, y, kind=kind)
     assert found.kind == (kind if y.any() and not y.all() else "none")
     said = found.log_odds(np.array([-1e6, -10.0, 0.0, 10.0, 1e6]))
     assert np.isfinite(said).all()
     assert (np.diff(said) > 0).all()
     assert ((found.p(margin) >= 0) & (found.p(margin) <= 1)).all()
-    assert calibration.calibrate(margin, y, np.zeros(len(y), int), np.arange(len(y)), window=WINDOW).slope > 0
+    assert fit_calibration.calibrate(margin, y, np.zeros(len(y), int), np.arange(len(y)), window=WINDOW).slope > 0
 
 
 @pytest.mark.parametrize(
     ("bend", "kind"), [(truly, "none"), (shifted, "platt"), (lopsided, "beta"), (bent, "isotonic")]
 )
 def test_the_kind_that_loses_least_later_is_chosen_and_of_equals_the_simplest(bend, kind):
-    found = calibration.calibrate(*world(bend, dates=5), window=WINDOW)
+    found = fit_calibration.calibrate(*world(bend, dates=5), window=WINDOW)
     assert found.kind == kind
     assert found.why.startswith(f"{kind}: ")
     assert "log loss at 3 later dates" in found.why
@@ -189,51 +189,51 @@ def test_the_kind_that_loses_least_later_is_chosen_and_of_equals_the_simplest(be
 @pytest.mark.parametrize("bend", [shifted, lopsided, bent])
 def test_the_level_of_a_fit_is_taken_halfway_and_its_shape_whole(kind, bend):
     margin, y, *_ = world(bend)
-    found = calibration.fit(margin, y, kind=kind)
-    taken = calibration.lasting(found, margin)
+    found = fit_calibration.fit(margin, y, kind=kind)
+    taken = fit_calibration.lasting(found, margin)
     moved = taken.log_odds(margin) - found.log_odds(margin)
     assert np.ptp(moved) < 1e-12
     rest = replace(taken, shift=taken.shift + moved[0])  # as far again: nothing of the level is left
     assert rest.p(margin).mean() == pytest.approx(sigmoid(margin).mean(), abs=1e-9)
-    assert calibration.lasting(found, margin[::-1]) == taken
-    assert calibration.lasting(Calibration(), margin) == Calibration()
+    assert fit_calibration.lasting(found, margin[::-1]) == taken
+    assert fit_calibration.lasting(Calibration(), margin) == Calibration()
 
 
 def test_a_model_that_is_too_bold_is_mended_in_full_and_one_at_another_level_by_half():
     margin, y, *_ = world(lambda z, at: 0.5 * z, rows=20_000)
-    taken = calibration.lasting(calibration.fit(margin, y), margin)
+    taken = fit_calibration.lasting(fit_calibration.fit(margin, y), margin)
     assert taken.slope == pytest.approx(0.5, abs=0.03)
     margin, y, *_ = world(lambda z, at: z + 1, rows=20_000)
-    taken = calibration.lasting(calibration.fit(margin, y), margin)
+    taken = fit_calibration.lasting(fit_calibration.fit(margin, y), margin)
     assert taken.shift == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_newest_date_is_fitted_and_never_chosen_by():
     margin, y, at, customers = world(bent, dates=4)
     otherwise = np.where(at == at.max(), ~y, y)
-    chosen = calibration.choose(margin, y, at, customers, window=WINDOW)
-    assert calibration.choose(margin, otherwise, at, customers, window=WINDOW) == chosen
-    assert calibration.choose(np.where(at == at.max(), 0.0, margin), y, at, customers, window=WINDOW) == chosen
-    one, other = (calibration.calibrate(margin, labels, at, customers, window=WINDOW) for labels in (y, otherwise))
+    chosen = fit_calibration.choose(margin, y, at, customers, window=WINDOW)
+    assert fit_calibration.choose(margin, otherwise, at, customers, window=WINDOW) == chosen
+    assert fit_calibration.choose(np.where(at == at.max(), 0.0, margin), y, at, customers, window=WINDOW) == chosen
+    one, other = (fit_calibration.calibrate(margin, labels, at, customers, window=WINDOW) for labels in (y, otherwise))
     assert one.why == other.why
     assert one != other
     newest = at == at.max()
-    assert one == calibration.lasting(calibration.fit(margin[newest], y[newest], kind=chosen[0]), margin[newest])
+    assert one == fit_calibration.lasting(fit_calibration.fit(margin[newest], y[newest], kind=chosen[0]), margin[newest])
 
 
 def test_kinds_are_fitted_only_where_the_window_had_closed():
     margin, y, at, customers = world(truly, dates=4)
-    wide = calibration.choose(margin, y, at, customers, window=2 * WINDOW)[1]
+    wide = fit_calibration.choose(margin, y, at, customers, window=2 * WINDOW)[1]
     assert "at 1 later date " in wide
     # Of the three earlier dates the last is judged, the first fitted; the one between has an open window.
     between = at == WINDOW
-    assert calibration.choose(margin, np.where(between, ~y, y), at, customers, window=2 * WINDOW)[1] == wide
-    assert calibration.choose(margin, np.where(at == 0, ~y, y), at, customers, window=2 * WINDOW)[1] != wide
+    assert fit_calibration.choose(margin, np.where(between, ~y, y), at, customers, window=2 * WINDOW)[1] == wide
+    assert fit_calibration.choose(margin, np.where(at == 0, ~y, y), at, customers, window=2 * WINDOW)[1] != wide
 
 
 @pytest.mark.parametrize("dates", [1, 2])
 def test_with_too_few_dates_it_is_platt_and_says_so(dates):
-    found = calibration.calibrate(*world(bent, dates=dates), window=WINDOW)
+    found = fit_calibration.calibrate(*world(bent, dates=dates), window=WINDOW)
     assert found.kind == "platt"
     assert "could not be compared" in found.why
 
@@ -241,10 +241,10 @@ def test_with_too_few_dates_it_is_platt_and_says_so(dates):
 def test_a_newest_date_too_small_for_the_kind_says_what_was_taken():
     margin, y, at, customers = world(bent, dates=4)
     kept = (at < at.max()) | (customers < 500)
-    found = calibration.calibrate(margin[kept], y[kept], at[kept], customers[kept], window=WINDOW)
+    found = fit_calibration.calibrate(margin[kept], y[kept], at[kept], customers[kept], window=WINDOW)
     assert found.kind == "platt"
     assert found.why.startswith("platt: too few rows or one outcome at the newest date for isotonic")
-    none = calibration.calibrate(margin, y & (at < at.max()), at, customers, window=WINDOW)
+    none = fit_calibration.calibrate(margin, y & (at < at.max()), at, customers, window=WINDOW)
     assert none == Calibration()
     assert none.why.startswith("none: too few rows or one outcome")
 
@@ -252,16 +252,16 @@ def test_a_newest_date_too_small_for_the_kind_says_what_was_taken():
 def test_one_customer_s_many_rows_are_one_voice():
     """Twenty customers of 150 rows each: among rows the difference is far beyond chance, among customers it is not."""
     each = np.repeat(np.linspace(-0.17, 0.19, 20), 150)
-    assert calibration._no_worse(each, np.repeat(np.arange(20), 150))
-    assert not calibration._no_worse(each, np.arange(3000))
-    assert not calibration._no_worse(each + 0.05, np.repeat(np.arange(20), 150))
+    assert fit_calibration._no_worse(each, np.repeat(np.arange(20), 150))
+    assert not fit_calibration._no_worse(each, np.arange(3000))
+    assert not fit_calibration._no_worse(each + 0.05, np.repeat(np.arange(20), 150))
 
 
 @pytest.mark.parametrize("bend", [shifted, lopsided, bent])
 def test_no_number_depends_on_the_order_of_rows(bend):
     made = world(bend, dates=4, rows=1500)
     dealt = np.random.default_rng(1).permutation(len(made[0]))
-    one = calibration.calibrate(*made, window=WINDOW)
-    other = calibration.calibrate(*(part[dealt] for part in made), window=WINDOW)
+    one = fit_calibration.calibrate(*made, window=WINDOW)
+    other = fit_calibration.calibrate(*(part[dealt] for part in made), window=WINDOW)
     assert (one, one.why) == (other, other.why)
     assert replace(one, why="") == one

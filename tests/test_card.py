@@ -12,10 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.errors import NotEnoughData
-from features.settings import DAY_US, day_text
-from serving import release
-from serving.scorer import Calibration, Scorer
+from features.core.errors import NotEnoughData
+from features.core.instants import DAY_US, day_text
+from serving.release import release
+from serving.scoring.scorer import Calibration, Scorer
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
 from training import examples, job, metrics, plan
@@ -23,13 +23,13 @@ from training.evaluation import learning_curve, slices
 from training.evaluation.evaluate import evaluate
 from training.models import blending, churn, next_stage
 from training.reports import card
-from training.uncertainty import conformal
+from training.uncertainty import fit_prediction_sets
 
 HEADINGS = ["Intended use", "Population, label and stages", "Data", "Models", "Verdict", "Metrics", "Calibration",
             "Slices", "How sure a score is", "Limits", "Not to be used for"]  # fmt: skip
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e-?\d+)?%?")
 SAID = {"95", *map(str, (blending.SEEDS, metrics.REPLICATES, slices.LEAST_ROWS, slices.LEAST_OF_EACH)),
-        f"{conformal.WANTED:.0%}"}  # fmt: skip
+        f"{fit_prediction_sets.WANTED:.0%}"}  # fmt: skip
 
 
 def forms(value):
@@ -170,8 +170,8 @@ def test_not_enough_data_has_a_card_without_figures(shop):
 @pytest.fixture(scope="module")
 def rows(trained_shop):
     """(made, training rows, evaluation rows, a scorer of base rates)."""
-    dates = plan.make(trained_shop.history, trained_shop.settings)
-    made = examples.make(trained_shop.history, trained_shop.settings, dates)
+    dates = plan.make_plan(trained_shop.history, trained_shop.settings)
+    made = examples.make_examples(trained_shop.history, trained_shop.settings, dates)
     early = made.at(dates.train)
     q, classes = next_stage.frequencies(early)
     scorer = Scorer(

@@ -12,12 +12,14 @@ import narwhals as nw
 import pyarrow as pa
 import pytest
 
-from features import btyd
-from features.base import define, measure
-from features.recipe import variance
-from features.settings import DAY_US, instant
-from features.sources import connect
-from features.table import build, columns_for
+from features.core.instants import DAY_US, instant
+from features.engine.build import build
+from features.engine.business_columns import columns_for
+from features.recipes import btyd
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
+from features.recipes.recipe import variance
+from features.tables.sources import connect
 from tests.oracle_worlds import World, add, settings_for
 
 AS_OF = instant("2024-06-01", zone="UTC")
@@ -70,7 +72,7 @@ def made():
     bought(world, "rich", 3, kind="payment_failed")
     history = world.history()
     known = history.as_of(AS_OF)
-    frozen = dataclasses.replace(define(known, chosen), base_gap_us=20 * DAY_US, half_lives_days=(20.0, 60.0, 120.0))
+    frozen = dataclasses.replace(learn_definitions(known, chosen), base_gap_us=20 * DAY_US, half_lives_days=(20.0, 60.0, 120.0))
     return known, frozen, columns_for(history, frozen, chosen)
 
 
@@ -82,7 +84,7 @@ def bought(world, customer, age, *, amount=1000, kind="purchase", method=None):
 def rows_of(made, **changed):
     """customer -> row, under a base changed as stated."""
     known, frozen, chosen = made
-    base = dataclasses.replace(measure(known, frozen), **changed)
+    base = dataclasses.replace(population_stats(known, frozen), **changed)
     return {row["customer_id"]: row for row in build(known, base=base, definitions=frozen, columns=chosen).to_pylist()}
 
 

@@ -7,8 +7,9 @@ import random
 
 import pytest
 
-from features import history, settings
-from features.settings import instant
+from features.core import settings
+from features.core.instants import instant
+from features.tables import history
 from tests.oracle import DAY, MINUTE
 from tests.oracle_worlds import World, add, real, settings_for
 

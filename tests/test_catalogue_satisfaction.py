@@ -9,12 +9,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features import errors, history, items, settings
-from features.base import Base, define, measure
-from features.contract import CONTRACT
-from features.online import Online
-from features.settings import instant
-from features.table import build, columns_for
+from features.core import errors, settings
+from features.core.contract import CONTRACT
+from features.core.instants import instant
+from features.engine.build import build
+from features.engine.business_columns import columns_for
+from features.engine.prepared import PreparedFeatures
+from features.recipes import item_means
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import PopulationStats, population_stats
+from features.tables import history
 from tests import worlds
 from tests.oracle import DAY, MINUTE
 from tests.oracle_worlds import World, add, real, settings_for
@@ -206,7 +210,7 @@ def test_an_item_is_known_by_five_answers_and_biases_are_against_its_mean(scored
 
 
 def test_of_many_items_the_most_answered_are_kept(scored, monkeypatch):
-    monkeypatch.setattr(items, "MOST_ITEMS", 3)
+    monkeypatch.setattr(item_means, "MOST_ITEMS", 3)
     kept = real(scored).base.items
     assert set(kept) == {AWKWARD[0], AWKWARD[2], min(set(AWKWARD) - {AWKWARD[0], AWKWARD[2]})}
 
@@ -215,16 +219,16 @@ def test_of_many_items_the_most_answered_are_kept(scored, monkeypatch):
 def test_the_kept_plan_and_the_stored_base_know_the_same_items(scored, tmp_path, known_items):
     found = scored.history()
     known = found.as_of(AT)
-    definitions = define(known, scored.settings)
-    base = measure(known, definitions)
+    definitions = learn_definitions(known, scored.settings)
+    base = population_stats(known, definitions)
     columns = [c for c in columns_for(found, definitions, scored.settings) if c.feature.family == "satisfaction"]
     if not known_items:
         base = dataclasses.replace(base, items=(), item_means=())
     pq.write_table(pa.Table.from_pylist([dataclasses.asdict(base)]), tmp_path / "base.parquet")
-    assert Base.stored(tmp_path / "base.parquet") == base
+    assert PopulationStats.stored(tmp_path / "base.parquet") == base
     rows = build(known, base=base, definitions=definitions, columns=columns)
     assert rows["item_bias"].null_count == (3 if known_items else rows.num_rows)
-    plan = Online(definitions=definitions, base=base, columns=columns, tables=found.names,
+    plan = PreparedFeatures(definitions=definitions, base=base, columns=columns, tables=found.names,
                   activity_kinds=found.activity_kinds, zone=scored.settings.zone)  # fmt: skip
     for customer in rows["customer_id"].to_pylist():
         events = worlds.only(worlds.tables_of(found), customer)

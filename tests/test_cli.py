@@ -20,13 +20,13 @@ COMMANDS = ["audit", "backtest", "check", "demo", "doctor", "examples", "feature
 
 def lifecycle(*arguments, **environment):
     return subprocess.run(
-        [sys.executable, str(ROOT / "lifecycle.py"), *map(str, arguments)], capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "lifecycle", *map(str, arguments)], capture_output=True, text=True, check=False,
         env=dict(os.environ) | environment,
     )  # fmt: skip
 
 
 def test_the_list_of_commands_is_this_one():
-    import lifecycle as door
+    from lifecycle import cli as door
 
     assert sorted(command.callback.__name__.replace("_", "-") for command in door.app.registered_commands) == COMMANDS
     shown = lifecycle("--help")
@@ -37,14 +37,14 @@ def test_the_list_of_commands_is_this_one():
 def test_every_command_can_answer_in_json():
     import inspect
 
-    import lifecycle as door
+    from lifecycle import cli as door
 
     for command in door.app.registered_commands:
         assert "as_json" in inspect.signature(command.callback).parameters, command.callback.__name__
 
 
 def test_help_imports_nothing_heavy():
-    code = "import sys; sys.argv = ['lifecycle', '--help']\nimport lifecycle\ntry: lifecycle.main()\nexcept SystemExit: pass\nprint(sorted({m.split('.')[0] for m in sys.modules}))"
+    code = "import sys; sys.argv = ['lifecycle', '--help']\nfrom lifecycle import cli\ntry: cli.main()\nexcept SystemExit: pass\nprint(sorted({m.split('.')[0] for m in sys.modules}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1]
     assert not [
@@ -92,7 +92,7 @@ def test_exit_codes(arguments, code, home):
 
 
 def test_an_error_of_ours_is_one_line(monkeypatch, capsys):
-    import lifecycle as door
+    from lifecycle import cli as door
 
     monkeypatch.setattr(door, "app", lambda: 1 / 0)
     with pytest.raises(SystemExit) as caught:
@@ -227,7 +227,7 @@ def test_the_wheel_holds_every_room_and_the_door():
 
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    assert set(build["targets"]["wheel"]["only-include"]) == rooms | {"lifecycle.py"}
+    assert set(build["targets"]["wheel"]["only-include"]) == rooms 
     assert build["dev-mode-dirs"] == ["."]
 
 

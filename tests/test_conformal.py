@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from features.stages import STAGES
-from serving.conformal import Conformal, named
-from serving.scorer import stage_index
+from features.recipes.stages import STAGES
+from serving.scoring.prediction_sets import Conformal, named
+from serving.scoring.scorer import stage_index
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
 from tests.trained_business import scores
-from training.uncertainty import conformal
+from training.uncertainty import fit_prediction_sets
 
 SEEDS = st.integers(0, 2**32 - 1)
 
@@ -30,7 +30,7 @@ def staged(rng, rows, *, off=0.0):
 
 def fitted(rng, rows=1500, *, level=0.9, off=0.5):
     said, outcome = staged(rng, rows, off=off)
-    return conformal.fit(said, outcome, rng.integers(0, 2, rows), rng.random(rows) < 0.5, level=level)
+    return fit_prediction_sets.fit(said, outcome, rng.integers(0, 2, rows), rng.random(rows) < 0.5, level=level)
 
 
 def held(found, said, eligible):
@@ -59,7 +59,7 @@ def test_exchangeable_rows_are_held_as_often_as_promised_in_every_stage_and_popu
 @how(max_examples=30, deadline=None)
 def test_sets_are_never_empty_hold_the_likeliest_and_nothing_impossible(seed, level):
     rng = np.random.default_rng(seed)
-    found = fitted(rng, rows=int(rng.integers(conformal.FEWEST, 400)), level=level)
+    found = fitted(rng, rows=int(rng.integers(fit_prediction_sets.FEWEST, 400)), level=level)
     said = rng.dirichlet(np.full(7, 0.2), 60) * (rng.random((60, 7)) < 0.6)
     said[np.arange(60), rng.integers(0, 7, 60)] += 0.1
     said /= said.sum(axis=1, keepdims=True)
@@ -88,8 +88,8 @@ def test_one_row_gets_the_set_it_gets_among_many_and_order_says_nothing(seed):
     rng = np.random.default_rng(seed)
     said, outcome = staged(rng, 300, off=1.0)
     as_of, eligible, order = rng.integers(0, 3, 300), rng.random(300) < 0.5, rng.permutation(300)
-    found = conformal.fit(said, outcome, as_of, eligible)
-    assert found == conformal.fit(said[order], outcome[order], as_of[order], eligible[order])
+    found = fit_prediction_sets.fit(said, outcome, as_of, eligible)
+    assert found == fit_prediction_sets.fit(said[order], outcome[order], as_of[order], eligible[order])
     many = held(found, said, eligible)
     assert all(np.array_equal(held(found, said[k : k + 1], eligible[k : k + 1])[0], many[k]) for k in range(40))
     assert np.array_equal(held(found, said[order], eligible[order]), many[order])
@@ -100,37 +100,37 @@ def test_a_stage_with_few_rows_takes_the_threshold_of_all_and_that_is_said():
     rng = np.random.default_rng(2)
     said, outcome = staged(rng, 600, off=1.0)
     rare = STAGES.index("growing")
-    kept = np.flatnonzero((outcome != rare) | (np.cumsum(outcome == rare) < conformal.FEWEST))
+    kept = np.flatnonzero((outcome != rare) | (np.cumsum(outcome == rare) < fit_prediction_sets.FEWEST))
     zeros = np.zeros(len(kept), dtype=int)
-    found = conformal.fit(said[kept], outcome[kept], zeros, zeros == 0)
-    off = conformal.nonconformity(said[kept], outcome[kept])
+    found = fit_prediction_sets.fit(said[kept], outcome[kept], zeros, zeros == 0)
+    off = fit_prediction_sets.nonconformity(said[kept], outcome[kept])
     assert "growing" in found.pooled
     assert "growing" in found.why
     assert "prospect" not in found.why  # nobody ends there: nothing to say
-    assert found.eligible[rare] == found.others[rare] == conformal.threshold(off, 0.9)
+    assert found.eligible[rare] == found.others[rare] == fit_prediction_sets.threshold(off, 0.9)
 
 
 def test_too_few_rows_give_no_sets():
-    said, outcome = staged(np.random.default_rng(3), conformal.FEWEST - 1)
+    said, outcome = staged(np.random.default_rng(3), fit_prediction_sets.FEWEST - 1)
     zeros = np.zeros(len(outcome), dtype=int)
-    assert conformal.fit(said, outcome, zeros, zeros == 0) is None
-    assert conformal.fit(said[:0], outcome[:0], zeros[:0], zeros[:0] == 0) is None
+    assert fit_prediction_sets.fit(said, outcome, zeros, zeros == 0) is None
+    assert fit_prediction_sets.fit(said[:0], outcome[:0], zeros[:0], zeros[:0] == 0) is None
 
 
 def test_the_newest_dates_decide_where_they_have_rows_enough():
     rng = np.random.default_rng(4)
     said, outcome = staged(rng, 4000, off=1.0)
     as_of, eligible = np.repeat([0, 1], 2000), np.ones(4000, dtype=bool)
-    late = conformal.fit(said[2000:], outcome[2000:], as_of[2000:], eligible[2000:])
-    both = conformal.fit(said, outcome, as_of, eligible)
-    enough = [at for at in range(7) if (outcome[2000:] == at).sum() >= conformal.ENOUGH]
+    late = fit_prediction_sets.fit(said[2000:], outcome[2000:], as_of[2000:], eligible[2000:])
+    both = fit_prediction_sets.fit(said, outcome, as_of, eligible)
+    enough = [at for at in range(7) if (outcome[2000:] == at).sum() >= fit_prediction_sets.ENOUGH]
     assert len(enough) > 3
     assert all(late.eligible[at] == both.eligible[at] for at in enough)
 
 
 def test_a_threshold_is_the_smallest_value_with_the_promised_coverage():
-    assert conformal.threshold(np.arange(1, 10) / 10, 0.9) == 0.9  # ⌈10 · .9⌉ = 9th of nine
-    assert conformal.threshold(np.arange(1, 9) / 10, 0.9) == 1.0  # the 9th of eight: nothing is shut out
+    assert fit_prediction_sets.threshold(np.arange(1, 10) / 10, 0.9) == 0.9  # ⌈10 · .9⌉ = 9th of nine
+    assert fit_prediction_sets.threshold(np.arange(1, 9) / 10, 0.9) == 1.0  # the 9th of eight: nothing is shut out
 
 
 @pytest.mark.parametrize("change", [{"level": 2.0}, {"eligible": (0.5,) * 6}, {"others": (float("nan"),) * 7},
@@ -163,7 +163,7 @@ def test_the_account_counts_what_the_sets_held(business):
         assert sum(stage["rows"] for stage in one["stages"]) == one["rows"]
         mean = sum(stage["coverage"] * stage["rows"] for stage in one["stages"]) / one["rows"]
         assert mean == pytest.approx(one["coverage"])
-    assert any("sets of next stages" in line for line in conformal.lines(business.trained.evaluation))
+    assert any("sets of next stages" in line for line in fit_prediction_sets.lines(business.trained.evaluation))
 
 
 def test_stage_names_have_their_index():

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from features import errors, history, settings
-from features.sources import connect
+from features.core import errors, settings
+from features.core.instants import instant
+from features.tables import history
+from features.tables.sources import connect
 
 SHOP = "customer_id,occurred_at,amount\n"
 
@@ -106,7 +108,7 @@ def test_equal_rows_count_once_and_versions_are_versions(tmp_path):
     )
     found, counts = load(tmp_path, csv)
     assert counts["transactions"].rejected == {"exact_duplicate": 1}
-    at = lambda day: settings.instant(day, zone="Europe/London")  # noqa: E731
+    at = lambda day: instant(day, zone="Europe/London")  # noqa: E731
 
     def known(day):
         return found.as_of(at(day)).tables["transactions"].collect(backend="pyarrow").to_native().to_pylist()
@@ -121,7 +123,7 @@ def test_a_correction_that_moves_an_event_past_as_of_takes_the_old_one_with_it(t
            "a,2024-01-02,1,x,2024-01-02\na,2024-03-02,1,x,2024-01-05\na,2024-01-01,1,w,2024-01-01\n")  # fmt: skip
     found, _ = load(tmp_path, csv)
     rows = (
-        found.as_of(settings.instant("2024-02-01", zone="Europe/London"))
+        found.as_of(instant("2024-02-01", zone="Europe/London"))
         .tables["transactions"]
         .collect(backend="pyarrow")
         .to_native()
@@ -195,7 +197,7 @@ def test_cells_hide_until_they_were_known(tmp_path):
     found, _ = history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))
 
     def seen(day):
-        known = found.as_of(settings.instant(day, zone="UTC")).tables["feedback"].sort("occurred_at")
+        known = found.as_of(instant(day, zone="UTC")).tables["feedback"].sort("occurred_at")
         return [
             (row["score"], row["answered_at"] is not None, row["resolved_at"] is not None)
             for row in known.collect(backend="pyarrow").to_native().to_pylist()

@@ -11,20 +11,20 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.base import define
-from features.settings import instant
-from features.table import columns_for
-from serving import blend_files
-from serving.calibrated import Calibration
-from serving.cover import KINDS, Settled, kinds
-from serving.parts import Blend, Rate, design
+from features.core.instants import instant
+from features.engine.business_columns import columns_for
+from features.recipes.definitions import learn_definitions
+from serving.release import blend_files
+from serving.scoring.calibration import Calibration
+from serving.scoring.cannot_churn import KINDS, CannotChurn, kinds
+from serving.scoring.parts import Blend, Rate, design
 from tests import oracle
 from tests.oracle import DAY
 from tests.oracle_worlds import World, add, real, settings_for, world
 from tests.test_oracle_cases import one_customer
 from training.evaluation import baselines
 from training.examples import labelled
-from training.models import blending, cancellation, churn, ridge
+from training.models import blending, churn, fit_cannot_churn, ridge
 
 # Horizon 30 days, grace 3; terms as start, end, cancelled in days from as_of: can_end, cancelled_beyond, churned.
 WORKED = {
@@ -114,14 +114,14 @@ def test_kinds():
 )
 def test_which_kinds_are_settled(rows, left, never):
     """The first `left` rows left."""
-    found = cancellation.settled(design_of(rows), np.arange(len(rows)) < left, NAMES, contractual())
+    found = fit_cannot_churn.settled(design_of(rows), np.arange(len(rows)) < left, NAMES, contractual())
     assert (found.never if found else None) == never
 
 
 def test_no_part_without_contracts_or_with_the_features_off():
     matrix, stayed = design_of([CANCELLABLE] * 50), np.zeros(50)
-    assert cancellation.settled(matrix, stayed, NAMES, settings_for("non-contractual", {})) is None
-    assert cancellation.settled(matrix, stayed, ("recency", "can_end"), contractual()) is None
+    assert fit_cannot_churn.settled(matrix, stayed, NAMES, settings_for("non-contractual", {})) is None
+    assert fit_cannot_churn.settled(matrix, stayed, ("recency", "can_end"), contractual()) is None
 
 
 def contractual():
@@ -136,7 +136,7 @@ def test_settled_rows_are_at_the_floor_under_every_calibration(calibration):
     linear = ridge.fit(
         design_of([ENDS, CANCELLABLE, (500, 1, 0)] * 20), np.tile([1, 0, 1], 20), strength=1.0, outputs=1
     )
-    blend = Blend(((1.0, linear), (1.0, Settled((1, 2), ("cancellation", "nothing")))))
+    blend = Blend(((1.0, linear), (1.0, CannotChurn((1, 2), ("cancellation", "nothing")))))
     margins = blend.margins(design_of([ENDS, CANCELLABLE, SURE, NONE]))[:, 0]
     p = np.clip(calibration.p(margins), 1e-4, 1 - 1e-4)
     assert (p[1:3] == 1e-4).all()
@@ -144,7 +144,7 @@ def test_settled_rows_are_at_the_floor_under_every_calibration(calibration):
 
 
 def test_the_part_survives_being_written_and_is_one_rows_and_many_rows(tmp_path):
-    blend = Blend(((1.0, Rate((0.3,))), (1.0, Settled((1, 2), ("nothing",)))))
+    blend = Blend(((1.0, Rate((0.3,))), (1.0, CannotChurn((1, 2), ("nothing",)))))
     stated = json.loads(json.dumps(blend_files.write(blend, "churn", tmp_path)))
     again = blend_files.read(stated, tmp_path, ())
     assert again == blend
@@ -154,12 +154,12 @@ def test_the_part_survives_being_written_and_is_one_rows_and_many_rows(tmp_path)
     assert (whole[:, 0] < -900).tolist() == [False, False, True, False] * 9
     assert not blend.contributions(matrix).any()
     with pytest.raises(ValueError, match="cannot end"):
-        Settled.from_mapping({"at": [1, 2], "never": ["lapse"]})
+        CannotChurn.from_mapping({"at": [1, 2], "never": ["lapse"]})
 
 
 # Fitted -------------------------------------------------------------------------------------------------------------
 
-FIXED = blending.Ingredients(0.01, {"max_leaves": 6, "learning_rate": 0.2}, 8, 0.5, {}, "")
+FIXED = blending.BlendSpec(0.01, {"max_leaves": 6, "learning_rate": 0.2}, 8, 0.5, {}, "")
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def rows(subscriptions):
     """(labelled rows of a subscription business at three instants, column names, its settings)."""
     _, stated, history = subscriptions
     at = [history.data_until - days * DAY for days in (280, 200, 120)]
-    definitions = define(history.as_of(at[0]), stated)
+    definitions = learn_definitions(history.as_of(at[0]), stated)
     chosen = columns_for(history, definitions, stated)
     made = [labelled(history, stated, one, definitions=definitions, columns=chosen)[0] for one in at]
     return pa.concat_tables(made).combine_chunks(), tuple(column.name for column in chosen), stated

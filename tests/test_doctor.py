@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from serving import doctor, keys
-from serving.findings import Finding, guarded
+from serving.api import keys
+from serving.doctor import examine
+from serving.doctor.findings import Finding, guarded
 from tests.ailing_home import ROOT, commands, found, obey, run_folder
 from tests.ailing_home import fresh as fresh
 from tests.ailing_home import healthy as healthy
@@ -19,14 +20,14 @@ from tests.ailing_home import healthy as healthy
 
 def test_a_healthy_home_has_nothing_that_failed_and_is_left_as_it_was(healthy, fresh):
     before = {path: path.stat().st_mtime_ns for path in healthy.rglob("*") if path.is_file()}
-    seen = doctor.examine(now=fresh)
+    seen = examine.examine(now=fresh)
     assert {path: path.stat().st_mtime_ns for path in healthy.rglob("*") if path.is_file()} == before
-    assert {f.name for f in seen if f.state != "ok"} <= {"keys", "extra serve", "extra dev"}, doctor.text(seen)
+    assert {f.name for f in seen if f.state != "ok"} <= {"keys", "extra serve", "extra dev"}, examine.text(seen)
     assert {"home", "disk", "leftovers", "release", "release age", "scores", "scores age"} <= {f.name for f in seen}
 
 
 def test_a_folder_with_nothing_in_it_is_a_beginning_and_no_failure(home):
-    seen = doctor.examine()
+    seen = examine.examine()
     assert found("release").state == found("scores").state == "warning"
     assert "failed" not in {f.state for f in seen if f.name in ("home", "disk", "leftovers")}
 
@@ -73,7 +74,7 @@ def test_a_folder_that_cannot_be_written_is_found_by_writing(healthy, room, monk
 @pytest.mark.parametrize(("share", "state"), [(2.0, "failed"), (0.5, "warning"), (0.0, "ok")])
 def test_room_is_counted_in_runs_as_large_as_the_newest(healthy, share, state):
     free = shutil.disk_usage(healthy).free
-    if free < 6 * doctor.GB:
+    if free < 6 * examine.GB:
         pytest.skip("this disk has too little room to be found in order")
     run = healthy / "scores" / "as_of=2999-01-01" / "run=large"
     run.mkdir(parents=True)
@@ -119,7 +120,7 @@ def test_keys_others_can_read_are_closed_as_told(home, trained_shop):
     assert (seen.state, seen.found) == ("failed", "the key file can be read or written by others")
     obey(seen, trained_shop)
     assert found("keys").state == "ok"
-    assert secret not in doctor.text(doctor.examine())
+    assert secret not in examine.text(examine.examine())
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"keys": 1}', b"\xff"])
@@ -134,7 +135,7 @@ def test_a_key_file_that_cannot_be_read_goes_as_told(home, content):
 def test_keys_of_the_environment_are_counted_and_never_shown(monkeypatch):
     monkeypatch.setenv("LIFECYCLE_API_KEYS", "planted-one, planted-two")
     assert (found("keys").state, found("keys").found) == ("ok", "2 from the environment")
-    assert "planted" not in doctor.text(doctor.examine())
+    assert "planted" not in examine.text(examine.examine())
 
 
 def test_a_check_that_breaks_hides_no_other():
@@ -157,11 +158,11 @@ def test_a_finding_has_a_fix_exactly_where_it_is_not_ok(state, fix):
 
 def test_the_text_is_aligned_and_tells_the_fix_beneath():
     seen = [Finding("one", "ok", "well"), Finding("a longer name", "failed", "gone", "bring it")]
-    lines = doctor.text(seen).splitlines()
+    lines = examine.text(seen).splitlines()
     assert lines[0].index("well") == lines[1].index("gone") == lines[2].index("do: bring it")
     assert lines[-1] == "  1 ok, 0 warnings, 1 failed"
-    assert doctor.worst(seen) == "failed"
-    assert doctor.worst([]) == "ok"
+    assert examine.worst(seen) == "failed"
+    assert examine.worst([]) == "ok"
 
 
 def test_it_imports_nothing_that_scoring_does_not_need():

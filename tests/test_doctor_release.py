@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from serving import release
+from serving.release import release
 from tests.ailing_home import DAY_S, commands, found, obey, release_folder, reseal, rewrite, run_folder
 from tests.ailing_home import fresh as fresh
 from tests.ailing_home import healthy as healthy

@@ -12,8 +12,8 @@ import pytest
 
 pytest.importorskip("mlflow")
 
-from serving import doctor as of_serving
-from serving import release
+from serving.doctor import examine as of_serving
+from serving.release import release
 from tests.ailing_home import commands, release_folder, reseal
 from training import doctor
 from training.tracking import pending, tracking

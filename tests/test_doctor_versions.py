@@ -7,7 +7,7 @@ import platform
 
 import pytest
 
-from serving import doctor
+from serving.doctor import examine
 from tests.ailing_home import commands, found
 
 
@@ -65,11 +65,11 @@ def test_a_python_too_old_a_library_that_is_missing_and_half_a_part(packages):
     assert found("libraries").found == "not-there-at-all is missing"
     assert commands(found("libraries")) == ["pip install 'not-there-at-all>=2'"]
     assert (found("extra serve").state, found("extra serve").found) == ("warning", "neither-here is missing")
-    assert not [f for f in doctor.examine() if f.name == "extra other"]
+    assert not [f for f in examine.examine() if f.name == "extra other"]
 
 
 def test_two_builds_of_one_library_are_in_each_others_way(packages):
-    assert not [f for f in doctor.examine() if f.name == "xgboost"]
+    assert not [f for f in examine.examine() if f.name == "xgboost"]
     packages("xgboost", "3.2.0")
     packages("xgboost-cpu", "3.2.0")
     assert found("xgboost").state == "warning"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from features import errors
+from features.core import errors
 
 CODES = {
     "LifecycleError": (1, 500), "UsageError": (2, 400), "UnknownKey": (2, 400), "BadSetting": (2, 400),

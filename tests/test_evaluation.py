@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from features.stages import STAGES
-from serving.parts import sigmoid
-from serving.scorer import Calibration, Scorer, stage_index
+from features.recipes.stages import STAGES
+from serving.scoring.parts import sigmoid
+from serving.scoring.scorer import Calibration, Scorer, stage_index
 from training import examples, metrics, plan, splits
-from training.evaluation import baselines, ladder, slices
+from training.evaluation import baseline_comparison, baselines, slices
 from training.evaluation.evaluate import evaluate
-from training.models import calibration, churn, next_stage
+from training.models import churn, fit_calibration, next_stage
 from training.reports import summary
 
 
@@ -102,12 +102,12 @@ def test_calibration_mends_a_shift_and_leaves_few_rows_alone():
     rng = np.random.default_rng(3)
     margin = rng.normal(0, 1.5, 20_000)
     y = rng.random(20_000) < sigmoid(0.7 * margin + 0.5)
-    found = calibration.fit(margin, y)
+    found = fit_calibration.fit(margin, y)
     assert (found.slope, found.shift) == (pytest.approx(0.7, abs=0.05), pytest.approx(0.5, abs=0.05))
-    few = calibration.fit(margin[:4], y[:4])
+    few = fit_calibration.fit(margin[:4], y[:4])
     assert abs(few.slope - 1) < 0.3
-    assert calibration.fit(margin, -margin > rng.logistic(size=20_000)).slope > 0  # even where the order is wrong
-    assert calibration.fit(margin[:5], np.ones(5, bool)) == calibration.Calibration()
+    assert fit_calibration.fit(margin, -margin > rng.logistic(size=20_000)).slope > 0  # even where the order is wrong
+    assert fit_calibration.fit(margin[:5], np.ones(5, bool)) == fit_calibration.Calibration()
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +115,8 @@ def made(shop):
     _, settings, history = shop
     quick = settings.training.model_copy(update={"evaluate": [], "max_dates": 5, "step_days": 60})
     settings = settings.model_copy(update={"training": quick})
-    dates = plan.make(history, settings)
-    return settings, dates, examples.make(history, settings, dates)
+    dates = plan.make_plan(history, settings)
+    return settings, dates, examples.make_examples(history, settings, dates)
 
 
 def test_shuffled_labels_score_one_half(made):
@@ -129,9 +129,9 @@ def test_shuffled_labels_score_one_half(made):
     early, late = (
         dealt.filter(pa.array(np.isin(dealt["as_of"].to_numpy(), at))) for at in (dates.train, dates.evaluate)
     )
-    ingredients = churn.find(early, found.modelled, settings, seconds=1)
+    ingredients = churn.search_churn_model(early, found.modelled, settings, seconds=1)
     blend, _ = churn.fit(ingredients, early, found.modelled, settings)
-    from serving.parts import design
+    from serving.scoring.parts import design
 
     value, error = metrics.auroc(late["churned"].to_numpy(), blend.margins(design(late, found.modelled))[:, 0])
     assert abs(value - 0.5) < 3 * error
@@ -231,7 +231,7 @@ def test_what_cannot_be_told_is_none_and_the_account_is_still_printed(made, degr
            if account[model][who]["rows"] < slices.LEAST_ROWS]  # fmt: skip
     assert not [each["worst_slice"] for each in few if each["worst_slice"]]
     best = account["recommendation"]["churn"]
-    assert best is None or best["recommended"] != ladder.OURS  # base rates and frequencies are nobody's skill
+    assert best is None or best["recommended"] != baseline_comparison.OURS  # base rates and frequencies are nobody's skill
 
 
 def test_gain_counts_the_leavers_among_the_riskiest():

@@ -13,14 +13,14 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from features.settings import DAY_US
-from serving.evidence import GRADES, Spread, grades
-from serving.parts import log_odds, sigmoid
+from features.core.instants import DAY_US
+from serving.scoring.evidence import GRADES, Spread, grades
+from serving.scoring.parts import log_odds, sigmoid
 from tests.test_scorer import definitions_of
 from tests.trained_business import business as business
 from tests.trained_business import scores
 from training import examples, fitting, plan
-from training.uncertainty import evidence
+from training.uncertainty import fit_evidence
 
 
 def state(n, tenure_days):
@@ -70,20 +70,20 @@ def test_numbers_that_are_no_spreads_are_refused(wrong):
 def scattered(rng, spread, count, rows=400):
     p = rng.uniform(0.05, 0.95, count)
     left = rng.binomial(rows, sigmoid(log_odds(p) + rng.normal(0, 1, count) * spread))
-    return evidence.Alike(np.zeros(count, dtype=int), p, np.full(count, rows), left)
+    return fit_evidence.Alike(np.zeros(count, dtype=int), p, np.full(count, rows), left)
 
 
 @pytest.mark.parametrize("true", [0.0, 0.3, 1.0])
 def test_the_spread_found_is_the_true_one_or_a_little_more(true):
-    found = [evidence.largest(scattered(np.random.default_rng(seed), true, 80)) for seed in range(20)]
+    found = [fit_evidence.largest(scattered(np.random.default_rng(seed), true, 80)) for seed in range(20)]
     assert np.mean(np.array(found) >= true) > 0.7
     assert np.mean(found) < true * 1.3 + 0.1
 
 
 def test_few_groups_mean_a_wide_interval():
     rng = np.random.default_rng(7)
-    few = np.mean([evidence.largest(scattered(rng, 0.3, 4)) for _ in range(20)])
-    many = np.mean([evidence.largest(scattered(rng, 0.3, 100)) for _ in range(20)])
+    few = np.mean([fit_evidence.largest(scattered(rng, 0.3, 4)) for _ in range(20)])
+    many = np.mean([fit_evidence.largest(scattered(rng, 0.3, 100)) for _ in range(20)])
     assert few > 1.3 * many
 
 
@@ -103,7 +103,7 @@ def test_intervals_of_the_true_spread_hold_nine_of_ten_groups(spread):
     scorer = SimpleNamespace(definitions=definitions_of(), spread=Spread((spread,) * 4))
     for _ in range(30):
         rows, p = labelled(rng, spread, 10)
-        told = evidence.account(scorer, rows, p)
+        told = fit_evidence.account(scorer, rows, p)
         assert told["groups"] == 10
         assert [one["groups"] for one in told["grades"]] == [0, 0, 0, 10]
         inside.append(told["inside_with_sampling"])
@@ -113,9 +113,9 @@ def test_intervals_of_the_true_spread_hold_nine_of_ten_groups(spread):
 def test_nobody_there_is_no_group_and_no_error():
     rows, p = labelled(np.random.default_rng(9), 0.1, 2)
     scorer = SimpleNamespace(definitions=definitions_of(), spread=None)
-    told = evidence.account(scorer, rows.slice(0, 0), p[:0])
+    told = fit_evidence.account(scorer, rows.slice(0, 0), p[:0])
     assert (told["groups"], told["inside"]) == (0, None)
-    assert evidence.lines({"evidence": told})[0].startswith("  evidence: none 0")
+    assert fit_evidence.lines({"evidence": told})[0].startswith("  evidence: none 0")
 
 
 def test_batch_rows_have_a_grade_and_an_interval_around_p(business):
@@ -135,8 +135,8 @@ def test_batch_rows_have_a_grade_and_an_interval_around_p(business):
 
 def test_without_skill_everybody_has_one_p_an_interval_around_it_and_a_set(trained_shop):
     history, settings, release = trained_shop.history, trained_shop.settings, trained_shop.release
-    dates = plan.make(history, settings)
-    made = replace(examples.make(history, settings, dates), modelled=release.scorer.columns)
+    dates = plan.make_plan(history, settings)
+    made = replace(examples.make_examples(history, settings, dates), modelled=release.scorer.columns)
     scorer = fitting.refitted(fitting.ingredients(release), made, dates, settings, status="no_skill")
     rows = made.at(dates.refit)
     p, p_next = scorer.score(rows)

@@ -9,14 +9,16 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
-from features import history as histories
-from features import settings as settings_of
-from features import simulation
-from features.base import define, measure
-from features.check import account, text
-from features.clock_changes import changes
-from features.settings import DAY_US
-from features.table import build, columns_for
+from features.core import settings as settings_of
+from features.core.instants import DAY_US, instant
+from features.engine.build import build
+from features.engine.business_columns import columns_for
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
+from features.tables import history as histories
+from features.tables.clock_changes import changes
+from lifecycle import simulation
+from lifecycle.commands.check import account, text
 from tests import worlds
 
 ZONES = (
@@ -35,9 +37,9 @@ NARROW = {
 
 def made(history, settings, at):
     known = history.as_of(at)
-    definitions = define(known, settings)
+    definitions = learn_definitions(known, settings)
     columns = columns_for(history, definitions, settings)
-    return build(known, base=measure(known, definitions), definitions=definitions, columns=columns)
+    return build(known, base=population_stats(known, definitions), definitions=definitions, columns=columns)
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +71,8 @@ def test_customers_asked_in_pieces_are_the_whole(shop, rows):
     _, settings, history = shop
     at = history.data_until - 200 * DAY_US
     known = history.as_of(at)
-    definitions = define(known, settings)
-    columns, base = columns_for(history, definitions, settings), measure(known, definitions)
+    definitions = learn_definitions(known, settings)
+    columns, base = columns_for(history, definitions, settings), population_stats(known, definitions)
     ids = rows["customer_id"].to_pylist()
     pieces = [build(known, base=base, definitions=definitions, columns=columns, customers=ids[start : start + 150])
               for start in range(0, len(ids), 150)]  # fmt: skip
@@ -93,7 +95,7 @@ def test_the_machine_s_zone_changes_nothing(small, monkeypatch):
         settings = settings_of.load(small / "lifecycle.toml")
         settings = settings.model_copy(update={"features": settings.features.model_copy(update=NARROW)})
         history, _ = histories.load(settings)
-        seen.append(made(history, settings, settings_of.instant("2022-11-06", zone=settings.zone)))
+        seen.append(made(history, settings, instant("2022-11-06", zone=settings.zone)))
     monkeypatch.delenv("TZ")
     time.tzset()
     assert seen[0].num_rows > 10
@@ -159,7 +161,7 @@ def test_a_day_of_23_hours_and_one_of_25_are_days(tmp_path):
     )
     settings = settings_of.load(tmp_path / "lifecycle.toml")
     history, counts = histories.load(settings)
-    days = history.as_of(settings_of.instant("2024-12-01", zone="Europe/London")).activity.collect(backend="pyarrow")
+    days = history.as_of(instant("2024-12-01", zone="Europe/London")).activity.collect(backend="pyarrow")
     gaps = [gap for gap in days.to_native()["gap"].to_pylist() if gap]
     assert sorted(gaps)[0] == 23 * 3_600_000_000
     assert len(gaps) == 3

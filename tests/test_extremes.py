@@ -7,14 +7,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from features import history as histories
-from features import settings as settings_of
-from features.base import define, measure
-from features.many import values
-from features.pairs import build_pairs
-from features.settings import DAY_US
-from features.sources import connect
-from features.table import build, columns_for
+from features.core import settings as settings_of
+from features.core.instants import DAY_US, instant
+from features.engine.build import build
+from features.engine.business_columns import columns_for
+from features.engine.many_dates import values
+from features.engine.pairs import build_pairs
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
+from features.tables import history as histories
+from features.tables.sources import connect
 
 HEAD = "customer_id,occurred_at,amount\n"
 TOML = '[business]\nzone = "UTC"\n[features]\nwindows_days = [30]\n[files]\nt = "t.csv"\n[tables]\ntransactions = "SELECT * FROM t"\n'
@@ -30,8 +32,8 @@ def loaded(folder, lines):
 
 def rows_at(settings, history, at):
     known = history.as_of(at)
-    definitions = define(known, settings)
-    columns, base = columns_for(history, definitions, settings), measure(known, definitions)
+    definitions = learn_definitions(known, settings)
+    columns, base = columns_for(history, definitions, settings), population_stats(known, definitions)
     return definitions, columns, base, build(known, base=base, definitions=definitions, columns=columns)
 
 
@@ -44,7 +46,7 @@ def test_ids_of_64_kb_in_any_script_come_out_as_they_went_in(tmp_path):
         tmp_path, "".join(f"{one},2024-01-0{k + 1},5\n" * 2 for k, one in enumerate(IDS))
     )
     assert (counts.kept, counts.rejected) == (5, {"exact_duplicate": 5})
-    definitions, columns, base, rows = rows_at(settings, history, settings_of.instant("2024-02-01", zone="UTC"))
+    definitions, columns, base, rows = rows_at(settings, history, instant("2024-02-01", zone="UTC"))
     assert sorted(rows["customer_id"].to_pylist()) == sorted(IDS)
     assert rows["amount_all"].to_pylist() == [5.0] * 5
     asked = rows.select(["customer_id", "as_of"])
@@ -55,7 +57,7 @@ def test_ids_of_64_kb_in_any_script_come_out_as_they_went_in(tmp_path):
 def test_ids_that_differ_by_a_composed_letter_or_a_zero_are_different_customers(tmp_path):
     twins = ["é", "e\u0301", "7", "07", "7.0", "٧", "Ⅶ", "a\u200bb", "ab"]
     settings, history, _ = loaded(tmp_path, "".join(f"{one},2024-01-01,5\n" for one in twins))
-    *_, rows = rows_at(settings, history, settings_of.instant("2024-02-01", zone="UTC"))
+    *_, rows = rows_at(settings, history, instant("2024-02-01", zone="UTC"))
     assert sorted(rows["customer_id"].to_pylist()) == sorted(twins)
 
 
@@ -71,7 +73,7 @@ def test_what_is_no_event_of_the_past_is_rejected_by_name(tmp_path):
         "occurred_at_outside_1970_2200": 4, "occurred_at_not_an_instant": 2, "amount_not_money": 3,
         "amount_finer_than_minor_units": 1, "customer_id_missing": 1, "occurred_at_missing": 1, "amount_missing": 1,
     }  # fmt: skip
-    *_, rows = rows_at(settings, history, settings_of.instant("2024-02-01", zone="UTC"))
+    *_, rows = rows_at(settings, history, instant("2024-02-01", zone="UTC"))
     # p lies ahead: kept, and not known. m is a refund by its sign, and no activity.
     assert rows["customer_id"].to_pylist() == ["n", "o"]
 

@@ -12,15 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.errors import BadSetting, PromotionRefused, StoreFailed
-from features.settings import DAY_US
-from serving.parts import Blend, Rate, design_names
-from serving.scorer import Calibration
+from features.core.errors import BadSetting, PromotionRefused, StoreFailed
+from features.core.instants import DAY_US
+from serving.scoring.parts import Blend, Rate, design_names
+from serving.scoring.scorer import Calibration
 from tests.tracking_homes import client, entry
 from tests.tracking_homes import fresh as fresh
 from tests.tracking_homes import released as released
 from tests.tracking_homes import template as template
-from training import examples, job, metrics, plan, promote, promotions
+from training import examples, job, metrics, plan, promote, promotion_log
 from training.evaluation import gate
 from training.examples import labelled
 from training.tracking import record, tracking
@@ -32,7 +32,7 @@ BOTH = ("churn", "next_stage")
 def side(trained_shop):
     """The release of the shop and the rows of its evaluation date, with labels."""
     release, settings, history = trained_shop.release, trained_shop.settings, trained_shop.history
-    at = plan.make(history, settings).evaluate[0]
+    at = plan.make_plan(history, settings).evaluate[0]
     rows, _, _ = labelled(history, settings, at, definitions=release.scorer.definitions, columns=release.columns)
     return gate.Side(release.scorer, rows, release.columns)
 
@@ -105,7 +105,7 @@ class Spoiled:
 def test_one_slice_that_got_worse_is_refused_by_name(side, trained_shop):
     release, settings, history = trained_shop.release, trained_shop.settings, trained_shop.history
     many = [labelled(history, settings, at, definitions=release.scorer.definitions, columns=release.columns)[0]
-            for at in plan.make(history, settings).refit]  # fmt: skip
+            for at in plan.make_plan(history, settings).refit]  # fmt: skip
     side = replace(side, rows=pa.concat_tables(many).combine_chunks())
     stage = Counter(side.rows.filter(side.rows["eligible"])["stage"].to_pylist()).most_common(1)[0][0]
     at = design_names(side.scorer.columns).index(f"stage={stage}")
@@ -183,15 +183,15 @@ def test_without_skill_a_hand_needs_a_reason_and_the_reason_is_recorded(released
     shutil.copytree(trained_shop.release.folder, other)
     rewrite(other / "models.json", status="no_skill")
     other = reseal(other)
-    before = promotions.path().read_text()
+    before = promotion_log.path().read_text()
     with pytest.raises(PromotionRefused, match="its scores are rates"):
         promote.promote(other.name)
     for empty in ("", "  ", "two\nlines", "x" * 501):
         with pytest.raises(BadSetting):
             promote.promote(other.name, force=empty)
-    assert (promotions.path().read_text(), promote.served()) == (before, name)
+    assert (promotion_log.path().read_text(), promote.served()) == (before, name)
     found = promote.promote(other.name, force=" the board asked for it ")
-    lines = [json.loads(line) for line in promotions.path().read_text().splitlines()]
+    lines = [json.loads(line) for line in promotion_log.path().read_text().splitlines()]
     assert [(line["release"], line["previous"], line["forced"], line["reason"]) for line in lines] == [
         (name, None, False, None), (found.id, name, True, "the board asked for it")]  # fmt: skip
     assert lines[1]["verdict"] == "refused: its status is no_skill: its scores are rates"
@@ -202,7 +202,7 @@ def test_without_skill_a_hand_needs_a_reason_and_the_reason_is_recorded(released
 
 def test_a_promotion_that_cannot_be_recorded_does_not_happen(released):
     _, name = released
-    promotions.path().mkdir()
+    promotion_log.path().mkdir()
     with pytest.raises(StoreFailed):
         promote.promote(name)
     assert promote.served() is None
@@ -220,9 +220,9 @@ def test_the_store_has_the_verdict_and_the_table(side):
 def test_a_training_is_judged_beside_the_recipe_of_what_is_served_or_is_that_very_release(trained_shop, monkeypatch):
     monkeypatch.setenv("LIFECYCLE_HOME", str(trained_shop.home))
     history, settings, served = trained_shop.history, trained_shop.settings, trained_shop.release
-    dates = plan.make(history, settings)
+    dates = plan.make_plan(history, settings)
     dates = replace(dates, train=dates.train[-2:], refit=())
-    made = examples.make(history, settings, dates)
+    made = examples.make_examples(history, settings, dates)
     idle = replace(served.scorer, churn=Blend(((1.0, Rate((0.0,))),)), calibration=Calibration())
     found = job._gate(idle, idle, made, dates, history, settings)["gate"]
     assert (found["champion"], found["champion_is"], found["verdict"]) == (served.id, gate.RECIPE, gate.REFUSED)
@@ -242,7 +242,7 @@ def test_a_release_of_long_ago_is_judged_as_it_was_served(trained_shop, tmp_path
     found = job.train(history, settings).evaluation["gate"]
     assert (found["champion"], found["champion_is"]) == (old.id, gate.AS_SERVED)
     assert found["population"] == "eligible"
-    at = plan.make(history, settings).evaluate
+    at = plan.make_plan(history, settings).evaluate
     rows, _, _ = labelled(history, settings, at[0], definitions=old.scorer.definitions, columns=old.columns)
     p, mine = old.scorer.score(rows)[0], rows["eligible"].to_numpy()
     said = metrics.losses(rows["churned"].to_numpy()[mine], p[mine]).mean()

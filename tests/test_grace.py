@@ -6,8 +6,9 @@ import random
 
 import pytest
 
-from features import check, grace
-from features.settings import instant
+from features.core.instants import instant
+from features.labels import grace
+from lifecycle.commands import check
 from tests.oracle import DAY
 from tests.oracle_worlds import World, add, settings_for
 
@@ -80,7 +81,7 @@ def test_a_term_inside_another_ends_nothing_and_renews_nothing():
 
 
 def test_check_says_it_of_contractual_businesses_alone(subscriptions, shop):
-    from features import history
+    from features.tables import history
 
     _, stated, _ = subscriptions
     read, counts = history.load(stated)

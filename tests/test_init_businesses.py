@@ -14,8 +14,10 @@ import pyarrow.csv
 import pytest
 from typer.testing import CliRunner
 
-import lifecycle
-from features import guess, history, settings, simulation
+from lifecycle import cli
+from features.core import settings
+from features.tables import history
+from lifecycle import init, simulation
 from tests.init_data import PEOPLE, day, guessed, order_lines, put, rows, that_matter
 from tests.init_data import shop as shop
 
@@ -81,7 +83,7 @@ def test_every_guess_has_a_reason_and_the_page_is_short(tmp_path, shop):
 def test_files_are_named_from_the_folder_of_the_toml(tmp_path, shop):
     beside = tmp_path / "conf"
     beside.mkdir()
-    guess.write(shop, beside / "lifecycle.toml")
+    init.write(shop, beside / "lifecycle.toml")
     named = tomllib.loads((beside / "lifecycle.toml").read_text(encoding="utf-8"))["files"]
     assert sorted(named.values()) == ["../customers.csv", "../orders.csv", "../ratings.csv", "../tickets.csv"]
     history.load(settings.load(beside / "lifecycle.toml"))
@@ -89,10 +91,10 @@ def test_files_are_named_from_the_folder_of_the_toml(tmp_path, shop):
 
 def test_the_command_writes_a_file_that_check_accepts(tmp_path, shop, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = CliRunner().invoke(lifecycle.app, ["init", *[path.name for path in shop]], catch_exceptions=False)
+    said = CliRunner().invoke(cli.app, ["init", *[path.name for path in shop]], catch_exceptions=False)
     assert said.exit_code == 0
     assert "lifecycle.toml" in said.stdout
-    told = CliRunner().invoke(lifecycle.app, ["check", "--json"], catch_exceptions=False)
+    told = CliRunner().invoke(cli.app, ["check", "--json"], catch_exceptions=False)
     assert '"read": 180' in told.stdout
 
 

@@ -6,10 +6,10 @@ import tomllib
 
 import pytest
 
-from features import guess
-from features.guess.columns import words
-from features.guess.words import KIND_WORDS, SYNONYMS
-from features.parsing import quoted
+from features.tables.parsing import quoted
+from lifecycle import init
+from lifecycle.init.columns import words
+from lifecycle.init.words import KIND_WORDS, SYNONYMS
 from tests.init_data import SIMPLE, guessed, put, rows, that_matter
 from tests.init_data import shop as shop
 
@@ -56,7 +56,7 @@ def test_any_file_name_gives_a_name_that_loads(tmp_path, name):
 
 
 def test_a_large_file_is_looked_at_in_part_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("features.guess.tables.LOOKED_AT", 20)
+    monkeypatch.setattr("lifecycle.init.tables.LOOKED_AT", 20)
     guesses, _, _, _, counts = guessed(tmp_path, put(tmp_path, "x.csv", "uid,date,value", SIMPLE))
     assert "60 rows, looked at 20 of them" in guesses["tables.transactions"]["reason"]
     assert counts["transactions"].kept == 60
@@ -64,7 +64,7 @@ def test_a_large_file_is_looked_at_in_part_and_says_so(tmp_path, monkeypatch):
 
 def test_equal_files_give_equal_pages(tmp_path, shop):
     for name in ("one.toml", "two.toml"):
-        guess.write(shop, tmp_path / name)
+        init.write(shop, tmp_path / name)
     assert (tmp_path / "one.toml").read_bytes() == (tmp_path / "two.toml").read_bytes()
 
 
@@ -106,7 +106,7 @@ def test_no_synonym_stands_for_two_roles_and_no_word_for_two_kinds():
     ],
 )
 def test_any_text_becomes_toml_on_one_line_and_back(text):
-    written = guess._quoted(text)
+    written = init._quoted(text)
     assert "\n" not in written
     assert tomllib.loads(f"a = {written}")["a"] == text
     assert quoted(text)

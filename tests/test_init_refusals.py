@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from features import errors, guess
+from features.core import errors
+from lifecycle import init
 from tests.init_data import put
 from tests.init_data import shop as shop
 
@@ -14,7 +15,7 @@ from tests.init_data import shop as shop
 def refused(leaf: type[errors.LifecycleError], files: list[Path], out: Path, match: str) -> errors.LifecycleError:
     before = out.read_bytes() if out.is_file() else None
     with pytest.raises(leaf, match=match) as caught:
-        guess.write(files, out)
+        init.write(files, out)
     assert type(caught.value) is leaf
     assert not leaf.__subclasses__(), "an error is a leaf"
     assert all([caught.value.where, caught.value.got, caught.value.rule, caught.value.fix])

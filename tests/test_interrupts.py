@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 WORDS = "interrupted; nothing half-written is used, run it again\n"
 SOON = """
 import os, signal, sys, threading, time
-import lifecycle
+from lifecycle import cli
 threading.Timer(float(sys.argv.pop(1)), os.kill, (os.getpid(), signal.SIGINT)).start()
 """
 
@@ -36,13 +36,13 @@ def test_a_training_interrupted_at_any_moment_exits_with_five(tmp_path, after):
     config.write_text(
         config.read_text().replace("trials = 1", "trials = 10000").replace("seconds = 5", "seconds = 300")
     )
-    done = interrupted("lifecycle.main()", "train", "-c", config, after=after, LIFECYCLE_HOME=str(tmp_path / "home"))
+    done = interrupted("cli.main()", "train", "-c", config, after=after, LIFECYCLE_HOME=str(tmp_path / "home"))
     assert (done.returncode, done.stderr[-len(WORDS) :]) == (5, WORDS)
     assert "Traceback" not in done.stderr
 
 
 def test_an_engine_that_makes_an_error_of_its_own_of_an_interrupt_exits_with_five_too():
-    then = "import duckdb\nlifecycle.app = lambda: duckdb.sql('SELECT sum(range * 2) FROM range(1000000000000)').fetchall()\nlifecycle.main()"
+    then = "import duckdb\ncli.app = lambda: duckdb.sql('SELECT sum(range * 2) FROM range(1000000000000)').fetchall()\ncli.main()"
     done = interrupted(then, after=1)
     assert (done.returncode, done.stderr) == (5, WORDS)
 
@@ -54,13 +54,13 @@ def work():
     pool = ThreadPoolExecutor(1)
     pool.submit(time.sleep, 600)
     time.sleep(600)
-lifecycle.app = work
-lifecycle.main()"""
+cli.app = work
+cli.main()"""
     done = interrupted(then, after=1)
     assert (done.returncode, done.stderr) == (5, WORDS)
 
 
 def test_where_interrupts_are_ignored_they_stay_so():
-    then = "signal.signal(signal.SIGINT, signal.SIG_IGN)\nlifecycle.app = lambda: time.sleep(2)\nlifecycle.main()"
+    then = "signal.signal(signal.SIGINT, signal.SIG_IGN)\ncli.app = lambda: time.sleep(2)\ncli.main()"
     done = interrupted(then, after=0.5)
     assert (done.returncode, done.stderr) == (0, "")

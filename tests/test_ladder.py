@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-import lifecycle as door
+from lifecycle import cli as door
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
-from training.evaluation.ladder import OURS, ladder, lines, recommendation
+from training.evaluation.baseline_comparison import OURS, baseline_comparison, lines, recommendation
 
 NAMES = ("base rate", "recency", "RFM logistic")
 
@@ -31,7 +31,7 @@ def lost(*means, rows=400, noise=0.1, seed=0):
 
 def climbed(ours, *theirs, rows=400, **stated):
     first, *others = lost(ours, *theirs, rows=rows, **stated)
-    return ladder(first, dict(zip(NAMES, others, strict=True)), customers(rows))
+    return baseline_comparison(first, dict(zip(NAMES, others, strict=True)), customers(rows))
 
 
 def test_our_model_is_recommended_where_it_beats_the_best_simpler_one():
@@ -67,10 +67,10 @@ def test_a_worse_one_is_worse_and_among_equals_the_simplest_is_enough():
 def test_a_model_equal_to_a_baseline_is_no_better_than_it(same):
     theirs = lost(0.5, 0.4, 0.3)
     theirs[same] = theirs[same] - 1  # the best of them by far
-    found = ladder(theirs[same].copy(), dict(zip(NAMES, theirs, strict=True)), customers(400))
+    found = baseline_comparison(theirs[same].copy(), dict(zip(NAMES, theirs, strict=True)), customers(400))
     assert found["verdict"] == f"our model is no better than {NAMES[same]}: 0.0000 (0.0000 … 0.0000)"
     assert found["recommended"] == NAMES[same]
-    nearly = ladder(theirs[same] - 1e-13, dict(zip(NAMES, theirs, strict=True)), customers(400))
+    nearly = baseline_comparison(theirs[same] - 1e-13, dict(zip(NAMES, theirs, strict=True)), customers(400))
     assert nearly["recommended"] == NAMES[same]  # what arithmetic does by itself is no gain
 
 
@@ -80,9 +80,9 @@ def test_the_order_of_rows_and_of_names_says_nothing_and_what_is_recommended_is_
     rng = np.random.default_rng(seed)
     ours, *theirs = lost(*means, rows=120, noise=0.3, seed=seed)
     ids, named = customers(40)[rng.integers(0, 40, 120)], dict(zip(NAMES, theirs, strict=True))
-    found = ladder(ours, named, ids)
+    found = baseline_comparison(ours, named, ids)
     dealt, turned = rng.permutation(120), dict(reversed(named.items()))
-    again = ladder(ours[dealt], {name: each[dealt] for name, each in turned.items()}, ids[dealt])
+    again = baseline_comparison(ours[dealt], {name: each[dealt] for name, each in turned.items()}, ids[dealt])
     assert (again["recommended"], again["best_simpler"], again["rungs"]) == (
         found["recommended"],
         found["best_simpler"],
@@ -100,13 +100,13 @@ def test_few_customers_tell_nothing_and_the_simplest_is_enough():
     assert found["recommended"] == "base rate"
     assert found["verdict"].startswith("29 customers are too few to tell our model from ")
     rows = np.zeros(500)
-    one = ladder(rows, dict.fromkeys(NAMES, rows + 1), np.repeat("one", 500))
+    one = baseline_comparison(rows, dict.fromkeys(NAMES, rows + 1), np.repeat("one", 500))
     assert (one["customers"], one["recommended"]) == (1, "base rate")
 
 
 def test_nobody_has_no_ladder():
     nobody = np.zeros(0)
-    found = ladder(nobody, dict.fromkeys(NAMES, nobody), np.zeros(0, dtype=str))
+    found = baseline_comparison(nobody, dict.fromkeys(NAMES, nobody), np.zeros(0, dtype=str))
     assert (found["rungs"], found["recommended"], found["verdict"]) == ([], None, None)
 
 
@@ -128,7 +128,7 @@ def test_what_is_said_of_a_release_is_what_it_serves():
     assert lines(account(bad, good, status="no_skill"))[0].endswith("This release serves base rates")
     assert lines(account(bad, bad, found={"next-stage": "frequencies"}))[1].endswith("serves frequencies all the same")
     assert lines({"status": "not_enough_data"}) == []
-    nobody = ladder(np.zeros(0), dict.fromkeys(NAMES, np.zeros(0)), np.zeros(0))
+    nobody = baseline_comparison(np.zeros(0), dict.fromkeys(NAMES, np.zeros(0)), np.zeros(0))
     assert recommendation(account(nobody, good))["churn"] is None
 
 

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from serving.calibrated import Calibration
-from serving.scorer import Scorer
+from serving.scoring.calibration import Calibration
+from serving.scoring.scorer import Scorer
 from training import examples, metrics, plan
 from training.evaluation import baselines, learning_curve
 from training.models import churn, next_stage
-from training.pictures.learning_curve import draw_learning_curve
+from training.plots.learning_curve import draw_learning_curve
 
 IDS = st.lists(st.text(max_size=6), max_size=60)
 
@@ -58,8 +58,8 @@ def test_dates_are_doubled_up_to_all_of_them(count):
 @pytest.fixture(scope="module")
 def drawn(trained_shop):
     """(made, dates, settings, fit): a fit that costs nothing, base rates, and beside it the truth it is judged by."""
-    dates = plan.make(trained_shop.history, trained_shop.settings)
-    made = examples.make(trained_shop.history, trained_shop.settings, dates)
+    dates = plan.make_plan(trained_shop.history, trained_shop.settings)
+    made = examples.make_examples(trained_shop.history, trained_shop.settings, dates)
 
     def fit(rows):
         q, classes = next_stage.frequencies(rows)

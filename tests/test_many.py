@@ -11,14 +11,16 @@ import pytest
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
-from features.base import define, measure
-from features.errors import ColumnMissing, NotEnoughData, WrongType
-from features.many import build_many, values
-from features.pairs import build_pairs
-from features.recipe import Now
-from features.settings import DAY_US
-from features.spans import Spans, additive
-from features.table import build, columns_for, needed_by
+from features.core.errors import ColumnMissing, NotEnoughData, WrongType
+from features.core.instants import DAY_US
+from features.engine.build import build, needed_by
+from features.engine.business_columns import columns_for
+from features.engine.many_dates import build_many, values
+from features.engine.pairs import build_pairs
+from features.engine.running_totals import RunningTotals, additive
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
+from features.recipes.recipe import Now
 from tests.oracle_worlds import world
 
 few = settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.generate))
@@ -33,9 +35,9 @@ def business(request):
 
 
 def stated(history, chosen, as_of, *, every=1, start=0):
-    definitions = define(history.as_of(as_of[0]), chosen)
+    definitions = learn_definitions(history.as_of(as_of[0]), chosen)
     columns = columns_for(history, definitions, chosen)[start::every]
-    bases = [measure(history.as_of(at), definitions) for at in as_of]
+    bases = [population_stats(history.as_of(at), definitions) for at in as_of]
     each = [build(history.as_of(base.as_of), base=base, definitions=definitions, columns=columns) for base in bases]
     return definitions, columns, bases, each
 
@@ -62,7 +64,7 @@ def test_several_instants_equal_each_alone(business):
 def test_what_is_additive_is_asked_of_running_totals_and_is_much(business):
     history, definitions, columns, bases, _ = business
     needed = needed_by(columns)
-    spans = Spans(history, Now(bases[0].as_of, definitions, bases[0]), needed)
+    spans = RunningTotals(history, Now(bases[0].as_of, definitions, bases[0]), needed)
     assert spans.keys == {reduction.key for reduction in needed if additive(reduction)}
     assert len(spans.keys) > len(needed) / 3
 
@@ -141,7 +143,7 @@ def test_the_random_businesses_are_irregular():
     made = world(11, "non-contractual", count=60)
     history = made.history()
     definitions, columns, bases, _ = stated(history, made.settings, [made.as_of])
-    spans = Spans(history, Now(made.as_of, definitions, bases[0]), needed_by(columns))
+    spans = RunningTotals(history, Now(made.as_of, definitions, bases[0]), needed_by(columns))
     late = spans.irregular(made.as_of)
     assert (
         0

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from features import simulation
+from lifecycle import simulation
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 BOOKS = sorted(FOLDER.glob("*.ipynb"))

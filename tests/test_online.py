@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from features.base import Base, define, measure
-from features.contract import CONTRACT
-from features.online import Online, _sql, typed
-from features.settings import DAY_US
-from features.table import build, columns_for
+from features.core.contract import CONTRACT
+from features.core.instants import DAY_US
+from features.engine.build import build
+from features.engine.business_columns import columns_for
+from features.engine.prepared import PreparedFeatures, _sql, typed
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import PopulationStats, population_stats
 from tests import worlds
 
 
@@ -23,8 +25,8 @@ def world(request):
     _, settings, history = request.getfixturevalue(request.param)
     at = history.data_until - 40 * DAY_US - 12_345_678
     known = history.as_of(at)
-    definitions = define(known, settings)
-    base, columns = measure(known, definitions), columns_for(history, definitions, settings)
+    definitions = learn_definitions(known, settings)
+    base, columns = population_stats(known, definitions), columns_for(history, definitions, settings)
     plan = plan_of(history, settings, definitions, base, columns)
     shuffled = worlds.shuffled(worlds.tables_of(history))
     tables = {name: table.select(list(CONTRACT[name].names)) for name, table in shuffled.items()}
@@ -32,7 +34,7 @@ def world(request):
 
 
 def plan_of(history, settings, definitions, base, columns):
-    return Online(definitions=definitions, base=base, columns=columns, tables=history.names,
+    return PreparedFeatures(definitions=definitions, base=base, columns=columns, tables=history.names,
                   activity_kinds=history.activity_kinds, zone=settings.zone)  # fmt: skip
 
 
@@ -113,7 +115,7 @@ def test_reals_of_the_base_keep_their_last_bit(world):
 def test_quoted_text_is_never_taken_for_a_number():
     import narwhals as nw
 
-    from features.sources import connect
+    from features.tables.sources import connect
 
     frame = nw.from_native(connect().sql("SELECT 'a' AS kind")).filter(nw.col("kind") == "it's 7.25")
     written = _sql(frame.with_columns(y=nw.lit(0.30000000000000004), **{"v 2.5": nw.lit(1)}))
@@ -125,6 +127,6 @@ def test_quoted_text_is_never_taken_for_a_number():
 def test_a_base_says_where_it_was_stored(tmp_path):
     import pyarrow.parquet as pq
 
-    base = Base(5, tuple(float(k) for k in range(19)), 0.1, 0.2, 0.3, 0.4)
+    base = PopulationStats(5, tuple(float(k) for k in range(19)), 0.1, 0.2, 0.3, 0.4)
     pq.write_table(pa.Table.from_pylist([dataclasses.asdict(base)]), tmp_path / "base.parquet")
-    assert Base.stored(tmp_path / "base.parquet") == base
+    assert PopulationStats.stored(tmp_path / "base.parquet") == base

@@ -15,10 +15,10 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from features.base import define
-from features.outcomes import reachable
-from features.settings import instant
-from features.stages import STAGES
+from features.core.instants import instant
+from features.labels.outcomes import reachable
+from features.recipes.definitions import learn_definitions
+from features.recipes.stages import STAGES
 from tests import oracle
 from tests.oracle import DAY, FOREVER, Standing, gaps_of, known, local_day, usual_gap
 from tests.oracle_features import features as oracle_features
@@ -145,7 +145,7 @@ def slow_multiples(closed: list[Fraction], waiting: list[Fraction]) -> list[Frac
 @given(seed=st.integers(0, 2**32), count=st.sampled_from((1, 40, 500, 500, 500)))
 def test_learned_multiples(seed, count):
     made = world(seed, "non-contractual", count)
-    definitions = define(made.history().as_of(made.as_of), made.settings)
+    definitions = learn_definitions(made.history().as_of(made.as_of), made.settings)
     now = known(made.tables, made.as_of)[made.settings.activity.table]
     people = [sorted(days.values()) for days in oracle.activity(now, made.settings).values()]
     gaps = [gap for days in people for gap in gaps_of(days)] or [made.settings.churn.horizon_days * DAY]

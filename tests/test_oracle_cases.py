@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from features.settings import instant
-from features.stages import STAGES
+from features.core.instants import instant
+from features.recipes.stages import STAGES
 from tests import oracle
 from tests.oracle import DAY
 from tests.oracle_worlds import World, add, real, settings_for

@@ -9,21 +9,26 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from features import errors, own
-from features.base import define, measure
-from features.recipe import FEATURES
-from features.settings import DAY_US
-from features.table import FAMILIES, build, columns, columns_for
-from serving import batch, release
-from serving.desk import Desk
-from serving.parts import Blend, Linear, Rate
-from serving.schemas import parsed
-from serving.scorer import Calibration, Scorer
-from serving.trial import admitted
+from features.catalogue import FAMILIES, custom
+from features.core import errors
+from features.core.instants import DAY_US
+from features.engine.build import build
+from features.engine.business_columns import columns_for, features_of, load_custom
+from features.engine.columns import columns
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
+from features.recipes.recipe import FEATURES
+from serving.api.schemas import parsed
+from serving.api.state import ServingState
+from serving.batch import run_folders
+from serving.release import release
+from serving.release.sandbox import load_in_subprocess
+from serving.scoring.parts import Blend, Linear, Rate
+from serving.scoring.scorer import Calibration, Scorer
 from tests import raw_events
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "own_features.py"
-GOOD = '''from features.recipe import Recipe, Reduction, feature, ratio
+GOOD = '''from features.recipes.recipe import Recipe, Reduction, feature, ratio
 
 
 @feature(tables=("transactions",), unit="purchases", words="{value:.0f} gifts", windows="W")
@@ -65,7 +70,7 @@ def test_a_wrong_file_is_refused_with_its_line(kind):
     text = GOOD + after if kind == "twice" else GOOD.replace(before, after)
     assert text != GOOD
     with pytest.raises(errors.BadSetting, match=f"(?s){got}") as found:
-        own.loaded(text, "mine.py")
+        load_custom(text, "mine.py")
     if kind != "no docstring":
         assert found.value.where == f"mine.py, line {line}"
     assert "gifts" not in FEATURES
@@ -73,10 +78,10 @@ def test_a_wrong_file_is_refused_with_its_line(kind):
 
 def test_a_missing_file_and_one_in_another_encoding_are_refused(shop, tmp_path):
     with pytest.raises(errors.FileMissing, match=r"\[features\] own"):
-        own.features_of(stated(shop[1], tmp_path / "nowhere.py"))
+        features_of(stated(shop[1], tmp_path / "nowhere.py"))
     (tmp_path / "latin.py").write_bytes("# Köln\n".encode("latin-1"))
     with pytest.raises(errors.BadSetting, match="UTF-8"):
-        own.features_of(stated(shop[1], tmp_path / "latin.py"))
+        features_of(stated(shop[1], tmp_path / "latin.py"))
 
 
 def stated(settings, path):
@@ -89,7 +94,7 @@ def stated(settings, path):
 def test_two_configurations_in_one_process_do_not_meet(shop, tmp_path):
     _, settings, found = shop
     (tmp_path / "mine.py").write_text(GOOD)
-    definitions = define(found.as_of(found.data_until), settings)
+    definitions = learn_definitions(found.as_of(found.data_until), settings)
     mine, example, none = (stated(settings, tmp_path / "mine.py"), stated(settings, EXAMPLE), settings)
     names = [
         {c.name for c in columns_for(found, definitions, one) if c.feature.family == "own"}
@@ -104,7 +109,7 @@ def test_two_configurations_in_one_process_do_not_meet(shop, tmp_path):
 
 def test_own_features_can_be_switched_off_and_are_absent_without_their_table(shop):
     _, settings, found = shop
-    definitions, mine = define(found.as_of(found.data_until), settings), own.features_of(stated(settings, EXAMPLE))
+    definitions, mine = learn_definitions(found.as_of(found.data_until), settings), features_of(stated(settings, EXAMPLE))
     assert not [c for c in columns(definitions, tables=found.names, off=["own"], own=mine) if c.feature.family == "own"]
     left = columns(definitions, tables=["transactions"], off=["visits_per_purchase_all"], own=mine)
     assert not [c for c in left if c.feature.family == "own"]
@@ -112,23 +117,23 @@ def test_own_features_can_be_switched_off_and_are_absent_without_their_table(sho
 
 def test_a_column_of_the_catalogue_is_not_made_again(shop):
     _, settings, found = shop
-    definitions = define(found.as_of(found.data_until), settings)
+    definitions = learn_definitions(found.as_of(found.data_until), settings)
     text = (
         GOOD.replace("def gifts(days)", "def active_days_all()")
         .replace('windows="W"', 'windows=""')
         .replace("since_days=days", "")
     )
     with pytest.raises(errors.BadSetting, match="a second column 'active_days_all'"):
-        columns(definitions, tables=found.names, own=own.loaded(text, "mine.py"))
+        columns(definitions, tables=found.names, own=load_custom(text, "mine.py"))
 
 
 def test_the_example_says_what_it_says(shop):
     _, settings, found = shop
     at = found.data_until - 100 * DAY_US
     known = found.as_of(at)
-    definitions = define(known, settings)
+    definitions = learn_definitions(known, settings)
     chosen = [c for c in columns_for(found, definitions, stated(settings, EXAMPLE)) if c.feature.family == "own"]
-    rows = build(known, base=measure(known, definitions), definitions=definitions, columns=chosen).to_pylist()
+    rows = build(known, base=population_stats(known, definitions), definitions=definitions, columns=chosen).to_pylist()
     tables = {name: known.tables[name].collect().to_native().to_pylist() for name in ("transactions", "interactions")}
     for row in rows[::40]:
         met = [one for one in tables["interactions"] if one["customer_id"] == row["customer_id"]]
@@ -146,17 +151,17 @@ def test_the_example_says_what_it_says(shop):
 def test_what_is_not_finite_becomes_null(shop):
     _, settings, found = shop
     known = found.as_of(found.data_until)
-    definitions = define(known, settings)
+    definitions = learn_definitions(known, settings)
     text = GOOD.replace("lambda r, now: r.n)", "lambda r, now: (r.n - 3.5) / (r.n - r.n))").replace(
         "since_days=days", "since_days=1"
     )
     chosen = columns(
         definitions,
         tables=found.names,
-        own=own.loaded(text, "mine.py"),
+        own=load_custom(text, "mine.py"),
         off=list({e.family for e in FEATURES.values()}),
     )
-    rows = build(known, base=measure(known, definitions), definitions=definitions, columns=chosen)
+    rows = build(known, base=population_stats(known, definitions), definitions=definitions, columns=chosen)
     assert rows["gifts_all"].null_count == rows.num_rows > 100
 
 
@@ -177,7 +182,7 @@ def made(shop, tmp_path_factory):
 def written(found, settings):
     """A release with weights nobody trained: what it answers is not the point, that it answers alike is."""
     known = found.as_of(found.data_until - 120 * DAY_US)
-    definitions = define(known, settings)
+    definitions = learn_definitions(known, settings)
     chosen = columns_for(found, definitions, settings)
     modelled = tuple(c.name for c in chosen if c.feature.family in ("own", "attributes", "recency"))
     weights = np.random.default_rng(1).normal(0, 0.3, (1, len(modelled) + 14))
@@ -192,7 +197,7 @@ def written(found, settings):
         500,
         500,
     )
-    folder = release.write(scorer, all_columns=chosen, settings=settings, tables=found.names, base=measure(known, definitions),
+    folder = release.write(scorer, all_columns=chosen, settings=settings, tables=found.names, base=population_stats(known, definitions),
                            evaluation={}, card="", times={})  # fmt: skip
     (folder.parent / "CURRENT").write_text(folder.name)
     return folder
@@ -201,12 +206,12 @@ def written(found, settings):
 def test_a_release_carries_its_file_and_a_changed_file_is_another_release(shop, made, monkeypatch):
     home, settings, folder, path = made
     monkeypatch.setenv("LIFECYCLE_HOME", str(home))
-    assert (folder / own.FILE).read_text() == EXAMPLE.read_text()
+    assert (folder / custom.FILE).read_text() == EXAMPLE.read_text()
     path.write_text(EXAMPLE.read_text().replace("Days since", "The days since"))
     other = written(shop[2], settings)
     assert other.name != folder.name
     path.unlink()  # a release never reads the working copy
-    loaded = admitted(folder)
+    loaded = load_in_subprocess(folder)
     assert {"recency_opened", "channel_is_search"} <= set(loaded.scorer.columns)
     shutil.rmtree(other)
     (folder.parent / "CURRENT").write_text(folder.name)
@@ -215,9 +220,9 @@ def test_a_release_carries_its_file_and_a_changed_file_is_another_release(shop, 
 def test_a_changed_file_in_a_release_is_never_run(made, tmp_path):
     folder = tmp_path / "forged"
     shutil.copytree(made[2], folder)
-    (folder / own.FILE).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + EXAMPLE.read_text())
+    (folder / custom.FILE).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + EXAMPLE.read_text())
     with pytest.raises(errors.ReleaseRefused, match="not as they were written"):
-        admitted(folder)
+        load_in_subprocess(folder)
     assert not (tmp_path / "ran").exists()
 
 
@@ -226,12 +231,12 @@ def test_batch_and_online_give_the_same_scores(shop, made, monkeypatch):
     found = shop[2]
     monkeypatch.setenv("LIFECYCLE_HOME", str(home))
     at = found.data_until - 30 * DAY_US
-    run = batch.score(found, settings, admitted(folder), as_of=at)
+    run = run_folders.score(found, settings, load_in_subprocess(folder), as_of=at)
     kept = pq.read_table(run.folder / "history" / "customers.parquet")
     assert kept["channel"].null_count == 0
     scores = {row["customer_id"]: row["p_churn"] for row in pq.read_table(run.folder / "scores.parquet").to_pylist()}
     asked = [who for who, p in scores.items() if p is not None][:80]
-    desk = Desk.opened()
+    desk = ServingState.opened()
     answers = desk.by_events(parsed(raw_events.request(found, settings, asked, as_of=at)), now=at)["scores"]
     assert {one["customer_id"]: one["p_churn"] for one in answers} == {who: scores[who] for who in asked}
     body = raw_events.request(found, settings, asked, as_of=at)

@@ -15,11 +15,11 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from features.catalogue import FAMILIES
-from features.stages import STAGES
-from serving.parts import Blend, Linear, design_names, sigmoid
+from features.recipes.stages import STAGES
+from serving.scoring.parts import Blend, Linear, design_names, sigmoid
 from training import metrics
 from training.evaluation import curves, importance, reliability
-from training.pictures import draw as pictures
+from training.plots import draw as pictures
 
 NAMES = {"roc", "precision_recall", "calibration", "gain", "lift", "importance", "transition", "stage_calibration"}
 

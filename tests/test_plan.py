@@ -9,8 +9,9 @@ from hypothesis import example, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from features import errors
-from features.settings import DAY_US, day_text, from_mapping, instant
+from features.core import errors
+from features.core.instants import DAY_US, day_text, instant
+from features.core.settings import from_mapping
 from training import plan
 
 
@@ -47,7 +48,7 @@ def test_the_embargo_holds_and_everything_is_mature(tmp_path_factory, days, step
     window = (horizon + 3) * DAY_US
     if days <= horizon + 4:
         return
-    made = plan.make(history, settings)
+    made = plan.make_plan(history, settings)
     assert all(at + window <= made.evaluate[0] for at in made.train)
     assert all(at + window <= history.data_until for at in (*made.train, *made.evaluate, *made.refit))
     assert all(at >= first + horizon * DAY_US for at in made.train)
@@ -63,19 +64,19 @@ def test_stated_dates_are_kept_and_immature_ones_refused(tmp_path):
     first = instant("2022-01-01", zone="UTC")
     history = Span(first, first + 700 * DAY_US)
     stated = [date(2023, 6, 1), date(2023, 3, 1)]
-    made = plan.make(history, settings_of(tmp_path, evaluate=stated))
+    made = plan.make_plan(history, settings_of(tmp_path, evaluate=stated))
     assert [day_text(at, zone="UTC") for at in made.evaluate] == ["2023-03-01", "2023-06-01"]
     assert made.train[-1] <= made.evaluate[0] - 63 * DAY_US
     with pytest.raises(errors.ImmatureWindow, match="data end at"):
-        plan.make(history, settings_of(tmp_path, evaluate=[date(2023, 11, 1)]))
+        plan.make_plan(history, settings_of(tmp_path, evaluate=[date(2023, 11, 1)]))
 
 
 def test_a_span_without_a_training_date_is_said(tmp_path):
     first = instant("2022-01-01", zone="UTC")
     settings = settings_of(tmp_path)
-    made = plan.make(Span(first, first + 100 * DAY_US), settings)
+    made = plan.make_plan(Span(first, first + 100 * DAY_US), settings)
     assert made.train == ()
     with pytest.raises(errors.NotEnoughData, match="three horizons"):
         plan.refuse_without_dates(made, settings)
     with pytest.raises(errors.ImmatureWindow, match="longer than the horizon"):
-        plan.make(Span(first, first + 50 * DAY_US), settings)
+        plan.make_plan(Span(first, first + 50 * DAY_US), settings)

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from features.base import define, measure
-from features.recipe import FEATURES
-from features.settings import DAY_US
-from features.table import absent, build, columns_for
+from features.core.instants import DAY_US
+from features.engine.build import build
+from features.engine.business_columns import columns_for
+from features.engine.columns import absent
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
+from features.recipes.recipe import FEATURES
 from tests import worlds
 
 
@@ -17,8 +20,8 @@ def world(request):
     _, settings, history = request.getfixturevalue(request.param)
     at = history.data_until - 200 * DAY_US
     known = history.as_of(at)
-    definitions = define(known, settings)
-    columns, base = columns_for(history, definitions, settings), measure(known, definitions)
+    definitions = learn_definitions(known, settings)
+    columns, base = columns_for(history, definitions, settings), population_stats(known, definitions)
     return (
         history,
         settings,
@@ -34,10 +37,10 @@ def made(world, tables, **options):
     """The rows in another world, everything learned anew there."""
     history, settings, at, *_ = world
     known = worlds.rebuilt(history, tables, **options).as_of(at)
-    definitions = define(known, settings)
+    definitions = learn_definitions(known, settings)
     return build(
         known,
-        base=measure(known, definitions),
+        base=population_stats(known, definitions),
         definitions=definitions,
         columns=columns_for(history, definitions, settings),
     )
@@ -114,7 +117,7 @@ def test_asking_for_some_customers_gives_their_rows(world):
 def test_an_instant_before_everything_knows_nothing(world):
     history, _, _, definitions, columns, _, _ = world
     known = history.as_of(0)
-    rows = build(known, base=measure(known, definitions), definitions=definitions, columns=columns)
+    rows = build(known, base=population_stats(known, definitions), definitions=definitions, columns=columns)
     assert rows.num_rows == 0
 
 

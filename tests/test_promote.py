@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from features.errors import StoreFailed
+from features.core.errors import StoreFailed
 from tests.tracking_homes import champion, client, entry
 from tests.tracking_homes import fresh as fresh
 from tests.tracking_homes import released as released

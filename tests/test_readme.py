@@ -6,7 +6,7 @@ import re
 import tomllib
 from pathlib import Path
 
-from features import settings
+from features.core import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -17,7 +17,7 @@ def blocks(language):
 
 
 def test_it_is_short_and_names_only_commands_that_exist():
-    import lifecycle as door
+    from lifecycle import cli as door
 
     known = {command.callback.__name__.replace("_", "-") for command in door.app.registered_commands}
     assert len(README.splitlines()) <= 150
@@ -29,7 +29,7 @@ def test_it_is_short_and_names_only_commands_that_exist():
 
 
 def test_its_configuration_is_one_and_reads_a_file(tmp_path):
-    from features import history
+    from features.tables import history
 
     (tmp_path / "orders.csv").write_text("client,day,total\n007,2024-01-02 10:00,9.99\n")
     found, counts = history.load(
@@ -47,9 +47,8 @@ def test_its_python_runs(shop):
 
 def test_its_variables_are_those_the_code_reads():
     code = "".join(
-        path.read_text() for room in ("features", "serving", "training") for path in (ROOT / room).rglob("*.py")
+        path.read_text() for room in ("features", "lifecycle", "serving", "training") for path in (ROOT / room).rglob("*.py")
     )
-    code += (ROOT / "lifecycle.py").read_text()
     read = set(re.findall(r"environ(?:\.get\(\"([A-Z_]+)\"|\[\"([A-Z_]+)\"\](?! *=))", code))
     read = {one or other for one, other in read}
     assert read == set(re.findall(r"^\| `([A-Z_]+)`", README, re.M))
@@ -58,7 +57,7 @@ def test_its_variables_are_those_the_code_reads():
 def test_its_request_is_one_that_is_accepted():
     import json
 
-    from serving.schemas import parsed
+    from serving.api.schemas import parsed
 
     [asked] = parsed(json.loads(blocks("json")[0])).customers
     assert (asked.customer_id.read, asked.transactions[0].amount) == ("00042", 19.9)

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from features import history, settings
-from features.base import define, measure
-from features.outcomes import observe
-from features.settings import DAY_US
-from features.table import build
-from serving.scorer import inactive_index, reachable_of, stage_index
+from features.core import settings
+from features.core.instants import DAY_US, instant
+from features.engine.build import build
+from features.labels.outcomes import observe
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
+from features.tables import history
+from serving.scoring.scorer import inactive_index, reachable_of, stage_index
 from tests.conftest import real
 from training import plan
 
@@ -25,12 +27,12 @@ def test_no_realised_stage_was_ruled_out(name):
     real(FILES[name])
     chosen = settings.load(ROOT / "examples" / f"{name}.toml")
     found, _ = history.load(chosen)
-    dates = plan.make(found, chosen)
-    definitions = define(found.as_of(dates.evaluate[0]), chosen)
+    dates = plan.make_plan(found, chosen)
+    definitions = learn_definitions(found.as_of(dates.evaluate[0]), chosen)
     seen = 0
     for at in dates.refit:
         known = found.as_of(at)
-        rows = build(known, base=measure(known, definitions), definitions=definitions, columns=[])
+        rows = build(known, base=population_stats(known, definitions), definitions=definitions, columns=[])
         outcome = observe(found, known, definitions=definitions, settings=chosen).rows
         happened, churned = stage_index(outcome["outcome_stage"].to_numpy()), outcome["churned"].to_numpy()
         assert (happened[churned] == inactive_index(rows)[churned]).all()
@@ -48,8 +50,8 @@ def test_the_published_churn_rates_come_out():
         real(FILES[name])
         chosen = settings.load(ROOT / "examples" / f"{name}.toml")
         found, _ = history.load(chosen)
-        known = found.as_of(settings.instant(day, zone=chosen.zone))
-        definitions = define(known, chosen)
+        known = found.as_of(instant(day, zone=chosen.zone))
+        definitions = learn_definitions(known, chosen)
         rows = observe(found, known, definitions=definitions, settings=chosen).rows
         assert rows.num_rows == customers
         assert rows["churned"].to_numpy().mean() == pytest.approx(rate, abs=0.0006)

@@ -8,10 +8,10 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.table import columns
-from serving.parts import Blend, Linear, Rate
-from serving.reasons import in_words, reasons
-from serving.scorer import Bearings, Calibration, Scorer
+from features.engine.columns import columns
+from serving.scoring.parts import Blend, Linear, Rate
+from serving.scoring.reasons import in_words, reasons
+from serving.scoring.scorer import Calibration, ReasonReference, Scorer
 from tests.test_scorer import definitions_of
 from training.models import churn
 
@@ -50,7 +50,7 @@ def test_a_family_is_told_by_a_value_that_points_its_way(chosen):
     """Collinear weights: tenure moves most, but a long tenure by itself goes with staying."""
     weights = [0.5, 2.0, 0.0]
     blind = reasons(scorer(weights), rows((80, 300, 1)), chosen)[0][0]
-    bearings = Bearings(typical=(2.0, 2.0, 2.0), direction=(1, -1, -1), moved=(0, 0, 0))
+    bearings = ReasonReference(typical=(2.0, 2.0, 2.0), direction=(1, -1, -1), moved=(0, 0, 0))
     assert blind == "raises the risk: customer for 300 days"
     assert (
         reasons(scorer(weights, bearings), rows((80, 300, 1)), chosen)[0][0]
@@ -61,14 +61,14 @@ def test_a_family_is_told_by_a_value_that_points_its_way(chosen):
 def test_reasons_are_told_against_the_typical_customer(chosen):
     """The same customer is riskier than one that is hardly ever late, and safer than one that always is."""
     row = rows((80, 300, 1))
-    punctual, late = (Bearings((2.0, 2.0, 2.0), (1, -1, -1), (moved, 0, 0)) for moved in (2.0, 6.0))
+    punctual, late = (ReasonReference((2.0, 2.0, 2.0), (1, -1, -1), (moved, 0, 0)) for moved in (2.0, 6.0))
     assert reasons(scorer([1.0, 0.0, 0.0], punctual), row, chosen)[0][0] == "raises the risk: last active 80 days ago"
     assert reasons(scorer([1.0, 0.0, 0.0], late), row, chosen)[0][0].startswith("lowers the risk: ")
 
 
 def test_one_row_is_told_as_among_many(chosen):
     made, rng = (
-        scorer([0.7, -0.2, -0.4], Bearings((2.0, 2.0, 2.0), (1, -1, -1), (1.0, -1.0, 0.5))),
+        scorer([0.7, -0.2, -0.4], ReasonReference((2.0, 2.0, 2.0), (1, -1, -1), (1.0, -1.0, 0.5))),
         np.random.default_rng(1),
     )
     table = rows(*rng.uniform(0, 300, (40, 3)))

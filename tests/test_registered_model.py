@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 import pytest
 
 import serving
-from features.errors import LifecycleError
-from features.stages import STAGES
+from features.core.errors import LifecycleError
+from features.recipes.stages import STAGES
 from tests.tracking_homes import client, pyfunc
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business

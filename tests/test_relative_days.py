@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from features import history, settings
-from features.base import define
-from features.outcomes import observe
-from features.settings import instant
+from features.core import settings
+from features.core.instants import instant
+from features.labels.outcomes import observe
+from features.recipes.definitions import learn_definitions
+from features.tables import history
 
 EXAMPLE = Path(__file__).resolve().parents[1] / "examples" / "subscription_relative_days.toml"
 TERMS = """account,line,plan,started_on,days,cancelled_after,price,auto_renew
@@ -77,7 +78,7 @@ def test_a_cell_that_is_no_number_rejects_its_row_alone(read):
 def test_labels_follow(read):
     chosen, found, _ = read
     known = found.as_of(at("2024-05-01"))
-    seen = observe(found, known, definitions=define(known, chosen), settings=chosen).rows.to_pylist()
+    seen = observe(found, known, definitions=learn_definitions(known, chosen), settings=chosen).rows.to_pylist()
     # 007-1 ends on 19 May, 8-2 on 10 May; 007-12 is cancelled on 1 May, which the window begins with.
     assert {row["customer_id"]: row["churned"] for row in seen} == {
         "007-1": True,

@@ -10,10 +10,11 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from features import errors
-from features.base import Base
-from serving import batch, release
-from serving.calibrated import Calibration
+from features.core import errors
+from features.recipes.population_stats import PopulationStats
+from serving.batch import run_folders
+from serving.release import release
+from serving.scoring.calibration import Calibration
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
 from tests.trained_business import scores
@@ -25,7 +26,7 @@ def test_a_release_scores_only_under_its_configuration(at_home):
     b = at_home
     other = b.settings.model_copy(update={"churn": b.settings.churn.model_copy(update={"horizon_days": 45})})
     with pytest.raises(errors.ReleaseRefused, match="differs in churn"):
-        batch.score(b.history, other, b.release, as_of=b.run.as_of)
+        run_folders.score(b.history, other, b.release, as_of=b.run.as_of)
 
 
 @pytest.mark.parametrize("damage", ["change", "remove", "add", "shorten"])
@@ -83,7 +84,7 @@ def test_every_kind_of_calibration_comes_back_from_a_release_bit_for_bit(at_home
     b = at_home
     monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path / "home"))
     scorer = replace(b.release.scorer, calibration=calibration)
-    base = Base(**pq.read_table(b.release.folder / "base.parquet").to_pylist()[0])
+    base = PopulationStats(**pq.read_table(b.release.folder / "base.parquet").to_pylist()[0])
     folder = release.write(scorer, all_columns=b.release.columns, settings=b.settings, tables=b.release.tables, base=base,
                            evaluation={}, card="", times={})  # fmt: skip
     loaded = release.load(folder).scorer

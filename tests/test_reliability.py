@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.settings import DAY_US
-from features.stages import STAGES
-from serving.parts import sigmoid
+from features.core.instants import DAY_US
+from features.recipes.stages import STAGES
+from serving.scoring.parts import sigmoid
 from training import metrics
 from training.evaluation import reliability
-from training.pictures import draw as pictures
+from training.plots import draw as pictures
 
 
 def world(rows=3000, *, seed=0, slope=1.0, shift=0.0):

@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from features.base import Definitions
-from features.outcomes import reachable
-from features.settings import DAY_US
-from features.stages import STAGES
-from serving.parts import Blend, Boosted, Linear, Rate, log_odds, log_softmax, sigmoid
-from serving.scorer import composed, floored, stage_index
+from features.core.instants import DAY_US
+from features.labels.outcomes import reachable
+from features.recipes.definitions import Definitions
+from features.recipes.stages import STAGES
+from serving.scoring.parts import Blend, Boosted, Linear, Rate, log_odds, log_softmax, sigmoid
+from serving.scoring.scorer import composed, floored, stage_index
 from training.models import ridge, search
 
 COLUMNS = 9

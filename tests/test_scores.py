@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from features import errors
-from features.base import measure
-from features.outcomes import mature, observe
-from features.settings import DAY_US
-from features.stages import STAGES
-from features.table import STATE, build
-from serving.scorer import stage_index
+from features.core import errors
+from features.core.instants import DAY_US
+from features.engine.build import build
+from features.labels.outcomes import mature, observe
+from features.recipes.population_stats import population_stats
+from features.recipes.stages import STAGES, STATE_COLUMNS
+from serving.scoring.scorer import stage_index
 from tests.trained_business import business as business
 from tests.trained_business import scores
 from training import examples, plan
@@ -70,8 +70,8 @@ def test_reasons_are_words_with_a_direction(business):
 
 def test_training_rows_equal_batch_rows_exactly(business):
     """200 customers: the row training learned from, and the row the nightly job would have made that day."""
-    dates = plan.make(business.history, business.settings)
-    made = examples.make(business.history, business.settings, dates)
+    dates = plan.make_plan(business.history, business.settings)
+    made = examples.make_examples(business.history, business.settings, dates)
     at = dates.evaluate[0]
     then = made.at([at])
     known = business.history.as_of(at)
@@ -80,26 +80,26 @@ def test_training_rows_equal_batch_rows_exactly(business):
     asked = then["customer_id"].to_pylist()[:200]
     now = build(
         known,
-        base=measure(known, definitions),
+        base=population_stats(known, definitions),
         definitions=definitions,
         columns=business.release.columns,
         customers=asked,
     )
     assert now.equals(then.slice(0, 200).select(now.column_names).combine_chunks())
-    assert set(STATE) < set(now.column_names)
+    assert set(STATE_COLUMNS) < set(now.column_names)
 
 
 def test_no_realised_stage_ever_had_probability_zero(business):
-    dates = plan.make(business.history, business.settings)
-    made = examples.make(business.history, business.settings, dates)
+    dates = plan.make_plan(business.history, business.settings)
+    made = examples.make_examples(business.history, business.settings, dates)
     _, nexts = business.release.scorer.score(made.rows)
     outcome = stage_index(made.rows["outcome_stage"].to_numpy())
     assert (nexts[np.arange(len(outcome)), outcome] > 0).all()
 
 
 def test_a_churner_ends_where_doing_nothing_leads(business):
-    dates = plan.make(business.history, business.settings)
-    made = examples.make(business.history, business.settings, dates)
+    dates = plan.make_plan(business.history, business.settings)
+    made = examples.make_examples(business.history, business.settings, dates)
     left = made.rows.filter(made.rows["churned"])
     assert left.num_rows > 50
     assert left["outcome_stage"].to_pylist() == left["stage_if_inactive"].to_pylist()

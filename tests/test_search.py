@@ -20,7 +20,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from features import progress
+from features.core import progress
 from training.models import search, studies
 
 NAMES = tuple(f"planted_{at}" for at in range(5))
@@ -37,7 +37,7 @@ def folds(seed=0):
 
 def question(**changed):
     stated = {"folds": folds(), "names": NAMES, "outputs": 1, "seed": 3, "label": "next stage"} | changed
-    return search.Question(**stated)
+    return search.SearchTask(**stated)
 
 
 def tune(trials=TRIALS, seconds=600.0, **changed):

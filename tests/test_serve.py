@@ -14,8 +14,8 @@ import urllib.request
 
 import pytest
 
-from features.errors import BadSetting, ReleaseRefused
-from serving import keys, serve
+from features.core.errors import BadSetting, ReleaseRefused
+from serving.api import keys, serve
 from tests.trained_business import scores
 
 
@@ -103,7 +103,7 @@ class Absent(importlib.abc.MetaPathFinder):
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Absent())
 from starlette.testclient import TestClient
-from serving.service import Lifecycle
+from serving.api.service import Lifecycle
 with TestClient(Lifecycle.to_asgi(), headers={"Authorization": "Bearer k"}) as client:
     said = client.post("/v1/score", json={"customers": [{"customer_id": "1", "transactions": [
         {"occurred_at": "2026-01-01T00:00:00Z", "amount": 5}]}]})

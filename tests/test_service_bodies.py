@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving import routes
-from serving.guard import MOST_BYTES
+from serving.api import routes
+from serving.api.middleware import MOST_BYTES
 from tests.bad_requests import FINE, fb, it, tx
 from tests.service_of import BEARER, KEY, finite
 from tests.service_of import shop_service as shop_service

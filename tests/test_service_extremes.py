@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from features.contract import CONTRACT, LATEST_US, MONEY_LIMIT, NUMBER_LIMIT
-from serving.schemas import rfc3339
+from features.core.contract import CONTRACT, LATEST_US, MONEY_LIMIT, NUMBER_LIMIT
+from serving.api.schemas import rfc3339
 from tests.service_of import finite
 from tests.service_of import shop_service as shop_service
 from tests.service_of import subscription_service as subscription_service

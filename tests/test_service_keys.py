@@ -12,9 +12,9 @@ from urllib.parse import quote
 import pytest
 from starlette.testclient import WebSocketDenialResponse
 
-from features.errors import StoreFailed
-from serving import keys
-from serving.guard import COOKIE, LOGIN_BYTES, METHODS, PROBES, ROUTES
+from features.core.errors import StoreFailed
+from serving.api import keys
+from serving.api.middleware import COOKIE, LOGIN_BYTES, METHODS, PROBES, ROUTES
 from tests.service_of import KEY, OTHER_KEY
 from tests.service_of import shop_service as shop_service
 

@@ -11,12 +11,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.errors import Malformed, ReleaseRefused
-from features.settings import DAY_US
-from features.stages import STAGES
-from serving import batch
-from serving.answers import COLUMNS
-from serving.schemas import rfc3339
+from features.core.errors import Malformed, ReleaseRefused
+from features.core.instants import DAY_US
+from features.recipes.stages import STAGES
+from serving.api.answers import COLUMNS
+from serving.api.schemas import rfc3339
+from serving.batch import run_folders
 from tests.raw_events import known_events, request
 from tests.service_of import opened
 from tests.trained_business import business as business
@@ -76,8 +76,8 @@ def test_the_order_of_events_does_not_matter(business, client, expected):
 
 def test_a_training_row_is_the_online_row(business, client):
     """At the date of the release's base: the row a model learns from, and the row a request is scored with."""
-    at = max(plan.make(business.history, business.settings).refit)
-    made = examples.make(business.history, business.settings, plan.Plan((at,), (at,), (at,)))
+    at = max(plan.make_plan(business.history, business.settings).refit)
+    made = examples.make_examples(business.history, business.settings, plan.Plan((at,), (at,), (at,)))
     ids = made.rows["customer_id"].to_pylist()[:200]
     rows = made.rows.filter(pc.is_in(made.rows["customer_id"], pc.cast(ids, "string")))
     frozen = dataclasses.replace(made, definitions=business.release.scorer.definitions)
@@ -132,12 +132,12 @@ def test_the_model_page_tells_what_is_served(business, client):
 
 
 def test_a_newer_run_is_taken_over_and_a_damaged_one_is_not(business, client, expected, monkeypatch):
-    from serving.service import _desk
+    from serving.api.service import _desk
 
     monkeypatch.setenv("LIFECYCLE_HOME", str(business.home))
     desk, pointer = _desk(), business.home / "scores" / "LATEST"
     before, kept = desk.shown, pointer.read_text()
-    later = batch.score(business.history, business.settings, business.release, as_of=business.run.as_of + DAY_US)
+    later = run_folders.score(business.history, business.settings, business.release, as_of=business.run.as_of + DAY_US)
     try:
         desk.refresh()
         assert desk.shown.run.as_of == later.as_of
@@ -162,7 +162,7 @@ def test_a_newer_run_is_taken_over_and_a_damaged_one_is_not(business, client, ex
 
 
 def test_a_plan_that_builds_other_rows_is_not_served(business, monkeypatch):
-    from serving import desk as desks
+    from serving.api import state as desks
 
     monkeypatch.setenv("LIFECYCLE_HOME", str(business.home))
     other = dataclasses.replace(business.release.scorer.definitions, base_gap_us=business.release.scorer.definitions.base_gap_us + 10**9)  # fmt: skip
@@ -176,13 +176,13 @@ def test_a_plan_that_builds_other_rows_is_not_served(business, monkeypatch):
 
 
 def test_without_a_run_there_are_no_answers_by_id(business, tmp_path, monkeypatch):
-    from serving.desk import Desk
-    from serving.schemas import Asked, parsed
+    from serving.api.schemas import Asked, parsed
+    from serving.api.state import ServingState
 
     monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path))
     (tmp_path / "mlruns").mkdir()
     os.symlink(business.home / "mlruns" / "releases", tmp_path / "mlruns" / "releases")
-    desk = Desk.opened()
+    desk = ServingState.opened()
     with pytest.raises(ReleaseRefused, match="no run"):
         desk.by_id([Asked(sent="a", read="a")], as_of=None)
     at = desk.shown.plans[0].base.as_of

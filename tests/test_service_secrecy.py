@@ -98,10 +98,9 @@ def served(trained_shop, tmp_path):
         **os.environ, "LIFECYCLE_HOME": str(trained_shop.home), "LIFECYCLE_API_KEYS": KEY, "LIFECYCLE_LOG": "debug",
         "BENTOML_HOME": str(tmp_path / "bentoml"), "PYTHONUNBUFFERED": "1",
     }  # fmt: skip
-    script = Path(__file__).resolve().parents[1] / "lifecycle.py"
     log = (tmp_path / "said").open("w+b")
     child = subprocess.Popen(
-        [sys.executable, str(script), "serve", "--port", str(port)], env=environment, stdout=log, stderr=log
+        [sys.executable, "-m", "lifecycle", "serve", "--port", str(port)], env=environment, stdout=log, stderr=log
     )
 
     def ended() -> tuple[int, str]:

@@ -15,13 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from features import sources
-from features.contract import CONTRACT, EARLIEST_US, LATEST_US
-from features.errors import Malformed
-from features.parsing import reading
-from features.settings import from_mapping
-from serving import intake, strict
-from serving.schemas import ROWS, Instant, Text, parsed, path, rfc3339
+from features.core.contract import CONTRACT, EARLIEST_US, LATEST_US
+from features.core.errors import Malformed
+from features.core.settings import from_mapping
+from features.tables import sources
+from features.tables.parsing import reading
+from serving.api import request_events, strict
+from serving.api.schemas import ROWS, Instant, Text, parsed, path, rfc3339
 
 DIGITS = {0: "JPY", 2: "EUR", 3: "KWD"}
 quick = settings(max_examples=100, deadline=None)
@@ -71,7 +71,7 @@ amounts = st.one_of(
 def test_money_is_read_as_in_a_file(amount, digits):
     value, broken = by_contract("transactions", "amount", amount, "DOUBLE", digits=digits)
     try:
-        mine = intake.minor_units(amount, digits, "here")
+        mine = request_events.minor_units(amount, digits, "here")
     except Malformed:
         mine = None
     assert mine == value
@@ -90,7 +90,7 @@ def test_numbers_are_read_as_in_a_file(number):
         .quantity
     )
     assert (mine, math.copysign(1, mine)) == (number, math.copysign(1, number))
-    assert value == mine or abs(mine) > intake.NUMBER_LIMIT
+    assert value == mine or abs(mine) > request_events.NUMBER_LIMIT
 
 
 letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
@@ -205,7 +205,7 @@ def test_the_same_rows_make_the_same_tables(tmp_path, contract):
     stated = _stated(tmp_path, **contract)
     read = sources.read(stated).connection
     request = parsed({"customers": [{"customer_id": "c", **ROWS_OF}]})
-    made = intake.events(request, stated, as_of=by_request(Instant, "2024-06-01T00:00:00Z")).tables
+    made = request_events.events(request, stated, as_of=by_request(Instant, "2024-06-01T00:00:00Z")).tables
     for name, table in made.items():
         columns = ", ".join(CONTRACT[name].names)
         assert _rows(table) == _rows(read.execute(f"SELECT {columns} FROM {name}").to_arrow_table())
@@ -218,10 +218,10 @@ def _rows(table):
 def test_what_is_recorded_only_after_as_of_is_counted_not_refused():
     stated = _stated(Path(), arrives_after_hours={"transactions": 24})
     body = {"customers": [{"customer_id": one, "transactions": ROWS_OF["transactions"][:1]} for one in ("a", "b")]}
-    assert intake.events(
+    assert request_events.events(
         parsed(body), stated, as_of=by_request(Instant, "2024-03-05T10:00:00.000001Z")
     ).not_known_yet == {"a": 1, "b": 1}
-    assert intake.events(
+    assert request_events.events(
         parsed(body), stated, as_of=by_request(Instant, "2024-03-06T10:00:00.000001Z")
     ).not_known_yet == {"a": 0, "b": 0}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from features import errors, settings
-from features.sections import Section
+from features.core import errors, settings
+from features.core.config_schema import Section
+from features.core.instants import day_text, instant
 
 GOOD = {"business": {"zone": "UTC"}, "tables": {"transactions": "SELECT 1"}}
 
@@ -69,19 +70,19 @@ def test_a_file_that_is_no_toml_and_one_that_is_not_there(tmp_path):
     ],
 )
 def test_a_date_is_local_midnight_and_an_offset_wins(stated, zone, hours):
-    assert settings.instant(stated, zone=zone) == hours * 3_600_000_000
+    assert instant(stated, zone=zone) == hours * 3_600_000_000
 
 
 @pytest.mark.parametrize("stated", ["tomorrow", "2024-13-01", "2024-02-30", ""])
 def test_what_is_no_instant_is_refused(stated):
     with pytest.raises(errors.BadSetting, match="not a date"):
-        settings.instant(stated, zone="UTC")
+        instant(stated, zone="UTC")
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Europe/London", "Asia/Kathmandu", "America/St_Johns"])
 @pytest.mark.parametrize("day", ["2024-03-31", "2024-10-27", "2024-01-01"])
 def test_a_day_comes_back_as_the_same_text(zone, day):
-    assert settings.day_text(settings.instant(day, zone=zone), zone=zone) == day
+    assert day_text(instant(day, zone=zone), zone=zone) == day
 
 
 def test_paths_resolve_against_the_toml_and_the_data_folder_expands(tmp_path, monkeypatch):

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from features import settings
-from features.errors import BadSetting
-from serving import release as releases
-from serving.cover import Settled
-from serving.parts import Linear
+from features.core import settings
+from features.core.errors import BadSetting
+from serving.release import release as releases
+from serving.scoring.cannot_churn import CannotChurn
+from serving.scoring.parts import Linear
 from training import fitting, job, promote
-from training.evaluation import ladder
-from training.models import blending, simple
+from training.evaluation import baseline_comparison
+from training.models import blending, simpler_models
 from training.reports import card
 from training.splits import Folds
 
@@ -37,9 +37,9 @@ def made(stated, trained_subscriptions, kept):
 
 def test_its_score_of_churn_knows_four_columns_and_no_other(made):
     scorer = releases.load(made.folder).scorer
-    assert [type(part) for _, part in scorer.churn.parts if not isinstance(part, Settled)] == [Linear]
+    assert [type(part) for _, part in scorer.churn.parts if not isinstance(part, CannotChurn)] == [Linear]
     matrix = np.random.default_rng(0).gamma(1.0, 30.0, (50, len(scorer.columns) + 14))
-    named = np.isin([*scorer.columns, *[""] * 14], simple.COLUMNS["RFM logistic"])
+    named = np.isin([*scorer.columns, *[""] * 14], simpler_models.COLUMNS["RFM logistic"])
     part = scorer.churn.parts[0][1]
     assert named.sum() == 4
     for other in (np.random.default_rng(1).gamma(1.0, 30.0, matrix.shape), np.full(matrix.shape, np.nan)):
@@ -53,12 +53,12 @@ def test_its_score_of_churn_knows_four_columns_and_no_other(made):
 def test_it_is_a_release_like_any_other(made, stated, kept, monkeypatch):
     monkeypatch.setenv("LIFECYCLE_HOME", str(kept))
     found = made.evaluation["found"]["churn"]
-    assert (found["model"], found["columns"], found["weight"]) == ("RFM logistic", simple.COLUMNS["RFM logistic"], 0.0)
+    assert (found["model"], found["columns"], found["weight"]) == ("RFM logistic", simpler_models.COLUMNS["RFM logistic"], 0.0)
     assert made.evaluation["found"]["next-stage"]["model"] == "blend"
     release = promote.promote(made.folder.name)
     assert (made.status, release.scorer.status) == ("ok", "ok")
     assert "The churn model is the simpler RFM logistic" in card.text(release.scorer, made.evaluation, stated)
-    assert fitting.ingredients(release)["churn"].columns == list(simple.COLUMNS["RFM logistic"])  # what the gate refits
+    assert fitting.ingredients(release)["churn"].columns == list(simpler_models.COLUMNS["RFM logistic"])  # what the gate refits
     section = made.evaluation["churn"]["everyone"]
     assert section["auroc"] == pytest.approx(section["baselines"]["RFM logistic"]["auroc"], abs=0.05)
 
@@ -67,22 +67,22 @@ def test_a_release_says_that_it_is_what_is_recommended_or_how_to_have_it(made):
     account = dict(made.evaluation)
     told = {"population": "everyone", "recommended": "RFM logistic", "verdict": "…"}
     account["recommendation"] = {"churn": told, "next_stage": None}
-    assert ladder.lines(account)[0].endswith("This release serves that one")
-    account["recommendation"] = {"churn": told | {"recommended": ladder.OURS}, "next_stage": None}
-    assert ladder.lines(account)[0].endswith("which here is RFM logistic")
+    assert baseline_comparison.lines(account)[0].endswith("This release serves that one")
+    account["recommendation"] = {"churn": told | {"recommended": baseline_comparison.OURS}, "next_stage": None}
+    assert baseline_comparison.lines(account)[0].endswith("which here is RFM logistic")
     account |= {"found": {"churn": {"model": "blend"}}, "recommendation": {"churn": told, "next_stage": None}}
-    assert ladder.lines(account)[0].endswith(
+    assert baseline_comparison.lines(account)[0].endswith(
         'This release serves our model; churn_model = "RFM logistic" under [training] makes one of it'
     )
 
 
 def test_the_setting_is_one_of_three_and_needs_its_column():
-    assert set(simple.COLUMNS) | {simple.BLEND} == set(
+    assert set(simpler_models.COLUMNS) | {simpler_models.BLEND} == set(
         settings.Training.model_fields["churn_model"].annotation.__args__
     )
     with pytest.raises(BadSetting, match="recency"):
-        simple.columns_of("recency", ("tenure",))
-    assert simple.columns_of("RFM logistic", ("tenure", "recency", "x")) == ("recency", "tenure")
+        simpler_models.columns_of("recency", ("tenure",))
+    assert simpler_models.columns_of("RFM logistic", ("tenure", "recency", "x")) == ("recency", "tenure")
 
 
 def test_what_is_left_out_of_the_search_is_told():

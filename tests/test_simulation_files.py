@@ -6,8 +6,8 @@ from datetime import date, timedelta
 import pytest
 from pyarrow import csv, parquet
 
-from features import settings
-from features.simulation import MODES, START, simulate, write
+from features.core import settings
+from lifecycle.simulation import MODES, START, simulate, write
 from tests.simulation_outcomes import LATENCY
 
 

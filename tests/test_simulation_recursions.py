@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from features.simulation import retail as shop
-from features.simulation import subscription as subs
-from features.simulation import world
+from lifecycle.simulation import retail as shop
+from lifecycle.simulation import subscription as subs
+from lifecycle.simulation import world
 
 
 def test_retail_recursion_equals_walking_forwards_from_the_evening_before():

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from features.simulation import simulate
+from lifecycle.simulation import simulate
 from tests.simulation_outcomes import END
 from tests.simulation_outcomes import retail as retail
 from tests.simulation_outcomes import simulated as simulated

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from features.simulation import MODES, simulate, world
-from features.simulation import subscription as subs
+from lifecycle.simulation import MODES, simulate, world
+from lifecycle.simulation import subscription as subs
 from tests.simulation_outcomes import asked as asked
 from tests.simulation_outcomes import in_retail, in_subscription
 from tests.simulation_outcomes import retail as retail

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from features.base import Attribute
-from features.settings import DAY_US
+from features.core.instants import DAY_US
+from features.recipes.attributes import Attribute
 from tests.trained_business import at_home as at_home
 from tests.trained_business import business as business
 from training import metrics

@@ -10,17 +10,18 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.catalogue import FAMILIES
-from features.errors import NotEnoughData
-from features.stages import STAGES
-from serving import blend_files
-from serving.parts import Blend, design, sigmoid
-from serving.rates import LEVELS, Rates
+from features.core.errors import NotEnoughData
+from features.recipes.stages import STAGES
+from lifecycle.commands import run
+from serving.release import blend_files
+from serving.scoring.parts import Blend, design, sigmoid
+from serving.scoring.rates import LEVELS, Rates
 from tests.test_cli import write_shop
 from tests.tracking_homes import fresh as fresh
 from tests.tracking_homes import released as released
 from tests.tracking_homes import template as template
-from training import job, main_job, promote, promotions
-from training.models import rates
+from training import job, promote, promotion_log
+from training.models import fit_rates
 from training.reports import summary
 
 COLUMNS = ("segment_big", "past_stay_rate", "past_windows")
@@ -74,7 +75,7 @@ def test_rates_are_counted_and_the_own_past_is_left_out_with_contracts(trained_s
         table = pq.read_table(business.run.folder / "features.parquet")
         left = np.arange(table.num_rows) % 3 == 0
         labelled = table.append_column("churned", pa.array(left))
-        found = rates.churn(
+        found = fit_rates.churn(
             labelled, business.release.scorer.columns, business.release.scorer.definitions, business.settings
         )
         first = found.parts[0][1]
@@ -90,16 +91,16 @@ def test_one_customer_with_a_few_purchases_has_a_stage_a_rate_and_the_marks(tmp_
     config = write_shop(
         tmp_path, [("only", day, 5) for day in ("2024-01-05", "2024-02-01", "2024-03-05", "2024-05-20")]
     )
-    done = main_job.run(config)
+    done = run.run(config)
     [row] = pq.read_table(done.run.folder / "scores.parquet").to_pylist()
     assert (done.value["status"], row["stage"]) == ("not_enough_data", "at_risk")
     assert 0 < row["p_churn"] < 1
     assert sum(row[f"p_next_{stage}"] for stage in STAGES) == pytest.approx(1)
     assert {"not_enough_data", "rate_of:everyone"} <= set(row["warnings"])
     assert "1 by the rate of everyone" in done.text
-    line = promotions.of(done.value["release"])
+    line = promotion_log.of(done.value["release"])
     assert (line["forced"], line["reason"]) == (False, "lifecycle run: nothing better is served")
-    assert "only" not in promotions.path().read_text()
+    assert "only" not in promotion_log.path().read_text()
 
 
 def test_everybody_s_mark_is_counted_in_the_summary(trained_shop, tmp_path):
@@ -123,15 +124,15 @@ def test_a_run_keeps_a_release_that_is_ok_and_replaces_one_that_is_not(trained_s
         update={"training": trained_shop.settings.training.model_copy(update={"max_dates": 1})}
     )
     small = job.fall_back(history, stated, why)
-    served, kept = main_job.chosen(small, history, stated)
+    served, kept = run.chosen(small, history, stated)
     assert (served.id, promote.served()) == (name, name)
     assert kept == ["its status is not_enough_data: its scores are rates"]
     off = [family for family in FAMILIES if family != "recency"]
     other = stated.model_copy(update={"features": stated.features.model_copy(update={"off": off})})
     moved = job.fall_back(history, other, why)
-    assert main_job.chosen(moved, history, other)[0].id == moved.folder.name
+    assert run.chosen(moved, history, other)[0].id == moved.folder.name
     assert (
-        promotions.of(moved.folder.name)["reason"] == "lifecycle run: the release served is for another configuration"
+        promotion_log.of(moved.folder.name)["reason"] == "lifecycle run: the release served is for another configuration"
     )
     # What is served can no longer score for the first configuration: anything that can is better.
-    assert main_job.chosen(small, history, stated)[0].id == small.folder.name
+    assert run.chosen(small, history, stated)[0].id == small.folder.name

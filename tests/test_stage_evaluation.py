@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
-from features.stages import STAGES
+from features.recipes.stages import STAGES
 from training import metrics
 from training.evaluation import stage_metrics
 

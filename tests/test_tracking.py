@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from features import history, settings
-from features.errors import NotEnoughData
-from features.settings import DAY_US
+from features.core import settings
+from features.core.errors import NotEnoughData
+from features.core.instants import DAY_US
+from features.tables import history
 from tests.tracking_homes import champion, client, parents
 from tests.tracking_homes import fresh as fresh
 from tests.tracking_homes import template as template

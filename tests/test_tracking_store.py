@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from features.errors import BadSetting, StoreFailed
+from features.core.errors import BadSetting, StoreFailed
 from tests.tracking_homes import champion, client, entry, parents
 from tests.tracking_homes import fresh as fresh
 from tests.tracking_homes import released as released

@@ -8,9 +8,9 @@ import shutil
 import pytest
 import xgboost
 
-from features.errors import ReleaseRefused
-from serving import release as releases
-from serving import trial
+from features.core.errors import ReleaseRefused
+from serving.release import release as releases
+from serving.release import sandbox
 
 
 def copy_of(business, tmp_path, change):
@@ -39,7 +39,7 @@ def wild(raw):
 
 
 def test_a_whole_release_is_admitted(trained_shop):
-    assert trial.admitted(trained_shop.release.folder).id == trained_shop.release.id
+    assert sandbox.load_in_subprocess(trained_shop.release.folder).id == trained_shop.release.id
 
 
 @pytest.mark.parametrize(
@@ -48,13 +48,13 @@ def test_a_whole_release_is_admitted(trained_shop):
 def test_a_crafted_model_is_refused_and_we_live(trained_shop, tmp_path, change):
     folder = copy_of(trained_shop, tmp_path, change)
     with pytest.raises(ReleaseRefused, match=r"child|golden"):
-        trial.admitted(folder)
+        sandbox.load_in_subprocess(folder)
 
 
 def test_a_child_that_takes_too_long_is_ended(trained_shop, monkeypatch):
-    monkeypatch.setattr(trial, "SECONDS", 0.05)
+    monkeypatch.setattr(sandbox, "SECONDS", 0.05)
     with pytest.raises(ReleaseRefused, match="could not read"):
-        trial.admitted(trained_shop.release.folder)
+        sandbox.load_in_subprocess(trained_shop.release.folder)
 
 
 def test_golden_rows_that_come_out_otherwise_are_told(trained_shop, tmp_path):
@@ -66,4 +66,4 @@ def test_golden_rows_that_come_out_otherwise_are_told(trained_shop, tmp_path):
         return json.dumps(stated).encode()
 
     with pytest.raises(ReleaseRefused, match="golden scores"):
-        trial.admitted(copy_of(trained_shop, tmp_path, heavier))
+        sandbox.load_in_subprocess(copy_of(trained_shop, tmp_path, heavier))

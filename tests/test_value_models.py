@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from scipy import special
 
-from features import value_models
-from features.base import define, measure
-from features.settings import DAY_US
+from features.core.instants import DAY_US
+from features.recipes import value_models
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
 
 
 @pytest.mark.parametrize("shape", [0.7, 1.0, 2.5])
@@ -98,8 +99,8 @@ def test_quarters_by_acquisition():
 def test_the_base_measures_waits_money_and_quarters(shop):
     _, settings, history = shop
     known = history.as_of(history.data_until - 100 * DAY_US)
-    definitions = define(known, settings)
-    base = measure(known, definitions)
+    definitions = learn_definitions(known, settings)
+    base = population_stats(known, definitions)
     days = known.activity.collect(backend="pyarrow").to_native()
     first = {row["customer_id"]: row["occurred_at"] for row in days.to_pylist() if row["position"] == 1}
     ordered = sorted(first.values())
@@ -117,6 +118,6 @@ def test_the_base_measures_waits_money_and_quarters(shop):
 
 def test_an_instant_before_everything_measures_a_neutral_base(shop):
     _, settings, history = shop
-    base = measure(history.as_of(1), define(history.as_of(history.data_until), settings))
+    base = population_stats(history.as_of(1), learn_definitions(history.as_of(history.data_until), settings))
     assert (base.wait_shape, base.money_p, base.money_q, base.money_v, base.earliest_at) == (1, 1, 2, 0, 0)
     assert (base.cohort_cuts, base.cohort_quantiles) == ((0, 0, 0), (0.0,) * 76)

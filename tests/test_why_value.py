@@ -9,12 +9,14 @@ from statistics import median
 import pyarrow as pa
 import pytest
 
-from features import errors
-from features.base import define, measure
-from features.recipe import Now
-from features.settings import DAY_US, instant
-from features.table import build, columns_for, formulas, needed_by, only, standing
-from features.why import Case, rows_behind, text, why
+from features.core import errors
+from features.core.instants import DAY_US, instant
+from features.engine.build import build, current_state, formulas, needed_by, only
+from features.engine.business_columns import columns_for
+from features.engine.explain import Case, rows_behind, text, why
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
+from features.recipes.recipe import Now
 from tests import worlds
 
 AS_OF = "2023-10-05"
@@ -28,8 +30,8 @@ def world(request):
     settings = settings.model_copy(update={"contract": contract})
     at = instant(AS_OF, zone=settings.zone)
     known = found.as_of(at)
-    definitions = define(known, settings)
-    base, columns = measure(known, definitions), columns_for(found, definitions, settings)
+    definitions = learn_definitions(known, settings)
+    base, columns = population_stats(known, definitions), columns_for(found, definitions, settings)
     return (
         found,
         settings,
@@ -66,7 +68,7 @@ def test_every_column_comes_out_again_from_the_shown_rows_alone(world):
         behind = rows_behind(case, needed_by(columns))
         values = {one.key: again(one, behind[one.key], at) for one in needed_by(columns)}
         table = pa.table({"customer_id": [ids[place]], **{key: pa.array([v], _type(v)) for key, v in values.items()}})
-        joined = standing(known, definitions).join(_framed(found, table), on="customer_id", how="left")
+        joined = current_state(known, definitions).join(_framed(found, table), on="customer_id", how="left")
         made = formulas(joined, now, columns).collect(backend="pyarrow").to_native().to_pylist()[0]
         wanted = rows.slice(place, 1).to_pylist()[0]
         differ = {name: (made[name], wanted[name]) for name in wanted if not _same(made[name], wanted[name])}

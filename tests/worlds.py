@@ -5,9 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.audit.worlds import only, rebuilt, scrambled, shuffled, tables_of, truncated
-from features.contract import EVENT_TABLES
-from features.settings import DAY_US, HOUR_US
+from features.audit.perturbations import only, rebuilt, scrambled, shuffled, tables_of, truncated
+from features.core.contract import EVENT_TABLES
+from features.core.instants import DAY_US, HOUR_US
 
 __all__ = ["only", "rebuilt", "scrambled", "shuffled", "tables_of", "tied", "truncated"]
 

@@ -9,9 +9,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from features.settings import home
-from serving.findings import Finding, guarded
-from serving.release import releases
+from features.core.settings import home
+from serving.doctor.findings import Finding, guarded
+from serving.release.release import releases
 from training.tracking import pending, tracking
 
 PATIENCE_S = 3

@@ -14,14 +14,19 @@ from typing import Any
 
 import pyarrow as pa
 
-from features import history as histories
-from features import settings as settings_of
-from features.base import Base, Definitions, define, measure
-from features.history import History
-from features.outcomes import observe
-from features.progress import steps
-from features.settings import DAY_US, Settings
-from features.table import STATE, ColumnOf, build, columns_for
+from features.core import settings as settings_of
+from features.core.instants import DAY_US
+from features.core.progress import steps
+from features.core.settings import Settings
+from features.engine.build import build
+from features.engine.business_columns import columns_for
+from features.engine.columns import ColumnOf
+from features.labels.outcomes import observe
+from features.recipes.definitions import Definitions, learn_definitions
+from features.recipes.population_stats import PopulationStats, population_stats
+from features.recipes.stages import STATE_COLUMNS
+from features.tables import history as histories
+from features.tables.history import History
 from training import plan as plans
 
 LABELS = ("churned", "outcome_stage")
@@ -29,7 +34,7 @@ LABELS = ("churned", "outcome_stage")
 
 @dataclass(frozen=True)
 class Examples:
-    """`rows`: features.table.STATE, the feature columns, `churned`, `outcome_stage`, `split` (train, evaluate, later).
+    """`rows`: features.recipes.stages.STATE_COLUMNS, the feature columns, `churned`, `outcome_stage`, `split` (train, evaluate, later).
 
     One row per customer with activity and as_of, sorted by as_of, customer_id. `late` counts activity from before an
     as_of that was recorded after it: it stands on neither side. `modelled` names the columns a model may use.
@@ -38,7 +43,7 @@ class Examples:
     rows: pa.Table
     columns: tuple[ColumnOf, ...]
     definitions: Definitions
-    bases: tuple[Base, ...]
+    bases: tuple[PopulationStats, ...]
     late: int
     modelled: tuple[str, ...]
 
@@ -52,9 +57,9 @@ class Examples:
         return self.rows.filter(pc.is_in(self.rows["as_of"], value_set=pa.array(list(as_of), pa.int64())))
 
 
-def make(history: History, settings: Settings, plan: plans.Plan) -> Examples:
+def make_examples(history: History, settings: Settings, plan: plans.Plan) -> Examples:
     """Rows and labels for every instant of the plan, each computed once."""
-    definitions = define(history.as_of(plan.evaluate[0]), settings)
+    definitions = learn_definitions(history.as_of(plan.evaluate[0]), settings)
     columns = tuple(columns_for(history, definitions, settings))
     tables, bases, late = [], [], 0
     for at in steps(sorted({*plan.train, *plan.evaluate, *plan.refit}), label="feature rows and outcomes"):
@@ -69,10 +74,10 @@ def make(history: History, settings: Settings, plan: plans.Plan) -> Examples:
 
 def labelled(
     history: History, settings: Settings, at: int, *, definitions: Definitions, columns: Sequence[ColumnOf]
-) -> tuple[pa.Table, Base, int]:
+) -> tuple[pa.Table, PopulationStats, int]:
     """The feature rows of one instant with LABELS, the base they rest on, and the activity that came too late."""
     known = history.as_of(at)
-    base = measure(known, definitions)
+    base = population_stats(known, definitions)
     rows = build(known, base=base, definitions=definitions, columns=columns)
     outcome = observe(history, known, definitions=definitions, settings=settings)
     for name in LABELS:
@@ -96,8 +101,8 @@ def frame(config: str | Path) -> Any:
 
     settings = settings_of.load(Path(config))
     history, _ = histories.load(settings)
-    plan = plans.make(history, settings)
-    made = make(history, settings, plan)
-    found = made.rows.select([*STATE, *made.names, *LABELS, "split"]).to_pandas()
+    plan = plans.make_plan(history, settings)
+    made = make_examples(history, settings, plan)
+    found = made.rows.select([*STATE_COLUMNS, *made.names, *LABELS, "split"]).to_pandas()
     found["as_of"] = pandas.to_datetime(found["as_of"], unit="us", utc=True)
     return found

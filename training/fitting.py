@@ -8,46 +8,46 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from features.settings import Settings
-from serving import release as releases
-from serving.parts import Blend
-from serving.scorer import Calibration, Scorer
+from features.core.settings import Settings
+from serving.release import release as releases
+from serving.scoring.parts import Blend
+from serving.scoring.scorer import Calibration, Scorer
 from training import examples, plan
-from training.beside import both
 from training.models import churn, next_stage
-from training.models.blending import Ingredients
-from training.uncertainty import left_out
+from training.models.blending import BlendSpec
+from training.parallel import run_in_parallel
+from training.uncertainty import out_of_fold
 
 CHURN_SHARE = 0.6
 
 
-def find(
+def search_models(
     early: pa.Table, made: examples.Examples, settings: Settings, only: str | None
-) -> dict[str, Ingredients | None]:
+) -> dict[str, BlendSpec | None]:
     """The ingredients of both models (or of `only` one), searched side by side; None where q stays with frequencies."""
     seconds = settings.training.seconds
 
-    def leaving(share: float = 1.0) -> Ingredients:
-        return churn.find(early, made.modelled, settings, seconds=seconds * share)
+    def leaving(share: float = 1.0) -> BlendSpec:
+        return churn.search_churn_model(early, made.modelled, settings, seconds=seconds * share)
 
-    def staying(share: float = 1.0) -> Ingredients | None:
+    def staying(share: float = 1.0) -> BlendSpec | None:
         enough = next_stage.enough(early)
-        return next_stage.find(early, made.modelled, settings, seconds=seconds * share) if enough else None
+        return next_stage.search_stage_model(early, made.modelled, settings, seconds=seconds * share) if enough else None
 
     if only is not None:
         return {only: leaving() if only == "churn" else staying()}
-    found = both(lambda: leaving(CHURN_SHARE), lambda: staying(1 - CHURN_SHARE))
+    found = run_in_parallel(lambda: leaving(CHURN_SHARE), lambda: staying(1 - CHURN_SHARE))
     return dict(zip(("churn", "next-stage"), found, strict=True))
 
 
-def fit(found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings) -> Scorer:
+def fit(found: dict[str, BlendSpec | None], rows: pa.Table, made: examples.Examples, settings: Settings) -> Scorer:
     """The scorer of what was found on labelled rows, calibrated, with reasons, sets and spreads."""
     scorer, said = _fitted(found, rows, made, settings)
-    return left_out.sure(scorer, rows, said, settings)
+    return out_of_fold.sure(scorer, rows, said, settings)
 
 
 def refitted(
-    found: dict[str, Ingredients | None], made: examples.Examples, dates: plan.Plan, settings: Settings, *, status: str
+    found: dict[str, BlendSpec | None], made: examples.Examples, dates: plan.Plan, settings: Settings, *, status: str
 ) -> Scorer:
     """What is released: both models fitted on every refit date; where there was no skill, the base rate of churn."""
     rows = made.at(dates.refit)
@@ -55,7 +55,7 @@ def refitted(
     final = with_status(status, scorer, rows)
     if status == "no_skill":
         said = said.at_one_rate(final.churn.parts[0][1].margin[0])
-    return left_out.sure(final, rows, said, settings)
+    return out_of_fold.sure(final, rows, said, settings)
 
 
 def with_status(status: str, scorer: Scorer, rows: pa.Table) -> Scorer:
@@ -66,27 +66,27 @@ def with_status(status: str, scorer: Scorer, rows: pa.Table) -> Scorer:
 
 
 def _fitted(
-    found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings
-) -> tuple[Scorer, left_out.LeftOut]:
+    found: dict[str, BlendSpec | None], rows: pa.Table, made: examples.Examples, settings: Settings
+) -> tuple[Scorer, out_of_fold.OutOfFold]:
     """The scorer of what was found, fitted on `rows`, and what is said of each row without its customer."""
-    churn_said, stages_said = both(
-        lambda: left_out.of_churn(found["churn"], rows, made.modelled, settings),
-        lambda: left_out.of_stages(found["next-stage"], rows, made.modelled, settings),
+    churn_said, stages_said = run_in_parallel(
+        lambda: out_of_fold.of_churn(found["churn"], rows, made.modelled, settings),
+        lambda: out_of_fold.of_stages(found["next-stage"], rows, made.modelled, settings),
     )
-    said = left_out.LeftOut(*churn_said, stages_said)
+    said = out_of_fold.OutOfFold(*churn_said, stages_said)
     scorer = models(found, rows, made, settings, margin=said.margin)
     return replace(scorer, bearings=churn.bearings(scorer, rows)), said
 
 
 def models(
-    found: dict[str, Ingredients | None], rows: pa.Table, made: examples.Examples, settings: Settings, *,
+    found: dict[str, BlendSpec | None], rows: pa.Table, made: examples.Examples, settings: Settings, *,
     margin: np.ndarray | None = None,
 ) -> Scorer:  # fmt: skip
     """Both models on labelled rows and the calibration of p, without reasons, sets and spreads.
 
     `margin`: log-odds from fits without the row's customer, where they are known already.
     """
-    (blend, calibrated), (q, classes) = both(
+    (blend, calibrated), (q, classes) = run_in_parallel(
         lambda: churn.fit(found["churn"], rows, made.modelled, settings, margin=margin),
         lambda: _stages(found["next-stage"], rows, made, settings),
     )
@@ -95,14 +95,14 @@ def models(
 
 
 def _stages(
-    part: Ingredients | None, rows: pa.Table, made: examples.Examples, settings: Settings
+    part: BlendSpec | None, rows: pa.Table, made: examples.Examples, settings: Settings
 ) -> tuple[Blend, tuple[str, ...]]:
     """q and its stages; by frequencies where no model is worth it."""
     return next_stage.frequencies(rows) if part is None else next_stage.fit(part, rows, made.modelled, settings)
 
 
 def refits(
-    found: dict[str, Ingredients | None], made: examples.Examples, settings: Settings
+    found: dict[str, BlendSpec | None], made: examples.Examples, settings: Settings
 ) -> Callable[[pa.Table], Scorer]:
     """Fits what was found on any labelled rows, q by frequencies where they are too few: no reasons, sets or spreads."""
 
@@ -113,7 +113,7 @@ def refits(
     return fit
 
 
-def ingredients(release: releases.Release) -> dict[str, Ingredients | None]:
+def ingredients(release: releases.Release) -> dict[str, BlendSpec | None]:
     """What a release's search found, as its evaluation tells it."""
     found = release.evaluation["found"]
-    return {job: None if part == "frequencies" else Ingredients(**part) for job, part in found.items()}
+    return {job: None if part == "frequencies" else BlendSpec(**part) for job, part in found.items()}

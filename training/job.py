@@ -13,23 +13,24 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.errors import NotEnoughData, ReleaseRefused
-from features.history import History
-from features.progress import say
-from features.settings import Settings, day_text, home
-from features.stages import STAGES
-from serving import release as releases
-from serving.scorer import Calibration, Scorer
+from features.core.errors import NotEnoughData, ReleaseRefused
+from features.core.instants import day_text
+from features.core.progress import say
+from features.core.settings import Settings, home
+from features.recipes.stages import STAGES
+from features.tables.history import History
+from serving.release import release as releases
+from serving.scoring.scorer import Calibration, Scorer
 from training import examples, fitting, metrics, plan, promote
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
 from training.evaluation.gate import judge
-from training.models import churn, next_stage, rates
-from training.models.blending import Ingredients
-from training.pictures.draw import draw
+from training.models import churn, fit_rates, next_stage
+from training.models.blending import BlendSpec
+from training.plots.draw import draw
 from training.reports import card
 from training.tracking import record, tracking
-from training.uncertainty import left_out
+from training.uncertainty import out_of_fold
 
 JOBS = ("churn", "next-stage")
 
@@ -53,9 +54,9 @@ def train(
     NotEnoughData says what is missing; nothing is written then.
     """
     began = time.time()
-    dates, made, found, scorer, other = learn(history, settings, only=only)
+    dates, made, found, scorer, other = fit_for_evaluation(history, settings, only=only)
     early, late = made.at(dates.train), made.at(dates.evaluate)
-    account = evaluate(scorer, early, late, made, settings) | left_out.account(scorer, late)
+    account = evaluate(scorer, early, late, made, settings) | out_of_fold.account(scorer, late)
     if learning_curve:
         account["learning_curve"] = curves.curve(fitting.refits(found, made, settings), made, dates, settings)
     say(f"fitting the release on {len(dates.refit)} dates")
@@ -77,21 +78,21 @@ def train(
     return Trained(folder, status, account, _record(found, only, account, settings, scorer, made, dates, folder, began))
 
 
-def learn(
+def fit_for_evaluation(
     history: History, settings: Settings, *, only: str | None = None
-) -> tuple[plan.Plan, examples.Examples, dict[str, Ingredients | None], Scorer, releases.Release | None]:
+) -> tuple[plan.Plan, examples.Examples, dict[str, BlendSpec | None], Scorer, releases.Release | None]:
     """Everything up to the scorer fitted on the training dates alone: what the evaluation looks at.
 
     With `only` the other model's ingredients come from the newest release and are fitted on the training dates too:
     the part that is served has seen the evaluation dates, and would flatter itself.
     """
-    dates = plan.make(history, settings)
+    dates = plan.make_plan(history, settings)
     plan.refuse_without_dates(dates, settings)
-    made = examples.make(history, settings, dates)
+    made = examples.make_examples(history, settings, dates)
     early = made.at(dates.train)
     churn.refuse_too_few(early, settings)
     other = _newest(settings, made) if only else None
-    found = (fitting.ingredients(other) if other else {}) | fitting.find(early, made, settings, only)
+    found = (fitting.ingredients(other) if other else {}) | fitting.search_models(early, made, settings, only)
     return dates, made, found, fitting.fit(found, early, made, settings), other
 
 
@@ -123,13 +124,13 @@ def _same(one: Scorer, other: Scorer, rows: pa.Table) -> bool:
 
 
 def fall_back(history: History, settings: Settings, why: NotEnoughData) -> Trained:
-    """A release of rates (`training.models.rates`), marked `not_enough_data`: stages and a rate are still worth having."""
+    """A release of rates (`training.models.fit_rates`), marked `not_enough_data`: stages and a rate are still worth having."""
     began = time.time()
-    dates = replace(plan.make(history, settings), train=())
-    made = examples.make(history, settings, dates)
+    dates = replace(plan.make_plan(history, settings), train=())
+    made = examples.make_examples(history, settings, dates)
     rows = made.rows
-    q, classes = rates.next_stage(rows, made.modelled)
-    p = rates.churn(rows, made.modelled, made.definitions, settings)
+    q, classes = fit_rates.next_stage(rows, made.modelled)
+    p = fit_rates.churn(rows, made.modelled, made.definitions, settings)
     scorer = Scorer(made.definitions, made.modelled, p, Calibration(), q, classes, rows.num_rows,
                     next_stage.stayers(rows).num_rows, "not_enough_data")  # fmt: skip
     account = {
@@ -185,7 +186,7 @@ def _release(
 
 
 def _record(
-    found: dict[str, Ingredients | None], only: str | None, account: dict[str, Any], settings: Settings, scorer: Scorer,
+    found: dict[str, BlendSpec | None], only: str | None, account: dict[str, Any], settings: Settings, scorer: Scorer,
     made: examples.Examples, dates: plan.Plan, folder: Path, began: float,
 ) -> dict[str, str | None]:  # fmt: skip
     """One MLflow run a job that was asked for; the hold-out predictions beside the store, never in it."""

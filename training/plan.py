@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import timedelta
 from itertools import islice
-from zoneinfo import ZoneInfo
 
 import narwhals as nw
 
-from features.errors import ImmatureWindow, NotEnoughData
-from features.history import History
-from features.outcomes import mature
-from features.settings import DAY_US, Settings, day_text, instant
+from features.core.errors import ImmatureWindow, NotEnoughData
+from features.core.instants import DAY_US, day_text, instant, local_date, midnight_before
+from features.core.settings import Settings
+from features.labels.outcomes import mature
+from features.tables.history import History
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Plan:
     refit: tuple[int, ...]
 
 
-def make(history: History, settings: Settings) -> Plan:
+def make_plan(history: History, settings: Settings) -> Plan:
     """Plan from the settings and the data's span; errors when no window is complete or a stated date is not mature."""
     first = first_activity(history)
-    span = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    span = settings.outcome_window_us
     newest = midnight_before(history.data_until - span, settings.zone)
     if newest <= first:
         raise ImmatureWindow(
@@ -65,7 +65,7 @@ def refuse_immature(instants: Sequence[int], history: History, settings: Setting
 
 def _steps(start: int, settings: Settings, *, while_: Callable[[int], bool], towards: int) -> list[int]:
     """Local midnights `step_days` apart from `start` on, as long as the condition holds."""
-    day, found = _local_date(start, settings.zone), []
+    day, found = local_date(start, settings.zone), []
     while while_(at := instant(day, zone=settings.zone)):
         found.append(at)
         day += timedelta(days=towards * settings.training.step_days)
@@ -88,7 +88,7 @@ def rolling(history: History, settings: Settings, *, most: int) -> tuple[int, ..
 
     At most `most`, oldest first; () where there is none. Stated evaluation dates play no part.
     """
-    span = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    span = settings.outcome_window_us
     newest, first = midnight_before(history.data_until - span, settings.zone), first_activity(history)
     found = _steps(newest, settings, while_=lambda at: at > first, towards=-1)
     able = (at for at in found if make_then(history, settings, at).train)
@@ -98,7 +98,7 @@ def rolling(history: History, settings: Settings, *, most: int) -> tuple[int, ..
 def make_then(history: History, settings: Settings, at: int) -> Plan:
     """The plan a training at the instant `at` had made; no dates where no window was complete by then."""
     try:
-        return make(as_if(history, at), undated(settings))
+        return make_plan(as_if(history, at), undated(settings))
     except (ImmatureWindow, NotEnoughData):
         return Plan((), (), ())
 
@@ -125,12 +125,3 @@ def first_activity(history: History) -> int:
             fix="Name kinds that the table has ([activity] kinds).",
         )  # fmt: skip
     return found
-
-
-def midnight_before(at: int, zone: str) -> int:
-    """The last local midnight at or before an instant."""
-    return instant(_local_date(at, zone), zone=zone)
-
-
-def _local_date(at: int, zone: str) -> date:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).astimezone(ZoneInfo(zone)).date()

@@ -12,10 +12,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from features.errors import PromotionRefused, ReleaseRefused, StoreFailed
-from features.progress import say
-from serving import release as releases
-from training import promotions
+from features.core.errors import PromotionRefused, ReleaseRefused, StoreFailed
+from features.core.progress import say
+from serving.release import release as releases
+from training import promotion_log
 from training.evaluation import gate
 from training.tracking import tracking
 from training.tracking.tracking import lagging, repair
@@ -42,7 +42,7 @@ def promote(name: str | None = None, *, force: str | None = None) -> releases.Re
 
     PromotionRefused where something speaks against it and `force` gives no reason.
     """
-    reason = None if force is None else promotions.stated(force)
+    reason = None if force is None else promotion_log.stated(force)
     release = releases.load(folder_of(name))
     found = standing(release)
     if found.note:
@@ -83,7 +83,7 @@ def serve(
 
     `champion` follows as far as the store can be reached; a promotion never fails for it.
     """
-    promotions.append(release.id, previous=served(), forced=forced, reason=reason, verdict=found.verdict)
+    promotion_log.append(release.id, previous=served(), forced=forced, reason=reason, verdict=found.verdict)
     staged = releases.releases() / f".CURRENT-{os.getpid()}"
     try:
         staged.write_text(release.id + "\n")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from features.settings import DAY_US, Settings
+from features.core.settings import Settings
 
 GROUPS = 3
 ANSWERED = 20_000  # rows said of without their customer are enough for a calibration, for sets, for spreads
@@ -38,7 +38,7 @@ def left_out_groups(group: np.ndarray) -> list[int]:
 def tuning_folds(rows: pa.Table, settings: Settings) -> Folds:
     """Check on the newest as_of, fit on those whose windows closed before it; where there are none, by customer."""
     at = rows["as_of"].to_numpy()
-    window = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    window = settings.outcome_window_us
     newest = at.max()
     fit, check = np.flatnonzero(at + window <= newest), np.flatnonzero(at == newest)
     if _both_classes(rows, fit) and _both_classes(rows, check):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import pyarrow as pa
 
-from features.base import define
-from features.history import History
-from features.progress import steps
-from features.settings import DAY_US, Settings
-from features.stages import state
-from features.table import cover_of, prospects
-from training.plan import first_activity, midnight_before
+from features.core.instants import DAY_US, midnight_before
+from features.core.progress import steps
+from features.core.settings import Settings
+from features.engine.build import cover_of, prospects
+from features.recipes.definitions import learn_definitions
+from features.recipes.stages import state
+from features.tables.history import History
+from training.plan import first_activity
 
 
 def stage_history(history: History, settings: Settings) -> pa.Table:
@@ -19,7 +20,7 @@ def stage_history(history: History, settings: Settings) -> pa.Table:
     Each stage is a function of what was known at its instant alone; only the definitions are shared.
     """
     newest, first = midnight_before(history.data_until, settings.zone), first_activity(history)
-    definitions = define(history.as_of(newest), settings)
+    definitions = learn_definitions(history.as_of(newest), settings)
     step, tables = settings.training.step_days * DAY_US, []
     for at in steps(list(range(newest, first, -step))[::-1], label="stage history"):
         at = midnight_before(at, settings.zone)

@@ -13,12 +13,13 @@ import numpy as np
 import pyarrow as pa
 
 from benchmarks.features import worlds
-from features.base import Base, Definitions, define, measure
-from features.history import History
-from features.many import build_many, values
-from features.progress import say
-from features.settings import DAY_US
-from features.table import ColumnOf, columns
+from features.core.instants import DAY_US
+from features.core.progress import say
+from features.engine.columns import ColumnOf, columns
+from features.engine.many_dates import build_many, values
+from features.recipes.definitions import Definitions, learn_definitions
+from features.recipes.population_stats import PopulationStats, population_stats
+from features.tables.history import History
 
 DATES = tuple(worlds.START_US + (365 + 30 * number) * DAY_US for number in range(12))
 ROUNDS = 3
@@ -29,9 +30,9 @@ def measured(*, transactions: int = 10_000_000, customers: int = 200_000) -> dic
     say(f"drawing {transactions:,} transactions")
     history = worlds.shop(transactions=transactions, customers=customers, memory="8GB", threads=2)
     stated = worlds.settings("transactions")
-    definitions = define(history.as_of(DATES[0]), stated)
-    base = measure(history.as_of(DATES[0]), definitions)
-    bases = [Base(**{**vars(base), "as_of": at}) for at in DATES]
+    definitions = learn_definitions(history.as_of(DATES[0]), stated)
+    base = population_stats(history.as_of(DATES[0]), definitions)
+    bases = [PopulationStats(**{**vars(base), "as_of": at}) for at in DATES]
     every = columns(definitions, tables=history.names)
     chosen = [column for column in every if column.name in _expert_columns()]
     rounds = []

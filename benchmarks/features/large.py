@@ -7,10 +7,12 @@ import time
 from typing import Any
 
 from benchmarks.features import worlds
-from features.base import define, measure
-from features.progress import say
-from features.settings import DAY_US
-from features.table import build, columns
+from features.core.instants import DAY_US
+from features.core.progress import say
+from features.engine.build import build
+from features.engine.columns import columns
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
 
 
 def measured(*, customers: int = 1_000_000, events: int = 50_000_000) -> dict[str, Any]:
@@ -21,9 +23,9 @@ def measured(*, customers: int = 1_000_000, events: int = 50_000_000) -> dict[st
     drawn, seconds, at = _peak_gb(), {}, worlds.START_US + 700 * DAY_US
     known = history.as_of(at)
     began = time.perf_counter()
-    definitions = define(known, worlds.settings(*history.names))
+    definitions = learn_definitions(known, worlds.settings(*history.names))
     seconds["definitions"] = time.perf_counter() - began
-    base = measure(known, definitions)
+    base = population_stats(known, definitions)
     seconds["base"] = time.perf_counter() - began - seconds["definitions"]
     chosen, began = columns(definitions, tables=history.names), time.perf_counter()
     rows = build(known, base=base, definitions=definitions, columns=chosen)

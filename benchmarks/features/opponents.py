@@ -20,9 +20,9 @@ import pyarrow.parquet as pq
 
 from benchmarks.features import environment
 from benchmarks.features.retailers import Retailer
-from features.contract import CONTRACT
-from features.history import History
-from features.progress import say
+from features.core.contract import CONTRACT
+from features.core.progress import say
+from features.tables.history import History
 
 RFM = ("recency", "purchases_all", "amount_all", "tenure")
 OWN_PAST_RATE = "past_stay_rate"

@@ -18,12 +18,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.features import environment, worlds
-from features.base import Base, Definitions, define, measure
-from features.history import History
-from features.pairs import build_pairs
-from features.progress import say
-from features.settings import DAY_US
-from features.table import ColumnOf, columns
+from features.core.instants import DAY_US
+from features.core.progress import say
+from features.engine.columns import ColumnOf, columns
+from features.engine.pairs import build_pairs
+from features.recipes.definitions import Definitions, learn_definitions
+from features.recipes.population_stats import PopulationStats, population_stats
+from features.tables.history import History
 
 SEED, ALIKE = 7, 1e-9
 AGGREGATES = ("count", "sum")
@@ -51,8 +52,8 @@ def measured(
     history = _purchases(transactions, customers)
     at = worlds.START_US + 365 * DAY_US
     began = time.perf_counter()
-    definitions = define(history.as_of(at), worlds.settings("transactions"))
-    bases = [measure(history.as_of(at), definitions)]
+    definitions = learn_definitions(history.as_of(at), worlds.settings("transactions"))
+    bases = [population_stats(history.as_of(at), definitions)]
     learned = time.perf_counter() - began
     chosen = [column for column in columns(definitions, tables=history.names) if column.name in _shared()]
     many = _asked(history, ours, bases[0].as_of)
@@ -97,7 +98,7 @@ def _asked(history: History, count: int, after: int) -> pa.Table:
 
 
 def _ours(
-    history: History, asked: pa.Table, definitions: Definitions, bases: list[Base], chosen: list[ColumnOf]
+    history: History, asked: pa.Table, definitions: Definitions, bases: list[PopulationStats], chosen: list[ColumnOf]
 ) -> tuple[pa.Table, float]:  # fmt: skip
     began = time.perf_counter()
     found = build_pairs(history, asked, definitions=definitions, bases=bases, columns=chosen, state=False)

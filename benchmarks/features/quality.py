@@ -18,9 +18,9 @@ from benchmarks.features import environment, opponents, retailers
 from benchmarks.features.compared import Difference, Rows, Told, difference, words
 from benchmarks.features.opponents import DFS, OWN_PAST_RATE, RFM
 from benchmarks.features.retailers import Retailer, Round
-from features.progress import say
-from features.settings import day_text
-from serving.parts import sigmoid
+from features.core.instants import day_text
+from features.core.progress import say
+from serving.scoring.parts import sigmoid
 from training.models import ridge, search
 
 SETTING = search.FIRST_GUESS | {"learning_rate": 0.05, "colsample_bytree": 1.0}

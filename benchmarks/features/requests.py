@@ -15,15 +15,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features import history as histories
-from features import settings as settings_of
-from features import simulation
-from features.base import define, measure
-from features.contract import CONTRACT
-from features.history import History
-from features.online import Online, typed
-from features.settings import DAY_US
-from features.table import ColumnOf, build, columns_for
+from features.core import settings as settings_of
+from features.core.contract import CONTRACT
+from features.core.instants import DAY_US
+from features.engine.build import build
+from features.engine.business_columns import columns_for
+from features.engine.columns import ColumnOf
+from features.engine.prepared import PreparedFeatures, typed
+from features.recipes.definitions import learn_definitions
+from features.recipes.population_stats import population_stats
+from features.tables import history as histories
+from features.tables.history import History
+from lifecycle import simulation
 
 MOST_COLUMNS = 120
 REQUESTS = 200
@@ -36,11 +39,11 @@ def measured() -> dict[str, Any]:
         history, _ = histories.load(stated)
     at = history.data_until - 40 * DAY_US
     known = history.as_of(at)
-    definitions = define(known, stated)
-    base, every = measure(known, definitions), columns_for(history, definitions, stated)
+    definitions = learn_definitions(known, stated)
+    base, every = population_stats(known, definitions), columns_for(history, definitions, stated)
     found: dict[str, Any] = {}
     for name, chosen in (("release", _evenly(every)), ("catalogue", every)):
-        plan = Online(definitions=definitions, base=base, columns=chosen, tables=history.names,
+        plan = PreparedFeatures(definitions=definitions, base=base, columns=chosen, tables=history.names,
                       activity_kinds=history.activity_kinds, zone=stated.zone)  # fmt: skip
         whole = build(known, base=base, definitions=definitions, columns=chosen)
         found[name] = {"columns": len(chosen), **_times(plan, history, whole, at)}
@@ -52,7 +55,7 @@ def _evenly(every: list[ColumnOf]) -> list[ColumnOf]:
     return [every[position] for position in positions]
 
 
-def _times(plan: Online, history: History, whole: pa.Table, at: int) -> dict[str, Any]:
+def _times(plan: PreparedFeatures, history: History, whole: pa.Table, at: int) -> dict[str, Any]:
     """p50 and p99 in ms, the requests' events as Python rows; every answer is compared with the batch rows."""
     rng, ids, out = np.random.default_rng(1), whole["customer_id"], {}
     for together, requests in ((1, REQUESTS), (100, REQUESTS // 10)):

@@ -13,9 +13,10 @@ from datetime import date, timedelta
 import pyarrow as pa
 
 from benchmarks.features.environment import ROOT
-from features import history as histories
-from features.history import History
-from features.settings import Settings, data_folder, day_text, from_mapping, load
+from features.core.instants import day_text
+from features.core.settings import Settings, data_folder, from_mapping, load
+from features.tables import history as histories
+from features.tables.history import History
 from training import examples, plan
 
 NAMES = ("online_retail", "cdnow", "complete_journey")
@@ -78,11 +79,11 @@ def missing() -> list[str]:
 def retailer(name: str) -> Retailer:
     settings = _settings(name)
     history, _ = histories.load(settings)
-    newest = plan.make(history, settings).evaluate[0]
-    plans = [plan.make(history, _at(settings, newest, steps)) for steps in reversed(range(EVALUATED))]
+    newest = plan.make_plan(history, settings).evaluate[0]
+    plans = [plan.make_plan(history, _at(settings, newest, steps)) for steps in reversed(range(EVALUATED))]
     train = sorted({at for one in plans for at in one.train})
     every = plan.Plan(tuple(train), tuple(one.evaluate[0] for one in plans), ())
-    made = examples.make(history, settings, every)
+    made = examples.make_examples(history, settings, every)
     first = plan.first_activity(history)
     rounds = [
         Round(one.evaluate[0], one.train, examples.supported(made.columns, first=first, dates=one.train))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import duckdb
 
-from features.history import History, of
-from features.settings import DAY_US, Settings, from_mapping
-from features.sources import connect
+from features.core.instants import DAY_US
+from features.core.settings import Settings, from_mapping
+from features.tables.history import History, of
+from features.tables.sources import connect
 
 START_US = 1_577_836_800_000_000  # 2020-01-01
 YEARS_DAYS = 730

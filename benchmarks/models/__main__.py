@@ -16,7 +16,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 from benchmarks import children
 from benchmarks.models import automl, opponents, ours, part, sets
-from features.settings import data_folder
+from features.core.settings import data_folder
 
 PARTS = ("churn", "stages", "calibrated", "conformal", "later", "threads", "latent", "past")
 

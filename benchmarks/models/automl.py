@@ -21,7 +21,7 @@ from benchmarks import children
 from benchmarks.features.environment import HOME
 from benchmarks.models import kept
 from benchmarks.models.sets import Case
-from features.progress import say
+from features.core.progress import say
 from training.splits import customer_groups
 
 SIDE = Path(__file__).with_name("automl_side.py")

@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.models import kept
 from benchmarks.models.sets import Case
-from features.progress import say
+from features.core.progress import say
 from training.splits import GROUPS, customer_groups, tuning_folds
 
 TRIALS, ROUNDS, PATIENCE, SEED, THREADS = 50, 2000, 50, 7, 2

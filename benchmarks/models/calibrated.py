@@ -1,6 +1,6 @@
 """Calibration error beside AutoGluon's and the ridge logistic's, each recalibrated the way ours is.
 
-Every opponent goes through `training.models.calibration` on predictions for rows it had not seen: customers left out for the
+Every opponent goes through `training.models.fit_calibration` on predictions for rows it had not seen: customers left out for the
 logistic and XGBoost, the newest training date (its tuning data) for AutoGluon. A set's error is the mean over its dates
 of the date's ECE: over dates together, a rate that moved up and one that moved down would hide each other.
 

@@ -1,6 +1,6 @@
 """Conformal sets of the next stage: how often the stage that came is in the set, pooled and by stage, and their size.
 
-They are the scorer's own (`training.uncertainty.conformal`), fitted on the training dates with customers left out.
+They are the scorer's own (`training.uncertainty.fit_prediction_sets`), fitted on the training dates with customers left out.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 from benchmarks.models import ours
 from benchmarks.models.part import Asked, figure
 from benchmarks.models.sets import SETS, Case, cases, population
-from features.stages import STAGES
-from serving.scorer import stage_index
+from features.recipes.stages import STAGES
+from serving.scoring.scorer import stage_index
 
 POOLED, EACH, ENOUGH = (0.88, 0.93), 0.85, 200
 

@@ -15,10 +15,10 @@ import numpy as np
 from benchmarks.models import kept, opponents, ours
 from benchmarks.models.part import Asked
 from benchmarks.models.sets import SETS, Case, cases, population
-from features.settings import DAY_US
-from serving.parts import log_odds
+from features.core.instants import DAY_US
+from serving.scoring.parts import log_odds
 from training import metrics
-from training.models import calibration
+from training.models import fit_calibration
 
 OURS, LONGER = "ours", "ours, default budget"
 REPLICATES, SEED = 1000, 7
@@ -37,7 +37,7 @@ class Answers:
         found, rows, churn = self.arrays[name], self.case.early, self.case.settings.churn
         known = ~np.isnan(found["left_out"])
         customers = np.unique(rows["customer_id"].to_pylist(), return_inverse=True)[1]
-        fitted = calibration.calibrate(
+        fitted = fit_calibration.calibrate(
             log_odds(found["left_out"][known]), rows["churned"].to_numpy()[known], rows["as_of"].to_numpy()[known],
             customers[known], window=(churn.horizon_days + churn.label_latency_days) * DAY_US,
         )  # fmt: skip

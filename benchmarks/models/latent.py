@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 from benchmarks.models import observer, ours
 from benchmarks.models.part import Asked, figure
 from benchmarks.models.sets import DATES, Case, simulated
-from features import simulation
-from features.settings import DAY_US, instant
-from features.simulation.world import LEAVES, MODES, draw_levels, draw_people, first_day
+from features.core.instants import DAY_US, instant
+from lifecycle import simulation
+from lifecycle.simulation.world import LEAVES, MODES, draw_levels, draw_people, first_day
 from training import metrics
 from training.examples import Examples
 

@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.models import kept
 from benchmarks.models.part import Asked, figure
 from benchmarks.models.sets import DATES, SETS, Case
-from training.backtest import backtest, held
+from training.backtest import backtest, coverage
 
 MEDIAN = 2.0
 # Days, where a year of data leaves one date to look back on from 90 days ahead, and eight from 30.
@@ -72,7 +72,7 @@ def text(found: dict[str, Any]) -> str:
                     f"{name:30}{one['dates']:6}{_told(one['median_errors']):>14}{_told(one['within_two']):>10}"
                     f"   {one['mean_difference']:+.4f} ({low} … {high})  {section} {of}"
                 )
-        lines += [*held.lines(account["held"], who), *held.interval_lines(account["held"])]
+        lines += [*coverage.lines(account["held"], who), *coverage.interval_lines(account["held"])]
         lines.append(f"    {account['verdict']}")
     return "\n".join(lines)
 

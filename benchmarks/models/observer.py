@@ -15,10 +15,10 @@ import numpy as np
 import pyarrow as pa
 from scipy.stats import gamma, norm
 
-from features import simulation
-from features.settings import DAY_US
-from features.simulation import world
-from features.simulation.world import (
+from features.core.instants import DAY_US
+from lifecycle import simulation
+from lifecycle.simulation import world
+from lifecycle.simulation.world import (
     ANSWERS,
     COMPLAINS,
     COMPLAINS_ON_FALL,

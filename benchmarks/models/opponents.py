@@ -18,8 +18,8 @@ import numpy as np
 
 from benchmarks.models import automl, boosted, kept
 from benchmarks.models.sets import Case
-from features.progress import say
-from serving.parts import log_softmax, sigmoid
+from features.core.progress import say
+from serving.scoring.parts import log_softmax, sigmoid
 from training.evaluation import baselines
 from training.models import ridge
 from training.splits import GROUPS, customer_groups, tuning_folds
@@ -35,7 +35,7 @@ def answer(name: str, case: Case, *, seconds: float) -> kept.Answer:
     if name == XGBOOST:
         return boosted.answer(case)
     if name == RIDGE:
-        of = [case.digest, kept.digest_of_files("training/models/ridge.py", "training/splits.py", "serving/parts.py"),
+        of = [case.digest, kept.digest_of_files("training/models/ridge.py", "training/splits.py", "serving/scoring/parts.py"),
               kept.digest_of_files("benchmarks/models/opponents.py"), kept.versions("sklearn", "numpy")]  # fmt: skip
         return kept.answered("ridge", of, lambda: _ridge(case))
     return _baseline(case, name)

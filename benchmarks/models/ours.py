@@ -18,15 +18,15 @@ import numpy as np
 
 from benchmarks.models import kept
 from benchmarks.models.sets import Case
-from features.progress import say
-from features.settings import Training
+from features.core.progress import say
+from features.core.settings import Training
 from training import examples, job
 from training.examples import Examples
 
 SECONDS = 20.0  # of search in this benchmark
 DEFAULT = Training().seconds
-SOURCES = ("training/models/*.py", "training/uncertainty/*.py", "training/job.py", "training/fitting.py", "training/beside.py", "training/splits.py", "training/metrics.py",
-           "serving/parts.py", "serving/scorer.py", "serving/calibrated.py", "serving/cells.py", "serving/cover.py", "serving/conformal.py")  # fmt: skip
+SOURCES = ("training/models/*.py", "training/uncertainty/*.py", "training/job.py", "training/fitting.py", "training/parallel.py", "training/splits.py", "training/metrics.py",
+           "serving/scoring/parts.py", "serving/scoring/scorer.py", "serving/scoring/calibration.py", "serving/scoring/cells.py", "serving/scoring/cannot_churn.py", "serving/scoring/prediction_sets.py")  # fmt: skip
 Change = Callable[[Examples], Examples]
 
 
@@ -51,7 +51,7 @@ def _learn(case: Case, made: Examples, seconds: float, told: str) -> kept.Answer
     stated = case.settings.model_copy(update={"training": training})
     with _own_home(), mock.patch.object(examples, "make", return_value=made):
         began, worked = time.monotonic(), time.process_time()
-        dates, _, found, scorer, _ = job.learn(case.history, stated)
+        dates, _, found, scorer, _ = job.fit_for_evaluation(case.history, stated)
         took, worked = time.monotonic() - began, time.process_time() - worked
     late = made.at(dates.evaluate)
     p, p_next = scorer.score(late)

@@ -20,14 +20,15 @@ import pyarrow.parquet as pq
 from benchmarks.features.environment import ROOT
 from benchmarks.features.retailers import COMPLETE_JOURNEY
 from benchmarks.models import kept
-from features import history as histories
-from features import simulation
-from features.base import Definitions
-from features.history import History
-from features.progress import say
-from features.settings import Settings, Training, file_path, from_mapping, load
-from features.table import ColumnOf, columns_for
-from serving.parts import design
+from features.core.progress import say
+from features.core.settings import Settings, Training, file_path, from_mapping, load
+from features.engine.business_columns import columns_for
+from features.engine.columns import ColumnOf
+from features.recipes.definitions import Definitions
+from features.tables import history as histories
+from features.tables.history import History
+from lifecycle import simulation
+from serving.scoring.parts import design
 from training import examples, plan
 from training.examples import Examples
 
@@ -73,7 +74,7 @@ class Case:
 
     @cached_property
     def plan(self) -> plan.Plan:
-        found = plan.make(self.history, self.settings)
+        found = plan.make_plan(self.history, self.settings)
         plan.refuse_without_dates(found, self.settings)
         return found
 
@@ -83,7 +84,7 @@ class Case:
         folder = kept.FOLDER / f"rows-{kept.digest([self._of(), self._source()])}"
         if not folder.is_dir():
             say(f"rows of {self.name}")
-            built = examples.make(self.history, self.settings, self.plan)
+            built = examples.make_examples(self.history, self.settings, self.plan)
             kept.place(folder, lambda staged: _write(staged, built))
         said = json.loads((folder / "said.json").read_text())
         definitions = Definitions.from_mapping(said["definitions"])
@@ -141,7 +142,7 @@ def population(rows: pa.Table, who: str) -> np.ndarray:
 
 def simulated(customers: int) -> Path:
     """The folder of the simulated shop, as `lifecycle demo` writes one."""
-    folder = kept.FOLDER / f"shop-{customers}-{kept.digest_of_files('features/simulation/*.py')}"
+    folder = kept.FOLDER / f"shop-{customers}-{kept.digest_of_files('lifecycle/simulation/*.py')}"
     if not folder.is_dir():
         say(f"simulating {customers:,} customers")
         kept.place(folder, lambda staged: simulation.write(simulation.simulate(customers=customers), folder=staged))

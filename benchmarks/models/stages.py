@@ -14,7 +14,7 @@ from benchmarks.models import judged, ours
 from benchmarks.models.judged import OURS, Answers, Judged
 from benchmarks.models.part import Asked, figure, rounded
 from benchmarks.models.sets import cases
-from serving.scorer import inactive_index, stage_index
+from serving.scoring.scorer import inactive_index, stage_index
 from training import metrics
 from training.evaluation import baselines
 

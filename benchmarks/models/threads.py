@@ -15,7 +15,7 @@ from typing import Any
 
 from benchmarks.models.part import Asked, figure
 from benchmarks.models.sets import DATES, Case
-from features.progress import say
+from features.core.progress import say
 from training import job
 
 DATA, TRIALS, NO_END = "online_retail", 3, 86_400.0
@@ -61,7 +61,7 @@ def _train(threads: int, answer: Any) -> None:
 
 
 def _history(stated: Any) -> Any:
-    from features import history as histories
+    from features.tables import history as histories
 
     return histories.load(stated)[0]
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.serving import business, hosts, measures
 from benchmarks.serving.measures import ECHOES, MLFLOW, OURS, RAW, SCORER, Side
-from features.progress import say
+from features.core.progress import say
 
 
 def measured(home: Path) -> dict[str, Any]:

@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.serving import hosts
-from features.contract import CONTRACT
-from features.settings import MINOR_DIGITS
-from serving.schemas import rfc3339
+from features.core.contract import CONTRACT
+from features.core.instants import midnight_before
+from features.core.settings import MINOR_DIGITS
+from serving.api.schemas import rfc3339
 
 CUSTOMERS, TRIALS, SEED, CURRENCY = 3000, 3, 7, "EUR"
 
@@ -107,9 +108,11 @@ def made(home: Path) -> Business:
 
 
 def _make(home: Path) -> None:
-    from features import history, settings, simulation
-    from serving import batch
-    from training import job, plan
+    from features.core import settings
+    from features.tables import history
+    from lifecycle import simulation
+    from serving.batch import run_folders
+    from training import job
     from training.promote import promote
 
     simulation.write(simulation.simulate(customers=CUSTOMERS), folder=home / "shop")
@@ -117,7 +120,7 @@ def _make(home: Path) -> None:
     stated = stated.model_copy(update={"training": stated.training.model_copy(update={"trials": TRIALS})})
     found, _ = history.load(stated)
     release = promote(job.train(found, stated).folder.name)
-    batch.score(found, stated, release, as_of=plan.midnight_before(found.data_until, stated.zone))
+    run_folders.score(found, stated, release, as_of=midnight_before(found.data_until, stated.zone))
 
 
 if __name__ == "__main__":

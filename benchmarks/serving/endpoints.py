@@ -14,7 +14,7 @@ import pyarrow as pa
 from bentoml.validators import ContentType
 
 from benchmarks.serving.echo import answer
-from serving.service import Lifecycle
+from serving.api.service import Lifecycle
 
 # Without it BentoML works the schema out anew for every answer, to learn that it is JSON.
 Json = Annotated[dict[str, Any], ContentType("application/json")]
@@ -41,7 +41,7 @@ class Ready:
     """Ready feature rows, a list a column, null where a feature is null; p_churn and p_next, one row each."""
 
     def __init__(self) -> None:
-        from serving import release
+        from serving.release import release
 
         self.scorer = release.load(release.current()).scorer
         self.schema = pa.schema(columns(self.scorer))

@@ -19,8 +19,8 @@ from benchmarks.serving import hosts
 from benchmarks.serving.business import Business, by_id
 from benchmarks.serving.client import Block, ask, once, request
 from benchmarks.serving.echo import FILE
-from features.progress import steps
-from serving.answers import COLUMNS
+from features.core.progress import steps
+from serving.api.answers import COLUMNS
 from training.tracking.registered_model import inputs, outputs
 
 OURS, SCORER, MLFLOW, RAW = "lifecycle serve", "the Scorer", "mlflow models serve", "one of 200 customers"

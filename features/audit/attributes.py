@@ -12,14 +12,15 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from features.audit.findings import LEAK, LOOK, Finding, Moment
+from features.audit.findings import LEAK, LOOK, AsOfSlice, Finding
 from features.audit.leaks import FEW, TOO_GOOD
 from features.audit.ranks import auroc, correlation, tells
-from features.contract import CONTRACT, EVENT_TABLES
-from features.history import History
-from features.parsing import INSTANT, literal, quoted
-from features.settings import DAY_US, Settings
-from features.sources import read
+from features.core.contract import CONTRACT, EVENT_TABLES
+from features.core.instants import DAY_US
+from features.core.settings import Settings
+from features.tables.history import History
+from features.tables.parsing import INSTANT, literal, quoted
+from features.tables.sources import read
 
 SAME, BEYOND = 0.9, 0.02  # equal in so many rows; so much better than what was known at as_of
 SETTLED = 0.995  # a trait is seen better the longer one looks, but it settles nothing
@@ -45,7 +46,7 @@ class Attribute:
         return np.where(self.customers[found] == customers, self.values[found], np.nan)
 
 
-def suspicious(history: History, settings: Settings, moments: Sequence[Moment]) -> Iterator[Finding]:
+def suspicious(history: History, settings: Settings, moments: Sequence[AsOfSlice]) -> Iterator[Finding]:
     """Findings about the columns of the customers SELECT, and load times among the columns nobody reads."""
     intake = read(settings.model_copy(update={"tables": {}}))  # the files, behind the same locks, and no table yet
     try:
@@ -101,7 +102,7 @@ def _number(name: str, kind: str, stated: str) -> str:
     return f"CASE WHEN {text} IS NOT NULL THEN CAST(dense_rank() OVER (ORDER BY {text}) AS DOUBLE) END"
 
 
-def _attribute(attribute: Attribute, history: History, moments: Sequence[Moment]) -> Iterator[Finding]:
+def _attribute(attribute: Attribute, history: History, moments: Sequence[AsOfSlice]) -> Iterator[Finding]:
     count = int((~np.isnan(attribute.values)).sum())
     if attribute.kind == "instant" and (found := _load_time(attribute.name, attribute.values, history, LEAK)):
         yield found
@@ -127,7 +128,7 @@ def _like_ids(attribute: Attribute) -> bool:
 
 
 def _today(
-    attribute: Attribute, values: np.ndarray, ids: np.ndarray, history: History, moment: Moment
+    attribute: Attribute, values: np.ndarray, ids: np.ndarray, history: History, moment: AsOfSlice
 ) -> Iterator[Finding]:
     where, at = attribute.name, moment.at
     for words, whole, known in _aggregates(history, ids, at):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from features.audit.findings import LEAK, LOOK, Finding
-from features.contract import EVENT_TABLES
-from features.history import History
-from features.settings import DAY_US
+from features.core.contract import EVENT_TABLES
+from features.core.instants import DAY_US
+from features.tables.history import History
 
 SPAN_DAYS = 30  # a shorter history may well have come in one go
 BULK, CROWD, EARLY = 0.95, 0.2, 0.01

@@ -23,7 +23,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Moment:
+class AsOfSlice:
     """Rows at a mature as_of beside what came of them; `asked`: eligible, and leaving is not yet agreed by contract."""
 
     at: int

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pyarrow as pa
 
-from features.audit.findings import AGREED, LEAK, LOOK, Finding, Moment, floats
+from features.audit.findings import AGREED, LEAK, LOOK, AsOfSlice, Finding, floats
 from features.audit.ranks import correlation, tells
 
 TOO_GOOD = 0.95
@@ -20,7 +20,7 @@ CHANCE = 1e-9  # how unlikely it must be that availability sorts the outcomes by
 RELATIVE = 1e-6
 
 
-def telling(moments: Sequence[Moment], names: Sequence[str], contractual: frozenset[str]) -> Iterator[Finding]:
+def telling(moments: Sequence[AsOfSlice], names: Sequence[str], contractual: frozenset[str]) -> Iterator[Finding]:
     """Columns that tell the outcome at one as_of, or at several taken together where one has too few of either."""
     for asked, at in _asked(moments):
         for name in names:
@@ -32,15 +32,15 @@ def telling(moments: Sequence[Moment], names: Sequence[str], contractual: frozen
 
 
 _AGREED = "it tells the outcome, and reads contracts alone: what was agreed and known, not the future"
-Asked = list[tuple[Moment, np.ndarray]]
+Asked = list[tuple[AsOfSlice, np.ndarray]]
 
 
-def enough(moments: Sequence[Moment]) -> bool:
+def enough(moments: Sequence[AsOfSlice]) -> bool:
     """Whether any as_of, or all together, has FEW of either outcome among those asked."""
     return bool(list(_asked(moments)))
 
 
-def _asked(moments: Sequence[Moment]) -> Iterator[tuple[Asked, int]]:
+def _asked(moments: Sequence[AsOfSlice]) -> Iterator[tuple[Asked, int]]:
     every = [(moment, moment.asked) for moment in moments]
     groups = [[one] for one in every]
     small = [one for group in groups if not _both(group) for one in group]
@@ -104,7 +104,7 @@ def _echo(name: str, values: np.ndarray, asked: Asked, at: int) -> Finding | Non
     return None
 
 
-def _stage(moment: Moment) -> np.ndarray:
+def _stage(moment: AsOfSlice) -> np.ndarray:
     return np.asarray(moment.rows["stage"].to_pylist())
 
 

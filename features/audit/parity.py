@@ -15,11 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.audit import worlds
-from features.base import Base, Definitions, define, measure
-from features.history import History
-from features.settings import Settings
-from features.table import build, columns_for
+from features.audit import perturbations
+from features.core.settings import Settings
+from features.engine.build import build
+from features.engine.business_columns import columns_for
+from features.recipes.definitions import Definitions, learn_definitions
+from features.recipes.population_stats import PopulationStats, population_stats
+from features.tables.history import History
 
 THREADS = (1, 2, 4)
 ALONE, BY_THREADS = "one against all", "threads"
@@ -30,14 +32,14 @@ class Kept:
     """What a release freezes, and the base at one as_of."""
 
     definitions: Definitions
-    base: Base
+    base: PopulationStats
 
 
 def kept_at(history: History, settings: Settings, at: int) -> Kept:
     """Definitions and base as they are learned at one as_of."""
     known = history.as_of(at)
-    definitions = define(known, settings)
-    return Kept(definitions, measure(known, definitions))
+    definitions = learn_definitions(known, settings)
+    return Kept(definitions, population_stats(known, definitions))
 
 
 def rows_at(history: History, settings: Settings, at: int, kept: Kept) -> pa.Table:
@@ -47,7 +49,7 @@ def rows_at(history: History, settings: Settings, at: int, kept: Kept) -> pa.Tab
 
 
 @dataclass(frozen=True)
-class Making:
+class Builder:
     """How base and rows are made: as training, batch and the service make them, if nothing else is said."""
 
     keep: Callable[[History, Settings, int], Kept] = kept_at
@@ -55,21 +57,21 @@ class Making:
 
 
 @dataclass(frozen=True)
-class Scene:
+class AuditCase:
     """One as_of of the real world: its rows, what they rest on, and all tables (`replayed`: delivered twice)."""
 
     history: History
     settings: Settings
-    tables: worlds.Tables
+    tables: perturbations.Tables
     at: int
-    making: Making
+    making: Builder
     kept: Kept
     rows: pa.Table
-    replayed: worlds.Tables | None
+    replayed: perturbations.Tables | None
 
     @contextmanager
-    def world(self, tables: worlds.Tables, *, threads: int = 1) -> Iterator[History]:
-        other = worlds.rebuilt(self.history, tables, threads=threads, memory=self.settings.engine.memory)
+    def world(self, tables: perturbations.Tables, *, threads: int = 1) -> Iterator[History]:
+        other = perturbations.rebuilt(self.history, tables, threads=threads, memory=self.settings.engine.memory)
         try:
             yield other
         finally:
@@ -88,25 +90,25 @@ class World:
 
     name: str
     words: str
-    tables: Callable[[Scene], worlds.Tables]
+    tables: Callable[[AuditCase], perturbations.Tables]
     base_kept: bool = False
 
 
 REPLAYS = World("replays", "every delivery comes twice, and is read by the contract", lambda s: s.replayed)
-ROW_ORDER = World("row order", "rows come in another order", lambda s: worlds.shuffled(s.tables))
+ROW_ORDER = World("row order", "rows come in another order", lambda s: perturbations.shuffled(s.tables))
 OTHER_IDS = World("other ids", "customers and rows are called otherwise", lambda s: s.tables, base_kept=True)
 WORLDS = (
     World("truncated history", "rows recorded and cells known at or after as_of are taken out",
-          lambda s: worlds.truncated(s.tables, s.at)),
+          lambda s: perturbations.truncated(s.tables, s.at)),
     World("scrambled future", "rows and cells known at or after as_of say something else",
-          lambda s: worlds.scrambled(s.tables, s.at)),
+          lambda s: perturbations.scrambled(s.tables, s.at)),
     World("exactly at as_of", "known rows once more, at as_of; empty cells are filled at as_of",
-          lambda s: worlds.at_the_instant(s.tables, s.at)),
+          lambda s: perturbations.at_the_instant(s.tables, s.at)),
     World("late arrivals", "rows and corrections from before as_of, recorded at or after it",
-          lambda s: worlds.late(s.tables, s.at)),
+          lambda s: perturbations.late(s.tables, s.at)),
     REPLAYS, ROW_ORDER, OTHER_IDS,
     World("other load times", "known rows were recorded at other times, in the same order",
-          lambda s: worlds.loaded_otherwise(s.tables, s.at), base_kept=True),
+          lambda s: perturbations.loaded_otherwise(s.tables, s.at), base_kept=True),
 )  # fmt: skip
 
 
@@ -124,7 +126,7 @@ class Difference:
 
 
 @dataclass
-class Tried:
+class CheckResult:
     """What one world was tried on, in all. `bases`: at how many as_of definitions and base were made anew in it too."""
 
     world: str
@@ -143,12 +145,12 @@ class Tried:
         )
 
 
-Tallies = dict[str, Tried]
+Tallies = dict[str, CheckResult]
 
 
-def together(scene: Scene, tried: Sequence[World], threads: int, tallies: Tallies) -> list[Difference]:
+def together(scene: AuditCase, tried: Sequence[World], threads: int, tallies: Tallies) -> list[Difference]:
     """All worlds at one as_of as one, side by side: it costs one plan. What differs is looked at apart (`apart`)."""
-    tables, old = worlds.stacked([world.tables(scene) for world in tried])
+    tables, old = perturbations.stacked([world.tables(scene) for world in tried])
     with scene.world(tables, threads=threads) as other:
         rows = scene.rows_in(other)
     called = rows["customer_id"].to_pylist()
@@ -164,11 +166,11 @@ def together(scene: Scene, tried: Sequence[World], threads: int, tallies: Tallie
     return found
 
 
-def apart(scene: Scene, tried: Sequence[World]) -> list[Difference]:
+def apart(scene: AuditCase, tried: Sequence[World]) -> list[Difference]:
     """Every world at one as_of by itself, base and definitions made anew, and every number of threads."""
     found = []
     for world in tried:
-        tables = worlds.renamed(scene.tables) if world is OTHER_IDS else (world.tables(scene), None)
+        tables = perturbations.renamed(scene.tables) if world is OTHER_IDS else (world.tables(scene), None)
         found += by_itself(world, scene, *tables)
     return found + [one for count in THREADS for one in by_itself(_threads(), scene, scene.tables, None, threads=count)]
 
@@ -178,7 +180,7 @@ def _threads() -> World:
 
 
 def by_itself(
-    world: World, scene: Scene, tables: worlds.Tables, old: dict[str, str] | None = None, threads: int = 1
+    world: World, scene: AuditCase, tables: perturbations.Tables, old: dict[str, str] | None = None, threads: int = 1
 ) -> list[Difference]:
     with scene.world(tables, threads=threads) as other:
         kept = scene.kept if world.base_kept else scene.kept_in(other)
@@ -189,7 +191,7 @@ def by_itself(
     return _differences(world.name, scene, rows)
 
 
-def bases(world: World, scene: Scene, tally: Tried) -> list[Difference]:
+def bases(world: World, scene: AuditCase, tally: CheckResult) -> list[Difference]:
     """Definitions and base made anew in one world."""
     with scene.world(world.tables(scene)) as other:
         kept = scene.kept_in(other)
@@ -214,12 +216,12 @@ def bases(world: World, scene: Scene, tally: Tried) -> list[Difference]:
     return found
 
 
-def alone(scene: Scene, positions: list[int], tally: Tried) -> list[Difference]:
+def alone(scene: AuditCase, positions: list[int], tally: CheckResult) -> list[Difference]:
     """Some customers each in a world of their own, the base kept."""
     found = []
     for position in positions:
         customer = scene.rows["customer_id"][position].as_py()
-        with scene.world(worlds.only(scene.tables, customer)) as other:
+        with scene.world(perturbations.only(scene.tables, customer)) as other:
             rows = scene.rows_in(other)
         for name, count, _, known, shown in compared(scene.rows.slice(position, 1), rows):
             found.append(Difference(name, ALONE, scene.at, count, position, known, shown))
@@ -228,7 +230,7 @@ def alone(scene: Scene, positions: list[int], tally: Tried) -> list[Difference]:
     return found
 
 
-def _differences(world: str, scene: Scene, rows: pa.Table) -> list[Difference]:
+def _differences(world: str, scene: AuditCase, rows: pa.Table) -> list[Difference]:
     return [Difference(name, world, scene.at, *rest) for name, *rest in compared(scene.rows, rows)]
 
 

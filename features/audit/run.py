@@ -5,24 +5,36 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
 
-from features.audit import attributes, clocks, leaks, parity, worlds
-from features.audit.findings import LEAK, Finding, Moment, worst
-from features.audit.parity import ALONE, BY_THREADS, REPLAYS, THREADS, WORLDS, Difference, Making, Scene, Tried, World
-from features.errors import NotEnoughData
-from features.history import History
-from features.outcomes import mature, observe
-from features.progress import steps
-from features.recipe import FEATURES
-from features.settings import DAY_US, Settings, day_text, instant
-from features.sources import read
-from features.table import STATE, build, columns
+from features.audit import attributes, clocks, leaks, parity, perturbations
+from features.audit.findings import LEAK, AsOfSlice, Finding, worst
+from features.audit.parity import (
+    ALONE,
+    BY_THREADS,
+    REPLAYS,
+    THREADS,
+    WORLDS,
+    AuditCase,
+    Builder,
+    CheckResult,
+    Difference,
+    World,
+)
+from features.core.errors import NotEnoughData
+from features.core.instants import DAY_US, day_text, midnight_before
+from features.core.progress import steps
+from features.core.settings import Settings
+from features.engine.build import build
+from features.engine.columns import columns
+from features.labels.outcomes import mature, observe
+from features.recipes.recipe import FEATURES
+from features.recipes.stages import STATE_COLUMNS
+from features.tables.history import History
+from features.tables.sources import read
 
 DATES, SEED = 10, 7
 EVERYWHERE = (ALONE, BY_THREADS, parity.ROW_ORDER.name, parity.OTHER_IDS.name)
@@ -35,7 +47,7 @@ MOVED_DAYS = 133  # nineteen weeks: every weekday stays itself, every month and 
 
 def audit(
     history: History, settings: Settings, *, dates: int = DATES, seed: int = SEED,
-    most: int = MOST, alone: int = ALONE_PER_DATE, making: Making | None = None,
+    most: int = MOST, alone: int = ALONE_PER_DATE, making: Builder | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Try every promise about time at `dates` random as_of, and look for leaks; plain data for `report.text` and JSON.
 
@@ -48,9 +60,9 @@ def audit(
     history, customers, people = _sampled(history, settings, rng, most, alone)
     chosen = _dates(history, settings, rng, dates)
     replayed = _replayed(settings, people, history, untested)
-    tables = worlds.tables_of(history)
+    tables = perturbations.tables_of(history)
     scenes = [
-        _scene(history, settings, tables, at, making or Making(), replayed)
+        _scene(history, settings, tables, at, making or Builder(), replayed)
         for at in steps(chosen, label="rows at each as_of")
     ]
     tallies = _parity(scenes, rng, alone)
@@ -74,11 +86,11 @@ def _sampled(
     if len(found) <= most:
         return history, counts, None
     people = found.take(pa.array(np.sort(rng.choice(len(found), most, replace=False))))
-    return _of(history, settings, worlds.some(worlds.tables_of(history), people)), counts, people
+    return _of(history, settings, perturbations.some(perturbations.tables_of(history), people)), counts, people
 
 
-def _of(history: History, settings: Settings, tables: worlds.Tables) -> History:
-    return worlds.rebuilt(history, tables, threads=settings.engine.threads, memory=settings.engine.memory)
+def _of(history: History, settings: Settings, tables: perturbations.Tables) -> History:
+    return perturbations.rebuilt(history, tables, threads=settings.engine.threads, memory=settings.engine.memory)
 
 
 def _dates(history: History, settings: Settings, rng: np.random.Generator, dates: int) -> list[int]:
@@ -96,27 +108,23 @@ def _dates(history: History, settings: Settings, rng: np.random.Generator, dates
     inside, found = np.unique(known[(known > low) & (known <= high)]), []
     for number, at in enumerate(rng.integers(low + 1, high, dates)):
         if number % 3 == 0:
-            at = max(instant(_local_day(int(at), settings.zone), zone=settings.zone), low + 1)
+            at = max(midnight_before(int(at), settings.zone), low + 1)
         elif number % 3 == 2 and inside.size:
             at = inside[rng.integers(inside.size)]
         found.append(int(at))
     return sorted(set(found))
 
 
-def _local_day(at: int, zone: str) -> Any:
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)).astimezone(ZoneInfo(zone)).date()
-
-
 def _scene(
-    history: History, settings: Settings, tables: worlds.Tables, at: int, making: Making, replayed: worlds.Tables | None
-) -> Scene:
+    history: History, settings: Settings, tables: perturbations.Tables, at: int, making: Builder, replayed: perturbations.Tables | None
+) -> AuditCase:
     kept = making.keep(history, settings, at)
-    return Scene(history, settings, tables, at, making, kept, making.rows(history, settings, at, kept), replayed)
+    return AuditCase(history, settings, tables, at, making, kept, making.rows(history, settings, at, kept), replayed)
 
 
 def _replayed(
     settings: Settings, people: pa.Array | None, history: History, untested: list[str]
-) -> worlds.Tables | None:
+) -> perturbations.Tables | None:
     """The tables read from every SELECT delivered twice: the contract folds what it promises to fold."""
     whole, stated = settings.contract.exact_duplicates == "drop", {}
     for name, select in settings.tables.items():
@@ -144,15 +152,15 @@ def _replayed(
         tables = {name: intake.connection.table(name).to_arrow_table() for name in history.names}
     finally:
         intake.connection.close()
-    return tables if people is None else worlds.some(tables, people)
+    return tables if people is None else perturbations.some(tables, people)
 
 
-def _parity(scenes: Sequence[Scene], rng: np.random.Generator, alone: int) -> list[Tried]:
+def _parity(scenes: Sequence[AuditCase], rng: np.random.Generator, alone: int) -> list[CheckResult]:
     """Every world at every as_of; base and definitions anew in the truncated one and, by turns, one of the others."""
     tried = [world for world in WORLDS if world is not REPLAYS or scenes[0].replayed is not None]
-    tallies = {world.name: Tried(world.name, world.words) for world in tried}
-    tallies[BY_THREADS] = Tried(BY_THREADS, f"the engine works with {', '.join(map(str, THREADS))} threads, by turns")
-    tallies[ALONE] = Tried(ALONE, f"{alone} customers at each as_of, each in a world of their own")
+    tallies = {world.name: CheckResult(world.name, world.words) for world in tried}
+    tallies[BY_THREADS] = CheckResult(BY_THREADS, f"the engine works with {', '.join(map(str, THREADS))} threads, by turns")
+    tallies[ALONE] = CheckResult(ALONE, f"{alone} customers at each as_of, each in a world of their own")
     found, looked = [], 0
     for number, scene in enumerate(steps(scenes, label="other worlds", total=len(scenes))):
         base = [world for world in tried if not world.base_kept]
@@ -175,7 +183,7 @@ def _parity(scenes: Sequence[Scene], rng: np.random.Generator, alone: int) -> li
     return list(tallies.values())
 
 
-def _looked_at(scene: Scene, tried: Sequence[World], at_once: list[Difference]) -> list[Difference]:
+def _looked_at(scene: AuditCase, tried: Sequence[World], at_once: list[Difference]) -> list[Difference]:
     """What each world shows by itself; and what only showed when all stood side by side, so that nothing is lost."""
     by_itself = parity.apart(scene, tried)
     named = {one.feature for one in by_itself}
@@ -189,11 +197,11 @@ def _confirmed(at_once: list[Difference], found: list[Difference]) -> list[Diffe
     return [one for one in at_once if (one.feature, one.world) in seen or one.feature not in everywhere]
 
 
-def _names(scenes: Sequence[Scene]) -> list[str]:
-    return list(dict.fromkeys(name for scene in scenes for name in scene.rows.column_names if name not in STATE))
+def _names(scenes: Sequence[AuditCase]) -> list[str]:
+    return list(dict.fromkeys(name for scene in scenes for name in scene.rows.column_names if name not in STATE_COLUMNS))
 
 
-def _findings(scenes: Sequence[Scene], moments: list[Moment], untested: list[str]) -> list[Finding]:
+def _findings(scenes: Sequence[AuditCase], moments: list[AsOfSlice], untested: list[str]) -> list[Finding]:
     names = _names(scenes)
     some = scenes[:: max(1, -(-len(scenes) // MOVED))]
     pairs = [(scene.rows, _later(scene)) for scene in steps(some, label="the same, nineteen weeks later")]
@@ -204,9 +212,9 @@ def _findings(scenes: Sequence[Scene], moments: list[Moment], untested: list[str
     return [*leaks.telling(moments, names, _contractual()), *leaks.calendar(pairs, names)]
 
 
-def _later(scene: Scene) -> pa.Table:
+def _later(scene: AuditCase) -> pa.Table:
     at = scene.at + MOVED_DAYS * DAY_US
-    with scene.world(worlds.moved(scene.tables, MOVED_DAYS)) as other:
+    with scene.world(perturbations.moved(scene.tables, MOVED_DAYS)) as other:
         return scene.making.rows(other, scene.settings, at, scene.making.keep(other, scene.settings, at))
 
 
@@ -214,11 +222,11 @@ def _contractual() -> frozenset[str]:
     return frozenset(name for name, entry in FEATURES.items() if entry.tables == ("contracts",))
 
 
-def _moments(scenes: Sequence[Scene], untested: list[str]) -> list[Moment]:
+def _moments(scenes: Sequence[AuditCase], untested: list[str]) -> list[AsOfSlice]:
     """The scenes whose outcome is complete, and the newest as_of that has one."""
     history, settings = scenes[0].history, scenes[0].settings
     ripe = [scene for scene in scenes if mature(scene.at, history=history, settings=settings)]
-    newest = history.data_until - (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    newest = history.data_until - settings.outcome_window_us
     first = scenes[0]
     if newest > first.at and newest not in [scene.at for scene in ripe]:
         ripe.append(_scene(history, settings, first.tables, newest, first.making, None))
@@ -227,7 +235,7 @@ def _moments(scenes: Sequence[Scene], untested: list[str]) -> list[Moment]:
     return [_moment(scene) for scene in ripe]
 
 
-def _moment(scene: Scene) -> Moment:
+def _moment(scene: AuditCase) -> AsOfSlice:
     known, definitions = scene.history.as_of(scene.at), scene.kept.definitions
     outcome = observe(scene.history, known, definitions=definitions, settings=scene.settings).rows
     asked = scene.rows["eligible"].to_numpy()
@@ -237,7 +245,7 @@ def _moment(scene: Scene) -> Moment:
         ]
         flag = build(known, base=scene.kept.base, definitions=definitions, columns=agreed)["cancelled_ending"]
         asked = asked & ~(np.nan_to_num(flag.to_numpy()) > 0)
-    return Moment(scene.at, scene.rows, outcome, asked)
+    return AsOfSlice(scene.at, scene.rows, outcome, asked)
 
 
 def _told(settings, seed, scenes, customers, tallies, findings, untested, seconds) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.recipe import LOG_SCALE, Recipe, Reduction, feature, ratio
+from features.recipes.recipe import LOG_SCALE, Recipe, Reduction, feature, ratio
 
 
 @feature(tables=("transactions",), unit="categories", words="bought from {value:.0f} categories")

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.recipe import LOG_SCALE, Recipe, Reduction, feature, ratio
+from features.recipes.recipe import LOG_SCALE, Recipe, Reduction, feature, ratio
 
-HOP_HOURS, COMPLAINT_DAYS = 24, 7
 _BEGUN = Reduction("interactions", "count", where="by_customer")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.recipe import Recipe, Reduction, feature, ratio
+from features.recipes.recipe import Recipe, Reduction, feature, ratio
 
 _COMPLAINTS = Reduction("feedback", "count", kinds=("complaint",))
 _LAST = Reduction("feedback", "max", kinds=("complaint",))

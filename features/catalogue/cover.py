@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.recipe import Recipe, Reduction, feature
-from features.settings import DAY_US
+from features.core.instants import DAY_US
+from features.recipes.recipe import Recipe, Reduction, feature
 
 
 def _running(how: str, value: str) -> Reduction:

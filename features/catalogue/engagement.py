@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from features.recipe import DECAY_SCALE, Recipe, Reduction, feature
+from features.recipes.recipe import DECAY_SCALE, Recipe, Reduction, feature
 
 LEAVING = ("cancel_page", "downgrade_page")
 ANSWERS = ("opened", "clicked")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.recipe import DECAY_SCALE, Recipe, Reduction, feature, ratio
-from features.settings import DAY_US
+from features.core.instants import DAY_US
+from features.recipes.recipe import DECAY_SCALE, Recipe, Reduction, feature, ratio
 
 
 @feature(tables=("activity",), unit="active days", words="{value:.0f} active days in {window}", windows="W")

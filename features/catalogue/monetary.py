@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.recipe import DECAY_SCALE, Recipe, Reduction, feature, ratio, variance
+from features.recipes.recipe import DECAY_SCALE, Recipe, Reduction, feature, ratio, variance
 
 _BOUGHT = Reduction("transactions", "sum", value="amount_minor", kinds=("purchase",))
 _PURCHASES = Reduction("transactions", "count", kinds=("purchase",))

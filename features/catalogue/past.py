@@ -12,8 +12,8 @@ from typing import Any
 
 import narwhals as nw
 
-from features.recipe import Now, Recipe, Reduction, feature
-from features.settings import DAY_US
+from features.core.instants import DAY_US
+from features.recipes.recipe import Now, Recipe, Reduction, feature
 
 _FIRST = Reduction("activity", "min")
 _SEEN = Reduction("activity", "distinct", value="outcome_window", where="outcome_closed")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.recipe import Recipe, Reduction, feature, ratio
+from features.recipes.recipe import Recipe, Reduction, feature, ratio
 
 _FIRST = Reduction("activity", "min")
 _LAST = Reduction("activity", "max")

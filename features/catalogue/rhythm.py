@@ -6,13 +6,12 @@ import math
 
 import narwhals as nw
 
-from features import stages
-from features.recipe import LOG_SCALE, Recipe, Reduction, feature, ratio, variance
-from features.settings import DAY_US
+from features.core.instants import DAY_US
+from features.recipes import stages
+from features.recipes.recipe import LOG_SCALE, Recipe, Reduction, feature, ratio, variance
+from features.recipes.rows.gap_pairs import DISTANCES
 
 DAY_MINUTES = 1440
-# Slopes between two of the last five gaps are kept in twelfths, which are whole for every distance.
-DISTANCES = 12
 
 _FIRST = Reduction("activity", "min")
 _LAST = Reduction("activity", "max")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import narwhals as nw
 
-from features.contract import SURVEYS
-from features.recipe import SCORE_SCALE, Recipe, Reduction, feature, ratio
+from features.core.contract import SURVEYS
+from features.recipes.recipe import SCORE_SCALE, Recipe, Reduction, feature, ratio
 
 _ANSWERS = Reduction("feedback", "count", where="answered")
 _TOTAL = Reduction("feedback", "sum", value="score_scaled", where="answered")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from features.recipe import MINUTE_US, Recipe, Reduction, feature, ratio
-
-# What a customer does on our pages or in our product; calls and answers to messages are no visits.
-VISITS = ("visit", "login", "usage", "cancel_page", "downgrade_page")
-BREAK_MINUTES = 30
+from features.core.instants import MINUTE_US
+from features.recipes.recipe import Recipe, Reduction, feature, ratio
 
 
 def _begun(days: int | None) -> Reduction:

@@ -7,7 +7,7 @@ from typing import Any
 
 import narwhals as nw
 
-from features.recipe import Recipe, Reduction, feature
+from features.recipes.recipe import Recipe, Reduction, feature
 
 WINDOWS = 12
 

@@ -8,8 +8,8 @@ from functools import reduce
 
 import narwhals as nw
 
-from features.recipe import Recipe, Reduction, feature
-from features.settings import DAY_US
+from features.core.instants import DAY_US
+from features.recipes.recipe import Recipe, Reduction, feature
 
 SLOPE_WINDOWS = 6
 

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.settings import DAY_US
+from features.core.instants import DAY_US
 from training import metrics
-from training.backtest.kept import Kept
+from training.backtest.predictions_store import Kept
 
 MOVED, BINS = 0.2, 10
 

@@ -16,23 +16,24 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.errors import LifecycleError, NotEnoughData
-from features.history import History
-from features.progress import say
-from features.settings import DAY_US, Settings, day_text
-from features.stages import STAGES
-from features.table import ColumnOf
-from serving import files
-from serving.scorer import Scorer
+from features.core.errors import LifecycleError, NotEnoughData
+from features.core.instants import DAY_US, day_text
+from features.core.progress import say
+from features.core.settings import Settings
+from features.engine.columns import ColumnOf
+from features.recipes.stages import STAGES
+from features.tables.history import History
+from serving.batch import writers as files
+from serving.scoring.scorer import Scorer
 from training import examples, fitting, job, metrics, plan
-from training.backtest import account as backtest_account
-from training.backtest import kept as backtest_kept
-from training.backtest import pictures as backtest_pictures
+from training.backtest import plots as backtest_pictures
+from training.backtest import predictions_store as backtest_kept
+from training.backtest import report as backtest_account
 from training.backtest import text as backtest_text
-from training.backtest.kept import Kept
+from training.backtest.predictions_store import Kept
 from training.tracking import record, tracking
 from training.tracking.pending import Record
-from training.uncertainty import left_out
+from training.uncertainty import out_of_fold
 
 MOST, LEAST = 8, 6
 
@@ -80,7 +81,7 @@ def backtest(history: History, settings: Settings, *, as_of: Sequence[int] = (),
 def walk(history: History, settings: Settings, *, as_of: Sequence[int] = ()) -> Walked:
     """`backtest` without pictures and record."""
     dates = dates_of(history, settings, as_of)
-    span = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    span = settings.outcome_window_us
     name = backtest_kept.identity(history, settings, dates, until=dates[-1] + span)
     folder = backtest_kept.place(name)
     found = _finished(history, settings, dates, folder)
@@ -109,7 +110,7 @@ def dates_of(history: History, settings: Settings, stated: Sequence[int] = ()) -
 def forecast(history: History, settings: Settings, at: int) -> Forecast:
     """What `train` had left at the instant `at`, and what it had said of itself. NotEnoughData where it had refused."""
     settings = plan.undated(settings)
-    dates, made, found, scorer, _ = job.learn(plan.as_if(history, at), settings)
+    dates, made, found, scorer, _ = job.fit_for_evaluation(plan.as_if(history, at), settings)
     late = made.at(dates.evaluate)
     said = backtest_account.figures(late, *scorer.score(late))
     status = "ok" if metrics.has_skill(said["churn"]) else "no_skill"
@@ -164,7 +165,7 @@ def _date(history: History, settings: Settings, at: int, later: list[int]) -> Ke
     except NotEnoughData as error:
         return Kept({"as_of": day_text(at, zone=settings.zone), "at": at, "why": error.got})
     rows = rows_of(made, history, settings, at)
-    fresh, held = scored(made, rows), left_out.account(made.scorer, rows)
+    fresh, held = scored(made, rows), out_of_fold.account(made.scorer, rows)
     names = ["customer_id", "as_of", "p_churn"]
     aged = [scored(made, rows_of(made, history, settings, then)).select(names) for then in later]
     aged = pa.concat_tables([fresh.select(names).slice(0, 0), *aged])

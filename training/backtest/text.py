@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from training.backtest import held
-from training.backtest.account import FIGURES, bias
+from training.backtest import coverage
+from training.backtest.report import FIGURES, bias
 
 WORDS = {("churn", "auroc"): "AUROC", ("churn", "log_loss"): "log loss", ("churn", "ece"): "calibration error",
          ("next_stage", "log_loss"): "log loss, next stage"}  # fmt: skip
@@ -24,10 +24,10 @@ def text(told: dict[str, Any]) -> str:
             *_dates(told, who),
             "",
             *_levels(told, who),
-            *held.lines(told["held"], who),
+            *coverage.lines(told["held"], who),
             *_promises(told, who),
         ]
-    lines += [*held.interval_lines(told["held"]), *_ages(told), *_moves(told), "", f"  {told['verdict']}"]
+    lines += [*coverage.interval_lines(told["held"]), *_ages(told), *_moves(told), "", f"  {told['verdict']}"]
     return "\n".join([*lines, *(f"  warning: {words}" for words in told["warnings"])])
 
 

@@ -13,12 +13,13 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from features.base import Definitions
-from features.settings import DAY_US, Settings
-from features.stages import STAGES
-from serving.cover import COLUMNS, kinds
-from serving.parts import sigmoid
-from serving.scorer import composed, floored, inactive_index, reachable_of, stage_index
+from features.core.instants import DAY_US
+from features.core.settings import Settings
+from features.recipes.definitions import Definitions
+from features.recipes.stages import STAGES
+from serving.scoring.cannot_churn import COLUMNS, kinds
+from serving.scoring.parts import sigmoid
+from serving.scoring.scorer import composed, floored, inactive_index, reachable_of, stage_index
 from training.models import ridge
 
 K = len(STAGES)
@@ -63,7 +64,7 @@ def _rfm(rows: pa.Table) -> np.ndarray:
 
 def _own_past_rate(past: pa.Table, test: pa.Table, settings: Settings, rate: float) -> np.ndarray:
     """(own churns + 2·rate) / (own labels + 2) over as_of dates whose windows closed before the row's as_of."""
-    window = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    window = settings.outcome_window_us
     closed, left = past["as_of"].to_numpy() + window, past["churned"].to_numpy().astype(float)
     ids, at = past["customer_id"].to_pylist(), test["as_of"].to_numpy()
     sums: dict[tuple[str, int], tuple[float, float]] = {}

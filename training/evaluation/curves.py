@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from features.stages import STAGES
+from features.recipes.stages import STAGES
 from training import metrics
 
 POINTS = 60

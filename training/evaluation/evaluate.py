@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.base import Definitions
-from features.settings import Settings
-from serving.scorer import Scorer, stage_index
+from features.core.settings import Settings
+from features.recipes.definitions import Definitions
+from serving.scoring.scorer import Scorer, stage_index
 from training import metrics
 from training.evaluation import baselines, curves, reliability, slices, stage_metrics
+from training.evaluation.baseline_comparison import baseline_comparison, recommendation
 from training.evaluation.importance import importance
-from training.evaluation.ladder import ladder, recommendation
 from training.examples import Examples
 
 
@@ -121,7 +121,7 @@ def _seen(changes: dict[str, Any]) -> dict[str, Any]:
 
 def _beside(ours: np.ndarray, theirs: dict[str, np.ndarray], customers: np.ndarray) -> dict[str, Any]:
     """The ladder; and by baseline what we lose less or more, with the verdicts, where there is anybody."""
-    out: dict[str, Any] = {"ladder": ladder(ours, theirs, customers)}
+    out: dict[str, Any] = {"ladder": baseline_comparison(ours, theirs, customers)}
     if len(ours):
         out["paired_log_loss"] = metrics.paired_with(theirs, ours, customers)
         out["verdicts"] = [metrics.verdict(name, pair) for name, pair in out["paired_log_loss"].items()]

@@ -18,14 +18,15 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.history import History
-from features.settings import DAY_US, Settings, day_text
-from features.table import ColumnOf
-from serving.reasons import leading
-from serving.release import Release
-from serving.scorer import Scorer, stage_index
+from features.core.instants import day_text
+from features.core.settings import Settings
+from features.engine.columns import ColumnOf
+from features.tables.history import History
+from serving.release.release import Release
+from serving.scoring.reasons import leading
+from serving.scoring.scorer import Scorer, stage_index
 from training import metrics
-from training.evaluation import ladder, reliability, slices
+from training.evaluation import baseline_comparison, reliability, slices
 from training.examples import Examples, labelled
 from training.plan import Plan
 
@@ -87,7 +88,7 @@ def compare(ours: Side, theirs: Side, early: pa.Table) -> dict[str, Any]:
     (p, p_next), (their_p, their_next) = (side.scorer.score(side.rows) for side in (ours, theirs))
     masks = {"everyone": np.ones(len(y), dtype=bool), "eligible": eligible}
     table = {who: _beside(y[m], p[m], their_p[m], ids[m]) for who, m in masks.items()}
-    who = next((who for who in ("eligible", "everyone") if table[who]["customers"] >= ladder.FEWEST), None)
+    who = next((who for who in ("eligible", "everyone") if table[who]["customers"] >= baseline_comparison.FEWEST), None)
     if who is None:
         return {"population": None, "table": table, **_verdict_only(NOT_JUDGED, "too few customers to tell")}
     m = masks[who]
@@ -162,7 +163,7 @@ def _under(stated: dict[str, Any], path: tuple[str, ...]) -> Any:
 def _dates(champion: Release, dates: Plan, settings: Settings) -> tuple[str, tuple[int, ...]]:
     """Who answers for the champion, and on which evaluation dates: those after all it was told, if there are any."""
     newest = pq.read_table(champion.folder / "base.parquet")["as_of"][0].as_py()
-    window = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    window = settings.outcome_window_us
     unseen = tuple(at for at in dates.evaluate if at >= newest + window)
     if unseen:
         return AS_SERVED, unseen

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.table import ColumnOf
-from serving.parts import design_names
-from serving.scorer import Scorer, ordered_sum
+from features.engine.columns import ColumnOf
+from serving.scoring.parts import design_names
+from serving.scoring.scorer import Scorer, ordered_sum
 
 COLUMNS = 20
 ROWS = 5000

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.errors import NotEnoughData
-from features.progress import steps
-from features.settings import Settings
-from serving.scorer import Scorer, stage_index
+from features.core.errors import NotEnoughData
+from features.core.progress import steps
+from features.core.settings import Settings
+from serving.scoring.scorer import Scorer, stage_index
 from training import metrics
 from training.evaluation import baselines
 from training.examples import Examples

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.settings import day_text
-from features.stages import STAGES
-from serving.parts import log_odds, sigmoid
-from serving.scorer import stage_index
+from features.core.instants import day_text
+from features.recipes.stages import STAGES
+from serving.scoring.parts import log_odds, sigmoid
+from serving.scoring.scorer import stage_index
 from training import metrics
 
 FEWEST = 100

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.base import Definitions
-from features.settings import DAY_US
-from features.stages import STAGES
-from serving.scorer import floored, inactive_index, reachable_of, stage_index
+from features.core.instants import DAY_US
+from features.recipes.definitions import Definitions
+from features.recipes.stages import STAGES
+from serving.scoring.scorer import floored, inactive_index, reachable_of, stage_index
 from training import metrics
 
 LEAST_ROWS, LEAST_OF_EACH = 200, 20

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from features.stages import STAGES
+from features.recipes.stages import STAGES
 from training import metrics
 
 

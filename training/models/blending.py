@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from features.progress import steps
-from serving.parts import Blend, log_softmax
-from training import beside, metrics
-from training.models import ridge, search, simple
+from features.core.progress import steps
+from serving.scoring.parts import Blend, log_softmax
+from training import metrics, parallel
+from training.models import ridge, search, simpler_models
 from training.splits import Folds
 
 WEIGHTS = np.linspace(0, 1, 11)
@@ -25,7 +25,7 @@ ASIDE = 1  # of them in fits that only weigh or calibrate (docs/decisions/020-th
 
 
 @dataclass(frozen=True)
-class Ingredients:
+class BlendSpec:
     """The ridge's strength, the boosters' settings and rounds, their weight together, and the losses on the folds.
 
     `directions`: the columns the boosters may follow in one direction only (1 up, −1 down); empty where that cost too
@@ -40,17 +40,17 @@ class Ingredients:
     folds: str
     trials: tuple[dict[str, Any], ...] = ()
     directions: dict[str, int] = field(default_factory=dict)
-    model: str = simple.BLEND
+    model: str = simpler_models.BLEND
     columns: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if name != "trials"}
 
 
-def find(
+def search_blend(
     matrix: np.ndarray, labels: np.ndarray, *, names: tuple[str, ...], outputs: int, folds: Folds,
     trials: int, seconds: float, seed: int, label: str, directions: dict[str, int] | None = None,
-) -> Ingredients:  # fmt: skip
+) -> BlendSpec:  # fmt: skip
     """Search on the folds: the ridge's strength, the boosters' settings, then the weight that loses least together.
 
     The weight goes halfway back to one half: one fold tells it only roughly, and being wrong costs most at the ends
@@ -61,7 +61,7 @@ def find(
     margins = {strength: [path[at].margins(matrix[b]) for path, (_, b) in zip(paths, folds.pairs, strict=True)]
                for at, strength in enumerate(ridge.STRENGTHS)}  # fmt: skip
     losses = {strength: _loss(found, labels, folds) for strength, found in margins.items()}
-    beside.look()
+    parallel.check_cancelled()
     strength = min(losses, key=losses.__getitem__)
     parts = [((matrix[a], labels[a]), (matrix[b], labels[b])) for a, b in folds.pairs]
     found = search.tune(parts, names=names, outputs=outputs, trials=trials, seconds=seconds, seed=seed, label=label)
@@ -76,7 +76,7 @@ def find(
     weight = round((best + 0.5) / 2, 3)
     account = {"ridge": losses[strength], "boosters": blended[1.0], "best_blend": blended[best],
                "blend": _loss(_mixed(margins[strength], boosted, weight), labels, folds)}  # fmt: skip
-    return Ingredients(strength, found.settings, found.rounds, weight, account, folds.kind, found.trials, kept)
+    return BlendSpec(strength, found.settings, found.rounds, weight, account, folds.kind, found.trials, kept)
 
 
 def find_simple(
@@ -87,28 +87,28 @@ def find_simple(
     names: tuple[str, ...],
     columns: tuple[str, ...],
     folds: Folds,
-) -> Ingredients:
+) -> BlendSpec:
     """The ingredients of a simpler model of two outcomes (`simple.COLUMNS`): nothing to search, its loss on the folds told."""
-    wanted, seen = simple.columns_of(model, columns), []
+    wanted, seen = simpler_models.columns_of(model, columns), []
     for fit_on, check in folds.pairs:
         part = ridge.fit(
-            simple.only(matrix[fit_on], names, wanted), labels[fit_on], strength=simple.STRENGTH, outputs=1
+            simpler_models.only(matrix[fit_on], names, wanted), labels[fit_on], strength=simpler_models.STRENGTH, outputs=1
         )
         seen.append(part.margins(matrix[check]))
     loss = _loss(seen, labels, folds)
-    return Ingredients(
-        simple.STRENGTH, {}, 0, 0.0, {"ridge": loss, "blend": loss}, folds.kind, model=model, columns=wanted
+    return BlendSpec(
+        simpler_models.STRENGTH, {}, 0, 0.0, {"ridge": loss, "blend": loss}, folds.kind, model=model, columns=wanted
     )
 
 
 def fit(
-    ingredients: Ingredients, matrix: np.ndarray, labels: np.ndarray, *, names: tuple[str, ...], outputs: int, seed: int,
+    ingredients: BlendSpec, matrix: np.ndarray, labels: np.ndarray, *, names: tuple[str, ...], outputs: int, seed: int,
     seeds: int = SEEDS,
 ) -> Blend:  # fmt: skip
     """The blend on these rows, with boosters of `seeds` seeds; a part with weight 0 is not fitted."""
     parts = []
     if ingredients.columns:
-        matrix = simple.only(matrix, names, ingredients.columns)
+        matrix = simpler_models.only(matrix, names, ingredients.columns)
     if ingredients.weight < 1:
         parts.append(
             (1 - ingredients.weight, ridge.fit(matrix, labels, strength=ingredients.strength, outputs=outputs))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from features.errors import NotEnoughData
-from features.progress import steps
-from features.recipe import FEATURES
-from features.settings import DAY_US, Settings
-from serving.parts import Blend, Rate, design, design_names, log_odds, logged
-from serving.scorer import Bearings, Calibration, Scorer
-from training import beside
-from training.models import blending, calibration, cancellation, simple
+from features.core.errors import NotEnoughData
+from features.core.progress import steps
+from features.core.settings import Settings
+from features.recipes.recipe import FEATURES
+from serving.scoring.parts import Blend, Rate, design, design_names, log_odds, logged
+from serving.scoring.scorer import Calibration, ReasonReference, Scorer
+from training import parallel
+from training.models import blending, fit_calibration, fit_cannot_churn, simpler_models
 from training.splits import customer_groups, left_out_groups, tuning_folds
 
 FEWEST = 30
@@ -32,13 +32,13 @@ def refuse_too_few(rows: pa.Table, settings: Settings) -> None:
         )  # fmt: skip
 
 
-def find(rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, seconds: float) -> blending.Ingredients:
+def search_churn_model(rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, seconds: float) -> blending.BlendSpec:
     """The blend searched for up to `seconds`, or the simpler model that `[training] churn_model` names."""
     training, names, folds = settings.training, design_names(columns), tuning_folds(rows, settings)
     matrix, labels = design(rows, columns), rows["churned"].to_numpy().astype(int)
-    if training.churn_model != simple.BLEND:
+    if training.churn_model != simpler_models.BLEND:
         return blending.find_simple(training.churn_model, matrix, labels, names=names, columns=columns, folds=folds)
-    return blending.find(
+    return blending.search_blend(
         matrix, labels, names=names, outputs=1, folds=folds, trials=training.trials, seconds=seconds, seed=training.seed,
         label="churn", directions=directions(columns),
     )  # fmt: skip
@@ -50,35 +50,35 @@ def directions(columns: tuple[str, ...]) -> dict[str, int]:
 
 
 def left_out(
-    ingredients: blending.Ingredients, rows: pa.Table, columns: tuple[str, ...], settings: Settings
+    ingredients: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], settings: Settings
 ) -> np.ndarray:
     """Each row's log-odds from a fit without its customer, float64 (rows,), NaN where no such fit was possible.
 
     A few fits give every date: each saw all dates, but no row of the customers it answers for. NaN too for rows that
-    no model answers (`training.models.cancellation`).
+    no model answers (`training.models.fit_cannot_churn`).
     """
     matrix, labels = design(rows, columns), rows["churned"].to_numpy().astype(int)
     group, margin = customer_groups(rows), np.full(rows.num_rows, np.nan)
     for away in steps(left_out_groups(group), label="churn: calibration"):
-        beside.look()
+        parallel.check_cancelled()
         others, mine = group != away, group == away
         if mine.any() and len(np.unique(labels[others])) == 2:
             part = blending.fit(ingredients, matrix[others], labels[others], names=design_names(columns), outputs=1,
                                 seed=settings.training.seed, seeds=blending.ASIDE)  # fmt: skip
             margin[mine] = part.margins(matrix[mine])[:, 0]
-    never = cancellation.settled(matrix, labels, columns, settings)
+    never = fit_cannot_churn.settled(matrix, labels, columns, settings)
     return margin if never is None else np.where(never.rows(matrix), np.nan, margin)
 
 
 def forward(
-    ingredients: blending.Ingredients, rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, dates: int
+    ingredients: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, dates: int
 ) -> np.ndarray:
     """Log-odds at up to `dates` of the newest as_of, a window apart, from fits on what had closed before each; else NaN."""
     matrix, labels, as_of = design(rows, columns), rows["churned"].to_numpy().astype(int), rows["as_of"].to_numpy()
-    window = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
+    window = settings.outcome_window_us
     margin, judged = np.full(rows.num_rows, np.nan), np.unique(as_of)[-1:]
     for _ in steps(range(dates), label="churn: forward in time"):
-        beside.look()
+        parallel.check_cancelled()
         fit_on, now = as_of + window <= judged.max(initial=0), as_of == judged.max(initial=0)
         if len(np.unique(labels[fit_on])) < 2:
             break
@@ -90,7 +90,7 @@ def forward(
 
 
 def fit(
-    ingredients: blending.Ingredients, rows: pa.Table, columns: tuple[str, ...], settings: Settings, *,
+    ingredients: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], settings: Settings, *,
     margin: np.ndarray | None = None,
 ) -> tuple[Blend, Calibration]:  # fmt: skip
     """The blend on all rows, and its calibration from customer-left-out margins: chosen early, fitted at the newest as_of.
@@ -103,16 +103,16 @@ def fit(
     blend = blending.fit(
         ingredients, matrix, labels, names=design_names(columns), outputs=1, seed=settings.training.seed
     )
-    never = cancellation.settled(matrix, labels, columns, settings)
+    never = fit_cannot_churn.settled(matrix, labels, columns, settings)
     blend = blend if never is None else Blend((*blend.parts, (1.0, never)))
     customers = rows["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    window = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
-    return blend, calibration.calibrate(
+    window = settings.outcome_window_us
+    return blend, fit_calibration.calibrate(
         margin[known], labels[known].astype(bool), rows["as_of"].to_numpy()[known], customers[known], window=window
     )
 
 
-def bearings(scorer: Scorer, rows: pa.Table) -> Bearings:
+def bearings(scorer: Scorer, rows: pa.Table) -> ReasonReference:
     """What is typical of eligible rows (of all where they are few): against it reasons are told.
 
     Over everyone whatever tells old leavers apart would drown the rest. Mean contributions come from up to REFERENCE
@@ -131,7 +131,7 @@ def bearings(scorer: Scorer, rows: pa.Table) -> Bearings:
         spread = (away @ away) * np.sqrt(max(left @ left, 1e-12))
         typical.append(float(column[seen].mean()) if seen.any() else 0.0)
         direction.append(float(away @ left / spread * np.sqrt(seen.sum())) if spread > 1e-9 else 0.0)
-    return Bearings(tuple(typical), tuple(direction), moved)
+    return ReasonReference(tuple(typical), tuple(direction), moved)
 
 
 def base_rate(rows: pa.Table) -> Blend:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from features.progress import steps
-from features.settings import Settings
-from features.stages import STAGES
-from serving.parts import Blend, Rate, design, design_names
-from training import beside
-from training.models import blending, cells
+from features.core.progress import steps
+from features.core.settings import Settings
+from features.recipes.stages import STAGES
+from serving.scoring.parts import Blend, Rate, design, design_names
+from training import parallel
+from training.models import blending, fit_cells
 from training.splits import Folds, customer_groups, left_out_groups, tuning_folds
 
 FEWEST = 100
@@ -33,7 +33,7 @@ def enough(rows: pa.Table) -> bool:
     return kept.num_rows >= FEWEST and len(classes_of(kept)) > 1
 
 
-def find(rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, seconds: float) -> blending.Ingredients:
+def search_stage_model(rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, seconds: float) -> blending.BlendSpec:
     """Search on stayers; the classes are those of all stayers, so rare stages keep their place."""
     kept, training = stayers(rows), settings.training
     classes = classes_of(kept)
@@ -44,14 +44,14 @@ def find(rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, second
     if not pairs:
         halves = customer_groups(kept, groups=2)
         pairs, folds = ((np.flatnonzero(halves == 0), np.flatnonzero(halves == 1)),), Folds((), "grouped by customer")
-    return blending.find(
+    return blending.search_blend(
         design(kept, columns), labels, names=design_names(columns), outputs=_outputs(classes),
         folds=Folds(pairs, folds.kind), trials=training.trials, seconds=seconds, seed=training.seed, label="next stage",
     )  # fmt: skip
 
 
 def fit(
-    ingredients: blending.Ingredients, rows: pa.Table, columns: tuple[str, ...], settings: Settings
+    ingredients: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], settings: Settings
 ) -> tuple[Blend, tuple[str, ...]]:
     kept = stayers(rows)
     classes = classes_of(kept)
@@ -60,18 +60,18 @@ def fit(
 
 
 def _fit(
-    ingredients: blending.Ingredients, matrix: np.ndarray, labels: np.ndarray, columns: tuple[str, ...], outputs: int,
+    ingredients: blending.BlendSpec, matrix: np.ndarray, labels: np.ndarray, columns: tuple[str, ...], outputs: int,
     settings: Settings, *, seeds: int = blending.SEEDS,
 ) -> Blend:  # fmt: skip
     """The blend of ridge and boosters, and with CELLS of the weight what became of stayers by stage and activities."""
     learned = blending.fit(ingredients, matrix, labels, names=design_names(columns), outputs=outputs,
                            seed=settings.training.seed, seeds=seeds)  # fmt: skip
     parts = [((1 - CELLS) * weight, part) for weight, part in learned.parts]
-    return Blend((*parts, (CELLS, cells.fit(matrix, labels, columns=columns, outputs=outputs))))
+    return Blend((*parts, (CELLS, fit_cells.fit(matrix, labels, columns=columns, outputs=outputs))))
 
 
 def left_out(
-    ingredients: blending.Ingredients, rows: pa.Table, columns: tuple[str, ...], settings: Settings
+    ingredients: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], settings: Settings
 ) -> np.ndarray:
     """Margins of q from fits without the row's customer, float64 (rows, classes), NaN where no such fit was possible.
 
@@ -83,7 +83,7 @@ def left_out(
     of = np.zeros(rows.num_rows, dtype=int)
     of[stays] = _labels(stayers(rows), classes)
     for away in steps(left_out_groups(group), label="next stage: sets"):
-        beside.look()
+        parallel.check_cancelled()
         others, mine = stays & (group != away), group == away
         if mine.any() and len(np.unique(of[others])) > 1:
             part = _fit(

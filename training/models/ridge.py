@@ -1,6 +1,6 @@
 """The log-feature ridge logistic: small bases are won by it, and it never breaks.
 
-scikit-learn finds the weights; what is kept is a plain `serving.parts.Linear`, which alone computes margins.
+scikit-learn finds the weights; what is kept is a plain `serving.scoring.parts.Linear`, which alone computes margins.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from serving.parts import Linear, logged
-from training import beside
+from serving.scoring.parts import Linear, logged
+from training import parallel
 
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1)
 UNSEEN_MARGIN = -12.0  # a class without a training row here: next to nothing, and not nothing
@@ -45,7 +45,7 @@ def _fit(
     # Newton's Hessian is columns² for one margin and (columns · classes)² for several: there L-BFGS is far cheaper.
     solver = "newton-cholesky" if outputs == 1 else "lbfgs"
     model = LogisticRegression(C=strength, solver=solver, max_iter=300)
-    with beside.calm():
+    with parallel.single_threaded_blas():
         model.fit(seen, labels)
     coefficients, intercepts = model.coef_, model.intercept_
     if outputs > 1 and len(coefficients) == 1:  # two classes seen, one margin each: half to either side

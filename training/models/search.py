@@ -19,9 +19,9 @@ from typing import Any
 
 import numpy as np
 
-from features.progress import say
-from serving.parts import Boosted
-from training import beside
+from features.core.progress import say
+from serving.scoring.parts import Boosted
+from training import parallel
 from training.models import studies
 
 ROUNDS, PATIENCE, BINS = 600, 25, 64
@@ -31,7 +31,7 @@ FIRST_GUESS = {"max_leaves": 8, "learning_rate": 0.05, "min_child_weight": 30.0,
 SPACE = {"max_leaves": (4, 15, False), "learning_rate": (0.03, 0.1, True), "min_child_weight": (15.0, 200.0, True),
          "reg_lambda": (3.0, 100.0, True), "subsample": (0.5, 1.0, False), "colsample_bytree": (0.2, 0.8, False)}  # fmt: skip
 # Part of a study's name: raise it when the way of searching changes, so that no old study answers a new question.
-WAY = 2
+SEARCH_VERSION = 2
 
 Fold = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
@@ -47,7 +47,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Question:
+class SearchTask:
     """What is searched for: the least mean loss over the folds ((fit matrix, labels), (check matrix, labels))."""
 
     folds: list[Fold]
@@ -60,11 +60,11 @@ class Question:
     def study(self) -> str:
         """The job and a digest over all that decides the result: equal questions share a study, others never do."""
         arrays = [array for fold in self.folds for pair in fold for array in pair]
-        how = [list(self.names), self.outputs, self.seed, WAY, SPACE, FIRST_GUESS, [ROUNDS, PATIENCE, BINS]]
+        how = [list(self.names), self.outputs, self.seed, SEARCH_VERSION, SPACE, FIRST_GUESS, [ROUNDS, PATIENCE, BINS]]
         return f"{self.label.replace(' ', '-')}-{studies.digest([*arrays, *how, *_versions()])}"
 
 
-class OutOfTime(Exception):
+class TrialTimeout(Exception):
     """The clock ended a trial; nothing is known about its settings."""
 
 
@@ -104,14 +104,14 @@ def tune(
     earlier runs did, so a finished search is answered at once, and a larger bound goes on from there. The first trial
     is a fixed good guess and always completes. Equal seeds and a bound in trials give equal results.
     """
-    question = Question(folds, names, outputs, seed, label)
+    question = SearchTask(folds, names, outputs, seed, label)
     began = time.monotonic()
     try:
         with studies.held(question.study) as path:
             return _search(_read(path, question), question, trials, seconds)
-    except beside.GivenUp:
+    except parallel.Cancelled:
         raise
-    except studies.Busy:
+    except studies.StudyLocked:
         say(f"{label}: another run searches for the same; this one searches in memory")
     except Exception as error:
         # The search does not need its study: whatever is wrong with the disk, it goes on without. A fault of the
@@ -120,7 +120,7 @@ def tune(
     return _search(_study(None, question), question, trials, seconds - (time.monotonic() - began))
 
 
-def _search(study: Any, question: Question, trials: int, seconds: float) -> Found:
+def _search(study: Any, question: SearchTask, trials: int, seconds: float) -> Found:
     from optuna.trial import TrialState
 
     for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
@@ -139,7 +139,7 @@ def _search(study: Any, question: Question, trials: int, seconds: float) -> Foun
     return Found(best.params, best.user_attrs["rounds"], float(best.value), account)
 
 
-def _try(study: Any, question: Question, finished: int, began: float, until: float) -> float:
+def _try(study: Any, question: SearchTask, finished: int, began: float, until: float) -> float:
     """One trial after `finished` others: completed, pruned, or put back because the time was up. The time it ended."""
     import optuna
     from optuna.trial import TrialState
@@ -154,7 +154,7 @@ def _try(study: Any, question: Question, finished: int, began: float, until: flo
         state, told = TrialState.COMPLETE, f"log loss {loss:.4f}"
     except optuna.TrialPruned:
         pass
-    except OutOfTime:
+    except TrialTimeout:
         state, told = TrialState.FAIL, "stopped by the clock"
     now = time.monotonic()
     trial.set_user_attr("seconds", now - began)
@@ -166,7 +166,7 @@ def _try(study: Any, question: Question, finished: int, began: float, until: flo
     return now
 
 
-def _mean_loss(trial: Any, question: Question, until: float | None) -> tuple[float, int]:
+def _mean_loss(trial: Any, question: SearchTask, until: float | None) -> tuple[float, int]:
     """(mean loss, mean rounds) over the folds; TrialPruned or OutOfTime where it was cut short."""
     losses, used = [], []
     for at, (fit, check) in enumerate(question.folds):
@@ -186,13 +186,13 @@ def _pruning(trial: Any, offset: int, until: float | None) -> Any:
     class Pruning(xgboost.callback.TrainingCallback):
         def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
             if epoch % 10 == 9:
-                beside.look()
+                parallel.check_cancelled()
                 metric = next(iter(evals_log["check"].values()))
                 trial.report(metric[-1], offset + epoch)
                 if trial.should_prune():
                     raise optuna.TrialPruned
                 if until is not None and time.monotonic() > until:
-                    raise OutOfTime
+                    raise TrialTimeout
             return False
 
     return Pruning()
@@ -233,7 +233,7 @@ def _space() -> dict[str, Any]:
     }
 
 
-def _study(path: Path | None, question: Question) -> Any:
+def _study(path: Path | None, question: SearchTask) -> Any:
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -246,7 +246,7 @@ def _study(path: Path | None, question: Question) -> Any:
     )  # fmt: skip
 
 
-def _read(path: Path, question: Question) -> Any:
+def _read(path: Path, question: SearchTask) -> Any:
     """The study in this journal; begun anew where the lines do not make one, or not one of this search."""
     try:
         study = _study(path, question)

@@ -17,15 +17,15 @@ from pathlib import Path
 
 import numpy as np
 
-from features.progress import say
-from features.settings import home
+from features.core.progress import say
+from features.core.settings import home
 
 # Every change of data, features or settings asks a new question and leaves its study behind (up to a megabyte each).
 KEPT = 40
 SUFFIX = ".log"
 
 
-class Busy(Exception):
+class StudyLocked(Exception):
     """Another search holds this study."""
 
 
@@ -71,10 +71,10 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise Busy from None
+            raise StudyLocked from None
         # Somebody may have forgotten the file between our opening and locking it.
         if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
-            raise Busy
+            raise StudyLocked
         yield
 
 
@@ -116,5 +116,5 @@ def _forget_old() -> None:
     with os.scandir(folder()) as entries:
         found = [(entry.stat().st_mtime, entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
     for _, path in sorted(found, reverse=True)[KEPT:]:
-        with contextlib.suppress(OSError, Busy), _locked(Path(path)):
+        with contextlib.suppress(OSError, StudyLocked), _locked(Path(path)):
             os.unlink(path)

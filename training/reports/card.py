@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from features.base import Definitions
-from features.settings import DAY_US, Settings, day_text
-from features.stages import FEW_GAPS
-from serving.scorer import Scorer
+from features.core.instants import DAY_US, day_text
+from features.core.settings import Settings
+from features.recipes.definitions import Definitions
+from features.recipes.stages import FEW_GAPS
+from serving.scoring.scorer import Scorer
 from training import metrics
 from training.models.blending import SEEDS
 from training.reports import card_sections as sections

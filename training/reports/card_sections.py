@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from features.stages import STAGES
+from features.recipes.stages import STAGES
 from training import metrics
-from training.evaluation import gate, ladder, learning_curve, slices
-from training.uncertainty import conformal, evidence
+from training.evaluation import baseline_comparison, gate, learning_curve, slices
+from training.uncertainty import fit_evidence, fit_prediction_sets
 
 Account = Mapping[str, Any]
 MOST_DATES, MOST_SLICES = 5, 4
@@ -74,7 +74,7 @@ def _rungs(found: Account) -> list[tuple[str, Account, Account | None]]:
     names = [rung["name"] for rung in (found.get("ladder") or {}).get("rungs", ())] or list(found["baselines"])
     told = found.get("paired_log_loss", {})
     theirs = [(name, found["baselines"][name], told.get(name)) for name in names if name in found["baselines"]]
-    return [*theirs, (ladder.OURS, found, None)]
+    return [*theirs, (baseline_comparison.OURS, found, None)]
 
 
 def _difference(pair: Account | None) -> str:
@@ -86,7 +86,7 @@ def _churn(found: Account) -> list[str]:
         return ["Nobody is in it.", ""]
     names = ("model", "AUROC (95 %)", "log loss", "ours − its (95 %)", "Brier", "ECE", "PR area", "lift", "gain")
     rows = [
-        (f"**{name}**" if name == ladder.OURS else name, between(one, "auroc", low="auroc_low", high="auroc_high"),
+        (f"**{name}**" if name == baseline_comparison.OURS else name, between(one, "auroc", low="auroc_low", high="auroc_high"),
          four(one["log_loss"]), _difference(pair), four(one["brier"]), four(one["ece"]), three(one["average_precision"]),
          three(one["top_decile_lift"]), percent(one["gain_20"]))
         for name, one, pair in _rungs(found)
@@ -102,7 +102,7 @@ def _stages(found: Account) -> list[str]:
              UNKNOWN, UNKNOWN)]  # fmt: skip
     for name, one, pair in _rungs(found):
         seen = one["changes"]
-        rows.append((f"**{name}**" if name == ladder.OURS else name, four(one["log_loss"]), _difference(pair),
+        rows.append((f"**{name}**" if name == baseline_comparison.OURS else name, four(one["log_loss"]), _difference(pair),
                      four(one["ranked_probability_score"]), percent(one["accuracy"]), three(one["macro_f1"]),
                      between(seen, "recall", text=percent), percent(seen["precision"])))  # fmt: skip
     names = ("model", "log loss", "ours − its (95 %)", "ranked probability score", "accuracy", "macro-F1",
@@ -112,9 +112,9 @@ def _stages(found: Account) -> list[str]:
 
 def verdict(account: Account) -> list[str]:
     """What is recommended, the verdicts of both populations, and what no skill means."""
-    lines = ["## Verdict", "", *(f"- {_sentence(line)}" for line in ladder.lines(account, why=False))]
+    lines = ["## Verdict", "", *(f"- {_sentence(line)}" for line in baseline_comparison.lines(account, why=False))]
     for part, words in TITLES.items():
-        told = dict(ladder.populations(account[part]))
+        told = dict(baseline_comparison.populations(account[part]))
         said = [f"{who}: {told[who]['verdict']}" for who in metrics.POPULATIONS if who in told]
         lines += [f"- {words}, {'; '.join(said)}."] * bool(said)
     if account["status"] == "no_skill":
@@ -184,7 +184,7 @@ def sliced(account: Account) -> list[str]:
     lines = ["## Slices", "", "*Relative*: our log loss in shares of what the slice's own base rate loses; under one is better. "
              f"A slice speaks from {slices.LEAST_ROWS} rows on, {slices.LEAST_OF_EACH} of them apart from the rest.", ""]  # fmt: skip
     for part, told in (("churn", "auroc"), ("next_stage", "log_loss")):
-        who = ladder.headline(account[part], told=told)
+        who = baseline_comparison.headline(account[part], told=told)
         if who:
             found = account[part][who]
             lines.append(f"### {TITLES[part]}, {who}")
@@ -225,7 +225,7 @@ def _who(one: Account) -> str:
 
 def sure(account: Account) -> list[str]:
     """Sets of next stages, grades of evidence, and the learning curve, as far as the evaluation has them."""
-    told = [*conformal.lines(account), *evidence.lines(account), *learning_curve.lines(account)]
+    told = [*fit_prediction_sets.lines(account), *fit_evidence.lines(account), *learning_curve.lines(account)]
     told = told or ["the evaluation holds no sets and no grades of evidence"]
     lines = ["## How sure a score is", "", *(f"- {_sentence(line)}" for line in told), ""]
     stages = account["sets"]["everyone"]["stages"] if account.get("sets") else []

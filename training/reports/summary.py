@@ -8,10 +8,10 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from features.stages import CHINESE, STAGES
+from features.recipes.stages import CHINESE, STAGES
 from training import metrics
-from training.evaluation import gate, ladder, learning_curve, slices
-from training.uncertainty import conformal, evidence
+from training.evaluation import baseline_comparison, gate, learning_curve, slices
+from training.uncertainty import fit_evidence, fit_prediction_sets
 
 # Whose rate a score can be, finest first.
 RATES = {"own_past": "the own past", "stage": "the stage", "segment": "the segment", "everyone": "everyone"}
@@ -31,8 +31,8 @@ def trained(account: dict[str, Any]) -> str:
             f"  {len(account['left_out'])} columns left out: their windows reach back further than the history trained on"
         )
     lines += ["", *_churn(account["churn"]), "", *_stages(account["next_stage"])]
-    lines += ["", *(f"  {line}" for line in ladder.lines(account, why=False))]
-    lines += [*conformal.lines(account), *evidence.lines(account), *learning_curve.lines(account)]
+    lines += ["", *(f"  {line}" for line in baseline_comparison.lines(account, why=False))]
+    lines += [*fit_prediction_sets.lines(account), *fit_evidence.lines(account), *learning_curve.lines(account)]
     lines += ["", *(f"  {line}" for line in gate.lines(account))] if account.get("gate") else []
     if account["status"] == "no_skill":
         lines += ["", "  No skill: the model cannot be told from chance. Scores are base rates, marked no_skill."]
@@ -49,7 +49,7 @@ def released(name: str, status: str, account: dict[str, Any], runs: dict[str, st
 
 def promoted(name: str, status: str, account: dict[str, Any]) -> str:
     """What `promote` says: which release is served, what is recommended, and what the gate found."""
-    lines = [f"serving release {name} ({status})", *ladder.lines(account), *gate.lines(account)]
+    lines = [f"serving release {name} ({status})", *baseline_comparison.lines(account), *gate.lines(account)]
     return "\n  ".join(lines)
 
 
@@ -89,10 +89,10 @@ def _stages(section: dict[str, Any]) -> list[str]:
 
 def _rungs(section: dict[str, Any], figures: Callable[[dict[str, Any]], tuple[str, ...]]) -> list[str]:
     """A line a rung, simple ones first and our model last, the populations side by side."""
-    names = [rung["name"] for _, found in ladder.populations(section) for rung in found["rungs"]]
+    names = [rung["name"] for _, found in baseline_comparison.populations(section) for rung in found["rungs"]]
     lines = []
     for name in dict.fromkeys(names):
-        each = [found if name == ladder.OURS else found["baselines"].get(name) for found in section.values()]
+        each = [found if name == baseline_comparison.OURS else found["baselines"].get(name) for found in section.values()]
         cells = [_columns(*figures(one)) if one and one["rows"] else _columns("–") for one in each]
         lines.append(_across(f"    {name}", cells))
     return lines
@@ -100,7 +100,7 @@ def _rungs(section: dict[str, Any], figures: Callable[[dict[str, Any]], tuple[st
 
 def _notes(section: dict[str, Any], figure: str) -> list[str]:
     """The verdict, the worst slice, and those never trained on, a line a population."""
-    lines = [f"    {who}: {found['verdict']}" for who, found in ladder.populations(section)]
+    lines = [f"    {who}: {found['verdict']}" for who, found in baseline_comparison.populations(section)]
     for who, found in section.items():
         if found["worst_slice"]:
             lines.append(

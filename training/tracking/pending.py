@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from features.settings import home
+from features.core.settings import home
 
 
 @dataclass(frozen=True)

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.settings import Settings
-from serving.batch import column_bytes
-from serving.scorer import stage_index
+from features.core.settings import Settings
+from serving.batch.run_folders import column_bytes
+from serving.scoring.scorer import stage_index
 from training import metrics
-from training.evaluation import gate, ladder
+from training.evaluation import baseline_comparison, gate
 from training.examples import Examples
-from training.models.blending import Ingredients
+from training.models.blending import BlendSpec
 from training.plan import Plan
 from training.reports import card
 from training.tracking.pending import Record
@@ -53,7 +53,7 @@ class HeldOut:
 
 def records(
     jobs: Sequence[str], *, account: dict[str, Any], settings: Settings, made: Examples, dates: Plan,
-    held: HeldOut | None, found: dict[str, Ingredients | None], release: Path, began: float, pictures: Sequence[Path],
+    held: HeldOut | None, found: dict[str, BlendSpec | None], release: Path, began: float, pictures: Sequence[Path],
 ) -> list[Record]:  # fmt: skip
     """One record a job that was asked for. Together they register both models: a release is always both."""
     files = {
@@ -128,7 +128,7 @@ def _features(made: Examples) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _params(settings: Settings, account: dict[str, Any], made: Examples, part: Ingredients | None) -> dict[str, str]:
+def _params(settings: Settings, account: dict[str, Any], made: Examples, part: BlendSpec | None) -> dict[str, str]:
     """The configuration flat (`churn.horizon_days`), the dates, and what the search chose (`chosen.…`)."""
     stated = dict(_flat(configuration(settings)))
     stated |= {f"as_of.{use}": ", ".join(days) for use, days in account.get("as_of", {}).items()}
@@ -236,7 +236,7 @@ def _by_date(job: str, held: HeldOut) -> Iterator[tuple[str, float, int]]:
 
 
 def _headline(job: str, account: dict[str, Any]) -> str | None:
-    return ladder.headline(account.get(SECTION[job], {}), told="auroc" if job == "churn" else "log_loss")
+    return baseline_comparison.headline(account.get(SECTION[job], {}), told="auroc" if job == "churn" else "log_loss")
 
 
 def _verdict(job: str, account: dict[str, Any]) -> dict[str, str]:
@@ -248,7 +248,7 @@ def _verdict(job: str, account: dict[str, Any]) -> dict[str, str]:
     verdict = metrics.verdict(best, section[who]["paired_log_loss"][best])
     lines = "\n".join(f"- {group}: {line}" for group, found in section.items() for line in found.get("verdicts", ()))
     told = (account.get("recommendation") or {}).get(SECTION[job]) or {}
-    advice = "\n".join(f"\n{line}" for line in ladder.lines(account))
+    advice = "\n".join(f"\n{line}" for line in baseline_comparison.lines(account))
     return {"headline_population": who, "best_baseline": best, "verdict": verdict,
             **({"recommended": told["recommended"]} if told else {}),
             "mlflow.note.content": f"Log loss on dates not trained on:\n\n{lines}\n{advice}"}  # fmt: skip

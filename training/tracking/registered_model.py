@@ -16,9 +16,9 @@ import numpy as np
 import pandas
 import pyarrow as pa
 
-from features.errors import WrongType
-from features.stages import STAGES
-from serving import release as releases
+from features.core.errors import WrongType
+from features.recipes.stages import STAGES
+from serving.release import release as releases
 
 _INSTANTS_AND_COUNTS = ("as_of", "n", "first_at", "last_at")
 

@@ -18,9 +18,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 import serving
-from features.errors import ReleaseRefused, StoreFailed
-from serving import release as releases
-from training import promotions
+from features.core.errors import ReleaseRefused, StoreFailed
+from serving.release import release as releases
+from training import promotion_log
 from training.tracking.store import Store
 
 MODELS = {
@@ -62,7 +62,7 @@ def repair(store: Store) -> list[str]:
     for model in lagging(store):
         there = _version_of(store, model, served) or _new_version(store, model, served, None, {})
         store.client.set_registered_model_alias(model, CHAMPION, there)
-        _tag(store, model, there, promotions.tags(served))
+        _tag(store, model, there, promotion_log.tags(served))
         moved.append(model)
     return moved
 

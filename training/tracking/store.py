@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.settings import home, tracking_address
+from features.core.settings import home, tracking_address
 
 EXPERIMENT = "lifecycle"
 # Eight jobs that end together wait for each other; one that waits longer records later.

@@ -18,9 +18,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from features.errors import BadSetting, StoreFailed
-from features.progress import say
-from features.settings import home
+from features.core.errors import BadSetting, StoreFailed
+from features.core.progress import say
+from features.core.settings import home
 from training.tracking import pending, registry, runs_table
 from training.tracking.pending import Record
 from training.tracking.runs_table import text

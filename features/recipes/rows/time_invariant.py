@@ -1,0 +1,53 @@
+"""What a row says alone, or from the customer's rows before it: the same at every instant that knows the row.
+
+`features.engine.running_totals` sums these once for many instants; the rows of each table begin with them. Feedback has none: an
+answer comes into its row later.
+"""
+
+from __future__ import annotations
+
+import narwhals as nw
+
+from features.core.instants import MINUTE_US
+from features.recipes.recipe import LOG_SCALE, Now
+
+
+def activity(rows: nw.LazyFrame, now: Now) -> nw.LazyFrame:
+    gap = nw.col("gap")
+    minutes = (gap / MINUTE_US).floor().cast(nw.Int64)
+    # Two activities lie on two days, but may lie less than a minute apart: a gap is a minute at least.
+    minutes = nw.when(minutes >= 1).then(minutes).otherwise(nw.when(~gap.is_null()).then(nw.lit(1)))
+    rows = rows.with_columns(
+        gap_minutes=minutes,
+        has_gap=~gap.is_null(),
+        is_acquisition=nw.col("position") == (1 if now.definitions.acquired == "first_activity" else 2),
+        occurred_minutes=(nw.col("occurred_at") / MINUTE_US).floor().cast(nw.Int64),
+    )
+    return rows.with_columns(
+        gap_minutes_squared=nw.col("gap_minutes") * nw.col("gap_minutes"),
+        gap_log=(nw.col("gap_minutes").cast(nw.Float64).log() * LOG_SCALE).round().cast(nw.Int64),
+    )
+
+
+def transactions(rows: nw.LazyFrame, now: Now) -> nw.LazyFrame:
+    amount, purchase = nw.col("amount"), nw.col("kind") == "purchase"
+    return rows.with_columns(
+        amount_minor=amount,
+        spent_minor=nw.when(purchase & (amount > 0)).then(amount).otherwise(nw.lit(0)),
+        discount_minor=nw.col("discount"),
+    )
+
+
+def interactions(rows: nw.LazyFrame, now: Now) -> nw.LazyFrame:
+    return rows.with_columns(
+        by_customer=nw.col("kind") != "sent",
+        quantity_milli=(nw.col("quantity") * 1000).round().cast(nw.Int64),
+    )
+
+
+LASTING = {
+    "activity": (activity, {"has_gap", "gap_minutes", "gap_minutes_squared", "gap_log", "is_acquisition", "occurred_minutes"}),
+    "transactions": (transactions, {"amount_minor", "spent_minor", "discount_minor"}),
+    "interactions": (interactions, {"by_customer", "quantity_milli"}),
+    "feedback": (lambda rows, now: rows, set()),
+}  # fmt: skip

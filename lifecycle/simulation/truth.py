@@ -1,0 +1,35 @@
+"""The truth, in no table of the business: on the first of each month, who leaves with which probability."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from lifecycle.simulation.world import START, Leaving, People, rows
+
+
+def truth_table(people: People, leaving: Leaving, days: int, horizon: int) -> pa.Table:
+    """One row for each such date and customer acquired before it."""
+    parts = [np.empty((4, 0))]
+    for day in _first_of_months(days - horizon):
+        known = np.flatnonzero(people.acquired < day)
+        p, left = leaving(day)
+        parts.append(rows(known, day, p[known], left[known]))
+    who, day, p, left = np.concatenate(parts, axis=1)
+    columns = {
+        "customer_id": people.ids.take(pa.array(who.astype(int))),
+        "as_of": pa.array(np.datetime64(START, "D") + day.astype(int)),
+        "p_leave": p,
+        "left": left > 0,
+    }
+    return pa.table(columns)
+
+
+def _first_of_months(last: int) -> Iterator[int]:
+    for month in range(6, 6 + max(last, 0) // 28):
+        day = (date(START.year + month // 12, month % 12 + 1, 1) - START).days
+        if day <= last:
+            yield day
