@@ -32,7 +32,9 @@ def run(package: str, name: str, *asked: Any) -> tuple[dict[str, Any], str, floa
 
 def _measure(module: str, asked: tuple[Any, ...], answer: Any) -> None:
     """Run the part's `measured` and send its figures and its words through the pipe. It ends with who asked."""
-    threading.Thread(target=_end_with, args=(multiprocessing.parent_process(),), daemon=True).start()
+    threading.Thread(
+        target=_end_with, args=(multiprocessing.parent_process(),), daemon=True
+    ).start()
     part = importlib.import_module(module)
     found = part.measured(*asked)
     answer.send((part.figures(found), part.text(found)))

@@ -60,7 +60,9 @@ def digests(table: pa.Table) -> dict[str, str]:
     order = [(name, "ascending") for name in ("as_of", "customer_id") if name in table.column_names]
     table = table.sort_by(order)
     return {
-        name: column_digest(name, table[name]) for name in table.column_names if not OUTSIDE.match(name)
+        name: column_digest(name, table[name])
+        for name in table.column_names
+        if not OUTSIDE.match(name)
     }
 
 
@@ -71,13 +73,20 @@ def column_digest(name: str, column: pa.ChunkedArray) -> str:
         column = column.cast(pa.timestamp("us", tz=kind.tz)).cast(pa.int64())
     if pa.types.is_list(column.type):
         column = pc.binary_join(column, "|")
-    if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_boolean(column.type):
+    if (
+        pa.types.is_integer(column.type)
+        or pa.types.is_floating(column.type)
+        or pa.types.is_boolean(column.type)
+    ):
         values = np.array(column.cast(pa.float64()).fill_null(np.nan).to_numpy(), np.float64)
         values[np.isnan(values)] = np.nan
         content = values.tobytes()
     else:
         known_as = {today: before for before, today in RENAMED_VALUES.get(name, {}).items()}
-        texts = [None if text is None else known_as.get(text, text) for text in column.cast(pa.string()).to_pylist()]
+        texts = [
+            None if text is None else known_as.get(text, text)
+            for text in column.cast(pa.string()).to_pylist()
+        ]
         content = json.dumps(texts, ensure_ascii=False).encode()
     return hashlib.sha256(content).hexdigest()[:16]
 
@@ -90,16 +99,26 @@ def measured(name: str) -> dict[str, dict[str, str]]:
         for command in ("examples", "stages"):
             command_line(command, "--out", folder / f"{command}.parquet", "-c", config, home=folder)
         answer = command_line("run", "-c", config, home=folder)
-        found = {each: digests(pq.read_table(folder / f"{each}.parquet")) for each in ("examples", "stages")}
+        found = {
+            each: digests(pq.read_table(folder / f"{each}.parquet"))
+            for each in ("examples", "stages")
+        }
         return found | {"scores": digests(pq.read_table(Path(answer["scores"]) / "scores.parquet"))}
 
 
 def command_line(*arguments: Any, home: Path) -> dict[str, Any]:
     """What a command of `lifecycle` answers with --json."""
-    environment = os.environ | {"LIFECYCLE_HOME": str(home), "LIFECYCLE_DATA": os.environ["LIFECYCLE_DATA"]}
+    environment = os.environ | {
+        "LIFECYCLE_HOME": str(home),
+        "LIFECYCLE_DATA": os.environ["LIFECYCLE_DATA"],
+    }
     done = subprocess.run(
         [Path(sys.executable).with_name("lifecycle"), *map(str, arguments), "--json"],
-        env=environment, cwd=home, check=True, stdout=subprocess.PIPE, text=True,
+        env=environment,
+        cwd=home,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     return json.loads(done.stdout)
 
@@ -109,18 +128,23 @@ def differences(today: dict[str, Any], before: dict[str, Any]) -> list[str]:
     lines = []
     for business, files in today.items():
         for file, columns in files.items():
-            older = {RENAMED.get(name, name): value for name, value in before[business][file].items()}
-            for name in sorted(set(columns) | set(older)):
-                if columns.get(name) != older.get(name):
-                    lines.append(f"{business} {file} {name}: {older.get(name)} → {columns.get(name)}")
+            older = {
+                RENAMED.get(name, name): value for name, value in before[business][file].items()
+            }
+            moved = [n for n in sorted({*columns, *older}) if columns.get(n) != older.get(n)]
+            lines += [f"{business} {file} {n}: {older.get(n)} → {columns.get(n)}" for n in moved]
     return lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--only", choices=BUSINESSES, nargs="+", default=BUSINESSES)
     parser.add_argument("--out", type=Path, help="write the digests here")
-    parser.add_argument("--against", type=Path, help="compare with digests written before; exit 1 where any differs")
+    parser.add_argument(
+        "--against", type=Path, help="compare with digests written before; exit 1 where any differs"
+    )
     asked = parser.parse_args()
     os.environ.setdefault("LIFECYCLE_DATA", str(ROOT.parent / "shared" / "data"))
     today = {}
@@ -129,7 +153,11 @@ def main() -> None:
         today[name] = measured(name)
     if asked.out:
         asked.out.write_text(json.dumps(today, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    moved = differences(today, json.loads(asked.against.read_text(encoding="utf-8"))) if asked.against else []
+    moved = (
+        differences(today, json.loads(asked.against.read_text(encoding="utf-8")))
+        if asked.against
+        else []
+    )
     print("\n".join(moved) if moved else "nothing moved" if asked.against else "")
     print(json.dumps(today, sort_keys=True))
     sys.exit(1 if moved else 0)

@@ -27,7 +27,10 @@ from training.evaluation import baselines
 
 ROOT = Path(__file__).resolve().parents[1]
 ASKED = {
-    "online_retail": ("online_retail.toml", [date(2011, 7, 10), date(2011, 8, 10), date(2011, 9, 10)]),
+    "online_retail": (
+        "online_retail.toml",
+        [date(2011, 7, 10), date(2011, 8, 10), date(2011, 9, 10)],
+    ),
     "cdnow": ("cdnow.toml", [date(1998, 3, 31)]),
 }
 
@@ -36,7 +39,9 @@ def measure(name: str, day: date) -> dict[str, Any]:
     """One data set, one evaluation date: p and next stage, ours and every baseline's, row by row."""
     config, _ = ASKED[name]
     stated = settings_of.load(ROOT / "examples" / config)
-    stated = stated.model_copy(update={"training": stated.training.model_copy(update={"evaluate": [day]})})
+    stated = stated.model_copy(
+        update={"training": stated.training.model_copy(update={"evaluate": [day]})}
+    )
     history, _ = histories.load(stated)
     dates, made, found, scorer, _ = job.fit_for_evaluation(history, stated)
     early, late = made.at(dates.train), made.at(dates.evaluate)
@@ -46,22 +51,35 @@ def measure(name: str, day: date) -> dict[str, Any]:
         early, late, made.definitions, p_base=theirs["base rate"], p_logistic=theirs["RFM logistic"]
     )
     return {
-        "name": name, "day": day, "dates": len(dates.train), "weight": found["churn"].weight,
-        "customers": np.array([f"{name}/{customer}" for customer in late["customer_id"].to_pylist()]),
-        "y": late["churned"].to_numpy(), "eligible": late["eligible"].to_numpy(), "p": {"ours": p, **theirs},
-        "outcome": stage_index(late["outcome_stage"].to_numpy()), "next": {"ours": p_next, **stages},
-    }  # fmt: skip
+        "name": name,
+        "day": day,
+        "dates": len(dates.train),
+        "weight": found["churn"].weight,
+        "customers": np.array(
+            [f"{name}/{customer}" for customer in late["customer_id"].to_pylist()]
+        ),
+        "y": late["churned"].to_numpy(),
+        "eligible": late["eligible"].to_numpy(),
+        "p": {"ours": p, **theirs},
+        "outcome": stage_index(late["outcome_stage"].to_numpy()),
+        "next": {"ours": p_next, **stages},
+    }
 
 
 def churn_table(found: dict[str, Any]) -> dict[str, Any]:
     out = {}
-    for who, mask in (("everyone", np.ones(len(found["y"]), bool)), ("eligible", found["eligible"])):
+    for who, mask in (
+        ("everyone", np.ones(len(found["y"]), bool)),
+        ("eligible", found["eligible"]),
+    ):
         y = found["y"][mask]
         out[who] = {
-            name: {"auroc": round(metrics.auroc(y, p[mask])[0], 4) if name != "base rate" else 0.5,
-                   "log_loss": round(float(metrics.losses(y, p[mask]).mean()), 4)}
+            name: {
+                "auroc": round(metrics.auroc(y, p[mask])[0], 4) if name != "base rate" else 0.5,
+                "log_loss": round(float(metrics.losses(y, p[mask]).mean()), 4),
+            }
             for name, p in found["p"].items()
-        } | {"rows": len(y), "rate": round(float(y.mean()), 4)}  # fmt: skip
+        } | {"rows": len(y), "rate": round(float(y.mean()), 4)}
     return out
 
 
@@ -72,9 +90,14 @@ def stage_table(every: list[dict[str, Any]]) -> dict[str, Any]:
         masks = [np.ones(len(f["y"]), bool) if who == "everyone" else f["eligible"] for f in every]
         customers = np.concatenate([f["customers"][m] for f, m in zip(every, masks, strict=True)])
         lost = {
-            name: np.concatenate([metrics.stage_losses(f["outcome"][m], f["next"][name][m]) for f, m in zip(every, masks, strict=True)])
+            name: np.concatenate(
+                [
+                    metrics.stage_losses(f["outcome"][m], f["next"][name][m])
+                    for f, m in zip(every, masks, strict=True)
+                ]
+            )
             for name in every[0]["next"]
-        }  # fmt: skip
+        }
         out[who] = {"rows": len(customers), "ours": round(float(lost["ours"].mean()), 4)}
         for name, theirs in lost.items():
             if name != "ours":
@@ -96,8 +119,12 @@ def main() -> None:
         for day in ASKED[name][1]:
             found = measure(name, day)
             every.append(found)
-            out[f"{name} {day}"] = {"churn": churn_table(found), "train_dates": found["dates"],
-                                    "next_stage": stage_table([found]), "booster_weight": round(found["weight"], 2)}  # fmt: skip
+            out[f"{name} {day}"] = {
+                "churn": churn_table(found),
+                "train_dates": found["dates"],
+                "next_stage": stage_table([found]),
+                "booster_weight": round(found["weight"], 2),
+            }
             if not stated.json:
                 print(f"{name} {day}", json.dumps(out[f"{name} {day}"], indent=1), flush=True)
     out["next_stage_pooled"] = stage_table(every)

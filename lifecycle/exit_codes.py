@@ -12,7 +12,13 @@ from typing import NoReturn
 
 from features.core.errors import Interrupted, LifecycleError, StoreFailed, for_owner
 
-EXTRAS = {"mlflow": "train", "optuna": "train", "sklearn": "train", "matplotlib": "train", "bentoml": "serve"}
+EXTRAS = {
+    "mlflow": "train",
+    "optuna": "train",
+    "sklearn": "train",
+    "matplotlib": "train",
+    "bentoml": "serve",
+}
 INTERRUPTED = 130  # what the command line's library makes of an interrupt
 
 
@@ -51,13 +57,24 @@ def _refuse(error: Exception) -> NoReturn:
     if isinstance(error, LifecycleError):
         _end(for_owner(error), error.exit_code)
     if isinstance(error, OSError):
-        _end(f"error in the file system\n  got:  {error.strerror or type(error).__name__}", StoreFailed.exit_code)
+        _end(
+            f"error in the file system\n  got:  {error.strerror or type(error).__name__}",
+            StoreFailed.exit_code,
+        )
     if os.environ.get("LIFECYCLE_LOG") == "debug":
         raise error
-    if isinstance(error, ModuleNotFoundError) and (extra := EXTRAS.get((error.name or "").split(".")[0])):
-        _end(f"error in the installation\n  got:  no {error.name}\n  rule: This command needs the extra '{extra}'.\n"
-             f"  do:   pip install 'customer-lifecycle[{extra}]'", 2)  # fmt: skip
-    _end(f"an error of ours: {type(error).__name__}. LIFECYCLE_LOG=debug shows where; please report it", 1)
+    if isinstance(error, ModuleNotFoundError) and (
+        extra := EXTRAS.get((error.name or "").split(".")[0])
+    ):
+        _end(
+            f"error in the installation\n  got:  no {error.name}\n  rule: This command needs the extra '{extra}'.\n"
+            f"  do:   pip install 'customer-lifecycle[{extra}]'",
+            2,
+        )
+    _end(
+        f"an error of ours: {type(error).__name__}. LIFECYCLE_LOG=debug shows where; please report it",
+        1,
+    )
 
 
 def _end(words: str, code: int) -> NoReturn:

@@ -45,7 +45,11 @@ def fresh(trained_shop):
 def found(name, now=None):
     """The one finding of this name, by the check that tells it."""
     check = examine.CHECKS.get(AMONG.get(name, name), examine.CHECKS["libraries"])
-    named = [finding for finding in guarded(name, lambda: check(now or time.time())) if finding.name == name]
+    named = [
+        finding
+        for finding in guarded(name, lambda: check(now or time.time()))
+        if finding.name == name
+    ]
     assert len(named) == 1, (name, named)
     return named[0]
 

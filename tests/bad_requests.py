@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 
 AT, BEFORE, AFTER = "2024-06-01T00:00:00Z", "2024-03-05T10:00:00Z", "2024-06-01T00:00:00Z"
-TX, IT, FB, CO = (f"customers[0].{name}[0]" for name in ("transactions", "interactions", "feedback", "contracts"))
+TX, IT, FB, CO = (
+    f"customers[0].{name}[0]" for name in ("transactions", "interactions", "feedback", "contracts")
+)
 ONE = "customers[0]"
 
 
@@ -26,13 +28,24 @@ def fb(**cells):
 
 
 def co(**cells):
-    return one(contracts=[{"starts_at": "2024-01-01T00:00:00Z", "ends_at": "2025-01-01T00:00:00Z", **cells}])
+    return one(
+        contracts=[
+            {"starts_at": "2024-01-01T00:00:00Z", "ends_at": "2025-01-01T00:00:00Z", **cells}
+        ]
+    )
 
 
 def two(table, **second):
     """A row and a second one that differs in these cells alone."""
-    row = one(**{table: [{"occurred_at": BEFORE, "amount": 1.0, "transaction_id": "t"} if table == "transactions" else
-                         {"starts_at": BEFORE, "ends_at": AFTER, "plan": "p"}]})  # fmt: skip
+    row = one(
+        **{
+            table: [
+                {"occurred_at": BEFORE, "amount": 1.0, "transaction_id": "t"}
+                if table == "transactions"
+                else {"starts_at": BEFORE, "ends_at": AFTER, "plan": "p"}
+            ]
+        }
+    )
     rows = row["customers"][0][table]
     rows.append({**rows[0], **second})
     return row

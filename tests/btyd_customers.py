@@ -17,10 +17,16 @@ SCORES = {
 
 positive = st.floats(0.05, 50.0)
 models = st.builds(
-    lambda r, alpha, a, b: btyd.BgNbd(r, alpha, a, b, 0.0, True, 1), positive, positive, positive, positive
+    lambda r, alpha, a, b: btyd.BgNbd(r, alpha, a, b, 0.0, True, 1),
+    positive,
+    positive,
+    positive,
+    positive,
 )
 customers = st.lists(
-    st.tuples(st.integers(0, 300), st.floats(0.0, 1.0), st.floats(0.0, 500.0)), min_size=1, max_size=20
+    st.tuples(st.integers(0, 300), st.floats(0.0, 1.0), st.floats(0.0, 500.0)),
+    min_size=1,
+    max_size=20,
 ).map(lambda rows: seen(*(np.array(column) for column in zip(*rows, strict=True))))
 horizons = st.floats(0.0, 1e4)
 laws = settings(deadline=None, max_examples=60)
@@ -41,7 +47,9 @@ def parameters(model):
 
 def some_customers(count, seed=0):
     rng = np.random.default_rng(seed)
-    return seen(rng.poisson(rng.gamma(0.5, 6.0, count)), rng.random(count), rng.uniform(0.1, 80.0, count))
+    return seen(
+        rng.poisson(rng.gamma(0.5, 6.0, count)), rng.random(count), rng.uniform(0.1, 80.0, count)
+    )
 
 
 def simulated(model, ages, horizon, seed):

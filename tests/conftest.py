@@ -22,7 +22,9 @@ from serving.release import release
 from training import job
 from training.promote import promote
 
-DATA = Path(os.environ.get("LIFECYCLE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+DATA = Path(
+    os.environ.get("LIFECYCLE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+)
 
 
 @pytest.fixture(autouse=True)
@@ -95,5 +97,7 @@ def _trained(business, home):
         patch.setenv("LIFECYCLE_HOME", str(home))
         made = job.train(found, stated)
         served = promote(made.folder.name)
-        run = run_folders.score(found, stated, served, as_of=midnight_before(found.data_until, stated.zone))
+        run = run_folders.score(
+            found, stated, served, as_of=midnight_before(found.data_until, stated.zone)
+        )
     return Business(home, folder, stated, found, made, served, run)

@@ -23,7 +23,9 @@ Tables = dict[str, list[Row]]
 
 def local_day(instant: int, zone: str) -> int:
     """The calendar day in `zone`, in days since 1970-01-01."""
-    local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)).astimezone(ZoneInfo(zone))
+    local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)).astimezone(
+        ZoneInfo(zone)
+    )
     return (local.date() - date(1970, 1, 1)).days
 
 
@@ -52,7 +54,11 @@ def latest(name: str, rows: list[Row]) -> list[Row]:
 
 def hidden(row: Row, as_of: int) -> Row:
     row = dict(row)
-    for instant, came_with in (("answered_at", ["score"]), ("resolved_at", []), ("cancelled_at", [])):
+    for instant, came_with in (
+        ("answered_at", ["score"]),
+        ("resolved_at", []),
+        ("cancelled_at", []),
+    ):
         if row.get(instant) is not None and row[instant] >= as_of:
             row.update(dict.fromkeys([instant, *came_with]))
     return row
@@ -96,7 +102,11 @@ class Standing:
     @property
     def run(self) -> int:
         """Activities since the last own gap ≥ m₂·g, the one that closed it included."""
-        run, long = 1, Fraction(self.definitions.multiples[1]) * usual_gap(self.days, self.definitions.base_gap_us)
+        run, long = (
+            1,
+            Fraction(self.definitions.multiples[1])
+            * usual_gap(self.days, self.definitions.base_gap_us),
+        )
         for gap in reversed(gaps_of(self.days)):
             if gap >= long:
                 break
@@ -135,9 +145,16 @@ def states(tables: Tables, as_of: int, settings: Any, definitions: Any) -> dict[
             eligible = days[-1] >= as_of - settings.eligible_days * DAY
         here = Standing(days, as_of, definitions, until)
         out[customer] = {
-            "stage": here.stage[0], "stage_rule": here.stage[1], "stage_if_inactive": idle, "eligible": eligible,
-            "n": len(days), "run": here.run, "first_at": days[0], "last_at": days[-1], "cover_until": until,
-        }  # fmt: skip
+            "stage": here.stage[0],
+            "stage_rule": here.stage[1],
+            "stage_if_inactive": idle,
+            "eligible": eligible,
+            "n": len(days),
+            "run": here.run,
+            "first_at": days[0],
+            "last_at": days[-1],
+            "cover_until": until,
+        }
     return out
 
 
@@ -153,7 +170,11 @@ def outcomes(tables: Tables, as_of: int, settings: Any, definitions: Any) -> dic
         churned, until = not new, None
         if settings.contractual:
             churned, until = not stays(of(customer, then, "contracts"), as_of, end, grace), FOREVER
-        stage = "churned" if churned and settings.contractual else Standing(days, end, definitions, until).stage[0]
+        stage = (
+            "churned"
+            if churned and settings.contractual
+            else Standing(days, end, definitions, until).stage[0]
+        )
         out[customer] = {"churned": churned, "outcome_stage": stage, "window_activities": len(new)}
     return out
 
@@ -172,4 +193,6 @@ def stays(terms: list[Row], as_of: int, end: int, grace: int) -> bool:
             reach = max(reach or 0, term["ends_at"])
         elif term["ends_at"] > as_of:
             break
-    return any(term["ends_at"] > end and not as_of <= (term["cancelled_at"] or 0) < end for term in chain)
+    return any(
+        term["ends_at"] > end and not as_of <= (term["cancelled_at"] or 0) < end for term in chain
+    )

@@ -32,7 +32,8 @@ def gaps(seen: Any) -> dict[str, Value]:
     squares = sum((gap - Fraction(sum(whole), len(whole))) ** 2 for gap in whole)
     shape, g = seen.base.wait_shape, usual_gap(seen.days, seen.definitions.base_gap_us)
     return {
-        "wait_surprise": (math.gamma(1 + 1 / shape) * float((seen.as_of - seen.days[-1]) / g)) ** shape,
+        "wait_surprise": (math.gamma(1 + 1 / shape) * float((seen.as_of - seen.days[-1]) / g))
+        ** shape,
         "gap_sd": math.sqrt(squares / (len(whole) - 1)) / 1440 if len(whole) > 1 else None,
         "gap_mean_last_ten": Fraction(sum(whole[-10:]), len(whole[-10:]) * 1440) if whole else None,
         "gap_slope": median(slopes) / MILLION if len(logs) > 2 else None,
@@ -52,26 +53,35 @@ def money(seen: Any) -> dict[str, Value]:
         out["amount_percentile_cohort"] = Fraction(sum(total >= cut for cut in mine), 20)
     for k, life in zip((1, 3, 6), seen.definitions.half_lives_days, strict=True):
         weights = [
-            math.floor(0.5 ** ((seen.as_of - row["occurred_at"]) / (life * DAY)) * 2**30 + 0.5) for row in seen.bought
+            math.floor(0.5 ** ((seen.as_of - row["occurred_at"]) / (life * DAY)) * 2**30 + 0.5)
+            for row in seen.bought
         ]
-        faded = sum(row["amount"] * weight for row, weight in zip(seen.bought, weights, strict=True))
+        faded = sum(
+            row["amount"] * weight for row, weight in zip(seen.bought, weights, strict=True)
+        )
         out[f"amount_faded_{k}g"] = Fraction(faded, 2**30 * seen.definitions.minor_units)
     return out | {
         "recency_failed_payment": seen.age(max(failed, default=None)),
-        "method_changes": sum(one != other for one, other in pairwise(methods)) if methods else None,
+        "method_changes": sum(one != other for one, other in pairwise(methods))
+        if methods
+        else None,
     }
 
 
 def value(seen: Any) -> dict[str, Value]:
     """Fader, Hardie & Lee 2005 with the base's r, alpha, a, b; the mean over leaving from two points of a Beta."""
     model, x = seen.base, len(seen.days) - 1
-    age, last = (float(Fraction(until - seen.days[0], DAY)) for until in (seen.as_of, seen.days[-1]))
+    age, last = (
+        float(Fraction(until - seen.days[0], DAY)) for until in (seen.as_of, seen.days[-1])
+    )
     alive = 1.0
     if x:
         silence = (model.r + x) * (math.log(model.alpha + age) - math.log(model.alpha + last))
         alive = 1 / (1 + model.a / (model.b + x - 1) * math.exp(silence)) if silence < 700 else 0.0
     reach, shape = seen.definitions.horizon_days / (model.alpha + age), model.r + x
-    days = alive * mean_over_beta(lambda p: -math.expm1(-shape * math.log1p(p * reach)) / p, model.a, model.b + x)
+    days = alive * mean_over_beta(
+        lambda p: -math.expm1(-shape * math.log1p(p * reach)) / p, model.a, model.b + x
+    )
     spent = sum(max(0, row["amount"]) for row in seen.bought)
     p, q, v = model.money_p, model.money_q, model.money_v
     a_day = p * (v + spent) / (p * len(seen.days) + q - 1) / seen.definitions.minor_units
@@ -97,9 +107,10 @@ def past(seen: Any) -> dict[str, Value]:
         begin = seen.as_of - (late + (len(outcomes) + 1) * horizon) * DAY
         outcomes.append(any(begin <= day < begin + horizon * DAY for day in seen.days))
     return {
-        "past_windows": len(outcomes), "past_last": outcomes[0] if outcomes else None,
+        "past_windows": len(outcomes),
+        "past_last": outcomes[0] if outcomes else None,
         "past_stay_rate": Fraction(sum(outcomes) + 1, len(outcomes) + 2),
-    }  # fmt: skip
+    }
 
 
 def windows(seen: Any, days: int) -> dict[str, Value]:
@@ -110,11 +121,14 @@ def windows(seen: Any, days: int) -> dict[str, Value]:
     quiet = [k for k, count in enumerate(counts) if not count]
     return {
         "activity_slope": slope([math.log1p(count) for count in counts[:6]]),
-        "amount_slope": slope([math.log1p(money / seen.definitions.minor_units) for money in spent]),
+        "amount_slope": slope(
+            [math.log1p(money / seen.definitions.minor_units) for money in spent]
+        ),
         "acceleration": (counts[0] - counts[1]) - (counts[1] - counts[2]),
-        "empty_streak": first[0] if first else 12, "active_streak": quiet[0] if quiet else 12,
+        "empty_streak": first[0] if first else 12,
+        "active_streak": quiet[0] if quiet else 12,
         "since_peak": counts.index(max(counts)) if first else None,
-    }  # fmt: skip
+    }
 
 
 def bought_in(seen: Any, days: int, k: int) -> list[Row]:
@@ -124,4 +138,6 @@ def bought_in(seen: Any, days: int, k: int) -> list[Row]:
 def slope(newest_first: list[float]) -> float:
     xs, ys = range(len(newest_first)), newest_first[::-1]
     x, y = sum(xs) / len(xs), math.fsum(ys) / len(ys)
-    return math.fsum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum((a - x) ** 2 for a in xs)
+    return math.fsum((a - x) * (b - y) for a, b in zip(xs, ys, strict=True)) / sum(
+        (a - x) ** 2 for a in xs
+    )

@@ -21,18 +21,35 @@ Value = float | Fraction | None
 def engagement(seen: Any) -> dict[str, Value]:
     bought, begun = seen.bought, seen.begun
     used = Counter(row["channel"] for row in begun if row["channel"] is not None)
-    complained = max((row["occurred_at"] for row in of_kind(seen.feedback, "complaint")), default=None)
-    after = [row for row in begun if complained is not None and 0 <= row["occurred_at"] - complained < 7 * DAY]
+    complained = max(
+        (row["occurred_at"] for row in of_kind(seen.feedback, "complaint")), default=None
+    )
+    after = [
+        row
+        for row in begun
+        if complained is not None and 0 <= row["occurred_at"] - complained < 7 * DAY
+    ]
     kinds = {"visit_share": "visit", "usage_share": "usage", "call_share": "call"}
     shares = {name: share(len(of_kind(begun, kind)), len(begun)) for name, kind in kinds.items()}
-    return shares | windowed(seen) | shifts(seen) | faded(seen) | {
-        "recency_call": since(seen, of_kind(begun, "call")),
-        "recency_leaving": since(seen, of_kind(begun, "cancel_page", "downgrade_page")),
-        "recency_answer": since(seen, of_kind(begun, "opened", "clicked")),
-        "channel_entropy": entropy(used), "hour_entropy": entropy(hours(seen)),
-        "category_entropy": entropy(Counter(row["category"] for row in bought if row["category"] is not None)),
-        "complaint_channels": None if complained is None else len({row["channel"] for row in after} - {None}),
-    }  # fmt: skip
+    return (
+        shares
+        | windowed(seen)
+        | shifts(seen)
+        | faded(seen)
+        | {
+            "recency_call": since(seen, of_kind(begun, "call")),
+            "recency_leaving": since(seen, of_kind(begun, "cancel_page", "downgrade_page")),
+            "recency_answer": since(seen, of_kind(begun, "opened", "clicked")),
+            "channel_entropy": entropy(used),
+            "hour_entropy": entropy(hours(seen)),
+            "category_entropy": entropy(
+                Counter(row["category"] for row in bought if row["category"] is not None)
+            ),
+            "complaint_channels": None
+            if complained is None
+            else len({row["channel"] for row in after} - {None}),
+        }
+    )
 
 
 def share(part: Any, whole: Any) -> Value:
@@ -46,7 +63,9 @@ def since(seen: Any, rows: list[Row]) -> Value:
 def entropy(counts: Counter) -> Value:
     """In nats; each part's ln(1 / share) in whole millionths."""
     total = sum(counts.values())
-    told = sum(count * math.floor(math.log(total / count) * MILLION + 0.5) for count in counts.values())
+    told = sum(
+        count * math.floor(math.log(total / count) * MILLION + 0.5) for count in counts.values()
+    )
     return share(told, total * MILLION)
 
 
@@ -57,25 +76,35 @@ def hours(seen: Any) -> Counter:
 
 def local_hour(instant: int, zone: str) -> int:
     """The hour that the clock of `zone` shows."""
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant)).astimezone(ZoneInfo(zone)).hour
+    return (
+        (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=instant))
+        .astimezone(ZoneInfo(zone))
+        .hour
+    )
 
 
 def windowed(seen: Any) -> dict[str, Value]:
     visits = of_kind(seen.begun, "visit", "login", "usage", "cancel_page", "downgrade_page")
     opened, out = opening(seen.bought), {}
     hopped = [row for row in seen.begun if row["channel"] is not None and hops(row, seen.begun)]
-    for window, days in [*((f"{days}d", days) for days in seen.definitions.windows_days), ("all", None)]:
+    for window, days in [
+        *((f"{days}d", days) for days in seen.definitions.windows_days),
+        ("all", None),
+    ]:
         bought, met = seen.since(seen.bought, days), seen.since(visits, days)
         begun = seen.since([{"occurred_at": at} for at in sessions(visits)], days)
-        stayed = seen.since([{"occurred_at": at, "stayed": idle} for at, idle in stays(visits)], days)
+        stayed = seen.since(
+            [{"occurred_at": at, "stayed": idle} for at, idle in stays(visits)], days
+        )
         placed = seen.since([row for row in seen.begun if row["channel"] is not None], days)
         told = {
             "conversion": Fraction(len(bought) + 1, seen.engaged(days) + 5),
-            "sessions": len(begun), "session_depth": share(len(met), len(begun)),
+            "sessions": len(begun),
+            "session_depth": share(len(met), len(begun)),
             "session_minutes": share(sum(row["stayed"] for row in stayed), len(begun) * MINUTE),
             "channel_hops": share(len(seen.since(hopped, days)), len(placed)),
             "novelty": share(len(seen.since(opened, days)), len(bought)),
-        }  # fmt: skip
+        }
         out |= {f"{name}_{window}": value for name, value in told.items()}
     return out
 
@@ -83,20 +112,30 @@ def windowed(seen: Any) -> dict[str, Value]:
 def sessions(visits: list[Row]) -> list[int]:
     """When each session begins."""
     instants = sorted(row["occurred_at"] for row in visits)
-    return instants[:1] + [later for earlier, later in pairwise(instants) if later - earlier > HALF_HOUR]
+    return instants[:1] + [
+        later for earlier, later in pairwise(instants) if later - earlier > HALF_HOUR
+    ]
 
 
 def stays(visits: list[Row]) -> list[tuple[int, int]]:
     """Each visit within a session and the time since the one before."""
     instants = sorted(row["occurred_at"] for row in visits)
-    return [(later, later - earlier) for earlier, later in pairwise(instants) if later - earlier <= HALF_HOUR]
+    return [
+        (later, later - earlier)
+        for earlier, later in pairwise(instants)
+        if later - earlier <= HALF_HOUR
+    ]
 
 
 def hops(row: Row, begun: list[Row]) -> bool:
     """Whether one on another channel came before, at most 24 hours; of equal instants by the channel's name."""
     here = (row["occurred_at"], row["channel"])
-    placed = ((other["occurred_at"], other["channel"]) for other in begun if other["channel"] is not None)
-    return any(there < here and there[1] != here[1] and here[0] - there[0] <= DAY for there in placed)
+    placed = (
+        (other["occurred_at"], other["channel"]) for other in begun if other["channel"] is not None
+    )
+    return any(
+        there < here and there[1] != here[1] and here[0] - there[0] <= DAY for there in placed
+    )
 
 
 def opening(bought: list[Row]) -> list[Row]:
@@ -121,7 +160,9 @@ def shifts(seen: Any) -> dict[str, Value]:
 
 def moved(near: Counter, earlier: Counter) -> Fraction:
     channels: Iterable[str] = {*near, *earlier}
-    gaps = (Fraction(near[c], near.total()) - Fraction(earlier[c], earlier.total()) for c in channels)
+    gaps = (
+        Fraction(near[c], near.total()) - Fraction(earlier[c], earlier.total()) for c in channels
+    )
     return sum(abs(gap) for gap in gaps) / 2
 
 

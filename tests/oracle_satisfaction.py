@@ -16,7 +16,9 @@ Value = float | Fraction | None
 
 def feedback(seen: Any, everybody: list[Row]) -> dict[str, Value]:
     """`everybody`: the feedback known of all customers, for the means of items."""
-    return answers(seen) | windowed(seen) | promoters(seen) | bias(seen, everybody) | complaints(seen)
+    return (
+        answers(seen) | windowed(seen) | promoters(seen) | bias(seen, everybody) | complaints(seen)
+    )
 
 
 def score(row: Row, scales: tuple) -> Fraction | None:
@@ -45,13 +47,17 @@ def answers(seen: Any) -> dict[str, Value]:
     surveys = sorted(of_kind(seen.feedback, *SURVEYS), key=lambda row: row["occurred_at"])
     until = max((row["occurred_at"] for row in surveys if row["score"] is not None), default=-1)
     taken = [(row["answered_at"] - row["occurred_at"]) // MINUTE for row in answered]
-    lasts = {f"satisfaction_last_{kind}": [one for _, one in given(seen, kind)][-1:] for kind in SURVEYS}
+    lasts = {
+        f"satisfaction_last_{kind}": [one for _, one in given(seen, kind)][-1:] for kind in SURVEYS
+    }
     return {name: value[0] if value else None for name, value in lasts.items()} | {
         "satisfaction_slope": slope([one for _, one in given(seen)][-5:]),
         "hours_to_answer": mean([Fraction(minutes, 60) for minutes in taken]),
-        "silence_streak": sum(row["occurred_at"] > until for row in surveys if row["score"] is None),
+        "silence_streak": sum(
+            row["occurred_at"] > until for row in surveys if row["score"] is None
+        ),
         "review_mean": mean([one for _, one in given(seen, "review")]),
-    }  # fmt: skip
+    }
 
 
 def slope(scores: list[Fraction]) -> Fraction | None:
@@ -64,10 +70,16 @@ def slope(scores: list[Fraction]) -> Fraction | None:
 
 def windowed(seen: Any) -> dict[str, Value]:
     out = {}
-    for window, days in [*((f"{days}d", days) for days in seen.definitions.windows_days), ("all", None)]:
+    for window, days in [
+        *((f"{days}d", days) for days in seen.definitions.windows_days),
+        ("all", None),
+    ]:
         sent = seen.since(of_kind(seen.feedback, *SURVEYS), days)
         answered = sum(row["score"] is not None for row in sent)
-        out |= {f"answers_{window}": answered, f"answer_rate_{window}": Fraction(answered + 1, len(sent) + 2)}
+        out |= {
+            f"answers_{window}": answered,
+            f"answer_rate_{window}": Fraction(answered + 1, len(sent) + 2),
+        }
     return out
 
 
@@ -78,9 +90,11 @@ def promoters(seen: Any) -> dict[str, Value]:
     both = promoter is not None
     return {
         "csat_top_share": mean([one >= Fraction(3, 4) for one in csat]),
-        "nps_promoter_share": promoter, "nps_detractor_share": detractor,
-        "nps_passive_share": 1 - promoter - detractor if both else None, "nps": promoter - detractor if both else None,
-    }  # fmt: skip
+        "nps_promoter_share": promoter,
+        "nps_detractor_share": detractor,
+        "nps_passive_share": 1 - promoter - detractor if both else None,
+        "nps": promoter - detractor if both else None,
+    }
 
 
 def bias(seen: Any, everybody: list[Row]) -> dict[str, Value]:
@@ -91,10 +105,15 @@ def bias(seen: Any, everybody: list[Row]) -> dict[str, Value]:
             by_item[row["item"]].append(score(row, scales))
     means = {
         item: Fraction(math.floor(mean(scores) * MILLION + Fraction(1, 2)), MILLION)
-        for item, scores in by_item.items() if len(scores) >= 5
-    }  # fmt: skip
+        for item, scores in by_item.items()
+        if len(scores) >= 5
+    }
     told = [(row["item"], score(row, scales)) for row in seen.feedback]
-    return {"item_bias": mean([one - means[item] for item, one in told if item in means and one is not None])}
+    return {
+        "item_bias": mean(
+            [one - means[item] for item, one in told if item in means and one is not None]
+        )
+    }
 
 
 def complaints(seen: Any) -> dict[str, Value]:
@@ -104,22 +123,28 @@ def complaints(seen: Any) -> dict[str, Value]:
     times = [(row["resolved_at"] or seen.as_of) - row["occurred_at"] for row in told]
     judged = [
         row["resolved_at"] is not None and time <= limit
-        for row, time in zip(told, times, strict=True) if row["resolved_at"] is not None or time > limit
-    ]  # fmt: skip
+        for row, time in zip(told, times, strict=True)
+        if row["resolved_at"] is not None or time > limit
+    ]
     return {
         "complaints_repeated": sum(bool(before(row, told)) for row in told),
         "complaints_reopened": sum(closed_before(row, told) for row in told),
         "complaint_open_age": seen.age(min(still_open, default=None)),
         "complaints_resolved_share": mean([row["resolved_at"] is not None for row in told]),
-        "recovered": recovered(seen, told), "within_service_level": mean(judged),
-    }  # fmt: skip
+        "recovered": recovered(seen, told),
+        "within_service_level": mean(judged),
+    }
 
 
 def before(row: Row, told: list[Row]) -> list[Row]:
     """Earlier complaints about the same topic."""
     if row["topic"] is None:
         return []
-    return [one for one in told if one["topic"] == row["topic"] and one["occurred_at"] < row["occurred_at"]]
+    return [
+        one
+        for one in told
+        if one["topic"] == row["topic"] and one["occurred_at"] < row["occurred_at"]
+    ]
 
 
 def closed_before(row: Row, told: list[Row]) -> bool:

@@ -37,10 +37,18 @@ def events(s):
     """Good events with a planted string wherever a string may be."""
     return _of(
         s(),
-        transactions=[{"occurred_at": BEFORE, "amount": NUMBER / 100, "transaction_id": s(), "category": s(), "channel": s()}],
+        transactions=[
+            {
+                "occurred_at": BEFORE,
+                "amount": NUMBER / 100,
+                "transaction_id": s(),
+                "category": s(),
+                "channel": s(),
+            }
+        ],
         interactions=[{"occurred_at": BEFORE, "kind": s(), "channel": s(), "quantity": NUMBER}],
         feedback=[{"occurred_at": BEFORE, "kind": "complaint", "topic": s(), "item": s()}],
-    )  # fmt: skip
+    )
 
 
 def _tx(**cells):
@@ -75,17 +83,34 @@ BODIES = [
     lambda s: _tx(amount=NUMBER * 1e9),
     lambda s: _broken(s, {"amount": True}),
     lambda s: _broken(s, {"recorded_at": AT}),
-    lambda s: _of(s(), feedback=[{"occurred_at": BEFORE, "kind": "nps", "score": NUMBER, "answered_at": BEFORE, "topic": s()}]),
+    lambda s: _of(
+        s(),
+        feedback=[
+            {
+                "occurred_at": BEFORE,
+                "kind": "nps",
+                "score": NUMBER,
+                "answered_at": BEFORE,
+                "topic": s(),
+            }
+        ],
+    ),
     lambda s: _of(s(), contracts=[{"starts_at": BEFORE, "ends_at": AT, "plan": s()}]),
     lambda s: {"customers": [{"customer_id": one} for one in [s()] * 2]},
-    lambda s: _of(s(), transactions=[{"occurred_at": BEFORE, "amount": n, "transaction_id": "t", "category": s()} for n in (1.0, 2.0)]),
+    lambda s: _of(
+        s(),
+        transactions=[
+            {"occurred_at": BEFORE, "amount": n, "transaction_id": "t", "category": s()}
+            for n in (1.0, 2.0)
+        ],
+    ),
     lambda s: s(),
     lambda s: [s(), s()],
     lambda s: b'{"customer_ids": ["' + s().encode() + b'\xff"]}',
     lambda s: json.dumps(s()).encode()[:-1],
     lambda s: f'{{"{MARK}": 1, "{MARK}": {NUMBER}, "x": {json.dumps(s())}}}'.encode(),
     lambda s: f'{{"customer_ids": [NaN], "{MARK}": {json.dumps(s())}}}'.encode(),
-]  # fmt: skip
+]
 # Everything but the body: method, path, query, header name and value.
 ELSEWHERE = [
     lambda s: ("GET", "/v1/customers/" + s(), "", {}),
@@ -95,14 +120,29 @@ ELSEWHERE = [
     lambda s: (s(), "/v1/score", "", {}),
     lambda s: (s(), "/" + s(), s(), {"authorization": ""}),
     lambda s: ("GET", "/" + s(), s(), {"authorization": "Bearer " + s()}),
-    lambda s: ("GET", "/", "", {"authorization": "", "cookie": f"lifecycle_session=1.{s()}; {s()}={s()}"}),
+    lambda s: (
+        "GET",
+        "/",
+        "",
+        {"authorization": "", "cookie": f"lifecycle_session=1.{s()}; {s()}={s()}"},
+    ),
     lambda s: ("POST", "/v1/score", "", {"content-type": s()}),
     lambda s: ("POST", "/v1/score", "", {"content-length": s()}),
-    lambda s: ("GET", "/v1/model", "", {"user-agent": s(), "referer": s(), "origin": s(), "host": s(), "x-" + s(): s()}),
-    lambda s: ("GET", "/v1/model", "", {"baggage": s(), "tracestate": s(), "traceparent": f"00-{HEX}{HEX}-{HEX}-01"}),
+    lambda s: (
+        "GET",
+        "/v1/model",
+        "",
+        {"user-agent": s(), "referer": s(), "origin": s(), "host": s(), "x-" + s(): s()},
+    ),
+    lambda s: (
+        "GET",
+        "/v1/model",
+        "",
+        {"baggage": s(), "tracestate": s(), "traceparent": f"00-{HEX}{HEX}-{HEX}-01"},
+    ),
     lambda s: ("POST", "/login", "", {"x-forwarded-for": s()}),
     lambda s: ("GET", "/livez", s(), {"baggage": s()}),
-]  # fmt: skip
+]
 
 
 def found(text: str) -> list[str]:

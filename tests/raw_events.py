@@ -12,7 +12,10 @@ from tests import worlds
 def request(history, settings, customers, *, as_of, order=1):
     """A body for POST /v1/score; `order` -1 sends every list backwards."""
     events = known_events(history, settings, as_of=as_of)
-    sent = [{"customer_id": one, **{name: rows[::order] for name, rows in events[one].items()}} for one in customers]
+    sent = [
+        {"customer_id": one, **{name: rows[::order] for name, rows in events[one].items()}}
+        for one in customers
+    ]
     return {"as_of": rfc3339(as_of), "customers": sent}
 
 

@@ -70,22 +70,39 @@ class Service:
             while pieces and isinstance(pieces[0], int):
                 await anyio.sleep(pieces.pop(0))
             piece = pieces.pop(0) if pieces else None
-            return {"type": "http.disconnect"} if piece is None else {
-                "type": "http.request", "body": piece, "more_body": bool(pieces)}  # fmt: skip
+            return (
+                {"type": "http.disconnect"}
+                if piece is None
+                else {"type": "http.request", "body": piece, "more_body": bool(pieces)}
+            )
 
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)
 
         scope = {
-            "type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "method": method, "scheme": "http", "path": path,
-            "raw_path": path.encode("utf-8", "surrogatepass"), "root_path": "", "query_string": query, "client": ("here", 1),
-            "server": ("here", 80), "headers": [(name, value) for name, value in headers],
-        }  # fmt: skip
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": method,
+            "scheme": "http",
+            "path": path,
+            "raw_path": path.encode("utf-8", "surrogatepass"),
+            "root_path": "",
+            "query_string": query,
+            "client": ("here", 1),
+            "server": ("here", 80),
+            "headers": [(name, value) for name, value in headers],
+        }
         self.client.portal.call(self.client.app, scope, receive, send)
         if not sent:
             return None
-        told = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in sent[0]["headers"]}
-        return Said(sent[0]["status"], told, b"".join(message.get("body", b"") for message in sent[1:]))
+        told = {
+            name.decode("latin-1").lower(): value.decode("latin-1")
+            for name, value in sent[0]["headers"]
+        }
+        return Said(
+            sent[0]["status"], told, b"".join(message.get("body", b"") for message in sent[1:])
+        )
 
 
 def finite(text: str | bytes) -> Any:
@@ -131,7 +148,9 @@ def _application(home: Path) -> Iterator[tuple[TestClient, Any]]:
 
 def _service(home: Path, client: TestClient, desk: Any) -> Service:
     ids = tuple(pq.read_table(desk.shown.run.folder / "scores.parquet")["customer_id"].to_pylist())
-    return Service(client, desk, home, ids, client.get("/v1/model", headers=BEARER).json()["run"]["as_of"])
+    return Service(
+        client, desk, home, ids, client.get("/v1/model", headers=BEARER).json()["run"]["as_of"]
+    )
 
 
 _services: dict[Path, Service] = {}
@@ -141,7 +160,9 @@ def _shared(business: Any, request: pytest.FixtureRequest) -> Service:
     if business.home not in _services:
         newest_is(business.home, business.run)  # a later run is another test's, and goes with it
         stack = contextlib.ExitStack()
-        _services[business.home] = _service(business.home, *stack.enter_context(_application(business.home)))
+        _services[business.home] = _service(
+            business.home, *stack.enter_context(_application(business.home))
+        )
         request.config.add_cleanup(stack.close)
     _to_the_front(_services[business.home].desk)
     return _services[business.home]

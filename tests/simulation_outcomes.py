@@ -41,9 +41,13 @@ def in_retail(tables, as_of, known):
     bought = tables["transactions"].query("kind == 'purchase'")
     before = bought[(bought["occurred_at"] < as_of) & (bought["recorded_at"] < as_of)]
     window = bought[bought["occurred_at"].between(as_of, as_of + HORIZON, inclusive="left")]
-    recency = (as_of - known["customer_id"].map(before.groupby("customer_id")["occurred_at"].max())).dt.days
+    recency = (
+        as_of - known["customer_id"].map(before.groupby("customer_id")["occurred_at"].max())
+    ).dt.days
     churned = ~known["customer_id"].isin(window["customer_id"])
-    return known.assign(recency=recency, eligible=recency < HORIZON.days, settled=True, churned=churned)
+    return known.assign(
+        recency=recency, eligible=recency < HORIZON.days, settled=True, churned=churned
+    )
 
 
 def in_subscription(tables, as_of, known):
@@ -54,7 +58,9 @@ def in_subscription(tables, as_of, known):
     following = terms.groupby("customer_id")["starts_at"].shift(-1)
     renewed = following - terms["ends_at"] < pd.Timedelta(days=7)
     inside = {"left": as_of, "right": as_of + HORIZON, "inclusive": "left"}
-    leaves = terms["cancelled_at"].between(**inside) | (terms["ends_at"].between(**inside) & ~renewed)
+    leaves = terms["cancelled_at"].between(**inside) | (
+        terms["ends_at"].between(**inside) & ~renewed
+    )
     covered = (terms["starts_at"] < as_of) & (terms["ends_at"] >= as_of)
     eligible = known["customer_id"].isin(terms.loc[covered, "customer_id"])
     churned = known["customer_id"].isin(terms.loc[leaves, "customer_id"])

@@ -33,10 +33,23 @@ def dated(shop):
         at = row["acquired_at"]
         for turn in range(rng.choice((1, 1, 2, 3))):
             since = at + turn * rng.randrange(1, 400) * DAY_US - 1
-            rows.append(row | {"valid_from": since, "segment": rng.choice(("basic", "it's 0.5", "plus")), "consent": rng.choice((True, False, None)),
-                               "acquisition_cost": rng.randrange(9000), "Größe {x}": rng.choice((None, 1.5, -2.25)), "tier": rng.choice(("x", "y"))})  # fmt: skip
+            rows.append(
+                row
+                | {
+                    "valid_from": since,
+                    "segment": rng.choice(("basic", "it's 0.5", "plus")),
+                    "consent": rng.choice((True, False, None)),
+                    "acquisition_cost": rng.randrange(9000),
+                    "Größe {x}": rng.choice((None, 1.5, -2.25)),
+                    "tier": rng.choice(("x", "y")),
+                }
+            )
     unique = {(row["customer_id"], row["valid_from"]): row for row in rows}
-    fields = [*tables["customers"].schema, pa.field("Größe {x}", pa.float64()), pa.field("tier", pa.string())]
+    fields = [
+        *tables["customers"].schema,
+        pa.field("Größe {x}", pa.float64()),
+        pa.field("tier", pa.string()),
+    ]
     tables["customers"] = pa.Table.from_pylist(list(unique.values()), schema=pa.schema(fields))
     stated = settings.contract.model_copy(update={"constant_attributes": ["channel"]})
     settings = settings.model_copy(update={"contract": stated})
@@ -44,7 +57,11 @@ def dated(shop):
     at = found.data_until - 200 * DAY_US - 12_345
     known = found.as_of(at)
     definitions = learn_definitions(known, settings)
-    chosen = [c for c in columns_for(found, definitions, settings) if c.feature.family in ("attributes", "recency")]
+    chosen = [
+        c
+        for c in columns_for(found, definitions, settings)
+        if c.feature.family in ("attributes", "recency")
+    ]
     base = population_stats(known, definitions)
     return (
         found,
@@ -83,8 +100,14 @@ def test_the_future_says_nothing(dated):
     assert not future["customers"].equals(tables["customers"])
     assert again(dated, future).equals(dated[-1])
     assert again(dated, worlds.truncated(tables, at)).equals(dated[-1])
-    one = tables["customers"].slice(0, 1).set_column(1, tables["customers"].schema.field(1), pa.array([at]))
-    assert again(dated, tables | {"customers": pa.concat_tables([tables["customers"], one])}).equals(dated[-1])
+    one = (
+        tables["customers"]
+        .slice(0, 1)
+        .set_column(1, tables["customers"].schema.field(1), pa.array([at]))
+    )
+    assert again(
+        dated, tables | {"customers": pa.concat_tables([tables["customers"], one])}
+    ).equals(dated[-1])
 
 
 def test_order_threads_and_company_say_nothing(dated):
@@ -92,7 +115,9 @@ def test_order_threads_and_company_say_nothing(dated):
     tables = worlds.tables_of(found)
     assert again(dated, worlds.shuffled(tables), threads=2).equals(rows)
     for place in range(0, rows.num_rows, 60):
-        known = worlds.rebuilt(found, worlds.only(tables, rows["customer_id"][place].as_py())).as_of(at)
+        known = worlds.rebuilt(
+            found, worlds.only(tables, rows["customer_id"][place].as_py())
+        ).as_of(at)
         assert build(known, base=base, definitions=definitions, columns=chosen).equals(
             rows.slice(place, 1).combine_chunks()
         )
@@ -100,24 +125,47 @@ def test_order_threads_and_company_say_nothing(dated):
 
 def test_the_kept_plan_builds_the_same_bits(dated):
     found, settings, at, definitions, chosen, base, rows = dated
-    plan = PreparedFeatures(definitions=definitions, base=base, columns=chosen, tables=found.names,
-                  activity_kinds=found.activity_kinds, zone=settings.zone)  # fmt: skip
+    plan = PreparedFeatures(
+        definitions=definitions,
+        base=base,
+        columns=chosen,
+        tables=found.names,
+        activity_kinds=found.activity_kinds,
+        zone=settings.zone,
+    )
     mine = rows["customer_id"].slice(7, 60)
     sent = {
         name: table.filter(pc.is_in(table["customer_id"], mine.combine_chunks()))
         for name, table in worlds.tables_of(found).items()
     }
-    assert plan.build(sent, as_of=at).equals(rows.filter(pc.is_in(rows["customer_id"], mine.combine_chunks())))
+    assert plan.build(sent, as_of=at).equals(
+        rows.filter(pc.is_in(rows["customer_id"], mine.combine_chunks()))
+    )
     without = [c for c in chosen if c.feature.family != "attributes"]
-    assert "customers" not in PreparedFeatures(definitions=definitions, base=base, columns=without, tables=found.names,
-                                     activity_kinds=found.activity_kinds, zone="UTC")._tables  # fmt: skip
+    assert (
+        "customers"
+        not in PreparedFeatures(
+            definitions=definitions,
+            base=base,
+            columns=without,
+            tables=found.names,
+            activity_kinds=found.activity_kinds,
+            zone="UTC",
+        )._tables
+    )
 
 
 def test_definitions_survive_the_release_and_the_golden_customers_say_every_level(dated):
     definitions = dated[3]
-    assert Definitions.from_mapping(json.loads(json.dumps(dataclasses.asdict(definitions)))) == definitions
+    assert (
+        Definitions.from_mapping(json.loads(json.dumps(dataclasses.asdict(definitions))))
+        == definitions
+    )
     events = golden.events(
-        definitions, tables=dated[0].names, activity_kinds=("purchase",), as_of=definitions.learned_as_of
+        definitions,
+        tables=dated[0].names,
+        activity_kinds=("purchase",),
+        as_of=definitions.learned_as_of,
     )
     said = events["customers"]
     for one in definitions.attributes:
@@ -136,16 +184,26 @@ def test_a_request_may_state_further_attributes_of_the_type_they_were_trained_wi
     def sent(**other):
         body = {"customers": [{"customer_id": "7", "customers": [row | other]}]}
         return (
-            request_events.events(parsed(body), settings, as_of=dated[2], attributes=further).tables["customers"].to_pylist()[0]
+            request_events.events(parsed(body), settings, as_of=dated[2], attributes=further)
+            .tables["customers"]
+            .to_pylist()[0]
         )
 
     got = sent()
-    assert (got["Größe {x}"], got["tier"], got["segment"], got["consent"]) == (2.0, "x", "plus", True)
+    assert (got["Größe {x}"], got["tier"], got["segment"], got["consent"]) == (
+        2.0,
+        "x",
+        "plus",
+        True,
+    )
     for other, where in (
-        ({"attributes": {"unheard": 1}}, "attributes"), ({"attributes": {"tier": 1}}, "attributes"),
-        ({"attributes": {"segment": "a"}}, "attributes"), ({"attributes": {"Größe {x}": True}}, "attributes"),
-        ({"attributes": {"Größe {x}": 1e13}}, "attributes"), ({"valid_from": "2029-01-01T00:00:00Z"}, "valid_from"),
-    ):  # fmt: skip
+        ({"attributes": {"unheard": 1}}, "attributes"),
+        ({"attributes": {"tier": 1}}, "attributes"),
+        ({"attributes": {"segment": "a"}}, "attributes"),
+        ({"attributes": {"Größe {x}": True}}, "attributes"),
+        ({"attributes": {"Größe {x}": 1e13}}, "attributes"),
+        ({"valid_from": "2029-01-01T00:00:00Z"}, "valid_from"),
+    ):
         with pytest.raises(errors.Malformed) as refusal:
             sent(**other)
         assert refusal.value.where == f"customers[0].customers[0].{where}"

@@ -29,11 +29,18 @@ def read(folder, customers, *, constant=(), select="SELECT * FROM customers", of
     """(history, counts, settings) of forty customers who buy monthly, with this customers.csv."""
     (folder / "customers.csv").write_text(customers, encoding="utf-8")
     (folder / "sales.csv").write_text(SALES)
-    stated = from_mapping({
-        "business": {"zone": "UTC"}, "files": {"customers": "customers.csv", "sales": "sales.csv"},
-        "tables": {"customers": select, "transactions": "SELECT * FROM sales"}, "churn": {"horizon_days": 30},
-        "contract": {"data_until": "2024-07-01", "constant_attributes": list(constant)}, "features": {"off": list(off)},
-    }, folder=folder, where="test")  # fmt: skip
+    stated = from_mapping(
+        {
+            "business": {"zone": "UTC"},
+            "files": {"customers": "customers.csv", "sales": "sales.csv"},
+            "tables": {"customers": select, "transactions": "SELECT * FROM sales"},
+            "churn": {"horizon_days": 30},
+            "contract": {"data_until": "2024-07-01", "constant_attributes": list(constant)},
+            "features": {"off": list(off)},
+        },
+        folder=folder,
+        where="test",
+    )
     return (*history.load(stated), stated)
 
 
@@ -42,9 +49,16 @@ def attribute_rows(found, stated, *, days_back=0):
     at = found.data_until - days_back * DAY_US
     known = found.as_of(at)
     definitions = learn_definitions(known, stated)
-    chosen = [c for c in columns_for(found, definitions, stated) if c.feature.family == "attributes"]
-    rows = build(known, base=population_stats(known, definitions), definitions=definitions, columns=chosen)
-    return {row["customer_id"]: row for row in rows.select(["customer_id", *(c.name for c in chosen)]).to_pylist()}
+    chosen = [
+        c for c in columns_for(found, definitions, stated) if c.feature.family == "attributes"
+    ]
+    rows = build(
+        known, base=population_stats(known, definitions), definitions=definitions, columns=chosen
+    )
+    return {
+        row["customer_id"]: row
+        for row in rows.select(["customer_id", *(c.name for c in chosen)]).to_pylist()
+    }
 
 
 def plain(row):
@@ -65,7 +79,11 @@ def test_what_has_no_version_and_is_not_declared_is_no_feature_and_check_says_so
 
 @pytest.mark.parametrize(
     ("name", "hint"),
-    [("chanel", "did you mean 'channel'"), ("acquired_at", "gives channel"), ("crm_id", "gives channel")],
+    [
+        ("chanel", "did you mean 'channel'"),
+        ("acquired_at", "gives channel"),
+        ("crm_id", "gives channel"),
+    ],
 )
 def test_a_constant_that_is_no_attribute_is_refused(tmp_path, name, hint):
     lines = "customer_id,channel,acquired_at,crm_id\n1,web,2024-01-01,7\n"
@@ -75,18 +93,37 @@ def test_a_constant_that_is_no_attribute_is_refused(tmp_path, name, hint):
 
 def test_constants_without_a_table_of_customers_are_refused(tmp_path):
     with pytest.raises(errors.BadSetting, match="no SELECT"):
-        from_mapping({"tables": {"transactions": "SELECT 1"}, "contract": {"constant_attributes": ["channel"]}},
-                     folder=tmp_path, where="test")  # fmt: skip
+        from_mapping(
+            {
+                "tables": {"transactions": "SELECT 1"},
+                "contract": {"constant_attributes": ["channel"]},
+            },
+            folder=tmp_path,
+            where="test",
+        )
 
 
 def test_the_version_of_the_time_counts(tmp_path):
     lines = "customer_id,valid_from,segment,consent,acquisition_cost\n"
     lines += "".join(f"{k},2024-01-01,small,no,12.50\n{k},2024-06-01,big,yes,\n" for k in range(40))
     found, _, stated = read(tmp_path, lines + "77,2024-09-01,future,no,1\n")
-    late, early = attribute_rows(found, stated)["5"], attribute_rows(found, stated, days_back=60)["5"]
-    assert plain(late) == {"segment_is_big": 1, "consent": 1, "attribute_age": 30, "attribute_changes": 2}
-    assert plain(early) == {"segment_is_small": 1, "consent": 0, "acquisition_cost": 12.5, "attribute_age": 122,
-                            "attribute_changes": 1}  # fmt: skip
+    late, early = (
+        attribute_rows(found, stated)["5"],
+        attribute_rows(found, stated, days_back=60)["5"],
+    )
+    assert plain(late) == {
+        "segment_is_big": 1,
+        "consent": 1,
+        "attribute_age": 30,
+        "attribute_changes": 2,
+    }
+    assert plain(early) == {
+        "segment_is_small": 1,
+        "consent": 0,
+        "acquisition_cost": 12.5,
+        "attribute_age": 122,
+        "attribute_changes": 1,
+    }
 
 
 def test_levels_are_the_frequent_ones_named_apart_and_the_rest_falls_into_none(tmp_path):
@@ -100,32 +137,59 @@ def test_levels_are_the_frequent_ones_named_apart_and_the_rest_falls_into_none(t
     found, _, stated = read(tmp_path, lines)
     definitions = learn_definitions(found.as_of(found.data_until), stated)
     town = definitions.attributes[0].columns
-    assert town[:3] == (("Köln Süd", "town_is_köln_süd"), ("köln-süd", "town_is_köln_süd_2"), ("L0", "town_is_l0"))
+    assert town[:3] == (
+        ("Köln Süd", "town_is_köln_süd"),
+        ("köln-süd", "town_is_köln_süd_2"),
+        ("L0", "town_is_l0"),
+    )
     assert len(town) == 10
     assert "rare" not in dict(town)
     rows = attribute_rows(found, stated)
-    assert (rows["0"]["town_is_köln_süd"], rows["0"]["town_is_köln_süd_2"], rows["25"]["town_is_köln_süd"]) == (1, 0, 0)
+    assert (
+        rows["0"]["town_is_köln_süd"],
+        rows["0"]["town_is_köln_süd_2"],
+        rows["25"]["town_is_köln_süd"],
+    ) == (1, 0, 0)
 
 
 def test_an_unseen_level_is_in_no_column_and_an_unknown_attribute_is_null(tmp_path):
-    lines = "customer_id,valid_from,plan\n" + "".join(f"{k},2024-01-01,{'ab'[k % 2]}\n" for k in range(38))
+    lines = "customer_id,valid_from,plan\n" + "".join(
+        f"{k},2024-01-01,{'ab'[k % 2]}\n" for k in range(38)
+    )
     found, _, stated = read(tmp_path, lines + "38,2024-01-01,\n0,2024-06-20,new\n")
     definitions = learn_definitions(found.as_of(found.data_until - 60 * DAY_US), stated)
     known = found.as_of(found.data_until)
     chosen = [c for c in columns_for(found, definitions, stated) if c.name.startswith("plan_is_")]
-    rows = build(known, base=population_stats(known, definitions), definitions=definitions, columns=chosen).to_pylist()
+    rows = build(
+        known, base=population_stats(known, definitions), definitions=definitions, columns=chosen
+    ).to_pylist()
     by_id = {row["customer_id"]: (row["plan_is_a"], row["plan_is_b"]) for row in rows}
-    assert [by_id[who] for who in ("0", "1", "2", "38", "39")] == [(0, 0), (0, 1), (1, 0), (None, None), (None, None)]
+    assert [by_id[who] for who in ("0", "1", "2", "38", "39")] == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (None, None),
+        (None, None),
+    ]
 
 
 def test_further_columns_keep_the_type_of_the_select_and_ids_and_instants_are_none(tmp_path):
     select = "SELECT customer_id, valid_from, CAST(h AS INTEGER) AS household, vip = 'y' AS \"Is VIP\", code, crm_id, CAST(born AS DATE) AS born FROM customers"
     lines = "customer_id,valid_from,h,vip,code,crm_id,born\n"
-    lines += "".join(f"{k},2024-01-01,{k % 4},{'yn'[k % 2]},00{k % 3},{k},2000-01-01\n" for k in range(40))
+    lines += "".join(
+        f"{k},2024-01-01,{k % 4},{'yn'[k % 2]},00{k % 3},{k},2000-01-01\n" for k in range(40)
+    )
     found, counts, stated = read(tmp_path, lines, select=select)
     row = plain(attribute_rows(found, stated)["6"])
-    assert row == {"code_is_000": 1, "code_is_001": 0, "code_is_002": 0, "household": 2, "is_vip": 1,
-                   "attribute_age": 182, "attribute_changes": 1}  # fmt: skip
+    assert row == {
+        "code_is_000": 1,
+        "code_is_001": 0,
+        "code_is_002": 0,
+        "household": 2,
+        "is_vip": 1,
+        "attribute_age": 182,
+        "attribute_changes": 1,
+    }
     assert counts["customers"].unused_columns == ["crm_id", "born"]
 
 
@@ -136,8 +200,12 @@ def test_a_name_of_the_catalogue_is_not_taken_again(tmp_path):
     )
     found, _, stated = read(tmp_path, lines, select=select)
     assert plain(attribute_rows(found, stated)["6"]).keys() == {
-        "attribute_recency", "stage_is_it_s_0_5", "it_s_7_25_is_x", "attribute_age", "attribute_changes"
-    }  # fmt: skip
+        "attribute_recency",
+        "stage_is_it_s_0_5",
+        "it_s_7_25_is_x",
+        "attribute_age",
+        "attribute_changes",
+    }
     definitions = learn_definitions(found.as_of(found.data_until), stated)
     for column in columns_for(found, definitions, stated):
         assert column.feature.words.format(value=1.0, window="x")
@@ -164,10 +232,15 @@ def test_off_switches_the_family_off(tmp_path):
 def test_the_oracle_says_the_same(seed):
     made, rng = world(seed, "non-contractual"), random.Random(seed)
     stated = made.settings.contract.model_copy(update={"constant_attributes": ["channel"]})
-    made = type(made)(made.rng, made.settings.model_copy(update={"contract": stated}), made.as_of, made.tables)
+    made = type(made)(
+        made.rng, made.settings.model_copy(update={"contract": stated}), made.as_of, made.tables
+    )
     for row in made.tables["customers"]:
         dress(rng, row)
-    dates = [made.as_of, *range(made.as_of - 500 * DAY_US + 1, made.as_of + 9 * DAY_US, 50 * DAY_US)]
+    dates = [
+        made.as_of,
+        *range(made.as_of - 500 * DAY_US + 1, made.as_of + 9 * DAY_US, 50 * DAY_US),
+    ]
     for number in range(100):
         for at in rng.sample(dates, rng.choice((0, 1, 2, 4))):
             dress(rng, add(made, "customers", f"{number:04d}", valid_from=at))
@@ -175,19 +248,32 @@ def test_the_oracle_says_the_same(seed):
     definitions, now = learn_definitions(seen, made.settings), oracle.known(made.tables, made.as_of)
     everybody = {row["customer_id"] for rows in now.values() for row in rows}
     since = {
-        row["customer_id"] for row in made.tables["customers"]
+        row["customer_id"]
+        for row in made.tables["customers"]
         if (row["valid_from"] or row["acquired_at"] or 10**18) < made.as_of
-    }  # fmt: skip
+    }
     levels = learned(made.tables, made.as_of, ("channel",), everybody | since)
-    assert {one.name: [level for level, _ in one.columns] for one in definitions.attributes} == levels
-    mine = [c for c in columns(definitions, tables=["customers"]) if c.feature.family == "attributes"]
+    assert {
+        one.name: [level for level, _ in one.columns] for one in definitions.attributes
+    } == levels
+    mine = [
+        c for c in columns(definitions, tables=["customers"]) if c.feature.family == "attributes"
+    ]
     assert len(mine) == 2 + sum(len(level) for level in levels.values())
-    rows = build(seen, base=population_stats(seen, definitions), definitions=definitions, columns=mine).to_pylist()
+    rows = build(
+        seen, base=population_stats(seen, definitions), definitions=definitions, columns=mine
+    ).to_pylist()
     got = {row["customer_id"]: row for row in rows}
-    refuse_differences(made, got, {who: attributes(who, made.tables, made.as_of, definitions) for who in got})
+    refuse_differences(
+        made, got, {who: attributes(who, made.tables, made.as_of, definitions) for who in got}
+    )
 
 
 def dress(rng, row):
-    row.update(channel=rng.choice((None, "web", "shop", "App")), segment=rng.choice(("a", "b", "c" * rng.randrange(1, 9))),
-               region=rng.choice((None, "Süd", "süd", "S-D")), consent=rng.choice((None, True, False)),
-               acquisition_cost=rng.choice((None, rng.randrange(90_000))))  # fmt: skip
+    row.update(
+        channel=rng.choice((None, "web", "shop", "App")),
+        segment=rng.choice(("a", "b", "c" * rng.randrange(1, 9))),
+        region=rng.choice((None, "Süd", "süd", "S-D")),
+        consent=rng.choice((None, True, False)),
+        acquisition_cost=rng.choice((None, rng.randrange(90_000))),
+    )

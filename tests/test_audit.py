@@ -20,12 +20,28 @@ from features.tables.sources import connect
 from tests.conftest import DATA, real
 
 # Few columns, of every table: what the audit does does not depend on how many there are.
-QUICK = ("recency", "rhythm", "trend", "engagement", "streaks", "value", "sessions", "channels", "breadth", "complaints",
-         "past", "attributes", "monetary", "cover")  # fmt: skip
+QUICK = (
+    "recency",
+    "rhythm",
+    "trend",
+    "engagement",
+    "streaks",
+    "value",
+    "sessions",
+    "channels",
+    "breadth",
+    "complaints",
+    "past",
+    "attributes",
+    "monetary",
+    "cover",
+)
 
 
 def quick(stated, *, off=QUICK):
-    return stated.model_copy(update={"features": stated.features.model_copy(update={"off": list(off)})})
+    return stated.model_copy(
+        update={"features": stated.features.model_copy(update={"off": list(off)})}
+    )
 
 
 @pytest.mark.parametrize("business", ["shop", "subscriptions"])
@@ -49,7 +65,9 @@ def test_the_account_names_no_customer_and_is_the_same_again(shop):
     assert {**one, "seconds": 0} == {**other, "seconds": 0}
     told = text(one) + json.dumps(one)
     ids = found.connection.execute("SELECT DISTINCT customer_id FROM customers").fetchall()
-    assert not [name for (name,) in ids if f"'{name}'" in told or f'"{name}"' in told or f" {name} " in told]
+    assert not [
+        name for (name,) in ids if f"'{name}'" in told or f'"{name}"' in told or f" {name} " in told
+    ]
     assert "passed" in text(one)
     assert one["customers"] == {"audited": 400, "of": 400, "alone_per_as_of": 1}
 
@@ -69,10 +87,15 @@ def tables(request):
 
 
 MADE = {
-    "truncated": perturbations.truncated, "scrambled": perturbations.scrambled, "at": perturbations.at_the_instant, "late": perturbations.late,
-    "loaded": perturbations.loaded_otherwise, "shuffled": lambda tables, at: perturbations.shuffled(tables),
-    "renamed": lambda tables, at: perturbations.renamed(tables)[0], "moved": lambda tables, at: perturbations.moved(tables, 133),
-}  # fmt: skip
+    "truncated": perturbations.truncated,
+    "scrambled": perturbations.scrambled,
+    "at": perturbations.at_the_instant,
+    "late": perturbations.late,
+    "loaded": perturbations.loaded_otherwise,
+    "shuffled": lambda tables, at: perturbations.shuffled(tables),
+    "renamed": lambda tables, at: perturbations.renamed(tables)[0],
+    "moved": lambda tables, at: perturbations.moved(tables, 133),
+}
 
 
 @pytest.mark.parametrize("name", MADE)
@@ -114,8 +137,14 @@ def test_auroc_is_the_share_of_pairs_in_order():
 
 
 def test_a_history_too_short_to_draw_dates_from_is_refused(tmp_path):
-    (tmp_path / "t.csv").write_text("customer_id,occurred_at,amount\na,2024-01-02,1\nb,2024-01-03,1\n")
-    stated = {"business": {"zone": "UTC"}, "files": {"t": "t.csv"}, "tables": {"transactions": "SELECT * FROM t"}}
+    (tmp_path / "t.csv").write_text(
+        "customer_id,occurred_at,amount\na,2024-01-02,1\nb,2024-01-03,1\n"
+    )
+    stated = {
+        "business": {"zone": "UTC"},
+        "files": {"t": "t.csv"},
+        "tables": {"transactions": "SELECT * FROM t"},
+    }
     chosen = settings_of.from_mapping(stated, folder=tmp_path, where="test.toml")
     found, _ = histories.load(chosen)
     with pytest.raises(NotEnoughData, match="2 activities"):
@@ -129,16 +158,28 @@ def test_with_duplicates_kept_only_rows_with_an_id_are_replayed_and_it_says_so(s
     )
     said = audit(found, kept, dates=1, alone=1)
     assert said["differences"] == []
-    assert [line for line in said["untested"] if line.startswith("replays of interactions without an id")]
+    assert [
+        line
+        for line in said["untested"]
+        if line.startswith("replays of interactions without an id")
+    ]
 
 
-IRANIAN = {"Call  Failure": 8, "Complains": 0, "Subscription  Length": 38, "Seconds of Use": 4370, "Churn": 0}
+IRANIAN = {
+    "Call  Failure": 8,
+    "Complains": 0,
+    "Subscription  Length": 38,
+    "Seconds of Use": 4370,
+    "Churn": 0,
+}
 
 
 @pytest.mark.parametrize("name", ["transactions", "interactions", "feedback", "contracts"])
 def test_a_table_of_customers_without_instants_is_refused_with_the_reason(name):
     connection = connect(threads=1)
-    rows = pa.table({column: pa.array([value] * 5).cast(pa.string()) for column, value in IRANIAN.items()})
+    rows = pa.table(
+        {column: pa.array([value] * 5).cast(pa.string()) for column, value in IRANIAN.items()}
+    )
     connection.register("_read", rows)
     with pytest.raises(Timeless) as caught:
         require_timestamps.refuse(connection, CONTRACT[name], dict.fromkeys(IRANIAN, "VARCHAR"))
@@ -151,15 +192,21 @@ def test_a_table_of_customers_without_instants_is_refused_with_the_reason(name):
 def test_a_table_with_instants_under_another_name_is_not_called_timeless():
     connection = connect(threads=1)
     connection.register("_read", pa.table({"id": ["1"], "when": ["2024-01-02 10:00:00"]}))
-    require_timestamps.refuse(connection, CONTRACT["transactions"], {"id": "VARCHAR", "when": "VARCHAR"})
-    require_timestamps.refuse(connection, CONTRACT["transactions"], {"id": "VARCHAR", "when": "DATE"})
+    require_timestamps.refuse(
+        connection, CONTRACT["transactions"], {"id": "VARCHAR", "when": "VARCHAR"}
+    )
+    require_timestamps.refuse(
+        connection, CONTRACT["transactions"], {"id": "VARCHAR", "when": "DATE"}
+    )
     require_timestamps.refuse(connection, CONTRACT["customers"], {"id": "VARCHAR"})
 
 
 def test_iranian_churn_is_timeless():
     path = real("iranian_churn/iranian_churn.csv")
     connection = connect(threads=1)
-    connection.execute(f"CREATE TABLE _read AS SELECT * FROM read_csv('{path}', all_varchar=true, header=true)")
+    connection.execute(
+        f"CREATE TABLE _read AS SELECT * FROM read_csv('{path}', all_varchar=true, header=true)"
+    )
     types = {row[0]: row[1] for row in connection.execute("DESCRIBE _read").fetchall()}
     with pytest.raises(Timeless, match="14 columns and no instant"):
         require_timestamps.refuse(connection, CONTRACT["transactions"], types)
@@ -167,8 +214,13 @@ def test_iranian_churn_is_timeless():
 
 def test_cdnow_passes_in_part():
     real("cdnow/cdnow_master.parquet")
-    stated = {"business": {"zone": "UTC"}, "files": {"t": f"{DATA}/cdnow/cdnow_master.parquet"}, "tables": {
-        "transactions": "SELECT customer_id, strptime(date, '%Y%m%d') AS occurred_at, dollar_value AS amount, 'purchase' AS kind FROM t"}}  # fmt: skip
+    stated = {
+        "business": {"zone": "UTC"},
+        "files": {"t": f"{DATA}/cdnow/cdnow_master.parquet"},
+        "tables": {
+            "transactions": "SELECT customer_id, strptime(date, '%Y%m%d') AS occurred_at, dollar_value AS amount, 'purchase' AS kind FROM t"
+        },
+    }
     chosen = quick(settings_of.from_mapping(stated, folder=DATA, where="test.toml"))
     found, _ = histories.load(chosen)
     said = audit(found, chosen, dates=1, alone=1, most=2_000)

@@ -12,8 +12,24 @@ from features.tables import history as histories
 from tests.audit_leaks import CANCELLING, HONEST, OF_TODAY, PEEKING, base_of_today, planted
 from tests.test_audit import quick
 
-NOTHING = ("recency", "rhythm", "frequency", "monetary", "trend", "engagement", "streaks", "value", "sessions",
-           "channels", "breadth", "satisfaction", "complaints", "past", "attributes", "cover")  # fmt: skip
+NOTHING = (
+    "recency",
+    "rhythm",
+    "frequency",
+    "monetary",
+    "trend",
+    "engagement",
+    "streaks",
+    "value",
+    "sessions",
+    "channels",
+    "breadth",
+    "satisfaction",
+    "complaints",
+    "past",
+    "attributes",
+    "cover",
+)
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +41,11 @@ def peeking(shop):
 @pytest.mark.parametrize("name", PEEKING)
 def test_a_feature_that_peeks_is_caught(peeking, name):
     by = {one["world"] for one in peeking["differences"] if one["feature"] == name}
-    by |= {one["kind"] for one in peeking["findings"] if one["where"] == name and one["severity"] == "leak"}
+    by |= {
+        one["kind"]
+        for one in peeking["findings"]
+        if one["where"] == name and one["severity"] == "leak"
+    }
     assert PEEKING[name][0] in by, by
     assert not peeking["passed"]
     assert name in text(peeking)
@@ -49,11 +69,20 @@ def test_contracts_read_ahead_are_caught(subscriptions):
 
 def test_a_base_measured_today_is_caught(shop):
     _, stated, found = shop
-    tables, at, making = perturbations.tables_of(found), found.data_until - 300 * DAY_US, base_of_today()
+    tables, at, making = (
+        perturbations.tables_of(found),
+        found.data_until - 300 * DAY_US,
+        base_of_today(),
+    )
     chosen = quick(stated, off=[name for name in NOTHING if name != "monetary"])
     kept = making.keep(found, chosen, at)
-    scene = AuditCase(found, chosen, tables, at, making, kept, making.rows(found, chosen, at, kept), None)
-    named = {one.feature for one in parity.bases(WORLDS[0], scene, parity.CheckResult("truncated history", ""))}
+    scene = AuditCase(
+        found, chosen, tables, at, making, kept, making.rows(found, chosen, at, kept), None
+    )
+    named = {
+        one.feature
+        for one in parity.bases(WORLDS[0], scene, parity.CheckResult("truncated history", ""))
+    }
     assert {"(base: amount_quantiles)", "(definitions: gaps)"} <= named
     by_itself = parity.by_itself(WORLDS[0], scene, perturbations.truncated(tables, at))
     assert "amount_percentile" in {one.feature for one in by_itself}
@@ -64,7 +93,8 @@ def shop_of_today(shop):
     """The shop's files, and customers with columns more."""
     folder, stated, _ = shop
     more = ", ".join(
-        f"{sql} AS {name}" for name, sql in (HONEST | {name: sql for name, (_, sql) in OF_TODAY.items()}).items()
+        f"{sql} AS {name}"
+        for name, sql in (HONEST | {name: sql for name, (_, sql) in OF_TODAY.items()}).items()
     )
     tables = stated.tables | {"customers": f"SELECT c.*, {more} FROM customers c"}
     chosen = quick(stated, off=NOTHING).model_copy(update={"tables": tables, "folder": folder})
@@ -74,21 +104,31 @@ def shop_of_today(shop):
 
 @pytest.mark.parametrize("name", OF_TODAY)
 def test_an_attribute_of_today_is_caught(shop_of_today, name):
-    kinds = {one["kind"] for one in shop_of_today["findings"] if one["where"] == f"customers.{name}"}
+    kinds = {
+        one["kind"] for one in shop_of_today["findings"] if one["where"] == f"customers.{name}"
+    }
     assert OF_TODAY[name][0] in kinds, shop_of_today["findings"]
 
 
 def test_honest_attributes_are_not_accused(shop_of_today):
-    assert {one["where"] for one in shop_of_today["findings"]} == {f"customers.{name}" for name in OF_TODAY}
+    assert {one["where"] for one in shop_of_today["findings"]} == {
+        f"customers.{name}" for name in OF_TODAY
+    }
 
 
 EVENTS = "SELECT customer_id, occurred_at, amount, kind, {clock} AS recorded_at FROM transactions"
 CLOCKS = {
     "bulk load": ("transactions", EVENTS.format(clock="'2023-12-31 03:00:00'")),
-    "recorded before it happened": ("transactions", EVENTS.format(clock="CAST(CAST(occurred_at AS TIMESTAMP) - INTERVAL 1 HOUR AS VARCHAR)")),
-    "recorded long after": ("transactions", EVENTS.format(clock="CAST(CAST(occurred_at AS TIMESTAMP) + INTERVAL 50 DAY AS VARCHAR)")),
+    "recorded before it happened": (
+        "transactions",
+        EVENTS.format(clock="CAST(CAST(occurred_at AS TIMESTAMP) - INTERVAL 1 HOUR AS VARCHAR)"),
+    ),
+    "recorded long after": (
+        "transactions",
+        EVENTS.format(clock="CAST(CAST(occurred_at AS TIMESTAMP) + INTERVAL 50 DAY AS VARCHAR)"),
+    ),
     "load time": ("feedback", "SELECT *, '2024-02-01' AS batch FROM feedback"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", CLOCKS)
@@ -100,7 +140,8 @@ def test_clocks_that_contradict_each_other_are_named(shop, kind):
     tables = {"transactions": stated.tables["transactions"], name: select}
     contract = stated.contract.model_copy(update={"data_until": None, "constant_attributes": []})
     chosen = settings_of.Settings.model_validate(
-        stated.model_dump() | {"tables": tables, "folder": folder, "contract": contract.model_dump()}
+        stated.model_dump()
+        | {"tables": tables, "folder": folder, "contract": contract.model_dump()}
     )
     found, _ = histories.load(chosen)
     said = [*clocks.contradictions(found), *attributes.suspicious(found, chosen, [])]

@@ -52,7 +52,9 @@ def quick(settings, **changes):
     """Settings under which a date takes seconds: the search is bound in trials."""
     how = {"trials": 1, "seconds": 600, "evaluate": [], "max_dates": 1, "step_days": 60} | changes
     few = settings.features.model_copy(update={"windows_days": [60], "off": OFF})
-    return settings.model_copy(update={"training": settings.training.model_copy(update=how), "features": few})
+    return settings.model_copy(
+        update={"training": settings.training.model_copy(update=how), "features": few}
+    )
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,10 @@ def walked(shop, tmp_path_factory):
 def scores_at(made, history, at):
     known = history.as_of(at)
     rows = build(
-        known, base=population_stats(known, made.scorer.definitions), definitions=made.scorer.definitions, columns=made.columns
+        known,
+        base=population_stats(known, made.scorer.definitions),
+        definitions=made.scorer.definitions,
+        columns=made.columns,
     )
     return rows["customer_id"].to_pylist(), *made.scorer.score(rows)
 
@@ -90,7 +95,10 @@ def test_nothing_after_a_date_matters_to_it(walked):
     said = {name: value for name, value in made.account["dates"][0].items() if name in found.about}
     assert json.dumps(said, sort_keys=True) == json.dumps(found.about, sort_keys=True)
     # How often its sets held is counted on what came.
-    sets, outcome = found.scorer.sets.sets(*sets_of(kept)), stage_index(kept["outcome_stage"].to_numpy())
+    sets, outcome = (
+        found.scorer.sets.sets(*sets_of(kept)),
+        stage_index(kept["outcome_stage"].to_numpy()),
+    )
     told = made.account["dates"][0]["held"]["sets"]["everyone"]
     assert told["coverage"] == sets[np.arange(len(outcome)), outcome].mean()
     assert made.account["held"]["sets"]["everyone"]["dates"] == 2
@@ -111,7 +119,9 @@ def test_another_future_and_late_records_do_not_matter_either(subscriptions, tmp
     there = worlds.rebuilt(history, audited.late(worlds.scrambled(tables, at), at))
     found = []
     for number, world in enumerate((history, there)):
-        monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path / f"home-{number}"))  # no search answers another
+        monkeypatch.setenv(
+            "LIFECYCLE_HOME", str(tmp_path / f"home-{number}")
+        )  # no search answers another
         made = backtest.forecast(world, settings, at)
         ids, p, p_next = scores_at(made, world, at)
         found.append((ids, p.tobytes(), p_next.tobytes(), json.dumps(made.about, sort_keys=True)))
@@ -126,7 +136,9 @@ def test_an_event_recorded_later_does_not_lengthen_the_history(shop):
     rows = tables[history.activity_table].slice(0, 1)
     for clock, value in (("occurred_at", early), ("recorded_at", history.data_until - DAY_US)):
         rows = rows.set_column(rows.column_names.index(clock), clock, pa.array([value], pa.int64()))
-    rows = rows.set_column(rows.column_names.index("kind"), "kind", pa.array([history.activity_kinds[0]]))
+    rows = rows.set_column(
+        rows.column_names.index("kind"), "kind", pa.array([history.activity_kinds[0]])
+    )
     rows = rows.cast(tables[history.activity_table].schema)
     added = {history.activity_table: pa.concat_tables([tables[history.activity_table], rows])}
     there = worlds.rebuilt(history, tables | added)
@@ -160,7 +172,9 @@ def test_dates_that_cannot_be_walked_are_refused(shop):
     assert caught.value.where == "--as-of"
     with pytest.raises(NotEnoughData, match="no training date"):
         backtest.dates_of(history, settings, [plan.first_activity(history) + 40 * DAY_US])
-    longer = settings.model_copy(update={"churn": settings.churn.model_copy(update={"horizon_days": 400})})
+    longer = settings.model_copy(
+        update={"churn": settings.churn.model_copy(update={"horizon_days": 400})}
+    )
     with pytest.raises(NotEnoughData, match="three horizons of 400 days"):
         backtest.dates_of(history, longer)
 
@@ -169,12 +183,16 @@ def test_the_account_holds_what_happened(walked):
     made = walked[-1]
     account = made.account
     assert json.loads(json.dumps(account, allow_nan=False)) == account
-    assert [one["as_of"] for one in account["dates"]] == sorted(one["as_of"] for one in account["dates"])
+    assert [one["as_of"] for one in account["dates"]] == sorted(
+        one["as_of"] for one in account["dates"]
+    )
     for one in account["dates"]:
         rows = made.predictions.filter(pc.equal(made.predictions["as_of"], one["at"]))
         y, p = rows["churned"].to_numpy(), rows["p_churn"].to_numpy()
         assert one["churn"]["everyone"]["rows"] == rows.num_rows
-        assert one["churn"]["everyone"]["log_loss"] == pytest.approx(-np.log(np.where(y, p, 1 - p)).mean())
+        assert one["churn"]["everyone"]["log_loss"] == pytest.approx(
+            -np.log(np.where(y, p, 1 - p)).mean()
+        )
         truth, said = one["churn"]["eligible"], one["validation"]["churn"]["eligible"]
         off = one["difference"]["churn"]["eligible"]["log_loss"]
         assert off["difference"] == pytest.approx(truth["log_loss"] - said["log_loss"])
@@ -226,7 +244,9 @@ def test_everything_that_decides_the_result_is_in_the_name(shop):
     dates, until = [history.data_until - 100 * DAY_US], history.data_until - 10 * DAY_US
     name = backtest_kept.identity(history, settings, dates, until=until)
     tables = worlds.tables_of(history)
-    same = worlds.rebuilt(history, worlds.shuffled(worlds.scrambled(tables, history.data_until - 9 * DAY_US)))
+    same = worlds.rebuilt(
+        history, worlds.shuffled(worlds.scrambled(tables, history.data_until - 9 * DAY_US))
+    )
     assert backtest_kept.identity(same, settings, dates, until=until) == name
     other = worlds.rebuilt(history, worlds.scrambled(tables, until - 60 * DAY_US))
     assert backtest_kept.identity(other, settings, dates, until=until) != name
@@ -252,19 +272,32 @@ def test_a_killed_walk_goes_on_where_it_was(walked, shop, home, monkeypatch):
     """Killed after its first date, it does the other one only, and ends as an undisturbed one."""
     settings, history, _, made = walked
     dates = [one["at"] for one in made.account["dates"]]
-    command = [sys.executable, "-c", WALK, str(ROOT), str(shop[0] / "lifecycle.toml"), *map(str, dates)]
-    process = subprocess.Popen(command, env=os.environ | {"LIFECYCLE_HOME": str(home)}, stdout=subprocess.PIPE)
+    command = [
+        sys.executable,
+        "-c",
+        WALK,
+        str(ROOT),
+        str(shop[0] / "lifecycle.toml"),
+        *map(str, dates),
+    ]
+    process = subprocess.Popen(
+        command, env=os.environ | {"LIFECYCLE_HOME": str(home)}, stdout=subprocess.PIPE
+    )
     folder = home / "mlruns" / "backtests"
     first = made.account["dates"][0]["as_of"]
     until = time.monotonic() + 120
-    while not list(folder.glob(f"*/{first}")) and process.poll() is None and time.monotonic() < until:
+    while (
+        not list(folder.glob(f"*/{first}")) and process.poll() is None and time.monotonic() < until
+    ):
         time.sleep(0.02)
     process.send_signal(signal.SIGKILL)
     assert b"done" not in process.communicate()[0]
     [begun] = folder.iterdir()
     assert [path.name for path in begun.iterdir() if path.name[0] != "."] == [first]
     asked, forecast = [], backtest.forecast
-    monkeypatch.setattr(backtest, "forecast", lambda *given: (asked.append(given[2]), forecast(*given))[1])
+    monkeypatch.setattr(
+        backtest, "forecast", lambda *given: (asked.append(given[2]), forecast(*given))[1]
+    )
     again = backtest.walk(history, settings, as_of=dates)
     assert asked == dates[1:]
     assert again.folder == begun

@@ -24,12 +24,18 @@ from training.backtest.predictions_store import Kept
 def kept(at, p, y, eligible=None, *, aged=()):
     """A finished date of customers c0 … with p and y; `aged`: (as_of, p) of its model later."""
     count = len(p)
-    rows = {"customer_id": pa.array([f"c{k}" for k in range(count)], pa.string()), "as_of": pa.array([at] * count, pa.int64()),
-            "eligible": pa.array(eligible if eligible is not None else [True] * count, pa.bool_()),
-            "churned": pa.array(y, pa.bool_()), "outcome_stage": pa.array(["churned" if left else "loyal" for left in y], pa.string()),
-            "p_churn": pa.array(p, pa.float64())}  # fmt: skip
+    rows = {
+        "customer_id": pa.array([f"c{k}" for k in range(count)], pa.string()),
+        "as_of": pa.array([at] * count, pa.int64()),
+        "eligible": pa.array(eligible if eligible is not None else [True] * count, pa.bool_()),
+        "churned": pa.array(y, pa.bool_()),
+        "outcome_stage": pa.array(["churned" if left else "loyal" for left in y], pa.string()),
+        "p_churn": pa.array(p, pa.float64()),
+    }
     for stage in backtest.STAGES:
-        rows[f"p_next_{stage}"] = pa.array([{"churned": x, "loyal": 1 - x}.get(stage, 0.0) for x in p], pa.float64())
+        rows[f"p_next_{stage}"] = pa.array(
+            [{"churned": x, "loyal": 1 - x}.get(stage, 0.0) for x in p], pa.float64()
+        )
     table = pa.table(rows)
     later = [
         pa.table(
@@ -43,9 +49,16 @@ def kept(at, p, y, eligible=None, *, aged=()):
     ]
     empty = table.select(["customer_id", "as_of", "p_churn"]).slice(0, 0)
     said = backtest_account.figures(
-        table, table["p_churn"].to_numpy(), np.column_stack([table[f"p_next_{s}"].to_numpy() for s in backtest.STAGES])
+        table,
+        table["p_churn"].to_numpy(),
+        np.column_stack([table[f"p_next_{s}"].to_numpy() for s in backtest.STAGES]),
     )
-    about = {"as_of": day_text(at, zone="UTC"), "at": at, "status": "ok", "validation": {"as_of": "before", **said}}
+    about = {
+        "as_of": day_text(at, zone="UTC"),
+        "at": at,
+        "status": "ok",
+        "validation": {"as_of": "before", **said},
+    }
     return Kept(about, table, pa.concat_tables([empty, *later]))
 
 
@@ -53,7 +66,9 @@ def test_decay_and_stability_are_what_they_say(shop):
     y, p = np.arange(100) % 2 == 0, np.linspace(0.05, 0.95, 100)
     later = 60 * DAY_US
     good, bad = np.where(y, 0.9, 0.1), np.where(y, 0.4, 0.6)
-    account = backtest_account.account([kept(0, p, y, aged=[(later, bad)]), kept(later, good, y)], shop[1], name="x")
+    account = backtest_account.account(
+        [kept(0, p, y, aged=[(later, bad)]), kept(later, good, y)], shop[1], name="x"
+    )
     [age] = account["decay"]
     assert (age["age_days"], age["pairs"]) == (60, 1)
     assert age["eligible"]["difference"] == pytest.approx(-math.log(0.4) + math.log(0.9))
@@ -106,15 +121,21 @@ def test_a_date_with_too_few_rows_is_left_out_and_said(shop, monkeypatch):
     MADE = [None]
     monkeypatch.setattr(backtest, "forecast", refused)
     monkeypatch.setattr(backtest, "rows_of", lambda made, history, settings, at: at)
-    monkeypatch.setattr(backtest, "scored", lambda made, at: kept(at, [0.2, 0.8], [False, True]).predictions)
-    monkeypatch.setattr(backtest.left_out, "account", lambda *_: {"sets": None, "evidence": {"groups": 0}})
+    monkeypatch.setattr(
+        backtest, "scored", lambda made, at: kept(at, [0.2, 0.8], [False, True]).predictions
+    )
+    monkeypatch.setattr(
+        backtest.left_out, "account", lambda *_: {"sets": None, "evidence": {"groups": 0}}
+    )
     about = kept(dates[1], [0.2, 0.8], [False, True]).about
     MADE[0] = backtest.Forecast(dates[1], None, (), about)
     made = backtest.walk(history, settings, as_of=dates)
     assert [one["why"] for one in made.account["left_out"]] == ["3 rows"]
     assert made.account["warnings"][0].endswith("is left out: 3 rows")
     monkeypatch.setattr(
-        backtest, "forecast", lambda *_: (_ for _ in ()).throw(NotEnoughData(where="x", got="none", rule="r", fix="f"))
+        backtest,
+        "forecast",
+        lambda *_: (_ for _ in ()).throw(NotEnoughData(where="x", got="none", rule="r", fix="f")),
     )
     with pytest.raises(NotEnoughData, match="none"):
         backtest.walk(history, settings, as_of=dates[:1])
@@ -122,15 +143,26 @@ def test_a_date_with_too_few_rows_is_left_out_and_said(shop, monkeypatch):
 
 def test_how_often_sets_and_intervals_held_is_told_over_the_dates():
     def date(day, coverage, groups, inside):
-        sets = {who: {"rows": rows, "coverage": coverage, "size": 1.5, "accuracy": 0.7} for who, rows in (("everyone", 9), ("eligible", 0))}  # fmt: skip
+        sets = {
+            who: {"rows": rows, "coverage": coverage, "size": 1.5, "accuracy": 0.7}
+            for who, rows in (("everyone", 9), ("eligible", 0))
+        }
         found = {"groups": groups, "inside": inside, "inside_with_sampling": 1.0, "level": 0.9}
         return {"as_of": day, "held": {"sets": sets, "evidence": found}}
 
     without = {"as_of": "2024-03-01", "held": {"sets": None, "evidence": {"groups": 0}}}
-    told = held.summary([date("2024-01-01", 0.8, 10, 0.5), date("2024-02-01", 0.9, 30, 0.9), without])
+    told = held.summary(
+        [date("2024-01-01", 0.8, 10, 0.5), date("2024-02-01", 0.9, 30, 0.9), without]
+    )
     assert told["sets"]["eligible"] is None  # nobody was there
-    assert told["sets"]["everyone"] == {"dates": 2, "mean": pytest.approx(0.85), "worst": 0.8, "worst_as_of": "2024-01-01",
-                                        "size": 1.5, "accuracy": pytest.approx(0.7)}  # fmt: skip
+    assert told["sets"]["everyone"] == {
+        "dates": 2,
+        "mean": pytest.approx(0.85),
+        "worst": 0.8,
+        "worst_as_of": "2024-01-01",
+        "size": 1.5,
+        "accuracy": pytest.approx(0.7),
+    }
     assert told["intervals"] == {
         "dates": 2,
         "groups": 40,

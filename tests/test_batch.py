@@ -81,7 +81,12 @@ sys.argv = ['lifecycle', 'score', '-c', {str(b.folder / "lifecycle.toml")!r}, '-
 cli.main()
 """
     done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, env=dict(os.environ), check=False
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        env=dict(os.environ),
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["rows"] > 100

@@ -32,8 +32,12 @@ def test_both_answer_as_one_after_the_other():
     one, other = parallel.run_in_parallel(lambda: fitted(0.01), lambda: fitted(0.1))
     assert np.array_equal(one, fitted(0.01))
     assert np.array_equal(other, fitted(0.1))
-    assert all(np.array_equal(a.weights, ridge.fit(matrix, labels, strength=c, outputs=1).weights)
-               for a, c in zip(ridge.fits(matrix, labels, strengths=(0.01, 0.1), outputs=1), (0.01, 0.1), strict=True))  # fmt: skip
+    assert all(
+        np.array_equal(a.weights, ridge.fit(matrix, labels, strength=c, outputs=1).weights)
+        for a, c in zip(
+            ridge.fits(matrix, labels, strengths=(0.01, 0.1), outputs=1), (0.01, 0.1), strict=True
+        )
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -42,7 +46,9 @@ def two_cores(monkeypatch):
 
 
 @pytest.mark.parametrize("cores", [1, 2])
-def test_limits_and_warnings_hold_inside_and_are_as_before_after_whatever_happened(cores, monkeypatch):
+def test_limits_and_warnings_hold_inside_and_are_as_before_after_whatever_happened(
+    cores, monkeypatch
+):
     monkeypatch.setattr("os.cpu_count", lambda: cores)
 
     def quiet():
@@ -122,6 +128,10 @@ def test_one_that_never_looks_holds_an_interrupt_back_for_a_while_only(monkeypat
 def test_only_the_main_thread_draws_a_bar(monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     drawn = []
-    monkeypatch.setattr("rich.progress.track", lambda items, **_: drawn.append(threading.current_thread()) or items)
-    parallel.run_in_parallel(lambda: list(steps([1], label="one")), lambda: list(steps([1], label="other")))
+    monkeypatch.setattr(
+        "rich.progress.track", lambda items, **_: drawn.append(threading.current_thread()) or items
+    )
+    parallel.run_in_parallel(
+        lambda: list(steps([1], label="one")), lambda: list(steps([1], label="other"))
+    )
     assert drawn == [threading.main_thread()]

@@ -24,13 +24,27 @@ def _world(kind: str, *, rows: int = 1200, seed: int = 3) -> tuple[np.ndarray, n
     matrix = rng.normal(size=(rows, 2))
     z = 2 * matrix[:, 0] if kind == "rises" else 3 * np.abs(matrix[:, 0]) - 2
     labels = (rng.random(rows) < 1 / (1 + np.exp(-z))).astype(int)
-    return matrix, labels, Folds(((np.arange(rows // 2), np.arange(rows // 2, rows)),), "forward in time")
+    return (
+        matrix,
+        labels,
+        Folds(((np.arange(rows // 2), np.arange(rows // 2, rows)),), "forward in time"),
+    )
 
 
 def _found(kind: str) -> tuple[blending.BlendSpec, np.ndarray, np.ndarray]:
     matrix, labels, folds = _world(kind)
-    found = blending.search_blend(matrix, labels, names=NAMES, outputs=1, folds=folds, trials=1, seconds=30, seed=7, label="churn",
-                          directions={"up": 1})  # fmt: skip
+    found = blending.search_blend(
+        matrix,
+        labels,
+        names=NAMES,
+        outputs=1,
+        folds=folds,
+        trials=1,
+        seconds=30,
+        seed=7,
+        label="churn",
+        directions={"up": 1},
+    )
     return found, matrix, labels
 
 
@@ -50,7 +64,9 @@ def test_a_certain_direction_is_kept_where_it_costs_nothing_and_dropped_where_it
 def test_boosters_follow_a_kept_direction_everywhere_and_a_dropped_one_nowhere(found_of, kind):
     found, matrix, labels = found_of[kind]
     blend = blending.fit(found, matrix, labels, names=NAMES, outputs=1, seed=7)
-    boosters = Blend(tuple((weight, part) for weight, part in blend.parts if isinstance(part, Boosted)))
+    boosters = Blend(
+        tuple((weight, part) for weight, part in blend.parts if isinstance(part, Boosted))
+    )
     along = np.stack([np.linspace(-3, 3, 200), np.zeros(200)], axis=1)
     falls = np.diff(boosters.margins(along)[:, 0]) < 0
     assert falls.any() == (kind == "bends")
@@ -69,7 +85,10 @@ def test_one_fold_never_puts_all_weight_on_one_part(found_of):
     for found, _, _ in found_of.values():
         assert 0.25 <= found.weight <= 0.75
         assert found.losses["best_blend"] <= found.losses["blend"]
-        assert found.losses["best_blend"] <= min(found.losses["ridge"], found.losses["boosters"]) + 1e-12
+        assert (
+            found.losses["best_blend"]
+            <= min(found.losses["ridge"], found.losses["boosters"]) + 1e-12
+        )
 
 
 def test_directions_are_stated_with_the_features():
@@ -110,24 +129,36 @@ def test_cells_are_frequencies_backed_by_coarser_ones():
     of_new = (np.array([3, 1]) + 10 * of_all) / 14
     expected = (np.array([3, 1]) + 10 * of_new) / 14
     assert np.exp(part.margins(_design(["new"], [1]))[0]) == pytest.approx(expected)
-    assert np.exp(part.margins(_design(["new"], [2]))[0]) == pytest.approx(of_new)  # nobody there: the stage's
+    assert np.exp(part.margins(_design(["new"], [2]))[0]) == pytest.approx(
+        of_new
+    )  # nobody there: the stage's
     assert np.exp(part.margins(_design(["growing"], [2]))[0]) == pytest.approx(of_all)
-    assert (part.margins(_design(["loyal"], [np.nan])) == part.margins(_design(["loyal"], [0]))).all()
+    assert (
+        part.margins(_design(["loyal"], [np.nan])) == part.margins(_design(["loyal"], [0]))
+    ).all()
     assert (part.margins(_design(["loyal"], [6])) == part.margins(_design(["loyal"], [400]))).all()
 
 
 def test_cells_without_the_count_of_activities_go_by_the_stage_alone():
     matrix = _design(["new"] * 4 + ["loyal"] * 2, [1, 1, 5, 5, 9, 9])
-    part = fit_cells.fit(matrix, np.array([0, 0, 1, 1, 1, 1]), columns=("something else",), outputs=2)
+    part = fit_cells.fit(
+        matrix, np.array([0, 0, 1, 1, 1, 1]), columns=("something else",), outputs=2
+    )
     assert (part.margins(_design(["new"], [1])) == part.margins(_design(["new"], [5]))).all()
 
 
 def test_cells_are_the_same_after_a_release_and_for_one_row_as_for_many(tmp_path):
     rng = np.random.default_rng(5)
-    matrix = _design([STAGES[at] for at in rng.integers(0, 7, 300)], rng.integers(0, 12, 300).tolist())
-    part = fit_cells.fit(matrix, rng.integers(0, 3, 300), columns=(fit_cells.ACTIVITIES,), outputs=3)
+    matrix = _design(
+        [STAGES[at] for at in rng.integers(0, 7, 300)], rng.integers(0, 12, 300).tolist()
+    )
+    part = fit_cells.fit(
+        matrix, rng.integers(0, 3, 300), columns=(fit_cells.ACTIVITIES,), outputs=3
+    )
     blend = Blend(((1.0, part),))
-    (_, again), = blend_files.read(blend_files.write(blend, "next_stage", tmp_path), tmp_path, ()).parts  # fmt: skip
+    ((_, again),) = blend_files.read(
+        blend_files.write(blend, "next_stage", tmp_path), tmp_path, ()
+    ).parts
     assert isinstance(again, Cells)
     many = part.margins(matrix)
     assert (again.margins(matrix) == many).all()

@@ -38,7 +38,9 @@ def slow_expected_if_alive(model, repeats, age, horizon):
 # Scoring: oracles
 
 
-@pytest.mark.parametrize("truth", [(0.243, 4.414, 0.793, 2.426), (1.5, 6.0, 1.0, 3.0)], ids=["cdnow", "a=1"])
+@pytest.mark.parametrize(
+    "truth", [(0.243, 4.414, 0.793, 2.426), (1.5, 6.0, 1.0, 3.0)], ids=["cdnow", "a=1"]
+)
 def test_scores_are_calibrated_on_the_simulated_process(truth):
     model = btyd.BgNbd(*truth, 0.0, True, 1)
     ages = np.random.default_rng(10).uniform(5, 60, 150_000)
@@ -64,7 +66,16 @@ def test_expected_activity_agrees_with_a_slow_sum(model, rows, horizon):
 
 
 # About a = 1, a + b = 1, both near nought, and where `hyp2f1` gives up: r - a whole, large a
-AWKWARD = [(1, 2), (1.00009, 2), (0.5, 0.5), (0.3, 0.7), (0.05, 0.05), (2.5, 1), (30, 0.1), (400, 90)]
+AWKWARD = [
+    (1, 2),
+    (1.00009, 2),
+    (0.5, 0.5),
+    (0.3, 0.7),
+    (0.05, 0.05),
+    (2.5, 1),
+    (30, 0.1),
+    (400, 90),
+]
 
 
 @pytest.mark.parametrize("horizon", [0.01, 10.0, 1e3])
@@ -74,7 +85,9 @@ def test_expected_activity_where_the_formula_is_awkward(a, b, repeats, horizon):
     model = btyd.BgNbd(0.5, 10.0, a, b, 0.0, True, 1)
     rows = {"repeats": [repeats], "last": [20.0 if repeats else 0.0], "age": [20.0]}
     wanted = btyd.p_alive(model, **rows)[0] * slow_expected_if_alive(model, repeats, 20.0, horizon)
-    assert btyd.expected_activity(model, **rows, horizon=horizon)[0] == pytest.approx(wanted, rel=2e-4)
+    assert btyd.expected_activity(model, **rows, horizon=horizon)[0] == pytest.approx(
+        wanted, rel=2e-4
+    )
 
 
 # Scoring: laws
@@ -123,7 +136,11 @@ def test_scores_do_not_know_the_unit(model, rows, horizon, factor):
 
 def test_a_short_horizon_brings_rate_times_horizon():
     rows = some_customers(200)
-    rate = btyd.p_alive(PUBLISHED, **rows) * (PUBLISHED.r + rows["repeats"]) / (PUBLISHED.alpha + rows["age"])
+    rate = (
+        btyd.p_alive(PUBLISHED, **rows)
+        * (PUBLISHED.r + rows["repeats"])
+        / (PUBLISHED.alpha + rows["age"])
+    )
     for horizon in (1e-9, 1e-12, 1e-15):
         expected = btyd.expected_activity(PUBLISHED, **rows, horizon=horizon)
         np.testing.assert_allclose(expected, rate * horizon, rtol=1e-7)
@@ -174,7 +191,12 @@ BAD = {
         r"last: later than age by 1, 2, 3 in 4 of 4 customers; .*<= age",
     ),
     "last of none": ([0, 2], [1, 2], [5, 5], r"last: got time without repeats 1"),
-    "lengths": ([1, 2], [1], [5, 5], r"got shapes \{'repeats': \(2,\), 'last': \(1,\), 'age': \(2,\)\}"),
+    "lengths": (
+        [1, 2],
+        [1],
+        [5, 5],
+        r"got shapes \{'repeats': \(2,\), 'last': \(1,\), 'age': \(2,\)\}",
+    ),
     "table": ([[1, 2]], [[1, 2]], [[5, 5]], r"one-dimensional"),
 }
 

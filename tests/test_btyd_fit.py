@@ -23,7 +23,9 @@ from tests.btyd_customers import (
     some_customers,
 )
 
-DATA = Path(os.environ.get("LIFECYCLE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+DATA = Path(
+    os.environ.get("LIFECYCLE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+)
 CDNOW = DATA / "cdnow" / "cdnow_sample.csv"
 
 
@@ -33,7 +35,11 @@ def slow_log_likelihood(model, *, repeats, last, age):
     total = 0.0
     for x, t_x, t in zip(repeats, last, age, strict=True):
         alive = special.beta(a, b + x) / special.beta(a, b) / (alpha + t) ** (r + x)
-        gone = special.beta(a + 1, b + x - 1) / special.beta(a, b) / (alpha + t_x) ** (r + x) if x else 0.0
+        gone = (
+            special.beta(a + 1, b + x - 1) / special.beta(a, b) / (alpha + t_x) ** (r + x)
+            if x
+            else 0.0
+        )
         total += math.log(special.gamma(r + x) / special.gamma(r) * alpha**r * (alive + gone))
     return total
 
@@ -42,7 +48,9 @@ def slow_log_likelihood(model, *, repeats, last, age):
 def cdnow():
     """The CDNOW sample in weeks: seen until 1997-09-30, and what each brought in the 39 weeks after."""
     if not CDNOW.exists():
-        pytest.skip(f"no {CDNOW}: set LIFECYCLE_DATA to the folder that holds cdnow/cdnow_sample.csv")
+        pytest.skip(
+            f"no {CDNOW}: set LIFECYCLE_DATA to the folder that holds cdnow/cdnow_sample.csv"
+        )
     days = {}
     with CDNOW.open() as lines:
         for line in csv.DictReader(lines):
@@ -110,9 +118,13 @@ def test_unit_of_time_changes_nothing(cdnow, cdnow_model):
 def test_unit_of_time_changes_nothing_where_the_data_say_little(seed):
     ages = np.random.default_rng(seed).uniform(20, 60, 500)
     rows, _ = simulated(btyd.BgNbd(1.0, 10.0, 0.3, 8.0, 0.0, True, 1), ages, 0.0, seed=seed + 100)
-    weeks, days = (btyd.fit(**{**rows, "last": rows["last"] * k, "age": rows["age"] * k}) for k in (1.0, 7.0))
+    weeks, days = (
+        btyd.fit(**{**rows, "last": rows["last"] * k, "age": rows["age"] * k}) for k in (1.0, 7.0)
+    )
     assert weeks.converged
-    assert parameters(replace(days, alpha=days.alpha / 7)) == pytest.approx(parameters(weeks), rel=1e-8)
+    assert parameters(replace(days, alpha=days.alpha / 7)) == pytest.approx(
+        parameters(weeks), rel=1e-8
+    )
 
 
 def test_order_of_rows_changes_nothing_at_all():
@@ -129,14 +141,18 @@ def test_doubling_every_customer_changes_only_the_totals():
     assert (twice.log_likelihood, twice.customers) == (pytest.approx(2 * once.log_likelihood), 4000)
 
 
-@pytest.mark.parametrize("truth", [(0.25, 4.5, 0.8, 2.5), (2.5, 5.0, 0.6, 4.0), (1.0, 10.0, 1.5, 2.0)])
+@pytest.mark.parametrize(
+    "truth", [(0.25, 4.5, 0.8, 2.5), (2.5, 5.0, 0.6, 4.0), (1.0, 10.0, 1.5, 2.0)]
+)
 def test_parameters_are_found_again(truth):
     ages = np.random.default_rng(8).uniform(30, 80, 20_000)
     rows, _ = simulated(btyd.BgNbd(*truth, 0.0, True, 1), ages, 0.0, seed=9)
     model = btyd.fit(**rows)
     assert model.converged
     assert parameters(model) == pytest.approx(truth, rel=0.15)
-    assert model.a / (model.a + model.b) == pytest.approx(truth[2] / (truth[2] + truth[3]), rel=0.05)
+    assert model.a / (model.a + model.b) == pytest.approx(
+        truth[2] / (truth[2] + truth[3]), rel=0.05
+    )
 
 
 def test_inputs_are_not_changed_and_lists_will_do():

@@ -16,7 +16,18 @@ from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
 from features.tables import history
 
-TEN_DAYS = ("01-01", "01-11", "01-21", "01-31", "02-10", "02-20", "03-01", "03-11", "03-21", "03-31")
+TEN_DAYS = (
+    "01-01",
+    "01-11",
+    "01-21",
+    "01-31",
+    "02-10",
+    "02-20",
+    "03-01",
+    "03-11",
+    "03-21",
+    "03-31",
+)
 ROWS = [
     # Ann: gaps of 31 and 30 days; the last purchase lies exactly on the edge of the 30-day window.
     ("ann", "2024-01-01", "10.00", "", "purchase"),
@@ -34,42 +45,107 @@ ROWS = [
 ]
 WORKED = {
     "ann": {
-        "stage": "growing", "stage_rule": 8, "stage_if_inactive": "at_risk", "eligible": True, "n": 3, "run": 3,
-        "recency": 30, "tenure": 91, "active_life": 61, "usual_gap": 30.25, "overdue": 30 / 30.25, "gap_mean": 30.5,
-        "gap_median": 30.5, "gap_last": 30, "active_days_30d": 1, "active_days_90d": 2, "active_days_all": 3,
-        "amount_all": 60, "amount_90d": 50, "amount_mean": 20, "amount_max": 30, "amount_last_over_mean": 1.5,
-        "gaps_outlasted": 1 / 4, "recency_over_longest_gap": 30 / 31, "change_30d": (1 - 1) / 2, "mean_age": (91 + 60 + 30) / 3,
+        "stage": "growing",
+        "stage_rule": 8,
+        "stage_if_inactive": "at_risk",
+        "eligible": True,
+        "n": 3,
+        "run": 3,
+        "recency": 30,
+        "tenure": 91,
+        "active_life": 61,
+        "usual_gap": 30.25,
+        "overdue": 30 / 30.25,
+        "gap_mean": 30.5,
+        "gap_median": 30.5,
+        "gap_last": 30,
+        "active_days_30d": 1,
+        "active_days_90d": 2,
+        "active_days_all": 3,
+        "amount_all": 60,
+        "amount_90d": 50,
+        "amount_mean": 20,
+        "amount_max": 30,
+        "amount_last_over_mean": 1.5,
+        "gaps_outlasted": 1 / 4,
+        "recency_over_longest_gap": 30 / 31,
+        "change_30d": (1 - 1) / 2,
+        "mean_age": (91 + 60 + 30) / 3,
     },
     "bob": {
-        "stage": "new", "stage_rule": 6, "stage_if_inactive": "at_risk", "eligible": True, "n": 1, "recency": 1,
-        "usual_gap": 30, "overdue": 1 / 30, "gap_mean": None, "gap_median": None, "amount_all": 7.5, "recency_refund": None,
+        "stage": "new",
+        "stage_rule": 6,
+        "stage_if_inactive": "at_risk",
+        "eligible": True,
+        "n": 1,
+        "recency": 1,
+        "usual_gap": 30,
+        "overdue": 1 / 30,
+        "gap_mean": None,
+        "gap_median": None,
+        "amount_all": 7.5,
+        "recency_refund": None,
     },
     "cid": {
-        "stage": "dormant", "stage_rule": 4, "stage_if_inactive": "churned", "eligible": False, "n": 1, "recency": 213,
-        "overdue": 7.1, "refund_share": 0.5, "recency_refund": 211, "purchases_all": 1, "active_days_90d": 0,
+        "stage": "dormant",
+        "stage_rule": 4,
+        "stage_if_inactive": "churned",
+        "eligible": False,
+        "n": 1,
+        "recency": 213,
+        "overdue": 7.1,
+        "refund_share": 0.5,
+        "recency_refund": 211,
+        "purchases_all": 1,
+        "active_days_90d": 0,
     },
     "dee": {
-        "stage": "loyal", "stage_rule": 7, "stage_if_inactive": "dormant", "eligible": True, "n": 10, "run": 10,
-        "usual_gap": 150 / 11, "gap_cv": 0, "gap_z": 1 - 10, "purchases_30d": 3, "active_days_90d": 9, "pace_30d": 3.5 / (10 / 4 + 0.5),
+        "stage": "loyal",
+        "stage_rule": 7,
+        "stage_if_inactive": "dormant",
+        "eligible": True,
+        "n": 10,
+        "run": 10,
+        "usual_gap": 150 / 11,
+        "gap_cv": 0,
+        "gap_z": 1 - 10,
+        "purchases_30d": 3,
+        "active_days_90d": 9,
+        "pace_30d": 3.5 / (10 / 4 + 0.5),
     },
     "eve": {
-        "stage": "new", "stage_rule": 6, "stage_if_inactive": "at_risk", "eligible": True, "n": 1, "recency": 50.625,
-        "purchases_all": 2, "active_days_all": 1, "amount_all": 6, "amount_mean": 3,
+        "stage": "new",
+        "stage_rule": 6,
+        "stage_if_inactive": "at_risk",
+        "eligible": True,
+        "n": 1,
+        "recency": 50.625,
+        "purchases_all": 2,
+        "active_days_all": 1,
+        "amount_all": 6,
+        "amount_mean": 3,
     },
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     folder = tmp_path_factory.mktemp("hand")
-    text = "customer_id,occurred_at,amount,recorded_at,kind\n" + "".join(",".join(row) + "\n" for row in ROWS)
+    text = "customer_id,occurred_at,amount,recorded_at,kind\n" + "".join(
+        ",".join(row) + "\n" for row in ROWS
+    )
     (folder / "t.csv").write_text(text)
-    (folder / "c.csv").write_text("customer_id,acquired_at\nann,2024-01-01\nfay,2024-02-02\ngus,2024-04-02\n")
+    (folder / "c.csv").write_text(
+        "customer_id,acquired_at\nann,2024-01-01\nfay,2024-02-02\ngus,2024-04-02\n"
+    )
     stated = {
-        "business": {"zone": "UTC"}, "files": {"t": "t.csv", "c": "c.csv"}, "churn": {"horizon_days": 60},
+        "business": {"zone": "UTC"},
+        "files": {"t": "t.csv", "c": "c.csv"},
+        "churn": {"horizon_days": 60},
         "tables": {"transactions": "SELECT * FROM t", "customers": "SELECT * FROM c"},
-        "stages": {"multiples": [2, 4, 8]}, "features": {"windows_days": [30, 90]},
-    }  # fmt: skip
+        "stages": {"multiples": [2, 4, 8]},
+        "features": {"windows_days": [30, 90]},
+    }
     chosen = settings.from_mapping(stated, folder=folder, where="test")
     found, _ = history.load(chosen)
     known = found.as_of(instant("2024-04-01", zone="UTC"))
@@ -80,7 +156,9 @@ def world(tmp_path_factory):
 def rows_of(world, off=()):
     found, known, definitions = world
     chosen = columns(definitions, tables=found.names, off=off)
-    table = build(known, base=population_stats(known, definitions), definitions=definitions, columns=chosen)
+    table = build(
+        known, base=population_stats(known, definitions), definitions=definitions, columns=chosen
+    )
     return {row["customer_id"]: row for row in table.to_pylist()}
 
 
@@ -109,4 +187,12 @@ def test_families_features_and_columns_can_be_switched_off(world):
     assert not {"amount_all", "amount_mean", "gap_cv", "active_days_30d"} & set(row)
     with pytest.raises(UnknownKey, match="did you mean 'monetary'"):
         columns(world[2], tables=world[0].names, off=("monetry",))
-    assert set(FAMILIES) >= {"recency", "rhythm", "frequency", "monetary", "trend", "engagement", "satisfaction"}
+    assert set(FAMILIES) >= {
+        "recency",
+        "rhythm",
+        "frequency",
+        "monetary",
+        "trend",
+        "engagement",
+        "satisfaction",
+    }

@@ -44,7 +44,10 @@ def test_every_kind_keeps_the_order_and_one_row_is_as_among_many(found, margins)
     gap = np.diff(margins)
     assert (np.diff(said) >= 0.9 * min(found.low, found.high, *_rises(found)) * gap - 1e-9).all()
     assert (np.diff(p) >= -1e-15).all()
-    alone = [(found.log_odds(margins[at : at + 1])[0], found.p(margins[at : at + 1])[0]) for at in range(len(margins))]
+    alone = [
+        (found.log_odds(margins[at : at + 1])[0], found.p(margins[at : at + 1])[0])
+        for at in range(len(margins))
+    ]
     assert alone == list(zip(said, p, strict=True))
     assert found.slope > 0
 
@@ -64,12 +67,20 @@ def test_what_a_release_keeps_gives_the_same_bits(found, margins):
 @pytest.mark.parametrize(
     "numbers",
     [
-        ("sigmoid",), ("platt", 0.0, 0.0), ("platt", -1.0, -1.0), ("platt", 1.0, 2.0), ("beta", 1.0, -0.1),
-        ("beta", 1.0, float("nan")), ("beta", 1.0, 1.0, float("inf")), ("isotonic",), ("none", 1.0, 1.0, 0.0, (0.0,), (0.0,)),
-        ("isotonic", 1.0, 1.0, 0.0, (0.0, 1.0), (0.0, 0.0)), ("isotonic", 1.0, 1.0, 0.0, (1.0, 0.0), (0.0, 1.0)),
+        ("sigmoid",),
+        ("platt", 0.0, 0.0),
+        ("platt", -1.0, -1.0),
+        ("platt", 1.0, 2.0),
+        ("beta", 1.0, -0.1),
+        ("beta", 1.0, float("nan")),
+        ("beta", 1.0, 1.0, float("inf")),
+        ("isotonic",),
+        ("none", 1.0, 1.0, 0.0, (0.0,), (0.0,)),
+        ("isotonic", 1.0, 1.0, 0.0, (0.0, 1.0), (0.0, 0.0)),
+        ("isotonic", 1.0, 1.0, 0.0, (1.0, 0.0), (0.0, 1.0)),
         ("isotonic", 1.0, 1.0, 0.0, (0.0, 1.0), (0.0,)),
     ],
-)  # fmt: skip
+)
 def test_numbers_that_do_not_rise_are_no_calibration(numbers):
     with pytest.raises(ValueError, match="rises"):
         Calibration(*numbers)
@@ -87,7 +98,12 @@ def world(bend, *, rows=4000, dates=1, seed=0, spread=1.5):
     rng = np.random.default_rng(seed)
     at = np.repeat(np.arange(dates), rows)
     margin = rng.normal(0, spread, rows * dates)
-    return margin, rng.random(len(margin)) < sigmoid(bend(margin, at)), at * WINDOW, np.tile(np.arange(rows), dates)
+    return (
+        margin,
+        rng.random(len(margin)) < sigmoid(bend(margin, at)),
+        at * WINDOW,
+        np.tile(np.arange(rows), dates),
+    )
 
 
 def truly(margin, at):
@@ -115,28 +131,38 @@ def test_platt_mends_a_shifted_world_beta_a_lopsided_and_isotonic_a_bent_one():
     mended = {}
     for bend in (shifted, lopsided, bent):
         margin, y, *_ = world(bend, rows=20_000)
-        mended[bend] = {kind: ece_after(fit_calibration.fit(margin, y, kind=kind), bend) for kind in KINDS}
+        mended[bend] = {
+            kind: ece_after(fit_calibration.fit(margin, y, kind=kind), bend) for kind in KINDS
+        }
     assert mended[shifted]["none"] > 0.08
     assert max(mended[shifted][kind] for kind in ("platt", "beta", "isotonic")) < 0.015
     assert mended[lopsided]["platt"] > 2 * mended[lopsided]["beta"]
     assert mended[lopsided]["beta"] < 0.015
-    assert min(mended[bent][kind] for kind in ("none", "platt", "beta")) > 2 * mended[bent]["isotonic"]
+    assert (
+        min(mended[bent][kind] for kind in ("none", "platt", "beta")) > 2 * mended[bent]["isotonic"]
+    )
     assert mended[bent]["isotonic"] < 0.02
 
 
 def test_beta_and_platt_find_the_numbers_they_were_drawn_with():
     margin, y, *_ = world(lopsided, rows=60_000, spread=2.5)
     found = fit_calibration.fit(margin, y, kind="beta")
-    assert (found.low, found.high, found.shift) == tuple(pytest.approx(x, abs=0.06) for x in (0.6, 1.6, 0.3))
+    assert (found.low, found.high, found.shift) == tuple(
+        pytest.approx(x, abs=0.06) for x in (0.6, 1.6, 0.3)
+    )
     margin, y, *_ = world(shifted, rows=60_000)
     found = fit_calibration.fit(margin, y, kind="platt")
-    assert (found.low, found.high, found.shift) == tuple(pytest.approx(x, abs=0.04) for x in (0.8, 0.8, 0.6))
+    assert (found.low, found.high, found.shift) == tuple(
+        pytest.approx(x, abs=0.04) for x in (0.8, 0.8, 0.6)
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_few_rows_move_a_score_little(kind):
     margin, y, *_ = world(shifted, rows=8)
-    far = fit_calibration.fit(margin, y, kind=kind).p(np.linspace(-3, 3, 13)) - sigmoid(np.linspace(-3, 3, 13))
+    far = fit_calibration.fit(margin, y, kind=kind).p(np.linspace(-3, 3, 13)) - sigmoid(
+        np.linspace(-3, 3, 13)
+    )
     assert abs(far).max() < 0.2
 
 
@@ -171,7 +197,12 @@ def test_bad_input_gives_a_calibration_that_rises(kind, name):
     assert np.isfinite(said).all()
     assert (np.diff(said) > 0).all()
     assert ((found.p(margin) >= 0) & (found.p(margin) <= 1)).all()
-    assert fit_calibration.calibrate(margin, y, np.zeros(len(y), int), np.arange(len(y)), window=WINDOW).slope > 0
+    assert (
+        fit_calibration.calibrate(
+            margin, y, np.zeros(len(y), int), np.arange(len(y)), window=WINDOW
+        ).slope
+        > 0
+    )
 
 
 @pytest.mark.parametrize(
@@ -193,7 +224,9 @@ def test_the_level_of_a_fit_is_taken_halfway_and_its_shape_whole(kind, bend):
     taken = fit_calibration.lasting(found, margin)
     moved = taken.log_odds(margin) - found.log_odds(margin)
     assert np.ptp(moved) < 1e-12
-    rest = replace(taken, shift=taken.shift + moved[0])  # as far again: nothing of the level is left
+    rest = replace(
+        taken, shift=taken.shift + moved[0]
+    )  # as far again: nothing of the level is left
     assert rest.p(margin).mean() == pytest.approx(sigmoid(margin).mean(), abs=1e-9)
     assert fit_calibration.lasting(found, margin[::-1]) == taken
     assert fit_calibration.lasting(Calibration(), margin) == Calibration()
@@ -213,12 +246,22 @@ def test_the_newest_date_is_fitted_and_never_chosen_by():
     otherwise = np.where(at == at.max(), ~y, y)
     chosen = fit_calibration.choose(margin, y, at, customers, window=WINDOW)
     assert fit_calibration.choose(margin, otherwise, at, customers, window=WINDOW) == chosen
-    assert fit_calibration.choose(np.where(at == at.max(), 0.0, margin), y, at, customers, window=WINDOW) == chosen
-    one, other = (fit_calibration.calibrate(margin, labels, at, customers, window=WINDOW) for labels in (y, otherwise))
+    assert (
+        fit_calibration.choose(
+            np.where(at == at.max(), 0.0, margin), y, at, customers, window=WINDOW
+        )
+        == chosen
+    )
+    one, other = (
+        fit_calibration.calibrate(margin, labels, at, customers, window=WINDOW)
+        for labels in (y, otherwise)
+    )
     assert one.why == other.why
     assert one != other
     newest = at == at.max()
-    assert one == fit_calibration.lasting(fit_calibration.fit(margin[newest], y[newest], kind=chosen[0]), margin[newest])
+    assert one == fit_calibration.lasting(
+        fit_calibration.fit(margin[newest], y[newest], kind=chosen[0]), margin[newest]
+    )
 
 
 def test_kinds_are_fitted_only_where_the_window_had_closed():
@@ -227,8 +270,18 @@ def test_kinds_are_fitted_only_where_the_window_had_closed():
     assert "at 1 later date " in wide
     # Of the three earlier dates the last is judged, the first fitted; the one between has an open window.
     between = at == WINDOW
-    assert fit_calibration.choose(margin, np.where(between, ~y, y), at, customers, window=2 * WINDOW)[1] == wide
-    assert fit_calibration.choose(margin, np.where(at == 0, ~y, y), at, customers, window=2 * WINDOW)[1] != wide
+    assert (
+        fit_calibration.choose(margin, np.where(between, ~y, y), at, customers, window=2 * WINDOW)[
+            1
+        ]
+        == wide
+    )
+    assert (
+        fit_calibration.choose(margin, np.where(at == 0, ~y, y), at, customers, window=2 * WINDOW)[
+            1
+        ]
+        != wide
+    )
 
 
 @pytest.mark.parametrize("dates", [1, 2])
@@ -241,9 +294,13 @@ def test_with_too_few_dates_it_is_platt_and_says_so(dates):
 def test_a_newest_date_too_small_for_the_kind_says_what_was_taken():
     margin, y, at, customers = world(bent, dates=4)
     kept = (at < at.max()) | (customers < 500)
-    found = fit_calibration.calibrate(margin[kept], y[kept], at[kept], customers[kept], window=WINDOW)
+    found = fit_calibration.calibrate(
+        margin[kept], y[kept], at[kept], customers[kept], window=WINDOW
+    )
     assert found.kind == "platt"
-    assert found.why.startswith("platt: too few rows or one outcome at the newest date for isotonic")
+    assert found.why.startswith(
+        "platt: too few rows or one outcome at the newest date for isotonic"
+    )
     none = fit_calibration.calibrate(margin, y & (at < at.max()), at, customers, window=WINDOW)
     assert none == Calibration()
     assert none.why.startswith("none: too few rows or one outcome")

@@ -25,17 +25,37 @@ from training.models import blending, churn, next_stage
 from training.reports import card
 from training.uncertainty import fit_prediction_sets
 
-HEADINGS = ["Intended use", "Population, label and stages", "Data", "Models", "Verdict", "Metrics", "Calibration",
-            "Slices", "How sure a score is", "Limits", "Not to be used for"]  # fmt: skip
+HEADINGS = [
+    "Intended use",
+    "Population, label and stages",
+    "Data",
+    "Models",
+    "Verdict",
+    "Metrics",
+    "Calibration",
+    "Slices",
+    "How sure a score is",
+    "Limits",
+    "Not to be used for",
+]
 NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e-?\d+)?%?")
-SAID = {"95", *map(str, (blending.SEEDS, metrics.REPLICATES, slices.LEAST_ROWS, slices.LEAST_OF_EACH)),
-        f"{fit_prediction_sets.WANTED:.0%}"}  # fmt: skip
+SAID = {
+    "95",
+    *map(str, (blending.SEEDS, metrics.REPLICATES, slices.LEAST_ROWS, slices.LEAST_OF_EACH)),
+    f"{fit_prediction_sets.WANTED:.0%}",
+}
 
 
 def forms(value):
     """Every way a number may be written."""
     size = abs(value)
-    return {f"{size:,}", f"{size:g}", f"{size:.0%}", f"{size:.1%}", *(f"{size:.{digits}f}" for digits in (1, 2, 3, 4))}
+    return {
+        f"{size:,}",
+        f"{size:g}",
+        f"{size:.0%}",
+        f"{size:.1%}",
+        *(f"{size:.{digits}f}" for digits in (1, 2, 3, 4)),
+    }
 
 
 def known(stated):
@@ -52,8 +72,17 @@ def known(stated):
 def allowed(scorer, account, settings):
     of = scorer.definitions
     gaps = [of.base_gap_us / DAY_US * times for times in (1, *of.multiples)]
-    half = [one["width"] / 2 for one in (account.get("evidence") or {}).get("grades", ()) if one["width"] is not None]
-    rows = [scorer.churn_rows, scorer.stay_rows, len(scorer.columns), day_text(of.learned_as_of, zone=settings.zone)]
+    half = [
+        one["width"] / 2
+        for one in (account.get("evidence") or {}).get("grades", ())
+        if one["width"] is not None
+    ]
+    rows = [
+        scorer.churn_rows,
+        scorer.stay_rows,
+        len(scorer.columns),
+        day_text(of.learned_as_of, zone=settings.zone),
+    ]
     return SAID | known([account, settings.definitions(), asdict(of), rows, gaps, half])
 
 
@@ -69,10 +98,14 @@ def well_formed(text):
     """Few enough lines, nothing unknown but as a dash, and tables with as many cells in each row."""
     lines = text.splitlines()
     assert len(lines) <= 200
-    assert not re.search(r"\b(None|nan|inf)\b", text.replace("evidence: none", "").replace("(none ", "("))
+    assert not re.search(
+        r"\b(None|nan|inf)\b", text.replace("evidence: none", "").replace("(none ", "(")
+    )
     for above, line in pairwise(lines):
         if above.startswith("|") and line.startswith("|"):
-            assert above.count("|") - above.count("\\|") == line.count("|") - line.count("\\|"), line
+            assert above.count("|") - above.count("\\|") == line.count("|") - line.count("\\|"), (
+                line
+            )
 
 
 def test_it_tells_every_section_and_invents_no_number(business, at_home):
@@ -99,21 +132,29 @@ def test_it_shows_the_figures_with_their_intervals_beside_every_baseline(busines
         for part in ("churn", "next_stage"):
             for name, pair in account[part][who]["paired_log_loss"].items():
                 told = f"{pair['difference']:.4f} ({pair['low']:.4f} … {pair['high']:.4f})"
-                assert re.search(rf"^\| {re.escape(name)} \|.*{re.escape(told)}", text, re.MULTILINE)
+                assert re.search(
+                    rf"^\| {re.escape(name)} \|.*{re.escape(told)}", text, re.MULTILINE
+                )
             assert account[part][who]["ladder"]["verdict"] in text
     assert account["calibration"]["why"] in text
 
 
 def test_it_names_no_customer(business, at_home):
     text = (business.release.folder / "card.md").read_text()
-    table = business.history.table("customers").select("customer_id").collect(backend="pyarrow").to_native()
+    table = (
+        business.history.table("customers")
+        .select("customer_id")
+        .collect(backend="pyarrow")
+        .to_native()
+    )
     words = set(re.findall(r"\w+", text))
     assert not words & set(map(str, table["customer_id"].to_pylist()))
 
 
 def test_it_says_what_churn_means_here(trained_shop, trained_subscriptions):
     shop, subscriptions = (
-        (each.release.folder / "card.md").read_text() for each in (trained_shop, trained_subscriptions)
+        (each.release.folder / "card.md").read_text()
+        for each in (trained_shop, trained_subscriptions)
     )
     assert "no activity (transactions: purchase)" in shop
     assert "cover ends or is cancelled" not in shop
@@ -130,9 +171,14 @@ def test_it_says_where_the_multiples_come_from(trained_shop, trained_subscriptio
     assert f"Learned from {served.scorer.definitions.gaps:,} gaps." in told
     few = replace(served.scorer, definitions=replace(served.scorer.definitions, gaps=499))
     assert "Only 499 gaps are known" in card.text(few, served.evaluation, stated)
-    own = stated.model_copy(update={"stages": stated.stages.model_copy(update={"multiples": [2.0, 4.0, 8.0]})})
+    own = stated.model_copy(
+        update={"stages": stated.stages.model_copy(update={"multiples": [2.0, 4.0, 8.0]})}
+    )
     assert "stated, not learned" in card.text(served.scorer, served.evaluation, own)
-    assert "silence alone reads dormant" in (trained_subscriptions.release.folder / "card.md").read_text()
+    assert (
+        "silence alone reads dormant"
+        in (trained_subscriptions.release.folder / "card.md").read_text()
+    )
 
 
 def test_without_skill_it_says_what_is_served(trained_shop):
@@ -175,7 +221,14 @@ def rows(trained_shop):
     early = made.at(dates.train)
     q, classes = next_stage.frequencies(early)
     scorer = Scorer(
-        made.definitions, made.modelled, churn.base_rate(early), Calibration(), q, classes, early.num_rows, 9
+        made.definitions,
+        made.modelled,
+        churn.base_rate(early),
+        Calibration(),
+        q,
+        classes,
+        early.num_rows,
+        9,
     )
     return made, early, made.at(dates.evaluate), scorer
 
@@ -186,11 +239,17 @@ def test_what_cannot_be_told_is_a_dash(trained_shop, rows, kept):
     if kept == "nobody eligible":
         at = late.column_names.index("eligible")
         late = late.set_column(at, "eligible", pa.array(np.zeros(late.num_rows, dtype=bool)))
-    late = {"one class": late.filter(pa.array(~late["churned"].to_numpy())), "one": late[:1], "nobody": late[:0]}.get(
-        kept, late
-    )
-    account = {**trained_shop.release.evaluation, "sets": None, "evidence": None,
-               **evaluate(scorer, early, late, made, trained_shop.settings)}  # fmt: skip
+    late = {
+        "one class": late.filter(pa.array(~late["churned"].to_numpy())),
+        "one": late[:1],
+        "nobody": late[:0],
+    }.get(kept, late)
+    account = {
+        **trained_shop.release.evaluation,
+        "sets": None,
+        "evidence": None,
+        **evaluate(scorer, early, late, made, trained_shop.settings),
+    }
     text = card.text(scorer, account, trained_shop.settings)
     assert titles(text) == HEADINGS
     assert invented(text, scorer, account, trained_shop.settings) == set()
@@ -201,23 +260,46 @@ def test_the_longest_card_still_fits(trained_subscriptions):
     """Every slice speaks, there are sixty dates, and a learning curve was drawn."""
     account = json.loads(json.dumps(trained_subscriptions.release.evaluation))
     for part in ("churn", "next_stage"):
-        speaks = {"rows": 900, "log_loss": 0.5, "relative": 0.9, "difference": -0.1, "low": -0.2, "high": 0.1}
+        speaks = {
+            "rows": 900,
+            "log_loss": 0.5,
+            "relative": 0.9,
+            "difference": -0.1,
+            "low": -0.2,
+            "high": 0.1,
+        }
         for who in metrics.POPULATIONS:
-            account[part][who]["slices"] = [{"of": "region", "name": f"a|b {at}", **speaks} for at in range(40)]
-            account[part][who]["worst_slice"] = {**account[part][who]["slices"][0], "among": 40, "verdict": "worse"}
-    account["rates"] = [{**one, "split": split} for one in account["rates"] for split in ("train", "evaluate")] * 10
-    account["learning_curve"] = {axis: [{"customers": 5, "dates": 1, "rows": 9, **dict.fromkeys(learning_curve.MODELS)}]
-                                 for axis in learning_curve.WORDS}  # fmt: skip
+            account[part][who]["slices"] = [
+                {"of": "region", "name": f"a|b {at}", **speaks} for at in range(40)
+            ]
+            account[part][who]["worst_slice"] = {
+                **account[part][who]["slices"][0],
+                "among": 40,
+                "verdict": "worse",
+            }
+    account["rates"] = [
+        {**one, "split": split} for one in account["rates"] for split in ("train", "evaluate")
+    ] * 10
+    account["learning_curve"] = {
+        axis: [{"customers": 5, "dates": 1, "rows": 9, **dict.fromkeys(learning_curve.MODELS)}]
+        for axis in learning_curve.WORDS
+    }
     axes = dict.fromkeys(learning_curve.WORDS)
     account["learning_curve"]["worth"] = {
         part: dict.fromkeys(metrics.POPULATIONS, axes) for part in learning_curve.MODELS
     }
     pair = {"ours": 0.1, "champion": 0.2, "difference": -0.1, "low": -0.2, "high": 0.0}
     account["gate"] = {
-        "champion": "0123", "champion_is": "as served", "as_of": ["2024-01-01"], "verdict": "passes", "why": [], "same_reasons": 0.9,
-        "table": {who: {"log_loss": pair, "ece": pair} for who in metrics.POPULATIONS}, "next_stage": pair,
+        "champion": "0123",
+        "champion_is": "as served",
+        "as_of": ["2024-01-01"],
+        "verdict": "passes",
+        "why": [],
+        "same_reasons": 0.9,
+        "table": {who: {"log_loss": pair, "ece": pair} for who in metrics.POPULATIONS},
+        "next_stage": pair,
         "worst_slice": {**pair, "of": "region", "name": "a|b 1", "among": 9},
-    }  # fmt: skip
+    }
     text = card.text(trained_subscriptions.release.scorer, account, trained_subscriptions.settings)
     assert "Gate against release 0123" in text
     assert "better than the best baseline at no size" in text

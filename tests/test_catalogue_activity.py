@@ -46,8 +46,14 @@ METHODS = {
     "the same again, one unknown between": ([("card", 9), (None, 8), ("card", 7)], 0),
     "another, one unknown between": ([("card", 9), (None, 8), ("invoice", 7)], 1),
     "there and back": ([("card", 9), ("invoice", 8), ("card", 7)], 2),
-    "two at one instant, told one way": ([("card", 9), ("card", 8), ("invoice", 8), ("invoice", 7)], 1),
-    "two at one instant, told the other way": ([("invoice", 7), ("invoice", 8), ("card", 8), ("card", 9)], 1),
+    "two at one instant, told one way": (
+        [("card", 9), ("card", 8), ("invoice", 8), ("invoice", 7)],
+        1,
+    ),
+    "two at one instant, told the other way": (
+        [("invoice", 7), ("invoice", 8), ("card", 8), ("card", 9)],
+        1,
+    ),
     "never known": ([(None, 9), (None, 8)], None),
 }
 
@@ -56,7 +62,9 @@ METHODS = {
 def made():
     """(known, definitions, columns) of everybody above, and of two more: a rich one and a failing payment."""
     chosen = settings_for(
-        "non-contractual", {"horizon_days": 30, "label_latency_days": 5}, features={"windows_days": [10]}
+        "non-contractual",
+        {"horizon_days": 30, "label_latency_days": 5},
+        features={"windows_days": [10]},
     )
     world = World(random.Random(0), chosen, AS_OF, {name: [] for name in chosen.tables})
     for customer, ages in AGES.items():
@@ -72,20 +80,36 @@ def made():
     bought(world, "rich", 3, kind="payment_failed")
     history = world.history()
     known = history.as_of(AS_OF)
-    frozen = dataclasses.replace(learn_definitions(known, chosen), base_gap_us=20 * DAY_US, half_lives_days=(20.0, 60.0, 120.0))
+    frozen = dataclasses.replace(
+        learn_definitions(known, chosen),
+        base_gap_us=20 * DAY_US,
+        half_lives_days=(20.0, 60.0, 120.0),
+    )
     return known, frozen, columns_for(history, frozen, chosen)
 
 
 def bought(world, customer, age, *, amount=1000, kind="purchase", method=None):
     at = AS_OF - round(age * DAY_US)
-    add(world, "transactions", customer, occurred_at=at, recorded_at=at, amount=amount, kind=kind, method=method)
+    add(
+        world,
+        "transactions",
+        customer,
+        occurred_at=at,
+        recorded_at=at,
+        amount=amount,
+        kind=kind,
+        method=method,
+    )
 
 
 def rows_of(made, **changed):
     """customer -> row, under a base changed as stated."""
     known, frozen, chosen = made
     base = dataclasses.replace(population_stats(known, frozen), **changed)
-    return {row["customer_id"]: row for row in build(known, base=base, definitions=frozen, columns=chosen).to_pylist()}
+    return {
+        row["customer_id"]: row
+        for row in build(known, base=base, definitions=frozen, columns=chosen).to_pylist()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -94,15 +118,20 @@ def rows(made):
 
 
 STREAKS = {
-    "every window": (0, 12, 0), "on the edge of a window": (0, 1, 0), "stopped": (3, 0, 3),
-    "two equal peaks": (1, 0, 1), "long gone": (12, 0, None),
-}  # fmt: skip
+    "every window": (0, 12, 0),
+    "on the edge of a window": (0, 1, 0),
+    "stopped": (3, 0, 3),
+    "two equal peaks": (1, 0, 1),
+    "long gone": (12, 0, None),
+}
 
 
 @pytest.mark.parametrize("customer", STREAKS)
 def test_streaks(rows, customer):
     row = rows[customer]
-    assert (row["empty_streak_10d"], row["active_streak_10d"], row["since_peak_10d"]) == STREAKS[customer]
+    assert (row["empty_streak_10d"], row["active_streak_10d"], row["since_peak_10d"]) == STREAKS[
+        customer
+    ]
 
 
 def test_an_even_rhythm_moves_nowhere(rows):
@@ -114,7 +143,10 @@ def test_slopes_and_differences_of_windows(rows):
     # Counts newest first: 0, 0, 0, 2, 0, 0, so only the fourth pulls, half a window before the middle.
     expected = -0.5 * math.log(3) / 17.5
     assert rows["stopped"]["activity_slope_10d"] == pytest.approx(expected)
-    assert (rows["stopped"]["acceleration_10d"], rows["two equal peaks"]["acceleration_10d"]) == (0, -2)
+    assert (rows["stopped"]["acceleration_10d"], rows["two equal peaks"]["acceleration_10d"]) == (
+        0,
+        -2,
+    )
 
 
 def test_each_gap_half_the_one_before(rows):
@@ -166,7 +198,9 @@ PAST = {
 @pytest.mark.parametrize("customer", PAST)
 def test_own_outcomes(rows, customer):
     row = rows[customer]
-    assert (row["past_windows"], row["past_stay_rate"], row["past_last"]) == pytest.approx(PAST[customer])
+    assert (row["past_windows"], row["past_stay_rate"], row["past_last"]) == pytest.approx(
+        PAST[customer]
+    )
 
 
 def test_whoever_comes_with_the_records_may_have_come_before(rows):
@@ -176,7 +210,8 @@ def test_whoever_comes_with_the_records_may_have_come_before(rows):
 
 
 @pytest.mark.parametrize(
-    ("shape", "of"), [(1.0, lambda overdue: overdue), (2.0, lambda overdue: math.pi / 4 * overdue**2)]
+    ("shape", "of"),
+    [(1.0, lambda overdue: overdue), (2.0, lambda overdue: math.pi / 4 * overdue**2)],
 )
 def test_surprise_of_a_wait(made, shape, of):
     for row in rows_of(made, wait_shape=shape).values():
@@ -200,21 +235,34 @@ def test_expected_activity_is_near_the_exact_one(made, model):
         assert row["expected_activities"] == pytest.approx(
             btyd.expected_activity(exact, **life, horizon=30)[0], rel=0.02
         )
-        assert row["expected_activities"] <= row["p_alive"] * (r + row["n"] - 1) / (alpha + row["tenure"]) * 30 + 1e-12
+        assert (
+            row["expected_activities"]
+            <= row["p_alive"] * (r + row["n"] - 1) / (alpha + row["tenure"]) * 30 + 1e-12
+        )
 
 
 def test_money_of_an_active_day_is_shrunk_to_the_base(made):
     # p v / (q − 1) = 50.00 for somebody never seen; three active days of 10.00 each.
     row = rows_of(made, money_p=2.0, money_q=3.0, money_v=5000.0)["two gaps"]
-    assert row["expected_spend"] / row["expected_activities"] == pytest.approx(2 * (50 + 30) / (2 * 3 + 2))
+    assert row["expected_spend"] / row["expected_activities"] == pytest.approx(
+        2 * (50 + 30) / (2 * 3 + 2)
+    )
 
 
 def test_a_percentile_among_those_of_the_same_quarter(made):
     cuts = tuple(AS_OF - age * DAY_US for age in (1000, 200, 35))
     low, high = (0.0,) * 19, (1e18,) * 19
     found = rows_of(made, cohort_cuts=cuts, cohort_quantiles=low + high + low + high)
-    got = {who: found[who]["amount_percentile_cohort"] for who in ("one odd gap", "long gone", "stopped", "two gaps")}
-    assert got == {"one odd gap": 0.95, "long gone": 0, "stopped": 0.95, "two gaps": 0}  # at a cut: the earlier
+    got = {
+        who: found[who]["amount_percentile_cohort"]
+        for who in ("one odd gap", "long gone", "stopped", "two gaps")
+    }
+    assert got == {
+        "one odd gap": 0.95,
+        "long gone": 0,
+        "stopped": 0.95,
+        "two gaps": 0,
+    }  # at a cut: the earlier
 
 
 def test_whoever_is_not_acquired_yet_has_no_quarter(made):
@@ -224,13 +272,19 @@ def test_whoever_is_not_acquired_yet_has_no_quarter(made):
     assert found["two gaps"]["amount_percentile_cohort"] is not None
 
 
-@pytest.mark.parametrize("x", [(576_000, 576_001, 576_003), (7, 7, 7), (10**7, 10**7 + 1, 10**7), (2, 9, 4, 4)])
+@pytest.mark.parametrize(
+    "x", [(576_000, 576_001, 576_003), (7, 7, 7), (10**7, 10**7 + 1, 10**7), (2, 9, 4, 4)]
+)
 def test_the_variance_of_numbers_that_hardly_differ_is_exact(x):
     """Σx² − (Σx)²/n in reals keeps four digits of the first."""
-    sums = pa.table({"total": [float(sum(x))], "squares": [float(sum(one * one for one in x))], "n": [len(x)]})
+    sums = pa.table(
+        {"total": [float(sum(x))], "squares": [float(sum(one * one for one in x))], "n": [len(x)]}
+    )
     with connect(memory="1GB", threads=1) as engine:
         frame = nw.from_native(engine.from_arrow(sums))
-        found = frame.select(v=variance(nw.col("total"), nw.col("squares"), nw.col("n"))).collect(backend="pyarrow")
+        found = frame.select(v=variance(nw.col("total"), nw.col("squares"), nw.col("n"))).collect(
+            backend="pyarrow"
+        )
     assert found.to_native()["v"][0].as_py() == pytest.approx(
         float(statistics.variance(map(Fraction, x))), rel=1e-15, abs=0
     )

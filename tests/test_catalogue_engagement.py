@@ -19,22 +19,51 @@ HOUR = 60 * MINUTE
 MET = {
     "half an hour apart": [(DAY, "visit", "web"), (DAY - 30 * MINUTE, "usage", "web")],
     "a moment more": [(DAY, "visit", "web"), (DAY - 30 * MINUTE - 1, "visit", "web")],
-    "a call between": [(DAY, "visit", "web"), (DAY - 20 * MINUTE, "call", "phone"), (DAY - 40 * MINUTE, "login", "web")],
+    "a call between": [
+        (DAY, "visit", "web"),
+        (DAY - 20 * MINUTE, "call", "phone"),
+        (DAY - 40 * MINUTE, "login", "web"),
+    ],
     "three in a row": [(DAY - k * 20 * MINUTE, "visit", "web") for k in range(3)],
-    "across the window's edge": [(7 * DAY + MINUTE, "visit", "web"), (7 * DAY - MINUTE, "visit", "web")],
+    "across the window's edge": [
+        (7 * DAY + MINUTE, "visit", "web"),
+        (7 * DAY - MINUTE, "visit", "web"),
+    ],
     "a day apart": [(3 * DAY, "visit", "web"), (2 * DAY, "call", "phone")],
     "a moment more than a day": [(3 * DAY, "visit", "web"), (2 * DAY - 1, "call", "phone")],
-    "back on the first channel": [(5 * HOUR, "visit", "web"), (4 * HOUR, "visit", "app"), (3 * HOUR, "visit", "web")],
+    "back on the first channel": [
+        (5 * HOUR, "visit", "web"),
+        (4 * HOUR, "visit", "app"),
+        (3 * HOUR, "visit", "web"),
+    ],
     "one instant, two channels": [(HOUR, "visit", "web"), (HOUR, "visit", "app")],
-    "a letter and no channel between": [(3 * HOUR, "visit", "web"), (2 * HOUR, "sent", "email"), (HOUR, "visit", None)],
+    "a letter and no channel between": [
+        (3 * HOUR, "visit", "web"),
+        (2 * HOUR, "sent", "email"),
+        (HOUR, "visit", None),
+    ],
     "moved wholly": [(9 * DAY, "visit", "web"), (8 * DAY, "visit", "web"), (DAY, "visit", "app")],
-    "moved by half": [(9 * DAY, "visit", "web"), (8 * DAY, "visit", "web"), (2 * DAY, "visit", "app"), (DAY, "visit", "web")],
+    "moved by half": [
+        (9 * DAY, "visit", "web"),
+        (8 * DAY, "visit", "web"),
+        (2 * DAY, "visit", "app"),
+        (DAY, "visit", "web"),
+    ],
     "only lately": [(DAY, "visit", "app")],
     "only letters": [(DAY, "sent", "email")],
-    "after a complaint": [(20 * DAY, "call", "phone"), (13 * DAY, "visit", "web"), (12 * DAY, "visit", "app"), (9 * DAY, "sent", "email")],
+    "after a complaint": [
+        (20 * DAY, "call", "phone"),
+        (13 * DAY, "visit", "web"),
+        (12 * DAY, "visit", "app"),
+        (9 * DAY, "sent", "email"),
+    ],
     "silent after a complaint": [(21 * DAY, "visit", "web")],
-    "one answers, one does not": [(2 * DAY, "sent", "email"), (DAY, "clicked", "email"), (9 * DAY, "downgrade_page", "web")],
-}  # fmt: skip
+    "one answers, one does not": [
+        (2 * DAY, "sent", "email"),
+        (DAY, "clicked", "email"),
+        (9 * DAY, "downgrade_page", "web"),
+    ],
+}
 # customer -> purchases as (age, category)
 BOUGHT = {
     "one new, one old": [(40 * DAY, "a"), (3 * DAY, "a"), (2 * DAY, "b")],
@@ -51,11 +80,35 @@ def rows():
     made = World(random.Random(0), chosen, AT, {name: [] for name in chosen.tables})
     for customer in [*MET, *BOUGHT]:
         for age, category in BOUGHT.get(customer, [(50 * DAY, "a")]):
-            add(made, "transactions", customer, occurred_at=AT - age, recorded_at=AT - age, amount=1, kind="purchase", category=category)  # fmt: skip
+            add(
+                made,
+                "transactions",
+                customer,
+                occurred_at=AT - age,
+                recorded_at=AT - age,
+                amount=1,
+                kind="purchase",
+                category=category,
+            )
         for age, kind, channel in MET.get(customer, []):
-            add(made, "interactions", customer, occurred_at=AT - age, recorded_at=AT - age, kind=kind, channel=channel)
+            add(
+                made,
+                "interactions",
+                customer,
+                occurred_at=AT - age,
+                recorded_at=AT - age,
+                kind=kind,
+                channel=channel,
+            )
         if "complaint" in customer:
-            add(made, "feedback", customer, occurred_at=AT - 20 * DAY, recorded_at=AT - 20 * DAY, kind="complaint")
+            add(
+                made,
+                "feedback",
+                customer,
+                occurred_at=AT - 20 * DAY,
+                recorded_at=AT - 20 * DAY,
+                kind="complaint",
+            )
     return real(made).rows
 
 
@@ -110,7 +163,9 @@ def test_channels_are_told_by_entropy_and_shift(rows, customer, entropy, shift):
 
 
 def test_channels_after_a_complaint_count_for_seven_days(rows):
-    assert rows["after a complaint"]["complaint_channels"] == 1  # the call at its instant; seven days later is too late
+    assert (
+        rows["after a complaint"]["complaint_channels"] == 1
+    )  # the call at its instant; seven days later is too late
     assert rows["silent after a complaint"]["complaint_channels"] == 0
     assert rows["a day apart"]["complaint_channels"] is None
 
@@ -153,7 +208,13 @@ def test_the_hour_is_that_of_the_business(tmp_path, zone, hours):
     stated = "2024-03-31T00:30:00Z", "2024-03-31T01:30:00Z", "2024-03-31T18:45:00Z"
     lines = "".join(f"a,{at},1\n" for at in stated)
     (tmp_path / "t.csv").write_text("customer_id,occurred_at,amount\n" + lines)
-    sections = {"business": {"zone": zone}, "files": {"t": "t.csv"}, "tables": {"transactions": "SELECT * FROM t"}}
+    sections = {
+        "business": {"zone": zone},
+        "files": {"t": "t.csv"},
+        "tables": {"transactions": "SELECT * FROM t"},
+    }
     found, _ = history.load(settings.from_mapping(sections, folder=tmp_path, where="test"))
-    read = found.connection.execute("SELECT local_hour FROM transactions ORDER BY occurred_at").fetchall()
+    read = found.connection.execute(
+        "SELECT local_hour FROM transactions ORDER BY occurred_at"
+    ).fetchall()
     assert [hour for (hour,) in read] == hours

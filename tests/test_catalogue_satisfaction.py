@@ -44,7 +44,10 @@ COMPLAINTS = {
     "late": ([(9 * DAY, 48 + 1 / 60, "a")], ()),
     "open for as long": ([(2 * DAY, None, "a")], ()),
     "open for longer": ([(2 * DAY + 1, None, "a")], ()),
-    "one of each": ([(9 * DAY, 1, "a"), (8 * DAY, 99, "b"), (7 * DAY, None, "c"), (DAY, None, "d")], ()),
+    "one of each": (
+        [(9 * DAY, 1, "a"), (8 * DAY, 99, "b"), (7 * DAY, None, "c"), (DAY, None, "d")],
+        (),
+    ),
     "came back": ([(9 * DAY, 24, "a")], (8 * DAY - 1,)),
     "came back as it closed": ([(9 * DAY, 24, "a")], (8 * DAY,)),
     "came back before": ([(9 * DAY, 48, "a")], (8 * DAY,)),
@@ -57,7 +60,9 @@ COMPLAINTS = {
 
 
 def business(**stated) -> World:
-    chosen = settings_for("non-contractual", {"horizon_days": 30}, features={"windows_days": [7]}, **stated)
+    chosen = settings_for(
+        "non-contractual", {"horizon_days": 30}, features={"windows_days": [7]}, **stated
+    )
     return World(random.Random(0), chosen, AT, {name: [] for name in chosen.tables})
 
 
@@ -78,7 +83,14 @@ def rows():
         bought(made, customer)
         for number, score in enumerate(scores):
             age = (20 - number) * DAY
-            said(made, customer, age, kind=kind, score=score, answered_at=None if score is None else AT - age + HOUR)
+            said(
+                made,
+                customer,
+                age,
+                kind=kind,
+                score=score,
+                answered_at=None if score is None else AT - age + HOUR,
+            )
     for customer, (complaints, purchases) in COMPLAINTS.items():
         for age in (50 * DAY, *purchases):
             bought(made, customer, age)
@@ -90,10 +102,18 @@ def rows():
 
 @pytest.mark.parametrize(
     ("customer", "slope"),
-    [("rising", 0.25), ("two only", None), ("only the last five", 0.25), ("flat", 0), ("silent of late", None)],
+    [
+        ("rising", 0.25),
+        ("two only", None),
+        ("only the last five", 0.25),
+        ("flat", 0),
+        ("silent of late", None),
+    ],
 )
 def test_the_slope_is_that_of_the_last_five_answers(rows, customer, slope):
-    assert rows[customer]["satisfaction_slope"] == (slope if slope is None else pytest.approx(slope, abs=1e-12))
+    assert rows[customer]["satisfaction_slope"] == (
+        slope if slope is None else pytest.approx(slope, abs=1e-12)
+    )
 
 
 @pytest.mark.parametrize(
@@ -108,7 +128,9 @@ def test_the_slope_is_that_of_the_last_five_answers(rows, customer, slope):
 )
 def test_promoters_begin_at_nine_and_detractors_end_at_six(rows, customer, shares, own):
     row = rows[customer]
-    assert tuple(row[f"nps_{name}_share"] for name in ("promoter", "passive", "detractor")) == pytest.approx(shares)
+    assert tuple(
+        row[f"nps_{name}_share"] for name in ("promoter", "passive", "detractor")
+    ) == pytest.approx(shares)
     assert row["nps"] == (own if own is None else pytest.approx(own))
 
 
@@ -119,7 +141,11 @@ def test_the_top_box_begins_at_three_quarters_of_the_scale(rows):
 
 def test_last_scores_are_told_apart_by_kind(rows):
     row = rows["top box"]
-    assert (row["satisfaction_last_csat"], row["satisfaction_last_nps"], row["satisfaction_last_review"]) == (
+    assert (
+        row["satisfaction_last_csat"],
+        row["satisfaction_last_nps"],
+        row["satisfaction_last_review"],
+    ) == (
         0.25,
         None,
         None,
@@ -129,7 +155,12 @@ def test_last_scores_are_told_apart_by_kind(rows):
 
 @pytest.mark.parametrize(
     ("customer", "streak", "rate"),
-    [("silent of late", 2, 2 / 6), ("always silent", 2, 1 / 4), ("rising", 0, 4 / 5), ("never asked", 0, 1 / 2)],
+    [
+        ("silent of late", 2, 2 / 6),
+        ("always silent", 2, 1 / 4),
+        ("rising", 0, 4 / 5),
+        ("never asked", 0, 1 / 2),
+    ],
 )
 def test_silence_lasts_since_the_last_survey_that_was_answered(rows, customer, streak, rate):
     assert (rows[customer]["silence_streak"], rows[customer]["answer_rate_all"]) == (streak, rate)
@@ -137,7 +168,13 @@ def test_silence_lasts_since_the_last_survey_that_was_answered(rows, customer, s
 
 @pytest.mark.parametrize(
     ("customer", "share"),
-    [("just in time", 1), ("late", 0), ("open for as long", None), ("open for longer", 0), ("one of each", 1 / 3)],
+    [
+        ("just in time", 1),
+        ("late", 0),
+        ("open for as long", None),
+        ("open for longer", 0),
+        ("one of each", 1 / 3),
+    ],
 )
 def test_who_is_still_within_the_service_level_does_not_count(rows, customer, share):
     assert rows[customer]["within_service_level"] == share
@@ -166,15 +203,29 @@ def test_recovered_is_who_bought_after_the_last_complaint_was_closed(rows, custo
 
 @pytest.mark.parametrize(
     ("customer", "repeated", "reopened"),
-    [("the same again", 2, 2), ("again before it was closed", 1, 0), ("about nothing known", 0, 0), ("content", 0, 0)],
+    [
+        ("the same again", 2, 2),
+        ("again before it was closed", 1, 0),
+        ("about nothing known", 0, 0),
+        ("content", 0, 0),
+    ],
 )
-def test_a_topic_complained_of_before_is_repeated_and_once_closed_reopened(rows, customer, repeated, reopened):
-    assert (rows[customer]["complaints_repeated"], rows[customer]["complaints_reopened"]) == (repeated, reopened)
+def test_a_topic_complained_of_before_is_repeated_and_once_closed_reopened(
+    rows, customer, repeated, reopened
+):
+    assert (rows[customer]["complaints_repeated"], rows[customer]["complaints_reopened"]) == (
+        repeated,
+        reopened,
+    )
 
 
 def test_open_and_resolved_complaints(rows):
     row = rows["one of each"]
-    assert (row["complaints_open"], row["complaint_open_age"], row["complaints_resolved_share"]) == (2, 7, 1 / 2)
+    assert (
+        row["complaints_open"],
+        row["complaint_open_age"],
+        row["complaints_resolved_share"],
+    ) == (2, 7, 1 / 2)
     assert rows["content"]["complaints_resolved_share"] is None
 
 
@@ -190,11 +241,26 @@ def scored():
     for number in range(5):
         bought(made, f"other {number}")
         for item in (*AWKWARD, *(("rare",) if number < 3 else ())):
-            said(made, f"other {number}", 5 * DAY, kind="csat", score=number + 1, answered_at=AT - DAY, item=item)
-    for customer, item in (("ann", AWKWARD[0]), ("bob", "rare"), ("cid", None), ("dee", AWKWARD[2])):
+            said(
+                made,
+                f"other {number}",
+                5 * DAY,
+                kind="csat",
+                score=number + 1,
+                answered_at=AT - DAY,
+                item=item,
+            )
+    for customer, item in (
+        ("ann", AWKWARD[0]),
+        ("bob", "rare"),
+        ("cid", None),
+        ("dee", AWKWARD[2]),
+    ):
         bought(made, customer)
         said(made, customer, 4 * DAY, kind="csat", score=5, answered_at=AT - DAY, item=item)
-    said(made, "eve", 4 * DAY, kind="csat", score=5, answered_at=AT + DAY, item="rare")  # would be the fifth answer
+    said(
+        made, "eve", 4 * DAY, kind="csat", score=5, answered_at=AT + DAY, item="rare"
+    )  # would be the fifth answer
     bought(made, "eve")
     return made
 
@@ -221,19 +287,31 @@ def test_the_kept_plan_and_the_stored_base_know_the_same_items(scored, tmp_path,
     known = found.as_of(AT)
     definitions = learn_definitions(known, scored.settings)
     base = population_stats(known, definitions)
-    columns = [c for c in columns_for(found, definitions, scored.settings) if c.feature.family == "satisfaction"]
+    columns = [
+        c
+        for c in columns_for(found, definitions, scored.settings)
+        if c.feature.family == "satisfaction"
+    ]
     if not known_items:
         base = dataclasses.replace(base, items=(), item_means=())
     pq.write_table(pa.Table.from_pylist([dataclasses.asdict(base)]), tmp_path / "base.parquet")
     assert PopulationStats.stored(tmp_path / "base.parquet") == base
     rows = build(known, base=base, definitions=definitions, columns=columns)
     assert rows["item_bias"].null_count == (3 if known_items else rows.num_rows)
-    plan = PreparedFeatures(definitions=definitions, base=base, columns=columns, tables=found.names,
-                  activity_kinds=found.activity_kinds, zone=scored.settings.zone)  # fmt: skip
+    plan = PreparedFeatures(
+        definitions=definitions,
+        base=base,
+        columns=columns,
+        tables=found.names,
+        activity_kinds=found.activity_kinds,
+        zone=scored.settings.zone,
+    )
     for customer in rows["customer_id"].to_pylist():
         events = worlds.only(worlds.tables_of(found), customer)
         sent = {name: table.select(list(CONTRACT[name].names)) for name, table in events.items()}
-        assert plan.build(sent, as_of=AT).equals(rows.filter(pa.compute.equal(rows["customer_id"], customer)))
+        assert plan.build(sent, as_of=AT).equals(
+            rows.filter(pa.compute.equal(rows["customer_id"], customer))
+        )
 
 
 # --- what the contract takes -------------------------------------------------------------------------------------
@@ -243,8 +321,14 @@ def read(tmp_path, lines: str, **sections):
     (tmp_path / "f.csv").write_text("customer_id,occurred_at,kind,score,answered_at\n" + lines)
     (tmp_path / "t.csv").write_text("customer_id,occurred_at,amount\na,2024-01-01,1\n")
     tables = {"transactions": "SELECT * FROM t", "feedback": "SELECT * FROM f"}
-    stated = {"business": {"zone": "UTC"}, "files": {"t": "t.csv", "f": "f.csv"}, "tables": tables} | sections
-    return history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))[1]["feedback"]
+    stated = {
+        "business": {"zone": "UTC"},
+        "files": {"t": "t.csv", "f": "f.csv"},
+        "tables": tables,
+    } | sections
+    return history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))[1][
+        "feedback"
+    ]
 
 
 def test_an_answer_before_its_survey_is_counted_and_left_out(tmp_path):
@@ -254,12 +338,16 @@ def test_an_answer_before_its_survey_is_counted_and_left_out(tmp_path):
 
 
 def test_a_complaint_resolved_before_it_was_raised_is_counted_and_left_out(tmp_path):
-    (tmp_path / "f.csv").write_text("customer_id,occurred_at,kind,resolved_at\n"
-                                    "a,2024-01-02,complaint,2024-01-01\na,2024-01-02,complaint,2024-01-02\n")  # fmt: skip
+    (tmp_path / "f.csv").write_text(
+        "customer_id,occurred_at,kind,resolved_at\n"
+        "a,2024-01-02,complaint,2024-01-01\na,2024-01-02,complaint,2024-01-02\n"
+    )
     (tmp_path / "t.csv").write_text("customer_id,occurred_at,amount\na,2024-01-01,1\n")
     tables = {"transactions": "SELECT * FROM t", "feedback": "SELECT * FROM f"}
     stated = {"business": {"zone": "UTC"}, "files": {"t": "t.csv", "f": "f.csv"}, "tables": tables}
-    counts = history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))[1]["feedback"]
+    counts = history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))[1][
+        "feedback"
+    ]
     assert (counts.kept, counts.rejected) == (1, {"resolved_before_raised": 1})
 
 

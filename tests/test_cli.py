@@ -14,21 +14,46 @@ import pytest
 from tests.conftest import real
 
 ROOT = Path(__file__).resolve().parents[1]
-COMMANDS = ["audit", "backtest", "check", "demo", "doctor", "examples", "features", "init", "promote", "run", "runs", "score", "serve",
-            "stages", "train", "ui", "why-value"]  # fmt: skip
+COMMANDS = [
+    "audit",
+    "backtest",
+    "check",
+    "demo",
+    "doctor",
+    "examples",
+    "features",
+    "init",
+    "promote",
+    "run",
+    "runs",
+    "score",
+    "serve",
+    "stages",
+    "train",
+    "ui",
+    "why-value",
+]
 
 
 def lifecycle(*arguments, **environment):
     return subprocess.run(
-        [sys.executable, "-m", "lifecycle", *map(str, arguments)], capture_output=True, text=True, check=False,
+        [sys.executable, "-m", "lifecycle", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
         env=dict(os.environ) | environment,
-    )  # fmt: skip
+    )
 
 
 def test_the_list_of_commands_is_this_one():
     from lifecycle import cli as door
 
-    assert sorted(command.callback.__name__.replace("_", "-") for command in door.app.registered_commands) == COMMANDS
+    assert (
+        sorted(
+            command.callback.__name__.replace("_", "-") for command in door.app.registered_commands
+        )
+        == COMMANDS
+    )
     shown = lifecycle("--help")
     assert shown.returncode == 0
     assert all(f"  {name}" in shown.stdout for name in COMMANDS)
@@ -40,16 +65,29 @@ def test_every_command_can_answer_in_json():
     from lifecycle import cli as door
 
     for command in door.app.registered_commands:
-        assert "as_json" in inspect.signature(command.callback).parameters, command.callback.__name__
+        assert "as_json" in inspect.signature(command.callback).parameters, (
+            command.callback.__name__
+        )
 
 
 def test_help_imports_nothing_heavy():
     code = "import sys; sys.argv = ['lifecycle', '--help']\nfrom lifecycle import cli\ntry: cli.main()\nexcept SystemExit: pass\nprint(sorted({m.split('.')[0] for m in sys.modules}))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     loaded = done.stdout.splitlines()[-1]
     assert not [
         name
-        for name in ("numpy", "duckdb", "pyarrow", "xgboost", "sklearn", "mlflow", "pydantic", "rich")
+        for name in (
+            "numpy",
+            "duckdb",
+            "pyarrow",
+            "xgboost",
+            "sklearn",
+            "mlflow",
+            "pydantic",
+            "rich",
+        )
         if f"'{name}'" in loaded
     ]
 
@@ -112,39 +150,65 @@ def test_a_home_that_cannot_be_written_exits_with_four(tmp_path):
 
 def test_check_features_examples_and_stages_on_a_business(shop, tmp_path):
     config = shop[0] / "lifecycle.toml"
-    found = json.loads(lifecycle("check", "-c", config, "--json", "--rejects", tmp_path / "rejects.csv").stdout)
+    found = json.loads(
+        lifecycle("check", "-c", config, "--json", "--rejects", tmp_path / "rejects.csv").stdout
+    )
     for table in found["tables"].values():
         assert table["read"] == table["kept"] + sum(table["rejected"].values())
     assert (tmp_path / "rejects.csv").is_file()
     assert set(found["stage_multiples"]["multiples"]) == {"at_risk", "dormant", "churned"}
     out = tmp_path / "rows.parquet"
-    lifecycle("features", "-c", config, "--as-of", "2023-06-01", "--as-of", "2023-07-01", "--out", out)
+    lifecycle(
+        "features", "-c", config, "--as-of", "2023-06-01", "--as-of", "2023-07-01", "--out", out
+    )
     assert len(set(pq.read_table(out)["as_of"].to_pylist())) == 2
     lifecycle("stages", "-c", config, "--out", out)
     history = pq.read_table(out)
     assert history.column_names == ["customer_id", "as_of", "stage", "stage_rule"]
     assert (
-        len(set(zip(history["customer_id"].to_pylist(), history["as_of"].to_pylist(), strict=True))) == history.num_rows
+        len(set(zip(history["customer_id"].to_pylist(), history["as_of"].to_pylist(), strict=True)))
+        == history.num_rows
     )
-    assert lifecycle("features", "-c", config, "--as-of", "2023-06-01", "--out", tmp_path / "rows.xlsx").returncode == 2
+    assert (
+        lifecycle(
+            "features", "-c", config, "--as-of", "2023-06-01", "--out", tmp_path / "rows.xlsx"
+        ).returncode
+        == 2
+    )
 
 
 def test_three_lines_of_python_give_a_pandas_frame(shop):
     from training import examples
 
     frame = examples.frame(shop[0] / "lifecycle.toml")
-    assert {"customer_id", "as_of", "churned", "outcome_stage", "split", "recency"} <= set(frame.columns)
+    assert {"customer_id", "as_of", "churned", "outcome_stage", "split", "recency"} <= set(
+        frame.columns
+    )
     assert set(frame.split) == {"train", "evaluate", "later"}
     assert str(frame.recency.dtype) == "float64"
 
 
 def write_shop(folder, rows, **training):
     (folder / "t.csv").write_text(
-        "customer_id,occurred_at,amount\n" + "".join(f"{c},{day},{amount}\n" for c, day, amount in rows)
+        "customer_id,occurred_at,amount\n"
+        + "".join(f"{c},{day},{amount}\n" for c, day, amount in rows)
     )
-    lines = ["[business]", 'zone = "UTC"', "[files]", 't = "t.csv"', "[tables]", 'transactions = "SELECT * FROM t"',
-             "[churn]", "horizon_days = 30", "[training]", "trials = 1", "seconds = 5"]  # fmt: skip
-    (folder / "lifecycle.toml").write_text("\n".join(lines + [f"{k} = {v}" for k, v in training.items()]) + "\n")
+    lines = [
+        "[business]",
+        'zone = "UTC"',
+        "[files]",
+        't = "t.csv"',
+        "[tables]",
+        'transactions = "SELECT * FROM t"',
+        "[churn]",
+        "horizon_days = 30",
+        "[training]",
+        "trials = 1",
+        "seconds = 5",
+    ]
+    (folder / "lifecycle.toml").write_text(
+        "\n".join(lines + [f"{k} = {v}" for k, v in training.items()]) + "\n"
+    )
     return folder / "lifecycle.toml"
 
 
@@ -203,8 +267,15 @@ def test_data_without_skill_end_with_marked_base_rates(tmp_path):
 
 @pytest.mark.parametrize("name", ["cdnow", "online_retail"])
 def test_the_public_sets_come_in_and_reconcile(name):
-    real({"cdnow": "cdnow/cdnow_master.parquet", "online_retail": "online_retail/online_retail.parquet"}[name])
-    found = json.loads(lifecycle("check", "-c", ROOT / "examples" / f"{name}.toml", "--json").stdout)
+    real(
+        {
+            "cdnow": "cdnow/cdnow_master.parquet",
+            "online_retail": "online_retail/online_retail.parquet",
+        }[name]
+    )
+    found = json.loads(
+        lifecycle("check", "-c", ROOT / "examples" / f"{name}.toml", "--json").stdout
+    )
     told = found["tables"]["transactions"]
     assert told["read"] == told["kept"] + sum(told["rejected"].values())
     if name == "online_retail":
@@ -215,7 +286,9 @@ def test_the_public_sets_come_in_and_reconcile(name):
 
 def test_a_command_whose_extra_is_absent_says_which(shop, tmp_path):
     """Optuna hidden by a module of its name that is none: what `pip install .[serve]` leaves out."""
-    (tmp_path / "optuna.py").write_text("raise ModuleNotFoundError(\"No module named 'optuna'\", name='optuna')")
+    (tmp_path / "optuna.py").write_text(
+        "raise ModuleNotFoundError(\"No module named 'optuna'\", name='optuna')"
+    )
     done = lifecycle("train", "-c", shop[0] / "lifecycle.toml", PYTHONPATH=str(tmp_path))
     assert done.returncode == 2
     assert "needs the extra 'train'" in done.stderr
@@ -227,7 +300,7 @@ def test_the_wheel_holds_every_room_and_the_door():
 
     build = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
     rooms = {path.parent.name for path in ROOT.glob("*/__init__.py")}
-    assert set(build["targets"]["wheel"]["only-include"]) == rooms 
+    assert set(build["targets"]["wheel"]["only-include"]) == rooms
     assert build["dev-mode-dirs"] == ["."]
 
 

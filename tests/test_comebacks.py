@@ -31,13 +31,20 @@ DAYS = {
 def business(tmp_path_factory):
     """(history, settings) of the four, in days of UTC."""
     folder = tmp_path_factory.mktemp("comebacks")
-    rows = [f"{who},{(FIRST + timedelta(days=day)).isoformat()},5" for who, days in DAYS.items() for day in days]
+    rows = [
+        f"{who},{(FIRST + timedelta(days=day)).isoformat()},5"
+        for who, days in DAYS.items()
+        for day in days
+    ]
     (folder / "t.csv").write_text("customer_id,occurred_at,amount\n" + "\n".join(rows) + "\n")
     stated = {
-        "business": {"zone": "UTC"}, "files": {"t": "t.csv"}, "churn": {"horizon_days": 60},
-        "tables": {"transactions": "SELECT * FROM t"}, "stages": {"multiples": [2, 4, 8]},
+        "business": {"zone": "UTC"},
+        "files": {"t": "t.csv"},
+        "churn": {"horizon_days": 60},
+        "tables": {"transactions": "SELECT * FROM t"},
+        "stages": {"multiples": [2, 4, 8]},
         "contract": {"data_until": str((FIRST + timedelta(days=ALL)).date())},
-    }  # fmt: skip
+    }
     chosen = settings.from_mapping(stated, folder=folder, where="test")
     return history.load(chosen)[0], chosen
 
@@ -46,14 +53,18 @@ def business(tmp_path_factory):
 def found(business):
     past, chosen = business
     known = past.as_of(past.data_until)
-    return reactivation.waits(known, replace(learn_definitions(known, chosen), base_gap_us=30 * DAY_US))
+    return reactivation.waits(
+        known, replace(learn_definitions(known, chosen), base_gap_us=30 * DAY_US)
+    )
 
 
 def made(days, ended, *, old=1000.0):
     """Waits that began `old` days ago and lasted so many days."""
     count, until = len(days), START + 1000 * DAY_US
     began = np.full(count, until - round(old * DAY_US))
-    return reactivation.Waits(until, began, np.array(days, dtype=float), np.full(count, 10.0), np.array(ended))
+    return reactivation.Waits(
+        until, began, np.array(days, dtype=float), np.full(count, 10.0), np.array(ended)
+    )
 
 
 def test_a_wait_lasts_until_the_next_activity_or_is_open(found):
@@ -70,7 +81,14 @@ def test_a_rule_worked_by_hand(found):
     """60 days of silence: ann 370, bob 100 and 290, cid 200 and 200; cid's last is called on day 260, 140 days ago."""
     [rule] = reactivation.by_rule(found, multiples=[], days=[60], within_days=120)
     # bob came back 40 days after the call; cid's first return came 140 days after it, which is too late to count.
-    assert rule == {"rule": "60 days", "median_days": 60.0, "called": 5, "too_young": 0, "came_back": 1, "share": 0.2}
+    assert rule == {
+        "rule": "60 days",
+        "median_days": 60.0,
+        "called": 5,
+        "too_young": 0,
+        "came_back": 1,
+        "share": 0.2,
+    }
     [later] = reactivation.by_rule(found, multiples=[], days=[60], within_days=141)
     assert later == {**rule, "too_young": 1, "came_back": 2, "share": 0.5}
 
@@ -78,29 +96,57 @@ def test_a_rule_worked_by_hand(found):
 def test_a_multiple_asks_each_customers_own_gap(found):
     """Twice the usual gap: ann's 370 of 36, bob's 290 of 85, cid's 200 of 60 and 200 of 173; bob's 100 of 60."""
     [rule] = reactivation.by_rule(found, multiples=[2], days=[], within_days=100)
-    assert (rule["rule"], rule["called"], rule["too_young"]) == ("2.00 usual gaps", 5, 1)  # cid, called 27 days ago
+    assert (rule["rule"], rule["called"], rule["too_young"]) == (
+        "2.00 usual gaps",
+        5,
+        1,
+    )  # cid, called 27 days ago
     assert (rule["came_back"], rule["share"]) == (1, 0.25)
     assert rule["median_days"] == pytest.approx(60)
 
 
 def test_waits_too_young_to_know_are_left_out_ended_or_not():
     old, young = made([20, 500], [True, False]), made([20, 40], [True, False], old=40.0)
-    both = reactivation.Waits(old.as_of, *(np.append(getattr(old, name), getattr(young, name))
-                                        for name in ("began", "days", "usual", "ended")))  # fmt: skip
-    [alone], [told] = (reactivation.by_rule(each, multiples=[], days=[15], within_days=30) for each in (old, both))
+    both = reactivation.Waits(
+        old.as_of,
+        *(
+            np.append(getattr(old, name), getattr(young, name))
+            for name in ("began", "days", "usual", "ended")
+        ),
+    )
+    [alone], [told] = (
+        reactivation.by_rule(each, multiples=[], days=[15], within_days=30) for each in (old, both)
+    )
     assert alone["share"] == told["share"] == 0.5
     assert (told["called"], told["too_young"], told["came_back"]) == (4, 2, 1)
 
 
 def test_where_nobody_is_called_nothing_is_told():
     [rule] = reactivation.by_rule(made([20], [True]), multiples=[], days=[30])
-    assert rule == {"rule": "30 days", "median_days": None, "called": 0, "too_young": 0, "came_back": 0, "share": None}
+    assert rule == {
+        "rule": "30 days",
+        "median_days": None,
+        "called": 0,
+        "too_young": 0,
+        "came_back": 0,
+        "share": None,
+    }
 
 
 def test_the_median_silence_is_of_those_who_are_counted():
     slow, quick = made([400], [False], old=400.0), made([400], [False], old=400.0)
-    both = reactivation.Waits(slow.as_of, *(np.append(one, other) for one, other in (
-        (slow.began, quick.began), (slow.days, quick.days), ([150.0], [10.0]), (slow.ended, quick.ended))))  # fmt: skip
+    both = reactivation.Waits(
+        slow.as_of,
+        *(
+            np.append(one, other)
+            for one, other in (
+                (slow.began, quick.began),
+                (slow.days, quick.days),
+                ([150.0], [10.0]),
+                (slow.ended, quick.ended),
+            )
+        ),
+    )
     [rule] = reactivation.by_rule(both, multiples=[2], days=[], within_days=180)
     assert (rule["called"], rule["too_young"], rule["median_days"]) == (
         2,
@@ -108,12 +154,19 @@ def test_the_median_silence_is_of_those_who_are_counted():
         20,
     )  # the slow one was called 100 days ago
     [none] = reactivation.by_rule(both, multiples=[2], days=[], within_days=390)
-    assert (none["called"], none["too_young"], none["median_days"], none["share"]) == (2, 2, None, None)
+    assert (none["called"], none["too_young"], none["median_days"], none["share"]) == (
+        2,
+        2,
+        None,
+        None,
+    )
 
 
 def test_open_waits_count_as_long_as_they_were_watched():
     """40 end after 1 day and 40 after 3; 20 are open after 2 days: of 100, 60 are left, of 40 none."""
-    days, share = reactivation.still_quiet(made([1] * 40 + [2] * 20 + [3] * 40, [True] * 40 + [False] * 20 + [True] * 40))
+    days, share = reactivation.still_quiet(
+        made([1] * 40 + [2] * 20 + [3] * 40, [True] * 40 + [False] * 20 + [True] * 40)
+    )
     assert days.tolist() == [0, 1, 3]
     assert share.tolist() == pytest.approx([1, 0.6, 0])
 
@@ -126,14 +179,19 @@ def test_the_curve_ends_where_too_few_are_watched():
 
 def test_the_elbow_is_where_the_curve_bends():
     days = np.arange(0.0, 101.0)
-    assert reactivation.elbow(days, np.where(days < 20, 1 - 0.04 * days, 0.2 - 0.001 * (days - 20))) == 20
+    assert (
+        reactivation.elbow(days, np.where(days < 20, 1 - 0.04 * days, 0.2 - 0.001 * (days - 20)))
+        == 20
+    )
     assert reactivation.elbow(np.array([0.0, 1.0]), np.array([1.0, 0.0])) is None
 
 
 def test_every_horizon_is_labelled_as_a_training_labels_it(shop):
     _, chosen, past = shop
     at = [past.data_until - 300 * DAY_US, past.data_until - 270 * DAY_US]
-    rows = reactivation.by_horizon(past, chosen, as_of=at, days=(30, 90), within_days=60).to_pandas()
+    rows = reactivation.by_horizon(
+        past, chosen, as_of=at, days=(30, 90), within_days=60
+    ).to_pandas()
     for (horizon, when), group in rows.groupby(["horizon_days", "as_of"]):
         churn = chosen.churn.model_copy(update={"horizon_days": int(horizon)})
         same, known = chosen.model_copy(update={"churn": churn}), past.as_of(int(when))
@@ -150,9 +208,19 @@ def test_who_came_back_after_the_window_by_hand(business):
     past, chosen = business
     at = [START + 40 * DAY_US]  # ann, bob and cid are known; the window ends on day 90
     rows = reactivation.by_horizon(past, chosen, as_of=at, days=(50,), within_days=111).to_pylist()
-    assert [(row["churned"], row["came_back"]) for row in rows] == [(True, False), (True, True), (True, True)]
-    assert [(row["recency_days"], row["eligible"]) for row in rows] == [(10, True), (40, True), (40, True)]
-    sooner = reactivation.by_horizon(past, chosen, as_of=at, days=(50,), within_days=110).to_pylist()
+    assert [(row["churned"], row["came_back"]) for row in rows] == [
+        (True, False),
+        (True, True),
+        (True, True),
+    ]
+    assert [(row["recency_days"], row["eligible"]) for row in rows] == [
+        (10, True),
+        (40, True),
+        (40, True),
+    ]
+    sooner = reactivation.by_horizon(
+        past, chosen, as_of=at, days=(50,), within_days=110
+    ).to_pylist()
     assert [row["came_back"] for row in sooner] == [False, True, False]  # cid is back on day 200
     never = reactivation.by_horizon(past, chosen, as_of=at, days=(50,), within_days=311).to_pylist()
     assert [row["came_back"] for row in never] == [None, None, None]
@@ -161,10 +229,14 @@ def test_who_came_back_after_the_window_by_hand(business):
 def test_a_horizon_that_is_not_complete_is_refused(business):
     past, chosen = business
     with pytest.raises(ImmatureWindow, match="a horizon of 180 days"):
-        reactivation.by_horizon(past, chosen, as_of=[past.data_until - 100 * DAY_US], days=(60, 180))
+        reactivation.by_horizon(
+            past, chosen, as_of=[past.data_until - 100 * DAY_US], days=(60, 180)
+        )
 
 
 def test_whether_a_subscriber_came_back_is_for_the_renewals_to_tell(subscriptions):
     _, chosen, past = subscriptions
-    rows = reactivation.by_horizon(past, chosen, as_of=[past.data_until - 200 * DAY_US], days=(30,), within_days=60)
+    rows = reactivation.by_horizon(
+        past, chosen, as_of=[past.data_until - 200 * DAY_US], days=(30,), within_days=60
+    )
     assert rows["came_back"].null_count == rows.num_rows > 0

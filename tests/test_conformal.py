@@ -30,7 +30,9 @@ def staged(rng, rows, *, off=0.0):
 
 def fitted(rng, rows=1500, *, level=0.9, off=0.5):
     said, outcome = staged(rng, rows, off=off)
-    return fit_prediction_sets.fit(said, outcome, rng.integers(0, 2, rows), rng.random(rows) < 0.5, level=level)
+    return fit_prediction_sets.fit(
+        said, outcome, rng.integers(0, 2, rows), rng.random(rows) < 0.5, level=level
+    )
 
 
 def held(found, said, eligible):
@@ -67,8 +69,10 @@ def test_sets_are_never_empty_hold_the_likeliest_and_nothing_impossible(seed, le
     assert got[np.arange(60), said.argmax(axis=1)].all()
     assert not got[said == 0].any()
     texts = named(got)
-    assert all(text.split("|") == [s for s, inside in zip(STAGES, row, strict=True) if inside]
-               for text, row in zip(texts, got, strict=True))  # fmt: skip
+    assert all(
+        text.split("|") == [s for s, inside in zip(STAGES, row, strict=True) if inside]
+        for text, row in zip(texts, got, strict=True)
+    )
 
 
 @given(SEEDS)
@@ -89,9 +93,14 @@ def test_one_row_gets_the_set_it_gets_among_many_and_order_says_nothing(seed):
     said, outcome = staged(rng, 300, off=1.0)
     as_of, eligible, order = rng.integers(0, 3, 300), rng.random(300) < 0.5, rng.permutation(300)
     found = fit_prediction_sets.fit(said, outcome, as_of, eligible)
-    assert found == fit_prediction_sets.fit(said[order], outcome[order], as_of[order], eligible[order])
+    assert found == fit_prediction_sets.fit(
+        said[order], outcome[order], as_of[order], eligible[order]
+    )
     many = held(found, said, eligible)
-    assert all(np.array_equal(held(found, said[k : k + 1], eligible[k : k + 1])[0], many[k]) for k in range(40))
+    assert all(
+        np.array_equal(held(found, said[k : k + 1], eligible[k : k + 1])[0], many[k])
+        for k in range(40)
+    )
     assert np.array_equal(held(found, said[order], eligible[order]), many[order])
     assert held(found, said[:0], eligible[:0]).shape == (0, 7)
 
@@ -100,7 +109,9 @@ def test_a_stage_with_few_rows_takes_the_threshold_of_all_and_that_is_said():
     rng = np.random.default_rng(2)
     said, outcome = staged(rng, 600, off=1.0)
     rare = STAGES.index("growing")
-    kept = np.flatnonzero((outcome != rare) | (np.cumsum(outcome == rare) < fit_prediction_sets.FEWEST))
+    kept = np.flatnonzero(
+        (outcome != rare) | (np.cumsum(outcome == rare) < fit_prediction_sets.FEWEST)
+    )
     zeros = np.zeros(len(kept), dtype=int)
     found = fit_prediction_sets.fit(said[kept], outcome[kept], zeros, zeros == 0)
     off = fit_prediction_sets.nonconformity(said[kept], outcome[kept])
@@ -129,12 +140,23 @@ def test_the_newest_dates_decide_where_they_have_rows_enough():
 
 
 def test_a_threshold_is_the_smallest_value_with_the_promised_coverage():
-    assert fit_prediction_sets.threshold(np.arange(1, 10) / 10, 0.9) == 0.9  # ⌈10 · .9⌉ = 9th of nine
-    assert fit_prediction_sets.threshold(np.arange(1, 9) / 10, 0.9) == 1.0  # the 9th of eight: nothing is shut out
+    assert (
+        fit_prediction_sets.threshold(np.arange(1, 10) / 10, 0.9) == 0.9
+    )  # ⌈10 · .9⌉ = 9th of nine
+    assert (
+        fit_prediction_sets.threshold(np.arange(1, 9) / 10, 0.9) == 1.0
+    )  # the 9th of eight: nothing is shut out
 
 
-@pytest.mark.parametrize("change", [{"level": 2.0}, {"eligible": (0.5,) * 6}, {"others": (float("nan"),) * 7},
-                                    {"pooled": ("happy",)}])  # fmt: skip
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"level": 2.0},
+        {"eligible": (0.5,) * 6},
+        {"others": (float("nan"),) * 7},
+        {"pooled": ("happy",)},
+    ],
+)
 def test_numbers_that_are_no_thresholds_are_refused(change):
     stated = {"eligible": (0.5,) * 7, "others": (0.5,) * 7, "level": 0.9, "pooled": (), "why": ""}
     assert Conformal.from_mapping(Conformal(**stated).to_mapping()) == Conformal(**stated)
@@ -148,9 +170,14 @@ def test_batch_sets_are_those_of_the_release_and_hold_what_doing_nothing_and_sta
     found = at_home.release.scorer.sets
     assert found is not None
     p_next = np.stack([table[f"p_next_{stage}"].to_numpy() for stage in STAGES], axis=1)
-    assert table["next_stages"].to_pylist() == named(found.sets(p_next, table["eligible"].to_numpy()))
+    assert table["next_stages"].to_pylist() == named(
+        found.sets(p_next, table["eligible"].to_numpy())
+    )
     likeliest = [STAGES[at] for at in p_next.argmax(axis=1)]
-    assert all(one in text.split("|") for one, text in zip(likeliest, table["next_stages"].to_pylist(), strict=True))
+    assert all(
+        one in text.split("|")
+        for one, text in zip(likeliest, table["next_stages"].to_pylist(), strict=True)
+    )
 
 
 def test_the_account_counts_what_the_sets_held(business):
@@ -163,7 +190,10 @@ def test_the_account_counts_what_the_sets_held(business):
         assert sum(stage["rows"] for stage in one["stages"]) == one["rows"]
         mean = sum(stage["coverage"] * stage["rows"] for stage in one["stages"]) / one["rows"]
         assert mean == pytest.approx(one["coverage"])
-    assert any("sets of next stages" in line for line in fit_prediction_sets.lines(business.trained.evaluation))
+    assert any(
+        "sets of next stages" in line
+        for line in fit_prediction_sets.lines(business.trained.evaluation)
+    )
 
 
 def test_stage_names_have_their_index():

@@ -14,7 +14,11 @@ SHOP = "customer_id,occurred_at,amount\n"
 
 def load(folder, csv: str, *, select="SELECT * FROM t", extra=None, table="transactions"):
     (folder / "t.csv").write_text(csv, encoding="utf-8")
-    stated = {"business": {"zone": "Europe/London"}, "files": {"t": "t.csv"}, "tables": {table: select}} | (extra or {})
+    stated = {
+        "business": {"zone": "Europe/London"},
+        "files": {"t": "t.csv"},
+        "tables": {table: select},
+    } | (extra or {})
     return history.load(settings.from_mapping(stated, folder=folder, where="test.toml"))
 
 
@@ -84,13 +88,29 @@ def test_floats_that_are_no_money(tmp_path, value):
 
 
 def test_zones_offsets_and_clock_changes(tmp_path):
-    times = ["2024-01-02", "2024-07-02 00:30", "2024-07-02T00:30:00+00:00", "2024-03-31 01:30", "2024-10-27 01:30"]
+    times = [
+        "2024-01-02",
+        "2024-07-02 00:30",
+        "2024-07-02T00:30:00+00:00",
+        "2024-03-31 01:30",
+        "2024-10-27 01:30",
+    ]
     found, _ = load(tmp_path, SHOP + "".join(f"c{k},{at},1\n" for k, at in enumerate(times)))
-    read = {row["customer_id"]: (row["occurred_at"] // 60_000_000 % 1440, row["local_day"]) for row in rows(found)}
+    read = {
+        row["customer_id"]: (row["occurred_at"] // 60_000_000 % 1440, row["local_day"])
+        for row in rows(found)
+    }
     assert read["c0"][0] == 0
-    assert read["c1"][0] == 23 * 60 + 30  # British summer time: half past midnight is the day before in UTC …
-    assert read["c1"][1] == read["c2"][1]  # … and the same local day as 00:30 UTC, which is 01:30 there
-    assert read["c3"][0] in (30, 90)  # a time that the clock change skipped is read, by the stated rule
+    assert (
+        read["c1"][0] == 23 * 60 + 30
+    )  # British summer time: half past midnight is the day before in UTC …
+    assert (
+        read["c1"][1] == read["c2"][1]
+    )  # … and the same local day as 00:30 UTC, which is 01:30 there
+    assert read["c3"][0] in (
+        30,
+        90,
+    )  # a time that the clock change skipped is read, by the stated rule
     assert read["c4"][0] in (30, 90)
 
 
@@ -111,7 +131,13 @@ def test_equal_rows_count_once_and_versions_are_versions(tmp_path):
     at = lambda day: instant(day, zone="Europe/London")  # noqa: E731
 
     def known(day):
-        return found.as_of(at(day)).tables["transactions"].collect(backend="pyarrow").to_native().to_pylist()
+        return (
+            found.as_of(at(day))
+            .tables["transactions"]
+            .collect(backend="pyarrow")
+            .to_native()
+            .to_pylist()
+        )
 
     assert sorted(row["amount"] for row in known("2024-01-03")) == [100, 100]
     assert [row["amount"] for row in known("2024-01-06")] == [100]  # y was withdrawn
@@ -119,8 +145,10 @@ def test_equal_rows_count_once_and_versions_are_versions(tmp_path):
 
 
 def test_a_correction_that_moves_an_event_past_as_of_takes_the_old_one_with_it(tmp_path):
-    csv = ("customer_id,occurred_at,amount,transaction_id,recorded_at\n"
-           "a,2024-01-02,1,x,2024-01-02\na,2024-03-02,1,x,2024-01-05\na,2024-01-01,1,w,2024-01-01\n")  # fmt: skip
+    csv = (
+        "customer_id,occurred_at,amount,transaction_id,recorded_at\n"
+        "a,2024-01-02,1,x,2024-01-02\na,2024-03-02,1,x,2024-01-05\na,2024-01-01,1,w,2024-01-01\n"
+    )
     found, _ = load(tmp_path, csv)
     rows = (
         found.as_of(instant("2024-02-01", zone="Europe/London"))
@@ -132,10 +160,26 @@ def test_a_correction_that_moves_an_event_past_as_of_takes_the_old_one_with_it(t
 
 
 REFUSED = [
-    (errors.ColumnMissing, "no column amount", {"csv": "customer_id,occurred_at,total\na,2024-01-01,1\n"}),
-    (errors.ColumnMissing, "does not know", {"csv": "customer_id,occurred_at,amount,recorded_att\na,2024-01-01,1,2024-01-01\n"}),
-    (errors.WrongType, "type BOOLEAN", {"select": "SELECT customer_id, occurred_at, true AS amount FROM t"}),
-    (errors.WrongType, "type DOUBLE", {"select": "SELECT 1.5::DOUBLE AS customer_id, occurred_at, amount FROM t"}),
+    (
+        errors.ColumnMissing,
+        "no column amount",
+        {"csv": "customer_id,occurred_at,total\na,2024-01-01,1\n"},
+    ),
+    (
+        errors.ColumnMissing,
+        "does not know",
+        {"csv": "customer_id,occurred_at,amount,recorded_att\na,2024-01-01,1,2024-01-01\n"},
+    ),
+    (
+        errors.WrongType,
+        "type BOOLEAN",
+        {"select": "SELECT customer_id, occurred_at, true AS amount FROM t"},
+    ),
+    (
+        errors.WrongType,
+        "type DOUBLE",
+        {"select": "SELECT 1.5::DOUBLE AS customer_id, occurred_at, amount FROM t"},
+    ),
     (errors.EmptyTable, "0 rows", {"csv": SHOP}),
     (errors.EmptyTable, "all rejected", {"csv": SHOP + "a,never,1\n"}),
     (errors.QueryFailed, "nope", {"select": "SELECT nope FROM t"}),
@@ -146,13 +190,20 @@ REFUSED = [
     (errors.SelectRefused, "no SELECT", {"select": "DROP TABLE t"}),
     (errors.NaiveTime, "without a zone", {"extra": {"business": {}}}),
     (errors.FileMissing, "no file at", {"extra": {"files": {"t": "absent.csv"}}}),
-    (errors.ContradictoryVersions, "differ elsewhere",
-     {"csv": "customer_id,occurred_at,amount,transaction_id\na,2024-01-01,1,x\na,2024-01-01,2,x\n"}),
-]  # fmt: skip
+    (
+        errors.ContradictoryVersions,
+        "differ elsewhere",
+        {
+            "csv": "customer_id,occurred_at,amount,transaction_id\na,2024-01-01,1,x\na,2024-01-01,2,x\n"
+        },
+    ),
+]
 
 
 @pytest.mark.parametrize(
-    ("leaf", "said", "how"), REFUSED, ids=[f"{leaf.__name__}-{k}" for k, (leaf, _, _) in enumerate(REFUSED)]
+    ("leaf", "said", "how"),
+    REFUSED,
+    ids=[f"{leaf.__name__}-{k}" for k, (leaf, _, _) in enumerate(REFUSED)],
 )
 def test_what_cannot_be_read_is_refused_by_name(tmp_path, leaf, said, how):
     how = {"csv": SHOP + "a,2024-01-02 10:00,1\n"} | how
@@ -166,15 +217,20 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path, leaf, said, how):
 def test_a_select_reaches_no_other_file_even_where_the_words_do_not_show_it(tmp_path):
     (tmp_path / "secret.csv").write_text("a\n1\n")
     with pytest.raises(errors.LifecycleError):
-        load(tmp_path, SHOP + "a,2024-01-01,1\n", select=f'SELECT * FROM "{tmp_path / "secret.csv"}"')
+        load(
+            tmp_path, SHOP + "a,2024-01-01,1\n", select=f'SELECT * FROM "{tmp_path / "secret.csv"}"'
+        )
 
 
 @pytest.mark.parametrize("name", ["transactions", "customers", "raw", "parsed", "rejects"])
 def test_a_file_may_be_called_like_any_of_our_tables(tmp_path, name):
     (tmp_path / "t.csv").write_text(SHOP + "a,2024-01-01,1\n")
     (tmp_path / "c.csv").write_text("customer_id\na\nb\n")
-    stated = {"business": {"zone": "UTC"}, "files": {name: "t.csv", "other": "c.csv"},
-              "tables": {"customers": "SELECT * FROM other", "transactions": f"SELECT * FROM {name}"}}  # fmt: skip
+    stated = {
+        "business": {"zone": "UTC"},
+        "files": {name: "t.csv", "other": "c.csv"},
+        "tables": {"customers": "SELECT * FROM other", "transactions": f"SELECT * FROM {name}"},
+    }
     _, counts = history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))
     assert (counts["transactions"].kept, counts["customers"].kept) == (1, 2)
 
@@ -182,8 +238,11 @@ def test_a_file_may_be_called_like_any_of_our_tables(tmp_path, name):
 def test_customers_that_stand_twice_are_refused(tmp_path):
     (tmp_path / "t.csv").write_text(SHOP + "a,2024-01-01,1\n")
     (tmp_path / "c.csv").write_text("customer_id,region\na,x\na,y\n")
-    stated = {"business": {"zone": "UTC"}, "files": {"t": "t.csv", "c": "c.csv"},
-              "tables": {"transactions": "SELECT * FROM t", "customers": "SELECT * FROM c"}}  # fmt: skip
+    stated = {
+        "business": {"zone": "UTC"},
+        "files": {"t": "t.csv", "c": "c.csv"},
+        "tables": {"transactions": "SELECT * FROM t", "customers": "SELECT * FROM c"},
+    }
     with pytest.raises(errors.DuplicateCustomers, match="more than once"):
         history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))
 
@@ -192,8 +251,11 @@ def test_cells_hide_until_they_were_known(tmp_path):
     csv = "customer_id,occurred_at,kind,score,answered_at,resolved_at\na,2024-01-02,csat,4,2024-01-10,\na,2024-01-03,complaint,,,2024-02-01\n"
     (tmp_path / "f.csv").write_text(csv)
     (tmp_path / "t.csv").write_text(SHOP + "a,2024-01-01,1\n")
-    stated = {"business": {"zone": "UTC"}, "files": {"t": "t.csv", "f": "f.csv"},
-              "tables": {"transactions": "SELECT * FROM t", "feedback": "SELECT * FROM f"}}  # fmt: skip
+    stated = {
+        "business": {"zone": "UTC"},
+        "files": {"t": "t.csv", "f": "f.csv"},
+        "tables": {"transactions": "SELECT * FROM t", "feedback": "SELECT * FROM f"},
+    }
     found, _ = history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))
 
     def seen(day):
@@ -212,12 +274,23 @@ def test_scores_off_their_scale_and_answers_before_sending_are_counted(tmp_path)
     csv = "customer_id,occurred_at,kind,score,answered_at\na,2024-01-02,csat,4,2024-01-10\na,2024-01-02,csat,9,2024-01-10\na,2024-01-02,nps,9,2024-01-01\na,2024-01-02,poem,1,2024-01-03\n"
     (tmp_path / "f.csv").write_text(csv)
     (tmp_path / "t.csv").write_text(SHOP + "a,2024-01-01,1\n")
-    stated = {"business": {"zone": "UTC"}, "files": {"t": "t.csv", "f": "f.csv"},
-              "tables": {"transactions": "SELECT * FROM t", "feedback": "SELECT * FROM f"}}  # fmt: skip
+    stated = {
+        "business": {"zone": "UTC"},
+        "files": {"t": "t.csv", "f": "f.csv"},
+        "tables": {"transactions": "SELECT * FROM t", "feedback": "SELECT * FROM f"},
+    }
     _, counts = history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))
-    assert counts["feedback"].rejected == {"answered_before_sent": 1, "kind_unknown": 1, "score_off_its_scale": 1}
+    assert counts["feedback"].rejected == {
+        "answered_before_sent": 1,
+        "kind_unknown": 1,
+        "score_off_its_scale": 1,
+    }
 
 
 def test_the_engine_prints_no_progress_between_our_lines():
-    shown = connect(memory="1GB", threads=1).execute("SELECT current_setting('enable_progress_bar')").fetchone()
+    shown = (
+        connect(memory="1GB", threads=1)
+        .execute("SELECT current_setting('enable_progress_bar')")
+        .fetchone()
+    )
     assert shown == (False,)

@@ -33,10 +33,22 @@ WORKED = {
     "cancelled before, paid beyond": ([(-9, 90, -3)], (0, 1, False)),
     "ends with the window": ([(-9, 30, None)], (1, 0, True)),
     "renewed in advance": ([(-19, 1, None), (1, 61, None)], (0, 0, False)),
-    "renewed in advance, the renewal cancelled in the window": ([(-19, 1, None), (1, 61, 9)], (0, 0, True)),
-    "renewed in advance, the renewal cancelled before": ([(-19, 1, None), (1, 61, -0.5)], (0, 1, False)),
-    "renewed in advance, to begin within grace": ([(-19, 0.5, None), (3.5, 61, None)], (0, 0, False)),
-    "renewed in advance, to begin after grace": ([(-19, 0.25, None), (3.5, 61, None)], (1, 0, True)),
+    "renewed in advance, the renewal cancelled in the window": (
+        [(-19, 1, None), (1, 61, 9)],
+        (0, 0, True),
+    ),
+    "renewed in advance, the renewal cancelled before": (
+        [(-19, 1, None), (1, 61, -0.5)],
+        (0, 1, False),
+    ),
+    "renewed in advance, to begin within grace": (
+        [(-19, 0.5, None), (3.5, 61, None)],
+        (0, 0, False),
+    ),
+    "renewed in advance, to begin after grace": (
+        [(-19, 0.25, None), (3.5, 61, None)],
+        (1, 0, True),
+    ),
     "no cover": ([(-40, -10, None)], (None, None, True)),
 }
 
@@ -54,10 +66,24 @@ def test_a_cancellation_recorded_late_is_not_known():
 
     def told(recorded_at: int) -> oracle.Row:
         made = World(random.Random(0), chosen, as_of, {name: [] for name in chosen.tables})
-        since = {"starts_at": as_of - 9 * DAY, "ends_at": as_of + 90 * DAY, "recorded_at": as_of - 9 * DAY}
+        since = {
+            "starts_at": as_of - 9 * DAY,
+            "ends_at": as_of + 90 * DAY,
+            "recorded_at": as_of - 9 * DAY,
+        }
         term = add(made, "contracts", "a", **since)
-        made.tables["contracts"].append(term | {"cancelled_at": as_of - DAY, "recorded_at": recorded_at})
-        add(made, "transactions", "a", occurred_at=as_of - DAY, recorded_at=as_of - DAY, amount=1, kind="purchase")
+        made.tables["contracts"].append(
+            term | {"cancelled_at": as_of - DAY, "recorded_at": recorded_at}
+        )
+        add(
+            made,
+            "transactions",
+            "a",
+            occurred_at=as_of - DAY,
+            recorded_at=as_of - DAY,
+            amount=1,
+            kind="purchase",
+        )
         return real(made).rows["a"]
 
     for recorded_at, known in ((as_of, 0), (as_of - 1, 1)):
@@ -99,7 +125,12 @@ ENDS, CANCELLABLE, SURE, NONE = (5, 1, 0), (5, 0, 0), (5, 0, 1), (5, np.nan, np.
 
 def test_kinds():
     matrix = design_of([ENDS, CANCELLABLE, SURE, NONE])
-    assert [KINDS[k] for k in kinds(matrix[:, 1], matrix[:, 2])] == ["lapse", "cancellation", "nothing", "lapse"]
+    assert [KINDS[k] for k in kinds(matrix[:, 1], matrix[:, 2])] == [
+        "lapse",
+        "cancellation",
+        "nothing",
+        "lapse",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -108,19 +139,27 @@ def test_kinds():
         ([ENDS] * 9 + [CANCELLABLE] * 30, 0, ("cancellation", "nothing")),
         ([ENDS] * 9 + [CANCELLABLE] * 29, 0, ("nothing",)),  # so few could be chance
         ([CANCELLABLE] * 99, 1, ("nothing",)),
-        ([SURE] * 9 + [CANCELLABLE] * 99, 1, ("cancellation",)),  # corrected: it could be lost after all
+        (
+            [SURE] * 9 + [CANCELLABLE] * 99,
+            1,
+            ("cancellation",),
+        ),  # corrected: it could be lost after all
         ([SURE] * 9 + [CANCELLABLE] * 99, 10, None),
     ],
 )
 def test_which_kinds_are_settled(rows, left, never):
     """The first `left` rows left."""
-    found = fit_cannot_churn.settled(design_of(rows), np.arange(len(rows)) < left, NAMES, contractual())
+    found = fit_cannot_churn.settled(
+        design_of(rows), np.arange(len(rows)) < left, NAMES, contractual()
+    )
     assert (found.never if found else None) == never
 
 
 def test_no_part_without_contracts_or_with_the_features_off():
     matrix, stayed = design_of([CANCELLABLE] * 50), np.zeros(50)
-    assert fit_cannot_churn.settled(matrix, stayed, NAMES, settings_for("non-contractual", {})) is None
+    assert (
+        fit_cannot_churn.settled(matrix, stayed, NAMES, settings_for("non-contractual", {})) is None
+    )
     assert fit_cannot_churn.settled(matrix, stayed, ("recency", "can_end"), contractual()) is None
 
 
@@ -128,13 +167,22 @@ def contractual():
     return settings_for("contractual", {"horizon_days": 60})
 
 
-@pytest.mark.parametrize("calibration", [
-    Calibration(), Calibration("platt", 0.05, 0.05, 5.0), Calibration("beta", 0.05, 2.0, 5.0),
-    Calibration("isotonic", 0.05, 0.05, 5.0, (-3.0, 2.0), (-2.0, 3.0)),
-], ids=lambda one: one.kind)  # fmt: skip
+@pytest.mark.parametrize(
+    "calibration",
+    [
+        Calibration(),
+        Calibration("platt", 0.05, 0.05, 5.0),
+        Calibration("beta", 0.05, 2.0, 5.0),
+        Calibration("isotonic", 0.05, 0.05, 5.0, (-3.0, 2.0), (-2.0, 3.0)),
+    ],
+    ids=lambda one: one.kind,
+)
 def test_settled_rows_are_at_the_floor_under_every_calibration(calibration):
     linear = ridge.fit(
-        design_of([ENDS, CANCELLABLE, (500, 1, 0)] * 20), np.tile([1, 0, 1], 20), strength=1.0, outputs=1
+        design_of([ENDS, CANCELLABLE, (500, 1, 0)] * 20),
+        np.tile([1, 0, 1], 20),
+        strength=1.0,
+        outputs=1,
     )
     blend = Blend(((1.0, linear), (1.0, CannotChurn((1, 2), ("cancellation", "nothing")))))
     margins = blend.margins(design_of([ENDS, CANCELLABLE, SURE, NONE]))[:, 0]
@@ -150,7 +198,9 @@ def test_the_part_survives_being_written_and_is_one_rows_and_many_rows(tmp_path)
     assert again == blend
     matrix = design_of([ENDS, CANCELLABLE, SURE, NONE] * 9)
     whole = again.margins(matrix)
-    assert np.array_equal(np.vstack([again.margins(matrix[at : at + 1]) for at in range(36)]), whole)
+    assert np.array_equal(
+        np.vstack([again.margins(matrix[at : at + 1]) for at in range(36)]), whole
+    )
     assert (whole[:, 0] < -900).tolist() == [False, False, True, False] * 9
     assert not blend.contributions(matrix).any()
     with pytest.raises(ValueError, match="cannot end"):
@@ -169,7 +219,9 @@ def rows(subscriptions):
     at = [history.data_until - days * DAY for days in (280, 200, 120)]
     definitions = learn_definitions(history.as_of(at[0]), stated)
     chosen = columns_for(history, definitions, stated)
-    made = [labelled(history, stated, one, definitions=definitions, columns=chosen)[0] for one in at]
+    made = [
+        labelled(history, stated, one, definitions=definitions, columns=chosen)[0] for one in at
+    ]
     return pa.concat_tables(made).combine_chunks(), tuple(column.name for column in chosen), stated
 
 
@@ -226,4 +278,6 @@ def test_without_contracts_there_is_no_renewal_rate_and_without_the_features_day
     bare = table.drop_columns(["can_end", "cancelled_beyond", "term_days", "auto_renews"])
     assert np.isfinite(baselines.churn(bare, bare, stated)["renewal rate"]).all()
     business = stated.business.model_copy(update={"archetype": "non-contractual"})
-    assert "renewal rate" not in baselines.churn(table, table, stated.model_copy(update={"business": business}))
+    assert "renewal rate" not in baselines.churn(
+        table, table, stated.model_copy(update={"business": business})
+    )

@@ -21,9 +21,15 @@ from tests.ailing_home import healthy as healthy
 def test_a_healthy_home_has_nothing_that_failed_and_is_left_as_it_was(healthy, fresh):
     before = {path: path.stat().st_mtime_ns for path in healthy.rglob("*") if path.is_file()}
     seen = examine.examine(now=fresh)
-    assert {path: path.stat().st_mtime_ns for path in healthy.rglob("*") if path.is_file()} == before
-    assert {f.name for f in seen if f.state != "ok"} <= {"keys", "extra serve", "extra dev"}, examine.text(seen)
-    assert {"home", "disk", "leftovers", "release", "release age", "scores", "scores age"} <= {f.name for f in seen}
+    assert {
+        path: path.stat().st_mtime_ns for path in healthy.rglob("*") if path.is_file()
+    } == before
+    assert {f.name for f in seen if f.state != "ok"} <= {"keys", "extra serve", "extra dev"}, (
+        examine.text(seen)
+    )
+    assert {"home", "disk", "leftovers", "release", "release age", "scores", "scores age"} <= {
+        f.name for f in seen
+    }
 
 
 def test_a_folder_with_nothing_in_it_is_a_beginning_and_no_failure(home):
@@ -83,7 +89,9 @@ def test_room_is_counted_in_runs_as_large_as_the_newest(healthy, share, state):
     assert found("disk").state == state
 
 
-@pytest.mark.parametrize(("free", "state"), [(400 * 10**6, "failed"), (4 * 10**9, "warning"), (6 * 10**9, "ok")])
+@pytest.mark.parametrize(
+    ("free", "state"), [(400 * 10**6, "failed"), (4 * 10**9, "warning"), (6 * 10**9, "ok")]
+)
 def test_a_disk_that_fills_up_is_found(home, monkeypatch, free, state):
     usage = type(shutil.disk_usage(home))
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(10**12, 10**12 - free, free))
@@ -147,10 +155,14 @@ def test_a_check_that_breaks_hides_no_other():
 
     assert guarded("one", broken)[0].found == "an error of ours: ZeroDivisionError"
     assert guarded("two", unreadable)[0].found == "could not be read: Permission denied"
-    assert all(f.state == "failed" and f.fix for check in (broken, unreadable) for f in guarded("x", check))
+    assert all(
+        f.state == "failed" and f.fix for check in (broken, unreadable) for f in guarded("x", check)
+    )
 
 
-@pytest.mark.parametrize(("state", "fix"), [("ok", "do something"), ("failed", ""), ("warning", ""), ("fine", "")])
+@pytest.mark.parametrize(
+    ("state", "fix"), [("ok", "do something"), ("failed", ""), ("warning", ""), ("fine", "")]
+)
 def test_a_finding_has_a_fix_exactly_where_it_is_not_ok(state, fix):
     with pytest.raises(ValueError, match="has a fix unless it is ok"):
         Finding("x", state, "found", fix)
@@ -166,7 +178,11 @@ def test_the_text_is_aligned_and_tells_the_fix_beneath():
 
 
 def test_it_imports_nothing_that_scoring_does_not_need():
-    code = ("import sys\nfrom serving import doctor\ndoctor.examine()\n"
-            "print([m for m in ('mlflow', 'optuna', 'sklearn', 'bentoml', 'training', 'matplotlib') if m in sys.modules])")  # fmt: skip
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    code = (
+        "import sys\nfrom serving import doctor\ndoctor.examine()\n"
+        "print([m for m in ('mlflow', 'optuna', 'sklearn', 'bentoml', 'training', 'matplotlib') if m in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     assert done.stdout.strip() == "[]"

@@ -9,7 +9,16 @@ from datetime import UTC, datetime
 import pytest
 
 from serving.release import release
-from tests.ailing_home import DAY_S, commands, found, obey, release_folder, reseal, rewrite, run_folder
+from tests.ailing_home import (
+    DAY_S,
+    commands,
+    found,
+    obey,
+    release_folder,
+    reseal,
+    rewrite,
+    run_folder,
+)
 from tests.ailing_home import fresh as fresh
 from tests.ailing_home import healthy as healthy
 from training.promote import promote
@@ -72,7 +81,10 @@ def test_a_release_made_with_other_versions_says_which(healthy):
     assert found("release versions").state == "ok"
     rewrite(manifest, versions=made | {"duckdb": "99.0", "scikit-learn-absent-here": "1"})
     seen = found("release versions")
-    assert (seen.state, seen.found) == ("warning", f"made with duckdb 99.0, here {duckdb.__version__}")
+    assert (seen.state, seen.found) == (
+        "warning",
+        f"made with duckdb 99.0, here {duckdb.__version__}",
+    )
 
 
 def test_a_release_without_skill_is_a_warning(healthy):
@@ -119,7 +131,8 @@ def test_a_run_that_is_not_as_it_was_written_is_scored_again_as_told(healthy, da
 
 
 @pytest.mark.parametrize(
-    "pointer", ["", "{}", '{"as_of": 1, "folder": "as_of=1/run=x"}', '{"as_of": 1, "folder": "../.."}', None]
+    "pointer",
+    ["", "{}", '{"as_of": 1, "folder": "as_of=1/run=x"}', '{"as_of": 1, "folder": "../.."}', None],
 )
 def test_a_pointer_that_names_no_run_fails_also_outside_scores(healthy, pointer):
     latest = healthy / "scores" / "LATEST"

@@ -40,7 +40,9 @@ def test_a_trained_business_has_all_of_it_well(trained_shop, monkeypatch):
     assert of_serving.worst(seen) == "ok", of_serving.text(seen)
 
 
-@pytest.mark.parametrize("content", [b"", b"no database at all, and longer than the header of one is" * 40])
+@pytest.mark.parametrize(
+    "content", [b"", b"no database at all, and longer than the header of one is" * 40]
+)
 def test_a_damaged_store_fails_and_one_that_is_moved_away_is_made_anew(home, content):
     (home / "mlruns").mkdir()
     store = home / "mlruns" / "mlflow.db"
@@ -59,8 +61,13 @@ def closed_port():
 
 
 @pytest.mark.parametrize("scheme", ["http", "postgresql+psycopg", "nonsense"])
-def test_a_store_that_is_away_fails_soon_and_its_password_is_not_told(monkeypatch, closed_port, scheme):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"{scheme}://somebody:secret@127.0.0.1:{closed_port}/x?password=secret")
+def test_a_store_that_is_away_fails_soon_and_its_password_is_not_told(
+    monkeypatch, closed_port, scheme
+):
+    monkeypatch.setenv(
+        "MLFLOW_TRACKING_URI",
+        f"{scheme}://somebody:secret@127.0.0.1:{closed_port}/x?password=secret",
+    )
     seen = found("tracking")
     assert seen.state == "failed"
     assert seen.found.startswith(f"{scheme}://127.0.0.1:{closed_port}/x cannot be used: ")
@@ -81,10 +88,17 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
 @pytest.mark.parametrize(
     ("who", "code", "state"),
-    [("", 200, "ok"), ("", 403, "failed"), ("me:secret@", 401, "ok"), ("me:secret@", 500, "failed")],
+    [
+        ("", 200, "ok"),
+        ("", 403, "failed"),
+        ("me:secret@", 401, "ok"),
+        ("me:secret@", 500, "failed"),
+    ],
 )
 def test_a_server_is_asked_how_it_is_without_the_password(monkeypatch, who, code, state):
-    with http.server.HTTPServer(("127.0.0.1", 0), type("Told", (Answers,), {"code": code})) as server:
+    with http.server.HTTPServer(
+        ("127.0.0.1", 0), type("Told", (Answers,), {"code": code})
+    ) as server:
         serving = threading.Thread(target=server.serve_forever)
         serving.start()
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://{who}127.0.0.1:{server.server_port}")
@@ -99,11 +113,17 @@ def test_a_database_without_tables_is_asked_and_gets_none(monkeypatch, tmp_path)
     server = pgserver.get_server(tmp_path / "postgres")
     try:
         address = server.get_uri()
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", address.replace("postgresql://", "postgresql+psycopg://"))
+        monkeypatch.setenv(
+            "MLFLOW_TRACKING_URI", address.replace("postgresql://", "postgresql+psycopg://")
+        )
         seen = doctor.examine()
-        assert {f.name: f.state for f in seen} == {"tracking": "ok", "tracking records": "ok"}, of_serving.text(seen)
+        assert {f.name: f.state for f in seen} == {"tracking": "ok", "tracking records": "ok"}, (
+            of_serving.text(seen)
+        )
         with psycopg.connect(address) as connection:
-            tables = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+            tables = connection.execute(
+                "SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"
+            ).fetchone()
         assert tables == (0,)
     finally:
         server.cleanup()
@@ -122,7 +142,10 @@ def test_records_that_wait_a_moved_store_and_a_champion_behind_heal_as_told(trai
     (release.releases() / "CURRENT").write_text(reseal(other).name)
     waiting, behind = found("tracking records"), found("registry")
     assert (waiting.state, waiting.found[:6]) == ("warning", "2 wait")
-    assert (behind.state, behind.found) == ("warning", "champion is not what is served: churn, next_stage")
+    assert (behind.state, behind.found) == (
+        "warning",
+        "champion is not what is served: churn, next_stage",
+    )
     assert commands(waiting) == commands(behind) == ["lifecycle runs"]
     tracking.runs()
     assert (found("tracking records").state, found("registry").state) == ("ok", "ok")

@@ -22,7 +22,8 @@ def packages(tmp_path, monkeypatch):
         folder = place / f"{name.replace('-', '_')}-{version}.dist-info"
         folder.mkdir()
         (folder / "METADATA").write_text(
-            "\n".join(["Metadata-Version: 2.4", f"Name: {name}", f"Version: {version}", *lines]) + "\n"
+            "\n".join(["Metadata-Version: 2.4", f"Name: {name}", f"Version: {version}", *lines])
+            + "\n"
         )
         importlib.invalidate_caches()
 
@@ -36,7 +37,8 @@ def test_what_is_installed_fits_the_floors():
 
 
 @pytest.mark.parametrize(
-    ("name", "version"), [("duckdb", "2.0.1"), ("duckdb", "1.4.9"), ("narwhals", "1.0"), ("pydantic", "2.13")]
+    ("name", "version"),
+    [("duckdb", "2.0.1"), ("duckdb", "1.4.9"), ("narwhals", "1.0"), ("pydantic", "2.13")],
 )
 def test_a_library_outside_its_range_fails_and_says_what_to_install(packages, name, version):
     packages(name, version)
@@ -53,18 +55,34 @@ def test_an_optional_part_below_its_floor_fails(packages):
     assert (seen.state, seen.found[:13]) == ("failed", "mlflow 3.10.0")
 
 
-OURS = ("Requires-Python: >=3.11", "Provides-Extra: serve", "Provides-Extra: other", "Requires-Dist: duckdb")
+OURS = (
+    "Requires-Python: >=3.11",
+    "Provides-Extra: serve",
+    "Provides-Extra: other",
+    "Requires-Dist: duckdb",
+)
 
 
 def test_a_python_too_old_a_library_that_is_missing_and_half_a_part(packages):
-    packages("customer-lifecycle", "9.0", "Requires-Python: >=3.99", *OURS[1:], "Requires-Dist: not-there-at-all>=2",
-             "Requires-Dist: numpy; extra == 'serve'", "Requires-Dist: neither-here>=1; extra == 'serve'",
-             "Requires-Dist: nor; extra == 'other'", "Requires-Dist: there; extra == 'other'",
-             "Requires-Dist: elsewhere; sys_platform == 'none'")  # fmt: skip
+    packages(
+        "customer-lifecycle",
+        "9.0",
+        "Requires-Python: >=3.99",
+        *OURS[1:],
+        "Requires-Dist: not-there-at-all>=2",
+        "Requires-Dist: numpy; extra == 'serve'",
+        "Requires-Dist: neither-here>=1; extra == 'serve'",
+        "Requires-Dist: nor; extra == 'other'",
+        "Requires-Dist: there; extra == 'other'",
+        "Requires-Dist: elsewhere; sys_platform == 'none'",
+    )
     assert found("python").state == "failed"
     assert found("libraries").found == "not-there-at-all is missing"
     assert commands(found("libraries")) == ["pip install 'not-there-at-all>=2'"]
-    assert (found("extra serve").state, found("extra serve").found) == ("warning", "neither-here is missing")
+    assert (found("extra serve").state, found("extra serve").found) == (
+        "warning",
+        "neither-here is missing",
+    )
     assert not [f for f in examine.examine() if f.name == "extra other"]
 
 

@@ -7,15 +7,37 @@ import pytest
 from features.core import errors
 
 CODES = {
-    "LifecycleError": (1, 500), "UsageError": (2, 400), "UnknownKey": (2, 400), "BadSetting": (2, 400),
-    "SelectRefused": (2, 400), "InputRefused": (3, 422), "FileMissing": (3, 422), "QueryFailed": (3, 422),
-    "ColumnMissing": (3, 422), "WrongType": (3, 422), "NaiveTime": (3, 422), "EmptyTable": (3, 422),
-    "DuplicateCustomers": (3, 422), "ContradictoryVersions": (3, 422), "AsOfTooLate": (3, 422),
-    "Timeless": (3, 422), "ImmatureWindow": (3, 422), "NotEnoughData": (3, 422), "ArchetypeRefused": (3, 422),
-    "RequestRefused": (3, 422), "KeyMissing": (3, 401), "NotHere": (3, 404), "MethodRefused": (3, 405),
-    "BodyTooLarge": (3, 413), "NotJson": (3, 415), "Malformed": (3, 422), "ReleaseRefused": (1, 503),
-    "PromotionRefused": (1, 503), "StoreFailed": (4, 503), "Interrupted": (5, 503),
-}  # fmt: skip
+    "LifecycleError": (1, 500),
+    "UsageError": (2, 400),
+    "UnknownKey": (2, 400),
+    "BadSetting": (2, 400),
+    "SelectRefused": (2, 400),
+    "InputRefused": (3, 422),
+    "FileMissing": (3, 422),
+    "QueryFailed": (3, 422),
+    "ColumnMissing": (3, 422),
+    "WrongType": (3, 422),
+    "NaiveTime": (3, 422),
+    "EmptyTable": (3, 422),
+    "DuplicateCustomers": (3, 422),
+    "ContradictoryVersions": (3, 422),
+    "AsOfTooLate": (3, 422),
+    "Timeless": (3, 422),
+    "ImmatureWindow": (3, 422),
+    "NotEnoughData": (3, 422),
+    "ArchetypeRefused": (3, 422),
+    "RequestRefused": (3, 422),
+    "KeyMissing": (3, 401),
+    "NotHere": (3, 404),
+    "MethodRefused": (3, 405),
+    "BodyTooLarge": (3, 413),
+    "NotJson": (3, 415),
+    "Malformed": (3, 422),
+    "ReleaseRefused": (1, 503),
+    "PromotionRefused": (1, 503),
+    "StoreFailed": (4, 503),
+    "Interrupted": (5, 503),
+}
 
 
 def tree(kind=errors.LifecycleError):
@@ -34,7 +56,11 @@ def test_the_docstring_draws_the_whole_tree():
 @pytest.mark.parametrize("kind", tree(), ids=lambda kind: kind.__name__)
 def test_the_owner_sees_three_values_and_nobody_else_sees_any(kind):
     error = kind(
-        where="here", got="5 rows", rule="Be good.", fix="Try.", values=["secret-1", "secret-2", "secret-3", "secret-4"]
+        where="here",
+        got="5 rows",
+        rule="Be good.",
+        fix="Try.",
+        values=["secret-1", "secret-2", "secret-3", "secret-4"],
     )
     owner, others = errors.for_owner(error), str(errors.for_others(error))
     assert "secret-3" in owner

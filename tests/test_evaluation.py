@@ -46,7 +46,9 @@ def test_auroc_is_the_share_of_pairs_in_order_and_agrees_with_sklearn(seed):
 
 def test_the_auroc_s_error_is_what_new_samples_show():
     found = [metrics.auroc(*labelled(seed)) for seed in range(300)]
-    assert np.std([value for value, _ in found]) == pytest.approx(np.mean([error for _, error in found]), rel=0.15)
+    assert np.std([value for value, _ in found]) == pytest.approx(
+        np.mean([error for _, error in found]), rel=0.15
+    )
 
 
 def test_the_paired_interval_covers_nothing_when_nothing_is_there():
@@ -95,7 +97,11 @@ def test_verdicts_say_better_worse_or_neither():
         metrics.verdict("recency", {"difference": (a + b) / 2, "low": a, "high": b})
         for a, b in ((-2, -1), (1, 2), (-1, 1))
     ]
-    assert [text.split(" recency")[0] for text in said] == ["better than", "worse than", "no better than"]
+    assert [text.split(" recency")[0] for text in said] == [
+        "better than",
+        "worse than",
+        "no better than",
+    ]
 
 
 def test_calibration_mends_a_shift_and_leaves_few_rows_alone():
@@ -103,10 +109,15 @@ def test_calibration_mends_a_shift_and_leaves_few_rows_alone():
     margin = rng.normal(0, 1.5, 20_000)
     y = rng.random(20_000) < sigmoid(0.7 * margin + 0.5)
     found = fit_calibration.fit(margin, y)
-    assert (found.slope, found.shift) == (pytest.approx(0.7, abs=0.05), pytest.approx(0.5, abs=0.05))
+    assert (found.slope, found.shift) == (
+        pytest.approx(0.7, abs=0.05),
+        pytest.approx(0.5, abs=0.05),
+    )
     few = fit_calibration.fit(margin[:4], y[:4])
     assert abs(few.slope - 1) < 0.3
-    assert fit_calibration.fit(margin, -margin > rng.logistic(size=20_000)).slope > 0  # even where the order is wrong
+    assert (
+        fit_calibration.fit(margin, -margin > rng.logistic(size=20_000)).slope > 0
+    )  # even where the order is wrong
     assert fit_calibration.fit(margin[:5], np.ones(5, bool)) == fit_calibration.Calibration()
 
 
@@ -124,16 +135,21 @@ def test_shuffled_labels_score_one_half(made):
     settings, dates, found = made
     rng = np.random.default_rng(4)
     dealt = found.rows.set_column(
-        found.rows.column_names.index("churned"), "churned", pa.array(rng.permutation(found.rows["churned"].to_numpy()))
+        found.rows.column_names.index("churned"),
+        "churned",
+        pa.array(rng.permutation(found.rows["churned"].to_numpy())),
     )
     early, late = (
-        dealt.filter(pa.array(np.isin(dealt["as_of"].to_numpy(), at))) for at in (dates.train, dates.evaluate)
+        dealt.filter(pa.array(np.isin(dealt["as_of"].to_numpy(), at)))
+        for at in (dates.train, dates.evaluate)
     )
     ingredients = churn.search_churn_model(early, found.modelled, settings, seconds=1)
     blend, _ = churn.fit(ingredients, early, found.modelled, settings)
     from serving.scoring.parts import design
 
-    value, error = metrics.auroc(late["churned"].to_numpy(), blend.margins(design(late, found.modelled))[:, 0])
+    value, error = metrics.auroc(
+        late["churned"].to_numpy(), blend.margins(design(late, found.modelled))[:, 0]
+    )
     assert abs(value - 0.5) < 3 * error
 
 
@@ -143,7 +159,9 @@ def test_baselines_are_probabilities_and_distributions(made):
     p = baselines.churn(early, late, settings)
     assert set(p) == {"base rate", "recency", "own past rate", "RFM logistic", "BG/NBD"}
     assert all(((v > 0) & (v < 1)).all() for v in p.values())
-    nexts = baselines.next_stage(early, late, found.definitions, p_base=p["base rate"], p_logistic=p["RFM logistic"])
+    nexts = baselines.next_stage(
+        early, late, found.definitions, p_base=p["base rate"], p_logistic=p["RFM logistic"]
+    )
     assert set(nexts) == {
         "marginal",
         "persistence",
@@ -166,8 +184,12 @@ def test_the_own_past_rate_reads_closed_windows_only(made):
     window = settings.churn.horizon_days + settings.churn.label_latency_days
     open_ones = found.rows["as_of"].to_numpy() + window * 86_400_000_000 > dates.evaluate[0]
     assert open_ones.any()
-    flipped = np.where(open_ones, ~found.rows["churned"].to_numpy(), found.rows["churned"].to_numpy())
-    other = found.rows.set_column(found.rows.column_names.index("churned"), "churned", pa.array(flipped))
+    flipped = np.where(
+        open_ones, ~found.rows["churned"].to_numpy(), found.rows["churned"].to_numpy()
+    )
+    other = found.rows.set_column(
+        found.rows.column_names.index("churned"), "churned", pa.array(flipped)
+    )
     assert np.array_equal(first, baselines._own_past_rate(other, late, settings, 0.3))
     assert len(np.unique(first)) > 2
 
@@ -193,14 +215,16 @@ def test_long_windows_are_modelled_only_when_the_history_is_long(made):
     few = examples.supported(found.columns, first=dates.train[0] - 40 * day, dates=dates.train[:1])
     assert few
     assert not [name for name in few if name.endswith(("_60d", "_90d", "_180d", "_365d"))]
-    assert len(examples.supported(found.columns, first=dates.train[0] - 4000 * day, dates=dates.train)) == len(
-        found.names
-    )
+    assert len(
+        examples.supported(found.columns, first=dates.train[0] - 4000 * day, dates=dates.train)
+    ) == len(found.names)
 
 
 def _nobody_eligible(late):
     return late.set_column(
-        late.column_names.index("eligible"), "eligible", pa.array(np.zeros(late.num_rows, dtype=bool))
+        late.column_names.index("eligible"),
+        "eligible",
+        pa.array(np.zeros(late.num_rows, dtype=bool)),
     )
 
 
@@ -209,29 +233,50 @@ def _everybody_stayed(late):
 
 
 @pytest.mark.parametrize(
-    "degrade", [_nobody_eligible, _everybody_stayed, lambda late: late.slice(0, 1), lambda late: late.slice(0, 0)]
+    "degrade",
+    [
+        _nobody_eligible,
+        _everybody_stayed,
+        lambda late: late.slice(0, 1),
+        lambda late: late.slice(0, 0),
+    ],
 )
 def test_what_cannot_be_told_is_none_and_the_account_is_still_printed(made, degrade):
     settings, dates, found = made
     early, late = found.at(dates.train), degrade(found.at(dates.evaluate))
     q, classes = next_stage.frequencies(early)
     scorer = Scorer(
-        found.definitions, found.modelled, churn.base_rate(early), Calibration(), q, classes, early.num_rows, 9
+        found.definitions,
+        found.modelled,
+        churn.base_rate(early),
+        Calibration(),
+        q,
+        classes,
+        early.num_rows,
+        9,
     )
     account = evaluate(scorer, early, late, found, settings)
     json.dumps(account, allow_nan=False)
     told = {
-        "status": "no_skill", "as_of": {"train": ["2024-01-01"], "evaluate": ["2024-06-01"]}, "left_out": [],
+        "status": "no_skill",
+        "as_of": {"train": ["2024-01-01"], "evaluate": ["2024-06-01"]},
+        "left_out": [],
         "found": {"churn": {}, "next-stage": "frequencies"},
-    }  # fmt: skip
+    }
     text = summary.trained({**account, **told})
     assert "None" not in text
     assert "nan" not in text
-    few = [account[model][who] for model in ("churn", "next_stage") for who in metrics.POPULATIONS
-           if account[model][who]["rows"] < slices.LEAST_ROWS]  # fmt: skip
+    few = [
+        account[model][who]
+        for model in ("churn", "next_stage")
+        for who in metrics.POPULATIONS
+        if account[model][who]["rows"] < slices.LEAST_ROWS
+    ]
     assert not [each["worst_slice"] for each in few if each["worst_slice"]]
     best = account["recommendation"]["churn"]
-    assert best is None or best["recommended"] != baseline_comparison.OURS  # base rates and frequencies are nobody's skill
+    assert (
+        best is None or best["recommended"] != baseline_comparison.OURS
+    )  # base rates and frequencies are nobody's skill
 
 
 def test_gain_counts_the_leavers_among_the_riskiest():

@@ -32,9 +32,18 @@ def state(n, tenure_days):
 
 @pytest.mark.parametrize(
     ("n", "tenure_days", "grade"),
-    [(1, 4000, "none"), (2, 4000, "little"), (3, 31, "little"), (4, 31, "some"), (4, 29, "little"), (9, 119, "some"),
-     (9, 120, "good"), (50, 10, "little"), (1, 0, "none")],
-)  # fmt: skip
+    [
+        (1, 4000, "none"),
+        (2, 4000, "little"),
+        (3, 31, "little"),
+        (4, 31, "some"),
+        (4, 29, "little"),
+        (9, 119, "some"),
+        (9, 120, "good"),
+        (50, 10, "little"),
+        (1, 0, "none"),
+    ],
+)
 def test_a_grade_is_the_lesser_of_gaps_and_tenure(n, tenure_days, grade):
     assert GRADES[grades(state(n, tenure_days), definitions_of())[0]] == grade
 
@@ -75,7 +84,9 @@ def scattered(rng, spread, count, rows=400):
 
 @pytest.mark.parametrize("true", [0.0, 0.3, 1.0])
 def test_the_spread_found_is_the_true_one_or_a_little_more(true):
-    found = [fit_evidence.largest(scattered(np.random.default_rng(seed), true, 80)) for seed in range(20)]
+    found = [
+        fit_evidence.largest(scattered(np.random.default_rng(seed), true, 80)) for seed in range(20)
+    ]
     assert np.mean(np.array(found) >= true) > 0.7
     assert np.mean(found) < true * 1.3 + 0.1
 
@@ -91,9 +102,13 @@ def labelled(rng, spread, groups):
     """Rows of one date, `good` all: groups of 300 that share one p, whose rate is off by the spread."""
     p = np.repeat(np.linspace(0.1, 0.9, groups), 300)
     off = np.repeat(rng.normal(0, spread, groups), 300) if spread else 0.0
-    columns = {"n": np.full(len(p), 20), "first_at": np.zeros(len(p), dtype=np.int64),
-               "as_of": np.full(len(p), 5000 * DAY_US), "stage": ["loyal"] * len(p),
-               "churned": rng.random(len(p)) < sigmoid(log_odds(p) + off)}  # fmt: skip
+    columns = {
+        "n": np.full(len(p), 20),
+        "first_at": np.zeros(len(p), dtype=np.int64),
+        "as_of": np.full(len(p), 5000 * DAY_US),
+        "stage": ["loyal"] * len(p),
+        "churned": rng.random(len(p)) < sigmoid(log_odds(p) + off),
+    }
     return pa.table(columns), p
 
 
@@ -124,20 +139,32 @@ def test_batch_rows_have_a_grade_and_an_interval_around_p(business):
     assert spread is not None
     for row in table.to_pylist():
         if row["p_churn"] is None:
-            assert (row["evidence"], row["p_churn_low"], row["p_churn_high"], row["next_stages"]) == (None,) * 4
+            assert (
+                row["evidence"],
+                row["p_churn_low"],
+                row["p_churn_high"],
+                row["next_stages"],
+            ) == (None,) * 4
         else:
             assert row["evidence"] in GRADES
             assert 0 < row["p_churn_low"] <= row["p_churn"] <= row["p_churn_high"] < 1
     assert list(spread.spreads) == sorted(spread.spreads, reverse=True)
     told = business.trained.evaluation["evidence"]
-    assert sum(one["rows"] for one in told["grades"]) == business.trained.evaluation["churn"]["everyone"]["rows"]
+    assert (
+        sum(one["rows"] for one in told["grades"])
+        == business.trained.evaluation["churn"]["everyone"]["rows"]
+    )
 
 
 def test_without_skill_everybody_has_one_p_an_interval_around_it_and_a_set(trained_shop):
     history, settings, release = trained_shop.history, trained_shop.settings, trained_shop.release
     dates = plan.make_plan(history, settings)
-    made = replace(examples.make_examples(history, settings, dates), modelled=release.scorer.columns)
-    scorer = fitting.refitted(fitting.ingredients(release), made, dates, settings, status="no_skill")
+    made = replace(
+        examples.make_examples(history, settings, dates), modelled=release.scorer.columns
+    )
+    scorer = fitting.refitted(
+        fitting.ingredients(release), made, dates, settings, status="no_skill"
+    )
     rows = made.at(dates.refit)
     p, p_next = scorer.score(rows)
     assert scorer.status == "no_skill"

@@ -22,16 +22,44 @@ from lifecycle.commands.check import account, text
 from tests import worlds
 
 ZONES = (
-    "UTC", "Europe/London", "Europe/Lisbon", "Europe/Paris", "Africa/Cairo", "Africa/Casablanca", "Europe/Kyiv",
-    "Asia/Tehran", "Asia/Kolkata", "Asia/Kathmandu", "Asia/Shanghai", "Asia/Tokyo", "Australia/Adelaide",
-    "Australia/Sydney", "Australia/Lord_Howe", "Pacific/Auckland", "Pacific/Chatham", "Pacific/Apia",
-    "Pacific/Kiritimati", "America/St_Johns", "America/New_York", "America/Sao_Paulo", "America/Santiago",
+    "UTC",
+    "Europe/London",
+    "Europe/Lisbon",
+    "Europe/Paris",
+    "Africa/Cairo",
+    "Africa/Casablanca",
+    "Europe/Kyiv",
+    "Asia/Tehran",
+    "Asia/Kolkata",
+    "Asia/Kathmandu",
+    "Asia/Shanghai",
+    "Asia/Tokyo",
+    "Australia/Adelaide",
+    "Australia/Sydney",
+    "Australia/Lord_Howe",
+    "Pacific/Auckland",
+    "Pacific/Chatham",
+    "Pacific/Apia",
+    "Pacific/Kiritimati",
+    "America/St_Johns",
+    "America/New_York",
+    "America/Sao_Paulo",
+    "America/Santiago",
     "America/Los_Angeles",
-)  # fmt: skip
+)
 # One window, and only families that read days, hours or money: reading the files is what a zone could disturb.
 NARROW = {
     "windows_days": [30],
-    "off": ["rhythm", "streaks", "trend", "satisfaction", "complaints", "channels", "sessions", "value"],
+    "off": [
+        "rhythm",
+        "streaks",
+        "trend",
+        "satisfaction",
+        "complaints",
+        "channels",
+        "sessions",
+        "value",
+    ],
 }
 
 
@@ -39,7 +67,9 @@ def made(history, settings, at):
     known = history.as_of(at)
     definitions = learn_definitions(known, settings)
     columns = columns_for(history, definitions, settings)
-    return build(known, base=population_stats(known, definitions), definitions=definitions, columns=columns)
+    return build(
+        known, base=population_stats(known, definitions), definitions=definitions, columns=columns
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +93,9 @@ def test_pieces_of_the_input_change_nothing(shop, rows, piece):
         table = table.slice(0, 4000) if piece == 1 else table
         tables[name] = pa.Table.from_batches(table.to_batches(max_chunksize=piece), table.schema)
     at = history.data_until - 200 * DAY_US
-    whole = worlds.rebuilt(history, {name: table.combine_chunks() for name, table in tables.items()})
+    whole = worlds.rebuilt(
+        history, {name: table.combine_chunks() for name, table in tables.items()}
+    )
     assert made(worlds.rebuilt(history, tables), settings, at).equals(made(whole, settings, at))
 
 
@@ -72,10 +104,21 @@ def test_customers_asked_in_pieces_are_the_whole(shop, rows):
     at = history.data_until - 200 * DAY_US
     known = history.as_of(at)
     definitions = learn_definitions(known, settings)
-    columns, base = columns_for(history, definitions, settings), population_stats(known, definitions)
+    columns, base = (
+        columns_for(history, definitions, settings),
+        population_stats(known, definitions),
+    )
     ids = rows["customer_id"].to_pylist()
-    pieces = [build(known, base=base, definitions=definitions, columns=columns, customers=ids[start : start + 150])
-              for start in range(0, len(ids), 150)]  # fmt: skip
+    pieces = [
+        build(
+            known,
+            base=base,
+            definitions=definitions,
+            columns=columns,
+            customers=ids[start : start + 150],
+        )
+        for start in range(0, len(ids), 150)
+    ]
     assert pa.concat_tables(pieces).combine_chunks().equals(rows.combine_chunks())
 
 
@@ -93,7 +136,9 @@ def test_the_machine_s_zone_changes_nothing(small, monkeypatch):
         monkeypatch.setenv("TZ", zone)
         time.tzset()
         settings = settings_of.load(small / "lifecycle.toml")
-        settings = settings.model_copy(update={"features": settings.features.model_copy(update=NARROW)})
+        settings = settings.model_copy(
+            update={"features": settings.features.model_copy(update=NARROW)}
+        )
         history, _ = histories.load(settings)
         seen.append(made(history, settings, instant("2022-11-06", zone=settings.zone)))
     monkeypatch.delenv("TZ")
@@ -131,19 +176,32 @@ def test_local_times_read_by_the_stated_rule_and_are_counted(tmp_path, zone):
     )
     settings = settings_of.load(tmp_path / "lifecycle.toml")
     history, counts = histories.load(settings)
-    read = {row["customer_id"]: row for row in history.table("transactions").to_native().to_arrow_table().to_pylist()}
+    read = {
+        row["customer_id"]: row
+        for row in history.table("transactions").to_native().to_arrow_table().to_pylist()
+    }
     kinds = {"skipped": 0, "repeated": 0}
     for number, wall in enumerate(walls):
         instant, kind = meant(wall, clock)
         local = instant.astimezone(clock)
         row = read[f"c{number}"]
         assert row["occurred_at"] == round(instant.timestamp() * 1_000_000), (wall, kind)
-        assert (row["local_day"], row["local_hour"]) == (local.toordinal() - 719163, local.hour), (wall, kind)
+        assert (row["local_day"], row["local_hour"]) == (local.toordinal() - 719163, local.hour), (
+            wall,
+            kind,
+        )
         if kind:
             kinds[kind] += 1
     said = {f"occurred_at_{kind}": count for kind, count in kinds.items() if count}
     assert counts["transactions"].clock_changes == said
-    if zone not in ("UTC", "Asia/Kolkata", "Asia/Kathmandu", "Asia/Shanghai", "Asia/Tokyo", "Pacific/Kiritimati"):
+    if zone not in (
+        "UTC",
+        "Asia/Kolkata",
+        "Asia/Kathmandu",
+        "Asia/Shanghai",
+        "Asia/Tokyo",
+        "Pacific/Kiritimati",
+    ):
         assert said, "a zone whose clocks change"
         assert all(
             f"{count:,} {reason} by a clock change" in text(account(history, counts, settings))
@@ -161,7 +219,9 @@ def test_a_day_of_23_hours_and_one_of_25_are_days(tmp_path):
     )
     settings = settings_of.load(tmp_path / "lifecycle.toml")
     history, counts = histories.load(settings)
-    days = history.as_of(instant("2024-12-01", zone="Europe/London")).activity.collect(backend="pyarrow")
+    days = history.as_of(instant("2024-12-01", zone="Europe/London")).activity.collect(
+        backend="pyarrow"
+    )
     gaps = [gap for gap in days.to_native()["gap"].to_pylist() if gap]
     assert sorted(gaps)[0] == 23 * 3_600_000_000
     assert len(gaps) == 3

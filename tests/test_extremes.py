@@ -33,12 +33,26 @@ def loaded(folder, lines):
 def rows_at(settings, history, at):
     known = history.as_of(at)
     definitions = learn_definitions(known, settings)
-    columns, base = columns_for(history, definitions, settings), population_stats(known, definitions)
-    return definitions, columns, base, build(known, base=base, definitions=definitions, columns=columns)
+    columns, base = (
+        columns_for(history, definitions, settings),
+        population_stats(known, definitions),
+    )
+    return (
+        definitions,
+        columns,
+        base,
+        build(known, base=base, definitions=definitions, columns=columns),
+    )
 
 
 # One id each of 64 kB: Latin, Chinese, Arabic with its marks, emoji with joiners, and digits beyond any integer.
-IDS = ["a" * 65_536, "客户" * 11_000, "عميل\u0651" * 7_000, "👩\u200d🚀" * 6_000, "007" + "9" * 65_533]
+IDS = [
+    "a" * 65_536,
+    "客户" * 11_000,
+    "عميل\u0651" * 7_000,
+    "👩\u200d🚀" * 6_000,
+    "007" + "9" * 65_533,
+]
 
 
 def test_ids_of_64_kb_in_any_script_come_out_as_they_went_in(tmp_path):
@@ -63,16 +77,35 @@ def test_ids_that_differ_by_a_composed_letter_or_a_zero_are_different_customers(
 
 def test_what_is_no_event_of_the_past_is_rejected_by_name(tmp_path):
     lines = [
-        "a,1969-12-31 23:59:59,1", "b,2200-01-01,1", "c,9999-12-31,1", "d,0001-01-01,1", "e,infinity,1", "f,2024-13-01,1",
-        "g,2024-01-01,1e308", "h,2024-01-01,nan", "i,2024-01-01,inf", "j,2024-01-01,0.001", ",2024-01-01,1",
-        "k,,1", "l,2024-01-01,", "m,2024-01-01,-5", "n,2024-01-01,0", "o,1970-01-01,1", "p,2199-12-31 23:59:59,1",
-    ]  # fmt: skip
+        "a,1969-12-31 23:59:59,1",
+        "b,2200-01-01,1",
+        "c,9999-12-31,1",
+        "d,0001-01-01,1",
+        "e,infinity,1",
+        "f,2024-13-01,1",
+        "g,2024-01-01,1e308",
+        "h,2024-01-01,nan",
+        "i,2024-01-01,inf",
+        "j,2024-01-01,0.001",
+        ",2024-01-01,1",
+        "k,,1",
+        "l,2024-01-01,",
+        "m,2024-01-01,-5",
+        "n,2024-01-01,0",
+        "o,1970-01-01,1",
+        "p,2199-12-31 23:59:59,1",
+    ]
     settings, history, counts = loaded(tmp_path, "\n".join(lines))
     assert counts.read == 17 == counts.kept + sum(counts.rejected.values())
     assert counts.rejected == {
-        "occurred_at_outside_1970_2200": 4, "occurred_at_not_an_instant": 2, "amount_not_money": 3,
-        "amount_finer_than_minor_units": 1, "customer_id_missing": 1, "occurred_at_missing": 1, "amount_missing": 1,
-    }  # fmt: skip
+        "occurred_at_outside_1970_2200": 4,
+        "occurred_at_not_an_instant": 2,
+        "amount_not_money": 3,
+        "amount_finer_than_minor_units": 1,
+        "customer_id_missing": 1,
+        "occurred_at_missing": 1,
+        "amount_missing": 1,
+    }
     *_, rows = rows_at(settings, history, instant("2024-02-01", zone="UTC"))
     # p lies ahead: kept, and not known. m is a refund by its sign, and no activity.
     assert rows["customer_id"].to_pylist() == ["n", "o"]
@@ -85,15 +118,40 @@ def million(tmp_path_factory):
     settings, _, _ = loaded(folder, "a,2024-01-01,1\n")
     connection, count = connect(memory="2GB", threads=2), 1_000_000
     at = pa.array(np.concatenate([np.arange(count) * 30_000_000 + DAY_US, [5 * DAY_US]]))
-    ids, amounts = pa.array(["many"] * count + ["once"]), pa.array(np.r_[np.arange(count) % 1000, 7])
-    nothing = {name: pa.nulls(count + 1, kind) for name, kind in (
-        ("transaction_id", pa.string()), ("quantity", pa.float64()), ("category", pa.string()), ("discount", pa.int64()),
-        ("channel", pa.string()), ("method", pa.string()))}  # fmt: skip
+    ids, amounts = (
+        pa.array(["many"] * count + ["once"]),
+        pa.array(np.r_[np.arange(count) % 1000, 7]),
+    )
+    nothing = {
+        name: pa.nulls(count + 1, kind)
+        for name, kind in (
+            ("transaction_id", pa.string()),
+            ("quantity", pa.float64()),
+            ("category", pa.string()),
+            ("discount", pa.int64()),
+            ("channel", pa.string()),
+            ("method", pa.string()),
+        )
+    }
     day = pc.cast(pc.divide(at, DAY_US), pa.int32())
-    connection.register("incoming", pa.table({
-        "customer_id": ids, "occurred_at": at, "amount": amounts, "recorded_at": at, "kind": pa.array(["purchase"] * (count + 1)),
-        "local_day": day, "local_hour": pa.array(np.zeros(count + 1, np.int32)), **nothing}))  # fmt: skip
-    connection.execute("CREATE TABLE transactions AS SELECT * FROM incoming ORDER BY customer_id, occurred_at")
+    connection.register(
+        "incoming",
+        pa.table(
+            {
+                "customer_id": ids,
+                "occurred_at": at,
+                "amount": amounts,
+                "recorded_at": at,
+                "kind": pa.array(["purchase"] * (count + 1)),
+                "local_day": day,
+                "local_hour": pa.array(np.zeros(count + 1, np.int32)),
+                **nothing,
+            }
+        ),
+    )
+    connection.execute(
+        "CREATE TABLE transactions AS SELECT * FROM incoming ORDER BY customer_id, occurred_at"
+    )
     return settings, histories.of(connection, settings)
 
 
@@ -107,9 +165,16 @@ def test_one_customer_with_a_million_events(million):
     assert many["amount_all"] == sum(k % 1000 for k in range(before)) / 100
     assert many["active_days_30d"] == 30
     names = ["customer_id", "as_of", *(column.name for column in columns)]
-    additive = [column for column in columns if column.name in ("purchases_all", "amount_30d", "amount_max", "recency")]
+    additive = [
+        column
+        for column in columns
+        if column.name in ("purchases_all", "amount_30d", "amount_max", "recency")
+    ]
     found = values(history, definitions=definitions, bases=[base], columns=additive)
-    assert found.to_pylist() == rows.select([name for name in names if name in found.column_names]).to_pylist()
+    assert (
+        found.to_pylist()
+        == rows.select([name for name in names if name in found.column_names]).to_pylist()
+    )
 
 
 def test_an_engine_without_an_event_yet_knows_nobody(million):

@@ -33,7 +33,9 @@ def side(trained_shop):
     """The release of the shop and the rows of its evaluation date, with labels."""
     release, settings, history = trained_shop.release, trained_shop.settings, trained_shop.history
     at = plan.make_plan(history, settings).evaluate[0]
-    rows, _, _ = labelled(history, settings, at, definitions=release.scorer.definitions, columns=release.columns)
+    rows, _, _ = labelled(
+        history, settings, at, definitions=release.scorer.definitions, columns=release.columns
+    )
     return gate.Side(release.scorer, rows, release.columns)
 
 
@@ -53,8 +55,12 @@ def test_a_release_passes_beside_itself(side):
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
 
-def test_a_model_that_knows_nothing_is_refused_beside_one_that_knows_and_not_the_other_way_round(side):
-    ignorant = worse(side, churn=Blend(((1.0, Rate((0.0,))),)), calibration=Calibration(), status="no_skill")
+def test_a_model_that_knows_nothing_is_refused_beside_one_that_knows_and_not_the_other_way_round(
+    side,
+):
+    ignorant = worse(
+        side, churn=Blend(((1.0, Rate((0.0,))),)), calibration=Calibration(), status="no_skill"
+    )
     found = compared(ignorant, side)
     assert found["verdict"] == gate.REFUSED
     assert found["why"][0].startswith("log loss worse by +")
@@ -72,11 +78,15 @@ def test_scores_that_are_off_are_refused_for_their_calibration(side):
 def test_reasons_that_nobody_keeps_are_refused(side):
     turned = replace(
         side.scorer.bearings,
-        moved=tuple(value + 3.0 * (at % 7 == 0) for at, value in enumerate(side.scorer.bearings.moved)),
+        moved=tuple(
+            value + 3.0 * (at % 7 == 0) for at, value in enumerate(side.scorer.bearings.moved)
+        ),
     )
     found = compared(worse(side, bearings=turned), side)
     assert found["same_reasons"] < gate.STEADY
-    assert found["why"] == [f"only {found['same_reasons']:.0%} of eligible customers keep their strongest reason"]
+    assert found["why"] == [
+        f"only {found['same_reasons']:.0%} of eligible customers keep their strongest reason"
+    ]
 
 
 def test_a_worse_next_stage_is_refused_where_stages_are_named_alike(side):
@@ -84,7 +94,11 @@ def test_a_worse_next_stage_is_refused_where_stages_are_named_alike(side):
     found = compared(worse(side, next_stage=flat), side)
     assert (
         found["why"]
-        == [line for line in found["why"] if line.startswith("log loss of the next stage worse by +")]
+        == [
+            line
+            for line in found["why"]
+            if line.startswith("log loss of the next stage worse by +")
+        ]
         != []
     )
 
@@ -104,17 +118,27 @@ class Spoiled:
 
 def test_one_slice_that_got_worse_is_refused_by_name(side, trained_shop):
     release, settings, history = trained_shop.release, trained_shop.settings, trained_shop.history
-    many = [labelled(history, settings, at, definitions=release.scorer.definitions, columns=release.columns)[0]
-            for at in plan.make_plan(history, settings).refit]  # fmt: skip
+    many = [
+        labelled(
+            history, settings, at, definitions=release.scorer.definitions, columns=release.columns
+        )[0]
+        for at in plan.make_plan(history, settings).refit
+    ]
     side = replace(side, rows=pa.concat_tables(many).combine_chunks())
-    stage = Counter(side.rows.filter(side.rows["eligible"])["stage"].to_pylist()).most_common(1)[0][0]
+    stage = Counter(side.rows.filter(side.rows["eligible"])["stage"].to_pylist()).most_common(1)[0][
+        0
+    ]
     at = design_names(side.scorer.columns).index(f"stage={stage}")
-    found = compared(worse(side, churn=Blend((*side.scorer.churn.parts, (1.0, Spoiled(at, 2.0))))), side)
+    found = compared(
+        worse(side, churn=Blend((*side.scorer.churn.parts, (1.0, Spoiled(at, 2.0))))), side
+    )
     worst = found["worst_slice"]
     assert (worst["of"], worst["name"]) == ("stage", stage)
     assert worst["low"] > 0
     assert any(line.startswith(f"log loss of stage {stage} worse by +") for line in found["why"])
-    better = compared(side, worse(side, churn=Blend((*side.scorer.churn.parts, (1.0, Spoiled(at, 2.0))))))
+    better = compared(
+        side, worse(side, churn=Blend((*side.scorer.churn.parts, (1.0, Spoiled(at, 2.0)))))
+    )
     assert better["worst_slice"]["low"] < 0
 
 
@@ -129,9 +153,18 @@ def test_another_question_is_not_compared_and_the_first_release_passes(trained_s
     other = trained_shop.settings.model_copy(
         update={"churn": trained_shop.settings.churn.model_copy(update={"horizon_days": 30})}
     )
-    asked = {"scorer": None, "made": None, "dates": None, "history": trained_shop.history, "settings": other}
+    asked = {
+        "scorer": None,
+        "made": None,
+        "dates": None,
+        "history": trained_shop.history,
+        "settings": other,
+    }
     found = gate.judge(champion=trained_shop.release, fit=None, **asked)
-    assert (found["verdict"], found["why"]) == (gate.NOT_JUDGED, ["not comparable: another horizon"])
+    assert (found["verdict"], found["why"]) == (
+        gate.NOT_JUDGED,
+        ["not comparable: another horizon"],
+    )
     assert gate.judge(champion=None, fit=None, **asked) == {
         "champion": None,
         "verdict": gate.PASSES,
@@ -145,14 +178,20 @@ def test_the_served_release_answers_only_on_outcomes_it_was_never_told(trained_s
     newest = pq.read_table(release.folder / "base.parquet")["as_of"][0].as_py()
     window = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
     early, late = newest + window - DAY_US, newest + window
-    assert gate._dates(release, plan.Plan((), (early, late), ()), settings) == (gate.AS_SERVED, (late,))
+    assert gate._dates(release, plan.Plan((), (early, late), ()), settings) == (
+        gate.AS_SERVED,
+        (late,),
+    )
     assert gate._dates(release, plan.Plan((), (early,), ()), settings) == (gate.RECIPE, (early,))
     rates = replace(release, evaluation={"status": "not_enough_data"})
     assert gate._dates(rates, plan.Plan((), (early,), ()), settings) == (gate.SEEN, (early,))
 
 
 def judged(release, verdict, champion, *, status="ok"):
-    evaluation = {**release.evaluation, "gate": {"champion": champion, "verdict": verdict, "why": ["log loss worse"]}}
+    evaluation = {
+        **release.evaluation,
+        "gate": {"champion": champion, "verdict": verdict, "why": ["log loss worse"]},
+    }
     return replace(release, evaluation=evaluation, scorer=replace(release.scorer, status=status))
 
 
@@ -192,8 +231,9 @@ def test_without_skill_a_hand_needs_a_reason_and_the_reason_is_recorded(released
     assert (promotion_log.path().read_text(), promote.served()) == (before, name)
     found = promote.promote(other.name, force=" the board asked for it ")
     lines = [json.loads(line) for line in promotion_log.path().read_text().splitlines()]
-    assert [(line["release"], line["previous"], line["forced"], line["reason"]) for line in lines] == [
-        (name, None, False, None), (found.id, name, True, "the board asked for it")]  # fmt: skip
+    assert [
+        (line["release"], line["previous"], line["forced"], line["reason"]) for line in lines
+    ] == [(name, None, False, None), (found.id, name, True, "the board asked for it")]
     assert lines[1]["verdict"] == "refused: its status is no_skill: its scores are rates"
     version = client(home).get_model_version_by_alias("churn", "champion")
     assert version.tags["promoted.reason"] == "the board asked for it"
@@ -209,15 +249,25 @@ def test_a_promotion_that_cannot_be_recorded_does_not_happen(released):
 
 
 def test_the_store_has_the_verdict_and_the_table(side):
-    found = {"champion": "old", "champion_is": gate.RECIPE, "as_of": ["2024-01-01"], **compared(side, side)}
+    found = {
+        "champion": "old",
+        "champion_is": gate.RECIPE,
+        "as_of": ["2024-01-01"],
+        **compared(side, side),
+    }
     told = record._gate({"gate": found})
     assert (told["gate"], told["gate.champion"]) == ("passes", "old")
     assert "  everyone: log loss" in told["gate.table"]
-    assert record._gate_figures(found) == {"gate_log_loss_difference": 0.0, "gate_same_reasons": 1.0}
+    assert record._gate_figures(found) == {
+        "gate_log_loss_difference": 0.0,
+        "gate_same_reasons": 1.0,
+    }
     assert gate.lines({}) == []
 
 
-def test_a_training_is_judged_beside_the_recipe_of_what_is_served_or_is_that_very_release(trained_shop, monkeypatch):
+def test_a_training_is_judged_beside_the_recipe_of_what_is_served_or_is_that_very_release(
+    trained_shop, monkeypatch
+):
     monkeypatch.setenv("LIFECYCLE_HOME", str(trained_shop.home))
     history, settings, served = trained_shop.history, trained_shop.settings, trained_shop.release
     dates = plan.make_plan(history, settings)
@@ -225,7 +275,11 @@ def test_a_training_is_judged_beside_the_recipe_of_what_is_served_or_is_that_ver
     made = examples.make_examples(history, settings, dates)
     idle = replace(served.scorer, churn=Blend(((1.0, Rate((0.0,))),)), calibration=Calibration())
     found = job._gate(idle, idle, made, dates, history, settings)["gate"]
-    assert (found["champion"], found["champion_is"], found["verdict"]) == (served.id, gate.RECIPE, gate.REFUSED)
+    assert (found["champion"], found["champion_is"], found["verdict"]) == (
+        served.id,
+        gate.RECIPE,
+        gate.REFUSED,
+    )
     assert found["as_of"] == trained_shop.trained.evaluation["as_of"]["evaluate"]
     again = job._gate(idle, served.scorer, made, dates, history, settings)
     assert again == {"gate": served.evaluation["gate"]}
@@ -243,7 +297,9 @@ def test_a_release_of_long_ago_is_judged_as_it_was_served(trained_shop, tmp_path
     assert (found["champion"], found["champion_is"]) == (old.id, gate.AS_SERVED)
     assert found["population"] == "eligible"
     at = plan.make_plan(history, settings).evaluate
-    rows, _, _ = labelled(history, settings, at[0], definitions=old.scorer.definitions, columns=old.columns)
+    rows, _, _ = labelled(
+        history, settings, at[0], definitions=old.scorer.definitions, columns=old.columns
+    )
     p, mine = old.scorer.score(rows)[0], rows["eligible"].to_numpy()
     said = metrics.losses(rows["churned"].to_numpy()[mine], p[mine]).mean()
     assert len(at) == 1

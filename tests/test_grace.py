@@ -23,7 +23,11 @@ def told(ends: list[tuple[float, float | None]], days: int = 0) -> dict:
         ended = NOW - int(ago * DAY)
         again = [] if late is None else [ended + int(late * DAY)]
         for starts, length in [(ended - 30 * DAY, 30), *((at, 3000) for at in again)]:
-            cells = {"starts_at": starts, "ends_at": starts + length * DAY, "recorded_at": min(starts, NOW - 1)}
+            cells = {
+                "starts_at": starts,
+                "ends_at": starts + length * DAY,
+                "recorded_at": min(starts, NOW - 1),
+            }
             if starts < NOW:
                 add(made, "contracts", f"{number:04d}", **cells)
     return grace.account(made.history(), chosen)
@@ -75,9 +79,21 @@ def test_a_term_inside_another_ends_nothing_and_renews_nothing():
     chosen = settings_for("contractual", {})
     made = World(random.Random(0), chosen, NOW, {name: [] for name in chosen.tables})
     for starts, ends in ((-300, -200), (-250, -240), (-199, -150)):
-        add(made, "contracts", "a", starts_at=NOW + starts * DAY, ends_at=NOW + ends * DAY, recorded_at=NOW - 300 * DAY)
+        add(
+            made,
+            "contracts",
+            "a",
+            starts_at=NOW + starts * DAY,
+            ends_at=NOW + ends * DAY,
+            recorded_at=NOW - 300 * DAY,
+        )
     found = grace.account(made.history(), chosen)
-    assert (found["ended"], found["renewed"], found["within"]["0"], found["within"]["1"]) == (2, 1, 0.0, 0.5)
+    assert (found["ended"], found["renewed"], found["within"]["0"], found["within"]["1"]) == (
+        2,
+        1,
+        0.0,
+        0.5,
+    )
 
 
 def test_check_says_it_of_contractual_businesses_alone(subscriptions, shop):

@@ -14,14 +14,15 @@ import pyarrow.csv
 import pytest
 from typer.testing import CliRunner
 
-from lifecycle import cli
 from features.core import settings
 from features.tables import history
-from lifecycle import init, simulation
+from lifecycle import cli, init, simulation
 from tests.init_data import PEOPLE, day, guessed, order_lines, put, rows, that_matter
 from tests.init_data import shop as shop
 
-DATA = Path(os.environ.get("LIFECYCLE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
+DATA = Path(
+    os.environ.get("LIFECYCLE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
+)
 
 # --- a shop ----------------------------------------------------------------------------------------------------------
 
@@ -52,19 +53,32 @@ def test_a_shop_keeps_its_ids_its_cents_and_its_counts(tmp_path, shop):
 def test_two_files_of_feedback_become_one_table(tmp_path, shop):
     _, _, _, found, _ = guessed(tmp_path, *shop)
     said = rows(found, "feedback")
-    assert sorted(row["score"] for row in said if row["kind"] == "review") == sorted(1 + n % 5 for n in range(20))
+    assert sorted(row["score"] for row in said if row["kind"] == "review") == sorted(
+        1 + n % 5 for n in range(20)
+    )
     assert all(row["answered_at"] == row["occurred_at"] for row in said if row["kind"] == "review")
     complaints = [row for row in said if row["kind"] == "complaint"]
     assert [len(complaints), sum(row["resolved_at"] is not None for row in complaints)] == [12, 4]
     assert {row["topic"] for row in complaints} == {"delivery"}
-    assert min(day(row["occurred_at"]) for row in said if row["kind"] == "review") == date(2024, 4, 1)
+    assert min(day(row["occurred_at"]) for row in said if row["kind"] == "review") == date(
+        2024, 4, 1
+    )
 
 
 def test_every_guess_has_a_reason_and_the_page_is_short(tmp_path, shop):
     guesses, page, *_ = guessed(tmp_path, *shop)
     assert len(that_matter(page)) <= 15
-    assert set(guesses) == {"files", "activity", "business.archetype", "business.zone", "business.currency", "churn.horizon_days",
-                            "tables.customers", "tables.transactions", "tables.feedback"}  # fmt: skip
+    assert set(guesses) == {
+        "files",
+        "activity",
+        "business.archetype",
+        "business.zone",
+        "business.currency",
+        "churn.horizon_days",
+        "tables.customers",
+        "tables.transactions",
+        "tables.feedback",
+    }
     lines = page.splitlines()
     for what, made in guesses.items():
         assert made["reason"]
@@ -85,13 +99,20 @@ def test_files_are_named_from_the_folder_of_the_toml(tmp_path, shop):
     beside.mkdir()
     init.write(shop, beside / "lifecycle.toml")
     named = tomllib.loads((beside / "lifecycle.toml").read_text(encoding="utf-8"))["files"]
-    assert sorted(named.values()) == ["../customers.csv", "../orders.csv", "../ratings.csv", "../tickets.csv"]
+    assert sorted(named.values()) == [
+        "../customers.csv",
+        "../orders.csv",
+        "../ratings.csv",
+        "../tickets.csv",
+    ]
     history.load(settings.load(beside / "lifecycle.toml"))
 
 
 def test_the_command_writes_a_file_that_check_accepts(tmp_path, shop, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    said = CliRunner().invoke(cli.app, ["init", *[path.name for path in shop]], catch_exceptions=False)
+    said = CliRunner().invoke(
+        cli.app, ["init", *[path.name for path in shop]], catch_exceptions=False
+    )
     assert said.exit_code == 0
     assert "lifecycle.toml" in said.stdout
     told = CliRunner().invoke(cli.app, ["check", "--json"], catch_exceptions=False)
@@ -103,11 +124,28 @@ def test_the_command_writes_a_file_that_check_accepts(tmp_path, shop, monkeypatc
 
 def subscription(folder: Path) -> list[Path]:
     return [
-        put(folder, "subscriptions.csv", "account_id,start_date,end_date,cancelled_at,plan,price",
-            [f"{who},2024-01-01,2024-02-01,{'2024-01-15' if n % 4 == 0 else ''},basic,9.99" for n, who in enumerate(PEOPLE)]),
-        put(folder, "logins.csv", "account_id,timestamp", [f"{PEOPLE[n % 30]},2024-01-{1 + n % 28:02d}T08:00:00Z" for n in range(90)]),
-        put(folder, "usage.csv", "account_id,timestamp,minutes", [f"{PEOPLE[n % 30]},2024-01-{1 + n % 28:02d}T09:00:00Z,{n}" for n in range(150)]),
-    ]  # fmt: skip
+        put(
+            folder,
+            "subscriptions.csv",
+            "account_id,start_date,end_date,cancelled_at,plan,price",
+            [
+                f"{who},2024-01-01,2024-02-01,{'2024-01-15' if n % 4 == 0 else ''},basic,9.99"
+                for n, who in enumerate(PEOPLE)
+            ],
+        ),
+        put(
+            folder,
+            "logins.csv",
+            "account_id,timestamp",
+            [f"{PEOPLE[n % 30]},2024-01-{1 + n % 28:02d}T08:00:00Z" for n in range(90)],
+        ),
+        put(
+            folder,
+            "usage.csv",
+            "account_id,timestamp,minutes",
+            [f"{PEOPLE[n % 30]},2024-01-{1 + n % 28:02d}T09:00:00Z,{n}" for n in range(150)],
+        ),
+    ]
 
 
 def test_subscriptions_are_contractual_with_use_as_activity(tmp_path):
@@ -124,7 +162,10 @@ def test_subscriptions_are_contractual_with_use_as_activity(tmp_path):
 
 def test_subscriptions_with_payments_alone(tmp_path):
     paid = put(
-        tmp_path, "payments.csv", "account_id,paid_at,amount", [f"{who},2024-01-01 10:00,9.99" for who in PEOPLE]
+        tmp_path,
+        "payments.csv",
+        "account_id,paid_at,amount",
+        [f"{who},2024-01-01 10:00,9.99" for who in PEOPLE],
     )
     _, _, stated, _, _ = guessed(tmp_path, subscription(tmp_path)[0], paid)
     assert (stated.business.archetype, stated.activity.table) == ("contractual", "transactions")
@@ -135,7 +176,9 @@ def test_a_log_of_events_alone(tmp_path):
         f"{n % 7},2024-01-{1 + n % 28:02d} 10:{n % 60:02d}:00,{['page_view', 'login', 'page_view'][n % 3]},{n}"
         for n in range(90)
     ]
-    _, _, stated, found, counts = guessed(tmp_path, put(tmp_path, "log.csv", "user_id,event_time,event,amount", lines))
+    _, _, stated, found, counts = guessed(
+        tmp_path, put(tmp_path, "log.csv", "user_id,event_time,event,amount", lines)
+    )
     assert (stated.activity.table, stated.activity.kinds) == ("interactions", ["visit"])
     assert sorted({row["kind"] for row in rows(found, "interactions")}) == ["login", "visit"]
     assert counts["interactions"].kept == 90
@@ -147,8 +190,12 @@ def test_simulated_tables_are_read_as_the_simulation_wrote_them(tmp_path, mode):
     for name, table in made.items():
         pyarrow.csv.write_csv(table, tmp_path / f"{name}.csv")
     _, page, stated, found, counts = guessed(tmp_path, *[tmp_path / f"{name}.csv" for name in made])
-    plain = {"business": stated.business.model_dump(), "files": stated.files, "activity": stated.activity.model_dump(),
-             "tables": {name: f"SELECT * FROM {name}" for name in made}}  # fmt: skip
+    plain = {
+        "business": stated.business.model_dump(),
+        "files": stated.files,
+        "activity": stated.activity.model_dump(),
+        "tables": {name: f"SELECT * FROM {name}" for name in made},
+    }
     oracle, _ = history.load(settings.from_mapping(plain, folder=tmp_path, where="test"))
     assert set(counts) == set(made)
     for name in made:
@@ -158,10 +205,26 @@ def test_simulated_tables_are_read_as_the_simulation_wrote_them(tmp_path, mode):
 
 
 def test_exports_of_two_years_are_one_table_and_returns_are_refunds(tmp_path):
-    years = [put(tmp_path, f"orders_{year}.csv", "customer,date,total,order_id", [f"{n % 7},{year}-{1 + n % 12:02d}-05,{n},{year}-{n}" for n in range(40)]) for year in (2022, 2023)]  # fmt: skip
-    back = put(tmp_path, "returns.csv", "customer,date,amount", [f"{n % 7},2023-06-0{1 + n},{n}" for n in range(9)])
+    years = [
+        put(
+            tmp_path,
+            f"orders_{year}.csv",
+            "customer,date,total,order_id",
+            [f"{n % 7},{year}-{1 + n % 12:02d}-05,{n},{year}-{n}" for n in range(40)],
+        )
+        for year in (2022, 2023)
+    ]
+    back = put(
+        tmp_path,
+        "returns.csv",
+        "customer,date,amount",
+        [f"{n % 7},2023-06-0{1 + n},{n}" for n in range(9)],
+    )
     other = put(
-        tmp_path, "baskets.csv", "customer,date,amount,store", [f"{n % 7},2023-06-0{1 + n},{n},s" for n in range(9)]
+        tmp_path,
+        "baskets.csv",
+        "customer,date,amount,store",
+        [f"{n % 7},2023-06-0{1 + n},{n},s" for n in range(9)],
     )
     guesses, _, _, found, counts = guessed(tmp_path, *years, back, other)
     assert counts["transactions"].kept == 89
@@ -194,15 +257,27 @@ def test_scores_on_another_scale_are_kept_on_that_scale(tmp_path, shop):
 # --- public data -----------------------------------------------------------------------------------------------------
 
 REAL = {
-    "online_retail/online_retail.parquet": ("SELECT count(DISTINCT (InvoiceNo, CustomerID)) FROM whole WHERE CustomerID IS NOT NULL",
-                                            "SELECT round(sum(Quantity * UnitPrice) * 100) FROM whole WHERE CustomerID IS NOT NULL", 90),
-    "cdnow/cdnow_master.parquet": ("SELECT count(*) FROM (SELECT DISTINCT * FROM whole)",
-                                   "SELECT round(sum(dollar_value) * 100) FROM (SELECT DISTINCT * FROM whole)", 90),
-    "cdnow/cdnow_sample.csv": ("SELECT count(*) FROM (SELECT DISTINCT * FROM whole)",
-                               "SELECT round(sum(dollar_value::DECIMAL(9, 2)) * 100) FROM (SELECT DISTINCT * FROM whole)", 90),
-    "complete_journey/transactions_sample.parquet": ("SELECT count(DISTINCT basket_id) FROM whole",
-                                                     "SELECT round(sum(sales_value) * 100) FROM whole", 30),
-}  # fmt: skip
+    "online_retail/online_retail.parquet": (
+        "SELECT count(DISTINCT (InvoiceNo, CustomerID)) FROM whole WHERE CustomerID IS NOT NULL",
+        "SELECT round(sum(Quantity * UnitPrice) * 100) FROM whole WHERE CustomerID IS NOT NULL",
+        90,
+    ),
+    "cdnow/cdnow_master.parquet": (
+        "SELECT count(*) FROM (SELECT DISTINCT * FROM whole)",
+        "SELECT round(sum(dollar_value) * 100) FROM (SELECT DISTINCT * FROM whole)",
+        90,
+    ),
+    "cdnow/cdnow_sample.csv": (
+        "SELECT count(*) FROM (SELECT DISTINCT * FROM whole)",
+        "SELECT round(sum(dollar_value::DECIMAL(9, 2)) * 100) FROM (SELECT DISTINCT * FROM whole)",
+        90,
+    ),
+    "complete_journey/transactions_sample.parquet": (
+        "SELECT count(DISTINCT basket_id) FROM whole",
+        "SELECT round(sum(sales_value) * 100) FROM whole",
+        30,
+    ),
+}
 
 
 @pytest.mark.parametrize("name", REAL)
@@ -218,7 +293,8 @@ def test_public_data_load_with_every_customer_row_and_cent(tmp_path, name):
     kept = rows(found, "transactions")
     assert len(kept) == oracle.execute(orders).fetchone()[0] == counts["transactions"].kept
     assert (
-        abs(sum(row["amount"] for row in kept) - oracle.execute(cents).fetchone()[0]) <= len(kept) / 100
+        abs(sum(row["amount"] for row in kept) - oracle.execute(cents).fetchone()[0])
+        <= len(kept) / 100
     )  # thirds of cents
     assert set(counts["transactions"].rejected) <= {"customer_id_missing", "exact_duplicate"}
     assert stated.churn.horizon_days == horizon

@@ -12,8 +12,16 @@ from tests.init_data import day, guessed, put, rows
 
 TIMES = {
     "compact": (lambda n: f"2024{1 + n % 12:02d}{1 + n % 28:02d}", "%Y%m%d", "days"),
-    "day first": (lambda n: f"{1 + n % 28:02d}/{1 + n % 12:02d}/2024", "%d/%m/%Y: values over 12", "days"),
-    "month first": (lambda n: f"{1 + n % 12}/{1 + n % 28}/2024 1:05 PM", "%m/%d/%Y %I:%M %p: values over 12", "naive"),
+    "day first": (
+        lambda n: f"{1 + n % 28:02d}/{1 + n % 12:02d}/2024",
+        "%d/%m/%Y: values over 12",
+        "days",
+    ),
+    "month first": (
+        lambda n: f"{1 + n % 12}/{1 + n % 28}/2024 1:05 PM",
+        "%m/%d/%Y %I:%M %p: values over 12",
+        "naive",
+    ),
     "either": (
         lambda n: f"{1 + n % 12}-{1 + n % 12}-2024",
         "CHECK: date reads as well day first as month first",
@@ -38,12 +46,16 @@ ZONES = {
 @pytest.mark.parametrize("written", TIMES)
 def test_times_are_read_as_they_are_written(tmp_path, written):
     write, said, clock = TIMES[written]
-    path = put(tmp_path, "x.csv", "uid,date,value", [f"{n % 7},{write(n)},{n}.5" for n in range(56)])
+    path = put(
+        tmp_path, "x.csv", "uid,date,value", [f"{n % 7},{write(n)},{n}.5" for n in range(56)]
+    )
     guesses, _, _, found, counts = guessed(tmp_path, path)
     assert said in guesses["tables.transactions"]["reason"]
     assert guesses["business.zone"]["reason"].startswith(ZONES[clock])
     assert counts["transactions"].rejected == {}
-    assert {row["occurred_at"] % 86_400_000_000 == 0 for row in rows(found, "transactions")} == {clock == "days"}
+    assert {row["occurred_at"] % 86_400_000_000 == 0 for row in rows(found, "transactions")} == {
+        clock == "days"
+    }
 
 
 def test_the_day_and_the_month_are_not_swapped(tmp_path):
@@ -59,16 +71,29 @@ def test_a_time_that_does_not_parse_is_refused_and_an_optional_one_does_not_vani
         for n in range(60)
     ]
     _, _, _, _, counts = guessed(
-        tmp_path, put(tmp_path, "tickets.csv", "user_id,created_at,topic,resolved_at", lines),
-        put(tmp_path, "sales.csv", "user_id,date,total", [f"{n},2024-03-0{1 + n},5" for n in range(9)]),
-    )  # fmt: skip
-    assert counts["feedback"].rejected == {"occurred_at_missing": 1, "resolved_at_not_an_instant": 1}
+        tmp_path,
+        put(tmp_path, "tickets.csv", "user_id,created_at,topic,resolved_at", lines),
+        put(
+            tmp_path,
+            "sales.csv",
+            "user_id,date,total",
+            [f"{n},2024-03-0{1 + n},5" for n in range(9)],
+        ),
+    )
+    assert counts["feedback"].rejected == {
+        "occurred_at_missing": 1,
+        "resolved_at_not_an_instant": 1,
+    }
 
 
 MONEY = {
     "plain": (",", lambda n: f"{n}.25", 25),
     "decimal comma": (";", lambda n: f"{n},25", 25),
-    "dots and comma": (";", lambda n: f"{n // 1000}.{n % 1000:03d},25" if n >= 1000 else f"{n},25", 25),
+    "dots and comma": (
+        ";",
+        lambda n: f"{n // 1000}.{n % 1000:03d},25" if n >= 1000 else f"{n},25",
+        25,
+    ),
     "commas and point": (",", lambda n: f'"{n:,}.25"', 25),
     "a sign": (";", lambda n: f"£{n}.25", 25),
     "a sign behind": (";", lambda n: f"{n},25 €", 25),
@@ -80,7 +105,10 @@ MONEY = {
 def test_money_is_exact_however_it_is_written(tmp_path, written):
     between, write, cents = MONEY[written]
     amounts = [n * 137 for n in range(60)]
-    lines = [between.join([str(n % 7), f"2024-01-{1 + n % 28:02d}", write(amount)]) for n, amount in enumerate(amounts)]
+    lines = [
+        between.join([str(n % 7), f"2024-01-{1 + n % 28:02d}", write(amount)])
+        for n, amount in enumerate(amounts)
+    ]
     guesses, _, _, found, counts = guessed(
         tmp_path, put(tmp_path, "x.csv", between.join(["uid", "date", "value"]), lines)
     )
@@ -90,13 +118,19 @@ def test_money_is_exact_however_it_is_written(tmp_path, written):
     )
     assert guesses["business.currency"]["guess"] == ('"GBP"' if written == "a sign" else '"EUR"')
     if written == "finer than cents":
-        assert "CHECK: 60 of 60 amounts looked at are finer than cents" in guesses["tables.transactions"]["reason"]
+        assert (
+            "CHECK: 60 of 60 amounts looked at are finer than cents"
+            in guesses["tables.transactions"]["reason"]
+        )
 
 
 def test_negative_amounts_are_said_to_be_refunds(tmp_path):
     lines = [f"{n % 7},2024-01-{1 + n % 28:02d},{-n if n % 10 == 9 else n + 1}" for n in range(60)]
     guesses, _, _, found, _ = guessed(tmp_path, put(tmp_path, "x.csv", "uid,date,value", lines))
-    assert "negative amounts (6 of 60 rows looked at) are refunds" in guesses["tables.transactions"]["reason"]
+    assert (
+        "negative amounts (6 of 60 rows looked at) are refunds"
+        in guesses["tables.transactions"]["reason"]
+    )
     assert sum(row["kind"] == "refund" for row in rows(found, "transactions")) == 6
 
 
@@ -108,8 +142,16 @@ def test_kinds_get_the_contracts_words_and_unknown_ones_are_refused_by_count(tmp
     )
     assert counts["transactions"].rejected == {"kind_unknown": 6}
     got = [row["kind"] for row in rows(found, "transactions")]
-    assert {kind: got.count(kind) for kind in got} == {"purchase": 36, "payment_failed": 6, "refund": 6, "void": 6}
-    assert "CHECK: kinds not known here in status: 1, on 6 of the rows" in guesses["tables.transactions"]["reason"]
+    assert {kind: got.count(kind) for kind in got} == {
+        "purchase": 36,
+        "payment_failed": 6,
+        "refund": 6,
+        "void": 6,
+    }
+    assert (
+        "CHECK: kinds not known here in status: 1, on 6 of the rows"
+        in guesses["tables.transactions"]["reason"]
+    )
 
 
 def test_floats_and_words_for_nothing_in_ids_and_cells(tmp_path):
@@ -117,7 +159,9 @@ def test_floats_and_words_for_nothing_in_ids_and_cells(tmp_path):
         f"{'NULL' if n == 5 else f'{n % 7}.0'},2024-01-{1 + n % 28:02d},{n},{'NULL' if n % 2 else 'web'}"
         for n in range(60)
     ]
-    _, _, _, found, counts = guessed(tmp_path, put(tmp_path, "x.csv", "CustomerID,date,total,channel", lines))
+    _, _, _, found, counts = guessed(
+        tmp_path, put(tmp_path, "x.csv", "CustomerID,date,total,channel", lines)
+    )
     assert counts["transactions"].rejected == {"customer_id_missing": 1}
     assert {row["customer_id"] for row in rows(found, "transactions")} == {str(n) for n in range(7)}
     assert {row["channel"] for row in rows(found, "transactions")} == {"web", None}

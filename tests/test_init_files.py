@@ -18,11 +18,16 @@ from tests.init_data import shop as shop
 def test_other_delimiters(tmp_path, between):
     lines = [line.replace(",", between) for line in SIMPLE]
     path = put(
-        tmp_path, "x.tsv" if between == "\t" else "x.csv", between.join(["customer_id", "date", "amount"]), lines
+        tmp_path,
+        "x.tsv" if between == "\t" else "x.csv",
+        between.join(["customer_id", "date", "amount"]),
+        lines,
     )
     _, _, _, found, counts = guessed(tmp_path, path)
     assert counts["transactions"].kept == 60
-    assert {row["customer_id"] for row in rows(found, "transactions")} == {f"0{n}" for n in range(7)}
+    assert {row["customer_id"] for row in rows(found, "transactions")} == {
+        f"0{n}" for n in range(7)
+    }
 
 
 def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
@@ -35,10 +40,17 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
 
 def test_names_and_values_in_any_script(tmp_path):
     head = '客户,customer_id,"Größe ""x"" \n y",Order Date,betrag total'
-    path = put(tmp_path, "订单.csv", head, [f"ж{n},客户{n % 7},ü,2024-01-{1 + n % 28:02d},{n}.5" for n in range(60)])
+    path = put(
+        tmp_path,
+        "订单.csv",
+        head,
+        [f"ж{n},客户{n % 7},ü,2024-01-{1 + n % 28:02d},{n}.5" for n in range(60)],
+    )
     guesses, page, _, found, counts = guessed(tmp_path, path)
     assert counts["transactions"].kept == 60
-    assert {row["customer_id"] for row in rows(found, "transactions")} == {f"客户{n}" for n in range(7)}
+    assert {row["customer_id"] for row in rows(found, "transactions")} == {
+        f"客户{n}" for n in range(7)
+    }
     assert 'left out: 客户, Größe "x" ? y.' in page
     assert (
         "CHECK: betrag total was taken for amount by the end of its name alone."
@@ -48,7 +60,16 @@ def test_names_and_values_in_any_script(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", ["transactions.csv", "raw.csv", "order.csv", "2024.csv", "parsed.csv", "数据.csv", "my orders (1).csv"]
+    "name",
+    [
+        "transactions.csv",
+        "raw.csv",
+        "order.csv",
+        "2024.csv",
+        "parsed.csv",
+        "数据.csv",
+        "my orders (1).csv",
+    ],
 )
 def test_any_file_name_gives_a_name_that_loads(tmp_path, name):
     _, _, _, _, counts = guessed(tmp_path, put(tmp_path, name, "user,timestamp,value", SIMPLE))
@@ -72,7 +93,8 @@ def test_equal_files_give_equal_pages(tmp_path, shop):
 
 
 @pytest.mark.parametrize(
-    "name", ["customer_id", "CustomerID", "customerId", "Customer ID", "CUSTOMER-ID", "ｃustomer id"]
+    "name",
+    ["customer_id", "CustomerID", "customerId", "Customer ID", "CUSTOMER-ID", "ｃustomer id"],
 )
 def test_spellings_of_one_name(tmp_path, name):
     assert "".join(words(name)) == "customerid"
@@ -82,7 +104,11 @@ def test_spellings_of_one_name(tmp_path, name):
 
 def test_no_synonym_stands_for_two_roles_and_no_word_for_two_kinds():
     for table, roles in SYNONYMS.items():
-        listed = [name for names in roles.values() for name in {"".join(words(name)) for name in names.split()}]
+        listed = [
+            name
+            for names in roles.values()
+            for name in {"".join(words(name)) for name in names.split()}
+        ]
         assert len(listed) == len(set(listed)), (
             f"{table}: {sorted({name for name in listed if listed.count(name) > 1})}"
         )

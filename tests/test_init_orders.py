@@ -14,7 +14,9 @@ def test_a_unique_id_is_kept_and_rows_are_not_summed(tmp_path):
     )
     guesses, _, _, found, _ = guessed(tmp_path, path)
     assert "GROUP BY" not in guesses["tables.transactions"]["guess"]
-    assert {row["transaction_id"] for row in rows(found, "transactions")} == {f"I{n}" for n in range(60)}
+    assert {row["transaction_id"] for row in rows(found, "transactions")} == {
+        f"I{n}" for n in range(60)
+    }
 
 
 def test_an_id_that_repeats_over_customers_and_times_is_left_out(tmp_path):
@@ -47,8 +49,12 @@ def test_an_id_with_versions_stays_a_version(tmp_path):
 
 def test_an_id_shared_by_customers_is_flagged(tmp_path):
     lines = [f"{n % 7},2024-01-{1 + n % 28:02d},{n}.25,I{n // 2}" for n in range(60)]
-    guesses, _, _, _, counts = guessed(tmp_path, put(tmp_path, "sales.csv", "client_id,date,total,order_id", lines))
-    assert "CHECK: 30 order_id stand for several customers" in guesses["tables.transactions"]["reason"]
+    guesses, _, _, _, counts = guessed(
+        tmp_path, put(tmp_path, "sales.csv", "client_id,date,total,order_id", lines)
+    )
+    assert (
+        "CHECK: 30 order_id stand for several customers" in guesses["tables.transactions"]["reason"]
+    )
     assert counts["transactions"].kept == 60
 
 
@@ -58,7 +64,9 @@ def test_a_replayed_file_is_not_taken_for_order_lines(tmp_path):
     guesses, _, _, found, counts = guessed(tmp_path, path)
     assert "GROUP BY" not in guesses["tables.transactions"]["guess"]
     assert counts["transactions"].rejected == {"exact_duplicate": 20}
-    assert sum(row["amount"] for row in rows(found, "transactions")) == sum(n * 100 + 25 for n in range(60))
+    assert sum(row["amount"] for row in rows(found, "transactions")) == sum(
+        n * 100 + 25 for n in range(60)
+    )
 
 
 def test_a_kind_that_varies_within_an_order_is_left_to_the_sign_of_its_sum(tmp_path):
@@ -66,38 +74,66 @@ def test_a_kind_that_varies_within_an_order_is_left_to_the_sign_of_its_sum(tmp_p
         f"{n // 2 % 7},2024-01-{1 + n // 2 % 28:02d},{-n - 50 if n % 2 else n + 1},A{n // 2},{'return' if n % 2 else 'sale'}"
         for n in range(60)
     ]
-    guesses, _, _, found, _ = guessed(tmp_path, put(tmp_path, "sales.csv", "client_id,date,total,order_id,type", lines))
+    guesses, _, _, found, _ = guessed(
+        tmp_path, put(tmp_path, "sales.csv", "client_id,date,total,order_id,type", lines)
+    )
     assert "CHECK: type varies within orders" in guesses["tables.transactions"]["reason"]
     assert {row["kind"] for row in rows(found, "transactions")} == {"refund"}
     assert sum(row["amount"] for row in rows(found, "transactions")) == -30 * 50 * 100
 
 
 def test_a_column_of_payment_methods_is_no_kind(tmp_path):
-    lines = [f"{n % 7},2024-01-{1 + n % 28:02d},{n},{('credit', 'debit', 'cash')[n % 3]}" for n in range(60)]
-    _, page, _, _, counts = guessed(tmp_path, put(tmp_path, "sales.csv", "client_id,date,total,type", lines))
+    lines = [
+        f"{n % 7},2024-01-{1 + n % 28:02d},{n},{('credit', 'debit', 'cash')[n % 3]}"
+        for n in range(60)
+    ]
+    _, page, _, _, counts = guessed(
+        tmp_path, put(tmp_path, "sales.csv", "client_id,date,total,type", lines)
+    )
     assert counts["transactions"].kept == 60
     assert "left out: type." in page
 
 
 def test_a_total_that_stands_on_every_line_is_taken_once(tmp_path):
-    lines = [f"{n // 3 % 7},2024-01-{1 + n // 3 % 28:02d},{n // 3 + 10}.00,A{n // 3},S{n % 3}" for n in range(90)]
+    lines = [
+        f"{n // 3 % 7},2024-01-{1 + n // 3 % 28:02d},{n // 3 + 10}.00,A{n // 3},S{n % 3}"
+        for n in range(90)
+    ]
     guesses, _, _, found, _ = guessed(
         tmp_path, put(tmp_path, "sales.csv", "client_id,date,order_total,order_id,sku", lines)
     )
     assert "CHECK: order_total is the same on all lines" in guesses["tables.transactions"]["reason"]
-    assert sum(row["amount"] for row in rows(found, "transactions")) == sum(n + 10 for n in range(30)) * 100
+    assert (
+        sum(row["amount"] for row in rows(found, "transactions"))
+        == sum(n + 10 for n in range(30)) * 100
+    )
 
 
 def test_an_order_with_an_unreadable_line_is_refused_and_not_counted_short(tmp_path):
-    lines = [f"{n // 3 % 7},2024-01-{1 + n // 3 % 28:02d},{'oops' if n == 7 else n},2,A{n // 3}" for n in range(90)]
-    guesses, _, _, _, counts = guessed(tmp_path, put(tmp_path, "sales.csv", "client_id,date,price,qty,order_id", lines))
-    assert "CHECK: lines without a readable qty × price: 1" in guesses["tables.transactions"]["reason"]
+    lines = [
+        f"{n // 3 % 7},2024-01-{1 + n // 3 % 28:02d},{'oops' if n == 7 else n},2,A{n // 3}"
+        for n in range(90)
+    ]
+    guesses, _, _, _, counts = guessed(
+        tmp_path, put(tmp_path, "sales.csv", "client_id,date,price,qty,order_id", lines)
+    )
+    assert (
+        "CHECK: lines without a readable qty × price: 1" in guesses["tables.transactions"]["reason"]
+    )
     assert counts["transactions"].rejected == {"amount_missing": 1}
     assert counts["transactions"].kept == 29
 
 
 def test_lines_without_an_order_are_one_order_a_customer_and_time(tmp_path):
-    lines = [f"{n // 3 % 7},2024-01-{1 + n // 3 % 28:02d},{n},2,{'' if n >= 60 else f'A{n // 3}'}" for n in range(90)]
-    _, _, _, found, counts = guessed(tmp_path, put(tmp_path, "sales.csv", "client_id,date,price,qty,order_id", lines))
+    lines = [
+        f"{n // 3 % 7},2024-01-{1 + n // 3 % 28:02d},{n},2,{'' if n >= 60 else f'A{n // 3}'}"
+        for n in range(90)
+    ]
+    _, _, _, found, counts = guessed(
+        tmp_path, put(tmp_path, "sales.csv", "client_id,date,price,qty,order_id", lines)
+    )
     assert counts["transactions"].kept == 30
-    assert sum(row["amount"] for row in rows(found, "transactions")) == sum(2 * n for n in range(90)) * 100
+    assert (
+        sum(row["amount"] for row in rows(found, "transactions"))
+        == sum(2 * n for n in range(90)) * 100
+    )

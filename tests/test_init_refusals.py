@@ -12,14 +12,18 @@ from tests.init_data import put
 from tests.init_data import shop as shop
 
 
-def refused(leaf: type[errors.LifecycleError], files: list[Path], out: Path, match: str) -> errors.LifecycleError:
+def refused(
+    leaf: type[errors.LifecycleError], files: list[Path], out: Path, match: str
+) -> errors.LifecycleError:
     before = out.read_bytes() if out.is_file() else None
     with pytest.raises(leaf, match=match) as caught:
         init.write(files, out)
     assert type(caught.value) is leaf
     assert not leaf.__subclasses__(), "an error is a leaf"
     assert all([caught.value.where, caught.value.got, caught.value.rule, caught.value.fix])
-    assert (out.read_bytes() if out.is_file() else None) == before, "a refused init leaves everything as it was"
+    assert (out.read_bytes() if out.is_file() else None) == before, (
+        "a refused init leaves everything as it was"
+    )
     assert "SECRET" not in errors.for_owner(caught.value)
     return caught.value
 
@@ -32,13 +36,22 @@ def test_an_existing_file_is_never_overwritten(tmp_path, shop):
 
 
 def test_a_folder_that_is_not_there(tmp_path, shop):
-    refused(errors.BadSetting, shop, tmp_path / "no" / "lifecycle.toml", "a folder that does not exist")
+    refused(
+        errors.BadSetting, shop, tmp_path / "no" / "lifecycle.toml", "a folder that does not exist"
+    )
 
 
 def test_files_that_are_missing_or_folders(tmp_path, shop):
-    refused(errors.FileMissing, [*shop, tmp_path / "absent.csv"], tmp_path / "o.toml", "no such file")
+    refused(
+        errors.FileMissing, [*shop, tmp_path / "absent.csv"], tmp_path / "o.toml", "no such file"
+    )
     refused(errors.FileMissing, [tmp_path], tmp_path / "o.toml", "a folder")
-    refused(errors.FileMissing, [put(tmp_path, "book.xlsx", "a,b", ["1,2"])], tmp_path / "o.toml", "xlsx")
+    refused(
+        errors.FileMissing,
+        [put(tmp_path, "book.xlsx", "a,b", ["1,2"])],
+        tmp_path / "o.toml",
+        "xlsx",
+    )
 
 
 BROKEN = {
@@ -50,9 +63,17 @@ BROKEN = {
         errors.QueryFailed,
         "CSV in UTF-8",
     ),
-    "wide.csv": ("customer_id,date,amount\nSECRET,2024-01-01,3\n".encode("utf-16"), errors.QueryFailed, "CSV in UTF-8"),
+    "wide.csv": (
+        "customer_id,date,amount\nSECRET,2024-01-01,3\n".encode("utf-16"),
+        errors.QueryFailed,
+        "CSV in UTF-8",
+    ),
     "bytes.csv": (bytes(range(256)) * 20, errors.QueryFailed, "CSV in UTF-8"),
-    "caret.csv": (b"customer_id^date^amount\nSECRET^2024-01-01^3\n", errors.QueryFailed, "one single column"),
+    "caret.csv": (
+        b"customer_id^date^amount\nSECRET^2024-01-01^3\n",
+        errors.QueryFailed,
+        "one single column",
+    ),
     "bad.parquet": (b"PAR1 SECRET no parquet PAR1", errors.QueryFailed, "parquet"),
 }
 
@@ -67,7 +88,11 @@ def test_files_that_cannot_be_read_are_refused_without_a_value(tmp_path, name):
 
 
 EVENTLESS = {
-    "no customer": ("product,date,amount", "SECRET,2024-01-01,3", "no column reads as the customer"),
+    "no customer": (
+        "product,date,amount",
+        "SECRET,2024-01-01,3",
+        "no column reads as the customer",
+    ),
     "no time": ("customer_id,amount", "SECRET,3", "customers repeat"),
     "times that are none": ("customer_id,date,amount", "SECRET,later,3", "customers repeat"),
     "no header": ("SECRET,2024-01-01,5", "SECRET,2024-01-02,3", "no column reads as the customer"),
@@ -78,6 +103,8 @@ EVENTLESS = {
 @pytest.mark.parametrize("case", EVENTLESS)
 def test_files_without_events_are_refused_with_what_was_looked_for(tmp_path, case):
     head, row, said = EVENTLESS[case]
-    error = refused(errors.ColumnMissing, [put(tmp_path, "x.csv", head, [row] * 5)], tmp_path / "o.toml", said)
+    error = refused(
+        errors.ColumnMissing, [put(tmp_path, "x.csv", head, [row] * 5)], tmp_path / "o.toml", said
+    )
     assert "a customer (customer_id, client_id" in error.rule
     assert error.exit_code == 3

@@ -23,20 +23,33 @@ threading.Timer(float(sys.argv.pop(1)), os.kill, (os.getpid(), signal.SIGINT)).s
 
 def interrupted(then, *arguments, after, **environment):
     return subprocess.run(
-        [sys.executable, "-c", SOON + then, str(after), *map(str, arguments)], capture_output=True, text=True, check=False,
-        cwd=ROOT, env=dict(os.environ) | environment, timeout=120,
-    )  # fmt: skip
+        [sys.executable, "-c", SOON + then, str(after), *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=ROOT,
+        env=dict(os.environ) | environment,
+        timeout=120,
+    )
 
 
 @pytest.mark.parametrize("after", [0.3, 2, 5])
 def test_a_training_interrupted_at_any_moment_exits_with_five(tmp_path, after):
-    events = [(f"c{who}", f"2024-{month:02d}-{1 + who % 27:02d}", 5)
-              for who in range(300) for month in range(1, 13) if (who * month) % 7 < 4]  # fmt: skip
+    events = [
+        (f"c{who}", f"2024-{month:02d}-{1 + who % 27:02d}", 5)
+        for who in range(300)
+        for month in range(1, 13)
+        if (who * month) % 7 < 4
+    ]
     config = write_shop(tmp_path, events)
     config.write_text(
-        config.read_text().replace("trials = 1", "trials = 10000").replace("seconds = 5", "seconds = 300")
+        config.read_text()
+        .replace("trials = 1", "trials = 10000")
+        .replace("seconds = 5", "seconds = 300")
     )
-    done = interrupted("cli.main()", "train", "-c", config, after=after, LIFECYCLE_HOME=str(tmp_path / "home"))
+    done = interrupted(
+        "cli.main()", "train", "-c", config, after=after, LIFECYCLE_HOME=str(tmp_path / "home")
+    )
     assert (done.returncode, done.stderr[-len(WORDS) :]) == (5, WORDS)
     assert "Traceback" not in done.stderr
 
@@ -61,6 +74,8 @@ cli.main()"""
 
 
 def test_where_interrupts_are_ignored_they_stay_so():
-    then = "signal.signal(signal.SIGINT, signal.SIG_IGN)\ncli.app = lambda: time.sleep(2)\ncli.main()"
+    then = (
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\ncli.app = lambda: time.sleep(2)\ncli.main()"
+    )
     done = interrupted(then, after=0.5)
     assert (done.returncode, done.stderr) == (0, "")

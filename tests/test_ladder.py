@@ -57,7 +57,9 @@ def test_a_model_no_better_than_recency_is_told_so_and_recency_is_recommended():
 
 def test_a_worse_one_is_worse_and_among_equals_the_simplest_is_enough():
     found = climbed(0.9, 0.5, 0.3, 0.3, seed=2)
-    assert found["recommended"] == "recency"  # the logistic may lose a little less, but not beyond its interval
+    assert (
+        found["recommended"] == "recency"
+    )  # the logistic may lose a little less, but not beyond its interval
     assert "our model is worse than" in found["verdict"]
     if found["best_simpler"] != "recency":
         assert found["verdict"].endswith("no better than recency, which is simpler")
@@ -67,22 +69,32 @@ def test_a_worse_one_is_worse_and_among_equals_the_simplest_is_enough():
 def test_a_model_equal_to_a_baseline_is_no_better_than_it(same):
     theirs = lost(0.5, 0.4, 0.3)
     theirs[same] = theirs[same] - 1  # the best of them by far
-    found = baseline_comparison(theirs[same].copy(), dict(zip(NAMES, theirs, strict=True)), customers(400))
-    assert found["verdict"] == f"our model is no better than {NAMES[same]}: 0.0000 (0.0000 … 0.0000)"
+    found = baseline_comparison(
+        theirs[same].copy(), dict(zip(NAMES, theirs, strict=True)), customers(400)
+    )
+    assert (
+        found["verdict"] == f"our model is no better than {NAMES[same]}: 0.0000 (0.0000 … 0.0000)"
+    )
     assert found["recommended"] == NAMES[same]
-    nearly = baseline_comparison(theirs[same] - 1e-13, dict(zip(NAMES, theirs, strict=True)), customers(400))
+    nearly = baseline_comparison(
+        theirs[same] - 1e-13, dict(zip(NAMES, theirs, strict=True)), customers(400)
+    )
     assert nearly["recommended"] == NAMES[same]  # what arithmetic does by itself is no gain
 
 
 @given(st.integers(0, 2**32 - 1), st.lists(st.floats(0.1, 0.4), min_size=4, max_size=4))
 @how(max_examples=25, deadline=None)
-def test_the_order_of_rows_and_of_names_says_nothing_and_what_is_recommended_is_unbeaten(seed, means):
+def test_the_order_of_rows_and_of_names_says_nothing_and_what_is_recommended_is_unbeaten(
+    seed, means
+):
     rng = np.random.default_rng(seed)
     ours, *theirs = lost(*means, rows=120, noise=0.3, seed=seed)
     ids, named = customers(40)[rng.integers(0, 40, 120)], dict(zip(NAMES, theirs, strict=True))
     found = baseline_comparison(ours, named, ids)
     dealt, turned = rng.permutation(120), dict(reversed(named.items()))
-    again = baseline_comparison(ours[dealt], {name: each[dealt] for name, each in turned.items()}, ids[dealt])
+    again = baseline_comparison(
+        ours[dealt], {name: each[dealt] for name, each in turned.items()}, ids[dealt]
+    )
     assert (again["recommended"], again["best_simpler"], again["rungs"]) == (
         found["recommended"],
         found["best_simpler"],
@@ -112,8 +124,13 @@ def test_nobody_has_no_ladder():
 
 def account(churn, stages, **stated):
     out = {
-        "churn": {"everyone": {"auroc": 0.8, "ladder": churn}, "eligible": {"auroc": None, "ladder": churn}},
-        "next_stage": {who: {"log_loss": 0.4, "ladder": stages} for who in ("everyone", "eligible")},
+        "churn": {
+            "everyone": {"auroc": 0.8, "ladder": churn},
+            "eligible": {"auroc": None, "ladder": churn},
+        },
+        "next_stage": {
+            who: {"log_loss": 0.4, "ladder": stages} for who in ("everyone", "eligible")
+        },
     }
     return {**out, "recommendation": recommendation(out), "status": "ok", **stated}
 
@@ -122,11 +139,19 @@ def test_what_is_said_of_a_release_is_what_it_serves():
     good, bad = climbed(0.1, 0.5, 0.4, 0.3), climbed(0.3, 0.5, 0.3, 0.4, seed=1)
     first, second = lines(account(good, bad))
     # Among eligible customers nothing is known of this AUROC: it is judged among everyone.
-    assert first.startswith("recommended for churn: our model (everyone: our model is better than RFM logistic by ")
-    assert second.startswith("recommended for the next stage: recency (eligible: our model is no better than recency: ")
+    assert first.startswith(
+        "recommended for churn: our model (everyone: our model is better than RFM logistic by "
+    )
+    assert second.startswith(
+        "recommended for the next stage: recency (eligible: our model is no better than recency: "
+    )
     assert second.endswith("this one serves our model all the same")
-    assert lines(account(bad, good, status="no_skill"))[0].endswith("This release serves base rates")
-    assert lines(account(bad, bad, found={"next-stage": "frequencies"}))[1].endswith("serves frequencies all the same")
+    assert lines(account(bad, good, status="no_skill"))[0].endswith(
+        "This release serves base rates"
+    )
+    assert lines(account(bad, bad, found={"next-stage": "frequencies"}))[1].endswith(
+        "serves frequencies all the same"
+    )
     assert lines({"status": "not_enough_data"}) == []
     nobody = baseline_comparison(np.zeros(0), dict.fromkeys(NAMES, np.zeros(0)), np.zeros(0))
     assert recommendation(account(nobody, good))["churn"] is None
@@ -134,10 +159,16 @@ def test_what_is_said_of_a_release_is_what_it_serves():
 
 def test_a_training_says_what_it_recommends_in_its_account_and_promote_repeats_it(at_home, capsys):
     evaluation = at_home.trained.evaluation
-    for model, sections in (("churn", evaluation["churn"]), ("next_stage", evaluation["next_stage"])):
+    for model, sections in (
+        ("churn", evaluation["churn"]),
+        ("next_stage", evaluation["next_stage"]),
+    ):
         for section in sections.values():
             rungs = [rung["name"] for rung in section["ladder"]["rungs"]]
-            assert rungs == [*section["baselines"], OURS] or set(rungs) == {*section["baselines"], OURS}
+            assert rungs == [*section["baselines"], OURS] or set(rungs) == {
+                *section["baselines"],
+                OURS,
+            }
             best = min(section["baselines"].values(), key=lambda each: each["log_loss"])
             assert section["baselines"][section["ladder"]["best_simpler"]] == best
             wins = section["ladder"]["difference"]["high"] < 0

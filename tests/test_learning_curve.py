@@ -29,22 +29,24 @@ def test_a_smaller_share_lies_inside_a_larger_one_whoever_else_is_there(ids, one
     small, large = sorted((one, other))
 
     def names(share, of):
-        return learning_curve.of_customers(pa.table({"customer_id": pa.array(of, pa.string())}), share)[
-            "customer_id"
-        ].to_pylist()
+        return learning_curve.of_customers(
+            pa.table({"customer_id": pa.array(of, pa.string())}), share
+        )["customer_id"].to_pylist()
 
     assert set(names(small, ids)) <= set(names(large, ids))
     assert names(1.0, ids) == ids
     shuffled = random.sample(ids, len(ids))
     assert sorted(names(small, shuffled)) == sorted(names(small, ids))
-    assert set(names(small, [*ids, "one more"])) - {"one more"} == set(names(small, ids)) - {"one more"}
+    assert set(names(small, [*ids, "one more"])) - {"one more"} == set(names(small, ids)) - {
+        "one more"
+    }
 
 
 def test_a_share_takes_about_that_share():
     rows = pa.table({"customer_id": [f"c{k}" for k in range(4000)]})
-    assert [learning_curve.of_customers(rows, share).num_rows / 4000 for share in (0.05, 0.4)] == pytest.approx(
-        [0.05, 0.4], abs=0.02
-    )
+    assert [
+        learning_curve.of_customers(rows, share).num_rows / 4000 for share in (0.05, 0.4)
+    ] == pytest.approx([0.05, 0.4], abs=0.02)
 
 
 @given(st.integers(1, 40))
@@ -63,8 +65,16 @@ def drawn(trained_shop):
 
     def fit(rows):
         q, classes = next_stage.frequencies(rows)
-        return Scorer(made.definitions, made.modelled, churn.base_rate(rows), Calibration(), q, classes, rows.num_rows,
-                      next_stage.stayers(rows).num_rows)  # fmt: skip
+        return Scorer(
+            made.definitions,
+            made.modelled,
+            churn.base_rate(rows),
+            Calibration(),
+            q,
+            classes,
+            rows.num_rows,
+            next_stage.stayers(rows).num_rows,
+        )
 
     return made, dates, trained_shop.settings, fit
 
@@ -73,9 +83,16 @@ def test_a_curve_of_base_rates_is_worth_having_at_no_size(drawn, tmp_path):
     made, dates, settings, fit = drawn
     found = learning_curve.curve(fit, made, dates, settings)
     assert json.loads(json.dumps(found, allow_nan=False)) == found
-    assert [point["customers"] for point in found["customers"]] == sorted(p["customers"] for p in found["customers"])
+    assert [point["customers"] for point in found["customers"]] == sorted(
+        p["customers"] for p in found["customers"]
+    )
     assert found["customers"][-1] == found["dates"][-1]
-    assert all(worth is None for by in found["worth"].values() for axes in by.values() for worth in axes.values())
+    assert all(
+        worth is None
+        for by in found["worth"].values()
+        for axes in by.values()
+        for worth in axes.values()
+    )
     whole = found["customers"][-1]
     assert whole["rows"] == made.at(dates.train).num_rows
     assert whole["churn"]["everyone"]["difference"] >= -1e-9  # base rate is one of the baselines
@@ -125,9 +142,14 @@ def test_baselines_of_every_size_are_fitted_on_that_size(drawn):
     made, dates, settings, fit = drawn
     found = learning_curve.curve(fit, made, dates, settings)
     size = found["customers"][-2]
-    rows, late = learning_curve.of_customers(made.at(dates.train), size["share"]), made.at(dates.evaluate)
-    lost = {name: metrics.losses(late["churned"].to_numpy(), p).mean()
-            for name, p in baselines.churn(rows, late, settings).items()}  # fmt: skip
+    rows, late = (
+        learning_curve.of_customers(made.at(dates.train), size["share"]),
+        made.at(dates.evaluate),
+    )
+    lost = {
+        name: metrics.losses(late["churned"].to_numpy(), p).mean()
+        for name, p in baselines.churn(rows, late, settings).items()
+    }
     told = size["churn"]["everyone"]
     assert told["best_baseline_log_loss"] == pytest.approx(min(lost.values()))
     assert lost[told["best_baseline"]] == pytest.approx(min(lost.values()))

@@ -38,7 +38,10 @@ def stated(history, chosen, as_of, *, every=1, start=0):
     definitions = learn_definitions(history.as_of(as_of[0]), chosen)
     columns = columns_for(history, definitions, chosen)[start::every]
     bases = [population_stats(history.as_of(at), definitions) for at in as_of]
-    each = [build(history.as_of(base.as_of), base=base, definitions=definitions, columns=columns) for base in bases]
+    each = [
+        build(history.as_of(base.as_of), base=base, definitions=definitions, columns=columns)
+        for base in bases
+    ]
     return definitions, columns, bases, each
 
 
@@ -57,8 +60,13 @@ def differing(one, other):
 def test_several_instants_equal_each_alone(business):
     history, definitions, columns, bases, each = business
     as_of = [base.as_of for base in bases]
-    made = [rows for _, _, rows in build_many(history, definitions=definitions, columns=columns, as_of=as_of)]
-    assert [differing(one, other) for one, other in zip(made, each, strict=True)] == [[]] * len(each)
+    made = [
+        rows
+        for _, _, rows in build_many(history, definitions=definitions, columns=columns, as_of=as_of)
+    ]
+    assert [differing(one, other) for one, other in zip(made, each, strict=True)] == [[]] * len(
+        each
+    )
 
 
 def test_what_is_additive_is_asked_of_running_totals_and_is_much(business):
@@ -84,7 +92,12 @@ def test_pairs_equal_the_rows_of_their_instant(business):
     asked = some.select(["customer_id", "as_of"]).take(pa.array(rng.permutation(some.num_rows)))
     found = build_pairs(history, asked, definitions=definitions, bases=bases, columns=columns)
     assert differing(found.rows, some) == []
-    assert (found.asked, found.repeated, found.unknown, found.without_activity) == (some.num_rows, 0, 0, 0)
+    assert (found.asked, found.repeated, found.unknown, found.without_activity) == (
+        some.num_rows,
+        0,
+        0,
+        0,
+    )
 
 
 def test_pairs_that_have_no_row_are_counted(business):
@@ -92,7 +105,9 @@ def test_pairs_that_have_no_row_are_counted(business):
     at = bases[0].as_of
     one = each[0]["customer_id"][0].as_py()
     asked = pa.table({"customer_id": ["nobody", one, one, one], "as_of": [at, at, at, at + 1]})
-    found = build_pairs(history, asked, definitions=definitions, bases=bases, columns=columns, state=False)
+    found = build_pairs(
+        history, asked, definitions=definitions, bases=bases, columns=columns, state=False
+    )
     assert found.rows["customer_id"].to_pylist() == [one, one]
     assert (found.asked, found.repeated, found.unknown, found.without_activity) == (4, 1, 1, 0)
 
@@ -101,17 +116,25 @@ def test_a_pair_uses_the_newest_base_that_does_not_know_its_future(business):
     history, definitions, columns, bases, each = business
     later = dataclasses.replace(bases[0], as_of=bases[1].as_of + 1)
     asked = each[1].select(["customer_id", "as_of"]).slice(0, 20)
-    found = build_pairs(history, asked, definitions=definitions, bases=[later, bases[1]], columns=columns)
+    found = build_pairs(
+        history, asked, definitions=definitions, bases=[later, bases[1]], columns=columns
+    )
     assert found.rows.to_pylist() == each[1].slice(0, 20).to_pylist()
 
 
-@pytest.mark.parametrize(("asked", "error"), [
-    ({"customer_id": ["a"]}, ColumnMissing),
-    ({"customer_id": [1], "as_of": [1]}, WrongType),
-    ({"customer_id": ["a"], "as_of": ["2024-01-01"]}, WrongType),
-    ({"customer_id": pa.array([None], pa.string()), "as_of": pa.array([5], pa.int64())}, WrongType),
-    ({"customer_id": ["a"], "as_of": [0]}, NotEnoughData),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("asked", "error"),
+    [
+        ({"customer_id": ["a"]}, ColumnMissing),
+        ({"customer_id": [1], "as_of": [1]}, WrongType),
+        ({"customer_id": ["a"], "as_of": ["2024-01-01"]}, WrongType),
+        (
+            {"customer_id": pa.array([None], pa.string()), "as_of": pa.array([5], pa.int64())},
+            WrongType,
+        ),
+        ({"customer_id": ["a"], "as_of": [0]}, NotEnoughData),
+    ],
+)
 def test_pairs_that_cannot_be_asked_are_refused(business, asked, error):
     history, definitions, columns, bases, _ = business
     with pytest.raises(error) as told:
@@ -120,7 +143,9 @@ def test_pairs_that_cannot_be_asked_are_refused(business, asked, error):
 
 
 @few
-@example(seed=196, archetype="contractual")  # visits of one instant on one channel, of which one changed it
+@example(
+    seed=196, archetype="contractual"
+)  # visits of one instant on one channel, of which one changed it
 @given(seed=st.integers(0, 2**32), archetype=st.sampled_from(("non-contractual", "contractual")))
 def test_late_and_corrected_rows_are_known_when_they_were(seed, archetype):
     """Random businesses with two clocks: many rows come late, and many are corrected between the instants."""
@@ -128,8 +153,13 @@ def test_late_and_corrected_rows_are_known_when_they_were(seed, archetype):
     history = made.history()
     as_of = [made.as_of - 5 * DAY_US, made.as_of]
     # Every fifth column, another fifth each time: planning is what takes long.
-    definitions, columns, bases, each = stated(history, made.settings, as_of, every=5, start=seed % 5)
-    found = [rows for _, _, rows in build_many(history, definitions=definitions, columns=columns, as_of=as_of)]
+    definitions, columns, bases, each = stated(
+        history, made.settings, as_of, every=5, start=seed % 5
+    )
+    found = [
+        rows
+        for _, _, rows in build_many(history, definitions=definitions, columns=columns, as_of=as_of)
+    ]
     for one, other in zip(found, each, strict=True):
         assert differing(one, other) == []
     whole = pa.concat_tables(each)

@@ -18,7 +18,11 @@ every_book = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 
 
 def cells(path, kind):
-    return ["".join(cell["source"]) for cell in json.loads(path.read_text())["cells"] if cell["cell_type"] == kind]
+    return [
+        "".join(cell["source"])
+        for cell in json.loads(path.read_text())["cells"]
+        if cell["cell_type"] == kind
+    ]
 
 
 def test_they_are_these_and_the_page_beside_them_names_each():
@@ -47,7 +51,9 @@ def test_it_begins_with_a_question_and_asks_one_again_in_every_chapter(path):
 def test_it_imports_and_never_defines(path):
     for source in cells(path, "code"):
         for node in ast.walk(ast.parse(source)):
-            assert not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda), source
+            assert not isinstance(
+                node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Lambda
+            ), source
 
 
 @every_book
@@ -60,7 +66,8 @@ def test_it_carries_no_outputs_and_nothing_of_a_machine(path):
     assert set(book["metadata"]) <= {"kernelspec", "language_info"}
     assert book["metadata"]["language_info"] == {"name": "python"}
     assert not re.search(
-        r"/home/|/root|/work/|/Users/|[A-Z]:\\\\|https?://(?!127\.0\.0\.1|localhost)", path.read_text()
+        r"/home/|/root|/work/|/Users/|[A-Z]:\\\\|https?://(?!127\.0\.0\.1|localhost)",
+        path.read_text(),
     )
 
 
@@ -75,7 +82,11 @@ def run(tmp_path, monkeypatch):
     """run(name, place): the code cells of a notebook as they come back, executed in `place`. An error is an error."""
     nbclient, nbformat = pytest.importorskip("nbclient"), pytest.importorskip("nbformat")
     (tmp_path / "own").mkdir()
-    for name, value in {"IPYTHONDIR": "ipython", "JUPYTER_RUNTIME_DIR": "runtime", "TMPDIR": "own"}.items():
+    for name, value in {
+        "IPYTHONDIR": "ipython",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "TMPDIR": "own",
+    }.items():
         monkeypatch.setenv(name, str(tmp_path / value))
 
     def run(name, place):
@@ -89,7 +100,11 @@ def run(tmp_path, monkeypatch):
 
 
 def printed(cell, stream="stdout"):
-    return "".join(output.text for output in cell.outputs if output.output_type == "stream" and output.name == stream)
+    return "".join(
+        output.text
+        for output in cell.outputs
+        if output.output_type == "stream" and output.name == stream
+    )
 
 
 def shown(cell, kind):
@@ -126,8 +141,14 @@ def test_the_second_trains_on_the_demo_above_it_and_serves_nothing(run, tmp_path
     assert (home / "mlruns" / "releases").is_dir()
     assert not (home / "mlruns" / "releases" / "CURRENT").exists()
     tables = "".join(table for cell in done for table in shown(cell, "text/html"))
-    assert all(word in tables for word in ("our model", "BG/NBD", "the risk: ", "churned", "next-stage"))
-    assert any("Not for decisions with legal effect" in text for cell in done for text in shown(cell, "text/markdown"))
+    assert all(
+        word in tables for word in ("our model", "BG/NBD", "the risk: ", "churned", "next-stage")
+    )
+    assert any(
+        "Not for decisions with legal effect" in text
+        for cell in done
+        for text in shown(cell, "text/markdown")
+    )
 
 
 def test_the_third_starts_the_service_asks_it_and_stops_it(run, tmp_path, home, trained_shop):
@@ -153,22 +174,35 @@ def test_the_fourth_reads_the_newest_release_and_answers_plainly(run, tmp_path, 
     done = run("04-is-this-model-any-good", tmp_path / "checkout" / "notebooks")
     refuse_noise(done)
     account, told = trained_shop.release.evaluation, "".join(map(printed, done))
-    assert told.startswith(f"release {trained_shop.release.id}, status {account['status']}; evaluated on ")
+    assert told.startswith(
+        f"release {trained_shop.release.id}, status {account['status']}; evaluated on "
+    )
     assert account["recommendation"]["churn"]["verdict"] in told
-    ours = account["status"] == "ok" and account["recommendation"]["churn"]["recommended"] == "our model"
+    ours = (
+        account["status"] == "ok"
+        and account["recommendation"]["churn"]["recommended"] == "our model"
+    )
     assert printed(done[-1]).splitlines()[-1].startswith("Yes: " if ours else "No: ")
     tables = "".join(table for cell in done for table in shown(cell, "text/html"))
-    assert all(word in tables for word in ("BG/NBD", "rarely over", "never trained on", "stages in a set", "relative"))
+    assert all(
+        word in tables
+        for word in ("BG/NBD", "rarely over", "never trained on", "stages in a set", "relative")
+    )
     assert len(list((home / "mlruns" / "releases").glob("*/manifest.json"))) == 1  # it trains none
 
 
 def test_the_fifth_recommends_a_horizon_and_trains_nothing(run, tmp_path, home):
-    done = run("05-choose-a-horizon-and-a-churn-rule", small_demo(tmp_path / "checkout") / "notebooks")
+    done = run(
+        "05-choose-a-horizon-and-a-churn-rule", small_demo(tmp_path / "checkout") / "notebooks"
+    )
     refuse_noise(done)
-    assert re.search(r"\[churn\] horizon_days = (30|60|90|120|180): \d+% of eligible", printed(done[-1]))
+    assert re.search(
+        r"\[churn\] horizon_days = (30|60|90|120|180): \d+% of eligible", printed(done[-1])
+    )
     assert "The stages say churned after" in printed(done[-1])
     tables = "".join(table for cell in done for table in shown(cell, "text/html"))
     assert all(
-        word in tables for word in ("usual gaps", "180 days", "too_young", "AUROC of recency", "dates to train on")
+        word in tables
+        for word in ("usual gaps", "180 days", "too_young", "AUROC of recency", "dates to train on")
     )
     assert list(home.iterdir()) == []

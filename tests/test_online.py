@@ -26,7 +26,10 @@ def world(request):
     at = history.data_until - 40 * DAY_US - 12_345_678
     known = history.as_of(at)
     definitions = learn_definitions(known, settings)
-    base, columns = population_stats(known, definitions), columns_for(history, definitions, settings)
+    base, columns = (
+        population_stats(known, definitions),
+        columns_for(history, definitions, settings),
+    )
     plan = plan_of(history, settings, definitions, base, columns)
     shuffled = worlds.shuffled(worlds.tables_of(history))
     tables = {name: table.select(list(CONTRACT[name].names)) for name, table in shuffled.items()}
@@ -34,13 +37,22 @@ def world(request):
 
 
 def plan_of(history, settings, definitions, base, columns):
-    return PreparedFeatures(definitions=definitions, base=base, columns=columns, tables=history.names,
-                  activity_kinds=history.activity_kinds, zone=settings.zone)  # fmt: skip
+    return PreparedFeatures(
+        definitions=definitions,
+        base=base,
+        columns=columns,
+        tables=history.names,
+        activity_kinds=history.activity_kinds,
+        zone=settings.zone,
+    )
 
 
 def sent(tables, customers):
     """What a caller would send of these customers: contract columns alone, in any order."""
-    return {name: table.filter(pc.is_in(table["customer_id"], pa.array(customers))) for name, table in tables.items()}
+    return {
+        name: table.filter(pc.is_in(table["customer_id"], pa.array(customers)))
+        for name, table in tables.items()
+    }
 
 
 @pytest.mark.parametrize("together", [1, 7, 200])
@@ -59,25 +71,33 @@ def test_one_plan_answers_for_any_instant(world, days):
     history, _, definitions, base, columns, plan, _, _ = world
     at = history.data_until - round(days * DAY_US)
     expected = build(history.as_of(at), base=base, definitions=definitions, columns=columns)
-    everybody = history.as_of(history.data_until).customers.collect().to_native()["customer_id"].to_pylist()
+    everybody = (
+        history.as_of(history.data_until).customers.collect().to_native()["customer_id"].to_pylist()
+    )
     assert plan.build(sent(world[7], everybody), as_of=at).equals(expected)
 
 
 def test_only_the_columns_asked_for_are_built_and_equal(world):
     history, settings, definitions, base, columns, plan, at, _ = world
     few = columns[::9]
-    some = sent(world[7], history.as_of(at).customers.collect().to_native()["customer_id"].to_pylist()[:30])
+    some = sent(
+        world[7], history.as_of(at).customers.collect().to_native()["customer_id"].to_pylist()[:30]
+    )
     rows, all_rows = (
         plan_of(history, settings, definitions, base, few).build(some, as_of=at),
         plan.build(some, as_of=at),
     )
-    assert [name for name in rows.column_names if name in {c.name for c in columns}] == [c.name for c in few]
+    assert [name for name in rows.column_names if name in {c.name for c in columns}] == [
+        c.name for c in few
+    ]
     assert rows.equals(all_rows.select(rows.column_names))
 
 
 def test_a_request_leaves_nothing_behind(world):
     history, _, _, _, _, plan, at, _ = world
-    one = build(history.as_of(at), base=world[3], definitions=world[2], columns=world[4])["customer_id"][0].as_py()
+    one = build(history.as_of(at), base=world[3], definitions=world[2], columns=world[4])[
+        "customer_id"
+    ][0].as_py()
     first = plan.build(sent(world[7], [one]), as_of=at)
     assert first.num_rows == 1
     assert plan.build({}, as_of=at).num_rows == 0
@@ -92,8 +112,20 @@ def test_a_request_leaves_nothing_behind(world):
 def test_values_wider_than_all_before_them_come_out_whole(world):
     """A prepared statement must not rest on what the tables held when it was prepared."""
     plan, at = world[5], world[6]
-    row = {"customer_id": "x" * 70_000, "occurred_at": 1, "recorded_at": 1, "amount": 10**15, "kind": "purchase"}
-    late = {**row, "occurred_at": at - 1, "recorded_at": at - 1, "customer_id": "ß", "amount": -(10**15)}
+    row = {
+        "customer_id": "x" * 70_000,
+        "occurred_at": 1,
+        "recorded_at": 1,
+        "amount": 10**15,
+        "kind": "purchase",
+    }
+    late = {
+        **row,
+        "occurred_at": at - 1,
+        "recorded_at": at - 1,
+        "customer_id": "ß",
+        "amount": -(10**15),
+    }
     events = {"transactions": typed("transactions", [row, late])}
     rows = plan.build(events, as_of=at)
     assert rows["customer_id"].to_pylist() == ["x" * 70_000, "ß"]
@@ -105,11 +137,19 @@ def test_values_wider_than_all_before_them_come_out_whole(world):
 def test_reals_of_the_base_keep_their_last_bit(world):
     """SQL reads 0.1 as a decimal; a base whose reals are awkward would come out otherwise."""
     history, settings, definitions, base, columns, _, at, _ = world
-    awkward = dataclasses.replace(base, r=0.1 + 0.2, alpha=math.pi * 7, a=1 / 3, b=2.0 / 7,
-                                  amount_quantiles=tuple(1234.5678901234567 * (k + 1) / 7 for k in range(19)))  # fmt: skip
+    awkward = dataclasses.replace(
+        base,
+        r=0.1 + 0.2,
+        alpha=math.pi * 7,
+        a=1 / 3,
+        b=2.0 / 7,
+        amount_quantiles=tuple(1234.5678901234567 * (k + 1) / 7 for k in range(19)),
+    )
     expected = build(history.as_of(at), base=awkward, definitions=definitions, columns=columns)
     plan = plan_of(history, settings, definitions, awkward, columns)
-    assert plan.build(sent(world[7], expected["customer_id"].to_pylist()), as_of=at).equals(expected)
+    assert plan.build(sent(world[7], expected["customer_id"].to_pylist()), as_of=at).equals(
+        expected
+    )
 
 
 def test_quoted_text_is_never_taken_for_a_number():
@@ -117,7 +157,9 @@ def test_quoted_text_is_never_taken_for_a_number():
 
     from features.tables.sources import connect
 
-    frame = nw.from_native(connect().sql("SELECT 'a' AS kind")).filter(nw.col("kind") == "it's 7.25")
+    frame = nw.from_native(connect().sql("SELECT 'a' AS kind")).filter(
+        nw.col("kind") == "it's 7.25"
+    )
     written = _sql(frame.with_columns(y=nw.lit(0.30000000000000004), **{"v 2.5": nw.lit(1)}))
     assert "7.25e0" not in written
     assert '"v 2.5"' in written

@@ -20,11 +20,20 @@ LEAVING = {
     "cancelled before the window, paid beyond it": ([(-9, 90, -3)], False),
     "cancelled, and renewed": ([(-9, 20, 3), (23, 90, None)], False),
     "renewed after grace": ([(-9, 20, None), (24, 90, None)], True),
-    "one of two running terms cancelled, the one begun later": ([(-9, 90, None), (-5, 60, 3)], False),
-    "one of two running terms cancelled, the one begun earlier": ([(-9, 90, 3), (-5, 60, None)], False),
+    "one of two running terms cancelled, the one begun later": (
+        [(-9, 90, None), (-5, 60, 3)],
+        False,
+    ),
+    "one of two running terms cancelled, the one begun earlier": (
+        [(-9, 90, 3), (-5, 60, None)],
+        False,
+    ),
     "all that reaches past the window is cancelled": ([(-9, 90, 3), (-5, 20, None)], True),
     "a later term cancelled, the present one runs on": ([(-9, 40, None), (33, 180, 3)], False),
-    "the renewal cancelled, and renewed in turn": ([(-9, 29, None), (30, 33, 3), (33, 90, None)], False),
+    "the renewal cancelled, and renewed in turn": (
+        [(-9, 29, None), (30, 33, 3), (33, 90, None)],
+        False,
+    ),
 }
 
 
@@ -44,7 +53,11 @@ def test_cancelled_tells_of_the_term_that_ends_last():
 
 def test_whoever_begins_a_first_term_can_be_dormant():
     row, allowed = one_customer([(5, 90, None)], ages=(300,))
-    assert (row["churned"], row["outcome_stage"], allowed[STAGES.index("dormant")]) == (False, "dormant", True)
+    assert (row["churned"], row["outcome_stage"], allowed[STAGES.index("dormant")]) == (
+        False,
+        "dormant",
+        True,
+    )
 
 
 @pytest.mark.parametrize(("ages", "periods"), [((5, 2, 1), 2), (range(2, 25, 2), 12)])
@@ -58,11 +71,25 @@ def one_customer(
 ) -> tuple[oracle.Row, np.ndarray]:
     """The row and the stages in reach of one customer; horizon 30 days, grace 3. Terms: start, end, cancelled, in days
     from as_of, each `agreed` days before it starts. `ages` of the purchases in days."""
-    chosen = settings_for("contractual", {"horizon_days": 30, "grace_days": 3, "label_latency_days": 3})
-    made = World(random.Random(0), chosen, instant("2024-06-01", zone="UTC"), {name: [] for name in chosen.tables})
+    chosen = settings_for(
+        "contractual", {"horizon_days": 30, "grace_days": 3, "label_latency_days": 3}
+    )
+    made = World(
+        random.Random(0),
+        chosen,
+        instant("2024-06-01", zone="UTC"),
+        {name: [] for name in chosen.tables},
+    )
     for term in terms:
-        starts, ends, cancelled = (None if days is None else made.as_of + int(days * DAY) for days in term)
-        cells = {"starts_at": starts, "ends_at": ends, "cancelled_at": cancelled, "recorded_at": starts - agreed * DAY}
+        starts, ends, cancelled = (
+            None if days is None else made.as_of + int(days * DAY) for days in term
+        )
+        cells = {
+            "starts_at": starts,
+            "ends_at": ends,
+            "cancelled_at": cancelled,
+            "recorded_at": starts - agreed * DAY,
+        }
         add(made, "contracts", "a", **cells)
     for at in (made.as_of - age * DAY for age in ages):
         add(made, "transactions", "a", occurred_at=at, recorded_at=at, amount=1, kind="purchase")

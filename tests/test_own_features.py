@@ -40,17 +40,52 @@ def gifts(days):
     return Recipe({"n": Reduction("transactions", "count", kinds=("purchase",), since_days=days)}, lambda r, now: r.n)
 '''
 WRONG = {
-    "@feature(tables=('transactions',)": ("def gifts(days)", "def recency(days)", 4, "the name 'recency', which the catalogue has already"),
+    "@feature(tables=('transactions',)": (
+        "def gifts(days)",
+        "def recency(days)",
+        4,
+        "the name 'recency', which the catalogue has already",
+    ),
     "twice": ("", GOOD.split("ratio\n", 1)[1], 13, "the name 'gifts', which this file has already"),
     "windows": ('windows="W"', 'windows="M"', 4, "gifts: windows = 'M'"),
-    "an unknown table": ('tables=("transactions",)', 'tables=("transaction",)', 4, "gifts: an unknown table 'transaction'.*did you mean 'transactions'"),
-    "a table as text": ('tables=("transactions",)', 'tables="transactions"', 4, "tables that are no tuple"),
-    "a table not named": ('Reduction("transactions"', 'Reduction("interactions"', 4, "which tables does not name"),
+    "an unknown table": (
+        'tables=("transactions",)',
+        'tables=("transaction",)',
+        4,
+        "gifts: an unknown table 'transaction'.*did you mean 'transactions'",
+    ),
+    "a table as text": (
+        'tables=("transactions",)',
+        'tables="transactions"',
+        4,
+        "tables that are no tuple",
+    ),
+    "a table not named": (
+        'Reduction("transactions"',
+        'Reduction("interactions"',
+        4,
+        "which tables does not name",
+    ),
     "an unknown how": ('"count"', '"mode"', 4, "an unknown how = 'mode'"),
-    "an unknown column": ('"count",', '"sum", value="amount_minr",', 4, "unknown column 'amount_minr' of transactions.*did you mean 'amount_minor'"),
+    "an unknown column": (
+        '"count",',
+        '"sum", value="amount_minr",',
+        4,
+        "unknown column 'amount_minr' of transactions.*did you mean 'amount_minor'",
+    ),
     "an unknown flag": ('"count",', '"count", where="is_gift",', 4, "unknown column 'is_gift'"),
-    "a sum of reals": ('"count",', '"sum", value="quantity",', 4, "a sum of quantity, which is no whole number"),
-    "kinds where there are none": ('Reduction("transactions", "count"', 'Reduction("activity", "count"', 4, "unknown column 'kind' of activity"),
+    "a sum of reals": (
+        '"count",',
+        '"sum", value="quantity",',
+        4,
+        "a sum of quantity, which is no whole number",
+    ),
+    "kinds where there are none": (
+        'Reduction("transactions", "count"',
+        'Reduction("activity", "count"',
+        4,
+        "unknown column 'kind' of activity",
+    ),
     "no recipe": ("return Recipe(", "return 7 or Recipe(", 4, "returns a Recipe, not int"),
     "an error in the formula": ("r.n)", "r.m)", 10, "AttributeError"),
     "a formula of text": ("lambda r, now: r.n", "lambda r, now: 7", 4, "AttributeError"),
@@ -58,10 +93,15 @@ WRONG = {
     "words": ("{value:.0f} gifts", "{worth} gifts", 4, "words that cannot be filled in"),
     "no docstring": ('"""Gifts.', '"" "', 4, "unterminated|no docstring|cannot be read"),
     "a syntax error": ("def gifts(days):", "def gifts(days:", 5, "Python that cannot be read"),
-    "an exception on import": ("ratio\n", "ratio\n\nimport nowhere_at_all\n", 3, "ModuleNotFoundError"),
+    "an exception on import": (
+        "ratio\n",
+        "ratio\n\nimport nowhere_at_all\n",
+        3,
+        "ModuleNotFoundError",
+    ),
     "leaving": ("ratio\n", "ratio\n\nraise SystemExit(3)\n", 3, "SystemExit"),
     "nothing in it": (GOOD, "x = 1\n", 1, "no feature in it"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("kind", WRONG)
@@ -85,17 +125,25 @@ def test_a_missing_file_and_one_in_another_encoding_are_refused(shop, tmp_path):
 
 
 def stated(settings, path):
-    return settings.model_copy(update={
-        "features": settings.features.model_copy(update={"own": str(path)}),
-        "contract": settings.contract.model_copy(update={"constant_attributes": ["channel", "region"]}),
-    })  # fmt: skip
+    return settings.model_copy(
+        update={
+            "features": settings.features.model_copy(update={"own": str(path)}),
+            "contract": settings.contract.model_copy(
+                update={"constant_attributes": ["channel", "region"]}
+            ),
+        }
+    )
 
 
 def test_two_configurations_in_one_process_do_not_meet(shop, tmp_path):
     _, settings, found = shop
     (tmp_path / "mine.py").write_text(GOOD)
     definitions = learn_definitions(found.as_of(found.data_until), settings)
-    mine, example, none = (stated(settings, tmp_path / "mine.py"), stated(settings, EXAMPLE), settings)
+    mine, example, none = (
+        stated(settings, tmp_path / "mine.py"),
+        stated(settings, EXAMPLE),
+        settings,
+    )
     names = [
         {c.name for c in columns_for(found, definitions, one) if c.feature.family == "own"}
         for one in (mine, example, none)
@@ -109,8 +157,15 @@ def test_two_configurations_in_one_process_do_not_meet(shop, tmp_path):
 
 def test_own_features_can_be_switched_off_and_are_absent_without_their_table(shop):
     _, settings, found = shop
-    definitions, mine = learn_definitions(found.as_of(found.data_until), settings), features_of(stated(settings, EXAMPLE))
-    assert not [c for c in columns(definitions, tables=found.names, off=["own"], own=mine) if c.feature.family == "own"]
+    definitions, mine = (
+        learn_definitions(found.as_of(found.data_until), settings),
+        features_of(stated(settings, EXAMPLE)),
+    )
+    assert not [
+        c
+        for c in columns(definitions, tables=found.names, off=["own"], own=mine)
+        if c.feature.family == "own"
+    ]
     left = columns(definitions, tables=["transactions"], off=["visits_per_purchase_all"], own=mine)
     assert not [c for c in left if c.feature.family == "own"]
 
@@ -132,9 +187,18 @@ def test_the_example_says_what_it_says(shop):
     at = found.data_until - 100 * DAY_US
     known = found.as_of(at)
     definitions = learn_definitions(known, settings)
-    chosen = [c for c in columns_for(found, definitions, stated(settings, EXAMPLE)) if c.feature.family == "own"]
-    rows = build(known, base=population_stats(known, definitions), definitions=definitions, columns=chosen).to_pylist()
-    tables = {name: known.tables[name].collect().to_native().to_pylist() for name in ("transactions", "interactions")}
+    chosen = [
+        c
+        for c in columns_for(found, definitions, stated(settings, EXAMPLE))
+        if c.feature.family == "own"
+    ]
+    rows = build(
+        known, base=population_stats(known, definitions), definitions=definitions, columns=chosen
+    ).to_pylist()
+    tables = {
+        name: known.tables[name].collect().to_native().to_pylist()
+        for name in ("transactions", "interactions")
+    }
     for row in rows[::40]:
         met = [one for one in tables["interactions"] if one["customer_id"] == row["customer_id"]]
         bought = [
@@ -144,8 +208,13 @@ def test_the_example_says_what_it_says(shop):
         ]
         visits = sum(one["kind"] == "visit" for one in met)
         assert row["visits_per_purchase_all"] == pytest.approx(visits / len(bought))
-        opened = max((one["occurred_at"] for one in met if one["kind"] in ("opened", "clicked")), default=None)
-        assert row["recency_opened"] == (None if opened is None else pytest.approx((at - opened) / DAY_US))
+        opened = max(
+            (one["occurred_at"] for one in met if one["kind"] in ("opened", "clicked")),
+            default=None,
+        )
+        assert row["recency_opened"] == (
+            None if opened is None else pytest.approx((at - opened) / DAY_US)
+        )
 
 
 def test_what_is_not_finite_becomes_null(shop):
@@ -161,7 +230,9 @@ def test_what_is_not_finite_becomes_null(shop):
         own=load_custom(text, "mine.py"),
         off=list({e.family for e in FEATURES.values()}),
     )
-    rows = build(known, base=population_stats(known, definitions), definitions=definitions, columns=chosen)
+    rows = build(
+        known, base=population_stats(known, definitions), definitions=definitions, columns=chosen
+    )
     assert rows["gifts_all"].null_count == rows.num_rows > 100
 
 
@@ -175,7 +246,9 @@ def made(shop, tmp_path_factory):
         settings = stated(shop[1], path)
         # The other families only cost time here.
         off = [family for family in FAMILIES if family not in ("recency", "attributes")]
-        settings = settings.model_copy(update={"features": settings.features.model_copy(update={"off": off})})
+        settings = settings.model_copy(
+            update={"features": settings.features.model_copy(update={"off": off})}
+        )
         return home, settings, written(shop[2], settings), path
 
 
@@ -186,7 +259,9 @@ def written(found, settings):
     chosen = columns_for(found, definitions, settings)
     modelled = tuple(c.name for c in chosen if c.feature.family in ("own", "attributes", "recency"))
     weights = np.random.default_rng(1).normal(0, 0.3, (1, len(modelled) + 14))
-    linear = Linear(np.zeros(weights.size), np.ones(weights.size), weights, 0.1 * weights, np.zeros(1))
+    linear = Linear(
+        np.zeros(weights.size), np.ones(weights.size), weights, 0.1 * weights, np.zeros(1)
+    )
     scorer = Scorer(
         definitions,
         modelled,
@@ -197,8 +272,16 @@ def written(found, settings):
         500,
         500,
     )
-    folder = release.write(scorer, all_columns=chosen, settings=settings, tables=found.names, base=population_stats(known, definitions),
-                           evaluation={}, card="", times={})  # fmt: skip
+    folder = release.write(
+        scorer,
+        all_columns=chosen,
+        settings=settings,
+        tables=found.names,
+        base=population_stats(known, definitions),
+        evaluation={},
+        card="",
+        times={},
+    )
     (folder.parent / "CURRENT").write_text(folder.name)
     return folder
 
@@ -220,7 +303,9 @@ def test_a_release_carries_its_file_and_a_changed_file_is_another_release(shop, 
 def test_a_changed_file_in_a_release_is_never_run(made, tmp_path):
     folder = tmp_path / "forged"
     shutil.copytree(made[2], folder)
-    (folder / custom.FILE).write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n" + EXAMPLE.read_text())
+    (folder / custom.FILE).write_text(
+        f"open({str(tmp_path / 'ran')!r}, 'w')\n" + EXAMPLE.read_text()
+    )
     with pytest.raises(errors.ReleaseRefused, match="not as they were written"):
         load_in_subprocess(folder)
     assert not (tmp_path / "ran").exists()
@@ -234,13 +319,22 @@ def test_batch_and_online_give_the_same_scores(shop, made, monkeypatch):
     run = run_folders.score(found, settings, load_in_subprocess(folder), as_of=at)
     kept = pq.read_table(run.folder / "history" / "customers.parquet")
     assert kept["channel"].null_count == 0
-    scores = {row["customer_id"]: row["p_churn"] for row in pq.read_table(run.folder / "scores.parquet").to_pylist()}
+    scores = {
+        row["customer_id"]: row["p_churn"]
+        for row in pq.read_table(run.folder / "scores.parquet").to_pylist()
+    }
     asked = [who for who, p in scores.items() if p is not None][:80]
     desk = ServingState.opened()
-    answers = desk.by_events(parsed(raw_events.request(found, settings, asked, as_of=at)), now=at)["scores"]
-    assert {one["customer_id"]: one["p_churn"] for one in answers} == {who: scores[who] for who in asked}
+    answers = desk.by_events(parsed(raw_events.request(found, settings, asked, as_of=at)), now=at)[
+        "scores"
+    ]
+    assert {one["customer_id"]: one["p_churn"] for one in answers} == {
+        who: scores[who] for who in asked
+    }
     body = raw_events.request(found, settings, asked, as_of=at)
     for one in body["customers"]:
         one.pop("customers")
     silent = desk.by_events(parsed(body), now=at)["scores"]
-    assert any(one["p_churn"] != scores[one["customer_id"]] for one in silent), "the attributes count"
+    assert any(one["p_churn"] != scores[one["customer_id"]] for one in silent), (
+        "the attributes count"
+    )

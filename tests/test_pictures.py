@@ -21,7 +21,16 @@ from training import metrics
 from training.evaluation import curves, importance, reliability
 from training.plots import draw as pictures
 
-NAMES = {"roc", "precision_recall", "calibration", "gain", "lift", "importance", "transition", "stage_calibration"}
+NAMES = {
+    "roc",
+    "precision_recall",
+    "calibration",
+    "gain",
+    "lift",
+    "importance",
+    "transition",
+    "stage_calibration",
+}
 
 
 def labelled(seed, rows=400, strength=1.0, digits=12):
@@ -67,12 +76,18 @@ def test_no_curve_or_bin_depends_on_the_order_of_rows():
     assert curves.churn_curves(y, p) == curves.churn_curves(y[dealt], p[dealt])
     one, other = (metrics.churn_metrics(y[at], p[at]) for at in (np.arange(len(y)), dealt))
     assert one == pytest.approx(other, abs=1e-12)
-    for mine, theirs in zip(metrics.reliability(y, p), metrics.reliability(y[dealt], p[dealt]), strict=True):
+    for mine, theirs in zip(
+        metrics.reliability(y, p), metrics.reliability(y[dealt], p[dealt]), strict=True
+    ):
         assert mine == pytest.approx(theirs, abs=1e-12)
     stage, outcome, p_next = staged(3)
     dealt = dealt[dealt < len(stage)]
-    assert curves.transitions(stage, outcome, p_next) == curves.transitions(stage[dealt], outcome[dealt], p_next[dealt])
-    assert curves.stage_reliability(outcome, p_next) == curves.stage_reliability(outcome[dealt], p_next[dealt])
+    assert curves.transitions(stage, outcome, p_next) == curves.transitions(
+        stage[dealt], outcome[dealt], p_next[dealt]
+    )
+    assert curves.stage_reliability(outcome, p_next) == curves.stage_reliability(
+        outcome[dealt], p_next[dealt]
+    )
 
 
 def test_a_constant_score_is_one_bin_and_no_lift():
@@ -90,9 +105,14 @@ def test_thin_curves_are_small_and_keep_their_ends_and_their_area(rows):
     y, p = labelled(5, rows=rows, strength=2)
     y[:2] = (True, False)
     thin = curves.churn_curves(y, p)
-    assert {len(points) for points in thin["roc"].values()} == {len(thin["roc"]["true_positive_rate"])}
-    for name, (x, height) in {"roc": ("false_positive_rate", "true_positive_rate"), "gain": ("share", "found"),
-                              "precision_recall": ("recall", "precision")}.items():  # fmt: skip
+    assert {len(points) for points in thin["roc"].values()} == {
+        len(thin["roc"]["true_positive_rate"])
+    }
+    for name, (x, height) in {
+        "roc": ("false_positive_rate", "true_positive_rate"),
+        "gain": ("share", "found"),
+        "precision_recall": ("recall", "precision"),
+    }.items():
         assert 2 <= len(thin[name][x]) <= curves.POINTS
         assert (thin[name][x][-1], thin[name][height][-1]) == (
             1,
@@ -109,7 +129,9 @@ def test_the_average_precision_s_interval_covers_the_truth():
     covered = 0
     for seed in range(200):
         y, p = labelled(1000 + seed, rows=300)
-        low, high = curves.average_precision_interval(average_precision_score(y, p), positives=int(y.sum()))
+        low, high = curves.average_precision_interval(
+            average_precision_score(y, p), positives=int(y.sum())
+        )
         assert 0 < low < high < 1
         covered += low <= truth <= high
     assert covered >= 180  # 95 % of 200 are 190
@@ -141,14 +163,21 @@ def test_an_account_of_a_training_has_what_is_drawn_and_is_small(trained_shop):
     assert {entry["name"] for entry in moved["families"]} <= {"stage", *FAMILIES}
     assert len(moved["columns"]) <= 20
     assert account["calibration"]["why"].startswith(f"{account['calibration']['kind']}: ")
-    assert {entry["as_of"] for entry in account["rates"]} >= {*account["as_of"]["train"], *account["as_of"]["evaluate"]}
+    assert {entry["as_of"] for entry in account["rates"]} >= {
+        *account["as_of"]["train"],
+        *account["as_of"]["evaluate"],
+    }
     assert account["churn"]["everyone"]["calibration"]["ece"] == pytest.approx(
         account["churn"]["everyone"]["ece"], abs=1e-6
     )
-    assert not {entry["name"] for entry in moved["columns"]} - set(design_names(trained_shop.release.scorer.columns))
+    assert not {entry["name"] for entry in moved["columns"]} - set(
+        design_names(trained_shop.release.scorer.columns)
+    )
     for who, found in account["churn"].items():
         assert moved["rows"][who] == found["rows"]
-        assert sum(row["rows"] for row in account["next_stage"][who]["transitions"]) == found["rows"]
+        assert (
+            sum(row["rows"] for row in account["next_stage"][who]["transitions"]) == found["rows"]
+        )
 
 
 def test_a_family_counts_as_a_whole_and_a_column_by_itself(trained_shop):
@@ -156,16 +185,32 @@ def test_a_family_counts_as_a_whole_and_a_column_by_itself(trained_shop):
     weights = np.zeros((1, len(design_names(names))))
     weights[0, :3] = (2, -2, 1)
     flat = np.zeros_like(weights[0])
-    linear = Linear(mean=flat, spread=flat + 1, weights=weights, missing=0 * weights, intercept=np.zeros(1))
+    linear = Linear(
+        mean=flat, spread=flat + 1, weights=weights, missing=0 * weights, intercept=np.zeros(1)
+    )
     scorer = replace(trained_shop.release.scorer, columns=names, churn=Blend(((1.0, linear),)))
-    value, slope = np.array([np.expm1(1), -np.expm1(3), np.expm1(2)]), scorer.calibration.slope  # logged: 1, -3, 2
-    rows = pa.table({**dict.fromkeys(names, value), "stage": ["loyal"] * 3, "stage_if_inactive": ["loyal"] * 3,
-                     "eligible": [True, False, False]})  # fmt: skip
-    columns = [SimpleNamespace(name=n, feature=SimpleNamespace(family=f)) for n, f in zip(names, "xxy", strict=True)]
+    value, slope = (
+        np.array([np.expm1(1), -np.expm1(3), np.expm1(2)]),
+        scorer.calibration.slope,
+    )  # logged: 1, -3, 2
+    rows = pa.table(
+        {
+            **dict.fromkeys(names, value),
+            "stage": ["loyal"] * 3,
+            "stage_if_inactive": ["loyal"] * 3,
+            "eligible": [True, False, False],
+        }
+    )
+    columns = [
+        SimpleNamespace(name=n, feature=SimpleNamespace(family=f))
+        for n, f in zip(names, "xxy", strict=True)
+    ]
     found = importance.importance(scorer, rows, columns)
     assert found["rows"] == {"everyone": 3, "eligible": 1}
     # a and b are two views of one thing that cancel: their family moves nothing, and is not told.
-    assert found["families"] == [{"name": "y", "everyone": pytest.approx(2 * slope), "eligible": pytest.approx(slope)}]
+    assert found["families"] == [
+        {"name": "y", "everyone": pytest.approx(2 * slope), "eligible": pytest.approx(slope)}
+    ]
     assert {c["name"]: c["everyone"] for c in found["columns"]} == pytest.approx(
         {"a": 4 * slope, "b": 4 * slope, "c": 2 * slope}
     )

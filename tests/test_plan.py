@@ -28,8 +28,12 @@ def spans(monkeypatch):
 
 
 def settings_of(tmp_path, **training):
-    stated = {"business": {"zone": training.pop("zone", "UTC")}, "tables": {"transactions": "SELECT 1"}, "training": training,
-              "churn": {"horizon_days": training.pop("horizon", 60), "label_latency_days": 3}}  # fmt: skip
+    stated = {
+        "business": {"zone": training.pop("zone", "UTC")},
+        "tables": {"transactions": "SELECT 1"},
+        "training": training,
+        "churn": {"horizon_days": training.pop("horizon", 60), "label_latency_days": 3},
+    }
     return from_mapping(stated, folder=tmp_path, where="test")
 
 
@@ -42,7 +46,9 @@ def settings_of(tmp_path, **training):
 @example(days=150, step=5, horizon=102, zone="UTC")
 @how(max_examples=80, deadline=None)
 def test_the_embargo_holds_and_everything_is_mature(tmp_path_factory, days, step, horizon, zone):
-    settings = settings_of(tmp_path_factory.getbasetemp(), step_days=step, horizon=horizon, zone=zone)
+    settings = settings_of(
+        tmp_path_factory.getbasetemp(), step_days=step, horizon=horizon, zone=zone
+    )
     first = instant("2022-01-05", zone=zone)
     history = Span(first, first + days * DAY_US + 12345)
     window = (horizon + 3) * DAY_US
@@ -50,14 +56,20 @@ def test_the_embargo_holds_and_everything_is_mature(tmp_path_factory, days, step
         return
     made = plan.make_plan(history, settings)
     assert all(at + window <= made.evaluate[0] for at in made.train)
-    assert all(at + window <= history.data_until for at in (*made.train, *made.evaluate, *made.refit))
+    assert all(
+        at + window <= history.data_until for at in (*made.train, *made.evaluate, *made.refit)
+    )
     assert all(at >= first + horizon * DAY_US for at in made.train)
     assert len(made.train) <= 12
     assert len(made.refit) <= 12
     assert set(made.evaluate) <= set(made.refit)
-    assert all(len(day_text(at, zone=zone)) == 10 for at in (*made.train, *made.evaluate, *made.refit))
+    assert all(
+        len(day_text(at, zone=zone)) == 10 for at in (*made.train, *made.evaluate, *made.refit)
+    )
     if made.train:
-        assert made.train[-1] + window > made.evaluate[0] - DAY_US - 3_600_000_000  # no day of data is given away
+        assert (
+            made.train[-1] + window > made.evaluate[0] - DAY_US - 3_600_000_000
+        )  # no day of data is given away
 
 
 def test_stated_dates_are_kept_and_immature_ones_refused(tmp_path):

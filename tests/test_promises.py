@@ -21,7 +21,10 @@ def world(request):
     at = history.data_until - 200 * DAY_US
     known = history.as_of(at)
     definitions = learn_definitions(known, settings)
-    columns, base = columns_for(history, definitions, settings), population_stats(known, definitions)
+    columns, base = (
+        columns_for(history, definitions, settings),
+        population_stats(known, definitions),
+    )
     return (
         history,
         settings,
@@ -94,7 +97,9 @@ def test_rows_that_share_an_instant_may_come_in_any_order(world):
     history, *_ = world
     tables = worlds.tied(worlds.tables_of(history))
     first = made(world, tables)
-    assert all(made(world, worlds.shuffled(tables, seed), threads=2).equals(first) for seed in (1, 2))
+    assert all(
+        made(world, worlds.shuffled(tables, seed), threads=2).equals(first) for seed in (1, 2)
+    )
 
 
 def test_one_customer_alone_equals_the_customer_among_others(world):
@@ -110,14 +115,18 @@ def test_one_customer_alone_equals_the_customer_among_others(world):
 def test_asking_for_some_customers_gives_their_rows(world):
     history, _, at, definitions, columns, base, rows = world
     asked = rows["customer_id"].to_pylist()[3:10]
-    some = build(history.as_of(at), base=base, definitions=definitions, columns=columns, customers=asked)
+    some = build(
+        history.as_of(at), base=base, definitions=definitions, columns=columns, customers=asked
+    )
     assert some.equals(rows.slice(3, 7).combine_chunks())
 
 
 def test_an_instant_before_everything_knows_nothing(world):
     history, _, _, definitions, columns, _, _ = world
     known = history.as_of(0)
-    rows = build(known, base=population_stats(known, definitions), definitions=definitions, columns=columns)
+    rows = build(
+        known, base=population_stats(known, definitions), definitions=definitions, columns=columns
+    )
     assert rows.num_rows == 0
 
 

@@ -50,7 +50,9 @@ def test_a_release_nobody_registered_gets_its_version_when_it_is_served(released
 
 
 @pytest.mark.parametrize("away", [NOWHERE, "postgresql://nobody:secret@127.0.0.1:1/none"])
-def test_a_promotion_is_served_with_the_store_away_and_the_alias_follows(released, monkeypatch, away):
+def test_a_promotion_is_served_with_the_store_away_and_the_alias_follows(
+    released, monkeypatch, away
+):
     home, release = released
     assert trained(release)
     monkeypatch.setenv("MLFLOW_TRACKING_URI", away)
@@ -70,7 +72,9 @@ def test_a_promotion_is_served_with_the_store_away_and_the_alias_follows(release
 def test_whoever_opens_the_store_next_moves_the_alias(released):
     home, release = released
     assert trained(release)
-    (home / "mlruns" / "releases" / "CURRENT").write_text(release + "\n")  # promoted while the store was away
+    (home / "mlruns" / "releases" / "CURRENT").write_text(
+        release + "\n"
+    )  # promoted while the store was away
     assert lagging() == ["churn", "next_stage"]
     tracking.runs()
     assert lagging() == []

@@ -19,7 +19,9 @@ def blocks(language):
 def test_it_is_short_and_names_only_commands_that_exist():
     from lifecycle import cli as door
 
-    known = {command.callback.__name__.replace("_", "-") for command in door.app.registered_commands}
+    known = {
+        command.callback.__name__.replace("_", "-") for command in door.app.registered_commands
+    }
     assert len(README.splitlines()) <= 150
     named = set(re.findall(r"(?:`|^|bin/)lifecycle ([a-z]+)", README, re.M))
     rows = re.findall(r"^\| (`.*?) \|", README.split("## Commands")[1].split("##")[0], re.M)
@@ -47,7 +49,9 @@ def test_its_python_runs(shop):
 
 def test_its_variables_are_those_the_code_reads():
     code = "".join(
-        path.read_text() for room in ("features", "lifecycle", "serving", "training") for path in (ROOT / room).rglob("*.py")
+        path.read_text()
+        for room in ("features", "lifecycle", "serving", "training")
+        for path in (ROOT / room).rglob("*.py")
     )
     read = set(re.findall(r"environ(?:\.get\(\"([A-Z_]+)\"|\[\"([A-Z_]+)\"\](?! *=))", code))
     read = {one or other for one, other in read}

@@ -19,7 +19,10 @@ from tests.conftest import real
 from training import plan
 
 ROOT = Path(__file__).resolve().parents[1]
-FILES = {"cdnow": "cdnow/cdnow_master.parquet", "online_retail": "online_retail/online_retail.parquet"}
+FILES = {
+    "cdnow": "cdnow/cdnow_master.parquet",
+    "online_retail": "online_retail/online_retail.parquet",
+}
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -32,9 +35,14 @@ def test_no_realised_stage_was_ruled_out(name):
     seen = 0
     for at in dates.refit:
         known = found.as_of(at)
-        rows = build(known, base=population_stats(known, definitions), definitions=definitions, columns=[])
+        rows = build(
+            known, base=population_stats(known, definitions), definitions=definitions, columns=[]
+        )
         outcome = observe(found, known, definitions=definitions, settings=chosen).rows
-        happened, churned = stage_index(outcome["outcome_stage"].to_numpy()), outcome["churned"].to_numpy()
+        happened, churned = (
+            stage_index(outcome["outcome_stage"].to_numpy()),
+            outcome["churned"].to_numpy(),
+        )
         assert (happened[churned] == inactive_index(rows)[churned]).all()
         assert reachable_of(rows, definitions)[np.arange(len(happened)), happened][~churned].all()
         seen += len(happened)

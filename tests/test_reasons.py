@@ -27,14 +27,22 @@ def chosen():
 def scorer(weights, bearings=None, status="ok"):
     wide = len(NAMES) + 14
     linear = Linear(
-        np.zeros(wide), np.ones(wide), np.array([[*weights, *np.zeros(14)]]), np.zeros((1, wide)), np.zeros(1)
+        np.zeros(wide),
+        np.ones(wide),
+        np.array([[*weights, *np.zeros(14)]]),
+        np.zeros((1, wide)),
+        np.zeros(1),
     )
     rest = (Blend(((1.0, Rate((0.0,))),)), ("loyal",), 100, 100)
-    return Scorer(definitions_of(), NAMES, Blend(((1.0, linear),)), Calibration(), *rest, status, bearings)
+    return Scorer(
+        definitions_of(), NAMES, Blend(((1.0, linear),)), Calibration(), *rest, status, bearings
+    )
 
 
 def rows(*values):
-    table = {name: pa.array([row[k] for row in values], pa.float64()) for k, name in enumerate(NAMES)}
+    table = {
+        name: pa.array([row[k] for row in values], pa.float64()) for k, name in enumerate(NAMES)
+    }
     stages = {name: ["loyal"] * len(values) for name in ("stage", "stage_if_inactive")}
     return pa.table(table | stages)
 
@@ -61,8 +69,13 @@ def test_a_family_is_told_by_a_value_that_points_its_way(chosen):
 def test_reasons_are_told_against_the_typical_customer(chosen):
     """The same customer is riskier than one that is hardly ever late, and safer than one that always is."""
     row = rows((80, 300, 1))
-    punctual, late = (ReasonReference((2.0, 2.0, 2.0), (1, -1, -1), (moved, 0, 0)) for moved in (2.0, 6.0))
-    assert reasons(scorer([1.0, 0.0, 0.0], punctual), row, chosen)[0][0] == "raises the risk: last active 80 days ago"
+    punctual, late = (
+        ReasonReference((2.0, 2.0, 2.0), (1, -1, -1), (moved, 0, 0)) for moved in (2.0, 6.0)
+    )
+    assert (
+        reasons(scorer([1.0, 0.0, 0.0], punctual), row, chosen)[0][0]
+        == "raises the risk: last active 80 days ago"
+    )
     assert reasons(scorer([1.0, 0.0, 0.0], late), row, chosen)[0][0].startswith("lowers the risk: ")
 
 
@@ -77,14 +90,20 @@ def test_one_row_is_told_as_among_many(chosen):
 
 
 def test_base_rates_have_no_reasons_and_unknown_values_say_so(chosen):
-    assert reasons(scorer([1, 0, 0], status="no_skill"), rows((80, 300, 1)), chosen) == [[None, None, None]]
+    assert reasons(scorer([1, 0, 0], status="no_skill"), rows((80, 300, 1)), chosen) == [
+        [None, None, None]
+    ]
     assert in_words(chosen[0], float("nan")) == "not known yet: days since the last activity"
 
 
-@pytest.mark.parametrize("calibration", [
-    Calibration("platt", 0.6, 0.6, 1.0), Calibration("beta", 0.3, 2.0, -1.0),
-    Calibration("isotonic", 0.2, 3.0, 0.0, (-5.0, 0.0, 5.0), (-1.0, -0.5, 9.0)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "calibration",
+    [
+        Calibration("platt", 0.6, 0.6, 1.0),
+        Calibration("beta", 0.3, 2.0, -1.0),
+        Calibration("isotonic", 0.2, 3.0, 0.0, (-5.0, 0.0, 5.0), (-1.0, -0.5, 9.0)),
+    ],
+)
 def test_no_kind_of_calibration_turns_a_reason_round(chosen, calibration):
     table = rows(*np.random.default_rng(2).uniform(0, 300, (60, 3)))
     labelled = table.append_column("eligible", pa.array([True] * 60)).append_column(
@@ -92,5 +111,8 @@ def test_no_kind_of_calibration_turns_a_reason_round(chosen, calibration):
     )
     plain = scorer([0.7, -0.2, -0.4])
     bent = replace(plain, calibration=calibration)
-    told = [reasons(replace(s, bearings=churn.bearings(s, labelled)), table, chosen) for s in (plain, bent)]
+    told = [
+        reasons(replace(s, bearings=churn.bearings(s, labelled)), table, chosen)
+        for s in (plain, bent)
+    ]
     assert told[0] == told[1]

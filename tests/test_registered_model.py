@@ -29,7 +29,11 @@ MODELS = {"churn": ["p_churn"], "next_stage": [f"p_next_{stage}" for stage in ST
 def source(model):
     """The folder of the champion's files."""
     found = client().get_model_version_by_alias(model, "champion")
-    return client().get_logged_model(found.source.removeprefix("models:/")).artifact_location.removeprefix("file://")
+    return (
+        client()
+        .get_logged_model(found.source.removeprefix("models:/"))
+        .artifact_location.removeprefix("file://")
+    )
 
 
 @pytest.fixture
@@ -51,7 +55,9 @@ def test_the_champion_gives_the_scores_of_the_run_to_the_bit(loaded, at_home, mo
     assert list(answer.columns) == MODELS[model]
     assert answer.index.equals(rows.index)
     for name in MODELS[model]:
-        assert np.array_equal(answer[name].to_numpy(), scored.loc[rows["customer_id"], name].to_numpy()), name
+        assert np.array_equal(
+            answer[name].to_numpy(), scored.loc[rows["customer_id"], name].to_numpy()
+        ), name
     one = loaded(model).predict(rows.iloc[[5]])
     assert np.array_equal(one.to_numpy(), answer.iloc[[5]].to_numpy())
 
@@ -64,7 +70,11 @@ def test_the_signature_is_our_schema_and_the_example_is_invented(loaded, at_home
     assert [column.name for column in found.metadata.signature.outputs.inputs] == MODELS[model]
     assert {"customer_id", "eligible"}.isdisjoint(names)
     example = found.metadata.load_input_example(source(model))
-    golden = pq.read_table(at_home.release.folder / "golden" / "rows.parquet", columns=names).slice(0, 5).to_pandas()
+    golden = (
+        pq.read_table(at_home.release.folder / "golden" / "rows.parquet", columns=names)
+        .slice(0, 5)
+        .to_pandas()
+    )
     pd.testing.assert_frame_equal(example, golden, check_dtype=False)
     assert found.predict(example).notna().all().all()
 
@@ -84,7 +94,11 @@ def test_a_model_without_its_signature_is_not_registered(at_home, monkeypatch, t
 
 @pytest.mark.parametrize(
     ("column", "value", "said"),
-    [("stage", "best", "no stage"), ("recency", np.inf, "infinite"), ("stage_if_inactive", None, "no stage")],
+    [
+        ("stage", "best", "no stage"),
+        ("recency", np.inf, "infinite"),
+        ("stage_if_inactive", None, "no stage"),
+    ],
 )
 def test_rows_that_are_no_feature_rows_are_refused(loaded, at_home, column, value, said):
     rows = features(at_home).head(3)
@@ -109,7 +123,9 @@ def test_a_damaged_model_does_not_load(loaded, at_home, tmp_path):
 
 def test_nothing_in_a_model_is_a_pickle_and_its_requirements_are_the_floors(at_home):
     names = [name for _, _, files in os.walk(source("churn")) for name in files]
-    assert [name for name in names if name.endswith((".pkl", ".pickle", ".joblib", ".pyc", ".skops"))] == []
+    assert [
+        name for name in names if name.endswith((".pkl", ".pickle", ".joblib", ".pyc", ".skops"))
+    ] == []
     asked = registry.requirements()
     assert any(line.startswith("mlflow>=") for line in asked)
     assert any(line.startswith("duckdb") for line in asked)
@@ -137,8 +153,14 @@ import mlflow.pyfunc, pandas
 model = mlflow.pyfunc.load_model({source("churn")!r})
 print(json.dumps(model.predict(pandas.read_parquet({str(rows)!r}))["p_churn"].tolist()))
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
-                          env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"})  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={name: value for name, value in os.environ.items() if name != "PYTHONPATH"},
+    )
     assert done.returncode == 0, done.stderr
     known = scores(at_home).to_pandas().set_index("customer_id")["p_churn"]
     assert json.loads(done.stdout) == known.loc[features(at_home)["customer_id"]].tolist()

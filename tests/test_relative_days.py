@@ -55,8 +55,15 @@ def rows(found, name: str) -> list[Mapping]:
 def test_a_start_and_a_number_of_days_are_a_term_of_one_of_an_accounts_lines(read):
     _, found, _ = read
     terms = {(row["customer_id"], row["starts_at"]): row for row in rows(found, "contracts")}
-    assert {name for name, _ in terms} == {"007-1", "007-12", "0071-2", "8-2"}  # ids are text: zeros stay
-    assert terms["007-1", at("2024-03-20")]["ends_at"] == at("2024-04-19")  # midnight in Berlin, summer time or not
+    assert {name for name, _ in terms} == {
+        "007-1",
+        "007-12",
+        "0071-2",
+        "8-2",
+    }  # ids are text: zeros stay
+    assert terms["007-1", at("2024-03-20")]["ends_at"] == at(
+        "2024-04-19"
+    )  # midnight in Berlin, summer time or not
     assert terms["007-12", at("2024-01-01")]["cancelled_at"] == at("2024-05-01")
 
 
@@ -78,7 +85,9 @@ def test_a_cell_that_is_no_number_rejects_its_row_alone(read):
 def test_labels_follow(read):
     chosen, found, _ = read
     known = found.as_of(at("2024-05-01"))
-    seen = observe(found, known, definitions=learn_definitions(known, chosen), settings=chosen).rows.to_pylist()
+    seen = observe(
+        found, known, definitions=learn_definitions(known, chosen), settings=chosen
+    ).rows.to_pylist()
     # 007-1 ends on 19 May, 8-2 on 10 May; 007-12 is cancelled on 1 May, which the window begins with.
     assert {row["customer_id"]: row["churned"] for row in seen} == {
         "007-1": True,

@@ -24,7 +24,9 @@ from training.promote import promote
 
 def test_a_release_scores_only_under_its_configuration(at_home):
     b = at_home
-    other = b.settings.model_copy(update={"churn": b.settings.churn.model_copy(update={"horizon_days": 45})})
+    other = b.settings.model_copy(
+        update={"churn": b.settings.churn.model_copy(update={"horizon_days": 45})}
+    )
     with pytest.raises(errors.ReleaseRefused, match="differs in churn"):
         run_folders.score(b.history, other, b.release, as_of=b.run.as_of)
 
@@ -58,7 +60,10 @@ def forged(source, folder, **added):
         models["calibration"][name] += by
     (folder / "models.json").write_text(json.dumps(models))
     files = release.hashes(folder)
-    about = json.loads((folder / "manifest.json").read_text()) | {"files": files, "id": release.identity(files)}
+    about = json.loads((folder / "manifest.json").read_text()) | {
+        "files": files,
+        "id": release.identity(files),
+    }
     (folder / "manifest.json").write_text(json.dumps(about))
     return folder
 
@@ -76,22 +81,41 @@ def test_a_calibration_that_turns_customers_round_is_refused(at_home, tmp_path):
         release.load(folder)
 
 
-@pytest.mark.parametrize("calibration", [
-    Calibration(), Calibration("platt", 0.7, 0.7, 0.1 + 0.2), Calibration("beta", 1 / 3, 2.1, -0.4),
-    Calibration("isotonic", 0.9, 0.9, 0.0, (-2.1, 0.3, 1.7), (-1.9, 0.1, 1 / 3), why="isotonic: as told"),
-])  # fmt: skip
-def test_every_kind_of_calibration_comes_back_from_a_release_bit_for_bit(at_home, monkeypatch, tmp_path, calibration):
+@pytest.mark.parametrize(
+    "calibration",
+    [
+        Calibration(),
+        Calibration("platt", 0.7, 0.7, 0.1 + 0.2),
+        Calibration("beta", 1 / 3, 2.1, -0.4),
+        Calibration(
+            "isotonic", 0.9, 0.9, 0.0, (-2.1, 0.3, 1.7), (-1.9, 0.1, 1 / 3), why="isotonic: as told"
+        ),
+    ],
+)
+def test_every_kind_of_calibration_comes_back_from_a_release_bit_for_bit(
+    at_home, monkeypatch, tmp_path, calibration
+):
     b = at_home
     monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path / "home"))
     scorer = replace(b.release.scorer, calibration=calibration)
     base = PopulationStats(**pq.read_table(b.release.folder / "base.parquet").to_pylist()[0])
-    folder = release.write(scorer, all_columns=b.release.columns, settings=b.settings, tables=b.release.tables, base=base,
-                           evaluation={}, card="", times={})  # fmt: skip
+    folder = release.write(
+        scorer,
+        all_columns=b.release.columns,
+        settings=b.settings,
+        tables=b.release.tables,
+        base=base,
+        evaluation={},
+        card="",
+        times={},
+    )
     loaded = release.load(folder).scorer
     rows = pq.read_table(folder / "golden" / "rows.parquet")
     assert (loaded.calibration, loaded.calibration.why) == (calibration, calibration.why)
     assert np.array_equal(loaded.p_churn(rows), scorer.p_churn(rows))
-    assert [loaded.p_churn(rows.slice(at, 1))[0] for at in range(rows.num_rows)] == loaded.p_churn(rows).tolist()
+    assert [loaded.p_churn(rows.slice(at, 1))[0] for at in range(rows.num_rows)] == loaded.p_churn(
+        rows
+    ).tolist()
 
 
 def test_a_release_holds_no_pickle_and_no_customer(business):
@@ -109,12 +133,17 @@ def test_one_model_alone_takes_the_other_from_the_newest_release(at_home):
     loaded = release.load(one.folder)
     rows = pq.read_table(b.run.folder / "features.parquet")
     assert np.array_equal(loaded.scorer.q_stay(rows), b.release.scorer.q_stay(rows))
-    assert (loaded.scorer.sets, loaded.scorer.spread) == (b.release.scorer.sets, b.release.scorer.spread)
+    assert (loaded.scorer.sets, loaded.scorer.spread) == (
+        b.release.scorer.sets,
+        b.release.scorer.spread,
+    )
     # Its figures come from both models fitted before the evaluation dates, as when both were trained: the served q has
     # seen those dates and would flatter itself.
     assert one.evaluation["next_stage"] == b.trained.evaluation["next_stage"]
     assert one.evaluation["churn"] == b.trained.evaluation["churn"]
-    changed = b.settings.model_copy(update={"features": b.settings.features.model_copy(update={"off": ["rhythm"]})})
+    changed = b.settings.model_copy(
+        update={"features": b.settings.features.model_copy(update={"off": ["rhythm"]})}
+    )
     with pytest.raises(errors.ReleaseRefused, match="the configuration, the features"):
         job.train(b.history, changed, only="churn")
 
@@ -122,7 +151,9 @@ def test_one_model_alone_takes_the_other_from_the_newest_release(at_home):
 def test_equal_training_gives_an_equal_release(business, home):
     """In a home of its own, where no study on disk could answer for the search."""
     b = business
-    bounded = b.settings.model_copy(update={"training": b.settings.training.model_copy(update={"seconds": 600.0})})
+    bounded = b.settings.model_copy(
+        update={"training": b.settings.training.model_copy(update={"seconds": 600.0})}
+    )
     again = job.train(b.history, bounded).folder
     assert again.is_relative_to(home)
     assert again.name == b.release.id
@@ -134,7 +165,10 @@ def test_the_next_stage_alone_keeps_churn_and_its_figures(at_home):
     loaded = release.load(one.folder)
     rows = pq.read_table(b.run.folder / "features.parquet")
     assert np.array_equal(loaded.scorer.p_churn(rows), b.release.scorer.p_churn(rows))
-    assert (loaded.scorer.sets, loaded.scorer.spread) == (b.release.scorer.sets, b.release.scorer.spread)
+    assert (loaded.scorer.sets, loaded.scorer.spread) == (
+        b.release.scorer.sets,
+        b.release.scorer.spread,
+    )
     assert one.evaluation["churn"] == b.trained.evaluation["churn"]
     assert set(one.runs) == {"next-stage"}
 

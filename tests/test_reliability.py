@@ -71,9 +71,13 @@ def test_bins_are_those_of_the_error_with_intervals_that_hold_their_share():
     told = reliability.bins(y, p)
     assert [{k: b[k] for k in ("p", "left", "rows")} for b in told] == metrics.reliability(y, p)
     assert all(0 <= b["low"] < b["left"] < b["high"] <= 1 for b in told)
-    assert sum(abs(b["left"] - b["p"]) * b["rows"] for b in told) / len(y) == pytest.approx(metrics.ece(y, p))
+    assert sum(abs(b["left"] - b["p"]) * b["rows"] for b in told) / len(y) == pytest.approx(
+        metrics.ece(y, p)
+    )
     inside = sum(
-        b["low"] <= b["p"] <= b["high"] for seed in range(40) for b in reliability.bins(*world(800, seed=seed))
+        b["low"] <= b["p"] <= b["high"]
+        for seed in range(40)
+        for b in reliability.bins(*world(800, seed=seed))
     )
     assert 0.92 <= inside / 400 <= 0.98
 
@@ -87,9 +91,13 @@ def test_every_stage_and_third_of_tenure_has_its_figures_or_says_why_not():
     found = reliability.about(y, p, stage=stage, tenure=tenure)
     assert found["rows"] == 1000
     assert {name: part["told"] for name, part in found["stages"].items()} == {
-        STAGES[1]: "ok", STAGES[2]: "one outcome", STAGES[3]: "too few",
-    }  # fmt: skip
-    assert found["stages"][STAGES[1]]["ece"] == pytest.approx(metrics.ece(y[:500], p[:500]), abs=1e-6)
+        STAGES[1]: "ok",
+        STAGES[2]: "one outcome",
+        STAGES[3]: "too few",
+    }
+    assert found["stages"][STAGES[1]]["ece"] == pytest.approx(
+        metrics.ece(y[:500], p[:500]), abs=1e-6
+    )
     assert found["stages"][STAGES[3]]["ece"] is None
     assert found["stages"][STAGES[3]]["left"] == pytest.approx(y[901:].mean(), abs=1e-6)
     assert [part["rows"] for part in found["tenure"].values()] == [330, 330, 330]
@@ -111,14 +119,18 @@ def test_populations_with_little_to_tell_are_told_all_the_same(y, p, told):
     found = reliability.about(y, p, stage=np.full(len(y), 3), tenure=np.full(len(y), 7.0))
     assert found["told"] == told
     assert (found["ece"] is not None) == (told == "ok")
-    assert sum(part["rows"] for part in found["tenure"].values()) == len(y)  # one tenure: one third holds them all
+    assert sum(part["rows"] for part in found["tenure"].values()) == len(
+        y
+    )  # one tenure: one third holds them all
     json.dumps(found, allow_nan=False)
 
 
 def history(*, dates=8, rows=600):
     """Labelled rows whose rate of churn rises from a tenth to a half; nobody is eligible at the first date."""
     rng = np.random.default_rng(3)
-    return pa.concat_tables(_rows_at(rng, at, rows, share=0.1 + 0.4 * at / (dates - 1)) for at in range(dates))
+    return pa.concat_tables(
+        _rows_at(rng, at, rows, share=0.1 + 0.4 * at / (dates - 1)) for at in range(dates)
+    )
 
 
 def _rows_at(rng, at, rows, *, share):
@@ -140,11 +152,16 @@ def test_the_history_of_the_rate_shows_that_it_moves():
     assert told[0]["eligible"] == {"rows": 0, "rate": None, "low": None, "high": None}
     assert told[1]["eligible"]["rows"] == 300
     assert told[-1]["everyone"]["low"] > told[0]["everyone"]["high"]
-    assert all(entry["everyone"]["low"] <= entry["everyone"]["rate"] <= entry["everyone"]["high"] for entry in told)
+    assert all(
+        entry["everyone"]["low"] <= entry["everyone"]["rate"] <= entry["everyone"]["high"]
+        for entry in told
+    )
     dealt = history().take(np.random.default_rng(4).permutation(8 * 600))
     assert reliability.rates(dealt, zone="UTC") == told
     assert reliability.rates(history().slice(0, 0), zone="UTC") == []
-    assert reliability.rates(history(), zone="America/New_York")[0]["as_of"].startswith("2022-01-07T19:00")
+    assert reliability.rates(history(), zone="America/New_York")[0]["as_of"].startswith(
+        "2022-01-07T19:00"
+    )
     json.dumps(told, allow_nan=False)
 
 
@@ -153,11 +170,17 @@ def test_the_picture_says_in_words_how_much_is_chance(tmp_path, monkeypatch, kno
     y, p = world(shift=0.5)
     found = metrics.churn_metrics(y, p) | {"reliability": reliability.bins(y, p)}
     if known != "no floor":
-        found["calibration"] = reliability.about(y, p, stage=np.full(len(y), 3), tenure=np.arange(len(y)) * 1.0)
+        found["calibration"] = reliability.about(
+            y, p, stage=np.full(len(y), 3), tenure=np.arange(len(y)) * 1.0
+        )
     words = []
-    monkeypatch.setattr("matplotlib.figure.Figure.supxlabel", lambda _, text, **__: words.append(text))
+    monkeypatch.setattr(
+        "matplotlib.figure.Figure.supxlabel", lambda _, text, **__: words.append(text)
+    )
     rates = reliability.rates(history(), zone="UTC") if known == "all" else []
-    assert pictures.draw({"churn": {"everyone": found}, "rates": rates}, tmp_path) == [tmp_path / "calibration.png"]
+    assert pictures.draw({"churn": {"everyone": found}, "rates": rates}, tmp_path) == [
+        tmp_path / "calibration.png"
+    ]
     said = f"everyone: ECE {found['ece']:.3f}"
     if known != "no floor":
         left, chance = found["calibration"]["after_shift"]["ece"], found["calibration"]["floor"]

@@ -43,8 +43,12 @@ def blends():
     labels = (np.nan_to_num(matrix[:, 0]) + rng.normal(0, 20, 600) > 0).astype(int)
     three = labels + (np.nan_to_num(matrix[:, 1]) > 20)
     quick = {"max_leaves": 6, "learning_rate": 0.3}
-    one, _, _ = search.boost(matrix, labels, names=names, outputs=1, settings=quick, rounds=12, seed=1)
-    many, _, _ = search.boost(matrix, three, names=names, outputs=3, settings=quick, rounds=12, seed=1)
+    one, _, _ = search.boost(
+        matrix, labels, names=names, outputs=1, settings=quick, rounds=12, seed=1
+    )
+    many, _, _ = search.boost(
+        matrix, three, names=names, outputs=3, settings=quick, rounds=12, seed=1
+    )
     return {
         "churn": Blend(((0.4, random_linear(rng, 1)), (0.6, one))),
         "stages": Blend(((0.4, random_linear(rng, 3)), (0.6, many))),
@@ -77,8 +81,12 @@ def test_contributions_are_exact(blends):
 def test_parts_survive_being_written(blends):
     linear, boosted = (part for _, part in blends["churn"].parts)
     matrix = rows_of(np.random.default_rng(4), 30)
-    assert np.array_equal(Linear.from_mapping(linear.to_mapping()).margins(matrix), linear.margins(matrix))
-    assert np.array_equal(Boosted(boosted.raw, boosted.names).margins(matrix), boosted.margins(matrix))
+    assert np.array_equal(
+        Linear.from_mapping(linear.to_mapping()).margins(matrix), linear.margins(matrix)
+    )
+    assert np.array_equal(
+        Boosted(boosted.raw, boosted.names).margins(matrix), boosted.margins(matrix)
+    )
     with pytest.raises(ValueError, match="not the release's columns"):
         Boosted(boosted.raw, boosted.names[::-1])
 
@@ -117,11 +125,23 @@ def test_stage_index_is_the_position_in_stages():
 
 def definitions_of(**changed):
     frozen = {
-        "base_gap_us": 30 * DAY_US, "median_gap_days": 30.0, "multiples": (1.7, 3.5, 7.0), "windows_days": (30, 90),
-        "half_lives_days": (30.0, 90.0, 180.0), "horizon_days": 90, "eligible_days": 90, "contractual": False,
-        "activity_table": "transactions", "minor_units": 100, "scales": (), "acquired": "first_activity", "learned_as_of": 0, "gaps": 1000,
-        "came_back": 0.1, "reached_churned": 10,
-    }  # fmt: skip
+        "base_gap_us": 30 * DAY_US,
+        "median_gap_days": 30.0,
+        "multiples": (1.7, 3.5, 7.0),
+        "windows_days": (30, 90),
+        "half_lives_days": (30.0, 90.0, 180.0),
+        "horizon_days": 90,
+        "eligible_days": 90,
+        "contractual": False,
+        "activity_table": "transactions",
+        "minor_units": 100,
+        "scales": (),
+        "acquired": "first_activity",
+        "learned_as_of": 0,
+        "gaps": 1000,
+        "came_back": 0.1,
+        "reached_churned": 10,
+    }
     return Definitions(**(frozen | changed))
 
 
@@ -151,6 +171,8 @@ def test_the_ridge_gives_every_class_a_margin_and_unseen_ones_next_to_nothing(cl
     rng = np.random.default_rng(6)
     matrix = rng.normal(size=(300, 3))
     labels = np.minimum((matrix[:, 0] > 0) + (matrix[:, 1] > 1), classes - 1).astype(int)
-    p = np.exp(log_softmax(ridge.fit(matrix, labels, strength=1.0, outputs=classes + 1).margins(matrix)))
+    p = np.exp(
+        log_softmax(ridge.fit(matrix, labels, strength=1.0, outputs=classes + 1).margins(matrix))
+    )
     assert p[:, classes].mean() < 1e-3
     assert (p[:, :classes].argmax(axis=1) == labels).mean() > 0.85

@@ -30,7 +30,10 @@ def test_scores_are_one_distribution(business):
     stays = nexts.copy()
     stays[np.arange(len(p)), s0] -= p
     q = stays / (1 - p)[:, None]
-    assert np.abs(p[:, None] * (np.arange(7) == s0[:, None]) + (1 - p)[:, None] * q - nexts).max() < 1e-9
+    assert (
+        np.abs(p[:, None] * (np.arange(7) == s0[:, None]) + (1 - p)[:, None] * q - nexts).max()
+        < 1e-9
+    )
     assert (q > -1e-9).all()
     edge = 1 / (2 * business.release.scorer.churn_rows)
     assert ((p >= edge) & (p <= 1 - edge)).all()
@@ -56,7 +59,12 @@ def test_the_score_file_has_the_columns_of_the_plan(business):
 def test_everybody_with_activity_is_scored_and_prospects_have_a_stage_only(business):
     for row in scores(business).to_pylist():
         if row["stage"] == "prospect":
-            assert (row["stage_rule"], row["p_churn"], row["reason_1"], row["eligible"]) == (2, None, None, False)
+            assert (row["stage_rule"], row["p_churn"], row["reason_1"], row["eligible"]) == (
+                2,
+                None,
+                None,
+                False,
+            )
         else:
             assert row["p_churn"] is not None
         assert row["eligible"] or row["warnings"]

@@ -30,20 +30,35 @@ TRIALS = 10
 def folds(seed=0):
     rng = np.random.default_rng(seed)
     matrix = rng.normal(size=(300, 5))
-    labels = (rng.random(300) < 1 / (1 + np.exp(-matrix[:, 0] + matrix[:, 1] * matrix[:, 2]))).astype(int)
+    labels = (
+        rng.random(300) < 1 / (1 + np.exp(-matrix[:, 0] + matrix[:, 1] * matrix[:, 2]))
+    ).astype(int)
     half = np.arange(300) % 2 == 0
     return [((matrix[a], labels[a]), (matrix[~a], labels[~a])) for a in (half, ~half)]
 
 
 def question(**changed):
-    stated = {"folds": folds(), "names": NAMES, "outputs": 1, "seed": 3, "label": "next stage"} | changed
+    stated = {
+        "folds": folds(),
+        "names": NAMES,
+        "outputs": 1,
+        "seed": 3,
+        "label": "next stage",
+    } | changed
     return search.SearchTask(**stated)
 
 
 def tune(trials=TRIALS, seconds=600.0, **changed):
     asked = question(**changed)
-    return search.tune(asked.folds, names=asked.names, outputs=asked.outputs, trials=trials, seconds=seconds,
-                       seed=asked.seed, label=asked.label)  # fmt: skip
+    return search.tune(
+        asked.folds,
+        names=asked.names,
+        outputs=asked.outputs,
+        trials=trials,
+        seconds=seconds,
+        seed=asked.seed,
+        label=asked.label,
+    )
 
 
 def journal(**changed):
@@ -86,9 +101,13 @@ def test_a_search_killed_in_the_middle_is_taken_up_and_finds_the_same(undisturbe
     shutil.rmtree(studies.folder())
     # The path comes from the environment that every test has to itself; the child knows this file and nothing else.
     script = "import runpy, sys; runpy.run_path(sys.argv[1])['tune'](trials=20, seed=5)"
-    child = subprocess.Popen([sys.executable, "-c", script, __file__], cwd=Path(__file__).parents[1])
+    child = subprocess.Popen(
+        [sys.executable, "-c", script, __file__], cwd=Path(__file__).parents[1]
+    )
     path = journal(seed=5)
-    while child.poll() is None and not (path.is_file() and path.read_bytes().count(b'"rounds"') > 2):
+    while child.poll() is None and not (
+        path.is_file() and path.read_bytes().count(b'"rounds"') > 2
+    ):
         time.sleep(0.002)
     child.send_signal(signal.SIGSTOP)
     at_the_same_time = tune(trials=20, seed=5)  # the other one stands still, and holds the study
@@ -98,7 +117,9 @@ def test_a_search_killed_in_the_middle_is_taken_up_and_finds_the_same(undisturbe
     assert taken_up == whole == at_the_same_time
     fit, _ = folds()[0]
     one, other = (
-        search.boost(*fit, names=NAMES, outputs=1, settings=f.settings, rounds=f.rounds, seed=5)[0].raw
+        search.boost(*fit, names=NAMES, outputs=1, settings=f.settings, rounds=f.rounds, seed=5)[
+            0
+        ].raw
         for f in (whole, taken_up)
     )
     assert one == other
@@ -118,7 +139,9 @@ def test_wherever_the_journal_ends_the_search_goes_on_to_the_same_result(undistu
         assert len(finished) == TRIALS
 
 
-def test_the_result_is_the_same_in_memory_and_the_first_trial_is_the_good_guess(undisturbed, home, said):
+def test_the_result_is_the_same_in_memory_and_the_first_trial_is_the_good_guess(
+    undisturbed, home, said
+):
     found, _ = undisturbed
     (home / "mlruns").mkdir()
     (home / "mlruns" / "studies").write_text("a file where the folder should be")
@@ -126,12 +149,16 @@ def test_the_result_is_the_same_in_memory_and_the_first_trial_is_the_good_guess(
     assert "goes on in memory" in said()
     assert found.trials[0]["settings"] == search.FIRST_GUESS
     assert found.trials[0]["state"] == "COMPLETE"
-    assert found.loss == min(trial["loss"] for trial in found.trials if trial["state"] == "COMPLETE")
+    assert found.loss == min(
+        trial["loss"] for trial in found.trials if trial["state"] == "COMPLETE"
+    )
 
 
 def test_a_finished_search_is_answered_from_disk_and_a_larger_bound_goes_on():
     few = tune(trials=4)
-    assert tune(trials=TRIALS, seconds=1e-9) == few  # its budget was spent before: nothing more is searched
+    assert (
+        tune(trials=TRIALS, seconds=1e-9) == few
+    )  # its budget was spent before: nothing more is searched
     many = tune()
     assert many.trials[:4] == few.trials
     assert tune(seconds=1e-9) == many
@@ -191,12 +218,17 @@ def _of_other_settings(kept):
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda kept: kept[:-7], lambda kept: kept + b"\x00\xff garbage\n", lambda kept: kept[:900] + b"{}\n" + kept[900:],
-        lambda kept: b"not a journal at all", lambda kept: b'{"op_code": 99, "worker_id": "x"}\n',
-        lambda kept: b'{"op_code": 4, "worker_id": "x"}\n' + kept, lambda kept: b"", _of_other_settings,
+        lambda kept: kept[:-7],
+        lambda kept: kept + b"\x00\xff garbage\n",
+        lambda kept: kept[:900] + b"{}\n" + kept[900:],
+        lambda kept: b"not a journal at all",
+        lambda kept: b'{"op_code": 99, "worker_id": "x"}\n',
+        lambda kept: b'{"op_code": 4, "worker_id": "x"}\n' + kept,
+        lambda kept: b"",
+        _of_other_settings,
         lambda kept: kept.replace(b'"rounds":', b'"wounds":'),
     ],
-)  # fmt: skip
+)
 def test_a_damaged_journal_costs_work_and_nothing_else(undisturbed, spoil):
     found, kept = undisturbed
     studies.folder().mkdir(parents=True)
@@ -222,10 +254,14 @@ def test_a_damaged_journal_is_spoken_of_and_a_dead_writer_s_lock_is_removed(undi
 @pytest.mark.parametrize(
     "changed",
     [
-        {"folds": folds(seed=1)}, {"folds": folds()[:1]}, {"names": NAMES[::-1]}, {"outputs": 2}, {"seed": 4},
+        {"folds": folds(seed=1)},
+        {"folds": folds()[:1]},
+        {"names": NAMES[::-1]},
+        {"outputs": 2},
+        {"seed": 4},
         {"label": "churn"},
     ],
-)  # fmt: skip
+)
 def test_another_question_has_another_study(changed):
     assert question(**changed).study != question().study
 
@@ -261,6 +297,8 @@ def test_optuna_dashboard_reads_the_study_and_finds_nobody_in_it(undisturbed):
     (summary,) = optuna.get_all_study_summaries(storage)
     assert (summary.study_name, summary.n_trials) == (question().study, TRIALS)
     trials = optuna.load_study(study_name=summary.study_name, storage=storage).trials
-    assert [trial.state.name for trial in trials] == [trial["state"] for trial in undisturbed[0].trials]
+    assert [trial.state.name for trial in trials] == [
+        trial["state"] for trial in undisturbed[0].trials
+    ]
     assert {key for trial in trials for key in trial.user_attrs} <= {"rounds", "seconds"}
     assert b"planted" not in undisturbed[1]

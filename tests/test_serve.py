@@ -28,7 +28,11 @@ def port():
 
 def test_the_printed_line_works_and_the_key_is_shown_once(trained_shop, home, port):
     shutil.copytree(trained_shop.home, home, dirs_exist_ok=True)
-    environment = {**os.environ, "LIFECYCLE_HOME": str(home), "MLFLOW_TRACKING_URI": "http://127.0.0.1:1"}
+    environment = {
+        **os.environ,
+        "LIFECYCLE_HOME": str(home),
+        "MLFLOW_TRACKING_URI": "http://127.0.0.1:1",
+    }
     environment.pop("LIFECYCLE_API_KEYS", None)
     command = [sys.executable, "-m", "lifecycle", "serve", "--port", str(port), "--json"]
     with subprocess.Popen(
@@ -40,10 +44,15 @@ def test_the_printed_line_works_and_the_key_is_shown_once(trained_shop, home, po
             assert told["key"] not in (home / "keys.json").read_text()
             first = scores(trained_shop)["customer_id"][0].as_py()
             if shutil.which("curl"):
-                said = subprocess.run(["bash", "-c", told["curl"]], capture_output=True, check=True).stdout
+                said = subprocess.run(
+                    ["bash", "-c", told["curl"]], capture_output=True, check=True
+                ).stdout
             else:
-                asked = urllib.request.Request(f"{told['url']}/v1/score", json.dumps({"customer_ids": [first]}).encode(),
-                                               {"Authorization": f"Bearer {told['key']}", "Content-Type": "application/json"})  # fmt: skip
+                asked = urllib.request.Request(
+                    f"{told['url']}/v1/score",
+                    json.dumps({"customer_ids": [first]}).encode(),
+                    {"Authorization": f"Bearer {told['key']}", "Content-Type": "application/json"},
+                )
                 said = urllib.request.urlopen(asked).read()
             assert [entry["customer_id"] for entry in json.loads(said)["scores"]] == [first]
         finally:
@@ -58,8 +67,14 @@ def test_the_printed_line_works_and_the_key_is_shown_once(trained_shop, home, po
 def test_ctrl_c_is_the_way_a_service_ends(trained_shop, home, port):
     shutil.copytree(trained_shop.home, home, dirs_exist_ok=True)
     command = [sys.executable, "-m", "lifecycle", "serve", "--port", str(port), "--json"]
-    with subprocess.Popen(command, env={**os.environ, "LIFECYCLE_HOME": str(home)}, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, start_new_session=True) as child:  # fmt: skip
+    with subprocess.Popen(
+        command,
+        env={**os.environ, "LIFECYCLE_HOME": str(home)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as child:
         next(line for line in child.stdout if line.startswith("{"))
         os.killpg(child.pid, signal.SIGINT)  # a terminal interrupts all that runs in it
         said = child.communicate(timeout=60)[1]
@@ -75,7 +90,12 @@ def _listens(port):
 
 def test_a_line_with_an_awkward_id_stays_one_argument():
     ready = serve.Ready("http://h", "k", """it's "7"\\ü""")
-    argument = subprocess.run(["bash", "-c", ready.curl.replace("curl ", "printf '%s\\n' ", 1)], capture_output=True, text=True, check=True)  # fmt: skip
+    argument = subprocess.run(
+        ["bash", "-c", ready.curl.replace("curl ", "printf '%s\\n' ", 1)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     body = argument.stdout.splitlines()[argument.stdout.splitlines().index("-d") + 1]
     assert json.loads(body) == {"customer_ids": ["""it's "7"\\ü"""]}
     assert "$LIFECYCLE_KEY" in serve.Ready("http://h", None, None).curl
@@ -109,6 +129,12 @@ with TestClient(Lifecycle.to_asgi(), headers={"Authorization": "Bearer k"}) as c
         {"occurred_at": "2026-01-01T00:00:00Z", "amount": 5}]}]})
     print(said.status_code, said.json()["scores"][0]["stage"], client.get("/v1/model").status_code)
 """
-    environment = {**os.environ, "LIFECYCLE_HOME": str(trained_shop.home), "LIFECYCLE_API_KEYS": "k"}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
+    environment = {
+        **os.environ,
+        "LIFECYCLE_HOME": str(trained_shop.home),
+        "LIFECYCLE_API_KEYS": "k",
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
+    )
     assert done.stdout.split()[0::2] == ["200", "200"], done.stderr[-2000:]

@@ -23,15 +23,25 @@ GOOD = b'{"customer_ids":["000001"]}'
 PIECE = b" " * (1 << 20)
 letters = st.characters(codec="utf-8") | st.sampled_from("\0\ud800\udfff")
 leaves = (
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(letters)
-    | st.sampled_from(["2024-03-05T10:00:00Z", "purchase", "customers", 10**400, -1e308, "\ud83d", "NaN", [], {}])
-)  # fmt: skip
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(letters)
+    | st.sampled_from(
+        ["2024-03-05T10:00:00Z", "purchase", "customers", 10**400, -1e308, "\ud83d", "NaN", [], {}]
+    )
+)
 values = st.recursive(
     leaves,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(letters), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text(letters), inner, max_size=4)
+    ),
     max_leaves=8,
 )
-calm = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+calm = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 
 
 def _ours(answer):
@@ -49,7 +59,9 @@ def test_random_json_is_refused(shop_service, value):
 
 @given(
     st.binary(max_size=200)
-    | st.text(st.sampled_from('{}[]",:0123456789.eE+-\\ud8 \ntrufalsn'), max_size=80).map(str.encode)
+    | st.text(st.sampled_from('{}[]",:0123456789.eE+-\\ud8 \ntrufalsn'), max_size=80).map(
+        str.encode
+    )
 )
 @calm
 def test_random_bytes_are_refused(shop_service, body):
@@ -59,7 +71,13 @@ def test_random_bytes_are_refused(shop_service, body):
 def _places(value, at=()):
     """Every place in a JSON value, as a path of keys."""
     yield at
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inner = (
+        value.items()
+        if isinstance(value, dict)
+        else enumerate(value)
+        if isinstance(value, list)
+        else ()
+    )
     for key, part in inner:
         yield from _places(part, (*at, key))
 
@@ -68,7 +86,11 @@ def _places(value, at=()):
 @calm
 def test_a_good_request_with_one_random_value_gets_an_answer(shop_service, chosen):
     body = copy.deepcopy(
-        chosen.draw(st.sampled_from([tx(), it(), fb(), tx(quantity=1.0, discount=1.0, kind="refund"), FINE[0]]))
+        chosen.draw(
+            st.sampled_from(
+                [tx(), it(), fb(), tx(quantity=1.0, discount=1.0, kind="refund"), FINE[0]]
+            )
+        )
     )
     place = chosen.draw(st.sampled_from([at for at in _places(body) if at]))
     inside = body
@@ -78,23 +100,31 @@ def test_a_good_request_with_one_random_value_gets_an_answer(shop_service, chose
     _ours(shop_service.ask(json.dumps(body).encode()))
 
 
-@pytest.mark.parametrize("stated", [None, b"7", b"0", b"-1", b"1e9", b"", b"\xb2", b"9" * 15, b"0" * 30 + b"7"])
+@pytest.mark.parametrize(
+    "stated", [None, b"7", b"0", b"-1", b"1e9", b"", b"\xb2", b"9" * 15, b"0" * 30 + b"7"]
+)
 def test_a_body_over_the_limit_is_refused_whatever_its_length_says(shop_service, stated):
     length = [] if stated is None else [(b"content-length", stated)]
-    said = shop_service.spoken("POST", "/v1/score", headers=[*HEAD, *length], body=[PIECE] * ((MOST_BYTES >> 20) + 1))
+    said = shop_service.spoken(
+        "POST", "/v1/score", headers=[*HEAD, *length], body=[PIECE] * ((MOST_BYTES >> 20) + 1)
+    )
     assert said.status == 413
     assert said.json()["where"] == "body"
 
 
 @pytest.mark.parametrize("stated", [b"34603008", b"9" * 5000])
 def test_a_length_over_the_limit_is_refused_before_the_body(shop_service, stated):
-    said = shop_service.spoken("POST", "/v1/score", headers=[*HEAD, (b"content-length", stated)], body=[None])
+    said = shop_service.spoken(
+        "POST", "/v1/score", headers=[*HEAD, (b"content-length", stated)], body=[None]
+    )
     assert said.status == 413
 
 
 @pytest.mark.parametrize("stated", [b"27", b"\xb2", b"-1", b"2.5", b"", b"\xd9\xa3", b"x" * 5000])
 def test_a_length_that_is_no_number_does_no_harm(shop_service, stated):
-    said = shop_service.spoken("POST", "/v1/score", headers=[*HEAD, (b"content-length", stated)], body=[GOOD])
+    said = shop_service.spoken(
+        "POST", "/v1/score", headers=[*HEAD, (b"content-length", stated)], body=[GOOD]
+    )
     assert said.status == 200
 
 
@@ -105,10 +135,15 @@ def test_a_body_of_just_the_limit_is_read(shop_service):
 
 def test_a_body_in_single_bytes_is_the_body(shop_service):
     pieces = [GOOD[n : n + 1] for n in range(len(GOOD))]
-    assert shop_service.spoken("POST", "/v1/score", headers=HEAD, body=[b"", *pieces, b""]).status == 200
+    assert (
+        shop_service.spoken("POST", "/v1/score", headers=HEAD, body=[b"", *pieces, b""]).status
+        == 200
+    )
 
 
-@pytest.mark.parametrize("pieces", [[None], [b"", None], [GOOD[:9], None], [GOOD[:9], GOOD[9:], None]])
+@pytest.mark.parametrize(
+    "pieces", [[None], [b"", None], [GOOD[:9], None], [GOOD[:9], GOOD[9:], None]]
+)
 def test_a_caller_that_leaves_midway_is_no_error_of_ours(shop_service, pieces, caplog):
     said = shop_service.spoken("POST", "/v1/score", headers=HEAD, body=pieces)
     assert said is None or said.status == 422
@@ -139,8 +174,13 @@ def test_a_refused_request_leaves_nothing_for_the_next(shop_service):
 
 def test_a_head_is_answered_like_its_get_and_says_as_much(shop_service):
     for page in ("/", "/v1/model", "/openapi.json", "/v1/customers/000001"):
-        get, head = (shop_service.client.request(method, page, headers=BEARER) for method in ("GET", "HEAD"))
-        assert (head.status_code, head.headers["content-type"]) == (get.status_code, get.headers["content-type"])
+        get, head = (
+            shop_service.client.request(method, page, headers=BEARER) for method in ("GET", "HEAD")
+        )
+        assert (head.status_code, head.headers["content-type"]) == (
+            get.status_code,
+            get.headers["content-type"],
+        )
 
 
 def test_every_answer_forbids_storing_framing_and_sniffing(shop_service):
@@ -176,8 +216,13 @@ def test_an_error_of_ours_says_its_type_in_the_log_and_nothing_to_the_caller(
 
 
 def test_without_a_run_an_answer_by_id_is_not_there_yet(shop_service, monkeypatch):
-    monkeypatch.setattr(shop_service.desk, "shown", dataclasses.replace(shop_service.desk.shown, run=None))
-    said = [shop_service.ask({"customer_ids": ["000001"]}), shop_service.get("/v1/customers/000001")]
+    monkeypatch.setattr(
+        shop_service.desk, "shown", dataclasses.replace(shop_service.desk.shown, run=None)
+    )
+    said = [
+        shop_service.ask({"customer_ids": ["000001"]}),
+        shop_service.get("/v1/customers/000001"),
+    ]
     assert [(one.status_code, one.json()["where"]) for one in said] == [(503, "scores/LATEST")] * 2
     assert shop_service.ask(tx()).status_code == 200
     assert "lifecycle_run_age_seconds" not in shop_service.get("/metrics").text

@@ -12,30 +12,67 @@ from tests.service_of import shop_service as shop_service
 from tests.service_of import subscription_service as subscription_service
 
 AS_OF = 1_717_200_000_000_000
-SCALES = {"csat": (1, 5), "nps": (0, 10), "review": (1, 5), "complaint": (-NUMBER_LIMIT, NUMBER_LIMIT)}
-INTERACTIONS = ["visit", "login", "usage", "sent", "opened", "clicked", "call", "cancel_page", "something else"]
+SCALES = {
+    "csat": (1, 5),
+    "nps": (0, 10),
+    "review": (1, 5),
+    "complaint": (-NUMBER_LIMIT, NUMBER_LIMIT),
+}
+INTERACTIONS = [
+    "visit",
+    "login",
+    "usage",
+    "sent",
+    "opened",
+    "clicked",
+    "call",
+    "cancel_page",
+    "something else",
+]
 before = (
-    st.integers(0, AS_OF - 1) | st.integers(AS_OF - 10**13, AS_OF - 1) | st.sampled_from([0, 1, AS_OF - 2, AS_OF - 1])
+    st.integers(0, AS_OF - 1)
+    | st.integers(AS_OF - 10**13, AS_OF - 1)
+    | st.sampled_from([0, 1, AS_OF - 2, AS_OF - 1])
 )
 then = before.map(rfc3339)
-ever = (st.integers(0, LATEST_US - 1) | st.sampled_from([AS_OF - 1, AS_OF, AS_OF + 1, LATEST_US - 1])).map(rfc3339)
-money = (st.integers(-MONEY_LIMIT, MONEY_LIMIT) | st.sampled_from([0, 1, -1, MONEY_LIMIT, -MONEY_LIMIT])).map(
-    lambda minor: minor / 100
+ever = (
+    st.integers(0, LATEST_US - 1) | st.sampled_from([AS_OF - 1, AS_OF, AS_OF + 1, LATEST_US - 1])
+).map(rfc3339)
+money = (
+    st.integers(-MONEY_LIMIT, MONEY_LIMIT) | st.sampled_from([0, 1, -1, MONEY_LIMIT, -MONEY_LIMIT])
+).map(lambda minor: minor / 100)
+number = st.floats(-NUMBER_LIMIT, NUMBER_LIMIT) | st.sampled_from(
+    [0.0, -0.0, 5e-324, NUMBER_LIMIT, -NUMBER_LIMIT]
 )
-number = st.floats(-NUMBER_LIMIT, NUMBER_LIMIT) | st.sampled_from([0.0, -0.0, 5e-324, NUMBER_LIMIT, -NUMBER_LIMIT])
 text = st.sampled_from(["", " ", "a", "b"])
-transactions = st.fixed_dictionaries({"occurred_at": then, "amount": money}, optional={
-    "kind": st.sampled_from(CONTRACT["transactions"].column("kind").kinds), "recorded_at": then, "quantity": number, "discount": money,
-    "category": text, "channel": text, "transaction_id": st.uuids().map(str)})  # fmt: skip
-interactions = st.fixed_dictionaries({"occurred_at": then, "kind": st.sampled_from(INTERACTIONS)},
-                                     optional={"quantity": number, "recorded_at": then, "channel": text})  # fmt: skip
-contracts = st.fixed_dictionaries({"starts_at": ever, "ends_at": ever, "recorded_at": then},
-                                  optional={"plan": text, "price": money, "auto_renew": st.booleans(), "cancelled_at": then})  # fmt: skip
+transactions = st.fixed_dictionaries(
+    {"occurred_at": then, "amount": money},
+    optional={
+        "kind": st.sampled_from(CONTRACT["transactions"].column("kind").kinds),
+        "recorded_at": then,
+        "quantity": number,
+        "discount": money,
+        "category": text,
+        "channel": text,
+        "transaction_id": st.uuids().map(str),
+    },
+)
+interactions = st.fixed_dictionaries(
+    {"occurred_at": then, "kind": st.sampled_from(INTERACTIONS)},
+    optional={"quantity": number, "recorded_at": then, "channel": text},
+)
+contracts = st.fixed_dictionaries(
+    {"starts_at": ever, "ends_at": ever, "recorded_at": then},
+    optional={"plan": text, "price": money, "auto_renew": st.booleans(), "cancelled_at": then},
+)
 
 
 @st.composite
 def feedback(draw):
-    kind, (at, *later) = draw(st.sampled_from(sorted(SCALES))), sorted([draw(before) for _ in range(3)])
+    kind, (at, *later) = (
+        draw(st.sampled_from(sorted(SCALES))),
+        sorted([draw(before) for _ in range(3)]),
+    )
     answered, resolved = (rfc3339(one) for one in draw(st.permutations(later)))
     row = {"occurred_at": rfc3339(at), "kind": kind}
     if draw(st.booleans()):
@@ -62,7 +99,10 @@ def test_odd_events_of_a_shop_are_answered(shop_service, sent):
 @given(customers(**usual, contracts=contracts))
 @odd
 def test_odd_terms_are_answered_or_refused(subscription_service, sent):
-    assert _answered(subscription_service, sent) in (200, 422)  # a term may end before it starts, versions contradict
+    assert _answered(subscription_service, sent) in (
+        200,
+        422,
+    )  # a term may end before it starts, versions contradict
 
 
 def _answered(service, sent):

@@ -18,9 +18,33 @@ from serving.api.middleware import COOKIE, LOGIN_BYTES, METHODS, PROBES, ROUTES
 from tests.service_of import KEY, OTHER_KEY
 from tests.service_of import shop_service as shop_service
 
-BENTOML_S_OWN = ("/docs.json", "/schema.json", "/static_content", "/static_content/index.html", "/health", "/is_ready")
-ODD = ("/v1/customers/000001", "/v1/customers/", "/v1", "//", "/../keys.json", "/livez/", "/LIVEZ", "/livez%00", "/v1/customers/../livez",
-       "*", "", "/é", "/\ud800", "/" + "x" * 70_000, "/login/", "/login/x", "/healthz/../v1/model")  # fmt: skip
+BENTOML_S_OWN = (
+    "/docs.json",
+    "/schema.json",
+    "/static_content",
+    "/static_content/index.html",
+    "/health",
+    "/is_ready",
+)
+ODD = (
+    "/v1/customers/000001",
+    "/v1/customers/",
+    "/v1",
+    "//",
+    "/../keys.json",
+    "/livez/",
+    "/LIVEZ",
+    "/livez%00",
+    "/v1/customers/../livez",
+    "*",
+    "",
+    "/é",
+    "/\ud800",
+    "/" + "x" * 70_000,
+    "/login/",
+    "/login/x",
+    "/healthz/../v1/model",
+)
 OURS = tuple(path for path in ROUTES if path != "/login")
 NO_KEY = {
     "nothing": [],
@@ -50,7 +74,7 @@ NO_KEY = {
     "a cookie in other digits": [(b"cookie", f"{COOKIE}=٩٩٩٩٩٩٩٩٩٩.x".encode())],
     "a cookie without an end": [(b"cookie", f"{COOKIE}={'9' * 5000}.{'a' * 64}".encode())],
     "cookies twice": [(b"cookie", f"{COOKIE}=1.a".encode())] * 2,
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("method", [*METHODS, "PROPFIND", "get", ""])
@@ -78,7 +102,12 @@ def test_the_probes_answer_without_a_key(shop_service):
 
 def test_each_of_the_keys_opens_and_the_scheme_has_no_case(shop_service):
     for said in (f"Bearer {KEY}", f"Bearer {OTHER_KEY}", f"bearer {KEY}", f"BEARER  {KEY} "):
-        assert shop_service.spoken("GET", "/v1/model", headers=[(b"authorization", said.encode())]).status == 200
+        assert (
+            shop_service.spoken(
+                "GET", "/v1/model", headers=[(b"authorization", said.encode())]
+            ).status
+            == 200
+        )
 
 
 def test_without_a_key_the_page_is_a_login_form_and_nothing_else(shop_service):
@@ -101,7 +130,10 @@ def test_a_websocket_is_refused_like_all_else(shop_service):
 
 def _login(service, form: bytes):
     return service.spoken(
-        "POST", "/login", headers=[(b"content-type", b"application/x-www-form-urlencoded")], body=(form,)
+        "POST",
+        "/login",
+        headers=[(b"content-type", b"application/x-www-form-urlencoded")],
+        body=(form,),
     )
 
 
@@ -117,7 +149,9 @@ def test_a_login_opens_what_only_reads(shop_service):
         assert shop_service.spoken("GET", path, headers=cookie).status == 200
     assert b"customer_ids" in shop_service.spoken("GET", "/", headers=cookie).body
     body, kind = (b'{"customer_ids":["000001"]}',), (b"content-type", b"application/json")
-    assert shop_service.spoken("POST", "/v1/score", headers=[*cookie, kind], body=body).status == 401
+    assert (
+        shop_service.spoken("POST", "/v1/score", headers=[*cookie, kind], body=body).status == 401
+    )
 
 
 def test_the_cookie_is_for_this_site_and_no_script_and_holds_no_key(shop_service):
@@ -135,11 +169,25 @@ def test_logging_out_takes_the_cookie_away(shop_service):
     assert "Max-Age=0" in said.headers["set-cookie"]
 
 
-@pytest.mark.parametrize("form", [
-    b"", b"key=", b"key=wrong", b"KEY=" + KEY.encode(), b"key=%ff%fe", b"key=\xff\xfe", b"key=%00", b"key[]=" + KEY.encode(), b"{}",
-    b"key=x&key=" + KEY.encode(), b"key=" + keys._hash(KEY).encode(), b"&" * LOGIN_BYTES, b"key=" + KEY.encode() + b"&x=" + b"x" * LOGIN_BYTES,
-    b"key=" + KEY.encode() + b"x" * (1 << 20),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "form",
+    [
+        b"",
+        b"key=",
+        b"key=wrong",
+        b"KEY=" + KEY.encode(),
+        b"key=%ff%fe",
+        b"key=\xff\xfe",
+        b"key=%00",
+        b"key[]=" + KEY.encode(),
+        b"{}",
+        b"key=x&key=" + KEY.encode(),
+        b"key=" + keys._hash(KEY).encode(),
+        b"&" * LOGIN_BYTES,
+        b"key=" + KEY.encode() + b"&x=" + b"x" * LOGIN_BYTES,
+        b"key=" + KEY.encode() + b"x" * (1 << 20),
+    ],
+)
 def test_a_wrong_login_is_the_form_again(shop_service, form):
     said = _login(shop_service, form)
     assert said.status == 401
@@ -158,8 +206,19 @@ def test_a_session_ends_and_cannot_be_made_longer():
     until, _, signature = value.partition(".")
     assert known.in_session(value, now=now + keys.SESSION_SECONDS - 1)
     assert not known.in_session(value, now=now + keys.SESSION_SECONDS)
-    forged = [f"{int(until) + 1}.{signature}", f"{until}.", until, f".{signature}", "", f"{until}.{signature}x", f"0{until}.{signature}",
-              f"{until}.{signature.upper()}", f"{until}.é", f"٣.{signature}", "\ud800.\ud800"]  # fmt: skip
+    forged = [
+        f"{int(until) + 1}.{signature}",
+        f"{until}.",
+        until,
+        f".{signature}",
+        "",
+        f"{until}.{signature}x",
+        f"0{until}.{signature}",
+        f"{until}.{signature.upper()}",
+        f"{until}.é",
+        f"٣.{signature}",
+        "\ud800.\ud800",
+    ]
     assert not any(known.in_session(one, now=now) for one in forged)
 
 
@@ -214,7 +273,18 @@ def test_a_key_file_others_can_read_is_told(home, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", "null", '{"keys": 3}', '{"keys": [{}]}', '{"keys": ["a"]}', "\x00", '{"keys": []}']
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "null",
+        '{"keys": 3}',
+        '{"keys": [{}]}',
+        '{"keys": ["a"]}',
+        "\x00",
+        '{"keys": []}',
+    ],
 )
 def test_a_damaged_key_file_opens_nothing(home, monkeypatch, text):
     monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)

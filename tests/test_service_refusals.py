@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.bad_requests import FINE, FINE_WITH_CONTRACTS, REFUSED, REFUSED_WITH_CONTRACTS, REFUSED_WITHOUT_CONTRACTS
+from tests.bad_requests import (
+    FINE,
+    FINE_WITH_CONTRACTS,
+    REFUSED,
+    REFUSED_WITH_CONTRACTS,
+    REFUSED_WITHOUT_CONTRACTS,
+)
 from tests.service_of import BEARER, finite
 from tests.service_of import shop_service as shop_service
 from tests.service_of import subscription_service as subscription_service
@@ -22,8 +28,22 @@ ELSEWHERE = [
         415,
         "content-type",
     ),
-    ("POST", "/v1/score", {"content-type": "application/jsonx"}, b'{"customer_ids":["a"]}', 415, "content-type"),
-    ("POST", "/v1/score", {"content-type": "multipart/form-data; boundary=x"}, b"--x--", 415, "content-type"),
+    (
+        "POST",
+        "/v1/score",
+        {"content-type": "application/jsonx"},
+        b'{"customer_ids":["a"]}',
+        415,
+        "content-type",
+    ),
+    (
+        "POST",
+        "/v1/score",
+        {"content-type": "multipart/form-data; boundary=x"},
+        b"--x--",
+        415,
+        "content-type",
+    ),
     (
         "POST",
         "/v1/score",
@@ -32,7 +52,14 @@ ELSEWHERE = [
         422,
         "body",
     ),
-    ("POST", "/v1/score?as_of=2024", {"content-type": "application/json"}, b'{"customer_ids":["a"]}', 422, "query"),
+    (
+        "POST",
+        "/v1/score?as_of=2024",
+        {"content-type": "application/json"},
+        b'{"customer_ids":["a"]}',
+        422,
+        "query",
+    ),
     ("GET", "/v1/model?verbose", {}, b"", 422, "query"),
     ("GET", "/v1/customers/000001?as_of=2024", {}, b"", 422, "query"),
     ("GET", "/v1/score", {}, b"", 405, "method"),
@@ -73,7 +100,9 @@ def test_terms_are_answered(subscription_service, body):
     assert subscription_service.ask(body).status_code == 200
 
 
-@pytest.mark.parametrize("number", range(len(REFUSED)), ids=[f"{n} {where}" for n, (_, where) in enumerate(REFUSED)])
+@pytest.mark.parametrize(
+    "number", range(len(REFUSED)), ids=[f"{n} {where}" for n, (_, where) in enumerate(REFUSED)]
+)
 def test_a_bad_request_is_refused_with_the_path_of_what_is_wrong(shop_service, number):
     body, where = REFUSED[number]
     _refused(shop_service.ask(body), 422, where)
@@ -97,11 +126,18 @@ def test_a_bad_term_is_refused(subscription_service, number):
 @pytest.mark.parametrize("number", range(len(ELSEWHERE)))
 def test_another_page_method_or_medium_is_refused(shop_service, number):
     method, path, headers, body, status, where = ELSEWHERE[number]
-    _refused(shop_service.client.request(method, path, content=body, headers={**BEARER, **headers}), status, where)
+    _refused(
+        shop_service.client.request(method, path, content=body, headers={**BEARER, **headers}),
+        status,
+        where,
+    )
 
 
 def test_there_are_more_than_a_hundred():
-    assert len(REFUSED) + len(REFUSED_WITHOUT_CONTRACTS) + len(REFUSED_WITH_CONTRACTS) + len(ELSEWHERE) >= 100
+    assert (
+        len(REFUSED) + len(REFUSED_WITHOUT_CONTRACTS) + len(REFUSED_WITH_CONTRACTS) + len(ELSEWHERE)
+        >= 100
+    )
 
 
 def _refused(answer, status, where):

@@ -11,7 +11,6 @@ import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -27,7 +26,9 @@ class Heard(logging.Handler):
     def __init__(self):
         super().__init__(logging.NOTSET)
         self.said = []
-        self.setFormatter(logging.Formatter("%(name)s %(levelname)s %(pathname)s %(message)s %(exc_info)s"))
+        self.setFormatter(
+            logging.Formatter("%(name)s %(levelname)s %(pathname)s %(message)s %(exc_info)s")
+        )
 
     def emit(self, record):
         self.said.append(f"{self.format(record)} {record.args} {record.__dict__}")
@@ -38,7 +39,9 @@ def heard(monkeypatch):
     monkeypatch.setenv("LIFECYCLE_LOG", "debug")
     handler, changed = Heard(), []
     for one in (logging.root, *logging.root.manager.loggerDict.values()):
-        if isinstance(one, logging.Logger) and (one is logging.root or not one.propagate or one.level > logging.DEBUG):
+        if isinstance(one, logging.Logger) and (
+            one is logging.root or not one.propagate or one.level > logging.DEBUG
+        ):
             changed.append((one, one.level, one.propagate, one.disabled))
             one.level, one.propagate, one.disabled = logging.DEBUG, True, False
     logging.root.addHandler(handler)
@@ -66,7 +69,9 @@ def test_a_thousand_planted_strings_are_nowhere(shop_service, heard, capfd):
             assert_silent(said.status_code, said.text, str(said.headers))
         for request in ELSEWHERE:
             method, path, query, headers = request(s)
-            lines = [(name.encode(), value.encode()) for name, value in {**BEARER, **headers}.items()]
+            lines = [
+                (name.encode(), value.encode()) for name, value in {**BEARER, **headers}.items()
+            ]
             said = shop_service.spoken(method, path, headers=lines, query=quote(query).encode())
             assert said.status in (200, 401, 404, 405, 415, 422), said
             assert_silent(said.status, said.body.decode(), str(said.headers))
@@ -95,12 +100,19 @@ def served(trained_shop, tmp_path):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     environment = {
-        **os.environ, "LIFECYCLE_HOME": str(trained_shop.home), "LIFECYCLE_API_KEYS": KEY, "LIFECYCLE_LOG": "debug",
-        "BENTOML_HOME": str(tmp_path / "bentoml"), "PYTHONUNBUFFERED": "1",
-    }  # fmt: skip
+        **os.environ,
+        "LIFECYCLE_HOME": str(trained_shop.home),
+        "LIFECYCLE_API_KEYS": KEY,
+        "LIFECYCLE_LOG": "debug",
+        "BENTOML_HOME": str(tmp_path / "bentoml"),
+        "PYTHONUNBUFFERED": "1",
+    }
     log = (tmp_path / "said").open("w+b")
     child = subprocess.Popen(
-        [sys.executable, "-m", "lifecycle", "serve", "--port", str(port)], env=environment, stdout=log, stderr=log
+        [sys.executable, "-m", "lifecycle", "serve", "--port", str(port)],
+        env=environment,
+        stdout=log,
+        stderr=log,
     )
 
     def ended() -> tuple[int, str]:
@@ -141,7 +153,10 @@ def _every_body(line, s):
     for body in BODIES:
         sent = body(s)
         line.request(
-            "POST", "/v1/score", sent if isinstance(sent, bytes) else json.dumps(sent).encode(), {**BEARER, **JSON}
+            "POST",
+            "/v1/score",
+            sent if isinstance(sent, bytes) else json.dumps(sent).encode(),
+            {**BEARER, **JSON},
         )
         answer = line.getresponse()
         assert_silent(answer.status, answer.read().decode(), str(answer.headers))
@@ -154,15 +169,19 @@ def _everything(port, s):
     for request in ELSEWHERE:
         method, path, query, headers = request(s)
         lines = "".join(
-            f"{quote(name)}: {value}\r\n".replace("\n[", " [") for name, value in {**BEARER, **headers}.items()
+            f"{quote(name)}: {value}\r\n".replace("\n[", " [")
+            for name, value in {**BEARER, **headers}.items()
         )
         target = quote(path) + (f"?{quote(query)}" if query else "")
         said = _raw(
-            port, f"{quote(method, safe='')} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n".encode()
+            port,
+            f"{quote(method, safe='')} {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{lines}\r\n".encode(),
         )
         status = int(said.split(b" ")[1])
         assert status in (200, 400, 401, 404, 405, 415, 422), said
-        assert_silent(status, said.partition(b"\r\n\r\n")[2].decode(), said.partition(b"\r\n\r\n")[0].decode())
+        assert_silent(
+            status, said.partition(b"\r\n\r\n")[2].decode(), said.partition(b"\r\n\r\n")[0].decode()
+        )
 
 
 def _raw(port: int, *pieces: bytes) -> bytes:
@@ -185,11 +204,17 @@ def _what_only_a_socket_can_say(port):
     upgrade = f"GET /{MARK} HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     assert b" 413 " in _raw(port, f"{post}Content-Length: {33 << 20}\r\n\r\n".encode())
     chunks = [b"%x\r\n%s\r\n" % (len(piece), piece)] * 33
-    assert _raw(port, f"{post}Transfer-Encoding: chunked\r\n\r\n".encode(), *chunks)[9:12] in (b"413", b"")
+    assert _raw(port, f"{post}Transfer-Encoding: chunked\r\n\r\n".encode(), *chunks)[9:12] in (
+        b"413",
+        b"",
+    )
     assert b" 401 " in _raw(port, upgrade.encode())
-    assert b" 401 " in _raw(port, b"GET /static_content/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
     assert b" 401 " in _raw(
-        port, b"GET /v1/model HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: lifecycle_session=9.\xe9\r\n\r\n"
+        port, b"GET /static_content/ HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    )
+    assert b" 401 " in _raw(
+        port,
+        b"GET /v1/model HTTP/1.1\r\nHost: x\r\nConnection: close\r\nCookie: lifecycle_session=9.\xe9\r\n\r\n",
     )
     ended = f"{post}Content-Length"
     for garbage in (

@@ -34,11 +34,20 @@ def _engine():
 
 def by_contract(table, column, value, raw_type, *, digits=2):
     """(what the contract's SQL reads, or None; the rules it says are broken)."""
-    found = reading(CONTRACT[table].column(column), raw="x", raw_type=raw_type, table=table, zone=None, digits=digits)
+    found = reading(
+        CONTRACT[table].column(column),
+        raw="x",
+        raw_type=raw_type,
+        table=table,
+        zone=None,
+        digits=digits,
+    )
     tests = ", ".join(f"coalesce({test}, false)" for _, test in found.broken) or "false"
     value, *broken = (
         _engine()
-        .execute(f"SELECT {found.value}, {tests} FROM (SELECT CAST($1 AS {raw_type}) AS x)", [value])
+        .execute(
+            f"SELECT {found.value}, {tests} FROM (SELECT CAST($1 AS {raw_type}) AS x)", [value]
+        )
         .fetchone()
     )
     return value, [reason for (reason, _), hit in zip(found.broken, broken, strict=False) if hit]
@@ -55,13 +64,23 @@ def by_request(kind, value):
 amounts = st.one_of(
     st.floats(allow_nan=False, allow_infinity=False),
     st.floats(-1e13, 1e13),
-    st.builds(lambda minor, digits: minor / 10**digits, st.integers(-(10**15), 10**15), st.sampled_from([0, 2, 3])),
-    st.builds(lambda minor, part: (minor + part) / 100, st.integers(-(10**14), 10**14), st.sampled_from([0.5, 0.25, 1e-6, 1e-5, 0.499])),
-)  # fmt: skip
+    st.builds(
+        lambda minor, digits: minor / 10**digits,
+        st.integers(-(10**15), 10**15),
+        st.sampled_from([0, 2, 3]),
+    ),
+    st.builds(
+        lambda minor, part: (minor + part) / 100,
+        st.integers(-(10**14), 10**14),
+        st.sampled_from([0.5, 0.25, 1e-6, 1e-5, 0.499]),
+    ),
+)
 
 
 @given(amounts, st.sampled_from(sorted(DIGITS)))
-@example(6_000_000_000.005, 2)  # 0.5 minor units are within this float's noise: both round away from zero
+@example(
+    6_000_000_000.005, 2
+)  # 0.5 minor units are within this float's noise: both round away from zero
 @example(-6_000_000_000.005, 2)
 @example(-0.0, 2)
 @example(1e13, 2)
@@ -86,7 +105,9 @@ def test_numbers_are_read_as_in_a_file(number):
     value, _ = by_contract("interactions", "quantity", number, "DOUBLE")
     mine = (
         ROWS["interactions"]
-        .model_validate({"occurred_at": "2024-01-01T00:00:00Z", "kind": "visit", "quantity": number})
+        .model_validate(
+            {"occurred_at": "2024-01-01T00:00:00Z", "kind": "visit", "quantity": number}
+        )
         .quantity
     )
     assert (mine, math.copysign(1, mine)) == (number, math.copysign(1, number))
@@ -95,7 +116,10 @@ def test_numbers_are_read_as_in_a_file(number):
 
 letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")
 edges = st.text(
-    st.one_of(st.characters(categories=["Zs"]), st.sampled_from("\t\n\r\v\f\x1c\x85\u200b\u2028\u2029\u180e\ufeff")),
+    st.one_of(
+        st.characters(categories=["Zs"]),
+        st.sampled_from("\t\n\r\v\f\x1c\x85\u200b\u2028\u2029\u180e\ufeff"),
+    ),
     max_size=3,
 )
 
@@ -114,12 +138,20 @@ def test_text_is_read_as_in_a_file(before, middle, after):
 @st.composite
 def instants(draw):
     """RFC 3339 with any offset and up to nine digits, the ends of the contract's time among them."""
-    ends = st.sampled_from([datetime(1970, 1, 1), datetime(2200, 1, 1), datetime(1, 1, 2), datetime(9999, 12, 30)])
+    ends = st.sampled_from(
+        [datetime(1970, 1, 1), datetime(2200, 1, 1), datetime(1, 1, 2), datetime(9999, 12, 30)]
+    )
     local = draw(st.one_of(st.datetimes(datetime(1969, 12, 1), datetime(2200, 2, 1)), ends))
-    local = (local + timedelta(minutes=draw(st.integers(-1500, 1500)))) if local.year not in (1, 9999) else local
+    local = (
+        (local + timedelta(minutes=draw(st.integers(-1500, 1500))))
+        if local.year not in (1, 9999)
+        else local
+    )
     minutes = draw(st.integers(-1439, 1439))
     offset = draw(
-        st.sampled_from(["Z", f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"])
+        st.sampled_from(
+            ["Z", f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}:{abs(minutes) % 60:02}"]
+        )
     )
     digits = draw(st.text("0123456789", max_size=9))
     return f"{local:%Y-%m-%dT%H:%M:%S}".rjust(19, "0") + (f".{digits}" if digits else "") + offset
@@ -139,7 +171,10 @@ def test_instants_are_read_as_in_a_file(stated):
 
 @given(
     st.one_of(
-        st.text(), st.from_regex(r"\A\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?(\.\d*)?(Z|z|[+-]\d{2}:?\d{0,2})?\Z")
+        st.text(),
+        st.from_regex(
+            r"\A\d{4}-\d{2}-\d{2}[T ]\d{2}:\d{2}(:\d{2})?(\.\d*)?(Z|z|[+-]\d{2}:?\d{0,2})?\Z"
+        ),
     )
 )
 @quick
@@ -156,7 +191,11 @@ def test_an_instant_said_is_the_instant_read(at):
 
 @pytest.mark.parametrize("stated", [True, False])
 def test_flags_are_read_as_in_a_file(stated):
-    row = {"starts_at": "2024-01-01T00:00:00Z", "ends_at": "2025-01-01T00:00:00Z", "auto_renew": stated}
+    row = {
+        "starts_at": "2024-01-01T00:00:00Z",
+        "ends_at": "2025-01-01T00:00:00Z",
+        "auto_renew": stated,
+    }
     assert (
         ROWS["contracts"].model_validate(row).auto_renew
         is stated
@@ -166,46 +205,117 @@ def test_flags_are_read_as_in_a_file(stated):
 
 ROWS_OF = {
     "transactions": [
-        {"occurred_at": "2024-03-05T10:00:00Z", "amount": 19.9}, {"occurred_at": "2024-03-05T10:00:00Z", "amount": 19.9},
-        {"occurred_at": "2024-03-31T01:30:00.123456789+01:00", "amount": -5.0, "category": "\u3000床 "}, {"occurred_at": "2024-03-05T12:00:00Z", "amount": -0.0},
-        {"occurred_at": "2024-03-05T11:00:00Z", "amount": 0.29, "kind": "refund", "transaction_id": " t "},
-        {"occurred_at": "2024-03-05T11:00:00Z", "amount": 0.29, "kind": "refund", "transaction_id": "t"},
-        {"occurred_at": "2024-03-05T11:00:00Z", "amount": 1.1, "transaction_id": "t", "recorded_at": "2024-04-05T11:00:00Z", "discount": 0.07, "quantity": 3.0},
+        {"occurred_at": "2024-03-05T10:00:00Z", "amount": 19.9},
+        {"occurred_at": "2024-03-05T10:00:00Z", "amount": 19.9},
+        {
+            "occurred_at": "2024-03-31T01:30:00.123456789+01:00",
+            "amount": -5.0,
+            "category": "\u3000床 ",
+        },
+        {"occurred_at": "2024-03-05T12:00:00Z", "amount": -0.0},
+        {
+            "occurred_at": "2024-03-05T11:00:00Z",
+            "amount": 0.29,
+            "kind": "refund",
+            "transaction_id": " t ",
+        },
+        {
+            "occurred_at": "2024-03-05T11:00:00Z",
+            "amount": 0.29,
+            "kind": "refund",
+            "transaction_id": "t",
+        },
+        {
+            "occurred_at": "2024-03-05T11:00:00Z",
+            "amount": 1.1,
+            "transaction_id": "t",
+            "recorded_at": "2024-04-05T11:00:00Z",
+            "discount": 0.07,
+            "quantity": 3.0,
+        },
     ],
-    "interactions": [{"occurred_at": "2024-03-05T10:00:00-11:30", "kind": " visit", "quantity": 2.5, "channel": "  "}],
+    "interactions": [
+        {
+            "occurred_at": "2024-03-05T10:00:00-11:30",
+            "kind": " visit",
+            "quantity": 2.5,
+            "channel": "  ",
+        }
+    ],
     "feedback": [
-        {"occurred_at": "2024-03-05T10:00:00Z", "kind": "nps", "score": 0.0, "answered_at": "2024-03-05T10:00:00Z"},
-        {"occurred_at": "2024-03-05T10:00:00Z", "kind": "complaint", "topic": "x", "resolved_at": "2024-03-06T10:00:00Z"},
+        {
+            "occurred_at": "2024-03-05T10:00:00Z",
+            "kind": "nps",
+            "score": 0.0,
+            "answered_at": "2024-03-05T10:00:00Z",
+        },
+        {
+            "occurred_at": "2024-03-05T10:00:00Z",
+            "kind": "complaint",
+            "topic": "x",
+            "resolved_at": "2024-03-06T10:00:00Z",
+        },
     ],
     "contracts": [
-        {"starts_at": "2024-03-01T00:00:00Z", "ends_at": "2025-03-01T00:00:00Z", "price": 9.99, "auto_renew": True, "plan": "p"},
-        {"starts_at": "2024-03-01T00:00:00Z", "ends_at": "2024-09-01T00:00:00Z", "recorded_at": "2024-05-01T00:00:00Z", "plan": "p"},
-        {"starts_at": "2024-09-01T00:00:00Z", "ends_at": "2025-09-01T00:00:00Z", "recorded_at": "2024-03-05T00:00:00Z"},
+        {
+            "starts_at": "2024-03-01T00:00:00Z",
+            "ends_at": "2025-03-01T00:00:00Z",
+            "price": 9.99,
+            "auto_renew": True,
+            "plan": "p",
+        },
+        {
+            "starts_at": "2024-03-01T00:00:00Z",
+            "ends_at": "2024-09-01T00:00:00Z",
+            "recorded_at": "2024-05-01T00:00:00Z",
+            "plan": "p",
+        },
+        {
+            "starts_at": "2024-09-01T00:00:00Z",
+            "ends_at": "2025-09-01T00:00:00Z",
+            "recorded_at": "2024-03-05T00:00:00Z",
+        },
     ],
-}  # fmt: skip
+}
 
 
 def _stated(folder, **contract):
-    return from_mapping({
-        "files": {name: f"{name}.parquet" for name in ROWS_OF}, "business": {"zone": "UTC", "currency": "EUR"}, "contract": contract,
-        "tables": {name: f"SELECT * FROM files.{name}" for name in ROWS_OF},
-    }, folder=folder, where="here")  # fmt: skip
+    return from_mapping(
+        {
+            "files": {name: f"{name}.parquet" for name in ROWS_OF},
+            "business": {"zone": "UTC", "currency": "EUR"},
+            "contract": contract,
+            "tables": {name: f"SELECT * FROM files.{name}" for name in ROWS_OF},
+        },
+        folder=folder,
+        where="here",
+    )
 
 
 @pytest.mark.parametrize(
-    "contract", [{}, {"exact_duplicates": "keep"}, {"arrives_after_hours": {"transactions": 24.5, "contracts": 1}}]
+    "contract",
+    [
+        {},
+        {"exact_duplicates": "keep"},
+        {"arrives_after_hours": {"transactions": 24.5, "contracts": 1}},
+    ],
 )
 def test_the_same_rows_make_the_same_tables(tmp_path, contract):
     """Folded duplicates, defaults of kind and recorded_at, spaces, minor units: as the batch job reads them."""
     for name, rows in ROWS_OF.items():
         columns = {
-            column: [row.get(column) for row in rows] for column in dict.fromkeys(key for row in rows for key in row)
+            column: [row.get(column) for row in rows]
+            for column in dict.fromkeys(key for row in rows for key in row)
         }
-        pq.write_table(pa.table({"customer_id": ["c"] * len(rows), **columns}), tmp_path / f"{name}.parquet")
+        pq.write_table(
+            pa.table({"customer_id": ["c"] * len(rows), **columns}), tmp_path / f"{name}.parquet"
+        )
     stated = _stated(tmp_path, **contract)
     read = sources.read(stated).connection
     request = parsed({"customers": [{"customer_id": "c", **ROWS_OF}]})
-    made = request_events.events(request, stated, as_of=by_request(Instant, "2024-06-01T00:00:00Z")).tables
+    made = request_events.events(
+        request, stated, as_of=by_request(Instant, "2024-06-01T00:00:00Z")
+    ).tables
     for name, table in made.items():
         columns = ", ".join(CONTRACT[name].names)
         assert _rows(table) == _rows(read.execute(f"SELECT {columns} FROM {name}").to_arrow_table())
@@ -217,7 +327,11 @@ def _rows(table):
 
 def test_what_is_recorded_only_after_as_of_is_counted_not_refused():
     stated = _stated(Path(), arrives_after_hours={"transactions": 24})
-    body = {"customers": [{"customer_id": one, "transactions": ROWS_OF["transactions"][:1]} for one in ("a", "b")]}
+    body = {
+        "customers": [
+            {"customer_id": one, "transactions": ROWS_OF["transactions"][:1]} for one in ("a", "b")
+        ]
+    }
     assert request_events.events(
         parsed(body), stated, as_of=by_request(Instant, "2024-03-05T10:00:00.000001Z")
     ).not_known_yet == {"a": 1, "b": 1}
@@ -226,18 +340,42 @@ def test_what_is_recorded_only_after_as_of_is_counted_not_refused():
     ).not_known_yet == {"a": 0, "b": 0}
 
 
-@pytest.mark.parametrize(("text", "rule"), [
-    ("NaN", "finite"), ("[Infinity]", "finite"), ('{"a": -Infinity}', "finite"), ('{"a": 1, "a": 1}', "once"), ('[{"b": [{"a": 1, "\\u0061": 2}]}]', "once"),
-    ("", "JSON object"), ("\ufeff{}", "JSON object"), ("01", "JSON object"), ("[1,]", "JSON object"), ("'a'", "JSON object"), ("9" * 4301, "JSON object"), ("{}\0", "JSON object"),
-    ("[" * 10_000, "deep"), ('{"a":' * 10_000, "deep"), (json.dumps({str(n): 1 for n in range(101)}), "at most 100 keys"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("NaN", "finite"),
+        ("[Infinity]", "finite"),
+        ('{"a": -Infinity}', "finite"),
+        ('{"a": 1, "a": 1}', "once"),
+        ('[{"b": [{"a": 1, "\\u0061": 2}]}]', "once"),
+        ("", "JSON object"),
+        ("\ufeff{}", "JSON object"),
+        ("01", "JSON object"),
+        ("[1,]", "JSON object"),
+        ("'a'", "JSON object"),
+        ("9" * 4301, "JSON object"),
+        ("{}\0", "JSON object"),
+        ("[" * 10_000, "deep"),
+        ('{"a":' * 10_000, "deep"),
+        (json.dumps({str(n): 1 for n in range(101)}), "at most 100 keys"),
+    ],
+)
 def test_what_python_would_let_pass_is_refused(text, rule):
     with pytest.raises(Malformed, match=rule):
         strict.read(text.encode())
 
 
-@given(st.recursive(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(letters),
-                    lambda inner: st.lists(inner) | st.dictionaries(st.text(letters), inner), max_leaves=20))  # fmt: skip
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.floats(allow_nan=False, allow_infinity=False)
+        | st.text(letters),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(letters), inner),
+        max_leaves=20,
+    )
+)
 @quick
 def test_what_is_json_is_read_as_it_is(value):
     assert strict.read(json.dumps(value).encode()) == value
@@ -246,7 +384,14 @@ def test_what_is_json_is_read_as_it_is(value):
 
 @pytest.mark.parametrize(
     "body",
-    [b"\xff", b'"\xc3\x28"', b'"\xed\xa0\x80"', b'"\xc0\x80"', '{"a": "é"}'.encode("utf-16"), '"é"'.encode("latin-1")],
+    [
+        b"\xff",
+        b'"\xc3\x28"',
+        b'"\xed\xa0\x80"',
+        b'"\xc0\x80"',
+        '{"a": "é"}'.encode("utf-16"),
+        '"é"'.encode("latin-1"),
+    ],
 )
 def test_bytes_that_are_no_utf8_are_refused(body):
     with pytest.raises(Malformed, match="UTF-8"):
@@ -254,7 +399,9 @@ def test_bytes_that_are_no_utf8_are_refused(body):
 
 
 def test_a_path_reads_like_the_body():
-    assert path(["customers", 3, "transactions", 0, "amount"]) == "customers[3].transactions[0].amount"
+    assert (
+        path(["customers", 3, "transactions", 0, "amount"]) == "customers[3].transactions[0].amount"
+    )
     assert path([]) == "body"
 
 

@@ -94,15 +94,24 @@ def test_paths_resolve_against_the_toml_and_the_data_folder_expands(tmp_path, mo
 
 def test_what_a_release_agrees_on_leaves_out_where_files_lie_and_how_long_to_search(tmp_path):
     one = of(tmp_path, files={"a": "a.csv"}, training={"seconds": 1})
-    assert one.definitions() == of(tmp_path / "elsewhere", files={"a": "b.csv"}, training={"seconds": 9}).definitions()
+    assert (
+        one.definitions()
+        == of(tmp_path / "elsewhere", files={"a": "b.csv"}, training={"seconds": 9}).definitions()
+    )
     assert one.definitions() != of(tmp_path, churn={"horizon_days": 91}).definitions()
 
 
 def test_every_key_says_what_it_means():
     sections = [
-        field.annotation for field in settings.Settings.model_fields.values() if isinstance(field.annotation, type)
+        field.annotation
+        for field in settings.Settings.model_fields.values()
+        if isinstance(field.annotation, type)
     ]
-    keys = {f"{section.__name__}.{key}": field for section in sections if issubclass(section, Section)
-            for key, field in section.model_fields.items()}  # fmt: skip
+    keys = {
+        f"{section.__name__}.{key}": field
+        for section in sections
+        if issubclass(section, Section)
+        for key, field in section.model_fields.items()
+    }
     assert "Training.churn_model" in keys
     assert [name for name, field in keys.items() if not field.description] == []

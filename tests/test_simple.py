@@ -19,7 +19,9 @@ from training.splits import Folds
 
 @pytest.fixture(scope="module")
 def stated(trained_subscriptions):
-    training = trained_subscriptions.settings.training.model_copy(update={"churn_model": "RFM logistic", "trials": 1})
+    training = trained_subscriptions.settings.training.model_copy(
+        update={"churn_model": "RFM logistic", "trials": 1}
+    )
     return trained_subscriptions.settings.model_copy(update={"training": training})
 
 
@@ -37,12 +39,17 @@ def made(stated, trained_subscriptions, kept):
 
 def test_its_score_of_churn_knows_four_columns_and_no_other(made):
     scorer = releases.load(made.folder).scorer
-    assert [type(part) for _, part in scorer.churn.parts if not isinstance(part, CannotChurn)] == [Linear]
+    assert [type(part) for _, part in scorer.churn.parts if not isinstance(part, CannotChurn)] == [
+        Linear
+    ]
     matrix = np.random.default_rng(0).gamma(1.0, 30.0, (50, len(scorer.columns) + 14))
     named = np.isin([*scorer.columns, *[""] * 14], simpler_models.COLUMNS["RFM logistic"])
     part = scorer.churn.parts[0][1]
     assert named.sum() == 4
-    for other in (np.random.default_rng(1).gamma(1.0, 30.0, matrix.shape), np.full(matrix.shape, np.nan)):
+    for other in (
+        np.random.default_rng(1).gamma(1.0, 30.0, matrix.shape),
+        np.full(matrix.shape, np.nan),
+    ):
         assert np.array_equal(part.margins(matrix), part.margins(np.where(named, matrix, other)))
     for at in np.flatnonzero(named):
         moved = matrix.copy()
@@ -53,14 +60,24 @@ def test_its_score_of_churn_knows_four_columns_and_no_other(made):
 def test_it_is_a_release_like_any_other(made, stated, kept, monkeypatch):
     monkeypatch.setenv("LIFECYCLE_HOME", str(kept))
     found = made.evaluation["found"]["churn"]
-    assert (found["model"], found["columns"], found["weight"]) == ("RFM logistic", simpler_models.COLUMNS["RFM logistic"], 0.0)
+    assert (found["model"], found["columns"], found["weight"]) == (
+        "RFM logistic",
+        simpler_models.COLUMNS["RFM logistic"],
+        0.0,
+    )
     assert made.evaluation["found"]["next-stage"]["model"] == "blend"
     release = promote.promote(made.folder.name)
     assert (made.status, release.scorer.status) == ("ok", "ok")
-    assert "The churn model is the simpler RFM logistic" in card.text(release.scorer, made.evaluation, stated)
-    assert fitting.ingredients(release)["churn"].columns == list(simpler_models.COLUMNS["RFM logistic"])  # what the gate refits
+    assert "The churn model is the simpler RFM logistic" in card.text(
+        release.scorer, made.evaluation, stated
+    )
+    assert fitting.ingredients(release)["churn"].columns == list(
+        simpler_models.COLUMNS["RFM logistic"]
+    )  # what the gate refits
     section = made.evaluation["churn"]["everyone"]
-    assert section["auroc"] == pytest.approx(section["baselines"]["RFM logistic"]["auroc"], abs=0.05)
+    assert section["auroc"] == pytest.approx(
+        section["baselines"]["RFM logistic"]["auroc"], abs=0.05
+    )
 
 
 def test_a_release_says_that_it_is_what_is_recommended_or_how_to_have_it(made):
@@ -68,9 +85,15 @@ def test_a_release_says_that_it_is_what_is_recommended_or_how_to_have_it(made):
     told = {"population": "everyone", "recommended": "RFM logistic", "verdict": "…"}
     account["recommendation"] = {"churn": told, "next_stage": None}
     assert baseline_comparison.lines(account)[0].endswith("This release serves that one")
-    account["recommendation"] = {"churn": told | {"recommended": baseline_comparison.OURS}, "next_stage": None}
+    account["recommendation"] = {
+        "churn": told | {"recommended": baseline_comparison.OURS},
+        "next_stage": None,
+    }
     assert baseline_comparison.lines(account)[0].endswith("which here is RFM logistic")
-    account |= {"found": {"churn": {"model": "blend"}}, "recommendation": {"churn": told, "next_stage": None}}
+    account |= {
+        "found": {"churn": {"model": "blend"}},
+        "recommendation": {"churn": told, "next_stage": None},
+    }
     assert baseline_comparison.lines(account)[0].endswith(
         'This release serves our model; churn_model = "RFM logistic" under [training] makes one of it'
     )
@@ -82,7 +105,10 @@ def test_the_setting_is_one_of_three_and_needs_its_column():
     )
     with pytest.raises(BadSetting, match="recency"):
         simpler_models.columns_of("recency", ("tenure",))
-    assert simpler_models.columns_of("RFM logistic", ("tenure", "recency", "x")) == ("recency", "tenure")
+    assert simpler_models.columns_of("RFM logistic", ("tenure", "recency", "x")) == (
+        "recency",
+        "tenure",
+    )
 
 
 def test_what_is_left_out_of_the_search_is_told():
@@ -91,7 +117,12 @@ def test_what_is_left_out_of_the_search_is_told():
     labels = (rng.random(400) < 1 / (1 + np.exp(2 - np.log1p(matrix[:, 0])))).astype(int)
     folds = Folds(((np.arange(200), np.arange(200, 400)),), "forward in time")
     found = blending.find_simple(
-        "recency", matrix, labels, names=("recency", "noise"), columns=("recency", "noise"), folds=folds
+        "recency",
+        matrix,
+        labels,
+        names=("recency", "noise"),
+        columns=("recency", "noise"),
+        folds=folds,
     )
     assert found.losses["blend"] == found.losses["ridge"] < np.log(2)
     blend = blending.fit(found, matrix, labels, names=("recency", "noise"), outputs=1, seed=7)

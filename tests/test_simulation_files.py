@@ -45,7 +45,10 @@ def test_training_is_looked_at_on_the_newest_date_whose_outcomes_are_all_in(mode
 @pytest.mark.parametrize("mode", MODES)
 def test_training_is_looked_at_on_no_date_of_a_short_span(mode, tmp_path):
     settled = date(2022, 7, 1) + timedelta(days=60) + LATENCY[mode]
-    for until in (date(2022, 2, 1), settled - timedelta(days=1)):  # no truth at all; truth, but not settled
+    for until in (
+        date(2022, 2, 1),
+        settled - timedelta(days=1),
+    ):  # no truth at all; truth, but not settled
         assert evaluated(mode, tmp_path, until=until) == []
 
 

@@ -12,8 +12,15 @@ from lifecycle.simulation import world
 
 
 def test_retail_recursion_equals_walking_forwards_from_the_evening_before():
-    level, buys, day, horizon = np.array([[3, 1, 0], [0, 4, 0]]), np.array([0.03, 0.05, 0.03]), 1, 40
-    lives = world.Lives(level, level > 9, np.array([1, world.NEVER, 0]))  # the third left the day before
+    level, buys, day, horizon = (
+        np.array([[3, 1, 0], [0, 4, 0]]),
+        np.array([0.03, 0.05, 0.03]),
+        1,
+        40,
+    )
+    lives = world.Lives(
+        level, level > 9, np.array([1, world.NEVER, 0])
+    )  # the third left the day before
     p, left = shop._leaving(SimpleNamespace(buys=buys), lives, horizon)(day)
     assert left.tolist() == [False, False, True]
     assert p == pytest.approx([silence(3, 0.03, horizon), silence(1, 0.05, horizon), 1.0])
@@ -31,15 +38,35 @@ def silence(level, buys, horizon):
 @pytest.mark.parametrize("annual", [False, True])
 @pytest.mark.parametrize("auto_renew", [False, True])
 def test_subscription_recursion_equals_walking_forwards_from_the_evening_before(annual, auto_renew):
-    status = [subs.RUNNING, subs.RUNNING, subs.DECIDED, subs.WAITING, subs.WAITING, subs.CANCELLED, subs.CANCELLED]
+    status = [
+        subs.RUNNING,
+        subs.RUNNING,
+        subs.DECIDED,
+        subs.WAITING,
+        subs.WAITING,
+        subs.CANCELLED,
+        subs.CANCELLED,
+    ]
     term, horizon, day, level = int(subs.TERM_DAYS[int(annual)]), 40, 1, [0, 3, 2, 1, 4, 4, 4]
     days_left = np.array([term - 1, 9, 4, term - 1, term + 3, 40, 39])
     alike = np.ones(len(status), bool)
-    cover = subs.Cover(np.array([status, alike * subs.GONE]), np.array([days_left + day, alike * 0]), np.empty((4, 0)))
+    cover = subs.Cover(
+        np.array([status, alike * subs.GONE]),
+        np.array([days_left + day, alike * 0]),
+        np.empty((4, 0)),
+    )
     plans = subs.Plans(alike & annual, alike & auto_renew)
     p, left = subs._leaving(plans, cover, np.array([level, alike * 0]), horizon)(day)
-    starts = [("running", 0, term - 1), ("running", 3, 9), ("decided", 2, 4), ("running", 1, term - 1), (4, 4, None)]
-    assert p == pytest.approx([*(leaves(start, annual, auto_renew, horizon) for start in starts), 0.0, 1.0])
+    starts = [
+        ("running", 0, term - 1),
+        ("running", 3, 9),
+        ("decided", 2, 4),
+        ("running", 1, term - 1),
+        (4, 4, None),
+    ]
+    assert p == pytest.approx(
+        [*(leaves(start, annual, auto_renew, horizon) for start in starts), 0.0, 1.0]
+    )
     assert left.tolist() == [False] * 5 + [True] * 2
 
 
@@ -48,7 +75,9 @@ def leaves(start, annual, auto_renew, horizon):
     for _ in range(horizon):
         tomorrow = Counter()
         for state, share in here.items():
-            for chance, following in [(1.0, state)] if state == "left" else one_day(*state, annual, auto_renew):
+            for chance, following in (
+                [(1.0, state)] if state == "left" else one_day(*state, annual, auto_renew)
+            ):
                 tomorrow[following] += share * chance
         here = tomorrow
     return here["left"]
@@ -61,7 +90,9 @@ def one_day(status, level, days_left, annual, auto_renew):
         if status not in ("running", "decided"):
             yield step, ("running", to, fresh) if status == 1 else (status - 1, to, None)
             continue
-        decides = 1.0 if status == "decided" else subs.hazard(to, days_left=days_left, annual=annual)
+        decides = (
+            1.0 if status == "decided" else subs.hazard(to, days_left=days_left, annual=annual)
+        )
         yield step * decides * subs.CANCELS, "left"
         for mood, chance in (("decided", decides * (1 - subs.CANCELS)), ("running", 1 - decides)):
             for renews, following in end_of_day(mood, to, days_left, fresh, auto_renew):
@@ -74,5 +105,7 @@ def end_of_day(mood, level, days_left, fresh, auto_renew):
     if mood == "decided":
         return [(1.0, "left")]
     renews = subs.RENEWS[level]
-    late = [(renews * share, (pause, level, None)) for pause, share in enumerate(subs.LATE) if pause]
+    late = [
+        (renews * share, (pause, level, None)) for pause, share in enumerate(subs.LATE) if pause
+    ]
     return [(1 - renews, "left"), (renews * subs.LATE[0], ("running", level, fresh)), *late]

@@ -15,9 +15,15 @@ from tests.simulation_outcomes import subscription as subscription
 
 
 def test_equal_seeds_give_equal_businesses(simulated):
-    again, other = simulate(mode=simulated.mode), simulate(mode=simulated.mode, seed=8, customers=100)
+    again, other = (
+        simulate(mode=simulated.mode),
+        simulate(mode=simulated.mode, seed=8, customers=100),
+    )
     assert again == simulated
-    assert other.tables["interactions"] != simulate(mode=simulated.mode, customers=100).tables["interactions"]
+    assert (
+        other.tables["interactions"]
+        != simulate(mode=simulated.mode, customers=100).tables["interactions"]
+    )
 
 
 def test_ids_are_text_with_leading_zeros(simulated):
@@ -48,7 +54,11 @@ def test_transactions_are_sensible(simulated):
     assert late[late > pd.Timedelta(0)].between(pd.Timedelta(days=1), pd.Timedelta(days=3)).all()
     assert ((rows["amount"] < 0) == (rows["kind"] == "refund")).all()
     bought = rows[rows["kind"] == "purchase"]
-    assert not bought.assign(day=bought["occurred_at"].dt.date).duplicated(["customer_id", "day"]).any()
+    assert (
+        not bought.assign(day=bought["occurred_at"].dt.date)
+        .duplicated(["customer_id", "day"])
+        .any()
+    )
 
 
 def test_refunds_pay_back_at_most_what_was_paid(retail):
@@ -92,7 +102,12 @@ def test_leaving_is_final_in_retail(retail):
 
 
 def test_some_prospects_never_buy_and_only_retail_has_them(simulated):
-    buyers = simulated.tables["transactions"].to_pandas().query("kind == 'purchase'")["customer_id"].nunique()
+    buyers = (
+        simulated.tables["transactions"]
+        .to_pandas()
+        .query("kind == 'purchase'")["customer_id"]
+        .nunique()
+    )
     share = 1 - buyers / 3000
     assert 0.02 < share < 0.04 if simulated.mode == "retail" else share < 0.005
 
@@ -141,7 +156,10 @@ def test_a_cancellation_is_a_later_version_of_the_last_term(contracts, terms):
     assert (first["recorded_at"] == first["starts_at"]).all()
     assert len(second) > 500
     assert (second["recorded_at"] == second["cancelled_at"]).all()
-    assert ((second["cancelled_at"] > second["starts_at"]) & (second["cancelled_at"] < second["ends_at"])).all()
+    assert (
+        (second["cancelled_at"] > second["starts_at"])
+        & (second["cancelled_at"] < second["ends_at"])
+    ).all()
     assert not second["customer_id"].duplicated().any()
     assert terms.loc[terms["cancelled_at"].notna(), "next_starts"].isna().all()
 
@@ -149,15 +167,24 @@ def test_a_cancellation_is_a_later_version_of_the_last_term(contracts, terms):
 def test_every_term_is_paid_when_it_starts(subscription, terms):
     bought = subscription.tables["transactions"].to_pandas().query("kind == 'purchase'")
     paid = terms.merge(
-        bought, left_on=["customer_id", "starts_at"], right_on=["customer_id", "occurred_at"], how="left"
+        bought,
+        left_on=["customer_id", "starts_at"],
+        right_on=["customer_id", "occurred_at"],
+        how="left",
     )
     missing = paid[paid["amount"].isna()]
-    assert (missing["starts_at"] > END - pd.Timedelta(days=3)).all()  # paid, but not recorded by the end
+    assert (
+        missing["starts_at"] > END - pd.Timedelta(days=3)
+    ).all()  # paid, but not recorded by the end
     assert (paid["amount"].dropna() <= paid["price"][paid["amount"].notna()]).all()
 
 
 def test_usage_needs_cover(subscription, terms):
-    usage = subscription.tables["interactions"].to_pandas().query("kind == 'usage'")[["customer_id", "occurred_at"]]
+    usage = (
+        subscription.tables["interactions"]
+        .to_pandas()
+        .query("kind == 'usage'")[["customer_id", "occurred_at"]]
+    )
     cover = terms[["customer_id", "starts_at", "ends_at"]].sort_values("starts_at")
     at = pd.merge_asof(usage, cover, left_on="occurred_at", right_on="starts_at", by="customer_id")
     assert (at["occurred_at"] < at["ends_at"]).all()

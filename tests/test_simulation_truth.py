@@ -54,10 +54,18 @@ def test_fewer_visits_than_usual_say_more_than_recency(retail):
     rows = eligible_on(retail, pd.Timestamp("2024-10-01"))
     seen = visits[visits["occurred_at"] < rows["as_of"].iloc[0]]
     recent = seen[seen["occurred_at"] >= rows["as_of"].iloc[0] - pd.Timedelta(days=30)]
-    lately, ever = (rows["customer_id"].map(part["customer_id"].value_counts()).fillna(0) for part in (recent, seen))
-    tenure = rows["customer_id"].map(retail.tables["customers"].to_pandas().set_index("customer_id")["acquired_at"])
+    lately, ever = (
+        rows["customer_id"].map(part["customer_id"].value_counts()).fillna(0)
+        for part in (recent, seen)
+    )
+    tenure = rows["customer_id"].map(
+        retail.tables["customers"].to_pandas().set_index("customer_id")["acquired_at"]
+    )
     usual = ever / ((rows["as_of"] - tenure).dt.days + 1)
-    assert auroc(rows["churned"], -(lately + 1) / (30 * usual + 1)) > auroc(rows["churned"], rows["recency"]) + 0.05
+    assert (
+        auroc(rows["churned"], -(lately + 1) / (30 * usual + 1))
+        > auroc(rows["churned"], rows["recency"]) + 0.05
+    )
 
 
 def eligible_on(simulated, as_of):
@@ -84,7 +92,9 @@ def z_scores(rows, by):
 
 @pytest.mark.parametrize("first", [0, 1, 2])
 def test_p_leave_is_calibrated_against_what_happened(asked, first):
-    dates = sorted(asked["as_of"].unique())[first::3]  # a quarter apart: windows of 60 days do not overlap
+    dates = sorted(asked["as_of"].unique())[
+        first::3
+    ]  # a quarter apart: windows of 60 days do not overlap
     rows = asked[asked["settled"] & asked["as_of"].isin(dates)]
     bins = pd.cut(rows["p_leave"], np.linspace(0, 1, 21), include_lowest=True)
     for by in (bins, rows["as_of"], rows["eligible"], rows["left"]):
@@ -95,7 +105,12 @@ def test_p_leave_is_calibrated_against_what_happened(asked, first):
 
 def test_p_leave_is_calibrated_for_each_kind_of_contract(subscription):
     rows = at_quarters(subscription)
-    terms = subscription.tables["contracts"].to_pandas().drop_duplicates("customer_id").set_index("customer_id")
+    terms = (
+        subscription.tables["contracts"]
+        .to_pandas()
+        .drop_duplicates("customer_id")
+        .set_index("customer_id")
+    )
     kind = [rows["customer_id"].map(terms[column]) for column in ("plan", "auto_renew")]
     z = z_scores(rows, kind)
     assert len(z) == 4
@@ -106,7 +121,9 @@ def at_quarters(simulated):
     truth = simulated.truth.to_pandas().assign(as_of=lambda rows: pd.to_datetime(rows["as_of"]))
     tables = {name: table.to_pandas() for name, table in simulated.tables.items()}
     dates = sorted(truth["as_of"].unique())[:-3:3]
-    return pd.concat([in_subscription(tables, date, truth[truth["as_of"] == date]) for date in dates]).query("settled")
+    return pd.concat(
+        [in_subscription(tables, date, truth[truth["as_of"] == date]) for date in dates]
+    ).query("settled")
 
 
 def test_what_is_certain_happens(asked):
@@ -137,7 +154,13 @@ def test_satisfaction_steps_are_probabilities():
 def test_truth_is_asked_on_the_first_of_each_month_while_the_window_fits(mode):
     truth = simulate(customers=50, days=400, mode=mode, horizon_days=90).truth.to_pandas()
     dates = sorted(set(truth["as_of"]))
-    assert [str(day) for day in dates] == ["2022-07-01", "2022-08-01", "2022-09-01", "2022-10-01", "2022-11-01"]
+    assert [str(day) for day in dates] == [
+        "2022-07-01",
+        "2022-08-01",
+        "2022-09-01",
+        "2022-10-01",
+        "2022-11-01",
+    ]
 
 
 def test_truth_covers_everyone_acquired_before_and_stays_out_of_the_tables(simulated):

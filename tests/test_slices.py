@@ -19,7 +19,9 @@ from tests.trained_business import business as business
 from training import metrics
 from training.evaluation import slices
 
-REGION = Attribute("region", "text", True, (("north", "region_is_north"), ("tiny", "region_is_tiny")))
+REGION = Attribute(
+    "region", "text", True, (("north", "region_is_north"), ("tiny", "region_is_tiny"))
+)
 AGE = Attribute("age", "number", True, (("", "age"),))
 DEFINITIONS = SimpleNamespace(attributes=(AGE, REGION))
 STAGES = np.array(["new", "loyal", "dormant"])
@@ -35,17 +37,27 @@ def rows(count, seed=0, *, new=0):
         for level in ("north", "tiny")
     }
     money = np.where(rng.random(count) < 0.05, np.nan, rng.lognormal(4, 1, count))
-    return pa.table({
-        "customer_id": [f"c{k + new}" for k in range(count)], "as_of": as_of,
-        "first_at": as_of - rng.integers(1, 900, count) * DAY_US, "stage": STAGES[rng.integers(0, 3, count)],
-        "churned": rng.random(count) < 0.4, "age": rng.random(count), "amount_all": pa.array(money, from_pandas=True),
-        **{name: pa.array(values, from_pandas=True) for name, values in flags.items()},
-    })  # fmt: skip
+    return pa.table(
+        {
+            "customer_id": [f"c{k + new}" for k in range(count)],
+            "as_of": as_of,
+            "first_at": as_of - rng.integers(1, 900, count) * DAY_US,
+            "stage": STAGES[rng.integers(0, 3, count)],
+            "churned": rng.random(count) < 0.4,
+            "age": rng.random(count),
+            "amount_all": pa.array(money, from_pandas=True),
+            **{name: pa.array(values, from_pandas=True) for name, values in flags.items()},
+        }
+    )
 
 
 def of(early, late, p, cut):
     return slices.churn(
-        cut, early=early, y=late["churned"].to_numpy(), p=p, customers=np.array(late["customer_id"].to_pylist())
+        cut,
+        early=early,
+        y=late["churned"].to_numpy(),
+        p=p,
+        customers=np.array(late["customer_id"].to_pylist()),
     )
 
 
@@ -84,7 +96,9 @@ def test_cuts_are_stage_tenure_value_and_the_text_attributes_and_rare_levels_are
     m = np.array(late["region_is_north"].to_pylist(), dtype=float) == 1
     y = late["churned"].to_numpy()
     assert (north["rows"], north["rate"]) == (m.sum(), pytest.approx(y[m].mean(), abs=1e-5))
-    assert north["log_loss"] == pytest.approx(metrics.losses(y[m], np.full(m.sum(), 0.4)).mean(), abs=1e-5)
+    assert north["log_loss"] == pytest.approx(
+        metrics.losses(y[m], np.full(m.sum(), 0.4)).mean(), abs=1e-5
+    )
     before = np.array(early["region_is_north"].to_pylist(), dtype=float) == 1
     left = early["churned"].to_numpy()
     own = (left[before].sum() + 2 * (left.sum() + 1) / 502) / (before.sum() + 2)
@@ -98,7 +112,10 @@ def test_a_slice_that_is_too_small_says_so_and_has_no_figures():
     found = everything(rows(300, 4), late, np.full(700, 0.4))
     small = [row for row in found if row["rows"] < slices.LEAST_ROWS]
     assert small
-    assert all(row == {"of": row["of"], "name": row["name"], "rows": row["rows"], "too_few": True} for row in small)
+    assert all(
+        row == {"of": row["of"], "name": row["name"], "rows": row["rows"], "too_few": True}
+        for row in small
+    )
     assert not [row for row in found if row["rows"] >= slices.LEAST_ROWS and "too_few" in row]
     assert slices.enough(np.repeat([0, 1], [180, 20]))
     assert not slices.enough(np.repeat([0, 1], [181, 19]))
@@ -113,11 +130,15 @@ def test_nobody_and_one_class_have_no_slices_that_speak():
     assert of(early, nobody, np.zeros(0), slices.trained_on(early, nobody)) == []
     assert slices.worst([]) is None
     late = rows(900, 5)
-    stayed = late.set_column(late.column_names.index("churned"), "churned", pa.array(np.zeros(900, bool)))
+    stayed = late.set_column(
+        late.column_names.index("churned"), "churned", pa.array(np.zeros(900, bool))
+    )
     found = everything(early, stayed, np.full(900, 0.1))
     assert all(row["too_few"] for row in found)
     assert slices.worst(found) is None
-    assert everything(early.slice(0, 0), late, np.full(900, 0.4))  # no training row at all: everybody's rate
+    assert everything(
+        early.slice(0, 0), late, np.full(900, 0.4)
+    )  # no training row at all: everybody's rate
 
 
 def test_the_worst_slice_is_worse_only_beyond_its_interval():
@@ -138,11 +159,24 @@ def test_the_worst_slice_is_worse_only_beyond_its_interval():
 
 
 def test_customers_never_trained_on_stand_beside_the_others():
-    early, late = rows(600), rows(900, 8, new=300)  # c300 … c1199: the first 300 of them were trained on
+    early, late = (
+        rows(600),
+        rows(900, 8, new=300),
+    )  # c300 … c1199: the first 300 of them were trained on
     known, new = of(early, late, np.full(900, 0.4), slices.trained_on(early, late))
-    assert (known["name"], known["rows"], new["name"], new["rows"]) == ("trained on", 300, "never trained on", 600)
+    assert (known["name"], known["rows"], new["name"], new["rows"]) == (
+        "trained on",
+        300,
+        "never trained on",
+        600,
+    )
     assert new["auroc_low"] <= 0.5 <= new["auroc_high"]
-    few = of(early, rows(310, 9, new=300), np.full(310, 0.4), slices.trained_on(early, rows(310, 9, new=300)))
+    few = of(
+        early,
+        rows(310, 9, new=300),
+        np.full(310, 0.4),
+        slices.trained_on(early, rows(310, 9, new=300)),
+    )
     assert few[1] == {"of": "customers", "name": "never trained on", "rows": 10, "too_few": True}
 
 

@@ -30,66 +30,101 @@ COLUMNS = ("segment_big", "past_stay_rate", "past_windows")
 def part(**stated):
     stage = np.zeros((len(STAGES), 2))
     stage[STAGES.index("loyal")] = (6, 30)
-    return Rates(**{"everyone": 0.5, "segment": np.array([[5.0, 10.0]]), "stage": stage, "segment_at": (0,), "stage_at": 3,
-                    "own_at": (1, 2), "behind": (10.0, 10.0, 20.0), **stated})  # fmt: skip
+    return Rates(
+        **{
+            "everyone": 0.5,
+            "segment": np.array([[5.0, 10.0]]),
+            "stage": stage,
+            "segment_at": (0,),
+            "stage_at": 3,
+            "own_at": (1, 2),
+            "behind": (10.0, 10.0, 20.0),
+            **stated,
+        }
+    )
 
 
 def rows(*stated):
     """(segment, windows, of these with activity, stage) a row."""
-    return pa.table({
-        "segment_big": [float(one[0]) for one in stated],
-        "past_stay_rate": [None if one[1] is None else (one[2] + 1) / (one[1] + 2) for one in stated],
-        "past_windows": pa.array([one[1] for one in stated], pa.float64()),
-        "stage": [one[3] for one in stated], "stage_if_inactive": ["at_risk"] * len(stated),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "segment_big": [float(one[0]) for one in stated],
+            "past_stay_rate": [
+                None if one[1] is None else (one[2] + 1) / (one[1] + 2) for one in stated
+            ],
+            "past_windows": pa.array([one[1] for one in stated], pa.float64()),
+            "stage": [one[3] for one in stated],
+            "stage_if_inactive": ["at_risk"] * len(stated),
+        }
+    )
 
 
 def said(found, table):
     matrix = design(table, COLUMNS)
-    return sigmoid(found.margins(matrix)[:, 0]).tolist(), [LEVELS[at] for at in found.finest(matrix)]
+    return sigmoid(found.margins(matrix)[:, 0]).tolist(), [
+        LEVELS[at] for at in found.finest(matrix)
+    ]
 
 
 def test_a_rate_stands_on_the_next_coarser_one():
     p, level = said(
         part(),
-        rows((0, None, 0, "new"), (1, None, 0, "new"), (0, None, 0, "loyal"), (0, 20, 20, "loyal"), (1, 5, 0, "loyal")),
+        rows(
+            (0, None, 0, "new"),
+            (1, None, 0, "new"),
+            (0, None, 0, "loyal"),
+            (0, 20, 20, "loyal"),
+            (1, 5, 0, "loyal"),
+        ),
     )
     segment = (5 + 10 * 0.5) / 20
     stage, in_segment = (6 + 10 * 0.5) / 40, (6 + 10 * segment) / 40
-    assert p == pytest.approx([0.5, segment, stage, 20 * stage / 40, (5 + 20 * in_segment) / 25], abs=1e-12)
+    assert p == pytest.approx(
+        [0.5, segment, stage, 20 * stage / 40, (5 + 20 * in_segment) / 25], abs=1e-12
+    )
     assert level == ["everyone", "segment", "stage", "own_past", "stage"]
 
 
 def test_a_row_alone_gets_what_it_gets_among_others_and_a_release_keeps_it(tmp_path):
     table = rows((0, 3, 1, "new"), (1, None, 0, "loyal"), (1, 40, 2, "dormant"))
     blend = Blend(((1.0, part()),))
-    read = blend_files.read(json.loads(json.dumps(blend_files.write(blend, "churn", tmp_path))), tmp_path, ())
+    read = blend_files.read(
+        json.loads(json.dumps(blend_files.write(blend, "churn", tmp_path))), tmp_path, ()
+    )
     together = blend.margins(design(table, COLUMNS))
     assert np.array_equal(read.margins(design(table, COLUMNS)), together)
     alone = np.concatenate([read.margins(design(table.slice(at, 1), COLUMNS)) for at in range(3)])
     assert np.array_equal(alone, together)
 
 
-def test_rates_are_counted_and_the_own_past_is_left_out_with_contracts(trained_shop, trained_subscriptions):
+def test_rates_are_counted_and_the_own_past_is_left_out_with_contracts(
+    trained_shop, trained_subscriptions
+):
     for business, own in ((trained_shop, True), (trained_subscriptions, False)):
         table = pq.read_table(business.run.folder / "features.parquet")
         left = np.arange(table.num_rows) % 3 == 0
         labelled = table.append_column("churned", pa.array(left))
         found = fit_rates.churn(
-            labelled, business.release.scorer.columns, business.release.scorer.definitions, business.settings
+            labelled,
+            business.release.scorer.columns,
+            business.release.scorer.definitions,
+            business.settings,
         )
         first = found.parts[0][1]
         assert first.everyone == (left.sum() + 1) / (len(left) + 2)
         assert (first.stage[:, 1].sum(), first.stage[:, 0].sum()) == (len(left), left.sum())
         assert bool(first.own_at) is own
-        assert len(first.segment_at) == sum(name.startswith("segment") for name in business.release.scorer.columns)
+        assert len(first.segment_at) == sum(
+            name.startswith("segment") for name in business.release.scorer.columns
+        )
         p = sigmoid(first.margins(design(table, business.release.scorer.columns))[:, 0])
         assert ((p > 0) & (p < 1)).all()
 
 
 def test_one_customer_with_a_few_purchases_has_a_stage_a_rate_and_the_marks(tmp_path, fresh):
     config = write_shop(
-        tmp_path, [("only", day, 5) for day in ("2024-01-05", "2024-02-01", "2024-03-05", "2024-05-20")]
+        tmp_path,
+        [("only", day, 5) for day in ("2024-01-05", "2024-02-01", "2024-03-05", "2024-05-20")],
     )
     done = run.run(config)
     [row] = pq.read_table(done.run.folder / "scores.parquet").to_pylist()
@@ -106,7 +141,10 @@ def test_one_customer_with_a_few_purchases_has_a_stage_a_rate_and_the_marks(tmp_
 def test_everybody_s_mark_is_counted_in_the_summary(trained_shop, tmp_path):
     table = pq.read_table(trained_shop.run.folder / "scores.parquet")
     assert "by the rate of" not in summary.scored(trained_shop.run.folder)
-    marks = [["not_enough_data", f"rate_of:{('stage', 'own_past')[at % 2]}"] for at in range(table.num_rows)]
+    marks = [
+        ["not_enough_data", f"rate_of:{('stage', 'own_past')[at % 2]}"]
+        for at in range(table.num_rows)
+    ]
     at = table.column_names.index("warnings")
     pq.write_table(table.set_column(at, "warnings", pa.array(marks)), tmp_path / "scores.parquet")
     half = table.num_rows // 2
@@ -119,7 +157,10 @@ def test_everybody_s_mark_is_counted_in_the_summary(trained_shop, tmp_path):
 def test_a_run_keeps_a_release_that_is_ok_and_replaces_one_that_is_not(trained_shop, released):
     _, name = released
     promote.promote(name)
-    history, why = trained_shop.history, NotEnoughData(where="here", got="too little", rule="More.", fix="Wait.")
+    history, why = (
+        trained_shop.history,
+        NotEnoughData(where="here", got="too little", rule="More.", fix="Wait."),
+    )
     stated = trained_shop.settings.model_copy(
         update={"training": trained_shop.settings.training.model_copy(update={"max_dates": 1})}
     )
@@ -132,7 +173,8 @@ def test_a_run_keeps_a_release_that_is_ok_and_replaces_one_that_is_not(trained_s
     moved = job.fall_back(history, other, why)
     assert run.chosen(moved, history, other)[0].id == moved.folder.name
     assert (
-        promotion_log.of(moved.folder.name)["reason"] == "lifecycle run: the release served is for another configuration"
+        promotion_log.of(moved.folder.name)["reason"]
+        == "lifecycle run: the release served is for another configuration"
     )
     # What is served can no longer score for the first configuration: anything that can is better.
     assert run.chosen(small, history, stated)[0].id == small.folder.name

@@ -34,7 +34,9 @@ def test_the_ranked_probability_score_by_hand():
     p = np.zeros((1, K))
     p[0, 2], p[0, 4] = 0.75, 0.25
     # Came 3. Cumulated: 0, 0, .75, .75, 1, 1; happened: 0, 0, 0, 1, 1, 1.
-    found = metrics.stage_metrics(np.array([3]), np.where(p > 0, p, 0) + 0)["ranked_probability_score"]
+    found = metrics.stage_metrics(np.array([3]), np.where(p > 0, p, 0) + 0)[
+        "ranked_probability_score"
+    ]
     assert found == pytest.approx((0.75**2 + 0.25**2) / (K - 1))
 
 
@@ -70,7 +72,11 @@ def test_figures_are_those_of_sklearn_and_blind_to_order(seed):
     from sklearn.metrics import f1_score
 
     rng = np.random.default_rng(seed)
-    stage, outcome, p = rng.integers(0, K, 50), rng.integers(0, K, 50), rng.dirichlet(np.ones(K), 50)
+    stage, outcome, p = (
+        rng.integers(0, K, 50),
+        rng.integers(0, K, 50),
+        rng.dirichlet(np.ones(K), 50),
+    )
     said = p.argmax(axis=1)
     there = np.unique(outcome)
     assert metrics.macro_f1(outcome, said) == pytest.approx(
@@ -91,7 +97,12 @@ def test_who_knows_the_future_is_perfect_and_who_says_nothing_changes_sees_no_ch
     stage, outcome = rng.integers(0, K, 200), rng.integers(0, K, 200)
     perfect = np.eye(K)[outcome]
     found = metrics.stage_metrics(outcome, perfect)
-    assert (found["macro_f1"], found["accuracy"], found["ranked_probability_score"], found["log_loss"]) == (1, 1, 0, 0)
+    assert (
+        found["macro_f1"],
+        found["accuracy"],
+        found["ranked_probability_score"],
+        found["log_loss"],
+    ) == (1, 1, 0, 0)
     seen = stage_metrics.changes(stage, outcome, perfect, ids(200))
     assert (seen["recall"], seen["precision"]) == (1, 1)
     assert all(row["ece"] == 0 for row in stage_metrics.by_stage(outcome, perfect))

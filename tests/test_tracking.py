@@ -42,10 +42,16 @@ def test_mlflow_has_a_parent_run_with_nested_trials_and_pictures(at_home, name):
     run = run_of(at_home, name)
     assert run.data.tags["lifecycle.job"] == name
     assert run.info.status == "FINISHED"
-    trials = client().search_runs([run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'")
+    trials = client().search_runs(
+        [run.info.experiment_id], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+    )
     assert len(trials) == 2
-    assert all(math.isfinite(trial.data.metrics["log_loss"]) and trial.data.params for trial in trials)
-    assert {found.path for found in client().list_artifacts(run.info.run_id, "pictures")} >= PICTURES
+    assert all(
+        math.isfinite(trial.data.metrics["log_loss"]) and trial.data.params for trial in trials
+    )
+    assert {
+        found.path for found in client().list_artifacts(run.info.run_id, "pictures")
+    } >= PICTURES
     assert {"data_digest", "release", "status", "verdict", "version.duckdb"} <= set(run.data.tags)
     assert run.data.tags["release"] == at_home.trained.folder.name
     # The demo looks for the hold-out rows beside the store, by the first run's id.
@@ -60,7 +66,10 @@ def test_figures_are_those_of_the_evaluation_at_most_forty_and_by_date(at_home, 
     assert len(run.data.metrics) <= 40
     for who in ("everyone", "eligible"):
         assert run.data.metrics[f"{who}_log_loss"] == section[who]["log_loss"]
-        best = min(section[who]["paired_log_loss"], key=lambda other: section[who]["baselines"][other]["log_loss"])
+        best = min(
+            section[who]["paired_log_loss"],
+            key=lambda other: section[who]["baselines"][other]["log_loss"],
+        )
         pair = section[who]["paired_log_loss"][best]
         for end, of in (("", "difference"), ("_low", "low"), ("_high", "high")):
             assert run.data.metrics[f"{who}_minus_best_baseline{end}"] == pair[of]
@@ -71,7 +80,11 @@ def test_figures_are_those_of_the_evaluation_at_most_forty_and_by_date(at_home, 
         assert dated[0].value == pytest.approx(section[who]["log_loss"], abs=1e-12)
     if name == "next-stage":
         figures = run.data.metrics
-        assert figures["eligible_log_loss_low"] < figures["eligible_log_loss"] < figures["eligible_log_loss_high"]
+        assert (
+            figures["eligible_log_loss_low"]
+            < figures["eligible_log_loss"]
+            < figures["eligible_log_loss_high"]
+        )
 
 
 def test_several_evaluation_dates_are_several_steps(trained_shop):
@@ -83,7 +96,9 @@ def test_several_evaluation_dates_are_several_steps(trained_shop):
     held = record.HeldOut(both, rows["p_churn"].to_numpy(), np.zeros((rows.num_rows, 7)))
     points = list(record._by_date("churn", held))
     assert len({name for name, _, _ in points}) == 6
-    rates = [(value, tracking._step(at)) for name, value, at in points if name == "by_date/everyone_rate"]
+    rates = [
+        (value, tracking._step(at)) for name, value, at in points if name == "by_date/everyone_rate"
+    ]
     left = rows["churned"].to_numpy()
     assert [value for value, _ in rates] == [left[:half].mean(), left[half:].mean()]
     assert len({step for _, step in rates}) == 2
@@ -93,7 +108,9 @@ def test_the_whole_configuration_is_there_without_the_text_of_a_select(at_home):
     run, stated = run_of(at_home, "churn"), at_home.settings
     assert run.data.params["churn.horizon_days"] == str(stated.churn.horizon_days)
     assert run.data.params["training.trials"] == "2"
-    assert run.data.params["as_of.evaluate"] == ", ".join(at_home.trained.evaluation["as_of"]["evaluate"])
+    assert run.data.params["as_of.evaluate"] == ", ".join(
+        at_home.trained.evaluation["as_of"]["evaluate"]
+    )
     assert run.data.params["features"] == str(len(at_home.release.scorer.columns))
     whole = json.loads(_read(run, "configuration.json"))
     assert set(whole) == set(type(stated).model_fields) - {"folder"}
@@ -108,7 +125,9 @@ def test_the_whole_configuration_is_there_without_the_text_of_a_select(at_home):
 def test_two_configurations_that_differ_in_one_select_differ_in_its_hash(at_home):
     stated = at_home.settings
     name = next(iter(stated.tables))
-    other = stated.model_copy(update={"tables": {**stated.tables, name: stated.tables[name] + " WHERE true"}})
+    other = stated.model_copy(
+        update={"tables": {**stated.tables, name: stated.tables[name] + " WHERE true"}}
+    )
     one, two = record.configuration(stated), record.configuration(other)
     assert [key for key in one["tables"] if one["tables"][key] != two["tables"][key]] == [name]
 
@@ -121,7 +140,9 @@ def test_datasets_have_digests_and_schemas_and_no_rows(at_home):
     assert json.loads(train.profile)["num_rows"] == at_home.trained.evaluation["train_rows"]
     assert len(train.digest) == 16
     assert train.digest != contexts["evaluation"].digest
-    assert {"as_of", "churned", "recency"} < {column["name"] for column in json.loads(train.schema)["mlflow_colspec"]}
+    assert {"as_of", "churned", "recency"} < {
+        column["name"] for column in json.loads(train.schema)["mlflow_colspec"]
+    }
     assert str(at_home.folder) not in json.dumps([dataset.source for dataset in contexts.values()])
 
 
@@ -147,8 +168,12 @@ def test_runs_are_listed_newest_first_with_their_verdict_and_role(at_home):
     row = found[at_home.trained.runs["churn"]]
     section = at_home.trained.evaluation["churn"]["eligible"]
     assert (row["figure"], row["population"], row["value"], row["low"], row["high"]) == (
-        "auroc", "eligible", section["auroc"], section["auroc_low"], section["auroc_high"],
-    )  # fmt: skip
+        "auroc",
+        "eligible",
+        section["auroc"],
+        section["auroc_low"],
+        section["auroc_high"],
+    )
     assert row["verdict"] in section["verdicts"]
     assert (row["release"], row["champion"], row["served"]) == (at_home.release.id, True, True)
     starts = [each["started"] for each in tracking.runs(100)]
@@ -180,8 +205,14 @@ def test_nothing_of_a_customer_is_in_the_store(shop, home):
     promote(made.folder.name)
     assert all(made.runs.values())
     holdout = home / "mlruns" / "holdout"
-    assert any(_holds_plant(path) for path in holdout.rglob("*.parquet")), "the search would not find a planted word"
-    files = [path for path in (home / "mlruns").rglob("*") if path.is_file() and holdout not in path.parents]
+    assert any(_holds_plant(path) for path in holdout.rglob("*.parquet")), (
+        "the search would not find a planted word"
+    )
+    files = [
+        path
+        for path in (home / "mlruns").rglob("*")
+        if path.is_file() and holdout not in path.parents
+    ]
     assert len(files) > 100
     assert [str(path) for path in files if _holds_plant(path)] == []
 
@@ -190,14 +221,23 @@ def _planted(text):
     header, *lines = text.splitlines()
     names = header.split(",")
     customers = "region" in names
-    planted = ("customer_id",) if customers else ("customer_id", "category", "channel", "topic", "transaction_id")
+    planted = (
+        ("customer_id",)
+        if customers
+        else ("customer_id", "category", "channel", "topic", "transaction_id")
+    )
     columns = [at for at, name in enumerate(names) if name in planted]
     out = [header]
     for number, line in enumerate(lines):
         cells = line.split(",")
         if customers and number < 4:
             cells[names.index("region")] = PLANT
-        out.append(",".join(f"{PLANT}-{cell}" if at in columns and cell else cell for at, cell in enumerate(cells)))
+        out.append(
+            ",".join(
+                f"{PLANT}-{cell}" if at in columns and cell else cell
+                for at, cell in enumerate(cells)
+            )
+        )
     return "\n".join(out) + "\n"
 
 
@@ -214,5 +254,7 @@ def test_a_business_without_enough_data_is_recorded_as_such(shop, fresh):
     made = job.fall_back(found, stated.model_copy(update={"training": quick}), why)
     assert set(made.runs) == {"churn", "next-stage"}
     tags = [run.data.tags for run in parents(fresh)]
-    assert [(each["status"], each["verdict"]) for each in tags] == [("not_enough_data", "not enough data")] * 2
+    assert [(each["status"], each["verdict"]) for each in tags] == [
+        ("not_enough_data", "not enough data")
+    ] * 2
     assert champion("churn", fresh) == (None, made.folder.name)

@@ -47,8 +47,14 @@ sys.exit(sum(os.waitpid(child, 0)[1] != 0 for child in children))
 
 
 def together(count, release=""):
-    done = subprocess.run([sys.executable, "-c", TOGETHER, str(count), release], cwd=ROOT, env=dict(os.environ),
-                          capture_output=True, text=True, check=False)  # fmt: skip
+    done = subprocess.run(
+        [sys.executable, "-c", TOGETHER, str(count), release],
+        cwd=ROOT,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert (done.stdout, done.stderr) == ("", "")
 
@@ -57,9 +63,14 @@ def test_eight_processes_share_a_fresh_store_and_all_are_recorded(released):
     home, release = released
     (home / "mlruns" / "mlflow.db").unlink()
     together(8, release)
-    assert sorted(run.data.params["number"] for run in parents(home)) == [str(number) for number in range(8)]
+    assert sorted(run.data.params["number"] for run in parents(home)) == [
+        str(number) for number in range(8)
+    ]
     assert {run.info.status for run in parents(home)} == {"FINISHED"}
-    assert sorted(found.name for found in client(home).search_registered_models()) == ["churn", "next_stage"]
+    assert sorted(found.name for found in client(home).search_registered_models()) == [
+        "churn",
+        "next_stage",
+    ]
     assert champion("churn", home) == (None, release)
     assert pending.waiting() == []
     assert list((home / "mlruns").glob(".making-*")) == []
@@ -90,10 +101,16 @@ def test_processes_share_a_fresh_postgresql_database(postgres, home, monkeypatch
     assert not (home / "mlruns" / "mlflow.db").exists()
 
 
-def test_a_refused_store_keeps_the_record_and_the_next_one_writes_it_once(fresh, monkeypatch, tmp_path):
+def test_a_refused_store_keeps_the_record_and_the_next_one_writes_it_once(
+    fresh, monkeypatch, tmp_path
+):
     picture = tmp_path / "lift.png"
     picture.write_bytes(b"a picture")
-    away = entry(pictures=(picture,), files={"evaluation.json": {"auroc": 0.7}}, by_date=(("by_date/eligible_auroc", 0.7, 1_700_000_000_000_000),))  # fmt: skip
+    away = entry(
+        pictures=(picture,),
+        files={"evaluation.json": {"auroc": 0.7}},
+        by_date=(("by_date/eligible_auroc", 0.7, 1_700_000_000_000_000),),
+    )
     with monkeypatch.context() as patch:
         patch.setenv("MLFLOW_TRACKING_URI", NOWHERE)
         assert tracking.record(away) is None
@@ -124,9 +141,14 @@ def test_a_server_that_never_answers_does_not_hold_training_up(fresh, monkeypatc
     assert len(pending.waiting()) == 1
 
 
-@pytest.mark.parametrize("address", [
-    "sqlite:////dev/null/store.db", "postgresql://nobody:secret@127.0.0.1:1/none", "no address at all",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "address",
+    [
+        "sqlite:////dev/null/store.db",
+        "postgresql://nobody:secret@127.0.0.1:1/none",
+        "no address at all",
+    ],
+)
 def test_training_goes_on_when_the_store_is_away(home, monkeypatch, capfd, address):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     assert tracking.record(entry()) is None
@@ -155,7 +177,10 @@ def test_a_full_disk_keeps_the_record_and_spoils_nothing(fresh):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert len(pending.waiting()) == 1
     assert tracking.deliver() == 1
-    assert sorted(run.data.tags["lifecycle.job"] for run in parents(fresh)) == ["churn", "next-stage"]
+    assert sorted(run.data.tags["lifecycle.job"] for run in parents(fresh)) == [
+        "churn",
+        "next-stage",
+    ]
 
 
 def test_a_home_that_cannot_keep_it_loses_the_record_and_not_the_training(home, monkeypatch):
@@ -166,7 +191,11 @@ def test_a_home_that_cannot_keep_it_loses_the_record_and_not_the_training(home, 
 def test_a_run_that_was_cut_short_is_begun_anew(released, monkeypatch):
     """A job killed after its model was registered, before its run ended: the record waits, the run is unfinished."""
     home, release = released
-    cut = entry(release=release, models=("churn",), trials=({"settings": {"a": 1}, "loss": 0.5, "state": "COMPLETE"},))
+    cut = entry(
+        release=release,
+        models=("churn",),
+        trials=({"settings": {"a": 1}, "loss": 0.5, "state": "COMPLETE"},),
+    )
     whole = tracking.record(cut)
     client(home).update_run(whole, status="RUNNING")
     pending.keep(cut)
@@ -225,7 +254,10 @@ def test_the_page_shows_the_store_and_ends_on_ctrl_c(fresh, tmp_path):
     ) as page:
         try:
             assert f"http://127.0.0.1:{port}" in page.stdout.readline()
-            assert _get(f"http://127.0.0.1:{port}/get-artifact?path=pictures/lift.png&run_uuid={run}") == b"a picture"
+            assert (
+                _get(f"http://127.0.0.1:{port}/get-artifact?path=pictures/lift.png&run_uuid={run}")
+                == b"a picture"
+            )
             quiet = json.loads(_get(f"http://127.0.0.1:{port}/ajax-api/3.0/mlflow/ui-telemetry"))
             assert quiet["disable_ui_telemetry"] is True
             with pytest.raises(BadSetting, match="port"):

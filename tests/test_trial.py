@@ -43,7 +43,9 @@ def test_a_whole_release_is_admitted(trained_shop):
 
 
 @pytest.mark.parametrize(
-    "change", [wild, lambda raw: raw[: len(raw) // 2], lambda raw: b""], ids=["crash", "half", "empty"]
+    "change",
+    [wild, lambda raw: raw[: len(raw) // 2], lambda raw: b""],
+    ids=["crash", "half", "empty"],
 )
 def test_a_crafted_model_is_refused_and_we_live(trained_shop, tmp_path, change):
     folder = copy_of(trained_shop, tmp_path, change)

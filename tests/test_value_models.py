@@ -29,7 +29,10 @@ def test_the_shape_solves_the_likelihood_and_is_blind_to_order():
     shape = value_models.weibull_shape(waits, closed)
 
     def likelihood(k):
-        return closed.sum() * (math.log(k) - math.log((waits**k).sum())) + k * np.log(waits[closed]).sum()
+        return (
+            closed.sum() * (math.log(k) - math.log((waits**k).sum()))
+            + k * np.log(waits[closed]).sum()
+        )
 
     assert likelihood(shape) > max(likelihood(shape * 0.999), likelihood(shape * 1.001))
     mixed = rng.permutation(500)
@@ -92,7 +95,9 @@ def test_nobody_and_nothing_spent_are_neutral():
 def test_quarters_by_acquisition():
     assert value_models.cohort_cuts(np.array([8, 1, 7, 2, 6, 3, 5, 4])) == (2, 4, 6)
     assert value_models.cohort_cuts(np.array([5])) == (5, 5, 5)
-    found = value_models.cohort_quantiles(np.array([1, 2, 3, 7]), np.array([10.0, 20.0, 30.0, 40.0]), (2, 4, 6))
+    found = value_models.cohort_quantiles(
+        np.array([1, 2, 3, 7]), np.array([10.0, 20.0, 30.0, 40.0]), (2, 4, 6)
+    )
     assert found[9::19] == (15, 30, 25, 40)  # medians; nobody in the third: that of everybody
 
 
@@ -102,22 +107,38 @@ def test_the_base_measures_waits_money_and_quarters(shop):
     definitions = learn_definitions(known, settings)
     base = population_stats(known, definitions)
     days = known.activity.collect(backend="pyarrow").to_native()
-    first = {row["customer_id"]: row["occurred_at"] for row in days.to_pylist() if row["position"] == 1}
+    first = {
+        row["customer_id"]: row["occurred_at"] for row in days.to_pylist() if row["position"] == 1
+    }
     ordered = sorted(first.values())
     assert base.earliest_at == ordered[0]
-    assert base.cohort_cuts == tuple(ordered[math.ceil(len(ordered) * k / 4) - 1] for k in (1, 2, 3))
+    assert base.cohort_cuts == tuple(
+        ordered[math.ceil(len(ordered) * k / 4) - 1] for k in (1, 2, 3)
+    )
     totals = dict.fromkeys((who for who, at in first.items() if at <= base.cohort_cuts[0]), 0)
     for row in known.tables["transactions"].collect(backend="pyarrow").to_native().to_pylist():
         if row["kind"] == "purchase" and row["customer_id"] in totals:
             totals[row["customer_id"]] += row["amount"]
-    assert base.cohort_quantiles[:19] == pytest.approx(quantiles(totals.values(), n=20, method="inclusive"))
+    assert base.cohort_quantiles[:19] == pytest.approx(
+        quantiles(totals.values(), n=20, method="inclusive")
+    )
     # Buying on any day with one own chance: waits without memory, but for those who left and wait on: below 1.
     assert 0.5 < base.wait_shape < 1
-    assert base.money_p * base.money_v / (base.money_q - 1) == pytest.approx(5000, rel=0.3)  # a log-normal day
+    assert base.money_p * base.money_v / (base.money_q - 1) == pytest.approx(
+        5000, rel=0.3
+    )  # a log-normal day
 
 
 def test_an_instant_before_everything_measures_a_neutral_base(shop):
     _, settings, history = shop
-    base = population_stats(history.as_of(1), learn_definitions(history.as_of(history.data_until), settings))
-    assert (base.wait_shape, base.money_p, base.money_q, base.money_v, base.earliest_at) == (1, 1, 2, 0, 0)
+    base = population_stats(
+        history.as_of(1), learn_definitions(history.as_of(history.data_until), settings)
+    )
+    assert (base.wait_shape, base.money_p, base.money_q, base.money_v, base.earliest_at) == (
+        1,
+        1,
+        2,
+        0,
+        0,
+    )
     assert (base.cohort_cuts, base.cohort_quantiles) == ((0, 0, 0), (0.0,) * 76)

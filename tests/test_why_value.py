@@ -50,9 +50,15 @@ def again(one, rows, at):
     values = [row[one.value] for row in rows]
     if one.how == "decay":
         weights = [
-            math.floor(0.5 ** ((at - row["occurred_at"]) / (one.half_life_days * DAY_US)) * 2**30 + 0.5) for row in rows
+            math.floor(
+                0.5 ** ((at - row["occurred_at"]) / (one.half_life_days * DAY_US)) * 2**30 + 0.5
+            )
+            for row in rows
         ]
-        return sum(w * (1 if one.value == "occurred_at" else int(v)) for w, v in zip(weights, values, strict=True))
+        return sum(
+            w * (1 if one.value == "occurred_at" else int(v))
+            for w, v in zip(weights, values, strict=True)
+        )
     if one.how in ("sum", "distinct"):
         return sum(map(int, values)) if one.how == "sum" else len(set(values))
     return {"min": min, "max": max, "median": median}[one.how](values) if values else None
@@ -67,16 +73,31 @@ def test_every_column_comes_out_again_from_the_shown_rows_alone(world):
         case = Case(known, now, settings.zone)
         behind = rows_behind(case, needed_by(columns))
         values = {one.key: again(one, behind[one.key], at) for one in needed_by(columns)}
-        table = pa.table({"customer_id": [ids[place]], **{key: pa.array([v], _type(v)) for key, v in values.items()}})
-        joined = current_state(known, definitions).join(_framed(found, table), on="customer_id", how="left")
+        table = pa.table(
+            {
+                "customer_id": [ids[place]],
+                **{key: pa.array([v], _type(v)) for key, v in values.items()},
+            }
+        )
+        joined = current_state(known, definitions).join(
+            _framed(found, table), on="customer_id", how="left"
+        )
         made = formulas(joined, now, columns).collect(backend="pyarrow").to_native().to_pylist()[0]
         wanted = rows.slice(place, 1).to_pylist()[0]
-        differ = {name: (made[name], wanted[name]) for name in wanted if not _same(made[name], wanted[name])}
+        differ = {
+            name: (made[name], wanted[name])
+            for name in wanted
+            if not _same(made[name], wanted[name])
+        }
         assert not differ
 
 
 def _type(value):
-    return pa.float64() if isinstance(value, float) or (isinstance(value, int) and abs(value) > 2**62) else pa.int64()
+    return (
+        pa.float64()
+        if isinstance(value, float) or (isinstance(value, int) and abs(value) > 2**62)
+        else pa.int64()
+    )
 
 
 def _framed(found, table):
@@ -132,17 +153,26 @@ def test_a_row_that_is_not_shown_changes_nothing_and_one_that_is_does(world):
 
     def without(gone):
         kept = pa.Table.from_pylist(
-            [row for row in every if row["transaction_id"] not in gone], schema=tables["transactions"].schema
+            [row for row in every if row["transaction_id"] not in gone],
+            schema=tables["transactions"].schema,
         )
         other = worlds.rebuilt(found, tables | {"transactions": kept})
         return why(other, settings, customer=who, as_of=at, column="amount_max")["value"]
 
     mine = {row["transaction_id"] for row in every if row["customer_id"] == who}
     assert (
-        without({row["transaction_id"] for row in every if row["customer_id"] == who and row["kind"] != "purchase"})
+        without(
+            {
+                row["transaction_id"]
+                for row in every
+                if row["customer_id"] == who and row["kind"] != "purchase"
+            }
+        )
         == told["value"]
     )
-    best = max((row for one in told["reductions"] for row in one["rows"]), key=lambda row: row["value"])
+    best = max(
+        (row for one in told["reductions"] for row in one["rows"]), key=lambda row: row["value"]
+    )
     assert without({best["transaction_id"]}) < told["value"]
     assert shown < mine
 
@@ -151,7 +181,13 @@ def test_a_row_that_is_not_shown_changes_nothing_and_one_that_is_does(world):
 def test_fifty_rows_and_the_count_of_the_rest(world):
     found, settings, at, *_, rows = world
     place = rows["interactions_all"].to_pylist().index(max(rows["interactions_all"].to_pylist()))
-    told = why(found, settings, customer=rows["customer_id"][place].as_py(), as_of=at, column="interactions_all")
+    told = why(
+        found,
+        settings,
+        customer=rows["customer_id"][place].as_py(),
+        as_of=at,
+        column="interactions_all",
+    )
     [one] = told["reductions"]
     assert one["value"] == told["value"] == one["read"] == 50 + one["more"]
     assert len(one["rows"]) == 50
@@ -170,7 +206,9 @@ def test_what_cannot_be_answered_is_said(world):
         asked(column="recencyy")
     with pytest.raises(errors.BadSetting, match="needs contracts"):
         asked(column="days_left")
-    off = settings.model_copy(update={"features": settings.features.model_copy(update={"off": ["recency"]})})
+    off = settings.model_copy(
+        update={"features": settings.features.model_copy(update={"off": ["recency"]})}
+    )
     with pytest.raises(errors.BadSetting, match="switches off"):
         asked(settings=off)
     with pytest.raises(errors.NotHere, match="nobody has") as nobody:
@@ -193,7 +231,11 @@ def test_no_control_character_reaches_the_terminal(world):
         place, "category", pa.array(["\x1b[2Jx\ny"] * tables["transactions"].num_rows)
     )
     told = why(
-        worlds.rebuilt(found, tables | {"transactions": evil}), settings, customer=who, as_of=at, column="purchases_all"
+        worlds.rebuilt(found, tables | {"transactions": evil}),
+        settings,
+        customer=who,
+        as_of=at,
+        column="purchases_all",
     )
     assert "\x1b" not in text(told)
     assert "�[2Jx�y" in text(told)

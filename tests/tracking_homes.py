@@ -40,7 +40,16 @@ def released(fresh, trained_shop):
 
 def entry(**stated):
     now = time.time()
-    return tracking.Record(**{"job": "churn", "params": {"seed": 7}, "metrics": {"eligible_auroc": 0.7}, "began": now, "ended": now + 1, **stated})  # fmt: skip
+    return tracking.Record(
+        **{
+            "job": "churn",
+            "params": {"seed": 7},
+            "metrics": {"eligible_auroc": 0.7},
+            "began": now,
+            "ended": now + 1,
+            **stated,
+        }
+    )
 
 
 def client(home=None):
@@ -55,7 +64,11 @@ def parents(home=None):
     """The parent runs there, deleted ones left out."""
     found = client(home)
     experiment = found.get_experiment_by_name("lifecycle").experiment_id
-    return [run for run in found.search_runs([experiment], max_results=1000) if "lifecycle.job" in run.data.tags]
+    return [
+        run
+        for run in found.search_runs([experiment], max_results=1000)
+        if "lifecycle.job" in run.data.tags
+    ]
 
 
 def champion(model, home=None):

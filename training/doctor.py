@@ -30,7 +30,11 @@ def examine() -> list[Finding]:
     found, made = [], False
     try:
         made = _made(tracking.address())
-        found.append(Finding("tracking", "ok", _told() + (" answers" if made else ", made by the first training")))
+        found.append(
+            Finding(
+                "tracking", "ok", _told() + (" answers" if made else ", made by the first training")
+            )
+        )
     except _Unusable as trouble:
         found.append(Finding("tracking", "failed", f"{_told()} cannot be used: {trouble}", _mend()))
     found += guarded("tracking records", _waiting)
@@ -52,7 +56,11 @@ def _mend() -> str:
 
 
 def _file(address: str) -> Path | None:
-    return Path(address.removeprefix("sqlite:///").split("?")[0]) if address.startswith("sqlite:///") else None
+    return (
+        Path(address.removeprefix("sqlite:///").split("?")[0])
+        if address.startswith("sqlite:///")
+        else None
+    )
 
 
 def _made(address: str) -> bool:
@@ -92,7 +100,9 @@ def _database(address: str) -> bool:
 
     options = {"connect_timeout": PATIENCE_S} if address.startswith("postgresql") else {}
     try:
-        engine = sqlalchemy.create_engine(address, connect_args=options, poolclass=sqlalchemy.pool.NullPool)
+        engine = sqlalchemy.create_engine(
+            address, connect_args=options, poolclass=sqlalchemy.pool.NullPool
+        )
         return sqlalchemy.inspect(engine).has_table(TABLE)
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         raise _Unusable(type(error).__name__) from error  # its own words name the user
@@ -111,11 +121,17 @@ def _place() -> list[Finding]:
     address, here = tracking.address(), (home() / "mlruns" / "artifacts").as_uri()
     if not _file(address):
         return []
-    rows = _read(address, f"SELECT artifact_location FROM {TABLE} WHERE name = '{tracking.EXPERIMENT}'")
+    rows = _read(
+        address, f"SELECT artifact_location FROM {TABLE} WHERE name = '{tracking.EXPERIMENT}'"
+    )
     if not rows or rows[0][0].rstrip("/") == here:
         return [Finding("tracking place", "ok", "where it was made")]
     fix = "Move mlruns/ back where it was, or put mlruns/mlflow.db away; releases and scores do not need it."
-    return [Finding("tracking place", "warning", f"pictures and models are sought under {rows[0][0]}", fix)]
+    return [
+        Finding(
+            "tracking place", "warning", f"pictures and models are sought under {rows[0][0]}", fix
+        )
+    ]
 
 
 def _champion() -> list[Finding]:

@@ -54,7 +54,9 @@ class Examples:
     def at(self, as_of: Sequence[int]) -> pa.Table:
         import pyarrow.compute as pc
 
-        return self.rows.filter(pc.is_in(self.rows["as_of"], value_set=pa.array(list(as_of), pa.int64())))
+        return self.rows.filter(
+            pc.is_in(self.rows["as_of"], value_set=pa.array(list(as_of), pa.int64()))
+        )
 
 
 def make_examples(history: History, settings: Settings, plan: plans.Plan) -> Examples:
@@ -62,18 +64,36 @@ def make_examples(history: History, settings: Settings, plan: plans.Plan) -> Exa
     definitions = learn_definitions(history.as_of(plan.evaluate[0]), settings)
     columns = tuple(columns_for(history, definitions, settings))
     tables, bases, late = [], [], 0
-    for at in steps(sorted({*plan.train, *plan.evaluate, *plan.refit}), label="feature rows and outcomes"):
-        rows, base, missed = labelled(history, settings, at, definitions=definitions, columns=columns)
+    for at in steps(
+        sorted({*plan.train, *plan.evaluate, *plan.refit}), label="feature rows and outcomes"
+    ):
+        rows, base, missed = labelled(
+            history, settings, at, definitions=definitions, columns=columns
+        )
         split = "train" if at in plan.train else "evaluate" if at in plan.evaluate else "later"
         tables.append(rows.append_column("split", pa.array([split] * rows.num_rows, pa.string())))
         bases.append(base)
         late += missed
-    modelled = supported(columns, first=plans.first_activity(history), dates=plan.train or plan.refit)
-    return Examples(pa.concat_tables(tables).combine_chunks(), columns, definitions, tuple(bases), late, modelled)
+    modelled = supported(
+        columns, first=plans.first_activity(history), dates=plan.train or plan.refit
+    )
+    return Examples(
+        pa.concat_tables(tables).combine_chunks(),
+        columns,
+        definitions,
+        tuple(bases),
+        late,
+        modelled,
+    )
 
 
 def labelled(
-    history: History, settings: Settings, at: int, *, definitions: Definitions, columns: Sequence[ColumnOf]
+    history: History,
+    settings: Settings,
+    at: int,
+    *,
+    definitions: Definitions,
+    columns: Sequence[ColumnOf],
 ) -> tuple[pa.Table, PopulationStats, int]:
     """The feature rows of one instant with LABELS, the base they rest on, and the activity that came too late."""
     known = history.as_of(at)

@@ -32,7 +32,11 @@ def search_models(
 
     def staying(share: float = 1.0) -> BlendSpec | None:
         enough = next_stage.enough(early)
-        return next_stage.search_stage_model(early, made.modelled, settings, seconds=seconds * share) if enough else None
+        return (
+            next_stage.search_stage_model(early, made.modelled, settings, seconds=seconds * share)
+            if enough
+            else None
+        )
 
     if only is not None:
         return {only: leaving() if only == "churn" else staying()}
@@ -40,14 +44,21 @@ def search_models(
     return dict(zip(("churn", "next-stage"), found, strict=True))
 
 
-def fit(found: dict[str, BlendSpec | None], rows: pa.Table, made: examples.Examples, settings: Settings) -> Scorer:
+def fit(
+    found: dict[str, BlendSpec | None], rows: pa.Table, made: examples.Examples, settings: Settings
+) -> Scorer:
     """The scorer of what was found on labelled rows, calibrated, with reasons, sets and spreads."""
     scorer, said = _fitted(found, rows, made, settings)
     return out_of_fold.sure(scorer, rows, said, settings)
 
 
 def refitted(
-    found: dict[str, BlendSpec | None], made: examples.Examples, dates: plan.Plan, settings: Settings, *, status: str
+    found: dict[str, BlendSpec | None],
+    made: examples.Examples,
+    dates: plan.Plan,
+    settings: Settings,
+    *,
+    status: str,
 ) -> Scorer:
     """What is released: both models fitted on every refit date; where there was no skill, the base rate of churn."""
     rows = made.at(dates.refit)
@@ -79,9 +90,13 @@ def _fitted(
 
 
 def models(
-    found: dict[str, BlendSpec | None], rows: pa.Table, made: examples.Examples, settings: Settings, *,
+    found: dict[str, BlendSpec | None],
+    rows: pa.Table,
+    made: examples.Examples,
+    settings: Settings,
+    *,
     margin: np.ndarray | None = None,
-) -> Scorer:  # fmt: skip
+) -> Scorer:
     """Both models on labelled rows and the calibration of p, without reasons, sets and spreads.
 
     `margin`: log-odds from fits without the row's customer, where they are known already.
@@ -91,14 +106,20 @@ def models(
         lambda: _stages(found["next-stage"], rows, made, settings),
     )
     stay_rows = next_stage.stayers(rows).num_rows
-    return Scorer(made.definitions, made.modelled, blend, calibrated, q, classes, rows.num_rows, stay_rows)
+    return Scorer(
+        made.definitions, made.modelled, blend, calibrated, q, classes, rows.num_rows, stay_rows
+    )
 
 
 def _stages(
     part: BlendSpec | None, rows: pa.Table, made: examples.Examples, settings: Settings
 ) -> tuple[Blend, tuple[str, ...]]:
     """q and its stages; by frequencies where no model is worth it."""
-    return next_stage.frequencies(rows) if part is None else next_stage.fit(part, rows, made.modelled, settings)
+    return (
+        next_stage.frequencies(rows)
+        if part is None
+        else next_stage.fit(part, rows, made.modelled, settings)
+    )
 
 
 def refits(
@@ -116,4 +137,6 @@ def refits(
 def ingredients(release: releases.Release) -> dict[str, BlendSpec | None]:
     """What a release's search found, as its evaluation tells it."""
     found = release.evaluation["found"]
-    return {job: None if part == "frequencies" else BlendSpec(**part) for job, part in found.items()}
+    return {
+        job: None if part == "frequencies" else BlendSpec(**part) for job, part in found.items()
+    }

@@ -32,10 +32,14 @@ def churn_metrics(y: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
         return out | dict.fromkeys((*names, *(f"gain_{percent}" for percent in GAINS)))
     value, error = auroc(y, p)
     return out | {
-        "auroc": value, "auroc_low": value - 1.96 * error, "auroc_high": value + 1.96 * error,
-        "average_precision": float(average_precision_score(y, p)), "ece": ece(y, p),
-        "top_decile_lift": top_lift(y, p), **{f"gain_{percent}": gain(y, p, share=percent / 100) for percent in GAINS},
-    }  # fmt: skip
+        "auroc": value,
+        "auroc_low": value - 1.96 * error,
+        "auroc_high": value + 1.96 * error,
+        "average_precision": float(average_precision_score(y, p)),
+        "ece": ece(y, p),
+        "top_decile_lift": top_lift(y, p),
+        **{f"gain_{percent}": gain(y, p, share=percent / 100) for percent in GAINS},
+    }
 
 
 def top_lift(y: np.ndarray, p: np.ndarray, *, share: float = 0.1) -> float:
@@ -69,7 +73,10 @@ def auroc(y: np.ndarray, score: np.ndarray) -> tuple[float, float]:
     of_positive = (ranks[y] - rankdata(score[y])) / negatives
     of_negative = 1 - (ranks[~y] - rankdata(score[~y])) / positives
     value = float(of_positive.mean())
-    spread = [part.var(ddof=1) / part.size if part.size > 1 else 0.25 for part in (of_positive, of_negative)]
+    spread = [
+        part.var(ddof=1) / part.size if part.size > 1 else 0.25
+        for part in (of_positive, of_negative)
+    ]
     return value, float(np.sqrt(sum(spread)))
 
 
@@ -83,7 +90,10 @@ def reliability(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> list[dict[st
     """Per bin of rows, lowest p first: mean p, share that left, rows."""
     number = _bins(p, bins)
     parts = [number == at for at in np.unique(number)]
-    return [{"p": float(p[part].mean()), "left": float(y[part].mean()), "rows": int(part.sum())} for part in parts]
+    return [
+        {"p": float(p[part].mean()), "left": float(y[part].mean()), "rows": int(part.sum())}
+        for part in parts
+    ]
 
 
 def _bins(p: np.ndarray, bins: int) -> np.ndarray:
@@ -103,15 +113,19 @@ def stage_losses(outcome: np.ndarray, p: np.ndarray) -> np.ndarray:
 def stage_metrics(outcome: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
     """Log loss, ranked probability score over the stages in their order, accuracy and macro-F1 of the likeliest stage."""
     if not len(outcome):
-        return {"rows": 0} | dict.fromkeys(("log_loss", "ranked_probability_score", "accuracy", "macro_f1"))
+        return {"rows": 0} | dict.fromkeys(
+            ("log_loss", "ranked_probability_score", "accuracy", "macro_f1")
+        )
     happened = np.arange(p.shape[1]) >= outcome[:, None]
     rps = ((np.cumsum(p, axis=1) - happened) ** 2)[:, :-1].sum(axis=1) / (p.shape[1] - 1)
     said = p.argmax(axis=1)
     return {
-        "rows": len(outcome), "log_loss": float(stage_losses(outcome, p).mean()),
-        "ranked_probability_score": float(rps.mean()), "accuracy": float((said == outcome).mean()),
+        "rows": len(outcome),
+        "log_loss": float(stage_losses(outcome, p).mean()),
+        "ranked_probability_score": float(rps.mean()),
+        "accuracy": float((said == outcome).mean()),
         "macro_f1": macro_f1(outcome, said),
-    }  # fmt: skip
+    }
 
 
 def macro_f1(outcome: np.ndarray, said: np.ndarray) -> float:
@@ -120,7 +134,10 @@ def macro_f1(outcome: np.ndarray, said: np.ndarray) -> float:
     Over the stages that came, so that every model is measured on the same ones.
     """
     hits = np.bincount(outcome[outcome == said], minlength=outcome.max() + 1)
-    came, told = np.bincount(outcome), np.bincount(said, minlength=outcome.max() + 1)[: outcome.max() + 1]
+    came, told = (
+        np.bincount(outcome),
+        np.bincount(said, minlength=outcome.max() + 1)[: outcome.max() + 1],
+    )
     there = came > 0
     return float((2 * hits[there] / (came + told)[there]).mean())
 
@@ -133,7 +150,9 @@ def resampled(lost: np.ndarray, customers: np.ndarray, *, seed: int = 0) -> np.n
     _, group = np.unique(customers, return_inverse=True)
     groups, rng = int(group.max()) + 1, np.random.default_rng(seed)
     sizes = np.bincount(group, minlength=groups)
-    sums = np.stack([np.bincount(group, weights=column, minlength=groups) for column in lost.T], axis=1)
+    sums = np.stack(
+        [np.bincount(group, weights=column, minlength=groups) for column in lost.T], axis=1
+    )
     out = np.empty((REPLICATES, lost.shape[1]))
     for at in range(REPLICATES):
         times = np.bincount(rng.integers(0, groups, groups), minlength=groups)
@@ -141,7 +160,9 @@ def resampled(lost: np.ndarray, customers: np.ndarray, *, seed: int = 0) -> np.n
     return out
 
 
-def paired(ours: np.ndarray, theirs: np.ndarray, customers: np.ndarray, *, seed: int = 0) -> dict[str, float]:
+def paired(
+    ours: np.ndarray, theirs: np.ndarray, customers: np.ndarray, *, seed: int = 0
+) -> dict[str, float]:
     """Mean of ours − theirs with a 95 % interval from a bootstrap over customers; below 0 we lose less."""
     return paired_with({"": theirs}, ours, customers, seed=seed)[""]
 
@@ -177,5 +198,7 @@ def _signed(value: float) -> str:
 
 def has_skill(churn: dict[str, Any]) -> bool:
     """Skill means that the interval of the AUROC lies above one half, among eligible if they can tell, else everyone."""
-    known = [churn[who] for who in ("eligible", "everyone") if churn[who].get("auroc_low") is not None]
+    known = [
+        churn[who] for who in ("eligible", "everyone") if churn[who].get("auroc_low") is not None
+    ]
     return bool(known) and known[0]["auroc_low"] > 0.5

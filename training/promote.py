@@ -53,9 +53,12 @@ def promote(name: str | None = None, *, force: str | None = None) -> releases.Re
 
 
 def refusal(release: releases.Release, found: Standing) -> PromotionRefused:
-    return PromotionRefused(where=f"release {release.id}", got="; ".join(found.against),
-                            rule="A release is served where it has skill and is no worse than the one that is served.",
-                            fix='Train again, or say why all the same: lifecycle promote ID --force "the reason".')  # fmt: skip
+    return PromotionRefused(
+        where=f"release {release.id}",
+        got="; ".join(found.against),
+        rule="A release is served where it has skill and is no worse than the one that is served.",
+        fix='Train again, or say why all the same: lifecycle promote ID --force "the reason".',
+    )
 
 
 def standing(release: releases.Release) -> Standing:
@@ -66,10 +69,13 @@ def standing(release: releases.Release) -> Standing:
         return Standing(tuple(against), None)
     if judged is None or judged["champion"] != now:
         there = (
-            f"release {judged['champion']}, which is not the one served" if judged and judged["champion"] else "nothing"
+            f"release {judged['champion']}, which is not the one served"
+            if judged and judged["champion"]
+            else "nothing"
         )
         return Standing(
-            tuple(against), f"the gate judged this release against {there}; against release {now} nobody did"
+            tuple(against),
+            f"the gate judged this release against {there}; against release {now} nobody did",
         )
     if judged["verdict"] == gate.NOT_JUDGED:
         return Standing(tuple(against), f"the gate did not judge it: {'; '.join(judged['why'])}")
@@ -83,14 +89,20 @@ def serve(
 
     `champion` follows as far as the store can be reached; a promotion never fails for it.
     """
-    promotion_log.append(release.id, previous=served(), forced=forced, reason=reason, verdict=found.verdict)
+    promotion_log.append(
+        release.id, previous=served(), forced=forced, reason=reason, verdict=found.verdict
+    )
     staged = releases.releases() / f".CURRENT-{os.getpid()}"
     try:
         staged.write_text(release.id + "\n")
         os.replace(staged, releases.releases() / "CURRENT")
     except OSError as error:
-        raise StoreFailed(where="mlruns/releases/CURRENT", got=error.strerror or "a write that failed",
-                          rule="The release store must be writable.", fix="Free space or rights; promote again.") from error  # fmt: skip
+        raise StoreFailed(
+            where="mlruns/releases/CURRENT",
+            got=error.strerror or "a write that failed",
+            rule="The release store must be writable.",
+            fix="Free space or rights; promote again.",
+        ) from error
     try:
         tracking.repair()
     except StoreFailed as error:
@@ -110,8 +122,12 @@ def folder_of(name: str | None) -> Path:
     """The folder of a release (default: the newest)."""
     folder = releases.releases() / name if name else newest()
     if not (folder / "manifest.json").is_file():
-        raise ReleaseRefused(where="promote", got="no such release", rule="ID names a folder under mlruns/releases.",
-                             fix="Leave ID out for the newest, or look at what is there.")  # fmt: skip
+        raise ReleaseRefused(
+            where="promote",
+            got="no such release",
+            rule="ID names a folder under mlruns/releases.",
+            fix="Leave ID out for the newest, or look at what is there.",
+        )
     return folder
 
 
@@ -119,6 +135,12 @@ def newest() -> Path:
     """The release that was made last."""
     folders = [path for path in releases.releases().glob("*") if (path / "manifest.json").is_file()]
     if not folders:
-        raise ReleaseRefused(where="promote", got="no release at all", rule="A release is made by `lifecycle train`.",
-                             fix="Run `lifecycle train -c …` first.")  # fmt: skip
-    return max(folders, key=lambda path: json.loads((path / "manifest.json").read_text())["made_at"])
+        raise ReleaseRefused(
+            where="promote",
+            got="no release at all",
+            rule="A release is made by `lifecycle train`.",
+            fix="Run `lifecycle train -c …` first.",
+        )
+    return max(
+        folders, key=lambda path: json.loads((path / "manifest.json").read_text())["made_at"]
+    )

@@ -21,22 +21,37 @@ def stated(reason: str) -> str:
     """The reason as it is recorded; BadSetting for none, or one that is no line of text."""
     reason = reason.strip()
     if not reason or len(reason) > LONGEST_REASON or not reason.isprintable():
-        raise BadSetting(where="--force", got="no reason" if not reason else "a reason that is no short line",
-                         rule=f"A forced promotion has a reason: one line, up to {LONGEST_REASON} characters.",
-                         fix='Say why: --force "the old one was trained on wrong data".')  # fmt: skip
+        raise BadSetting(
+            where="--force",
+            got="no reason" if not reason else "a reason that is no short line",
+            rule=f"A forced promotion has a reason: one line, up to {LONGEST_REASON} characters.",
+            fix='Say why: --force "the old one was trained on wrong data".',
+        )
     return reason
 
 
-def append(release: str, *, previous: str | None, forced: bool, reason: str | None, verdict: str) -> dict[str, Any]:
+def append(
+    release: str, *, previous: str | None, forced: bool, reason: str | None, verdict: str
+) -> dict[str, Any]:
     """Add a line: time, release, previous, forced, reason, verdict; the line. StoreFailed where it cannot be written."""
-    line = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "release": release, "previous": previous,
-            "forced": forced, "reason": reason, "verdict": verdict}  # fmt: skip
+    line = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "release": release,
+        "previous": previous,
+        "forced": forced,
+        "reason": reason,
+        "verdict": verdict,
+    }
     try:
         with path().open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     except OSError as error:
-        raise StoreFailed(where="mlruns/releases/promotions.jsonl", got=error.strerror or "a write that failed",
-                          rule="Every promotion is recorded before it happens.", fix="Free space or rights; promote again.") from error  # fmt: skip
+        raise StoreFailed(
+            where="mlruns/releases/promotions.jsonl",
+            got=error.strerror or "a write that failed",
+            rule="Every promotion is recorded before it happens.",
+            fix="Free space or rights; promote again.",
+        ) from error
     return line
 
 

@@ -25,7 +25,9 @@ class Folds:
 def customer_groups(rows: pa.Table, *, groups: int = GROUPS) -> np.ndarray:
     """A stable group number per row, equal for all rows of one customer, int (rows,)."""
     ids = rows["customer_id"].to_pylist()
-    number = {name: int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % groups for name in set(ids)}
+    number = {
+        name: int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % groups for name in set(ids)
+    }
     return np.array([number[name] for name in ids], dtype=np.int64)
 
 

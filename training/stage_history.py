@@ -31,11 +31,21 @@ def stage_history(history: History, settings: Settings) -> pa.Table:
         )
         placed = rows.sort("customer_id").collect(backend="pyarrow").to_native()
         waiting = prospects(known)
-        placed = pa.concat_tables([placed, pa.table({
-            "customer_id": pa.array(waiting, pa.string()), "stage": pa.array(["prospect"] * len(waiting), pa.string()),
-            "stage_rule": pa.array([2] * len(waiting), pa.int64()),
-        })])  # fmt: skip
+        placed = pa.concat_tables(
+            [
+                placed,
+                pa.table(
+                    {
+                        "customer_id": pa.array(waiting, pa.string()),
+                        "stage": pa.array(["prospect"] * len(waiting), pa.string()),
+                        "stage_rule": pa.array([2] * len(waiting), pa.int64()),
+                    }
+                ),
+            ]
+        )
         tables.append(
-            placed.append_column("as_of", pa.array([at] * placed.num_rows, pa.int64())).sort_by("customer_id")
+            placed.append_column("as_of", pa.array([at] * placed.num_rows, pa.int64())).sort_by(
+                "customer_id"
+            )
         )
     return pa.concat_tables(tables).select(["customer_id", "as_of", "stage", "stage_rule"])

@@ -34,7 +34,9 @@ class Rows:
         self.y, self.dates = y, dates
         _, self.group = np.unique(customers, return_inverse=True)
         groups = int(self.group.max()) + 1
-        drawn = np.random.default_rng(SEED).multinomial(groups, np.full(groups, 1 / groups), size=REPLICATES)
+        drawn = np.random.default_rng(SEED).multinomial(
+            groups, np.full(groups, 1 / groups), size=REPLICATES
+        )
         self.weights = drawn.astype(np.float32)[:, self.group]
 
     def told(self, p: np.ndarray) -> Told:
@@ -42,9 +44,11 @@ class Rows:
         mine = [self.dates == date for date in np.unique(self.dates)]
         drawn = [weighted_auroc(self.y[at], p[at], self.weights[:, at]) for at in mine]
         return Told(
-            float(np.mean([metrics.auroc(self.y[at], p[at])[0] for at in mine])), float(lost.mean()),
-            np.mean(drawn, axis=0), self.weights @ lost / self.weights.sum(axis=1),
-        )  # fmt: skip
+            float(np.mean([metrics.auroc(self.y[at], p[at])[0] for at in mine])),
+            float(lost.mean()),
+            np.mean(drawn, axis=0),
+            self.weights @ lost / self.weights.sum(axis=1),
+        )
 
 
 def weighted_auroc(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -52,7 +56,8 @@ def weighted_auroc(y: np.ndarray, p: np.ndarray, weights: np.ndarray) -> np.ndar
     order = np.argsort(p, kind="stable")
     starts = np.flatnonzero(np.diff(p[order], prepend=-np.inf))
     left, stayed = (
-        np.add.reduceat(weights[:, order] * side[order], starts, axis=1, dtype=np.float64) for side in (y, ~y)
+        np.add.reduceat(weights[:, order] * side[order], starts, axis=1, dtype=np.float64)
+        for side in (y, ~y)
     )
     below = np.cumsum(stayed, axis=1) - stayed / 2
     return (left * below).sum(axis=1) / (left.sum(axis=1) * stayed.sum(axis=1))
@@ -72,7 +77,11 @@ def difference(pairs: Sequence[tuple[Told, Told]]) -> Difference:
     def of(name: str) -> tuple[float, float, float]:
         value = float(np.mean([getattr(one, name) - getattr(other, name) for one, other in pairs]))
         drawn = np.mean(
-            [getattr(one, f"{name}_drawn") - getattr(other, f"{name}_drawn") for one, other in pairs], axis=0
+            [
+                getattr(one, f"{name}_drawn") - getattr(other, f"{name}_drawn")
+                for one, other in pairs
+            ],
+            axis=0,
         )
         low, high = np.quantile(drawn, (0.025, 0.975))
         return value, float(low), float(high)
@@ -82,4 +91,6 @@ def difference(pairs: Sequence[tuple[Told, Told]]) -> Difference:
 
 def words(found: Difference) -> str:
     """`+.0123 (+.0045 … +.0201)` of AUROC, then of log loss."""
-    return "  ".join("{:+.4f} ({:+.4f} … {:+.4f})".format(*part) for part in (found.auroc, found.log_loss))
+    return "  ".join(
+        "{:+.4f} ({:+.4f} … {:+.4f})".format(*part) for part in (found.auroc, found.log_loss)
+    )

@@ -30,15 +30,21 @@ def interpreter(home: Path = HOME) -> Path:
     return children.interpreter(home / "featuretools", PACKAGES)
 
 
-def start(folder: Path, request: dict[str, Any], tables: dict[str, pa.Table], home: Path = HOME) -> subprocess.Popen:
+def start(
+    folder: Path, request: dict[str, Any], tables: dict[str, pa.Table], home: Path = HOME
+) -> subprocess.Popen:
     """A child that works on `request` and `tables`, all of them files in `folder`; `answer` waits for it."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, table in tables.items():
         pq.write_table(table, folder / f"{name}.parquet")
     (folder / "request.json").write_text(json.dumps(request))
     quiet = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
-    return subprocess.Popen([str(interpreter(home)), str(SIDE), str(folder)], stdout=subprocess.PIPE, text=True,
-                            env={**os.environ, **quiet})  # fmt: skip
+    return subprocess.Popen(
+        [str(interpreter(home)), str(SIDE), str(folder)],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **quiet},
+    )
 
 
 def answer(child: subprocess.Popen) -> dict[str, Any]:

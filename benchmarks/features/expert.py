@@ -38,16 +38,23 @@ def measured(*, transactions: int = 10_000_000, customers: int = 200_000) -> dic
     rounds = []
     for _ in range(ROUNDS):
         theirs, expert = _timed(lambda: _expert(history))
-        ours, found = _timed(lambda: values(history, definitions=definitions, bases=bases, columns=chosen))
+        ours, found = _timed(
+            lambda: values(history, definitions=definitions, bases=bases, columns=chosen)
+        )
         scan, _ = _timed(lambda: _scan(history))
         rounds.append({"ours": ours, "expert": theirs, "scan": scan})
     worst = _compared(history, found, expert, chosen)
     say("the whole catalogue")
     return {
-        "transactions": transactions, "customers": customers, "dates": len(DATES), "rows": found.num_rows,
-        "columns": [column.name for column in chosen], "rounds": rounds, "largest_difference": worst,
+        "transactions": transactions,
+        "customers": customers,
+        "dates": len(DATES),
+        "rows": found.num_rows,
+        "columns": [column.name for column in chosen],
+        "rounds": rounds,
+        "largest_difference": worst,
         "catalogue": _catalogue(history, definitions, every),
-    }  # fmt: skip
+    }
 
 
 def _timed(work: Any) -> tuple[float, Any]:
@@ -60,21 +67,29 @@ def _expert_columns() -> dict[str, str]:
     """column -> the expert's aggregate. Money in currency, ages in days, windows of whole days before as_of."""
     out: dict[str, str] = {}
     for days in (*worlds.WINDOWS, None):
-        name, since = (f"{days}d", f" AND occurred_at >= as_of - {days * DAY_US}") if days else ("all", "")
+        name, since = (
+            (f"{days}d", f" AND occurred_at >= as_of - {days * DAY_US}") if days else ("all", "")
+        )
         out[f"purchases_{name}"] = f"count(*) FILTER (kind = 'purchase'{since})"
-        out[f"amount_{name}"] = f"coalesce(sum(amount) FILTER (kind = 'purchase'{since}), 0) / 100.0"
+        out[f"amount_{name}"] = (
+            f"coalesce(sum(amount) FILTER (kind = 'purchase'{since}), 0) / 100.0"
+        )
         out[f"failed_payments_{name}"] = f"count(*) FILTER (kind = 'payment_failed'{since})"
     bought, given_back = "count(*) FILTER (kind = 'purchase')", "count(*) FILTER (kind = 'refund')"
     paid, off = "sum(amount) FILTER (kind = 'purchase')", "sum(discount) FILTER (kind = 'purchase')"
     out["amount_mean"] = f"{paid} / {bought} / 100"
     out["amount_max"] = "max(amount) FILTER (kind = 'purchase') / 100.0"
     out["refund_share"] = f"{given_back} / ({bought} + 1)"
-    out["recency_refund"] = f"(any_value(as_of) - max(occurred_at) FILTER (kind = 'refund')) / {DAY_US}"
+    out["recency_refund"] = (
+        f"(any_value(as_of) - max(occurred_at) FILTER (kind = 'refund')) / {DAY_US}"
+    )
     out["discount_share"] = f"{off} / ({off} + {paid})"
     for days in worlds.WINDOWS:
         near, far = (f"as_of - {times * days * DAY_US}" for times in (1, 2))
-        spent = [f"coalesce(sum(amount) FILTER (kind = 'purchase' AND occurred_at >= {near}), 0)",
-                 f"coalesce(sum(amount) FILTER (kind = 'purchase' AND occurred_at >= {far} AND occurred_at < {near}), 0)"]  # fmt: skip
+        spent = [
+            f"coalesce(sum(amount) FILTER (kind = 'purchase' AND occurred_at >= {near}), 0)",
+            f"coalesce(sum(amount) FILTER (kind = 'purchase' AND occurred_at >= {far} AND occurred_at < {near}), 0)",
+        ]
         out[f"amount_trend_{days}d"] = " - ".join(f"ln(1 + {money} / 100.0)" for money in spent)
     return out
 
@@ -121,7 +136,12 @@ def _catalogue(history: History, definitions: Definitions, every: list[ColumnOf]
     began, rows, size = time.perf_counter(), 0, 0
     for _, _, table in build_many(history, definitions=definitions, columns=every, as_of=DATES):
         rows, size = rows + table.num_rows, size + table.nbytes
-    return {"seconds": time.perf_counter() - began, "columns": len(every), "rows": rows, "bytes": size}
+    return {
+        "seconds": time.perf_counter() - began,
+        "columns": len(every),
+        "rows": rows,
+        "bytes": size,
+    }
 
 
 def figures(found: dict[str, Any]) -> dict[str, float]:
@@ -134,12 +154,16 @@ def figures(found: dict[str, Any]) -> dict[str, float]:
 
 def text(found: dict[str, Any]) -> str:
     whole, lines = found["catalogue"], []
-    lines.append(f"{found['transactions']:,} transactions, {found['customers']:,} customers, {found['dates']} dates, "
-                 f"{len(found['columns'])} columns, {found['rows']:,} rows; largest difference {found['largest_difference']:.1e}")  # fmt: skip
+    lines.append(
+        f"{found['transactions']:,} transactions, {found['customers']:,} customers, {found['dates']} dates, "
+        f"{len(found['columns'])} columns, {found['rows']:,} rows; largest difference {found['largest_difference']:.1e}"
+    )
     lines += [
         f"  ours {one['ours']:.2f} s, expert {one['expert']:.2f} s, a plain scan {one['scan']:.3f} s"
         for one in found["rounds"]
     ]
-    lines.append(f"  the whole catalogue: {whole['seconds']:.0f} s, {whole['columns']} columns, {whole['rows']:,} rows, "
-                 f"{whole['bytes'] / 1e9:.1f} GB")  # fmt: skip
+    lines.append(
+        f"  the whole catalogue: {whole['seconds']:.0f} s, {whole['columns']} columns, {whole['rows']:,} rows, "
+        f"{whole['bytes'] / 1e9:.1f} GB"
+    )
     return "\n".join(lines)

@@ -15,7 +15,10 @@ import featuretools
 import pandas
 from featuretools.primitives import TimeSinceFirst, TimeSinceLast
 
-OBJECTS = {"time_since_last_days": TimeSinceLast(unit="days"), "time_since_first_days": TimeSinceFirst(unit="days")}
+OBJECTS = {
+    "time_since_last_days": TimeSinceLast(unit="days"),
+    "time_since_first_days": TimeSinceFirst(unit="days"),
+}
 
 
 def read(path):
@@ -35,12 +38,22 @@ def entities(folder, events):
     """Customers and their event tables, with the last time indexes that training windows need."""
     made = featuretools.EntitySet("business")
     customers = read(folder / "customers.parquet")
-    made.add_dataframe(dataframe_name="customers", dataframe=customers, index="customer_id",
-                       logical_types=texts(customers))  # fmt: skip
+    made.add_dataframe(
+        dataframe_name="customers",
+        dataframe=customers,
+        index="customer_id",
+        logical_types=texts(customers),
+    )
     for name in events:
         rows = read(folder / f"{name}.parquet")
-        made.add_dataframe(dataframe_name=name, dataframe=rows, index="row", make_index=True, time_index="occurred_at",
-                           logical_types=texts(rows))  # fmt: skip
+        made.add_dataframe(
+            dataframe_name=name,
+            dataframe=rows,
+            index="row",
+            make_index=True,
+            time_index="occurred_at",
+            logical_types=texts(rows),
+        )
         made.add_relationship("customers", "customer_id", name, "customer_id")
     # Without them a training window leaves every aggregate empty.
     made.add_last_time_indexes()
@@ -52,10 +65,16 @@ def one(made, asked, call):
     primitives = call["aggregations"] and [OBJECTS.get(name, name) for name in call["aggregations"]]
     began = time.perf_counter()
     matrix, _ = featuretools.dfs(
-        entityset=made, target_dataframe_name="customers", cutoff_time=asked, agg_primitives=primitives,
-        trans_primitives=call["transforms"], training_window=call["window"], max_depth=call["depth"],
-        cutoff_time_in_index=True, n_jobs=1,
-    )  # fmt: skip
+        entityset=made,
+        target_dataframe_name="customers",
+        cutoff_time=asked,
+        agg_primitives=primitives,
+        trans_primitives=call["transforms"],
+        training_window=call["window"],
+        max_depth=call["depth"],
+        cutoff_time_in_index=True,
+        n_jobs=1,
+    )
     seconds = time.perf_counter() - began
     numbers = matrix.select_dtypes(["number", "bool", "boolean"]).astype("float64")
     return numbers.add_prefix(call["prefix"]), matrix.shape[1], seconds
@@ -69,8 +88,15 @@ def main():
     whole = pandas.concat([matrix.sort_index() for matrix, _, _ in found], axis=1).reset_index()
     whole["customer_id"] = whole["customer_id"].astype(str)
     whole.to_parquet(folder / "found.parquet", index=False)
-    print(json.dumps({"rows": len(asked), "columns": sum(count for _, count, _ in found),
-                      "seconds": [seconds for _, _, seconds in found]}))  # fmt: skip
+    print(
+        json.dumps(
+            {
+                "rows": len(asked),
+                "columns": sum(count for _, count, _ in found),
+                "seconds": [seconds for _, _, seconds in found],
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -18,8 +18,14 @@ from features.recipes.population_stats import population_stats
 def measured(*, customers: int = 1_000_000, events: int = 50_000_000) -> dict[str, Any]:
     """Seconds of each step; memory in GB: of the process while it drew the events, and at its peak."""
     say(f"drawing {events:,} events")
-    history = worlds.shop(transactions=events // 2, interactions=events * 2 // 5, feedback=events // 10, customers=customers,
-                          memory="8GB", threads=2)  # fmt: skip
+    history = worlds.shop(
+        transactions=events // 2,
+        interactions=events * 2 // 5,
+        feedback=events // 10,
+        customers=customers,
+        memory="8GB",
+        threads=2,
+    )
     drawn, seconds, at = _peak_gb(), {}, worlds.START_US + 700 * DAY_US
     known = history.as_of(at)
     began = time.perf_counter()
@@ -30,8 +36,16 @@ def measured(*, customers: int = 1_000_000, events: int = 50_000_000) -> dict[st
     chosen, began = columns(definitions, tables=history.names), time.perf_counter()
     rows = build(known, base=base, definitions=definitions, columns=chosen)
     seconds["features"] = time.perf_counter() - began
-    return {"customers": customers, "events": events, "rows": rows.num_rows, "columns": len(chosen), "bytes": rows.nbytes,
-            "seconds": seconds, "drawn_gb": drawn, "peak_gb": _peak_gb()}  # fmt: skip
+    return {
+        "customers": customers,
+        "events": events,
+        "rows": rows.num_rows,
+        "columns": len(chosen),
+        "bytes": rows.nbytes,
+        "seconds": seconds,
+        "drawn_gb": drawn,
+        "peak_gb": _peak_gb(),
+    }
 
 
 def _peak_gb() -> float:

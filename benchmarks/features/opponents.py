@@ -26,7 +26,18 @@ from features.tables.history import History
 
 RFM = ("recency", "purchases_all", "amount_all", "tenure")
 OWN_PAST_RATE = "past_stay_rate"
-AS_IT_COMES = ["sum", "std", "max", "skew", "min", "mean", "count", "percent_true", "num_unique", "mode"]
+AS_IT_COMES = [
+    "sum",
+    "std",
+    "max",
+    "skew",
+    "min",
+    "mean",
+    "count",
+    "percent_true",
+    "num_unique",
+    "mode",
+]
 TOLD_TIME = ["time_since_last_days", "time_since_first_days", "avg_time_between"]
 DFS = {"DFS as it comes": AS_IT_COMES, "DFS with times": [*AS_IT_COMES, *TOLD_TIME]}
 
@@ -59,8 +70,17 @@ class _Job:
     def __init__(self, shop: Retailer, kind: str, home: Path) -> None:
         self.shop, self.kind = shop, kind
         self.tables = _tables(shop)
-        call = {"prefix": "", "window": None, "aggregations": DFS[kind], "transforms": None, "depth": 2}
-        self.request = {"events": [name for name in shop.history.names if name != "customers"], "calls": [call]}
+        call = {
+            "prefix": "",
+            "window": None,
+            "aggregations": DFS[kind],
+            "transforms": None,
+            "depth": 2,
+        }
+        self.request = {
+            "events": [name for name in shop.history.names if name != "customers"],
+            "calls": [call],
+        }
         self.folder = home / f"{shop.name}-{_digest(self.request, self.tables)}"
 
     @property
@@ -98,9 +118,14 @@ def _tables(shop: Retailer) -> dict[str, pa.Table]:
     run, zone = shop.history.connection.cursor(), shop.settings.zone
     run.register("asked", shop.rows.select(["customer_id", "as_of"]))
     asked = f"SELECT customer_id, {_local('as_of - 1', zone)} AS time FROM asked ORDER BY as_of, customer_id"
-    out = {name: run.sql(_said(shop.history, name, shop)).to_arrow_table() for name in shop.history.names}
+    out = {
+        name: run.sql(_said(shop.history, name, shop)).to_arrow_table()
+        for name in shop.history.names
+    }
     if "customers" not in out:
-        out["customers"] = run.sql("SELECT DISTINCT customer_id FROM transactions ORDER BY ALL").to_arrow_table()
+        out["customers"] = run.sql(
+            "SELECT DISTINCT customer_id FROM transactions ORDER BY ALL"
+        ).to_arrow_table()
     return out | {"asked": run.sql(asked).to_arrow_table()}
 
 
@@ -112,9 +137,14 @@ def _said(history: History, name: str, shop: Retailer) -> str:
     """The contract's columns of one table that say something, as a user would hand them over."""
     minor, selected = shop.made.definitions.minor_units, []
     for column in CONTRACT[name].columns:
-        if column.name in ("recorded_at", "valid_from", "transaction_id") or not _filled(history, name, column.name):
+        if column.name in ("recorded_at", "valid_from", "transaction_id") or not _filled(
+            history, name, column.name
+        ):
             continue
-        said = {"instant": _local(column.name, shop.settings.zone), "money": f"{column.name} / {minor}"}
+        said = {
+            "instant": _local(column.name, shop.settings.zone),
+            "money": f"{column.name} / {minor}",
+        }
         selected.append(f"{said.get(column.type, column.name)} AS {column.name}")
     real = "WHERE kind <> 'void'" if name == "transactions" else ""
     return f"SELECT {', '.join(selected)} FROM {name} {real} ORDER BY ALL"

@@ -60,10 +60,14 @@ class Chosen:
         return numbers[(values != values[:1]).any(axis=0)]
 
 
-def measured(*, names: tuple[str, ...] = retailers.NAMES, home: Path = environment.HOME) -> dict[str, Any]:
+def measured(
+    *, names: tuple[str, ...] = retailers.NAMES, home: Path = environment.HOME
+) -> dict[str, Any]:
     """Every model on every retailer; SystemExit where the public data are absent."""
     if absent := retailers.missing():
-        raise SystemExit(f"quality needs {', '.join(absent)} under LIFECYCLE_DATA; docs/data.md lists their origin")
+        raise SystemExit(
+            f"quality needs {', '.join(absent)} under LIFECYCLE_DATA; docs/data.md lists their origin"
+        )
     environment.interpreter(home)
     shops = []
     for name in names:
@@ -77,7 +81,9 @@ def measured(*, names: tuple[str, ...] = retailers.NAMES, home: Path = environme
 def _judged(shop: Retailer, synthesised: dict[str, opponents.Synthesis]) -> Judged:
     say(f"quality: models of {shop.name}")
     at, y = shop.rows["as_of"].to_numpy(), shop.rows["churned"].to_numpy()
-    families = tuple(dict.fromkeys(shop.families[name] for one in shop.rounds for name in one.modelled))
+    families = tuple(
+        dict.fromkeys(shop.families[name] for one in shop.rounds for name in one.modelled)
+    )
     sets = _sets(shop, synthesised, families)
     jobs = [(name, one) for name in sets for one in shop.rounds]
     with ThreadPoolExecutor(2) as two:
@@ -86,9 +92,15 @@ def _judged(shop: Retailer, synthesised: dict[str, opponents.Synthesis]) -> Judg
     scored += [_own_past_rate(shop, one, at, y) for one in shop.rounds]
     late = np.concatenate([np.flatnonzero(at == one.at) for one in shop.rounds])
     rows = Rows(y[late], at[late], np.array(shop.rows["customer_id"].to_pylist())[late])
-    told = {name: rows.told(np.concatenate([p for (of, _), p in zip(jobs, scored, strict=True) if of == name]))
-            for name in dict.fromkeys(name for name, _ in jobs)}  # fmt: skip
-    dates = tuple(f"{day_text(one.at, zone=shop.settings.zone)} from {len(one.train)}" for one in shop.rounds)
+    told = {
+        name: rows.told(
+            np.concatenate([p for (of, _), p in zip(jobs, scored, strict=True) if of == name])
+        )
+        for name in dict.fromkeys(name for name, _ in jobs)
+    }
+    dates = tuple(
+        f"{day_text(one.at, zone=shop.settings.zone)} from {len(one.train)}" for one in shop.rounds
+    )
     sizes = {name: _size(sets[name], shop.rounds, at) for name in (CATALOGUE, "RFM", *DFS)}
     sizes |= {kind: f"{sizes[kind]} of {found.all_columns}" for kind, found in synthesised.items()}
     sizes |= {CATALOGUE: f"{sizes[CATALOGUE]} of {len(shop.made.names)}", PAST: "1"}
@@ -97,11 +109,14 @@ def _judged(shop: Retailer, synthesised: dict[str, opponents.Synthesis]) -> Judg
 
 def _sets(
     shop: Retailer, synthesised: dict[str, opponents.Synthesis], families: tuple[str, ...]
-) -> dict[str, Chosen]:  # fmt: skip
+) -> dict[str, Chosen]:
     every = shop.made.names
     matrix = np.stack([shop.rows[name].to_numpy().astype(float) for name in every], axis=1)
     out = {CATALOGUE: Chosen(matrix, every), "RFM": Chosen(matrix, every, frozenset(RFM))}
-    out |= {kind: Chosen(found.matrix, found.names, frozenset(found.names)) for kind, found in synthesised.items()}
+    out |= {
+        kind: Chosen(found.matrix, found.names, frozenset(found.names))
+        for kind, found in synthesised.items()
+    }
     for family in families:
         mine = frozenset(name for name in every if shop.families[name] == family)
         out[f"without {family}"] = Chosen(matrix, every, but=mine)
@@ -116,15 +131,23 @@ def _boosted(chosen: Chosen, one: Round, at: np.ndarray, y: np.ndarray) -> np.nd
     if not numbers.size:
         return np.full(late.size, y[train].mean())
     part, _, _ = search.boost(
-        chosen.matrix[np.ix_(train, numbers)], y[train].astype(int), names=tuple(f"column {n}" for n in numbers),
-        outputs=1, settings=SETTING, rounds=ROUNDS, seed=SEED,
-    )  # fmt: skip
+        chosen.matrix[np.ix_(train, numbers)],
+        y[train].astype(int),
+        names=tuple(f"column {n}" for n in numbers),
+        outputs=1,
+        settings=SETTING,
+        rounds=ROUNDS,
+        seed=SEED,
+    )
     return sigmoid(part.margins(chosen.matrix[np.ix_(late, numbers)])[:, 0])
 
 
 def _own_past_rate(shop: Retailer, one: Round, at: np.ndarray, y: np.ndarray) -> np.ndarray:
     """The shrunk share of own past horizons without activity, brought to a probability by a logistic: its order stays."""
-    rate, train = 1 - shop.rows[OWN_PAST_RATE].to_numpy().astype(float)[:, None], np.isin(at, one.train)
+    rate, train = (
+        1 - shop.rows[OWN_PAST_RATE].to_numpy().astype(float)[:, None],
+        np.isin(at, one.train),
+    )
     part = ridge.fit(rate[train], y[train].astype(int), strength=1.0, outputs=1)
     return sigmoid(part.margins(rate[at == one.at])[:, 0])
 
@@ -136,7 +159,9 @@ def _size(chosen: Chosen, rounds: tuple[Round, ...], at: np.ndarray) -> str:
 
 def against(judged: list[Judged], one: str, other: str) -> Difference | None:
     """one − other, pooled over the retailers that have both; None where none has."""
-    pairs = [(shop.told[one], shop.told[other]) for shop in judged if {one, other} <= set(shop.told)]
+    pairs = [
+        (shop.told[one], shop.told[other]) for shop in judged if {one, other} <= set(shop.told)
+    ]
     return difference(pairs) if pairs else None
 
 
@@ -144,25 +169,40 @@ def figures(found: dict[str, Any]) -> dict[str, float]:
     """AUROC differences over the opponents, pooled; of the two kinds of DFS the one that flatters least."""
     over = {name: against(found["judged"], CATALOGUE, name).auroc[0] for name in OPPONENTS}
     return {
-        "auroc_over_rfm": round(over["RFM"], 4), "auroc_over_past_rate": round(over[PAST], 4),
+        "auroc_over_rfm": round(over["RFM"], 4),
+        "auroc_over_past_rate": round(over[PAST], 4),
         "auroc_over_dfs": round(min(over[kind] for kind in DFS), 4),
-    }  # fmt: skip
+    }
 
 
 def text(found: dict[str, Any]) -> str:
     judged, lines = found["judged"], []
     for shop in judged:
-        lines.append(f"{shop.name}: {shop.rows:,} rows, {shop.rate:.3f} left; {', '.join(shop.dates)} dates")
-        lines += [f"  {name:18}{told.auroc:8.4f}{told.log_loss:8.4f}   {shop.columns[name]} columns"
-                  for name, told in shop.told.items() if name in shop.columns]  # fmt: skip
+        lines.append(
+            f"{shop.name}: {shop.rows:,} rows, {shop.rate:.3f} left; {', '.join(shop.dates)} dates"
+        )
+        lines += [
+            f"  {name:18}{told.auroc:8.4f}{told.log_loss:8.4f}   {shop.columns[name]} columns"
+            for name, told in shop.told.items()
+            if name in shop.columns
+        ]
         lines += _over([shop])
-    lines += ["all, each retailer alike", *_over(judged), "families (AUROC and log loss against the whole catalogue)"]
+    lines += [
+        "all, each retailer alike",
+        *_over(judged),
+        "families (AUROC and log loss against the whole catalogue)",
+    ]
     for family in dict.fromkeys(family for shop in judged for family in shop.families):
         where = sum(family in shop.families for shop in judged)
-        lines += [f"  {how:8}{family:14}{where}  {words(against(judged, f'{how} {family}', CATALOGUE))}"
-                  for how in ("without", "only")]  # fmt: skip
+        lines += [
+            f"  {how:8}{family:14}{where}  {words(against(judged, f'{how} {family}', CATALOGUE))}"
+            for how in ("without", "only")
+        ]
     return "\n".join([*lines, f"DFS took {found['dfs_seconds']:.0f} s"])
 
 
 def _over(judged: list[Judged]) -> list[str]:
-    return [f"    {CATALOGUE} − {name:18}{words(against(judged, CATALOGUE, name))}" for name in OPPONENTS]
+    return [
+        f"    {CATALOGUE} − {name:18}{words(against(judged, CATALOGUE, name))}"
+        for name in OPPONENTS
+    ]

@@ -43,8 +43,14 @@ def measured() -> dict[str, Any]:
     base, every = population_stats(known, definitions), columns_for(history, definitions, stated)
     found: dict[str, Any] = {}
     for name, chosen in (("release", _evenly(every)), ("catalogue", every)):
-        plan = PreparedFeatures(definitions=definitions, base=base, columns=chosen, tables=history.names,
-                      activity_kinds=history.activity_kinds, zone=stated.zone)  # fmt: skip
+        plan = PreparedFeatures(
+            definitions=definitions,
+            base=base,
+            columns=chosen,
+            tables=history.names,
+            activity_kinds=history.activity_kinds,
+            zone=stated.zone,
+        )
         whole = build(known, base=base, definitions=definitions, columns=chosen)
         found[name] = {"columns": len(chosen), **_times(plan, history, whole, at)}
     return found
@@ -64,7 +70,9 @@ def _times(plan: PreparedFeatures, history: History, whole: pa.Table, at: int) -
             mine = ids.take(pa.array(np.sort(rng.choice(len(ids), together, replace=False))))
             sent = _sent(history, mine, at)
             began = time.perf_counter()
-            rows = plan.build({name: typed(name, events) for name, events in sent.items()}, as_of=at)
+            rows = plan.build(
+                {name: typed(name, events) for name, events in sent.items()}, as_of=at
+            )
             taken.append(1000 * (time.perf_counter() - began))
             if not rows.equals(whole.filter(pc.is_in(ids, mine.combine_chunks()))):
                 raise AssertionError("the kept plan and the batch builder differ")
@@ -77,7 +85,8 @@ def _sent(history: History, ids: pa.ChunkedArray, at: int) -> dict[str, list[dic
     """What a caller would send: the contract's columns of what was known before as_of."""
     known = history.as_of(at)
     tables = {
-        name: rows.select(*CONTRACT[name].names).to_native().to_arrow_table() for name, rows in known.tables.items()
+        name: rows.select(*CONTRACT[name].names).to_native().to_arrow_table()
+        for name, rows in known.tables.items()
     }
     return {
         name: table.filter(pc.is_in(table["customer_id"], ids.combine_chunks())).to_pylist()
@@ -87,7 +96,10 @@ def _sent(history: History, ids: pa.ChunkedArray, at: int) -> dict[str, list[dic
 
 def figures(found: dict[str, Any]) -> dict[str, float]:
     release = found["release"]
-    return {"request_p50_ms": round(release[1]["p50"], 1), "request_100_p50_ms": round(release[100]["p50"], 1)}
+    return {
+        "request_p50_ms": round(release[1]["p50"], 1),
+        "request_100_p50_ms": round(release[100]["p50"], 1),
+    }
 
 
 def text(found: dict[str, Any]) -> str:

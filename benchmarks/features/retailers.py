@@ -26,9 +26,16 @@ EVALUATED, TRAINED, STEP_DAYS = 3, 6, 30
 # a day's coupons an answer to it. Nobody knows when demographics were asked, so they stay out.
 COMPLETE_JOURNEY = {
     "business": {"name": "The Complete Journey", "zone": "America/New_York", "currency": "USD"},
-    "files": {name: f"${{LIFECYCLE_DATA}}/complete_journey/{file}" for name, file in (
-        ("lines", "transactions_sample.parquet"), ("products", "products.parquet"), ("sends", "campaigns.csv"),
-        ("campaigns", "campaign_descriptions.csv"), ("redeemed", "coupon_redemptions.csv"))},
+    "files": {
+        name: f"${{LIFECYCLE_DATA}}/complete_journey/{file}"
+        for name, file in (
+            ("lines", "transactions_sample.parquet"),
+            ("products", "products.parquet"),
+            ("sends", "campaigns.csv"),
+            ("campaigns", "campaign_descriptions.csv"),
+            ("redeemed", "coupon_redemptions.csv"),
+        )
+    },
     "tables": {
         "transactions": """
 SELECT basket_id AS transaction_id, household_id AS customer_id, min(transaction_timestamp) AS occurred_at,
@@ -44,7 +51,7 @@ SELECT household_id, redemption_date, 'clicked', campaign_type, count(*)
 FROM redeemed JOIN campaigns USING (campaign_id) GROUP BY ALL""",
     },
     "churn": {"horizon_days": 90},
-}  # fmt: skip
+}
 
 
 @dataclass(frozen=True)
@@ -80,16 +87,25 @@ def retailer(name: str) -> Retailer:
     settings = _settings(name)
     history, _ = histories.load(settings)
     newest = plan.make_plan(history, settings).evaluate[0]
-    plans = [plan.make_plan(history, _at(settings, newest, steps)) for steps in reversed(range(EVALUATED))]
+    plans = [
+        plan.make_plan(history, _at(settings, newest, steps))
+        for steps in reversed(range(EVALUATED))
+    ]
     train = sorted({at for one in plans for at in one.train})
     every = plan.Plan(tuple(train), tuple(one.evaluate[0] for one in plans), ())
     made = examples.make_examples(history, settings, every)
     first = plan.first_activity(history)
     rounds = [
-        Round(one.evaluate[0], one.train, examples.supported(made.columns, first=first, dates=one.train))
+        Round(
+            one.evaluate[0],
+            one.train,
+            examples.supported(made.columns, first=first, dates=one.train),
+        )
         for one in plans
     ]
-    return Retailer(name, settings, history, made, made.rows.filter(made.rows["eligible"]), tuple(rounds))
+    return Retailer(
+        name, settings, history, made, made.rows.filter(made.rows["eligible"]), tuple(rounds)
+    )
 
 
 def _settings(name: str) -> Settings:
@@ -102,5 +118,9 @@ def _settings(name: str) -> Settings:
 
 
 def _at(settings: Settings, newest: int, steps: int) -> Settings:
-    chosen = date.fromisoformat(day_text(newest, zone=settings.zone)) - timedelta(days=steps * STEP_DAYS)
-    return settings.model_copy(update={"training": settings.training.model_copy(update={"evaluate": [chosen]})})
+    chosen = date.fromisoformat(day_text(newest, zone=settings.zone)) - timedelta(
+        days=steps * STEP_DAYS
+    )
+    return settings.model_copy(
+        update={"training": settings.training.model_copy(update={"evaluate": [chosen]})}
+    )

@@ -26,7 +26,13 @@ def settings(*tables: str) -> Settings:
 
 
 def shop(
-    *, transactions: int, customers: int, interactions: int = 0, feedback: int = 0, memory: str, threads: int
+    *,
+    transactions: int,
+    customers: int,
+    interactions: int = 0,
+    feedback: int = 0,
+    memory: str,
+    threads: int,
 ) -> History:
     """Two years of events, known as they happen. Few customers have many of them: 10 M rows, at most 2,000 of one."""
     connection = connect(memory=memory, threads=threads)
@@ -36,7 +42,13 @@ def shop(
     if feedback:
         _feedback(connection, feedback, customers)
     names = [
-        name for name, count in (("transactions", 1), ("interactions", interactions), ("feedback", feedback)) if count
+        name
+        for name, count in (
+            ("transactions", 1),
+            ("interactions", interactions),
+            ("feedback", feedback),
+        )
+        if count
     ]
     return of(connection, settings(*names))
 
@@ -51,9 +63,7 @@ def _drawn(rows: int, customers: int, salt: int) -> str:
         FROM range({rows}) AS drawn(i)"""
 
 
-_CALENDAR = (
-    f"(occurred_at // {DAY_US})::INTEGER AS local_day, (occurred_at // {DAY_US // 24} % 24)::INTEGER AS local_hour"
-)
+_CALENDAR = f"(occurred_at // {DAY_US})::INTEGER AS local_day, (occurred_at // {DAY_US // 24} % 24)::INTEGER AS local_hour"
 
 
 def _transactions(run: duckdb.DuckDBPyConnection, rows: int, customers: int) -> None:

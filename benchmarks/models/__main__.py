@@ -23,12 +23,24 @@ PARTS = ("churn", "stages", "calibrated", "conformal", "later", "threads", "late
 
 def main() -> None:
     stated = _parser().parse_args()
-    absent = [data for data, _ in (sets.SETS[name] for name in stated.sets)
-              if data != "simulation" and not (data_folder() / data).is_dir()]  # fmt: skip
+    absent = [
+        data
+        for data, _ in (sets.SETS[name] for name in stated.sets)
+        if data != "simulation" and not (data_folder() / data).is_dir()
+    ]
     if absent:
-        raise SystemExit(f"{', '.join(absent)} wanted under LIFECYCLE_DATA; docs/data.md lists their origin")
-    asked = part.Asked(stated.sets, stated.opponents, stated.seconds, stated.autogluon_seconds, stated.long,
-                       stated.customers, stated.latent_customers)  # fmt: skip
+        raise SystemExit(
+            f"{', '.join(absent)} wanted under LIFECYCLE_DATA; docs/data.md lists their origin"
+        )
+    asked = part.Asked(
+        stated.sets,
+        stated.opponents,
+        stated.seconds,
+        stated.autogluon_seconds,
+        stated.long,
+        stated.customers,
+        stated.latent_customers,
+    )
     told: dict[str, Any] = {}
     for name in stated.only:
         figures, words, seconds = children.run("benchmarks.models", name, asked)
@@ -42,12 +54,25 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.models", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--sets", nargs="+", choices=list(sets.SETS), default=list(sets.SETS))
-    parser.add_argument("--opponents", nargs="*", choices=opponents.NAMES, default=list(opponents.NAMES))
+    parser.add_argument(
+        "--opponents", nargs="*", choices=opponents.NAMES, default=list(opponents.NAMES)
+    )
     parser.add_argument("--seconds", type=float, default=ours.SECONDS, help="our search")
-    parser.add_argument("--autogluon-seconds", type=float, default=automl.SECONDS, help="a fit of AutoGluon")
-    parser.add_argument("--long", action="store_true", help="AutoGluon with 1,800 s on one date of cdnow too")
-    parser.add_argument("--customers", type=int, default=sets.CUSTOMERS, help="of the simulated shop")
-    parser.add_argument("--latent-customers", type=int, default=20_000, help="of the simulated shop beside its truth")
+    parser.add_argument(
+        "--autogluon-seconds", type=float, default=automl.SECONDS, help="a fit of AutoGluon"
+    )
+    parser.add_argument(
+        "--long", action="store_true", help="AutoGluon with 1,800 s on one date of cdnow too"
+    )
+    parser.add_argument(
+        "--customers", type=int, default=sets.CUSTOMERS, help="of the simulated shop"
+    )
+    parser.add_argument(
+        "--latent-customers",
+        type=int,
+        default=20_000,
+        help="of the simulated shop beside its truth",
+    )
     parser.add_argument("--json", action="store_true", help="the last line alone")
     return parser
 
@@ -55,7 +80,8 @@ def _parser() -> argparse.ArgumentParser:
 def _verdicts(figures: dict[str, Any]) -> str:
     words = {True: "holds", False: "MISSED", None: ""}
     return "\n".join(
-        f"  {name:40}{told['value']!s:>10}  {told['wanted']:28}{words[told['holds']]}" for name, told in figures.items()
+        f"  {name:40}{told['value']!s:>10}  {told['wanted']:28}{words[told['holds']]}"
+        for name, told in figures.items()
     )
 
 

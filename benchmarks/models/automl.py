@@ -34,7 +34,14 @@ PRESET = "best_quality"
 
 def answer(case: Case, *, seconds: float = SECONDS) -> kept.Answer:
     """`p` of the evaluated rows, `left_out` of the training rows it can answer for unseen: the newest date's."""
-    of = [case.digest, PACKAGES, kept.digest_of_files("benchmarks/models/automl_side.py"), BAGS, PRESET, seconds]
+    of = [
+        case.digest,
+        PACKAGES,
+        kept.digest_of_files("benchmarks/models/automl_side.py"),
+        BAGS,
+        PRESET,
+        seconds,
+    ]
     return kept.answered("autogluon", of, lambda: _fitted(case, seconds))
 
 
@@ -45,8 +52,13 @@ def _fitted(case: Case, seconds: float) -> kept.Answer:
         folder = Path(place)
         _ask(folder, case, seconds)
         # Its models are written beside what it was asked, and go with it.
-        done = subprocess.run([str(python), str(SIDE), str(folder)], stdout=subprocess.PIPE, text=True, cwd=folder,
-                              env={**_plain_environment(), "PYTHONWARNINGS": "ignore"})  # fmt: skip
+        done = subprocess.run(
+            [str(python), str(SIDE), str(folder)],
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            env={**_plain_environment(), "PYTHONWARNINGS": "ignore"},
+        )
         if done.returncode:
             raise SystemExit(f"AutoGluon ended with exit code {done.returncode}")
         said = json.loads(done.stdout.splitlines()[-1])
@@ -59,11 +71,15 @@ def _ask(folder: Path, case: Case, seconds: float) -> None:
     early, late = case.matrices
     rows = case.early
     columns = {f"x{number}": early[:, number] for number in range(early.shape[1])}
-    columns |= {"churned": rows["churned"].to_numpy().astype(int), "as_of": rows["as_of"].to_numpy(),
-                "bag": customer_groups(rows, groups=BAGS)}  # fmt: skip
+    columns |= {
+        "churned": rows["churned"].to_numpy().astype(int),
+        "as_of": rows["as_of"].to_numpy(),
+        "bag": customer_groups(rows, groups=BAGS),
+    }
     pq.write_table(pa.table(columns), folder / "early.parquet")
     pq.write_table(
-        pa.table({f"x{number}": late[:, number] for number in range(late.shape[1])}), folder / "late.parquet"
+        pa.table({f"x{number}": late[:, number] for number in range(late.shape[1])}),
+        folder / "late.parquet",
     )
     request: dict[str, Any] = {"seconds": seconds, "preset": PRESET, "columns": early.shape[1]}
     (folder / "request.json").write_text(json.dumps(request))

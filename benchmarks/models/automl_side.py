@@ -21,19 +21,35 @@ from autogluon.tabular import TabularPredictor, __version__
 
 def main(folder: Path) -> None:
     asked = json.loads((folder / "request.json").read_text())
-    early, late = pandas.read_parquet(folder / "early.parquet"), pandas.read_parquet(folder / "late.parquet")
+    early, late = (
+        pandas.read_parquet(folder / "early.parquet"),
+        pandas.read_parquet(folder / "late.parquet"),
+    )
     columns = [f"x{number}" for number in range(asked["columns"])]
     newest = (early["as_of"] == early["as_of"].max()).to_numpy()
     forward = not newest.all() and early["churned"][~newest].nunique() == 2
     fit = early[~newest] if forward else early
-    held = {"tuning_data": early.loc[newest, [*columns, "churned"]], "use_bag_holdout": True} if forward else {}
+    held = (
+        {"tuning_data": early.loc[newest, [*columns, "churned"]], "use_bag_holdout": True}
+        if forward
+        else {}
+    )
     predictor = TabularPredictor(
-        label="churned", eval_metric="log_loss", groups="bag", path=str(folder / "models"), verbosity=2
+        label="churned",
+        eval_metric="log_loss",
+        groups="bag",
+        path=str(folder / "models"),
+        verbosity=2,
     )
     began = time.monotonic()
-    predictor.fit(fit[[*columns, "churned", "bag"]], presets=asked["preset"], time_limit=asked["seconds"],
-                  ag_args_fit={"num_cpus": 1}, ag_args_ensemble={"fold_fitting_strategy": "sequential_local"},
-                  **held)  # fmt: skip
+    predictor.fit(
+        fit[[*columns, "churned", "bag"]],
+        presets=asked["preset"],
+        time_limit=asked["seconds"],
+        ag_args_fit={"num_cpus": 1},
+        ag_args_ensemble={"fold_fitting_strategy": "sequential_local"},
+        **held,
+    )
     took = time.monotonic() - began
     p = _left(predictor, late[columns])
     left_out = np.full(len(early), np.nan)
@@ -43,8 +59,14 @@ def main(folder: Path) -> None:
         left_out[:] = _inside(predictor.predict_proba_oof()[1].to_numpy())
     np.savez(folder / "found.npz", p=p, left_out=left_out)
     board = predictor.leaderboard(silent=True)
-    said = {"seconds": took, "version": __version__, "forward": bool(forward), "best": predictor.model_best,
-            "models": len(board), "validated": float(board["score_val"].max())}  # fmt: skip
+    said = {
+        "seconds": took,
+        "version": __version__,
+        "forward": bool(forward),
+        "best": predictor.model_best,
+        "models": len(board),
+        "validated": float(board["score_val"].max()),
+    }
     print(json.dumps(said))
 
 

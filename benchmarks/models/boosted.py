@@ -17,19 +17,41 @@ from features.core.progress import say
 from training.splits import GROUPS, customer_groups, tuning_folds
 
 TRIALS, ROUNDS, PATIENCE, SEED, THREADS = 50, 2000, 50, 7, 2
-FIXED = {"objective": "binary:logistic", "eval_metric": "logloss", "tree_method": "hist", "nthread": THREADS,
-         "seed": SEED, "verbosity": 0}  # fmt: skip
+FIXED = {
+    "objective": "binary:logistic",
+    "eval_metric": "logloss",
+    "tree_method": "hist",
+    "nthread": THREADS,
+    "seed": SEED,
+    "verbosity": 0,
+}
 # (low, high, even in logarithms)
-SPACE = {"max_depth": (3, 8, False), "learning_rate": (0.01, 0.3, True), "min_child_weight": (1.0, 100.0, True),
-         "subsample": (0.5, 1.0, False), "colsample_bytree": (0.3, 1.0, False), "gamma": (1e-3, 5.0, True),
-         "reg_lambda": (0.01, 100.0, True), "reg_alpha": (1e-3, 10.0, True)}  # fmt: skip
+SPACE = {
+    "max_depth": (3, 8, False),
+    "learning_rate": (0.01, 0.3, True),
+    "min_child_weight": (1.0, 100.0, True),
+    "subsample": (0.5, 1.0, False),
+    "colsample_bytree": (0.3, 1.0, False),
+    "gamma": (1e-3, 5.0, True),
+    "reg_lambda": (0.01, 100.0, True),
+    "reg_alpha": (1e-3, 10.0, True),
+}
 Pairs = tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
 def answer(case: Case) -> kept.Answer:
     pairs = tuning_folds(case.early, case.settings).pairs
     folds = kept.digest_of_arrays([rows for pair in pairs for rows in pair])
-    of = [case.digest, folds, TRIALS, ROUNDS, PATIENCE, FIXED, SPACE, kept.versions("xgboost", "optuna")]
+    of = [
+        case.digest,
+        folds,
+        TRIALS,
+        ROUNDS,
+        PATIENCE,
+        FIXED,
+        SPACE,
+        kept.versions("xgboost", "optuna"),
+    ]
     return kept.answered("xgboost", of, lambda: _tuned(case, pairs))
 
 
@@ -43,12 +65,16 @@ def _tuned(case: Case, pairs: Pairs) -> kept.Answer:
     for number in range(GROUPS):
         mine, others = group == number, group != number
         if mine.any() and len(np.unique(labels[others])) == 2:
-            left_out[mine] = _predict(_fit(matrix[others], labels[others], settings, rounds), matrix[mine])
+            left_out[mine] = _predict(
+                _fit(matrix[others], labels[others], settings, rounds), matrix[mine]
+            )
     said = {"seconds": took, "settings": settings, "rounds": rounds, "loss": loss}
     return {"p": p, "left_out": left_out}, said
 
 
-def _search(case: Case, matrix: np.ndarray, labels: np.ndarray, pairs: Pairs) -> tuple[dict[str, Any], int, float]:
+def _search(
+    case: Case, matrix: np.ndarray, labels: np.ndarray, pairs: Pairs
+) -> tuple[dict[str, Any], int, float]:
     """(settings, rounds, mean loss on the folds) of the best of TRIALS trials."""
     import optuna
     import xgboost
@@ -56,7 +82,9 @@ def _search(case: Case, matrix: np.ndarray, labels: np.ndarray, pairs: Pairs) ->
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     folds = []
     for fit, check in pairs:
-        ours = xgboost.QuantileDMatrix(matrix[fit].astype(np.float32), label=labels[fit], nthread=THREADS)
+        ours = xgboost.QuantileDMatrix(
+            matrix[fit].astype(np.float32), label=labels[fit], nthread=THREADS
+        )
         theirs = xgboost.QuantileDMatrix(
             matrix[check].astype(np.float32), label=labels[check], ref=ours, nthread=THREADS
         )
@@ -84,7 +112,9 @@ def _suggested(trial: Any, name: str) -> float:
     return suggest(name, low, high, log=log)
 
 
-def _fold(trial: Any, settings: dict[str, Any], number: int, fit: Any, check: Any) -> tuple[int, float]:
+def _fold(
+    trial: Any, settings: dict[str, Any], number: int, fit: Any, check: Any
+) -> tuple[int, float]:
     import optuna
     import xgboost
 
@@ -96,8 +126,15 @@ def _fold(trial: Any, settings: dict[str, Any], number: int, fit: Any, check: An
                     raise optuna.TrialPruned
             return False
 
-    model = xgboost.train(FIXED | settings, fit, ROUNDS, evals=[(check, "check")], early_stopping_rounds=PATIENCE,
-                          verbose_eval=False, callbacks=[Hopeless()])  # fmt: skip
+    model = xgboost.train(
+        FIXED | settings,
+        fit,
+        ROUNDS,
+        evals=[(check, "check")],
+        early_stopping_rounds=PATIENCE,
+        verbose_eval=False,
+        callbacks=[Hopeless()],
+    )
     return model.best_iteration + 1, float(model.best_score)
 
 
@@ -112,5 +149,7 @@ def _predict(model: Any, matrix: np.ndarray) -> np.ndarray:
     """P(churned), kept off 0 and 1 as our own is."""
     import xgboost
 
-    p = model.predict(xgboost.DMatrix(matrix.astype(np.float32), nthread=THREADS)).astype(np.float64)
+    p = model.predict(xgboost.DMatrix(matrix.astype(np.float32), nthread=THREADS)).astype(
+        np.float64
+    )
     return np.clip(p, 1e-6, 1 - 1e-6)

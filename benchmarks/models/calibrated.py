@@ -34,7 +34,13 @@ def measured(asked: Asked) -> dict[str, Any]:
         dates = [_errors(one, p, who) for one, p in mine]
         told[name] = {model: float(np.mean([date[model] for date in dates])) for model in dates[0]}
         over[name] = _over(
-            mine, who, {model: told[name][OURS] - told[name][model] for model in AGAINST if model in told[name]}
+            mine,
+            who,
+            {
+                model: told[name][OURS] - told[name][model]
+                for model in AGAINST
+                if model in told[name]
+            },
         )
     return {"sets": told, "over": over}
 
@@ -51,12 +57,17 @@ def _errors(one: Answers, said: dict[str, np.ndarray], who: str) -> dict[str, fl
     return {name: metrics.ece(y, p[mine]) for name, p in said.items()}
 
 
-def _over(mine: list[tuple[Answers, dict[str, np.ndarray]]], who: str, value: dict[str, float]) -> dict[str, Any]:
+def _over(
+    mine: list[tuple[Answers, dict[str, np.ndarray]]], who: str, value: dict[str, float]
+) -> dict[str, Any]:
     """Ours − theirs (`value`) by model, with its interval."""
     ids = np.unique(np.concatenate([one.case.late["customer_id"].to_pylist() for one, _ in mine]))
-    draws = np.random.default_rng(SEED).multinomial(len(ids), np.full(len(ids), 1 / len(ids)), size=REPLICATES)
+    draws = np.random.default_rng(SEED).multinomial(
+        len(ids), np.full(len(ids), 1 / len(ids)), size=REPLICATES
+    )
     drawn = {
-        model: np.mean([_drawn(one, p[model], who, ids, draws) for one, p in mine], axis=0) for model in (OURS, *value)
+        model: np.mean([_drawn(one, p[model], who, ids, draws) for one, p in mine], axis=0)
+        for model in (OURS, *value)
     }
     out = {}
     for model, off in value.items():
@@ -82,14 +93,20 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
     """The largest of ours − theirs over the sets."""
     told = {}
     for name in AGAINST:
-        over = {one: values[OURS] - values[name] for one, values in found["sets"].items() if name in values}
+        over = {
+            one: values[OURS] - values[name]
+            for one, values in found["sets"].items()
+            if name in values
+        }
         worst = max(over.values(), default=None)
         told[f"ece_over_{name.lower().replace(' ', '_')}"] = figure(
             worst,
             None if worst is None else worst <= 0,
             "<= 0 on each set",
             sets={one: round(off, 4) for one, off in over.items()},
-            intervals={one: rounded(parts[name]) for one, parts in found["over"].items() if name in parts},
+            intervals={
+                one: rounded(parts[name]) for one, parts in found["over"].items() if name in parts
+            },
         )
     return told
 
@@ -97,7 +114,13 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
 def text(found: dict[str, Any]) -> str:
     models = list(next(iter(found["sets"].values())))
     lines = [f"{'ECE':34}" + "".join(f"{name:>28}" for name in found["sets"])]
-    lines += [f"{model:34}" + "".join(f"{one[model]:28.4f}" for one in found["sets"].values()) for model in models]
-    lines += [f"{'ours − ' + model:34}" + "".join(f"{judged.words(one[model]):>28}" for one in found["over"].values())
-              for model in next(iter(found["over"].values()))]  # fmt: skip
+    lines += [
+        f"{model:34}" + "".join(f"{one[model]:28.4f}" for one in found["sets"].values())
+        for model in models
+    ]
+    lines += [
+        f"{'ours − ' + model:34}"
+        + "".join(f"{judged.words(one[model]):>28}" for one in found["over"].values())
+        for model in next(iter(found["over"].values()))
+    ]
     return "\n".join(lines)

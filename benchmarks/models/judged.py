@@ -38,9 +38,12 @@ class Answers:
         known = ~np.isnan(found["left_out"])
         customers = np.unique(rows["customer_id"].to_pylist(), return_inverse=True)[1]
         fitted = fit_calibration.calibrate(
-            log_odds(found["left_out"][known]), rows["churned"].to_numpy()[known], rows["as_of"].to_numpy()[known],
-            customers[known], window=(churn.horizon_days + churn.label_latency_days) * DAY_US,
-        )  # fmt: skip
+            log_odds(found["left_out"][known]),
+            rows["churned"].to_numpy()[known],
+            rows["as_of"].to_numpy()[known],
+            customers[known],
+            window=(churn.horizon_days + churn.label_latency_days) * DAY_US,
+        )
         return fitted.p(log_odds(found["p"]))
 
 
@@ -56,7 +59,9 @@ def _answers(case: Case, asked: Asked, longer: bool) -> Answers:
     for name in asked.opponents:
         found[name] = opponents.answer(name, case, seconds=asked.automl_seconds)
     return Answers(
-        case, {name: one for name, (one, _) in found.items()}, {name: told for name, (_, told) in found.items()}
+        case,
+        {name: one for name, (one, _) in found.items()},
+        {name: told for name, (_, told) in found.items()},
     )
 
 
@@ -73,8 +78,13 @@ class Judged:
         return float(self.values[model].mean())
 
 
-def judged(name: str, every: list[Answers], value: Callable[[Answers], dict[str, np.ndarray]],
-           *, only: Callable[[Answers], np.ndarray] | None = None) -> Judged:  # fmt: skip
+def judged(
+    name: str,
+    every: list[Answers],
+    value: Callable[[Answers], dict[str, np.ndarray]],
+    *,
+    only: Callable[[Answers], np.ndarray] | None = None,
+) -> Judged:
     """`value` answers per evaluated row of a date, by model; of these the set's population is kept, and `only` those."""
     data, who = SETS[name]
     customers, values = [], []
@@ -99,13 +109,19 @@ def difference(sets: list[Judged], one: str, other: str) -> dict[str, float]:
     drawn = np.zeros(REPLICATES)
     for data in dict.fromkeys(part.data for part in sets):
         mine = [part for part in sets if part.data == data]
-        ids, group = np.unique(np.concatenate([part.customers for part in mine]), return_inverse=True)
-        draws = np.random.default_rng(SEED).multinomial(len(ids), np.full(len(ids), 1 / len(ids)), size=REPLICATES)
+        ids, group = np.unique(
+            np.concatenate([part.customers for part in mine]), return_inverse=True
+        )
+        draws = np.random.default_rng(SEED).multinomial(
+            len(ids), np.full(len(ids), 1 / len(ids)), size=REPLICATES
+        )
         start = 0
         for part in mine:
             at = group[start : start + len(part.customers)]
             start += len(at)
-            sums = np.bincount(at, weights=part.values[one] - part.values[other], minlength=len(ids))
+            sums = np.bincount(
+                at, weights=part.values[one] - part.values[other], minlength=len(ids)
+            )
             drawn += (draws @ sums) / np.maximum(draws @ np.bincount(at, minlength=len(ids)), 1)
     low, high = np.quantile(drawn / len(sets), (0.025, 0.975))
     return {"difference": value, "low": float(low), "high": float(high)}

@@ -54,7 +54,9 @@ def answered(name: str, of: Any, make: Callable[[], Answer]) -> Answer:
         arrays, said = make()
         place(folder, lambda staged: _write(staged, arrays, said | {"of": of}))
     with np.load(folder / "arrays.npz", allow_pickle=False) as found:
-        return {key: found[key] for key in found.files}, json.loads((folder / "said.json").read_text())
+        return {key: found[key] for key in found.files}, json.loads(
+            (folder / "said.json").read_text()
+        )
 
 
 def place(folder: Path, write: Callable[[Path], Any]) -> None:

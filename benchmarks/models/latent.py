@@ -26,7 +26,10 @@ from training import metrics
 from training.examples import Examples
 
 SHARE = 0.95
-GIVEN = {"the hidden state": ("latent_level", "latent_left", "latent_buys"), "satisfaction alone": ("latent_level",)}
+GIVEN = {
+    "the hidden state": ("latent_level", "latent_left", "latent_buys"),
+    "satisfaction alone": ("latent_level",),
+}
 READ = "the tables, read perfectly"
 DAYS, SEED = 1096, 7  # as `simulate` has them
 
@@ -37,12 +40,23 @@ def measured(asked: Asked) -> dict[str, Any]:
         case = Case("simulation", day, asked.latent_customers)
         late = case.late
         mine, y = late["eligible"].to_numpy(), late["churned"].to_numpy()
-        said = {"ours": ours.learned(case, seconds=asked.seconds)[0]["p"], "the truth": _truth(case, late)}
-        said[READ] = observer.p_leave(asked.latent_customers, _who(late), day=_day(case.plan.evaluate[0]),
-                                      horizon=case.settings.churn.horizon_days)  # fmt: skip
+        said = {
+            "ours": ours.learned(case, seconds=asked.seconds)[0]["p"],
+            "the truth": _truth(case, late),
+        }
+        said[READ] = observer.p_leave(
+            asked.latent_customers,
+            _who(late),
+            day=_day(case.plan.evaluate[0]),
+            horizon=case.settings.churn.horizon_days,
+        )
         for name, columns in GIVEN.items():
-            said[name] = ours.learned(case, seconds=asked.seconds, variant=f"given {name}",
-                                      change=lambda made, given=columns: _given(made, given, asked.latent_customers))[0]["p"]  # fmt: skip
+            said[name] = ours.learned(
+                case,
+                seconds=asked.seconds,
+                variant=f"given {name}",
+                change=lambda made, given=columns: _given(made, given, asked.latent_customers),
+            )[0]["p"]
         dates.append(
             {
                 "day": str(day),
@@ -64,7 +78,11 @@ def _given(made: Examples, columns: tuple[str, ...], customers: int) -> Examples
     """The examples with the hidden state at each row's as_of as columns a model may use."""
     level, gone, buys = hidden(customers)
     who, day = _who(made.rows), _day(made.rows["as_of"].to_numpy())
-    found = {"latent_level": level[day - 1, who], "latent_left": gone[who] < day, "latent_buys": buys[who]}
+    found = {
+        "latent_level": level[day - 1, who],
+        "latent_left": gone[who] < day,
+        "latent_buys": buys[who],
+    }
     rows = made.rows
     for name in columns:
         rows = rows.append_column(name, pa.array(found[name].astype(np.float64)))
@@ -103,15 +121,27 @@ def _mean(found: dict[str, Any], name: str) -> float:
 
 
 def figures(found: dict[str, Any]) -> dict[str, Any]:
-    shares = {name: _mean(found, "ours") / _mean(found, name) for name in (*GIVEN, "the truth", READ)}
+    shares = {
+        name: _mean(found, "ours") / _mean(found, name) for name in (*GIVEN, "the truth", READ)
+    }
     return {
-        "share_of_the_hidden_state": figure(shares["the hidden state"], shares["the hidden state"] >= SHARE, f">= {SHARE}",
-                                            customers=found["customers"]),
-        "share_of_satisfaction": figure(shares["satisfaction alone"], None, "given satisfaction alone"),
+        "share_of_the_hidden_state": figure(
+            shares["the hidden state"],
+            shares["the hidden state"] >= SHARE,
+            f">= {SHARE}",
+            customers=found["customers"],
+        ),
+        "share_of_satisfaction": figure(
+            shares["satisfaction alone"], None, "given satisfaction alone"
+        ),
         "share_of_the_truth": figure(shares["the truth"], None, "of the exact probability"),
-        "share_of_what_the_tables_tell": figure(shares[READ], None, "of a perfect reading of the tables",
-                                                reachable=round(_mean(found, READ) / _mean(found, "the hidden state"), 4)),
-    }  # fmt: skip
+        "share_of_what_the_tables_tell": figure(
+            shares[READ],
+            None,
+            "of a perfect reading of the tables",
+            reachable=round(_mean(found, READ) / _mean(found, "the hidden state"), 4),
+        ),
+    }
 
 
 def text(found: dict[str, Any]) -> str:
@@ -121,8 +151,11 @@ def text(found: dict[str, Any]) -> str:
         f"{'':24}" + "".join(f"{name:>28}" for name in names),
     ]
     lines += [
-        f"{one['day']}, {one['rows']:6,} rows " + "".join(f"{one['auroc'][name]:28.4f}" for name in names)
+        f"{one['day']}, {one['rows']:6,} rows "
+        + "".join(f"{one['auroc'][name]:28.4f}" for name in names)
         for one in found["dates"]
     ]
     shares = [_mean(found, "ours") / _mean(found, name) for name in names]
-    return "\n".join([*lines, f"{'share of the gain':24}" + "".join(f"{share:28.3f}" for share in shares)])
+    return "\n".join(
+        [*lines, f"{'share of the gain':24}" + "".join(f"{share:28.3f}" for share in shares)]
+    )

@@ -27,7 +27,9 @@ def measured(asked: Asked) -> dict[str, Any]:
     for name in asked.sets:
         data, who = SETS[name]
         case = Case(data, DATES[data][-1], asked.customers)
-        training = case.settings.training.model_copy(update={"seconds": asked.seconds, "evaluate": []})
+        training = case.settings.training.model_copy(
+            update={"seconds": asked.seconds, "evaluate": []}
+        )
         churn = case.settings.churn
         churn = churn.model_copy(update={"horizon_days": HORIZON.get(data, churn.horizon_days)})
         stated = case.settings.model_copy(update={"training": training, "churn": churn})
@@ -48,26 +50,43 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
     """Over the dates of all sets: churn's log loss."""
     off, biased = [], {}
     for name, (who, account) in found["sets"].items():
-        off += [abs(one["errors"]) for date in account["dates"]
-                if (one := date["difference"]["churn"][who]["log_loss"]) and one["errors"] is not None]  # fmt: skip
+        off += [
+            abs(one["errors"])
+            for date in account["dates"]
+            if (one := date["difference"]["churn"][who]["log_loss"]) and one["errors"] is not None
+        ]
         mine = _found(account, who, "churn", "log_loss")
         if mine and mine["low"] is not None:
             biased[name] = not mine["low"] <= 0 <= mine["high"]
     median = float(np.median(off)) if off else None
     return {
-        "validation_errors_off": figure(median, None if median is None else median <= MEDIAN, f"median <= {MEDIAN:g}", dates=len(off)),
-        "validation_biased_sets": figure(sum(biased.values()), not any(biased.values()), "0", of=len(biased),
-                                         sets=[name for name, off in biased.items() if off]),
-    }  # fmt: skip
+        "validation_errors_off": figure(
+            median,
+            None if median is None else median <= MEDIAN,
+            f"median <= {MEDIAN:g}",
+            dates=len(off),
+        ),
+        "validation_biased_sets": figure(
+            sum(biased.values()),
+            not any(biased.values()),
+            "0",
+            of=len(biased),
+            sets=[name for name, off in biased.items() if off],
+        ),
+    }
 
 
 def text(found: dict[str, Any]) -> str:
-    lines = [f"{'truth − what was said':30}{'dates':>6}{'median |off|':>14}{'within 2':>10}   mean (95 %)"]
+    lines = [
+        f"{'truth − what was said':30}{'dates':>6}{'median |off|':>14}{'within 2':>10}   mean (95 %)"
+    ]
     for name, (who, account) in found["sets"].items():
         for section, of in SHOWN:
             one = _found(account, who, section, of)
             if one:
-                low, high = ("?" if one[end] is None else f"{one[end]:+.4f}" for end in ("low", "high"))
+                low, high = (
+                    "?" if one[end] is None else f"{one[end]:+.4f}" for end in ("low", "high")
+                )
                 lines.append(
                     f"{name:30}{one['dates']:6}{_told(one['median_errors']):>14}{_told(one['within_two']):>10}"
                     f"   {one['mean_difference']:+.4f} ({low} … {high})  {section} {of}"

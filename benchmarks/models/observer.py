@@ -56,7 +56,9 @@ def p_leave(customers: int, who: np.ndarray, *, day: int, horizon: int) -> np.nd
     shop = _shop(customers)
     people = shop["customers"]
     acquired = _days(people["acquired_at"])[who]
-    business = np.array([each == "business" for each in people["segment"].to_pylist()])[who].astype(int)
+    business = np.array([each == "business" for each in people["segment"].to_pylist()])[who].astype(
+        int
+    )
     referral = np.array([each == "referral" for each in people["channel"].to_pylist()])[who]
     buys = gamma.ppf((np.arange(GRID) + 0.5) / GRID, GAP_SHAPE, scale=1 / GAP_SHAPE) / MEAN_GAP
     buys = np.minimum(
@@ -85,7 +87,9 @@ def _days(column: pa.ChunkedArray) -> np.ndarray:
     """Days since the start, −1 where empty."""
     at = column.cast(pa.timestamp("us", "UTC")).cast(pa.int64()).to_numpy()
     start = np.datetime64(simulation.START, "us").astype(int)
-    return np.where(np.isnan(at.astype(float)), -1, (np.nan_to_num(at.astype(float)) - start) // DAY_US).astype(int)
+    return np.where(
+        np.isnan(at.astype(float)), -1, (np.nan_to_num(at.astype(float)) - start) // DAY_US
+    ).astype(int)
 
 
 def seen(shop: dict[str, pa.Table], who: np.ndarray, *, day: int) -> Seen:
@@ -95,12 +99,17 @@ def seen(shop: dict[str, pa.Table], who: np.ndarray, *, day: int) -> Seen:
 
     def of(name: str) -> tuple[pa.Table, np.ndarray, np.ndarray]:
         table = shop[name]
-        mine, on = place[np.array(table["customer_id"].to_pylist()).astype(int) - 1], _days(table["occurred_at"])
+        mine, on = (
+            place[np.array(table["customer_id"].to_pylist()).astype(int) - 1],
+            _days(table["occurred_at"]),
+        )
         known = _days(table["recorded_at"]) if "recorded_at" in table.column_names else on
         kept = (mine >= 0) & (on < day) & (known < day)
         return table.filter(pa.array(kept)), on[kept], mine[kept]
 
-    def counted(on: np.ndarray, mine: np.ndarray, chosen: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+    def counted(
+        on: np.ndarray, mine: np.ndarray, chosen: np.ndarray, weight: np.ndarray | None = None
+    ) -> np.ndarray:
         out = np.zeros((day, len(who)), dtype=np.int16)
         np.add.at(out, (on[chosen], mine[chosen]), 1 if weight is None else weight[chosen])
         return out
@@ -110,7 +119,10 @@ def seen(shop: dict[str, pa.Table], who: np.ndarray, *, day: int) -> Seen:
     did, on, mine = of("interactions")
     kind = np.array(did["kind"].to_pylist())
     quantity = np.nan_to_num(did["quantity"].to_numpy().astype(float)).astype(int)
-    visits, pages = counted(on, mine, kind == "visit"), counted(on, mine, kind == "visit", quantity - 1)
+    visits, pages = (
+        counted(on, mine, kind == "visit"),
+        counted(on, mine, kind == "visit", quantity - 1),
+    )
     letters = counted(on, mine, np.isin(kind, ("sent", "opened")))
     alive = counted(on, mine, np.isin(kind, ("call", "downgrade_page"))) > 0
     said, on, mine = of("feedback")
@@ -125,8 +137,17 @@ def seen(shop: dict[str, pa.Table], who: np.ndarray, *, day: int) -> Seen:
         out[on[chosen], mine[chosen]] = score[chosen]
         return out
 
-    return Seen(bought, visits, pages, letters, counted(on, mine, kind == "complaint") > 0, survey("csat"), survey("nps"),
-                survey("review"), alive)  # fmt: skip
+    return Seen(
+        bought,
+        visits,
+        pages,
+        letters,
+        counted(on, mine, kind == "complaint") > 0,
+        survey("csat"),
+        survey("nps"),
+        survey("review"),
+        alive,
+    )
 
 
 def _scores(spread: float, step: float, low: int, high: int, *, answers: bool) -> np.ndarray:
@@ -135,14 +156,22 @@ def _scores(spread: float, step: float, low: int, high: int, *, answers: bool) -
     edges = np.concatenate([[-np.inf], np.arange(low, high) + 0.5, [np.inf]])
     for level in range(5):
         middle = step * level + (1 if step == 1 else 0)
-        out[low : high + 1, level] = np.diff(norm.cdf((edges - middle) / spread)) * (ANSWERS[level] if answers else 1)
+        out[low : high + 1, level] = np.diff(norm.cdf((edges - middle) / spread)) * (
+            ANSWERS[level] if answers else 1
+        )
     out[SILENT] = [*(1 - ANSWERS), 1] if answers else 1
     out[NOTHING] = 1
     return out
 
 
 def _filtered(
-    found: Seen, acquired: np.ndarray, business: np.ndarray, first: np.ndarray, buys: np.ndarray, *, day: int
+    found: Seen,
+    acquired: np.ndarray,
+    business: np.ndarray,
+    first: np.ndarray,
+    buys: np.ndarray,
+    *,
+    day: int,
 ) -> np.ndarray:
     """P(own buying probability, state) when `day` begins: (customers, GRID, 6), the last state gone."""
     state = np.zeros((len(acquired), GRID, 6))
@@ -166,11 +195,17 @@ def _filtered(
         stays = np.where(complained, stays * COMPLAINS + fell, stays * (1 - COMPLAINS) - fell)
         bought, visits = found.bought[at, on].astype(int), found.visits[at, on].astype(int)
         extra = np.clip(visits - bought, 0, 1)
-        shown = letter[np.minimum(found.letters[at, on], 2)] * csat[found.csat[at, on]] * nps[found.nps[at, on]]
+        shown = (
+            letter[np.minimum(found.letters[at, on], 2)]
+            * csat[found.csat[at, on]]
+            * nps[found.nps[at, on]]
+        )
         shown = shown * review[found.review[at, on]]
         counted = found.pages[at, on][:, None] * np.log(views) - visits[:, None] * views
         shown[:, :5] *= np.exp(counted - counted.max(axis=1, keepdims=True))
-        stays = stays * purchase[bought, of][:, :, None] * spontaneous[extra, of] * shown[:, None, :5]
+        stays = (
+            stays * purchase[bought, of][:, :, None] * spontaneous[extra, of] * shown[:, None, :5]
+        )
         silent = ~(found.complained[at, on] | (visits > 0) | (bought > 0) | found.alive[at, on])
         # The pages' likelihood is told up to a factor of its own; where there were any, nobody is gone.
         state[on, :, :5], state[on, :, 5] = stays, gone * (silent * shown[:, 5])[:, None]

@@ -24,7 +24,13 @@ from training.evaluation import baselines
 from training.models import ridge
 from training.splits import GROUPS, customer_groups, tuning_folds
 
-RIDGE, XGBOOST, BG_NBD, PAST, AUTOGLUON = "ridge logistic", "XGBoost", "BG/NBD", "own past rate", "AutoGluon"
+RIDGE, XGBOOST, BG_NBD, PAST, AUTOGLUON = (
+    "ridge logistic",
+    "XGBoost",
+    "BG/NBD",
+    "own past rate",
+    "AutoGluon",
+)
 NAMES = (RIDGE, XGBOOST, BG_NBD, PAST, AUTOGLUON)
 
 
@@ -35,8 +41,14 @@ def answer(name: str, case: Case, *, seconds: float) -> kept.Answer:
     if name == XGBOOST:
         return boosted.answer(case)
     if name == RIDGE:
-        of = [case.digest, kept.digest_of_files("training/models/ridge.py", "training/splits.py", "serving/scoring/parts.py"),
-              kept.digest_of_files("benchmarks/models/opponents.py"), kept.versions("sklearn", "numpy")]  # fmt: skip
+        of = [
+            case.digest,
+            kept.digest_of_files(
+                "training/models/ridge.py", "training/splits.py", "serving/scoring/parts.py"
+            ),
+            kept.digest_of_files("benchmarks/models/opponents.py"),
+            kept.versions("sklearn", "numpy"),
+        ]
         return kept.answered("ridge", of, lambda: _ridge(case))
     return _baseline(case, name)
 
@@ -54,7 +66,9 @@ def _ridge(case: Case) -> kept.Answer:
     for number in range(GROUPS):
         mine, others = group == number, group != number
         if mine.any() and len(np.unique(labels[others])) == 2:
-            left_out[mine] = sigmoid(_margins(matrix[others], labels[others], matrix[mine], strength))
+            left_out[mine] = sigmoid(
+                _margins(matrix[others], labels[others], matrix[mine], strength)
+            )
     said = {"seconds": took, "strength": strength, "losses": list(losses.values())}
     return {"p": sigmoid(fitted.margins(late)[:, 0]), "left_out": left_out}, said
 
@@ -68,11 +82,15 @@ def _forward_loss(case: Case, strength: float, labels: np.ndarray) -> float:
     return float(np.mean(found))
 
 
-def _margins(matrix: np.ndarray, labels: np.ndarray, asked: np.ndarray, strength: float) -> np.ndarray:
+def _margins(
+    matrix: np.ndarray, labels: np.ndarray, asked: np.ndarray, strength: float
+) -> np.ndarray:
     return ridge.fit(matrix, labels, strength=strength, outputs=1).margins(asked)[:, 0]
 
 
 def _baseline(case: Case, name: str) -> kept.Answer:
     """BG/NBD and the own past rate see no outcome of a row before its window closed: nothing is to be left out."""
-    p, before = (baselines.churn(case.early, rows, case.settings)[name] for rows in (case.late, case.early))
+    p, before = (
+        baselines.churn(case.early, rows, case.settings)[name] for rows in (case.late, case.early)
+    )
     return {"p": p, "left_out": before}, {}

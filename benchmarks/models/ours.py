@@ -25,24 +25,48 @@ from training.examples import Examples
 
 SECONDS = 20.0  # of search in this benchmark
 DEFAULT = Training().seconds
-SOURCES = ("training/models/*.py", "training/uncertainty/*.py", "training/job.py", "training/fitting.py", "training/parallel.py", "training/splits.py", "training/metrics.py",
-           "serving/scoring/parts.py", "serving/scoring/scorer.py", "serving/scoring/calibration.py", "serving/scoring/cells.py", "serving/scoring/cannot_churn.py", "serving/scoring/prediction_sets.py")  # fmt: skip
+SOURCES = (
+    "training/models/*.py",
+    "training/uncertainty/*.py",
+    "training/job.py",
+    "training/fitting.py",
+    "training/parallel.py",
+    "training/splits.py",
+    "training/metrics.py",
+    "serving/scoring/parts.py",
+    "serving/scoring/scorer.py",
+    "serving/scoring/calibration.py",
+    "serving/scoring/cells.py",
+    "serving/scoring/cannot_churn.py",
+    "serving/scoring/prediction_sets.py",
+)
 Change = Callable[[Examples], Examples]
 
 
 def learned(
     case: Case, *, seconds: float = SECONDS, variant: str = "", change: Change | None = None
-) -> kept.Answer:  # fmt: skip
+) -> kept.Answer:
     """`p` (rows,), `p_next`, `q` and `sets` (rows, 7) of the evaluated rows; said: the seconds of training, the weight found.
 
     `variant` names a `change` of the examples (columns left out or added); the rows stay the same.
     """
-    of = {"rows": [case.digest, kept.digest_of_arrays(np.array(part["outcome_stage"].to_pylist()) for part in (case.early, case.late))],
-          "seconds": seconds, "variant": variant, "source": kept.digest_of_files(*SOURCES),
-          "training": case.settings.training.model_dump(mode="json"),
-          "versions": kept.versions("numpy", "sklearn", "xgboost", "optuna")}  # fmt: skip
+    of = {
+        "rows": [
+            case.digest,
+            kept.digest_of_arrays(
+                np.array(part["outcome_stage"].to_pylist()) for part in (case.early, case.late)
+            ),
+        ],
+        "seconds": seconds,
+        "variant": variant,
+        "source": kept.digest_of_files(*SOURCES),
+        "training": case.settings.training.model_dump(mode="json"),
+        "versions": kept.versions("numpy", "sklearn", "xgboost", "optuna"),
+    }
     told = f"ours, {seconds:.0f} s{', ' + variant if variant else ''}: {case.name}"
-    return kept.answered("ours", of, lambda: _learn(case, change(case.made) if change else case.made, seconds, told))
+    return kept.answered(
+        "ours", of, lambda: _learn(case, change(case.made) if change else case.made, seconds, told)
+    )
 
 
 def _learn(case: Case, made: Examples, seconds: float, told: str) -> kept.Answer:
@@ -71,8 +95,10 @@ def _told(found: dict[str, Any]) -> dict[str, Any]:
 @contextmanager
 def _own_home() -> Iterator[None]:
     """A home nobody searched in: a study kept by an earlier run would answer at once."""
-    with tempfile.TemporaryDirectory(prefix="benchmark-") as folder, \
-         mock.patch.dict(os.environ, {"LIFECYCLE_HOME": folder}):  # fmt: skip
+    with (
+        tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
+        mock.patch.dict(os.environ, {"LIFECYCLE_HOME": folder}),
+    ):
         yield
 
 

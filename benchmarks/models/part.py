@@ -22,7 +22,12 @@ class Asked:
 def figure(value: float | None, holds: bool | None, wanted: str, **more: Any) -> dict[str, Any]:
     """One figure of the last line; `holds` is None where nothing was wanted, or nothing could be measured."""
     told = None if value is None else round(float(value), 4)
-    return {"value": told, "wanted": wanted, "holds": None if holds is None else bool(holds), **more}
+    return {
+        "value": told,
+        "wanted": wanted,
+        "holds": None if holds is None else bool(holds),
+        **more,
+    }
 
 
 def rounded(found: dict[str, float]) -> list[float]:

@@ -24,12 +24,19 @@ def measured(asked: Asked) -> dict[str, Any]:
             case, seconds=asked.seconds, variant=f"without {FAMILY}", change=ours.without(FAMILY)
         )
         every.append(Answers(case, {OURS: with_it, WITHOUT: without}, {OURS: told, WITHOUT: other}))
-    return {"every": every, "sets": [judged.judged(name, every, judged.losses) for name in asked.sets]}
+    return {
+        "every": every,
+        "sets": [judged.judged(name, every, judged.losses) for name in asked.sets],
+    }
 
 
 def figures(found: dict[str, Any]) -> dict[str, Any]:
     pair = judged.difference(found["sets"], OURS, WITHOUT)
-    return {"own_history_log_loss": figure(pair["difference"], None, "with − without", interval=rounded(pair))}
+    return {
+        "own_history_log_loss": figure(
+            pair["difference"], None, "with − without", interval=rounded(pair)
+        )
+    }
 
 
 def text(found: dict[str, Any]) -> str:
@@ -43,5 +50,8 @@ def text(found: dict[str, Any]) -> str:
         for part in found["sets"]
     ]
     return "\n".join(
-        [*lines, f"{'all, each set alike':28} {judged.words(judged.difference(found['sets'], OURS, WITHOUT))}"]
+        [
+            *lines,
+            f"{'all, each set alike':28} {judged.words(judged.difference(found['sets'], OURS, WITHOUT))}",
+        ]
     )

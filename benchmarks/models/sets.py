@@ -59,7 +59,11 @@ class Case:
 
     @property
     def name(self) -> str:
-        size = f" of {self.customers:,}" if self.data == "simulation" and self.customers != CUSTOMERS else ""
+        size = (
+            f" of {self.customers:,}"
+            if self.data == "simulation" and self.customers != CUSTOMERS
+            else ""
+        )
         return f"{self.data}{size} {self.day}"
 
     @cached_property
@@ -108,17 +112,24 @@ class Case:
     @cached_property
     def digest(self) -> str:
         """Over what a model of churn may look at: the matrices, whose rows they are, from when, and the outcomes."""
-        told = [np.array(part[name].to_pylist()) for part in (self.early, self.late) for name in
-                ("customer_id", "as_of", "churned")]  # fmt: skip
+        told = [
+            np.array(part[name].to_pylist())
+            for part in (self.early, self.late)
+            for name in ("customer_id", "as_of", "churned")
+        ]
         return kept.digest_of_arrays([*self.matrices, *told])
 
     def _of(self) -> list[Any]:
         stated = self.settings.model_dump(mode="json", exclude={"folder", "engine", "files"})
         stated["training"] = {
-            key: value for key, value in stated["training"].items() if key not in ("seconds", "trials", "seed")
+            key: value
+            for key, value in stated["training"].items()
+            if key not in ("seconds", "trials", "seed")
         }
-        files = [kept.digest_of_arrays([np.fromfile(file_path(self.settings, path), np.uint8)])
-                 for path in self.settings.files.values()]  # fmt: skip
+        files = [
+            kept.digest_of_arrays([np.fromfile(file_path(self.settings, path), np.uint8)])
+            for path in self.settings.files.values()
+        ]
         return [stated, files]
 
     @staticmethod
@@ -132,7 +143,9 @@ class Case:
 def cases(names: list[str], *, customers: int = CUSTOMERS) -> list[Case]:
     """Every date of the data the named sets need, each once."""
     return [
-        Case(data, day, customers) for data in dict.fromkeys(SETS[name][0] for name in names) for day in DATES[data]
+        Case(data, day, customers)
+        for data in dict.fromkeys(SETS[name][0] for name in names)
+        for day in DATES[data]
     ]
 
 
@@ -145,7 +158,12 @@ def simulated(customers: int) -> Path:
     folder = kept.FOLDER / f"shop-{customers}-{kept.digest_of_files('lifecycle/simulation/*.py')}"
     if not folder.is_dir():
         say(f"simulating {customers:,} customers")
-        kept.place(folder, lambda staged: simulation.write(simulation.simulate(customers=customers), folder=staged))
+        kept.place(
+            folder,
+            lambda staged: simulation.write(
+                simulation.simulate(customers=customers), folder=staged
+            ),
+        )
     return folder
 
 
@@ -159,5 +177,9 @@ def _stated(data: str, customers: int) -> Settings:
 
 def _write(folder: Path, made: Examples) -> None:
     pq.write_table(made.rows, folder / "rows.parquet", compression="zstd")
-    said = {"definitions": asdict(made.definitions), "late": made.late, "modelled": list(made.modelled)}
+    said = {
+        "definitions": asdict(made.definitions),
+        "late": made.late,
+        "modelled": list(made.modelled),
+    }
     (folder / "said.json").write_text(json.dumps(said))

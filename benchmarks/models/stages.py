@@ -36,11 +36,17 @@ def _answers(asked: Asked, case: Any) -> Answers:
     early, late = case.early, case.late
     churn = baselines.churn(early, late, case.settings)
     stages = baselines.next_stage(
-        early, late, case.made.definitions, p_base=churn["base rate"], p_logistic=churn["RFM logistic"]
+        early,
+        late,
+        case.made.definitions,
+        p_base=churn["base rate"],
+        p_logistic=churn["RFM logistic"],
     )
     arrays = {OURS: {"p_next": found["p_next"], "q": found["q"]}}
     arrays |= {name: {"p_next": p_next} for name, p_next in stages.items()}
-    arrays[HURDLE]["q"] = _without_leaving(stages[HURDLE], churn["RFM logistic"], inactive_index(late))
+    arrays[HURDLE]["q"] = _without_leaving(
+        stages[HURDLE], churn["RFM logistic"], inactive_index(late)
+    )
     return Answers(case, arrays, {OURS: said})
 
 
@@ -59,18 +65,29 @@ def _stayed(one: Answers) -> np.ndarray:
 
 
 def _composed(one: Answers) -> dict[str, np.ndarray]:
-    return {name: metrics.stage_losses(_outcome(one), found["p_next"]) for name, found in one.arrays.items()}
+    return {
+        name: metrics.stage_losses(_outcome(one), found["p_next"])
+        for name, found in one.arrays.items()
+    }
 
 
 def _q(one: Answers) -> dict[str, np.ndarray]:
     """Among stayers alone; of others the loss may be without end, and is not kept."""
-    return {name: metrics.stage_losses(_outcome(one), found["q"]) for name, found in one.arrays.items() if "q" in found}
+    return {
+        name: metrics.stage_losses(_outcome(one), found["q"])
+        for name, found in one.arrays.items()
+        if "q" in found
+    }
 
 
 def _stages(one: Answers) -> dict[str, np.ndarray]:
     """The stage said, the stage of today, the stage that came."""
     now = stage_index(one.case.late["stage"].to_numpy())
-    return {OURS: one.arrays[OURS]["p_next"].argmax(axis=1), PERSISTENCE: now, "came": _outcome(one)}
+    return {
+        OURS: one.arrays[OURS]["p_next"].argmax(axis=1),
+        PERSISTENCE: now,
+        "came": _outcome(one),
+    }
 
 
 def _f1(part: Judged, model: str) -> float:
@@ -84,15 +101,22 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
     over = float(np.mean([_f1(part, OURS) - _f1(part, PERSISTENCE) for part in stages]))
     return {
         "q_of_the_hurdle": figure(q_ratio, q_ratio <= Q_RATIO, f"<= {Q_RATIO}"),
-        "next_stage_over_the_hurdle": figure(pair["difference"], pair["low"] <= 0, "no worse, by its interval", interval=rounded(pair)),
+        "next_stage_over_the_hurdle": figure(
+            pair["difference"],
+            pair["low"] <= 0,
+            "no worse, by its interval",
+            interval=rounded(pair),
+        ),
         "next_stage_of_semi_markov": figure(semi, semi <= SEMI_RATIO, f"<= {SEMI_RATIO}"),
         "macro_f1_over_persistence": figure(over, over >= F1_OVER, f">= {F1_OVER}"),
-    }  # fmt: skip
+    }
 
 
 def _ratio(sets: list[Judged], other: str) -> float:
     """Of the means over the sets, each alike."""
-    return float(np.mean([part.mean(OURS) for part in sets]) / np.mean([part.mean(other) for part in sets]))
+    return float(
+        np.mean([part.mean(OURS) for part in sets]) / np.mean([part.mean(other) for part in sets])
+    )
 
 
 def text(found: dict[str, Any]) -> str:
@@ -105,12 +129,15 @@ def text(found: dict[str, Any]) -> str:
             f"{composed.mean(HURDLE):9.4f}{composed.mean(SEMI_MARKOV):9.4f}{_ratio([composed], SEMI_MARKOV):7.3f}"
             f"{_f1(stage, OURS):7.3f}{_f1(stage, PERSISTENCE):7.3f}"
         )
-        lines.append(f"    ours − {HURDLE}: {judged.words(judged.difference([composed], OURS, HURDLE))}")
+        lines.append(
+            f"    ours − {HURDLE}: {judged.words(judged.difference([composed], OURS, HURDLE))}"
+        )
     lines.append(
         f"all, each set alike: ours − {HURDLE}: {judged.words(judged.difference(found['composed'], OURS, HURDLE))}"
     )
     others = [name for name in found["composed"][0].values if name != OURS]
     lines += [
-        f"    ours − {name:22}{judged.words(judged.difference(found['composed'], OURS, name))}" for name in others
+        f"    ours − {name:22}{judged.words(judged.difference(found['composed'], OURS, name))}"
+        for name in others
     ]
     return "\n".join(lines)

@@ -55,7 +55,9 @@ def _train(threads: int, answer: Any) -> None:
         os.environ |= {"LIFECYCLE_HOME": home, "MLFLOW_DISABLE_TELEMETRY": "true"}
         folder = job.train(_history(stated), stated).folder
         files = {
-            path.name: _sha(path) for path in sorted(folder.iterdir()) if path.name in MODELS or path.suffix == ".ubj"
+            path.name: _sha(path)
+            for path in sorted(folder.iterdir())
+            if path.name in MODELS or path.suffix == ".ubj"
         }
         answer.send({"release": folder.name, "files": files})
 
@@ -72,9 +74,20 @@ def _sha(path: Path) -> str:
 
 def figures(found: dict[str, Any]) -> dict[str, Any]:
     one, two = found[1], found[2]
-    differ = [name for name in one["files"] | two["files"] if one["files"].get(name) != two["files"].get(name)]
-    return {"files_that_differ_with_threads": figure(len(differ), not differ, "0", files=differ,
-                                                     same_release=one["release"] == two["release"])}  # fmt: skip
+    differ = [
+        name
+        for name in one["files"] | two["files"]
+        if one["files"].get(name) != two["files"].get(name)
+    ]
+    return {
+        "files_that_differ_with_threads": figure(
+            len(differ),
+            not differ,
+            "0",
+            files=differ,
+            same_release=one["release"] == two["release"],
+        )
+    }
 
 
 def text(found: dict[str, Any]) -> str:

@@ -27,10 +27,11 @@ def measured(home: Path) -> dict[str, Any]:
     with hosts.lifecycle(home) as ours:
         size = measures.write_echo(shop, ours.port)
         found = {
-            "answer_bytes": size, "echo": measures.echoed(shop, ours.port, rounds=7, seconds=2.5),
+            "answer_bytes": size,
+            "echo": measures.echoed(shop, ours.port, rounds=7, seconds=2.5),
             "hundred": measures.hundred(shop, ours.port, rounds=5, seconds=2),
             "raw": measures.raw_events(shop, ours.port, rounds=3),
-        }  # fmt: skip
+        }
     found["mlflow"] = measures.mlflow_served(shop, rounds=7, seconds=2)
     found["ready"] = measures.ready(shop, rounds=3)
     return found
@@ -44,7 +45,9 @@ def figures(found: dict[str, Any]) -> dict[str, float]:
         "echo_ratio": round(min(ours.throughput_over(echo) for ours, echo in pairs), 2),
         "echo_p99_ratio": round(max(ours.ms_over(echo, 99) for ours, echo in pairs), 2),
         "mlflow_serve_ratio": round(min(ratios), 2),
-        "rows_per_second_100": round(100 * min(side.per_second for side in found["hundred"].values())),
+        "rows_per_second_100": round(
+            100 * min(side.per_second for side in found["hundred"].values())
+        ),
         "raw_events_p50_ms": round(found["raw"][RAW].ms(50), 1),
         "ready_s": round(max(found["ready"].values()), 1),
     }
@@ -65,12 +68,18 @@ def text(found: dict[str, Any]) -> str:
         "by id, 100 customers a request",
         *(_line(f"{k} connection(s)", side) for k, side in found["hundred"].items()),
     ]
-    lines += ["raw events, 1 connection", *(_line(name, side) for name, side in found["raw"].items())]
+    lines += [
+        "raw events, 1 connection",
+        *(_line(name, side) for name, side in found["raw"].items()),
+    ]
     for size, (form, sides) in found["mlflow"].items():
         ratio = sides[SCORER].throughput_over(sides[MLFLOW])
         lines.append(f"ready rows, {size} a request (MLflow fastest with {form}): × {ratio:.2f}")
         lines += [_line(name, side) for name, side in sides.items()]
-    lines += ["seconds until ready", *(f"  {name:44}{seconds:>11.1f}" for name, seconds in found["ready"].items())]
+    lines += [
+        "seconds until ready",
+        *(f"  {name:44}{seconds:>11.1f}" for name, seconds in found["ready"].items()),
+    ]
     return "\n".join(lines)
 
 
@@ -89,7 +98,9 @@ def main() -> None:
         found = measured(Path(home))
     if not stated.json:
         print(text(found))
-        print(f"{time.monotonic() - began:.0f} seconds; load average {load:.1f} before, {os.getloadavg()[0]:.1f} after")
+        print(
+            f"{time.monotonic() - began:.0f} seconds; load average {load:.1f} before, {os.getloadavg()[0]:.1f} after"
+        )
     print(json.dumps(figures(found)))
 
 

@@ -48,13 +48,17 @@ class Business:
         """The scorer's columns."""
         releases = self.home / "mlruns" / "releases"
         return tuple(
-            json.loads((releases / (releases / "CURRENT").read_text().strip() / "models.json").read_text())["columns"]
+            json.loads(
+                (releases / (releases / "CURRENT").read_text().strip() / "models.json").read_text()
+            )["columns"]
         )
 
     @cached_property
     def ids(self) -> list[str]:
         """Customers with activity, in an order that is none and is always the same."""
-        return np.random.default_rng(SEED).permutation(self.rows["customer_id"].to_pylist()).tolist()
+        return (
+            np.random.default_rng(SEED).permutation(self.rows["customer_id"].to_pylist()).tolist()
+        )
 
     @cached_property
     def events(self) -> dict[str, dict[str, list[dict[str, Any]]]]:
@@ -64,8 +68,11 @@ class Business:
             if file.stem == "customers":
                 continue
             for row in pq.read_table(file).to_pylist():
-                cells = {column.name: _said(column.type, row[column.name]) for column in CONTRACT[file.stem].columns
-                         if row[column.name] is not None and column.name != "customer_id"}  # fmt: skip
+                cells = {
+                    column.name: _said(column.type, row[column.name])
+                    for column in CONTRACT[file.stem].columns
+                    if row[column.name] is not None and column.name != "customer_id"
+                }
                 found.setdefault(row["customer_id"], {}).setdefault(file.stem, []).append(cells)
         return found
 
@@ -76,7 +83,12 @@ class Business:
     def by_events(self, customers: list[str]) -> bytes:
         """A request with these customers' raw events, at the run's instant."""
         as_of = rfc3339(self.scores["as_of"][0].as_py())
-        return _json({"as_of": as_of, "customers": [{"customer_id": one, **self.events[one]} for one in customers]})
+        return _json(
+            {
+                "as_of": as_of,
+                "customers": [{"customer_id": one, **self.events[one]} for one in customers],
+            }
+        )
 
 
 def by_id(customers: list[str]) -> bytes:
@@ -102,9 +114,14 @@ def made(home: Path) -> Business:
         "OPENBLAS_NUM_THREADS": "1",
     }
     subprocess.run(
-        [sys.executable, "-m", "benchmarks.serving.business", str(home)], check=True, cwd=hosts.ROOT, env=environment
+        [sys.executable, "-m", "benchmarks.serving.business", str(home)],
+        check=True,
+        cwd=hosts.ROOT,
+        env=environment,
     )
-    return Business(home, home / "scores" / json.loads((home / "scores" / "LATEST").read_text())["folder"])
+    return Business(
+        home, home / "scores" / json.loads((home / "scores" / "LATEST").read_text())["folder"]
+    )
 
 
 def _make(home: Path) -> None:
@@ -117,7 +134,9 @@ def _make(home: Path) -> None:
 
     simulation.write(simulation.simulate(customers=CUSTOMERS), folder=home / "shop")
     stated = settings.load(home / "shop" / "lifecycle.toml")
-    stated = stated.model_copy(update={"training": stated.training.model_copy(update={"trials": TRIALS})})
+    stated = stated.model_copy(
+        update={"training": stated.training.model_copy(update={"trials": TRIALS})}
+    )
     found, _ = history.load(stated)
     release = promote(job.train(found, stated).folder.name)
     run_folders.score(found, stated, release, as_of=midnight_before(found.data_until, stated.zone))

@@ -29,7 +29,13 @@ class Block:
 
 
 def request(
-    path: str, body: bytes, *, port: int, key: str = "", method: str = "POST", kind: str = "application/json"
+    path: str,
+    body: bytes,
+    *,
+    port: int,
+    key: str = "",
+    method: str = "POST",
+    kind: str = "application/json",
 ) -> bytes:
     """One request as it goes over the wire."""
     lines = [
@@ -64,7 +70,11 @@ class Connection:
         self._got += more
         if not self._whole:
             self._whole = _length(self._got)
-        return self._got[self._got.index(b"\r\n\r\n") + 4 :] if self._whole and len(self._got) >= self._whole else None
+        return (
+            self._got[self._got.index(b"\r\n\r\n") + 4 :]
+            if self._whole and len(self._got) >= self._whole
+            else None
+        )
 
 
 def _length(got: bytes) -> int:
@@ -75,7 +85,9 @@ def _length(got: bytes) -> int:
     status, *fields = head.split(b"\r\n")
     if status.split(b" ")[1] != b"200":
         raise RuntimeError(f"{status.decode()}: {got[:2000].decode(errors='replace')}")
-    lengths = [field.split(b":")[1] for field in fields if field.lower().startswith(b"content-length:")]
+    lengths = [
+        field.split(b":")[1] for field in fields if field.lower().startswith(b"content-length:")
+    ]
     return len(head) + 4 + int(lengths[0])
 
 
@@ -91,7 +103,9 @@ def once(port: int, asked: bytes) -> bytes:
         connection.socket.close()
 
 
-def ask(port: int, requests: Sequence[bytes], *, connections: int = 1, seconds: float | None = None) -> Block:
+def ask(
+    port: int, requests: Sequence[bytes], *, connections: int = 1, seconds: float | None = None
+) -> Block:
     """Ask in turn, for some seconds or each request once."""
     opened = [Connection(port) for _ in range(connections)]
     # A collection here would be told as theirs.

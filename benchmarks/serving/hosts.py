@@ -39,9 +39,16 @@ def store(home: Path) -> str:
     return f"sqlite:///{home / 'mlruns' / 'mlflow.db'}"
 
 
-def lifecycle(home: Path, *, tracking: str | None = None) -> contextlib.AbstractContextManager[Host]:
+def lifecycle(
+    home: Path, *, tracking: str | None = None
+) -> contextlib.AbstractContextManager[Host]:
     """`lifecycle serve`, one worker."""
-    return _hosted("lifecycle serve --port {port}", home, "/readyz", {"MLFLOW_TRACKING_URI": tracking or store(home)})
+    return _hosted(
+        "lifecycle serve --port {port}",
+        home,
+        "/readyz",
+        {"MLFLOW_TRACKING_URI": tracking or store(home)},
+    )
 
 
 def bento(home: Path, service: str) -> contextlib.AbstractContextManager[Host]:
@@ -53,7 +60,9 @@ def bento(home: Path, service: str) -> contextlib.AbstractContextManager[Host]:
 def mlflow(home: Path, model: str) -> contextlib.AbstractContextManager[Host]:
     """`mlflow models serve` of the registered model: its usual one worker, and no line a request."""
     command = f"mlflow models serve -m models:/{model}@champion --env-manager local --port {{port}}"
-    return _hosted(command, home, "/ping", {"MLFLOW_TRACKING_URI": store(home), "UVICORN_ACCESS_LOG": "false"})
+    return _hosted(
+        command, home, "/ping", {"MLFLOW_TRACKING_URI": store(home), "UVICORN_ACCESS_LOG": "false"}
+    )
 
 
 @contextlib.contextmanager
@@ -62,8 +71,14 @@ def _hosted(command: str, home: Path, probe: str, asked: dict[str, str]) -> Iter
     arguments = command.format(port=port).split()
     began = time.monotonic()
     # A session of its own: all that the service starts ends with it.
-    child = subprocess.Popen([sys.executable, "-m", *arguments], cwd=ROOT, env={**_environment(home), **asked},
-                             start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
+    child = subprocess.Popen(
+        [sys.executable, "-m", *arguments],
+        cwd=ROOT,
+        env={**_environment(home), **asked},
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         _wait(child, f"http://127.0.0.1:{port}{probe}", arguments[0])
         yield Host(port, time.monotonic() - began)
@@ -76,13 +91,23 @@ def _environment(home: Path) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     ours = {"LIFECYCLE_HOME": str(home), "LIFECYCLE_API_KEYS": KEY, "LIFECYCLE_WORKERS": "1"}
     theirs = {"BENTOML_DO_NOT_TRACK": "True", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    return {**os.environ, **ours, **theirs, "PATH": path, "OPENBLAS_NUM_THREADS": "1", "OMP_WAIT_POLICY": "passive"}
+    return {
+        **os.environ,
+        **ours,
+        **theirs,
+        "PATH": path,
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_WAIT_POLICY": "passive",
+    }
 
 
 def _wait(child: subprocess.Popen, url: str, name: str) -> None:
     until = time.monotonic() + READY_SECONDS
     while child.poll() is None and time.monotonic() < until:
-        with contextlib.suppress(urllib.error.URLError, OSError), urllib.request.urlopen(url, timeout=5) as said:
+        with (
+            contextlib.suppress(urllib.error.URLError, OSError),
+            urllib.request.urlopen(url, timeout=5) as said,
+        ):
             if said.status == 200:
                 return
         time.sleep(0.02)

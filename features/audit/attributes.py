@@ -46,15 +46,23 @@ class Attribute:
         return np.where(self.customers[found] == customers, self.values[found], np.nan)
 
 
-def suspicious(history: History, settings: Settings, moments: Sequence[AsOfSlice]) -> Iterator[Finding]:
+def suspicious(
+    history: History, settings: Settings, moments: Sequence[AsOfSlice]
+) -> Iterator[Finding]:
     """Findings about the columns of the customers SELECT, and load times among the columns nobody reads."""
-    intake = read(settings.model_copy(update={"tables": {}}))  # the files, behind the same locks, and no table yet
+    intake = read(
+        settings.model_copy(update={"tables": {}})
+    )  # the files, behind the same locks, and no table yet
     try:
         intake.connection.execute("SET schema = 'files'")
         for name, select in settings.tables.items():
             body = select.strip().rstrip(";")
-            intake.connection.execute(f"CREATE OR REPLACE TEMP TABLE _raw AS SELECT * FROM ({body})")
-            types = {row[0]: row[1] for row in intake.connection.execute("DESCRIBE _raw").fetchall()}
+            intake.connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE _raw AS SELECT * FROM ({body})"
+            )
+            types = {
+                row[0]: row[1] for row in intake.connection.execute("DESCRIBE _raw").fetchall()
+            }
             if name == "customers":
                 for attribute in _attributes(intake.connection, types, history):
                     yield from _attribute(attribute, history, moments)
@@ -73,8 +81,13 @@ def _attributes(connection, types: dict[str, str], history: History) -> Iterator
         kind = _kind(connection, name, types[name])
         value = _number(name, kind, types[name])
         # One statement for both: a window reorders rows.
-        rows = connection.execute(f"SELECT trim(CAST(customer_id AS VARCHAR)), {value} FROM _raw").to_arrow_table()
-        customers, values = np.array(rows[0].to_pylist(), dtype=str), rows[1].cast(pa.float64()).to_numpy()
+        rows = connection.execute(
+            f"SELECT trim(CAST(customer_id AS VARCHAR)), {value} FROM _raw"
+        ).to_arrow_table()
+        customers, values = (
+            np.array(rows[0].to_pylist(), dtype=str),
+            rows[1].cast(pa.float64()).to_numpy(),
+        )
         full = values[~np.isnan(values)]
         if full.size:
             yield Attribute(f"customers.{name}", kind, customers, values, len(np.unique(full)))
@@ -88,7 +101,13 @@ def _kind(connection, name: str, stated: str) -> str:
     text = f"trim(CAST({quoted(name)} AS VARCHAR))"
     tests = f"count(*) FILTER ({text} <> ''), count(*) FILTER (regexp_matches({text}, {literal(INSTANT)})), count(try_cast({text} AS DOUBLE))"
     count, instants, numbers = connection.execute(f"SELECT {tests} FROM _raw").fetchone()
-    return "instant" if count and instants == count else "number" if count and numbers == count else "text"
+    return (
+        "instant"
+        if count and instants == count
+        else "number"
+        if count and numbers == count
+        else "text"
+    )
 
 
 def _number(name: str, kind: str, stated: str) -> str:
@@ -99,12 +118,18 @@ def _number(name: str, kind: str, stated: str) -> str:
     if kind == "number":
         source = f"CAST({quoted(name)} AS INTEGER)" if stated == "BOOLEAN" else text
         return f"try_cast({source} AS DOUBLE)"
-    return f"CASE WHEN {text} IS NOT NULL THEN CAST(dense_rank() OVER (ORDER BY {text}) AS DOUBLE) END"
+    return (
+        f"CASE WHEN {text} IS NOT NULL THEN CAST(dense_rank() OVER (ORDER BY {text}) AS DOUBLE) END"
+    )
 
 
-def _attribute(attribute: Attribute, history: History, moments: Sequence[AsOfSlice]) -> Iterator[Finding]:
+def _attribute(
+    attribute: Attribute, history: History, moments: Sequence[AsOfSlice]
+) -> Iterator[Finding]:
     count = int((~np.isnan(attribute.values)).sum())
-    if attribute.kind == "instant" and (found := _load_time(attribute.name, attribute.values, history, LEAK)):
+    if attribute.kind == "instant" and (
+        found := _load_time(attribute.name, attribute.values, history, LEAK)
+    ):
         yield found
         return
     if attribute.kind != "instant" and attribute.distinct == count >= FEW and _like_ids(attribute):
@@ -164,7 +189,9 @@ def _follows(
     apart = (whole != known) & ~np.isnan(values)
     if apart.sum() < FEW:
         return None
-    one, other = (values // DAY_US, whole // DAY_US) if attribute.kind == "instant" else (values, whole)
+    one, other = (
+        (values // DAY_US, whole // DAY_US) if attribute.kind == "instant" else (values, whole)
+    )
     if (share := float((one[apart] == other[apart]).mean())) >= SAME:
         return "equals", share
     if attribute.kind != "text":
@@ -182,7 +209,9 @@ def _splits(values: np.ndarray, whole: np.ndarray, known: np.ndarray) -> tuple[s
     for level in _levels(values):
         y = level[full] > 0
         if min(y.sum(), (~y).sum()) >= FEW:
-            first, second = (max(value, 1 - value) for value in (auroc(y, whole[full]), auroc(y, known[full])))
+            first, second = (
+                max(value, 1 - value) for value in (auroc(y, whole[full]), auroc(y, known[full]))
+            )
             if first > SETTLED and first > second + BEYOND:
                 return "is settled by", first
     return None
@@ -195,12 +224,28 @@ def _levels(values: np.ndarray) -> Iterator[np.ndarray]:
         yield np.where(np.isnan(values), np.nan, (values == level).astype(float))
 
 
-def _aggregates(history: History, ids: np.ndarray, at: int) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+def _aggregates(
+    history: History, ids: np.ndarray, at: int
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     """(words, over the whole history, as known at `at`) for each of these customers."""
     kinds = ", ".join(literal(kind) for kind in history.activity_kinds)
-    asked = [("the number of activities", history.activity_table, f"count(*) FILTER (kind IN ({kinds}))"),
-             ("the number of active days", history.activity_table, f"count(DISTINCT local_day) FILTER (kind IN ({kinds}))"),
-             ("the last activity", history.activity_table, f"max(occurred_at) FILTER (kind IN ({kinds}))")]  # fmt: skip
+    asked = [
+        (
+            "the number of activities",
+            history.activity_table,
+            f"count(*) FILTER (kind IN ({kinds}))",
+        ),
+        (
+            "the number of active days",
+            history.activity_table,
+            f"count(DISTINCT local_day) FILTER (kind IN ({kinds}))",
+        ),
+        (
+            "the last activity",
+            history.activity_table,
+            f"max(occurred_at) FILTER (kind IN ({kinds}))",
+        ),
+    ]
     if "transactions" in history.names:
         spent = "sum(amount) FILTER (kind = 'purchase')"
         scale = f"CAST({spent} AS DOUBLE)"
@@ -210,7 +255,11 @@ def _aggregates(history: History, ids: np.ndarray, at: int) -> Iterator[tuple[st
         ]
     for words, table, aggregate in asked:
         known = f"(SELECT * FROM {table} WHERE recorded_at < {at} AND occurred_at < {at})"
-        yield words, _by_customer(history, ids, table, aggregate), _by_customer(history, ids, known, aggregate)
+        yield (
+            words,
+            _by_customer(history, ids, table, aggregate),
+            _by_customer(history, ids, known, aggregate),
+        )
 
 
 def _by_customer(history: History, ids: np.ndarray, table: str, aggregate: str) -> np.ndarray:
@@ -225,8 +274,12 @@ def _unused(connection, name: str, types: dict[str, str], history: History) -> I
     """Load times among the columns of an event table that the contract does not know."""
     for column, stated in types.items():
         if column not in CONTRACT[name].names and _kind(connection, column, stated) == "instant":
-            values = connection.execute(f"SELECT {_number(column, 'instant', stated)} FROM _raw").to_arrow_table()[0]
-            if found := _load_time(f"{name}.{column}", values.cast(pa.float64()).to_numpy(), history, LOOK):
+            values = connection.execute(
+                f"SELECT {_number(column, 'instant', stated)} FROM _raw"
+            ).to_arrow_table()[0]
+            if found := _load_time(
+                f"{name}.{column}", values.cast(pa.float64()).to_numpy(), history, LOOK
+            ):
                 yield found
 
 
@@ -235,7 +288,9 @@ def _load_time(where: str, values: np.ndarray, history: History, severity: str) 
     full = values[~np.isnan(values)]
     if full.size < FEW:
         return None
-    bounds = f"SELECT quantile_cont(occurred_at, 0.95), max(occurred_at) FROM {history.activity_table}"
+    bounds = (
+        f"SELECT quantile_cont(occurred_at, 0.95), max(occurred_at) FROM {history.activity_table}"
+    )
     late, newest = history.connection.execute(bounds).fetchone()
     days, counts = np.unique(full // DAY_US, return_counts=True)
     share = float(counts.max() / full.size)

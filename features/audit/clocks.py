@@ -29,14 +29,26 @@ def _of_table(history: History, name: str) -> Iterator[Finding]:
     if not count:
         return
     if early / count >= EARLY:
-        yield Finding(LOOK, "recorded before it happened", f"{name}.recorded_at", f"{early:,} of {count:,} rows were recorded "
-                      "before they happened: one of the two clocks is not what it says", early / count)  # fmt: skip
+        yield Finding(
+            LOOK,
+            "recorded before it happened",
+            f"{name}.recorded_at",
+            f"{early:,} of {count:,} rows were recorded "
+            "before they happened: one of the two clocks is not what it says",
+            early / count,
+        )
     if last - first < SPAN_DAYS * DAY_US:
         return
     yield from _loaded_at_once(history, name, count)
     if lag > FAR_DAYS * DAY_US:
-        yield Finding(LOOK, "recorded long after", f"{name}.recorded_at", f"half of the rows were recorded {lag / DAY_US:,.0f} "
-                      "days and more after they happened: if that is a load, leave recorded_at out", lag / DAY_US)  # fmt: skip
+        yield Finding(
+            LOOK,
+            "recorded long after",
+            f"{name}.recorded_at",
+            f"half of the rows were recorded {lag / DAY_US:,.0f} "
+            "days and more after they happened: if that is a load, leave recorded_at out",
+            lag / DAY_US,
+        )
 
 
 def _loaded_at_once(history: History, name: str, count: int) -> Iterator[Finding]:
@@ -45,9 +57,21 @@ def _loaded_at_once(history: History, name: str, count: int) -> Iterator[Finding
     recorded = run(f"SELECT max(rows) FROM ({clock} recorded_at // {DAY_US})").fetchone()[0] / count
     happened = run(f"SELECT max(rows) FROM ({clock} occurred_at)").fetchone()[0] / count
     if recorded >= BULK:
-        yield Finding(LEAK, "bulk load", f"{name}.recorded_at", f"{recorded:.0%} of the rows were recorded on one day: before it "
-                      "nothing was known, so no past as_of can be replayed. Leave recorded_at out if it is a load time, and "
-                      "state [contract] arrives_after_hours", recorded)  # fmt: skip
+        yield Finding(
+            LEAK,
+            "bulk load",
+            f"{name}.recorded_at",
+            f"{recorded:.0%} of the rows were recorded on one day: before it "
+            "nothing was known, so no past as_of can be replayed. Leave recorded_at out if it is a load time, and "
+            "state [contract] arrives_after_hours",
+            recorded,
+        )
     if happened >= CROWD and count >= 100:
-        yield Finding(LEAK, "load time", f"{name}.occurred_at", f"{happened:.0%} of the rows happened at one instant: it looks "
-                      "like the time of a load, not of an event", happened)  # fmt: skip
+        yield Finding(
+            LEAK,
+            "load time",
+            f"{name}.occurred_at",
+            f"{happened:.0%} of the rows happened at one instant: it looks "
+            "like the time of a load, not of an event",
+            happened,
+        )

@@ -52,4 +52,6 @@ def worst(findings: list[Finding]) -> list[Finding]:
         if key not in best or (found.figure or 0) > (best[key].figure or 0):
             best[key] = found
     order = (LEAK, AGREED, LOOK)
-    return sorted(best.values(), key=lambda found: (order.index(found.severity), found.where, found.kind))
+    return sorted(
+        best.values(), key=lambda found: (order.index(found.severity), found.where, found.kind)
+    )

@@ -20,7 +20,9 @@ CHANCE = 1e-9  # how unlikely it must be that availability sorts the outcomes by
 RELATIVE = 1e-6
 
 
-def telling(moments: Sequence[AsOfSlice], names: Sequence[str], contractual: frozenset[str]) -> Iterator[Finding]:
+def telling(
+    moments: Sequence[AsOfSlice], names: Sequence[str], contractual: frozenset[str]
+) -> Iterator[Finding]:
     """Columns that tell the outcome at one as_of, or at several taken together where one has too few of either."""
     for asked, at in _asked(moments):
         for name in names:
@@ -28,10 +30,16 @@ def telling(moments: Sequence[AsOfSlice], names: Sequence[str], contractual: fro
                 values = np.concatenate([moment.values(name)[mask] for moment, mask in asked])
                 if found := _of_column(name, values, asked, at):
                     agreed = name in contractual and found.kind == "tells the outcome"
-                    yield Finding(AGREED, "agreed by contract", name, _AGREED, found.figure, at) if agreed else found
+                    yield (
+                        Finding(AGREED, "agreed by contract", name, _AGREED, found.figure, at)
+                        if agreed
+                        else found
+                    )
 
 
-_AGREED = "it tells the outcome, and reads contracts alone: what was agreed and known, not the future"
+_AGREED = (
+    "it tells the outcome, and reads contracts alone: what was agreed and known, not the future"
+)
 Asked = list[tuple[AsOfSlice, np.ndarray]]
 
 
@@ -44,7 +52,10 @@ def _asked(moments: Sequence[AsOfSlice]) -> Iterator[tuple[Asked, int]]:
     every = [(moment, moment.asked) for moment in moments]
     groups = [[one] for one in every]
     small = [one for group in groups if not _both(group) for one in group]
-    for group in [*(group for group in groups if _both(group)), *([small] if len(small) > 1 else [])]:
+    for group in [
+        *(group for group in groups if _both(group)),
+        *([small] if len(small) > 1 else []),
+    ]:
         if _both(group):
             yield group, group[-1][0].at
 
@@ -55,7 +66,9 @@ def _both(asked: Asked) -> bool:
 
 
 def _outcome(asked: Asked, name: str = "churned") -> np.ndarray:
-    return np.concatenate([np.asarray(moment.outcome[name].to_pylist())[mask] for moment, mask in asked])
+    return np.concatenate(
+        [np.asarray(moment.outcome[name].to_pylist())[mask] for moment, mask in asked]
+    )
 
 
 def _of_column(name: str, values: np.ndarray, asked: Asked, at: int) -> Finding | None:
@@ -90,7 +103,10 @@ def _echo(name: str, values: np.ndarray, asked: Asked, at: int) -> Finding | Non
             rank,
             at,
         )
-    stage, now = _outcome(asked, "outcome_stage"), np.concatenate([_stage(moment)[mask] for moment, mask in asked])
+    stage, now = (
+        _outcome(asked, "outcome_stage"),
+        np.concatenate([_stage(moment)[mask] for moment, mask in asked]),
+    )
     levels = np.unique(values[~np.isnan(values)])
     if 2 <= levels.size <= 20 and _purity(values, stage) >= 0.98 and _purity(now, stage) < TOO_GOOD:
         return Finding(
@@ -133,8 +149,11 @@ def _availability(name: str, empty: np.ndarray, y: np.ndarray, at: int) -> Findi
 def calendar(pairs: Sequence[tuple[pa.Table, pa.Table]], names: Sequence[str]) -> Iterator[Finding]:
     """Columns that know the date. `pairs`: the rows at an as_of, and the same when all of it happens weeks later."""
     for name in names:
-        shown = [(floats(one[name]), floats(other[name])) for one, other in pairs
-                 if name in one.column_names and name in other.column_names and one.num_rows >= FEW]  # fmt: skip
+        shown = [
+            (floats(one[name]), floats(other[name]))
+            for one, other in pairs
+            if name in one.column_names and name in other.column_names and one.num_rows >= FEW
+        ]
         if shown:
             yield from _dated(name, shown)
 
@@ -145,14 +164,31 @@ def _dated(name: str, shown: list[tuple[np.ndarray, np.ndarray]]) -> Iterator[Fi
     levels = len(set(constant))
     if len(constant) == len(shown) >= 2 and levels >= 2:
         if changed:
-            yield Finding(LEAK, "calendar memoriser", name, f"the same for all at each as_of, {levels} values at {len(shown)} "
-                          "dates, and another when all of it happens later: it knows the date", float(levels))  # fmt: skip
+            yield Finding(
+                LEAK,
+                "calendar memoriser",
+                name,
+                f"the same for all at each as_of, {levels} values at {len(shown)} "
+                "dates, and another when all of it happens later: it knows the date",
+                float(levels),
+            )
         elif levels >= 3:
-            yield Finding(LOOK, "the same for all", name, f"the same for all at each as_of, {levels} values at {len(shown)} "
-                          "dates: a model can learn the dates by it", float(levels))  # fmt: skip
+            yield Finding(
+                LOOK,
+                "the same for all",
+                name,
+                f"the same for all at each as_of, {levels} values at {len(shown)} "
+                "dates: a model can learn the dates by it",
+                float(levels),
+            )
     elif any(_by_one_step(one, other) for one, other in shown):
-        yield Finding(LEAK, "a date, not an age", name, "it moves with the calendar by the same step for all: no later as_of "
-                      "has values a model has seen")  # fmt: skip
+        yield Finding(
+            LEAK,
+            "a date, not an age",
+            name,
+            "it moves with the calendar by the same step for all: no later as_of "
+            "has values a model has seen",
+        )
     elif changed:
         yield Finding(
             LOOK,

@@ -71,7 +71,9 @@ class AuditCase:
 
     @contextmanager
     def world(self, tables: perturbations.Tables, *, threads: int = 1) -> Iterator[History]:
-        other = perturbations.rebuilt(self.history, tables, threads=threads, memory=self.settings.engine.memory)
+        other = perturbations.rebuilt(
+            self.history, tables, threads=threads, memory=self.settings.engine.memory
+        )
         try:
             yield other
         finally:
@@ -94,22 +96,46 @@ class World:
     base_kept: bool = False
 
 
-REPLAYS = World("replays", "every delivery comes twice, and is read by the contract", lambda s: s.replayed)
-ROW_ORDER = World("row order", "rows come in another order", lambda s: perturbations.shuffled(s.tables))
-OTHER_IDS = World("other ids", "customers and rows are called otherwise", lambda s: s.tables, base_kept=True)
+REPLAYS = World(
+    "replays", "every delivery comes twice, and is read by the contract", lambda s: s.replayed
+)
+ROW_ORDER = World(
+    "row order", "rows come in another order", lambda s: perturbations.shuffled(s.tables)
+)
+OTHER_IDS = World(
+    "other ids", "customers and rows are called otherwise", lambda s: s.tables, base_kept=True
+)
 WORLDS = (
-    World("truncated history", "rows recorded and cells known at or after as_of are taken out",
-          lambda s: perturbations.truncated(s.tables, s.at)),
-    World("scrambled future", "rows and cells known at or after as_of say something else",
-          lambda s: perturbations.scrambled(s.tables, s.at)),
-    World("exactly at as_of", "known rows once more, at as_of; empty cells are filled at as_of",
-          lambda s: perturbations.at_the_instant(s.tables, s.at)),
-    World("late arrivals", "rows and corrections from before as_of, recorded at or after it",
-          lambda s: perturbations.late(s.tables, s.at)),
-    REPLAYS, ROW_ORDER, OTHER_IDS,
-    World("other load times", "known rows were recorded at other times, in the same order",
-          lambda s: perturbations.loaded_otherwise(s.tables, s.at), base_kept=True),
-)  # fmt: skip
+    World(
+        "truncated history",
+        "rows recorded and cells known at or after as_of are taken out",
+        lambda s: perturbations.truncated(s.tables, s.at),
+    ),
+    World(
+        "scrambled future",
+        "rows and cells known at or after as_of say something else",
+        lambda s: perturbations.scrambled(s.tables, s.at),
+    ),
+    World(
+        "exactly at as_of",
+        "known rows once more, at as_of; empty cells are filled at as_of",
+        lambda s: perturbations.at_the_instant(s.tables, s.at),
+    ),
+    World(
+        "late arrivals",
+        "rows and corrections from before as_of, recorded at or after it",
+        lambda s: perturbations.late(s.tables, s.at),
+    ),
+    REPLAYS,
+    ROW_ORDER,
+    OTHER_IDS,
+    World(
+        "other load times",
+        "known rows were recorded at other times, in the same order",
+        lambda s: perturbations.loaded_otherwise(s.tables, s.at),
+        base_kept=True,
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -148,7 +174,9 @@ class CheckResult:
 Tallies = dict[str, CheckResult]
 
 
-def together(scene: AuditCase, tried: Sequence[World], threads: int, tallies: Tallies) -> list[Difference]:
+def together(
+    scene: AuditCase, tried: Sequence[World], threads: int, tallies: Tallies
+) -> list[Difference]:
     """All worlds at one as_of as one, side by side: it costs one plan. What differs is looked at apart (`apart`)."""
     tables, old = perturbations.stacked([world.tables(scene) for world in tried])
     with scene.world(tables, threads=threads) as other:
@@ -159,7 +187,9 @@ def together(scene: AuditCase, tried: Sequence[World], threads: int, tallies: Ta
         mine = [place for place, name in enumerate(called) if name in names]
         part = rows.take(pa.array(mine, pa.int64()))
         ids = pa.array([names[called[place]] for place in mine], pa.string())
-        part = part.set_column(part.column_names.index("customer_id"), "customer_id", ids).sort_by("customer_id")
+        part = part.set_column(part.column_names.index("customer_id"), "customer_id", ids).sort_by(
+            "customer_id"
+        )
         found += _differences(world.name, scene, part)
         tallies[world.name].count(part)
     tallies[BY_THREADS].count(rows)
@@ -170,9 +200,17 @@ def apart(scene: AuditCase, tried: Sequence[World]) -> list[Difference]:
     """Every world at one as_of by itself, base and definitions made anew, and every number of threads."""
     found = []
     for world in tried:
-        tables = perturbations.renamed(scene.tables) if world is OTHER_IDS else (world.tables(scene), None)
+        tables = (
+            perturbations.renamed(scene.tables)
+            if world is OTHER_IDS
+            else (world.tables(scene), None)
+        )
         found += by_itself(world, scene, *tables)
-    return found + [one for count in THREADS for one in by_itself(_threads(), scene, scene.tables, None, threads=count)]
+    return found + [
+        one
+        for count in THREADS
+        for one in by_itself(_threads(), scene, scene.tables, None, threads=count)
+    ]
 
 
 def _threads() -> World:
@@ -180,14 +218,20 @@ def _threads() -> World:
 
 
 def by_itself(
-    world: World, scene: AuditCase, tables: perturbations.Tables, old: dict[str, str] | None = None, threads: int = 1
+    world: World,
+    scene: AuditCase,
+    tables: perturbations.Tables,
+    old: dict[str, str] | None = None,
+    threads: int = 1,
 ) -> list[Difference]:
     with scene.world(tables, threads=threads) as other:
         kept = scene.kept if world.base_kept else scene.kept_in(other)
         rows = scene.rows_in(other, kept)
     if old:
         ids = pa.array([old[name] for name in rows["customer_id"].to_pylist()], pa.string())
-        rows = rows.set_column(rows.column_names.index("customer_id"), "customer_id", ids).sort_by("customer_id")
+        rows = rows.set_column(rows.column_names.index("customer_id"), "customer_id", ids).sort_by(
+            "customer_id"
+        )
     return _differences(world.name, scene, rows)
 
 
@@ -225,7 +269,10 @@ def alone(scene: AuditCase, positions: list[int], tally: CheckResult) -> list[Di
             rows = scene.rows_in(other)
         for name, count, _, known, shown in compared(scene.rows.slice(position, 1), rows):
             found.append(Difference(name, ALONE, scene.at, count, position, known, shown))
-        tally.rows, tally.values = tally.rows + rows.num_rows, tally.values + rows.num_rows * rows.num_columns
+        tally.rows, tally.values = (
+            tally.rows + rows.num_rows,
+            tally.values + rows.num_rows * rows.num_columns,
+        )
     tally.dates += 1
     return found
 
@@ -239,7 +286,9 @@ def compared(one: pa.Table, other: pa.Table) -> Iterator[tuple[str, int, int, st
 
     Rows are matched by customer_id; `(rows)` and `(columns)` stand for those that only one of the two has.
     """
-    mine, theirs = (np.array(table["customer_id"].to_pylist(), dtype=object) for table in (one, other))
+    mine, theirs = (
+        np.array(table["customer_id"].to_pylist(), dtype=object) for table in (one, other)
+    )
     if list(mine) != list(theirs):
         alike = np.isin(mine, theirs)
         yield (
@@ -253,7 +302,13 @@ def compared(one: pa.Table, other: pa.Table) -> Iterator[tuple[str, int, int, st
         one, other = one.take(pa.array(first)), other.take(pa.array(second))
     either = set(one.column_names) ^ set(other.column_names)
     for name in sorted(either):
-        yield f"(columns) {name}", one.num_rows, 0, "there" if name in one.column_names else "absent", "the other way"
+        yield (
+            f"(columns) {name}",
+            one.num_rows,
+            0,
+            "there" if name in one.column_names else "absent",
+            "the other way",
+        )
     for name in one.column_names:
         if name in other.column_names and name != "customer_id":
             wrong = np.flatnonzero(~same(one[name], other[name]))

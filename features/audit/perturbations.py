@@ -41,21 +41,32 @@ def rebuilt(history: History, tables: Tables, *, threads: int = 1, memory: str =
 
 def shuffled(tables: Tables, seed: int = 3) -> Tables:
     rng = np.random.default_rng(seed)
-    return {name: table.take(pa.array(rng.permutation(table.num_rows))) for name, table in tables.items()}
+    return {
+        name: table.take(pa.array(rng.permutation(table.num_rows)))
+        for name, table in tables.items()
+    }
 
 
 def only(tables: Tables, customer: str) -> Tables:
-    return {name: table.filter(pc.equal(table["customer_id"], customer)) for name, table in tables.items()}
+    return {
+        name: table.filter(pc.equal(table["customer_id"], customer))
+        for name, table in tables.items()
+    }
 
 
 def some(tables: Tables, customers: pa.Array) -> Tables:
-    return {name: table.filter(pc.is_in(table["customer_id"], value_set=customers)) for name, table in tables.items()}
+    return {
+        name: table.filter(pc.is_in(table["customer_id"], value_set=customers))
+        for name, table in tables.items()
+    }
 
 
 def truncated(tables: Tables, at: int) -> Tables:
     """Only what was recorded before `at`, cells that became known later taken out."""
     return {
-        name: _cells(name, _past(name, table, at), at, lambda column: pa.nulls(len(column), column.type))
+        name: _cells(
+            name, _past(name, table, at), at, lambda column: pa.nulls(len(column), column.type)
+        )
         for name, table in tables.items()
     }
 
@@ -68,7 +79,11 @@ def scrambled(tables: Tables, at: int, seed: int = 5) -> Tables:
         past, future = _past(name, table, at), _future(name, table, at)
         for column in future.column_names:
             if column not in CLOCKS:
-                future = _with(future, column, pc.take(future[column], pa.array(rng.permutation(future.num_rows))))
+                future = _with(
+                    future,
+                    column,
+                    pc.take(future[column], pa.array(rng.permutation(future.num_rows))),
+                )
         out[name] = pa.concat_tables([future, _cells(name, past, at, _other)])
     return out
 
@@ -82,8 +97,12 @@ def at_the_instant(tables: Tables, at: int, seed: int = 17) -> Tables:
         for column in extra.column_names:
             if column in CLOCKS and column not in LOCAL:
                 extra = _constant(extra, column, at)
-            elif name == "customers" and column != "customer_id":  # a version that says something else from now on
-                extra = _with(extra, column, pc.take(extra[column], pa.array(rng.permutation(extra.num_rows))))
+            elif (
+                name == "customers" and column != "customer_id"
+            ):  # a version that says something else from now on
+                extra = _with(
+                    extra, column, pc.take(extra[column], pa.array(rng.permutation(extra.num_rows)))
+                )
         out[name] = pa.concat_tables([_filled_at(name, table, at), _newly_named(name, extra, "at")])
     return out
 
@@ -102,10 +121,14 @@ def late(tables: Tables, at: int, seed: int = 11) -> Tables:
         count = extra.num_rows
         for column in extra.column_names:
             if column not in (*CLOCKS, "customer_id", "transaction_id", "ends_at"):
-                extra = _with(extra, column, pc.take(extra[column], pa.array(rng.permutation(count))))
+                extra = _with(
+                    extra, column, pc.take(extra[column], pa.array(rng.permutation(count)))
+                )
         recorded = at + rng.integers(0, 30 * DAY_US, count)
         extra = _with(extra, "recorded_at", pa.chunked_array([pa.array(recorded, pa.int64())]))
-        own = pa.concat_tables([extra.slice(0, count // 2), _newly_named(name, extra.slice(count // 2), "late")])
+        own = pa.concat_tables(
+            [extra.slice(0, count // 2), _newly_named(name, extra.slice(count // 2), "late")]
+        )
         out[name] = pa.concat_tables([own, table])
     return out
 
@@ -115,7 +138,9 @@ def renamed(tables: Tables, number: int = 0, seed: int = 13) -> tuple[Tables, di
 
     Other `number`s give other names.
     """
-    names = sorted({name for table in tables.values() for name in table["customer_id"].unique().to_pylist()})
+    names = sorted(
+        {name for table in tables.values() for name in table["customer_id"].unique().to_pylist()}
+    )
     places = np.random.default_rng([seed, number]).permutation(len(names))
     new = pa.array([str(10**9 * (number + 1) + int(place)) for place in places], pa.string())
     out = {}
@@ -166,7 +191,9 @@ def _future(name: str, table: pa.Table, at: int) -> pa.Table:
 def _is_past(name: str, table: pa.Table, at: int) -> pa.ChunkedArray:
     """Rows with both clocks before `at`. A customer without a date is declared constant: known at any time."""
     if name == "customers":
-        return pc.fill_null(pc.less(pc.coalesce(table["valid_from"], table["acquired_at"]), at), True)
+        return pc.fill_null(
+            pc.less(pc.coalesce(table["valid_from"], table["acquired_at"]), at), True
+        )
     known = pc.less(table["recorded_at"], at)
     return known if name == "contracts" else pc.and_(known, pc.less(table["occurred_at"], at))
 
@@ -177,7 +204,11 @@ def _cells(name: str, table: pa.Table, at: int, change: Callable) -> pa.Table:
     for column in CONTRACT[name].columns:
         if column.known_at:
             later = pc.fill_null(pc.greater_equal(table[column.known_at], at), False)
-            found = _with(found, column.name, pc.if_else(later, change(table[column.name]), table[column.name]))
+            found = _with(
+                found,
+                column.name,
+                pc.if_else(later, change(table[column.name]), table[column.name]),
+            )
     return found
 
 
@@ -204,7 +235,11 @@ def _other(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _newly_named(name: str, table: pa.Table, prefix: str) -> pa.Table:
     """Ids of rows (not of customers) get a prefix: they are rows of their own."""
     for column in CONTRACT[name].columns:
-        if column.type == "id" and column.name != "customer_id" and column.name in table.column_names:
+        if (
+            column.type == "id"
+            and column.name != "customer_id"
+            and column.name in table.column_names
+        ):
             joined = pc.binary_join_element_wise(pa.scalar(prefix), table[column.name], "-")
             table = _with(table, column.name, joined)
     return table
@@ -212,7 +247,9 @@ def _newly_named(name: str, table: pa.Table, prefix: str) -> pa.Table:
 
 def _constant(table: pa.Table, column: str, value: object) -> pa.Table:
     kind = table.schema.field(column).type
-    return _with(table, column, pa.chunked_array([pa.array([value] * table.num_rows, kind)], type=kind))
+    return _with(
+        table, column, pa.chunked_array([pa.array([value] * table.num_rows, kind)], type=kind)
+    )
 
 
 def _with(table: pa.Table, column: str, values: pa.ChunkedArray | pa.Array) -> pa.Table:

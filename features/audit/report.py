@@ -10,16 +10,22 @@ def text(found: dict[str, Any]) -> str:
     customers = found["customers"]
     sample = "" if customers["audited"] == customers["of"] else f" of {customers['of']:,} (drawn)"
     dates = found["as_of"]
-    lines = [f"{found['business']}: {found['columns']} feature columns, {customers['audited']:,} customers{sample}, {len(dates)} as_of "
-             f"from {dates[0]} to {dates[-1]} (seed {found['seed']}), {found['seconds']:.0f} s", "",
-             f"  {'world':<20}{'as_of':>6}{'base':>6}{'rows':>10}{'values':>14}{'differ':>8}   what is other there"]  # fmt: skip
+    lines = [
+        f"{found['business']}: {found['columns']} feature columns, {customers['audited']:,} customers{sample}, {len(dates)} as_of "
+        f"from {dates[0]} to {dates[-1]} (seed {found['seed']}), {found['seconds']:.0f} s",
+        "",
+        f"  {'world':<20}{'as_of':>6}{'base':>6}{'rows':>10}{'values':>14}{'differ':>8}   what is other there",
+    ]
     lines += [
         f"  {world['world']:<20}{world['as_of']:>6}{world['bases'] or '':>6}{world['rows']:>10,}{world['values']:>14,}"
         f"{world['differences']:>8}   {world['words']}"
         for world in found["worlds"]
     ]
     lines += _differences(found["differences"])
-    lines += ["", "  what looks like a leak" if found["findings"] else "  nothing looks like a leak"]
+    lines += [
+        "",
+        "  what looks like a leak" if found["findings"] else "  nothing looks like a leak",
+    ]
     for one in found["findings"]:
         at = f" (as_of {one['as_of']})" if one["as_of"] else ""
         lines.append(f"  {one['severity']:<7}{one['kind']}: {one['where']}{at}\n{'':9}{one['why']}")

@@ -42,13 +42,21 @@ MOST = 10_000  # customers audited; of more, as many are drawn
 ALONE_PER_DATE = 2
 MOVED = 4  # as_of at which all of it is moved
 LOOKED_AT = 1  # as_of with a difference at which every world is built by itself
-MOVED_DAYS = 133  # nineteen weeks: every weekday stays itself, every month and quarter becomes another
+MOVED_DAYS = (
+    133  # nineteen weeks: every weekday stays itself, every month and quarter becomes another
+)
 
 
 def audit(
-    history: History, settings: Settings, *, dates: int = DATES, seed: int = SEED,
-    most: int = MOST, alone: int = ALONE_PER_DATE, making: Builder | None = None,
-) -> dict[str, Any]:  # fmt: skip
+    history: History,
+    settings: Settings,
+    *,
+    dates: int = DATES,
+    seed: int = SEED,
+    most: int = MOST,
+    alone: int = ALONE_PER_DATE,
+    making: Builder | None = None,
+) -> dict[str, Any]:
     """Try every promise about time at `dates` random as_of, and look for leaks; plain data for `report.text` and JSON.
 
     Keys: business, seed, as_of, customers (audited, of, alone), columns, worlds, differences, findings, untested,
@@ -67,9 +75,21 @@ def audit(
     ]
     tallies = _parity(scenes, rng, alone)
     moments = _moments(scenes, untested)
-    findings = [*_findings(scenes, moments, untested), *attributes.suspicious(history, settings, moments),
-                *clocks.contradictions(history)]  # fmt: skip
-    return _told(settings, seed, scenes, customers, tallies, worst(findings), untested, time.perf_counter() - begun)
+    findings = [
+        *_findings(scenes, moments, untested),
+        *attributes.suspicious(history, settings, moments),
+        *clocks.contradictions(history),
+    ]
+    return _told(
+        settings,
+        seed,
+        scenes,
+        customers,
+        tallies,
+        worst(findings),
+        untested,
+        time.perf_counter() - begun,
+    )
 
 
 def _sampled(
@@ -86,11 +106,17 @@ def _sampled(
     if len(found) <= most:
         return history, counts, None
     people = found.take(pa.array(np.sort(rng.choice(len(found), most, replace=False))))
-    return _of(history, settings, perturbations.some(perturbations.tables_of(history), people)), counts, people
+    return (
+        _of(history, settings, perturbations.some(perturbations.tables_of(history), people)),
+        counts,
+        people,
+    )
 
 
 def _of(history: History, settings: Settings, tables: perturbations.Tables) -> History:
-    return perturbations.rebuilt(history, tables, threads=settings.engine.threads, memory=settings.engine.memory)
+    return perturbations.rebuilt(
+        history, tables, threads=settings.engine.threads, memory=settings.engine.memory
+    )
 
 
 def _dates(history: History, settings: Settings, rng: np.random.Generator, dates: int) -> list[int]:
@@ -100,10 +126,11 @@ def _dates(history: History, settings: Settings, rng: np.random.Generator, dates
     known = history.connection.execute(rows).to_arrow_table()[0].to_numpy()
     if known.size < 100 or known[int(known.size * 0.95)] <= known[int(known.size * 0.1)]:
         raise NotEnoughData(
-            where="audit", got=f"{known.size:,} activities between two instants, or all recorded at once",
+            where="audit",
+            got=f"{known.size:,} activities between two instants, or all recorded at once",
             rule="An as_of needs activity known before it and after it.",
             fix="Bring more history; if recorded_at is the time of a load, leave it out of the SELECT.",
-        )  # fmt: skip
+        )
     low, high = known[int(known.size * 0.1)], known[int(known.size * 0.95)]
     inside, found = np.unique(known[(known > low) & (known <= high)]), []
     for number, at in enumerate(rng.integers(low + 1, high, dates)):
@@ -116,10 +143,24 @@ def _dates(history: History, settings: Settings, rng: np.random.Generator, dates
 
 
 def _scene(
-    history: History, settings: Settings, tables: perturbations.Tables, at: int, making: Builder, replayed: perturbations.Tables | None
+    history: History,
+    settings: Settings,
+    tables: perturbations.Tables,
+    at: int,
+    making: Builder,
+    replayed: perturbations.Tables | None,
 ) -> AuditCase:
     kept = making.keep(history, settings, at)
-    return AuditCase(history, settings, tables, at, making, kept, making.rows(history, settings, at, kept), replayed)
+    return AuditCase(
+        history,
+        settings,
+        tables,
+        at,
+        making,
+        kept,
+        making.rows(history, settings, at, kept),
+        replayed,
+    )
 
 
 def _replayed(
@@ -143,7 +184,9 @@ def _replayed(
         if name not in stated:
             stated[name] = select
             if name != "customers":
-                untested.append(f'replays of {name} without an id: exact_duplicates = "keep" counts them')
+                untested.append(
+                    f'replays of {name} without an id: exact_duplicates = "keep" counts them'
+                )
     if not settings.files:
         untested.append("replays: the tables come from no file")
         return None
@@ -159,8 +202,12 @@ def _parity(scenes: Sequence[AuditCase], rng: np.random.Generator, alone: int) -
     """Every world at every as_of; base and definitions anew in the truncated one and, by turns, one of the others."""
     tried = [world for world in WORLDS if world is not REPLAYS or scenes[0].replayed is not None]
     tallies = {world.name: CheckResult(world.name, world.words) for world in tried}
-    tallies[BY_THREADS] = CheckResult(BY_THREADS, f"the engine works with {', '.join(map(str, THREADS))} threads, by turns")
-    tallies[ALONE] = CheckResult(ALONE, f"{alone} customers at each as_of, each in a world of their own")
+    tallies[BY_THREADS] = CheckResult(
+        BY_THREADS, f"the engine works with {', '.join(map(str, THREADS))} threads, by turns"
+    )
+    tallies[ALONE] = CheckResult(
+        ALONE, f"{alone} customers at each as_of, each in a world of their own"
+    )
     found, looked = [], 0
     for number, scene in enumerate(steps(scenes, label="other worlds", total=len(scenes))):
         base = [world for world in tried if not world.base_kept]
@@ -183,7 +230,9 @@ def _parity(scenes: Sequence[AuditCase], rng: np.random.Generator, alone: int) -
     return list(tallies.values())
 
 
-def _looked_at(scene: AuditCase, tried: Sequence[World], at_once: list[Difference]) -> list[Difference]:
+def _looked_at(
+    scene: AuditCase, tried: Sequence[World], at_once: list[Difference]
+) -> list[Difference]:
     """What each world shows by itself; and what only showed when all stood side by side, so that nothing is lost."""
     by_itself = parity.apart(scene, tried)
     named = {one.feature for one in by_itself}
@@ -194,17 +243,30 @@ def _confirmed(at_once: list[Difference], found: list[Difference]) -> list[Diffe
     """Side by side, what looks at other customers, ids or row order differs in every world: there only pairs seen count."""
     seen = {(one.feature, one.world) for one in found}
     everywhere = {one.feature for one in found if one.world in EVERYWHERE}
-    return [one for one in at_once if (one.feature, one.world) in seen or one.feature not in everywhere]
+    return [
+        one for one in at_once if (one.feature, one.world) in seen or one.feature not in everywhere
+    ]
 
 
 def _names(scenes: Sequence[AuditCase]) -> list[str]:
-    return list(dict.fromkeys(name for scene in scenes for name in scene.rows.column_names if name not in STATE_COLUMNS))
+    return list(
+        dict.fromkeys(
+            name
+            for scene in scenes
+            for name in scene.rows.column_names
+            if name not in STATE_COLUMNS
+        )
+    )
 
 
-def _findings(scenes: Sequence[AuditCase], moments: list[AsOfSlice], untested: list[str]) -> list[Finding]:
+def _findings(
+    scenes: Sequence[AuditCase], moments: list[AsOfSlice], untested: list[str]
+) -> list[Finding]:
     names = _names(scenes)
     some = scenes[:: max(1, -(-len(scenes) // MOVED))]
-    pairs = [(scene.rows, _later(scene)) for scene in steps(some, label="the same, nineteen weeks later")]
+    pairs = [
+        (scene.rows, _later(scene)) for scene in steps(some, label="the same, nineteen weeks later")
+    ]
     if not leaks.enough(moments):
         untested.append(
             f"columns against the outcome: under {leaks.FEW} eligible customers of either outcome at every mature as_of"
@@ -215,7 +277,9 @@ def _findings(scenes: Sequence[AuditCase], moments: list[AsOfSlice], untested: l
 def _later(scene: AuditCase) -> pa.Table:
     at = scene.at + MOVED_DAYS * DAY_US
     with scene.world(perturbations.moved(scene.tables, MOVED_DAYS)) as other:
-        return scene.making.rows(other, scene.settings, at, scene.making.keep(other, scene.settings, at))
+        return scene.making.rows(
+            other, scene.settings, at, scene.making.keep(other, scene.settings, at)
+        )
 
 
 def _contractual() -> frozenset[str]:
@@ -241,27 +305,50 @@ def _moment(scene: AuditCase) -> AsOfSlice:
     asked = scene.rows["eligible"].to_numpy()
     if definitions.contractual:
         agreed = [
-            column for column in columns(definitions, tables=scene.history.names) if column.name == "cancelled_ending"
+            column
+            for column in columns(definitions, tables=scene.history.names)
+            if column.name == "cancelled_ending"
         ]
-        flag = build(known, base=scene.kept.base, definitions=definitions, columns=agreed)["cancelled_ending"]
+        flag = build(known, base=scene.kept.base, definitions=definitions, columns=agreed)[
+            "cancelled_ending"
+        ]
         asked = asked & ~(np.nan_to_num(flag.to_numpy()) > 0)
     return AsOfSlice(scene.at, scene.rows, outcome, asked)
 
 
-def _told(settings, seed, scenes, customers, tallies, findings, untested, seconds) -> dict[str, Any]:
+def _told(
+    settings, seed, scenes, customers, tallies, findings, untested, seconds
+) -> dict[str, Any]:
     day = {None: None} | {
         at: day_text(at, zone=settings.zone)
         for at in {*(s.at for s in scenes), *(f.as_of for f in findings)}
         if at is not None
     }
-    differences = [{**asdict(one), "as_of": day[one.as_of]} for tally in tallies for one in tally.differences]
+    differences = [
+        {**asdict(one), "as_of": day[one.as_of]} for tally in tallies for one in tally.differences
+    ]
     return {
-        "business": settings.business.name, "seed": seed, "as_of": [day[scene.at] for scene in scenes],
-        "customers": customers, "columns": len(_names(scenes)), "names": _names(scenes),
-        "worlds": [{"world": t.world, "words": t.words, "as_of": t.dates, "bases": t.bases, "rows": t.rows, "values": t.values,
-                    "differences": len(t.differences)} for t in tallies],
+        "business": settings.business.name,
+        "seed": seed,
+        "as_of": [day[scene.at] for scene in scenes],
+        "customers": customers,
+        "columns": len(_names(scenes)),
+        "names": _names(scenes),
+        "worlds": [
+            {
+                "world": t.world,
+                "words": t.words,
+                "as_of": t.dates,
+                "bases": t.bases,
+                "rows": t.rows,
+                "values": t.values,
+                "differences": len(t.differences),
+            }
+            for t in tallies
+        ],
         "differences": differences,
         "findings": [{**asdict(one), "as_of": day[one.as_of]} for one in findings],
-        "untested": list(dict.fromkeys(untested)), "seconds": round(seconds, 1),
+        "untested": list(dict.fromkeys(untested)),
+        "seconds": round(seconds, 1),
         "passed": not differences and all(one.severity != LEAK for one in findings),
-    }  # fmt: skip
+    }

@@ -32,7 +32,9 @@ def attribute_is(at: int = 0, level: int = 0) -> Recipe:
     """
 
     def formula(r, now):
-        return nw.when(~r.code.is_null()).then(nw.when(r.code == level + 1).then(nw.lit(1)).otherwise(nw.lit(0)))
+        return nw.when(~r.code.is_null()).then(
+            nw.when(r.code == level + 1).then(nw.lit(1)).otherwise(nw.lit(0))
+        )
 
     return Recipe({"code": _value(at)}, formula)
 
@@ -63,31 +65,17 @@ def attribute_age() -> Recipe:
     return Recipe({"since": since}, lambda r, now: now.age_days(r.since))
 
 
-@feature(tables=("customers",), unit="versions", words="{value:.0f} versions of their details known")
+@feature(
+    tables=("customers",), unit="versions", words="{value:.0f} versions of their details known"
+)
 def attribute_changes() -> Recipe:
     """Versions of the customer known so far. Only where rows of customers have valid_from.
 
     Formula: count of rows with valid_from < t. Window: all time. Null: never (0). Source: catalogue ctx.
     """
-    return Recipe({"count": Reduction("customers", "count", where="is_version")}, lambda r, now: r.count)
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
-
+    return Recipe(
+        {"count": Reduction("customers", "count", where="is_version")}, lambda r, now: r.count
+    )
 
 
 def entries(entry: Feature, definitions: Any) -> Iterator[tuple[str, Feature]]:

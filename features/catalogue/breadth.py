@@ -15,7 +15,11 @@ def breadth() -> Recipe:
     return Recipe({"categories": categories}, lambda r, now: r.categories)
 
 
-@feature(tables=("transactions",), unit="nats", words="an evenness of {value:.2f} over the categories bought")
+@feature(
+    tables=("transactions",),
+    unit="nats",
+    words="an evenness of {value:.2f} over the categories bought",
+)
 def category_entropy() -> Recipe:
     """Entropy of the purchases by category: 0 where all are of one, ln k where k are bought equally often.
 
@@ -24,12 +28,18 @@ def category_entropy() -> Recipe:
     """
     surprise = Reduction("categories", "sum", value="surprise")
     bought = Reduction("categories", "sum", value="bought")
-    return Recipe({"surprise": surprise, "bought": bought}, lambda r, now: ratio(r.surprise, r.bought) / LOG_SCALE)
+    return Recipe(
+        {"surprise": surprise, "bought": bought},
+        lambda r, now: ratio(r.surprise, r.bought) / LOG_SCALE,
+    )
 
 
 @feature(
-    tables=("transactions",), unit="share", words="{value:.0%} of the purchases opened a new category ({window})", windows="W"
-)  # fmt: skip
+    tables=("transactions",),
+    unit="share",
+    words="{value:.0%} of the purchases opened a new category ({window})",
+    windows="W",
+)
 def novelty(days: int | None) -> Recipe:
     """Purchases of a category never bought before, over purchases.
 
@@ -41,7 +51,9 @@ def novelty(days: int | None) -> Recipe:
     return Recipe({"opened": opened, "bought": bought}, lambda r, now: ratio(r.opened, r.bought))
 
 
-@feature(tables=("activity",), unit="nats", words="an evenness of {value:.2f} over the hours of the week")
+@feature(
+    tables=("activity",), unit="nats", words="an evenness of {value:.2f} over the hours of the week"
+)
 def hour_entropy() -> Recipe:
     """Entropy of activity days by weekday and hour of their first event, on the business's clock (168 cells).
 
@@ -50,4 +62,7 @@ def hour_entropy() -> Recipe:
     """
     surprise = Reduction("hours", "sum", value="surprise")
     begun = Reduction("hours", "sum", value="begun")
-    return Recipe({"surprise": surprise, "begun": begun}, lambda r, now: ratio(r.surprise, r.begun) / LOG_SCALE)
+    return Recipe(
+        {"surprise": surprise, "begun": begun},
+        lambda r, now: ratio(r.surprise, r.begun) / LOG_SCALE,
+    )

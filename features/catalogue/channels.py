@@ -20,18 +20,27 @@ def channel_spread() -> Recipe:
     """
     channels = Reduction("interactions", "distinct", value="channel", where="by_customer")
     count = Reduction("interactions", "count", where="by_customer")
-    return Recipe({"channels": channels, "count": count}, lambda r, now: ratio(r.channels, r.count + 1))
+    return Recipe(
+        {"channels": channels, "count": count}, lambda r, now: ratio(r.channels, r.count + 1)
+    )
 
 
-@feature(tables=("interactions",), unit="nats", words="an evenness of {value:.2f} over the channels")
+@feature(
+    tables=("interactions",), unit="nats", words="an evenness of {value:.2f} over the channels"
+)
 def channel_entropy() -> Recipe:
     """Entropy of the interactions the customer began by channel: 0 where all came over one, ln k over k evenly.
 
     Formula: Σ share · ln(1 / share) over channels, in millionths. Window: all time. Null: none with a channel.
     Source: catalogue 51.
     """
-    surprise, used = Reduction("channels", "sum", value="surprise"), Reduction("channels", "sum", value="used")
-    return Recipe({"surprise": surprise, "used": used}, lambda r, now: ratio(r.surprise, r.used) / LOG_SCALE)
+    surprise, used = (
+        Reduction("channels", "sum", value="surprise"),
+        Reduction("channels", "sum", value="used"),
+    )
+    return Recipe(
+        {"surprise": surprise, "used": used}, lambda r, now: ratio(r.surprise, r.used) / LOG_SCALE
+    )
 
 
 @feature(
@@ -47,7 +56,10 @@ def channel_shift(days: int) -> Recipe:
     Null: none with a channel on either side. Source: catalogue 52.
     """
     moved = Reduction("channels", "sum", value=f"moved_{days}")
-    near, used = Reduction("channels", "sum", value=f"near_{days}"), Reduction("channels", "sum", value="used")
+    near, used = (
+        Reduction("channels", "sum", value=f"near_{days}"),
+        Reduction("channels", "sum", value="used"),
+    )
     return Recipe(
         {"moved": moved, "near": near, "used": used},
         lambda r, now: ratio(r.moved, 2 * r.near * (r.used - r.near)),

@@ -14,7 +14,9 @@ _COMPLAINTS = Reduction("feedback", "count", kinds=("complaint",))
 _LAST = Reduction("feedback", "max", kinds=("complaint",))
 
 
-@feature(tables=("feedback",), unit="complaints", words="{value:.0f} complaints in {window}", windows="W")
+@feature(
+    tables=("feedback",), unit="complaints", words="{value:.0f} complaints in {window}", windows="W"
+)
 def complaints(days: int | None) -> Recipe:
     """Complaints.
 
@@ -52,10 +54,14 @@ def hours_to_resolve() -> Recipe:
     """
     minutes = Reduction("feedback", "sum", value="resolve_minutes", where="resolved")
     count = Reduction("feedback", "count", where="resolved")
-    return Recipe({"minutes": minutes, "count": count}, lambda r, now: ratio(r.minutes, r.count) / 60)
+    return Recipe(
+        {"minutes": minutes, "count": count}, lambda r, now: ratio(r.minutes, r.count) / 60
+    )
 
 
-@feature(tables=("feedback", "activity"), unit="0 or 1", words="no activity since the last complaint")
+@feature(
+    tables=("feedback", "activity"), unit="0 or 1", words="no activity since the last complaint"
+)
 def unrecovered() -> Recipe:
     """1 where nothing was done since the last complaint.
 
@@ -72,24 +78,36 @@ def unrecovered() -> Recipe:
     return Recipe({"complaint": complaint, "last": Reduction("activity", "max")}, formula)
 
 
-@feature(tables=("feedback",), unit="complaints", words="{value:.0f} complaints about what was complained of before")
+@feature(
+    tables=("feedback",),
+    unit="complaints",
+    words="{value:.0f} complaints about what was complained of before",
+)
 def complaints_repeated() -> Recipe:
     """Complaints about a topic that the same customer had complained about before.
 
     Formula: count of complaints after the first of their topic. Window: all time. Null: never (0; topics unknown
     count as never). Source: catalogue 69.
     """
-    return Recipe({"count": Reduction("feedback", "count", where="repeated")}, lambda r, now: r.count)
+    return Recipe(
+        {"count": Reduction("feedback", "count", where="repeated")}, lambda r, now: r.count
+    )
 
 
-@feature(tables=("feedback",), unit="complaints", words="{value:.0f} complaints about what had been closed before")
+@feature(
+    tables=("feedback",),
+    unit="complaints",
+    words="{value:.0f} complaints about what had been closed before",
+)
 def complaints_reopened() -> Recipe:
     """Complaints about a topic of which an earlier complaint of the same customer had been closed.
 
     Formula: repeated complaints raised after the first closing of their topic. Window: all time. Null: never (0).
     Source: catalogue 70 (nearest to a reopening that one row a complaint can tell).
     """
-    return Recipe({"count": Reduction("feedback", "count", where="reopened")}, lambda r, now: r.count)
+    return Recipe(
+        {"count": Reduction("feedback", "count", where="reopened")}, lambda r, now: r.count
+    )
 
 
 @feature(tables=("feedback",), unit="days", words="a complaint has been open for {value:.0f} days")
@@ -109,10 +127,16 @@ def complaints_resolved_share() -> Recipe:
     Formula: resolved / complaints. Window: all time. Null: no complaint. Source: catalogue 70.
     """
     resolved = Reduction("feedback", "count", where="resolved")
-    return Recipe({"resolved": resolved, "all": _COMPLAINTS}, lambda r, now: ratio(r.resolved, r.all))
+    return Recipe(
+        {"resolved": resolved, "all": _COMPLAINTS}, lambda r, now: ratio(r.resolved, r.all)
+    )
 
 
-@feature(tables=("feedback", "transactions"), unit="0 or 1", words="bought again after the last complaint was closed")
+@feature(
+    tables=("feedback", "transactions"),
+    unit="0 or 1",
+    words="bought again after the last complaint was closed",
+)
 def recovered() -> Recipe:
     """1 where something was bought after the last complaint was closed; 0 where not, or where it is still open.
 
@@ -128,17 +152,23 @@ def recovered() -> Recipe:
 
     def formula(r, now):
         back = (r.open == 0) & ~r.bought.is_null() & (r.bought > r.closed)
-        return nw.when(~r.complaint.is_null()).then(nw.when(back).then(nw.lit(1.0)).otherwise(nw.lit(0.0)))
+        return nw.when(~r.complaint.is_null()).then(
+            nw.when(back).then(nw.lit(1.0)).otherwise(nw.lit(0.0))
+        )
 
     return Recipe(reductions, formula)
 
 
-@feature(tables=("feedback",), unit="share", words="{value:.0%} of the complaints were resolved in time")
+@feature(
+    tables=("feedback",), unit="share", words="{value:.0%} of the complaints were resolved in time"
+)
 def within_service_level() -> Recipe:
     """Share of complaints resolved within `[satisfaction] resolve_within_hours`; those still within it do not count.
 
     Formula: resolved in time / (resolved + open for longer). Window: all time. Null: none of either.
     Source: catalogue 70; service level conformance.
     """
-    in_time, judged = (Reduction("feedback", "count", where=where) for where in ("in_time", "judged"))
+    in_time, judged = (
+        Reduction("feedback", "count", where=where) for where in ("in_time", "judged")
+    )
     return Recipe({"in_time": in_time, "judged": judged}, lambda r, now: ratio(r.in_time, r.judged))

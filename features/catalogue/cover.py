@@ -72,7 +72,9 @@ def price_per_day() -> Recipe:
         length = nw.when(r.length > 0).then(r.length)
         return r.price / now.definitions.minor_units / (length / DAY_US)
 
-    return Recipe({"price": _running("max", "price"), "length": _running("max", "term_us")}, formula)
+    return Recipe(
+        {"price": _running("max", "price"), "length": _running("max", "term_us")}, formula
+    )
 
 
 @feature(tables=("contracts",), unit="0 or 1", words="cancelled, and cover ends within the horizon")
@@ -89,7 +91,11 @@ def cancelled_ending() -> Recipe:
     return Recipe({"cancelled": _CANCELLED, "end": _running("max", "ends_at")}, formula)
 
 
-@feature(tables=("contracts",), unit="0 or 1", words="cover ends within the horizon and does not renew by itself")
+@feature(
+    tables=("contracts",),
+    unit="0 or 1",
+    words="cover ends within the horizon and does not renew by itself",
+)
 def renewal_ahead() -> Recipe:
     """1 where cover ends within the horizon and somebody must act to renew it.
 
@@ -100,10 +106,16 @@ def renewal_ahead() -> Recipe:
         ends = r.end - now.as_of <= now.definitions.horizon_days * DAY_US
         return nw.when(ends).then(1 - r.auto).otherwise(0 * r.auto)
 
-    return Recipe({"auto": _running("max", "auto_renew_flag"), "end": _running("max", "ends_at")}, formula)
+    return Recipe(
+        {"auto": _running("max", "auto_renew_flag"), "end": _running("max", "ends_at")}, formula
+    )
 
 
-@feature(tables=("contracts",), unit="0 or 1", words="cover can end within the horizon without being cancelled")
+@feature(
+    tables=("contracts",),
+    unit="0 or 1",
+    words="cover can end within the horizon without being cancelled",
+)
 def can_end() -> Recipe:
     """1 where the cover known of ends within the horizon; 0 where only a cancellation could end it.
 
@@ -112,11 +124,16 @@ def can_end() -> Recipe:
     """
     carrying = Reduction("contracts", "count", where="carries")
     return Recipe(
-        {"end": _running("max", "ends_at"), "carrying": carrying}, lambda r, now: _covered(r, r.carrying == 0)
+        {"end": _running("max", "ends_at"), "carrying": carrying},
+        lambda r, now: _covered(r, r.carrying == 0),
     )
 
 
-@feature(tables=("contracts",), unit="0 or 1", words="the term that runs past the horizon is already cancelled")
+@feature(
+    tables=("contracts",),
+    unit="0 or 1",
+    words="the term that runs past the horizon is already cancelled",
+)
 def cancelled_beyond() -> Recipe:
     """1 where a term that carries cover past the horizon is already cancelled: nothing more can end in the window.
 
@@ -125,7 +142,8 @@ def cancelled_beyond() -> Recipe:
     """
     sure = Reduction("contracts", "max", value="cancelled_flag", where="carries")
     return Recipe(
-        {"end": _running("max", "ends_at"), "sure": sure}, lambda r, now: _covered(r, r.sure.fill_null(0) == 1)
+        {"end": _running("max", "ends_at"), "sure": sure},
+        lambda r, now: _covered(r, r.sure.fill_null(0) == 1),
     )
 
 

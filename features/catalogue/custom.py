@@ -29,38 +29,57 @@ def read(settings: Settings) -> str:
     """The file's text. FileMissing, or BadSetting where it is not UTF-8."""
     path = settings.folder / str(settings.features.own)
     if not path.is_file():
-        raise FileMissing(where="[features] own", got=f"no file at {path}", rule="It names a Python file of features.",
-                          fix="Mend the path (it resolves against the toml's folder), or leave the key out.")  # fmt: skip
+        raise FileMissing(
+            where="[features] own",
+            got=f"no file at {path}",
+            rule="It names a Python file of features.",
+            fix="Mend the path (it resolves against the toml's folder), or leave the key out.",
+        )
     try:
         return path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise BadSetting(where="[features] own", got="a file that is not UTF-8", rule="It is Python in UTF-8.",
-                         fix="Save it as UTF-8.") from error  # fmt: skip
+        raise BadSetting(
+            where="[features] own",
+            got="a file that is not UTF-8",
+            rule="It is Python in UTF-8.",
+            fix="Save it as UTF-8.",
+        ) from error
 
 
 @lru_cache(maxsize=8)
-def loaded(
-    text: str, name: str, check: Callable[[Feature, str], Feature]
-) -> tuple[Feature, ...]:
+def loaded(text: str, name: str, check: Callable[[Feature, str], Feature]) -> tuple[Feature, ...]:
     """The features that running `text` registers, each after `check` of it. BadSetting with the line otherwise."""
     made = _Registered(name)
     try:
         with registering(made):
             exec(compile(text, name, "exec"), {"__name__": FAMILY, "__file__": name, _TEXT: text})
     except SyntaxError as error:
-        raise wrong_line(name, error.lineno or 1, f"Python that cannot be read: {error.msg}") from error
+        raise wrong_line(
+            name, error.lineno or 1, f"Python that cannot be read: {error.msg}"
+        ) from error
     except BadSetting:
         raise
     except (Exception, SystemExit) as error:
-        raise wrong_line(name, line_of(error, name, 1), f"{type(error).__name__}: {error}") from error
+        raise wrong_line(
+            name, line_of(error, name, 1), f"{type(error).__name__}: {error}"
+        ) from error
     if not made:
-        raise wrong_line(name, 1, "no feature in it", fix="Write @feature(…) above a function that returns a Recipe.")
+        raise wrong_line(
+            name,
+            1,
+            "no feature in it",
+            fix="Write @feature(…) above a function that returns a Recipe.",
+        )
     return tuple(check(entry, name) for entry in made.values())
 
 
 def text_of(columns: Sequence[Any]) -> str | None:
     """The file that these columns' own features came from, as it was when they were loaded; None without any."""
-    texts = (c.feature.function.__wrapped__.__globals__[_TEXT] for c in columns if c.feature.family == FAMILY)
+    texts = (
+        c.feature.function.__wrapped__.__globals__[_TEXT]
+        for c in columns
+        if c.feature.family == FAMILY
+    )
     return next(texts, None)
 
 
@@ -68,8 +87,12 @@ def refuse_twice(names: Sequence[str]) -> None:
     """BadSetting where two features make one column (a feature of the business's own and another)."""
     twice = [name for name, count in Counter(names).items() if count > 1]
     if twice:
-        raise BadSetting(where="[features] own", got=f"a second column '{twice[0]}'", rule="Every column has one name.",
-                         fix="Rename the feature in your file.")  # fmt: skip
+        raise BadSetting(
+            where="[features] own",
+            got=f"a second column '{twice[0]}'",
+            rule="Every column has one name.",
+            fix="Rename the feature in your file.",
+        )
 
 
 class _Registered(dict[str, Feature]):
@@ -82,14 +105,22 @@ class _Registered(dict[str, Feature]):
     def __setitem__(self, key: str, entry: Feature) -> None:
         if key in self or key in FEATURES:
             whose = "this file" if key in self else "the catalogue"
-            raise wrong_line(self.name, first_line(entry), f"the name '{key}', which {whose} has already",
-                         fix="Give the feature another name.")  # fmt: skip
+            raise wrong_line(
+                self.name,
+                first_line(entry),
+                f"the name '{key}', which {whose} has already",
+                fix="Give the feature another name.",
+            )
         super().__setitem__(key, entry)
 
 
 def wrong_line(name: str, line: int, got: str, *, fix: str = "Mend the line named.") -> BadSetting:
-    return BadSetting(where=f"{name}, line {line}", got=got, fix=fix,
-                      rule="Own features follow docs/decisions/017: recipes over the contract's tables.")  # fmt: skip
+    return BadSetting(
+        where=f"{name}, line {line}",
+        got=got,
+        fix=fix,
+        rule="Own features follow docs/decisions/017: recipes over the contract's tables.",
+    )
 
 
 def first_line(entry: Feature) -> int:
@@ -98,17 +129,9 @@ def first_line(entry: Feature) -> int:
 
 def line_of(error: BaseException, name: str, otherwise: int) -> int:
     """The deepest line of the file that the error passed through."""
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == name]
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == name
+    ]
     return (lines[-1] if lines else None) or otherwise
-
-
-
-
-
-
-
-
-
-
-
-

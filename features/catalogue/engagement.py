@@ -8,7 +8,12 @@ LEAVING = ("cancel_page", "downgrade_page")
 ANSWERS = ("opened", "clicked")
 
 
-@feature(tables=("interactions",), unit="interactions", words="{value:.0f} contacts in {window}", windows="W")
+@feature(
+    tables=("interactions",),
+    unit="interactions",
+    words="{value:.0f} contacts in {window}",
+    windows="W",
+)
 def interactions(days: int | None) -> Recipe:
     """Interactions the customer began (every kind but `sent`).
 
@@ -18,29 +23,45 @@ def interactions(days: int | None) -> Recipe:
     return Recipe({"count": count}, lambda r, now: r.count)
 
 
-@feature(tables=("interactions",), unit="days", words="engaged on {value:.0f} days in {window}", windows="W")
+@feature(
+    tables=("interactions",),
+    unit="days",
+    words="engaged on {value:.0f} days in {window}",
+    windows="W",
+)
 def engaged_days(days: int | None) -> Recipe:
     """Distinct local days with an interaction the customer began (not additive).
 
     Formula: distinct local days. Window: W and all time. Null: never (0). Source: catalogue 13, 47.
     """
-    count = Reduction("interactions", "distinct", value="local_day", where="by_customer", since_days=days)
+    count = Reduction(
+        "interactions", "distinct", value="local_day", where="by_customer", since_days=days
+    )
     return Recipe({"count": count}, lambda r, now: r.count)
 
 
 @feature(
-    tables=("interactions",), unit="minutes or pages", words="{value:,.0f} minutes or pages in {window}", windows="W"
+    tables=("interactions",),
+    unit="minutes or pages",
+    words="{value:,.0f} minutes or pages in {window}",
+    windows="W",
 )
 def engaged_quantity(days: int | None) -> Recipe:
     """Minutes or pages of interactions.
 
     Formula: Σ quantity, in thousandths. Window: W and all time. Null: never (0). Source: catalogue 48–49.
     """
-    total = Reduction("interactions", "sum", value="quantity_milli", where="by_customer", since_days=days)
+    total = Reduction(
+        "interactions", "sum", value="quantity_milli", where="by_customer", since_days=days
+    )
     return Recipe({"total": total}, lambda r, now: r.total / 1000)
 
 
-@feature(tables=("interactions",), unit="share", words="engaged on {value:.0%} of the month's days in the last week")
+@feature(
+    tables=("interactions",),
+    unit="share",
+    words="engaged on {value:.0%} of the month's days in the last week",
+)
 def stickiness() -> Recipe:
     """Engaged days of the last 7 over those of the last 30, shrunk to the pace of an even month.
 
@@ -48,9 +69,13 @@ def stickiness() -> Recipe:
     """
 
     def engaged(days: int) -> Reduction:
-        return Reduction("interactions", "distinct", value="local_day", where="by_customer", since_days=days)
+        return Reduction(
+            "interactions", "distinct", value="local_day", where="by_customer", since_days=days
+        )
 
-    return Recipe({"week": engaged(7), "month": engaged(30)}, lambda r, now: (r.week + 7 / 30) / (r.month + 1))
+    return Recipe(
+        {"week": engaged(7), "month": engaged(30)}, lambda r, now: (r.week + 7 / 30) / (r.month + 1)
+    )
 
 
 @feature(
@@ -68,11 +93,16 @@ def engagement_pace(days: int) -> Recipe:
     def met(since: int) -> Reduction:
         return Reduction("interactions", "count", where="by_customer", since_days=since)
 
-    return Recipe({"near": met(days), "far": met(4 * days)}, lambda r, now: (r.near + 0.5) / (r.far / 4 + 0.5))
+    return Recipe(
+        {"near": met(days), "far": met(4 * days)}, lambda r, now: (r.near + 0.5) / (r.far / 4 + 0.5)
+    )
 
 
 @feature(
-    tables=("interactions",), unit="interactions, faded", words="a faded contact count of {value:.1f}", windows="H"
+    tables=("interactions",),
+    unit="interactions, faded",
+    words="a faded contact count of {value:.1f}",
+    windows="H",
 )
 def interactions_faded(days: float) -> Recipe:
     """Interactions the customer began, each counting half after every half-life.
@@ -83,7 +113,12 @@ def interactions_faded(days: float) -> Recipe:
     return Recipe({"faded": faded}, lambda r, now: r.faded / DECAY_SCALE)
 
 
-@feature(tables=("interactions",), unit="share", words="answers {value:.0%} of the messages ({window})", windows="W")
+@feature(
+    tables=("interactions",),
+    unit="share",
+    words="answers {value:.0%} of the messages ({window})",
+    windows="W",
+)
 def response_rate(days: int | None) -> Recipe:
     """Messages opened or clicked over messages sent, shrunk to one in five.
 
@@ -94,7 +129,11 @@ def response_rate(days: int | None) -> Recipe:
     return Recipe({"answers": answers, "sent": sent}, lambda r, now: (r.answers + 1) / (r.sent + 5))
 
 
-@feature(tables=("interactions", "activity"), unit="interactions", words="{value:.0f} contacts since the last activity")
+@feature(
+    tables=("interactions", "activity"),
+    unit="interactions",
+    words="{value:.0f} contacts since the last activity",
+)
 def interactions_since_activity() -> Recipe:
     """Interactions the customer began since the last activity.
 
@@ -104,7 +143,12 @@ def interactions_since_activity() -> Recipe:
     return Recipe({"count": count}, lambda r, now: r.count)
 
 
-@feature(tables=("interactions",), unit="visits", words="{value:.0f} looks at the cancel page in {window}", windows="W")
+@feature(
+    tables=("interactions",),
+    unit="visits",
+    words="{value:.0f} looks at the cancel page in {window}",
+    windows="W",
+)
 def leaving_intent(days: int | None) -> Recipe:
     """Visits to cancel or downgrade pages (never the cancellation itself).
 
@@ -125,7 +169,10 @@ def calls(days: int | None) -> Recipe:
 
 
 @feature(
-    tables=("interactions",), unit="share, faded", words="answers a faded {value:.0%} of the messages", windows="H"
+    tables=("interactions",),
+    unit="share, faded",
+    words="answers a faded {value:.0%} of the messages",
+    windows="H",
 )
 def response_rate_faded(days: float) -> Recipe:
     """Messages opened or clicked over messages sent, each counting half after every half-life, shrunk to one in five.
@@ -153,8 +200,12 @@ def conversion(days: int | None) -> Recipe:
     Formula: (purchases + 1) / (engaged days + 5). Window: W and all time. Null: never. Source: catalogue 55.
     """
     bought = Reduction("transactions", "count", kinds=("purchase",), since_days=days)
-    engaged = Reduction("interactions", "distinct", value="local_day", where="by_customer", since_days=days)
-    return Recipe({"bought": bought, "engaged": engaged}, lambda r, now: (r.bought + 1) / (r.engaged + 5))
+    engaged = Reduction(
+        "interactions", "distinct", value="local_day", where="by_customer", since_days=days
+    )
+    return Recipe(
+        {"bought": bought, "engaged": engaged}, lambda r, now: (r.bought + 1) / (r.engaged + 5)
+    )
 
 
 @feature(tables=("interactions",), unit="days", words="last call {value:.0f} days ago")
@@ -163,22 +214,35 @@ def recency_call() -> Recipe:
 
     Formula: as_of − last of kind call. Window: all time. Null: none. Source: catalogue 3.
     """
-    return Recipe({"last": Reduction("interactions", "max", kinds=("call",))}, lambda r, now: now.age_days(r.last))
+    return Recipe(
+        {"last": Reduction("interactions", "max", kinds=("call",))},
+        lambda r, now: now.age_days(r.last),
+    )
 
 
-@feature(tables=("interactions",), unit="days", words="last look at a cancel page {value:.0f} days ago")
+@feature(
+    tables=("interactions",), unit="days", words="last look at a cancel page {value:.0f} days ago"
+)
 def recency_leaving() -> Recipe:
     """Days since the last visit to a cancel or downgrade page.
 
     Formula: as_of − last of kinds cancel_page, downgrade_page. Window: all time. Null: none. Source: catalogue 3, 57.
     """
-    return Recipe({"last": Reduction("interactions", "max", kinds=LEAVING)}, lambda r, now: now.age_days(r.last))
+    return Recipe(
+        {"last": Reduction("interactions", "max", kinds=LEAVING)},
+        lambda r, now: now.age_days(r.last),
+    )
 
 
-@feature(tables=("interactions",), unit="days", words="last answered a message {value:.0f} days ago")
+@feature(
+    tables=("interactions",), unit="days", words="last answered a message {value:.0f} days ago"
+)
 def recency_answer() -> Recipe:
     """Days since a message was last opened or clicked.
 
     Formula: as_of − last of kinds opened, clicked. Window: all time. Null: none. Source: catalogue 3, 54.
     """
-    return Recipe({"last": Reduction("interactions", "max", kinds=ANSWERS)}, lambda r, now: now.age_days(r.last))
+    return Recipe(
+        {"last": Reduction("interactions", "max", kinds=ANSWERS)},
+        lambda r, now: now.age_days(r.last),
+    )

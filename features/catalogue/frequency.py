@@ -8,16 +8,28 @@ from features.core.instants import DAY_US
 from features.recipes.recipe import DECAY_SCALE, Recipe, Reduction, feature, ratio
 
 
-@feature(tables=("activity",), unit="active days", words="{value:.0f} active days in {window}", windows="W")
+@feature(
+    tables=("activity",),
+    unit="active days",
+    words="{value:.0f} active days in {window}",
+    windows="W",
+)
 def active_days(days: int | None) -> Recipe:
     """Local days with activity.
 
     Formula: count. Window: W and all time. Null: never (0). Source: RFM; catalogue 12–13.
     """
-    return Recipe({"count": Reduction("activity", "count", since_days=days)}, lambda r, now: r.count)
+    return Recipe(
+        {"count": Reduction("activity", "count", since_days=days)}, lambda r, now: r.count
+    )
 
 
-@feature(tables=("transactions",), unit="purchases", words="{value:.0f} purchases in {window}", windows="W")
+@feature(
+    tables=("transactions",),
+    unit="purchases",
+    words="{value:.0f} purchases in {window}",
+    windows="W",
+)
 def purchases(days: int | None) -> Recipe:
     """Purchases, each counted, also several on one day.
 
@@ -27,13 +39,21 @@ def purchases(days: int | None) -> Recipe:
     return Recipe({"count": count}, lambda r, now: r.count)
 
 
-@feature(tables=("activity",), unit="active days, faded", words="a faded activity count of {value:.1f}", windows="H")
+@feature(
+    tables=("activity",),
+    unit="active days, faded",
+    words="a faded activity count of {value:.1f}",
+    windows="H",
+)
 def activity_faded(days: float) -> Recipe:
     """Activity, each day counting half after every half-life.
 
     Formula: Σ 0.5^(age / h). Window: all time, h = 1, 3, 6 base gaps. Null: never (0). Source: catalogue 15.
     """
-    return Recipe({"faded": Reduction("activity", "decay", half_life_days=days)}, lambda r, now: r.faded / DECAY_SCALE)
+    return Recipe(
+        {"faded": Reduction("activity", "decay", half_life_days=days)},
+        lambda r, now: r.faded / DECAY_SCALE,
+    )
 
 
 @feature(tables=("activity",), unit="days", words="activity {value:.0f} days old on average")
@@ -50,7 +70,9 @@ def mean_age() -> Recipe:
     return Recipe({"minutes": minutes, "count": Reduction("activity", "count")}, formula)
 
 
-@feature(tables=("activity",), unit="share", words="active in {value:.0%} of the last 12 usual gaps")
+@feature(
+    tables=("activity",), unit="share", words="active in {value:.0%} of the last 12 usual gaps"
+)
 def active_periods() -> Recipe:
     """Share of the last 12 windows of one base gap with activity.
 
@@ -70,6 +92,10 @@ def activity_rate() -> Recipe:
     def formula(r, now):
         floor = now.definitions.base_gap_us / DAY_US
         age = now.age_days(r.first)
-        return r.count / nw.when(age > floor).then(age).otherwise(nw.when(~age.is_null()).then(nw.lit(floor)))
+        return r.count / nw.when(age > floor).then(age).otherwise(
+            nw.when(~age.is_null()).then(nw.lit(floor))
+        )
 
-    return Recipe({"first": Reduction("activity", "min"), "count": Reduction("activity", "count")}, formula)
+    return Recipe(
+        {"first": Reduction("activity", "min"), "count": Reduction("activity", "count")}, formula
+    )

@@ -11,13 +11,17 @@ _PURCHASES = Reduction("transactions", "count", kinds=("purchase",))
 _LAST = Reduction("transactions", "max", value="amount_minor", where="is_last_purchase")
 
 
-@feature(tables=("transactions",), unit="currency", words="{value:,.0f} spent in {window}", windows="W")
+@feature(
+    tables=("transactions",), unit="currency", words="{value:,.0f} spent in {window}", windows="W"
+)
 def amount(days: int | None) -> Recipe:
     """Money of purchases.
 
     Formula: Σ amount. Window: W and all time. Null: never (0). Source: RFM; catalogue 26.
     """
-    total = Reduction("transactions", "sum", value="amount_minor", kinds=("purchase",), since_days=days)
+    total = Reduction(
+        "transactions", "sum", value="amount_minor", kinds=("purchase",), since_days=days
+    )
     return Recipe({"total": total}, lambda r, now: r.total / now.definitions.minor_units)
 
 
@@ -33,7 +37,11 @@ def amount_mean() -> Recipe:
     )
 
 
-@feature(tables=("transactions",), unit="ratio", words="the last purchase was {value:.1f} times the usual amount")
+@feature(
+    tables=("transactions",),
+    unit="ratio",
+    words="the last purchase was {value:.1f} times the usual amount",
+)
 def amount_last_over_mean() -> Recipe:
     """The last purchase over the own mean.
 
@@ -55,7 +63,9 @@ def amount_max() -> Recipe:
     return Recipe({"largest": largest}, lambda r, now: r.largest / now.definitions.minor_units)
 
 
-@feature(tables=("transactions",), unit="ratio", words="amounts that vary {value:.1f} times their mean")
+@feature(
+    tables=("transactions",), unit="ratio", words="amounts that vary {value:.1f} times their mean"
+)
 def amount_cv() -> Recipe:
     """Coefficient of variation of purchase amounts, rounded to whole currency units.
 
@@ -71,7 +81,12 @@ def amount_cv() -> Recipe:
     return Recipe({"whole": whole, "squares": squares, "count": _PURCHASES}, formula)
 
 
-@feature(tables=("transactions",), unit="purchases, faded", words="a faded purchase count of {value:.1f}", windows="H")
+@feature(
+    tables=("transactions",),
+    unit="purchases, faded",
+    words="a faded purchase count of {value:.1f}",
+    windows="H",
+)
 def purchases_faded(days: float) -> Recipe:
     """Purchases, each counting half after every half-life.
 
@@ -81,17 +96,28 @@ def purchases_faded(days: float) -> Recipe:
     return Recipe({"faded": faded}, lambda r, now: r.faded / DECAY_SCALE)
 
 
-@feature(tables=("transactions",), unit="currency, faded", words="a faded amount of {value:,.0f}", windows="H")
+@feature(
+    tables=("transactions",),
+    unit="currency, faded",
+    words="a faded amount of {value:,.0f}",
+    windows="H",
+)
 def amount_faded(days: float) -> Recipe:
     """Money of purchases, each counting half after every half-life.
 
     Formula: Σ amount · 0.5^(age / h). Window: all time, h = 1, 3, 6 base gaps. Null: never (0). Source: catalogue 31.
     """
-    faded = Reduction("transactions", "decay", value="amount_minor", kinds=("purchase",), half_life_days=days)
-    return Recipe({"faded": faded}, lambda r, now: r.faded / DECAY_SCALE / now.definitions.minor_units)
+    faded = Reduction(
+        "transactions", "decay", value="amount_minor", kinds=("purchase",), half_life_days=days
+    )
+    return Recipe(
+        {"faded": faded}, lambda r, now: r.faded / DECAY_SCALE / now.definitions.minor_units
+    )
 
 
-@feature(tables=("transactions",), unit="share", words="{value:.0%} of the money came with a discount")
+@feature(
+    tables=("transactions",), unit="share", words="{value:.0%} of the money came with a discount"
+)
 def discount_share() -> Recipe:
     """Discounts over gross money of purchases.
 
@@ -101,14 +127,18 @@ def discount_share() -> Recipe:
     return Recipe({"off": off, "total": _BOUGHT}, lambda r, now: ratio(r.off, r.off + r.total))
 
 
-@feature(tables=("transactions",), unit="share", words="{value:.0%} of the purchases were given back")
+@feature(
+    tables=("transactions",), unit="share", words="{value:.0%} of the purchases were given back"
+)
 def refund_share() -> Recipe:
     """Refunds over purchases, shrunk.
 
     Formula: refunds / (purchases + 1). Window: all time. Null: never (0). Source: catalogue 34.
     """
     refunds = Reduction("transactions", "count", kinds=("refund",))
-    return Recipe({"refunds": refunds, "count": _PURCHASES}, lambda r, now: r.refunds / (r.count + 1))
+    return Recipe(
+        {"refunds": refunds, "count": _PURCHASES}, lambda r, now: r.refunds / (r.count + 1)
+    )
 
 
 @feature(tables=("transactions",), unit="days", words="the last refund was {value:.0f} days ago")
@@ -117,10 +147,18 @@ def recency_refund() -> Recipe:
 
     Formula: as_of − last refund. Window: all time. Null: none. Source: catalogue 35.
     """
-    return Recipe({"last": Reduction("transactions", "max", kinds=("refund",))}, lambda r, now: now.age_days(r.last))
+    return Recipe(
+        {"last": Reduction("transactions", "max", kinds=("refund",))},
+        lambda r, now: now.age_days(r.last),
+    )
 
 
-@feature(tables=("transactions",), unit="payments", words="{value:.0f} failed payments in {window}", windows="W")
+@feature(
+    tables=("transactions",),
+    unit="payments",
+    words="{value:.0f} failed payments in {window}",
+    windows="W",
+)
 def failed_payments(days: int | None) -> Recipe:
     """Failed payments.
 
@@ -137,11 +175,20 @@ def method_changes() -> Recipe:
     Formula: Σ [method ≠ method of the purchase before]; at one instant the order is that of the methods' names.
     Window: all time. Null: no purchase with a known method. Source: KKBox; catalogue 37.
     """
-    told, changes = Reduction("payments", "count"), Reduction("payments", "count", where="method_changed")
-    return Recipe({"told": told, "changes": changes}, lambda r, now: nw.when(r.told > 0).then(r.changes))
+    told, changes = (
+        Reduction("payments", "count"),
+        Reduction("payments", "count", where="method_changed"),
+    )
+    return Recipe(
+        {"told": told, "changes": changes}, lambda r, now: nw.when(r.told > 0).then(r.changes)
+    )
 
 
-@feature(tables=("transactions",), unit="share", words="total spending above that of {value:.0%} of the customers")
+@feature(
+    tables=("transactions",),
+    unit="share",
+    words="total spending above that of {value:.0%} of the customers",
+)
 def amount_percentile() -> Recipe:
     """Where the customer's total amount stands among all customers with a purchase known at as_of, in steps of 5 %.
 
@@ -150,7 +197,10 @@ def amount_percentile() -> Recipe:
     """
 
     def formula(r, now):
-        steps = [nw.when(r.total >= cut).then(nw.lit(1)).otherwise(nw.lit(0)) for cut in now.base.amount_quantiles]
+        steps = [
+            nw.when(r.total >= cut).then(nw.lit(1)).otherwise(nw.lit(0))
+            for cut in now.base.amount_quantiles
+        ]
         return nw.sum_horizontal(*steps) / 20
 
     return Recipe({"total": _BOUGHT}, formula)

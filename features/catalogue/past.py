@@ -22,7 +22,10 @@ _NEWEST = Reduction("activity", "min", value="outcome_window", where="outcome_cl
 
 def _windows(r: Any, now: Now) -> nw.Expr:
     """How many outcome windows began after the first activity."""
-    latency, horizon = now.definitions.label_latency_days * DAY_US, now.definitions.horizon_days * DAY_US
+    latency, horizon = (
+        now.definitions.label_latency_days * DAY_US,
+        now.definitions.horizon_days * DAY_US,
+    )
     whole = ((now.as_of - r.first - latency - 1) / horizon).floor()
     return nw.when(whole > 0).then(whole).otherwise(nw.when(~r.first.is_null()).then(nw.lit(0.0)))
 
@@ -37,7 +40,12 @@ def past_windows() -> Recipe:
     return Recipe({"first": _FIRST}, _windows)
 
 
-@feature(tables=("activity",), unit="share", words="active in {value:.0%} of the horizons on record", leaving=-1)
+@feature(
+    tables=("activity",),
+    unit="share",
+    words="active in {value:.0%} of the horizons on record",
+    leaving=-1,
+)
 def past_stay_rate() -> Recipe:
     """Share of the customer's closed outcome windows with activity, shrunk to the middle.
 

@@ -29,22 +29,32 @@ def tenure() -> Recipe:
     return Recipe({"acquired": acquired}, lambda r, now: now.age_days(r.acquired))
 
 
-@feature(tables=("activity",), unit="days", words="{value:.0f} days between first and last activity")
+@feature(
+    tables=("activity",), unit="days", words="{value:.0f} days between first and last activity"
+)
 def active_life() -> Recipe:
     """Days between the first and the last activity.
 
     Formula: last − first. Window: all time. Null: no activity. Source: BG/NBD's t_x; catalogue 5.
     """
-    return Recipe({"first": _FIRST, "last": _LAST}, lambda r, now: now.age_days(r.first) - now.age_days(r.last))
+    return Recipe(
+        {"first": _FIRST, "last": _LAST},
+        lambda r, now: now.age_days(r.first) - now.age_days(r.last),
+    )
 
 
-@feature(tables=("activity",), unit="share", words="inactive for {value:.0%} of the time as a customer")
+@feature(
+    tables=("activity",), unit="share", words="inactive for {value:.0%} of the time as a customer"
+)
 def dormant_share() -> Recipe:
     """Share of the time as a customer that passed since the last activity.
 
     Formula: recency / tenure. Window: all time. Null: no activity. Source: catalogue 6.
     """
-    return Recipe({"first": _FIRST, "last": _LAST}, lambda r, now: ratio(now.age_days(r.last), now.age_days(r.first)))
+    return Recipe(
+        {"first": _FIRST, "last": _LAST},
+        lambda r, now: ratio(now.age_days(r.last), now.age_days(r.first)),
+    )
 
 
 @feature(tables=("interactions",), unit="days", words="last contact {value:.0f} days ago")
@@ -53,7 +63,10 @@ def recency_interaction() -> Recipe:
 
     Formula: as_of − last interaction of a kind other than `sent`. Window: all time. Null: none. Source: catalogue 3.
     """
-    return Recipe({"last": Reduction("interactions", "max", where="by_customer")}, lambda r, now: now.age_days(r.last))
+    return Recipe(
+        {"last": Reduction("interactions", "max", where="by_customer")},
+        lambda r, now: now.age_days(r.last),
+    )
 
 
 @feature(tables=("interactions",), unit="days", words="last visit or use {value:.0f} days ago")
@@ -66,19 +79,26 @@ def recency_visit() -> Recipe:
     return Recipe({"last": last}, lambda r, now: now.age_days(r.last))
 
 
-@feature(tables=("transactions", "interactions"), unit="days", words="nothing heard for {value:.0f} days")
+@feature(
+    tables=("transactions", "interactions"), unit="days", words="nothing heard for {value:.0f} days"
+)
 def recency_any() -> Recipe:
     """Days since the last transaction or interaction of any kind the customer began.
 
     Formula: as_of − max(last transaction, last interaction). Window: all time. Null: neither. Source: catalogue 2.
     """
     return Recipe(
-        {"bought": Reduction("transactions", "max"), "met": Reduction("interactions", "max", where="by_customer")},
+        {
+            "bought": Reduction("transactions", "max"),
+            "met": Reduction("interactions", "max", where="by_customer"),
+        },
         lambda r, now: now.age_days(nw.max_horizontal(r.bought, r.met)),
     )
 
 
-@feature(tables=("transactions",), unit="days", words="the last failed payment was {value:.0f} days ago")
+@feature(
+    tables=("transactions",), unit="days", words="the last failed payment was {value:.0f} days ago"
+)
 def recency_failed_payment() -> Recipe:
     """Days since the last payment that failed.
 
@@ -88,7 +108,9 @@ def recency_failed_payment() -> Recipe:
     return Recipe({"last": last}, lambda r, now: now.age_days(r.last))
 
 
-@feature(tables=("activity",), unit="0 or 1", words="the history may have begun before the records do")
+@feature(
+    tables=("activity",), unit="0 or 1", words="the history may have begun before the records do"
+)
 def history_truncated() -> Recipe:
     """1 where the first activity lies so near the beginning of the records that there may have been earlier ones.
 

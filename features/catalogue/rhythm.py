@@ -23,7 +23,12 @@ _LAST_GAP = Reduction("activity", "max", value="gap_minutes", where="is_last")
 _LONGEST = Reduction("activity", "max", value="gap_minutes", where="has_gap")
 
 
-@feature(tables=("activity",), unit="ratio", words="{value:.1f} times the usual gap since the last activity", leaving=1)
+@feature(
+    tables=("activity",),
+    unit="ratio",
+    words="{value:.1f} times the usual gap since the last activity",
+    leaving=1,
+)
 def overdue() -> Recipe:
     """The present wait over the customer's usual gap, shrunk to the base's.
 
@@ -32,7 +37,9 @@ def overdue() -> Recipe:
     """
 
     def formula(r, now):
-        usual = stages.usual_gap(first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us)
+        usual = stages.usual_gap(
+            first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us
+        )
         return (now.as_of - r.last) / usual
 
     return Recipe({"first": _FIRST, "last": _LAST, "count": _COUNT}, formula)
@@ -48,13 +55,17 @@ def usual_gap() -> Recipe:
     return Recipe(
         {"first": _FIRST, "last": _LAST, "count": _COUNT},
         lambda r, now: (
-            stages.usual_gap(first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us)
+            stages.usual_gap(
+                first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us
+            )
             / DAY_US
         ),
     )
 
 
-@feature(tables=("activity",), unit="ratio", words="{value:.1f} times the longest gap so far", leaving=1)
+@feature(
+    tables=("activity",), unit="ratio", words="{value:.1f} times the longest gap so far", leaving=1
+)
 def recency_over_longest_gap() -> Recipe:
     """The present wait over the longest own gap.
 
@@ -66,7 +77,9 @@ def recency_over_longest_gap() -> Recipe:
     )
 
 
-@feature(tables=("activity",), unit="share", words="a wait longer than {value:.0%} of the gaps so far")
+@feature(
+    tables=("activity",), unit="share", words="a wait longer than {value:.0%} of the gaps so far"
+)
 def gaps_outlasted() -> Recipe:
     """Shrunk share of own gaps that were shorter than the present wait.
 
@@ -111,7 +124,11 @@ def gap_cv() -> Recipe:
     return Recipe({"minutes": _MINUTES, "squares": _SQUARES, "gaps": _GAPS}, formula)
 
 
-@feature(tables=("activity",), unit="sd", words="the wait is {value:.1f} standard deviations over the mean gap")
+@feature(
+    tables=("activity",),
+    unit="sd",
+    words="the wait is {value:.1f} standard deviations over the mean gap",
+)
 def gap_z() -> Recipe:
     """How far the present wait lies above the mean own gap, in standard deviations (at least a day).
 
@@ -122,12 +139,19 @@ def gap_z() -> Recipe:
     def formula(r, now):
         spread = variance(r.minutes, r.squares, r.gaps).sqrt() / DAY_MINUTES
         wait = now.age_days(r.last) - ratio(r.minutes, r.gaps) / DAY_MINUTES
-        return wait / nw.when(spread > 1).then(spread).otherwise(nw.when(~spread.is_null()).then(nw.lit(1.0)))
+        return wait / nw.when(spread > 1).then(spread).otherwise(
+            nw.when(~spread.is_null()).then(nw.lit(1.0))
+        )
 
     return Recipe({"last": _LAST, "minutes": _MINUTES, "squares": _SQUARES, "gaps": _GAPS}, formula)
 
 
-@feature(tables=("activity",), unit="nats", words="so long a wait is a surprise of {value:.1f}", leaving=1)
+@feature(
+    tables=("activity",),
+    unit="nats",
+    words="so long a wait is a surprise of {value:.1f}",
+    leaving=1,
+)
 def wait_surprise() -> Recipe:
     """How surprising the present wait is to a Weibull whose mean is g and whose shape is fitted on the base's waits.
 
@@ -137,7 +161,9 @@ def wait_surprise() -> Recipe:
     """
 
     def formula(r, now):
-        usual = stages.usual_gap(first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us)
+        usual = stages.usual_gap(
+            first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us
+        )
         shape = now.base.wait_shape
         return ((now.as_of - r.last) / usual * math.gamma(1 + 1 / shape)) ** shape
 
@@ -165,7 +191,9 @@ def gap_last() -> Recipe:
     return Recipe({"last_gap": _LAST_GAP}, lambda r, now: r.last_gap / DAY_MINUTES)
 
 
-@feature(tables=("activity",), unit="ratio", words="the last gap was {value:.1f} times the mean gap")
+@feature(
+    tables=("activity",), unit="ratio", words="the last gap was {value:.1f} times the mean gap"
+)
 def gap_last_over_mean() -> Recipe:
     """The last completed gap over the mean own gap: above 1 the customer slows down.
 
@@ -198,11 +226,15 @@ def gap_mean_last_ten() -> Recipe:
 def _mean_gap(where: str) -> Recipe:
     minutes = Reduction("activity", "sum", value="gap_minutes", where=where)
     gaps = Reduction("activity", "count", where=where)
-    return Recipe({"minutes": minutes, "gaps": gaps}, lambda r, now: ratio(r.minutes, r.gaps) / DAY_MINUTES)
+    return Recipe(
+        {"minutes": minutes, "gaps": gaps}, lambda r, now: ratio(r.minutes, r.gaps) / DAY_MINUTES
+    )
 
 
 @feature(
-    tables=("activity",), unit="log a gap", words="each gap {value:+.2f} longer than the one before, on the log scale"
+    tables=("activity",),
+    unit="log a gap",
+    words="each gap {value:+.2f} longer than the one before, on the log scale",
 )
 def gap_slope() -> Recipe:
     """Theil–Sen slope of the last gaps: above 0 the customer slows down. One odd gap moves it little (not additive).
@@ -235,7 +267,10 @@ def regularity() -> Recipe:
 
 
 @feature(
-    tables=("activity",), unit="probability", words="the purchase model gives {value:.0%} for staying away", leaving=1
+    tables=("activity",),
+    unit="probability",
+    words="the purchase model gives {value:.0%} for staying away",
+    leaving=1,
 )
 def p_no_activity() -> Recipe:
     """P(no activity in the horizon) by BG/NBD, its four parameters fitted on the base at as_of.
@@ -247,10 +282,16 @@ def p_no_activity() -> Recipe:
     def formula(r, now):
         model = now.base
         repeats, last, age = r.count - 1, (r.last - r.first) / DAY_US, now.age_days(r.first)
-        quiet = ((model.alpha + age) / (model.alpha + age + now.definitions.horizon_days)) ** (model.r + repeats)
+        quiet = ((model.alpha + age) / (model.alpha + age + now.definitions.horizon_days)) ** (
+            model.r + repeats
+        )
         # At least one repeat, or the odds below divide by b − 1; where there is none P(alive) is 1.
         some = nw.when(repeats > 0).then(repeats).otherwise(nw.lit(1))
-        odds = model.a / (model.b + some - 1) * ((model.alpha + age) / (model.alpha + last)) ** (model.r + some)
+        odds = (
+            model.a
+            / (model.b + some - 1)
+            * ((model.alpha + age) / (model.alpha + last)) ** (model.r + some)
+        )
         alive = nw.when(repeats > 0).then(1 / (odds + 1)).otherwise(nw.lit(1.0))
         return 1 - alive * (1 - quiet)
 

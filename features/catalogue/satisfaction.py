@@ -31,7 +31,12 @@ def satisfaction_age() -> Recipe:
     return Recipe({"last": last}, lambda r, now: now.age_days(r.last))
 
 
-@feature(tables=("feedback",), unit="0…1", words="answers are {value:.0%} satisfied on average ({window})", windows="W")
+@feature(
+    tables=("feedback",),
+    unit="0…1",
+    words="answers are {value:.0%} satisfied on average ({window})",
+    windows="W",
+)
 def satisfaction_mean(days: int | None) -> Recipe:
     """Mean score of surveys sent in the window, shrunk to the middle by two answers.
 
@@ -39,7 +44,10 @@ def satisfaction_mean(days: int | None) -> Recipe:
     """
     answers = Reduction("feedback", "count", where="answered", since_days=days)
     total = Reduction("feedback", "sum", value="score_scaled", where="answered", since_days=days)
-    return Recipe({"total": total, "answers": answers}, lambda r, now: (r.total / SCORE_SCALE + 1) / (r.answers + 2))
+    return Recipe(
+        {"total": total, "answers": answers},
+        lambda r, now: (r.total / SCORE_SCALE + 1) / (r.answers + 2),
+    )
 
 
 @feature(tables=("feedback",), unit="0…1", words="the worst answer was {value:.0%} satisfied")
@@ -62,7 +70,11 @@ def satisfaction_low_share() -> Recipe:
     return Recipe({"low": low, "answers": _ANSWERS}, lambda r, now: r.low / (r.answers + 1))
 
 
-@feature(tables=("feedback",), unit="0…1", words="the last answer lies {value:+.0%} from the customer's own mean")
+@feature(
+    tables=("feedback",),
+    unit="0…1",
+    words="the last answer lies {value:+.0%} from the customer's own mean",
+)
 def satisfaction_change() -> Recipe:
     """The last score less the own mean.
 
@@ -75,7 +87,12 @@ def satisfaction_change() -> Recipe:
     )
 
 
-@feature(tables=("feedback",), unit="surveys", words="{value:.0f} surveys left unanswered in {window}", windows="W")
+@feature(
+    tables=("feedback",),
+    unit="surveys",
+    words="{value:.0f} surveys left unanswered in {window}",
+    windows="W",
+)
 def silence(days: int | None) -> Recipe:
     """Surveys sent and not answered (as known at as_of).
 
@@ -116,11 +133,17 @@ def satisfaction_last_review() -> Recipe:
 
 
 def _last_of(kind: str) -> Recipe:
-    last = Reduction("feedback", "min", value="score_scaled", kinds=(kind,), where="is_last_of_kind")
+    last = Reduction(
+        "feedback", "min", value="score_scaled", kinds=(kind,), where="is_last_of_kind"
+    )
     return Recipe({"last": last}, lambda r, now: r.last / SCORE_SCALE)
 
 
-@feature(tables=("feedback",), unit="0…1 an answer", words="the last five answers move by {value:+.0%} each")
+@feature(
+    tables=("feedback",),
+    unit="0…1 an answer",
+    words="the last five answers move by {value:+.0%} each",
+)
 def satisfaction_slope() -> Recipe:
     """Slope of the last five scores over their order of answering (of equal instants the lower is later).
 
@@ -140,13 +163,21 @@ def satisfaction_slope() -> Recipe:
     return Recipe({"count": count, "total": total, "placed": placed}, formula)
 
 
-@feature(tables=("feedback",), unit="answers", words="{value:.0f} answers to surveys of {window}", windows="W")
+@feature(
+    tables=("feedback",),
+    unit="answers",
+    words="{value:.0f} answers to surveys of {window}",
+    windows="W",
+)
 def answers(days: int | None) -> Recipe:
     """Surveys sent in the window that are answered, reviews included.
 
     Formula: count of answered. Window: W and all time, by sending. Null: never (0). Source: catalogue 64.
     """
-    return Recipe({"count": Reduction("feedback", "count", where="answered", since_days=days)}, lambda r, now: r.count)
+    return Recipe(
+        {"count": Reduction("feedback", "count", where="answered", since_days=days)},
+        lambda r, now: r.count,
+    )
 
 
 @feature(tables=("feedback",), unit="hours", words="took {value:.0f} hours to answer")
@@ -157,7 +188,9 @@ def hours_to_answer() -> Recipe:
     Source: catalogue 68 (the other side of silence).
     """
     minutes = Reduction("feedback", "sum", value="answer_minutes", where="answered")
-    return Recipe({"minutes": minutes, "answers": _ANSWERS}, lambda r, now: ratio(r.minutes, r.answers) / 60)
+    return Recipe(
+        {"minutes": minutes, "answers": _ANSWERS}, lambda r, now: ratio(r.minutes, r.answers) / 60
+    )
 
 
 def _share_of(kind: str, where: str) -> Recipe:
@@ -169,7 +202,11 @@ def _answered(*kinds: str, days: int | None = None) -> Reduction:
     return Reduction("feedback", "count", kinds=kinds, where="answered", since_days=days)
 
 
-@feature(tables=("feedback",), unit="share", words="{value:.0%} of the csat answers were in the top quarter")
+@feature(
+    tables=("feedback",),
+    unit="share",
+    words="{value:.0%} of the csat answers were in the top quarter",
+)
 def csat_top_share() -> Recipe:
     """Top-box share: csat answers in the top quarter of their scale (4 and 5 of 1…5).
 
@@ -178,7 +215,9 @@ def csat_top_share() -> Recipe:
     return _share_of("csat", "top_answer")
 
 
-@feature(tables=("feedback",), unit="share", words="{value:.0%} of the nps answers were a promoter's")
+@feature(
+    tables=("feedback",), unit="share", words="{value:.0%} of the nps answers were a promoter's"
+)
 def nps_promoter_share() -> Recipe:
     """Share of nps answers that are a promoter's: 9 or 10 of 0…10, on another scale its upper tenth.
 
@@ -199,7 +238,9 @@ def nps_passive_share() -> Recipe:
     )
 
 
-@feature(tables=("feedback",), unit="share", words="{value:.0%} of the nps answers were a detractor's")
+@feature(
+    tables=("feedback",), unit="share", words="{value:.0%} of the nps answers were a detractor's"
+)
 def nps_detractor_share() -> Recipe:
     """Share of nps answers that are a detractor's: 0 to 6 of 0…10, on another scale its lower six tenths.
 
@@ -231,10 +272,17 @@ def review_mean() -> Recipe:
     Formula: Σ score / reviews. Window: all time. Null: never reviewed. Source: catalogue 64.
     """
     total = Reduction("feedback", "sum", value="score_scaled", kinds=("review",), where="answered")
-    return Recipe({"total": total, "all": _answered("review")}, lambda r, now: ratio(r.total, r.all) / SCORE_SCALE)
+    return Recipe(
+        {"total": total, "all": _answered("review")},
+        lambda r, now: ratio(r.total, r.all) / SCORE_SCALE,
+    )
 
 
-@feature(tables=("feedback",), unit="0…1", words="scores lie {value:+.0%} from what others say of the same items")
+@feature(
+    tables=("feedback",),
+    unit="0…1",
+    words="scores lie {value:+.0%} from what others say of the same items",
+)
 def item_bias() -> Recipe:
     """How far the customer's scores lie from what everybody says of the same items.
 
@@ -243,19 +291,30 @@ def item_bias() -> Recipe:
     """
     against = Reduction("feedback", "sum", value="against_item", where="on_known_item")
     count = Reduction("feedback", "count", where="on_known_item")
-    return Recipe({"against": against, "count": count}, lambda r, now: ratio(r.against, r.count) / SCORE_SCALE)
+    return Recipe(
+        {"against": against, "count": count}, lambda r, now: ratio(r.against, r.count) / SCORE_SCALE
+    )
 
 
-@feature(tables=("feedback",), unit="surveys", words="the last {value:.0f} surveys were left unanswered")
+@feature(
+    tables=("feedback",), unit="surveys", words="the last {value:.0f} surveys were left unanswered"
+)
 def silence_streak() -> Recipe:
     """Surveys sent after the last one that was answered, none of them answered.
 
     Formula: count of unanswered surveys sent after it. Window: since then. Null: never (0). Source: catalogue 68.
     """
-    return Recipe({"count": Reduction("feedback", "count", where="silent_since")}, lambda r, now: r.count)
+    return Recipe(
+        {"count": Reduction("feedback", "count", where="silent_since")}, lambda r, now: r.count
+    )
 
 
-@feature(tables=("feedback",), unit="share", words="answers {value:.0%} of the surveys ({window})", windows="W")
+@feature(
+    tables=("feedback",),
+    unit="share",
+    words="answers {value:.0%} of the surveys ({window})",
+    windows="W",
+)
 def answer_rate(days: int | None) -> Recipe:
     """Surveys answered over surveys sent, shrunk to one in two.
 
@@ -263,5 +322,6 @@ def answer_rate(days: int | None) -> Recipe:
     """
     sent = Reduction("feedback", "count", kinds=SURVEYS, since_days=days)
     return Recipe(
-        {"answered": _answered(*SURVEYS, days=days), "sent": sent}, lambda r, now: (r.answered + 1) / (r.sent + 2)
+        {"answered": _answered(*SURVEYS, days=days), "sent": sent},
+        lambda r, now: (r.answered + 1) / (r.sent + 2),
     )

@@ -10,7 +10,9 @@ def _begun(days: int | None) -> Reduction:
     return Reduction("interactions", "count", where="begins_session", since_days=days)
 
 
-@feature(tables=("interactions",), unit="sessions", words="{value:.0f} sessions in {window}", windows="W")
+@feature(
+    tables=("interactions",), unit="sessions", words="{value:.0f} sessions in {window}", windows="W"
+)
 def sessions(days: int | None) -> Recipe:
     """Sessions begun: visits, logins, usage, cancel or downgrade pages more than 30 minutes after the one before.
 
@@ -33,11 +35,16 @@ def session_depth(days: int | None) -> Recipe:
     Source: catalogue 48.
     """
     visits = Reduction("interactions", "count", where="visit", since_days=days)
-    return Recipe({"visits": visits, "begun": _begun(days)}, lambda r, now: ratio(r.visits, r.begun))
+    return Recipe(
+        {"visits": visits, "begun": _begun(days)}, lambda r, now: ratio(r.visits, r.begun)
+    )
 
 
 @feature(
-    tables=("interactions",), unit="minutes a session", words="{value:.1f} minutes a session ({window})", windows="W"
+    tables=("interactions",),
+    unit="minutes a session",
+    words="{value:.1f} minutes a session ({window})",
+    windows="W",
 )
 def session_minutes(days: int | None) -> Recipe:
     """Minutes from the first to the last visit of a session, by the clock (stated minutes are in engaged_quantity).
@@ -46,4 +53,7 @@ def session_minutes(days: int | None) -> Recipe:
     Null: no session begun in it. Source: catalogue 49.
     """
     stayed = Reduction("interactions", "sum", value="stayed_us", since_days=days)
-    return Recipe({"stayed": stayed, "begun": _begun(days)}, lambda r, now: ratio(r.stayed, r.begun) / MINUTE_US)
+    return Recipe(
+        {"stayed": stayed, "begun": _begun(days)},
+        lambda r, now: ratio(r.stayed, r.begun) / MINUTE_US,
+    )

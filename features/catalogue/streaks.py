@@ -15,7 +15,8 @@ WINDOWS = 12
 def _windows(days: int) -> dict[str, Reduction]:
     """Activity of each of the last twelve windows, newest first."""
     return {
-        f"w{k}": Reduction("activity", "count", since_days=(k + 1) * days, until_days=k * days) for k in range(WINDOWS)
+        f"w{k}": Reduction("activity", "count", since_days=(k + 1) * days, until_days=k * days)
+        for k in range(WINDOWS)
     }
 
 
@@ -32,7 +33,10 @@ def _first(tests: Iterable[nw.Expr]) -> nw.Expr:
 
 
 @feature(
-    tables=("activity",), unit="windows", words="no activity for {value:.0f} windows in a row ({window})", windows="w"
+    tables=("activity",),
+    unit="windows",
+    words="no activity for {value:.0f} windows in a row ({window})",
+    windows="w",
 )
 def empty_streak(days: int) -> Recipe:
     """Windows without activity, from as_of backwards up to the newest one that has some.
@@ -43,7 +47,12 @@ def empty_streak(days: int) -> Recipe:
     return Recipe(_windows(days), lambda r, now: _first(count > 0 for count in _counts(r)))
 
 
-@feature(tables=("activity",), unit="windows", words="active in {value:.0f} windows in a row ({window})", windows="w")
+@feature(
+    tables=("activity",),
+    unit="windows",
+    words="active in {value:.0f} windows in a row ({window})",
+    windows="w",
+)
 def active_streak(days: int) -> Recipe:
     """Windows with activity, from as_of backwards up to the newest one that has none.
 
@@ -53,7 +62,12 @@ def active_streak(days: int) -> Recipe:
     return Recipe(_windows(days), lambda r, now: _first(count == 0 for count in _counts(r)))
 
 
-@feature(tables=("activity",), unit="windows", words="most active {value:.0f} windows ago ({window})", windows="w")
+@feature(
+    tables=("activity",),
+    unit="windows",
+    words="most active {value:.0f} windows ago ({window})",
+    windows="w",
+)
 def since_peak(days: int) -> Recipe:
     """Windows since the most active one of the last twelve; of equal ones the newest counts.
 

@@ -23,7 +23,10 @@ def _spent(since: int, until: int = 0) -> Reduction:
 
 
 @feature(
-    tables=("activity",), unit="ratio", words="activity at {value:.1f} times the earlier pace ({window})", windows="W"
+    tables=("activity",),
+    unit="ratio",
+    words="activity at {value:.1f} times the earlier pace ({window})",
+    windows="W",
 )
 def pace(days: int | None) -> Recipe:
     """Pace of the last window against the pace of four times that window, shrunk to 1.
@@ -44,7 +47,9 @@ def _long_pace() -> Recipe:
         return (r.near + 0.5) / (r.all / (now.age_days(r.first) / gap_days + 1) + 0.5)
 
     near = Reduction("activity", "count", where="in_last_base_gap")
-    return Recipe({"near": near, "all": _active(None), "first": Reduction("activity", "min")}, formula)
+    return Recipe(
+        {"near": near, "all": _active(None), "first": Reduction("activity", "min")}, formula
+    )
 
 
 @feature(
@@ -80,7 +85,10 @@ def surprise(days: int) -> Recipe:
         expected = (r.all + 1) * days / span
         return (r.near - expected) / expected.sqrt()
 
-    return Recipe({"near": _active(days), "all": _active(None), "first": Reduction("activity", "min")}, formula)
+    return Recipe(
+        {"near": _active(days), "all": _active(None), "first": Reduction("activity", "min")},
+        formula,
+    )
 
 
 @feature(
@@ -144,7 +152,11 @@ def acceleration(days: int) -> Recipe:
 
     Formula: c_0 − 2·c_1 + c_2, c_0 the newest window. Window: 3 · W. Null: never. Source: catalogue 42.
     """
-    counts = {"near": _active(days), "before": _active(2 * days, days), "first": _active(3 * days, 2 * days)}
+    counts = {
+        "near": _active(days),
+        "before": _active(2 * days, days),
+        "first": _active(3 * days, 2 * days),
+    }
     return Recipe(counts, lambda r, now: r.near - 2 * r.before + r.first)
 
 
@@ -162,6 +174,11 @@ def amount_slope(days: int) -> Recipe:
     """
 
     def formula(r, now):
-        return _slope([(getattr(r, f"w{k}") / now.definitions.minor_units + 1).log() for k in range(SLOPE_WINDOWS)])
+        return _slope(
+            [
+                (getattr(r, f"w{k}") / now.definitions.minor_units + 1).log()
+                for k in range(SLOPE_WINDOWS)
+            ]
+        )
 
     return Recipe(_each(days, _spent), formula)

@@ -52,10 +52,18 @@ def _count_given(p: nw.Expr, shape: nw.Expr, reach: nw.Expr) -> nw.Expr:
     """Active days of a customer alive who leaves with probability p after each: (1 − (1 + p·reach)^−shape) / p."""
     # Where next to nobody leaves the difference from 1 has no digits left, and the series has them all.
     series = shape * reach * (1 - (shape + 1) * p * reach / 2)
-    return nw.when(shape * reach * p < _SMALL).then(series).otherwise((1 - (p * reach + 1) ** (0 - shape)) / p)
+    return (
+        nw.when(shape * reach * p < _SMALL)
+        .then(series)
+        .otherwise((1 - (p * reach + 1) ** (0 - shape)) / p)
+    )
 
 
-@feature(tables=("activity",), unit="probability", words="the purchase model gives {value:.0%} for still being there")
+@feature(
+    tables=("activity",),
+    unit="probability",
+    words="the purchase model gives {value:.0%} for still being there",
+)
 def p_alive() -> Recipe:
     """P(the customer has not left for good) by BG/NBD, its four parameters fitted on the base at as_of.
 
@@ -66,7 +74,10 @@ def p_alive() -> Recipe:
 
 
 @feature(
-    tables=("activity",), unit="active days", words="the purchase model expects {value:.1f} active days", leaving=-1
+    tables=("activity",),
+    unit="active days",
+    words="the purchase model expects {value:.1f} active days",
+    leaving=-1,
 )
 def expected_activities() -> Recipe:
     """Active days that BG/NBD expects in the horizon, leaving within it included.
@@ -79,7 +90,11 @@ def expected_activities() -> Recipe:
     return Recipe(_MODEL, _expected)
 
 
-@feature(tables=("transactions",), unit="currency", words="the purchase model expects {value:,.0f} to be spent")
+@feature(
+    tables=("transactions",),
+    unit="currency",
+    words="the purchase model expects {value:,.0f} to be spent",
+)
 def expected_spend() -> Recipe:
     """Money expected in the horizon: expected active days times the money of one, shrunk to the base's.
 

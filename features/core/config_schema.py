@@ -10,7 +10,18 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from features.core.contract import NUMBER_LIMIT
 
-MINOR_DIGITS = {"JPY": 0, "KRW": 0, "VND": 0, "CLP": 0, "ISK": 0, "BHD": 3, "KWD": 3, "OMR": 3, "JOD": 3, "TND": 3}
+MINOR_DIGITS = {
+    "JPY": 0,
+    "KRW": 0,
+    "VND": 0,
+    "CLP": 0,
+    "ISK": 0,
+    "BHD": 3,
+    "KWD": 3,
+    "OMR": 3,
+    "JOD": 3,
+    "TND": 3,
+}
 Days = Annotated[int, Field(ge=1, le=3650)]
 
 
@@ -23,7 +34,9 @@ class Section(BaseModel):
 class Business(Section):
     name: str = "my business"
     """As pages and cards name it."""
-    archetype: Literal["non-contractual", "contractual", "low-frequency", "one-off"] = "non-contractual"
+    archetype: Literal["non-contractual", "contractual", "low-frequency", "one-off"] = (
+        "non-contractual"
+    )
     """`contractual`: cover can end, and churn is that it did. `one-off`: nobody is expected back, and nothing is scored."""
     zone: str | None = None
     """IANA name of the zone of midnights (UTC where left out) and of naive instants (refused where left out)."""
@@ -37,7 +50,9 @@ class Business(Section):
             try:
                 ZoneInfo(zone)
             except (KeyError, ValueError, OSError) as error:
-                raise ValueError("a zone is an IANA name such as 'Europe/London' or 'UTC'") from error
+                raise ValueError(
+                    "a zone is an IANA name such as 'Europe/London' or 'UTC'"
+                ) from error
         return zone
 
 

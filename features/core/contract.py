@@ -48,9 +48,16 @@ class Table:
         return next(column for column in self.columns if column.name == name)
 
 
-_CUSTOMER = Column("customer_id", "id", "whose row it is; text, so leading zeros and ids beyond int64 survive", True)
+_CUSTOMER = Column(
+    "customer_id",
+    "id",
+    "whose row it is; text, so leading zeros and ids beyond int64 survive",
+    True,
+)
 _OCCURRED = Column("occurred_at", "instant", "when it happened", True)
-_RECORDED = Column("recorded_at", "instant", "when we could have known it; default: when it happened")
+_RECORDED = Column(
+    "recorded_at", "instant", "when we could have known it; default: when it happened"
+)
 _CHANNEL = Column("channel", "text", "where it happened")
 
 CONTRACT: dict[str, Table] = {
@@ -80,9 +87,15 @@ CONTRACT: dict[str, Table] = {
             (
                 _CUSTOMER,
                 _OCCURRED,
-                Column("amount", "money", "paid (a refund may be stated negative or positive)", True),
+                Column(
+                    "amount", "money", "paid (a refund may be stated negative or positive)", True
+                ),
                 _RECORDED,
-                Column("transaction_id", "id", "rows with one id are versions: the latest recorded counts"),
+                Column(
+                    "transaction_id",
+                    "id",
+                    "rows with one id are versions: the latest recorded counts",
+                ),
                 Column(
                     "kind",
                     "text",
@@ -104,7 +117,12 @@ CONTRACT: dict[str, Table] = {
             (
                 _CUSTOMER,
                 _OCCURRED,
-                Column("kind", "text", "visit, login, usage, sent, opened, clicked, call, cancel_page …", True),
+                Column(
+                    "kind",
+                    "text",
+                    "visit, login, usage, sent, opened, clicked, call, cancel_page …",
+                    True,
+                ),
                 _RECORDED,
                 _CHANNEL,
                 Column("quantity", "number", "minutes or pages"),
@@ -117,7 +135,13 @@ CONTRACT: dict[str, Table] = {
             (
                 _CUSTOMER,
                 _OCCURRED,
-                Column("kind", "text", "what it was", True, kinds=("csat", "nps", "review", "complaint")),
+                Column(
+                    "kind",
+                    "text",
+                    "what it was",
+                    True,
+                    kinds=("csat", "nps", "review", "complaint"),
+                ),
                 Column(
                     "score",
                     "number",
@@ -125,7 +149,12 @@ CONTRACT: dict[str, Table] = {
                     known_at="answered_at",
                 ),
                 Column("answered_at", "instant", "when the answer came", known_at="answered_at"),
-                Column("resolved_at", "instant", "when the complaint was closed", known_at="resolved_at"),
+                Column(
+                    "resolved_at",
+                    "instant",
+                    "when the complaint was closed",
+                    known_at="resolved_at",
+                ),
                 Column("topic", "text", "what it was about"),
                 Column("item", "text", "which product or order"),
                 _RECORDED,
@@ -137,7 +166,9 @@ CONTRACT: dict[str, Table] = {
             "recorded_at",
             (
                 _CUSTOMER,
-                Column("starts_at", "instant", "cover begins; may lie ahead", True, may_lie_ahead=True),
+                Column(
+                    "starts_at", "instant", "cover begins; may lie ahead", True, may_lie_ahead=True
+                ),
                 Column("ends_at", "instant", "cover ends; may lie ahead", True, may_lie_ahead=True),
                 Column("cancelled_at", "instant", "when it was cancelled", known_at="cancelled_at"),
                 Column("plan", "text", "which plan"),

@@ -49,7 +49,9 @@ class LifecycleError(Exception):
     exit_code = 1
     status = 500
 
-    def __init__(self, *, where: str, got: str, rule: str, fix: str, values: Iterable[object] = ()) -> None:
+    def __init__(
+        self, *, where: str, got: str, rule: str, fix: str, values: Iterable[object] = ()
+    ) -> None:
         self.where, self.got, self.rule, self.fix = where, got, rule, fix
         self.values = tuple(str(value)[:60] for value in values)[:SHOWN_VALUES]
         super().__init__(f"{where}: {got}. {rule} {fix}")
@@ -179,7 +181,12 @@ def for_owner(error: LifecycleError) -> str:
 
 def for_others(error: LifecycleError) -> dict[str, str]:
     """The error for HTTP, logs, metrics and MLflow: where and which rule, never a value."""
-    return {"error": type(error).__name__, "where": error.where, "rule": error.rule, "do": error.fix}
+    return {
+        "error": type(error).__name__,
+        "where": error.where,
+        "rule": error.rule,
+        "do": error.fix,
+    }
 
 
 def suggestion(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:

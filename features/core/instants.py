@@ -19,12 +19,17 @@ def instant(stated: str | date | datetime, *, zone: str) -> int:
     """An as_of in microseconds UTC. A date means local midnight in `zone`; a naive time is read in `zone`."""
     if isinstance(stated, str):
         try:
-            stated = datetime.fromisoformat(stated) if len(stated) > 10 else date.fromisoformat(stated)
+            stated = (
+                datetime.fromisoformat(stated) if len(stated) > 10 else date.fromisoformat(stated)
+            )
         except ValueError as error:
             raise BadSetting(
-                where="as_of", got="not a date", rule="as_of is YYYY-MM-DD or an RFC 3339 instant.",
-                fix="Write it like 2011-09-10 or 2011-09-10T00:00:00+01:00.", values=[stated],
-            ) from error  # fmt: skip
+                where="as_of",
+                got="not a date",
+                rule="as_of is YYYY-MM-DD or an RFC 3339 instant.",
+                fix="Write it like 2011-09-10 or 2011-09-10T00:00:00+01:00.",
+                values=[stated],
+            ) from error
     if not isinstance(stated, datetime):
         stated = datetime.combine(stated, time.min)
     if stated.tzinfo is None:

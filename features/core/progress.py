@@ -18,7 +18,9 @@ def steps(items: Iterable[Item], *, label: str, total: int | None = None) -> Ite
     from rich.console import Console
     from rich.progress import track
 
-    yield from track(items, description=label, total=total, console=Console(stderr=True), transient=True)
+    yield from track(
+        items, description=label, total=total, console=Console(stderr=True), transient=True
+    )
 
 
 def say(text: str) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from features.core.config_schema import (  # fmt: skip
+from features.core.config_schema import (
     MINOR_DIGITS,
     Activity,
     Business,
@@ -62,7 +62,9 @@ class Settings(Section):
                 "[contract] constant_attributes are columns of customers, which has no SELECT under [tables]; customers without events cannot be scored or audited"
             )
         if self.churn.grace_days > self.churn.label_latency_days:
-            raise ValueError("label_latency_days must cover grace_days: a renewal in grace must be known")
+            raise ValueError(
+                "label_latency_days must cover grace_days: a renewal in grace must be known"
+            )
         return self
 
     @property
@@ -100,16 +102,20 @@ def load(path: Path) -> Settings:
     path = Path(path)
     if not path.is_file():
         raise FileMissing(
-            where=str(path), got="no such file", rule="-c names a lifecycle.toml.",
+            where=str(path),
+            got="no such file",
+            rule="-c names a lifecycle.toml.",
             fix="Write one with `lifecycle init FILES…`, or name an existing one.",
-        )  # fmt: skip
+        )
     try:
         stated = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(
-            where=str(path), got=f"not valid TOML: {error}", rule="The configuration is TOML in UTF-8.",
+            where=str(path),
+            got=f"not valid TOML: {error}",
+            rule="The configuration is TOML in UTF-8.",
             fix="Mend the line named.",
-        ) from error  # fmt: skip
+        ) from error
     return from_mapping(stated, folder=path.resolve().parent, where=path.name)
 
 
@@ -123,19 +129,31 @@ def from_mapping(stated: dict[str, Any], *, folder: Path, where: str) -> Setting
 def _refusal(first: Any, where: str) -> UsageError:
     place = [str(part) for part in first["loc"]]
     at = f"{where} [{'.'.join(place)}]"
-    if first["type"] == "extra_forbidden" or (first["type"] == "literal_error" and place[-1] == "[key]"):
+    if first["type"] == "extra_forbidden" or (
+        first["type"] == "literal_error" and place[-1] == "[key]"
+    ):
         key = place[-1] if place[-1] != "[key]" else place[-2]
         section = Settings.model_fields.get(place[0]) if len(place) > 1 else None
         model = getattr(section, "annotation", None)
-        known = TABLES if place[0] == "tables" else getattr(model, "model_fields", Settings.model_fields)
+        known = (
+            TABLES
+            if place[0] == "tables"
+            else getattr(model, "model_fields", Settings.model_fields)
+        )
         return UnknownKey(
-            where=at, got=f"unknown key '{key}'", rule="Every key is known; nothing is ignored.",
-            fix=suggestion(key, known) or f"known here: {', '.join(k for k in known if k != 'folder')}.",
-        )  # fmt: skip
+            where=at,
+            got=f"unknown key '{key}'",
+            rule="Every key is known; nothing is ignored.",
+            fix=suggestion(key, known)
+            or f"known here: {', '.join(k for k in known if k != 'folder')}.",
+        )
     return BadSetting(
-        where=at, got="a value outside its rule", rule=first["msg"] + ".", fix="Change the value named.",
+        where=at,
+        got="a value outside its rule",
+        rule=first["msg"] + ".",
+        fix="Change the value named.",
         values=[] if isinstance(first["input"], dict) else [first["input"]],
-    )  # fmt: skip
+    )
 
 
 def home() -> Path:
@@ -168,15 +186,16 @@ def workers() -> int:
     """LIFECYCLE_WORKERS: how many processes answer; 1 if unset."""
     stated = os.environ.get("LIFECYCLE_WORKERS") or "1"
     if not stated.isdecimal() or not 1 <= int(stated) <= 64:
-        raise BadSetting(where="LIFECYCLE_WORKERS", got="not a number of processes", rule="It is a whole number from 1 to 64.",
-                         fix="Set it to the cores to be used.", values=[stated])  # fmt: skip
+        raise BadSetting(
+            where="LIFECYCLE_WORKERS",
+            got="not a number of processes",
+            rule="It is a whole number from 1 to 64.",
+            fix="Set it to the cores to be used.",
+            values=[stated],
+        )
     return int(stated)
 
 
 def file_path(settings: Settings, stated: str) -> Path:
     """The path a `[files]` entry names, resolved against the toml's folder."""
     return (settings.folder / stated.replace("${LIFECYCLE_DATA}", str(data_folder()))).resolve()
-
-
-
-

@@ -39,7 +39,11 @@ def build(
         known = only(known, customers)
     now, rows = Now(known.as_of, definitions, base), known.kept(current_state(known, definitions))
     reduced = [known.kept(frame) for frame in reductions(known, now, columns).values()]
-    return formulas(known.kept(joined(rows, reduced)), now, columns).collect(backend="pyarrow").to_native()
+    return (
+        formulas(known.kept(joined(rows, reduced)), now, columns)
+        .collect(backend="pyarrow")
+        .to_native()
+    )
 
 
 def joined(rows: nw.LazyFrame, beside: Sequence[nw.LazyFrame]) -> nw.LazyFrame:
@@ -61,23 +65,34 @@ def reductions(
     out = {}
     for table in sorted({red.table for red in needed}):
         grouped = prepared(known, now, table).group_by("customer_id")
-        out[table] = grouped.agg(**{red.key: red.expression(known.as_of) for red in needed if red.table == table})
+        out[table] = grouped.agg(
+            **{red.key: red.expression(known.as_of) for red in needed if red.table == table}
+        )
     return out
 
 
 def needed_by(columns: Sequence[ColumnOf]) -> list[Reduction]:
     """Every reduction the columns rest on, once."""
-    return list({red.key: red for column in columns for red in column.recipe().reductions.values()}.values())
+    return list(
+        {red.key: red for column in columns for red in column.recipe().reductions.values()}.values()
+    )
 
 
 def formulas(
-    rows: nw.LazyFrame, now: Now, columns: Sequence[ColumnOf], *, beside: Sequence[str] = STATE_COLUMNS, ordered: bool = False
+    rows: nw.LazyFrame,
+    now: Now,
+    columns: Sequence[ColumnOf],
+    *,
+    beside: Sequence[str] = STATE_COLUMNS,
+    ordered: bool = False,
 ) -> nw.LazyFrame:
     """`beside` and one value a column, by customer_id, from standing rows joined with their reductions.
 
     `ordered`: the rows already lie by customer_id, and are not sorted again.
     """
-    zeros = [red.key for red in needed_by(columns) if red.how in ("count", "sum", "decay", "distinct")]
+    zeros = [
+        red.key for red in needed_by(columns) if red.how in ("count", "sum", "decay", "distinct")
+    ]
     rows = rows.with_columns(nw.col(key).fill_null(0) for key in zeros) if zeros else rows
     values = {column.name: _value(column.recipe(), now).cast(nw.Float64) for column in columns}
     found = rows.select(*beside, **values)
@@ -85,7 +100,9 @@ def formulas(
 
 
 def _value(recipe: Recipe, now: Now) -> nw.Expr:
-    return recipe.formula(SimpleNamespace(**{name: nw.col(red.key) for name, red in recipe.reductions.items()}), now)
+    return recipe.formula(
+        SimpleNamespace(**{name: nw.col(red.key) for name, red in recipe.reductions.items()}), now
+    )
 
 
 def current_state(known: Known, definitions: Definitions) -> nw.LazyFrame:
@@ -104,10 +121,16 @@ def current_state(known: Known, definitions: Definitions) -> nw.LazyFrame:
     endless = nw.lit(ENDLESS) if definitions.contractual else nobody
     idle, _ = stage_at(horizon, multiples=definitions.multiples, until=endless)
     return people.with_columns(
-        as_of=known.as_of if isinstance(known.as_of, nw.Expr) else nw.lit(known.as_of, dtype=nw.Int64),
-        eligible=eligible, stage=stage, stage_rule=rule, overdue_state=overdue_at(known.as_of), stage_idle=idle,
+        as_of=known.as_of
+        if isinstance(known.as_of, nw.Expr)
+        else nw.lit(known.as_of, dtype=nw.Int64),
+        eligible=eligible,
+        stage=stage,
+        stage_rule=rule,
+        overdue_state=overdue_at(known.as_of),
+        stage_idle=idle,
         stage_if_inactive=nw.lit("churned") if definitions.contractual else idle,
-    )  # fmt: skip
+    )
 
 
 def cover_of(known: Known) -> nw.LazyFrame:
@@ -120,7 +143,9 @@ def only(known: Known, customers: Sequence[str]) -> Known:
     """Known of these customers alone (the base must come from everybody)."""
     mine = nw.col("customer_id").is_in(list(customers))
     tables = {name: rows.filter(mine) for name, rows in known.tables.items()}
-    return Known(known.as_of, tables, known.activity.filter(mine), known.customers.filter(mine), known.kept)
+    return Known(
+        known.as_of, tables, known.activity.filter(mine), known.customers.filter(mine), known.kept
+    )
 
 
 def prospects(known: Known) -> list[str]:
@@ -128,5 +153,3 @@ def prospects(known: Known) -> list[str]:
     active = known.activity.select("customer_id").unique()
     rows = known.customers.join(active, on="customer_id", how="anti").sort("customer_id")
     return rows.collect(backend="pyarrow").to_native()["customer_id"].to_pylist()
-
-

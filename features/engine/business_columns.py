@@ -12,7 +12,9 @@ from features.tables.history import History
 
 
 def columns_for(history: History, definitions: Definitions, settings: Settings) -> list[ColumnOf]:
-    return columns(definitions, tables=history.names, off=settings.features.off, own=features_of(settings))
+    return columns(
+        definitions, tables=history.names, off=settings.features.off, own=features_of(settings)
+    )
 
 
 def features_of(settings: Settings) -> tuple[Feature, ...]:

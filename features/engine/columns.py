@@ -29,7 +29,9 @@ class ColumnOf:
         """How many days back the column looks through windows; 0 where it only looks at all time."""
         # Some windows are in the rows that a recipe reads, not in its reductions.
         own = self.days if self.feature.windows in ("W", "w") and self.days else 0
-        return max([own, *(reduction.since_days or 0 for reduction in self.recipe().reductions.values())])
+        return max(
+            [own, *(reduction.since_days or 0 for reduction in self.recipe().reductions.values())]
+        )
 
     @property
     def window(self) -> str:
@@ -37,7 +39,11 @@ class ColumnOf:
 
 
 def columns(
-    definitions: Definitions, *, tables: Iterable[str], off: Sequence[str] = (), own: Sequence[Feature] = ()
+    definitions: Definitions,
+    *,
+    tables: Iterable[str],
+    off: Sequence[str] = (),
+    own: Sequence[Feature] = (),
 ) -> list[ColumnOf]:
     """The columns this business can have, in catalogue order: those whose tables are there and that are not off.
 
@@ -52,13 +58,18 @@ def columns(
     names |= {column.name for column in every}
     for name in off:
         if name not in names:
-            raise UnknownKey(where="[features] off", got=f"unknown feature '{name}'",
-                             rule="off names families, features or columns of docs/features.md.",
-                             fix=suggestion(name, names) or "See docs/features.md.")  # fmt: skip
+            raise UnknownKey(
+                where="[features] off",
+                got=f"unknown feature '{name}'",
+                rule="off names families, features or columns of docs/features.md.",
+                fix=suggestion(name, names) or "See docs/features.md.",
+            )
     return [
-        column for column in every
-        if set(column.feature.tables) <= there and not {column.name, column.feature.name, column.feature.family} & set(off)
-    ]  # fmt: skip
+        column
+        for column in every
+        if set(column.feature.tables) <= there
+        and not {column.name, column.feature.name, column.feature.family} & set(off)
+    ]
 
 
 def absent(*, tables: Iterable[str], own: Sequence[Feature] = ()) -> dict[str, list[str]]:
@@ -73,11 +84,18 @@ def absent(*, tables: Iterable[str], own: Sequence[Feature] = ()) -> dict[str, l
 
 def _windowed(entry: Feature, definitions: Definitions) -> list[ColumnOf]:
     if entry.family == "attributes":
-        return [ColumnOf(name, made, None, False) for name, made in attributes.entries(entry, definitions)]
+        return [
+            ColumnOf(name, made, None, False)
+            for name, made in attributes.entries(entry, definitions)
+        ]
     if not entry.windows:
         return [ColumnOf(entry.name, entry, None, False)]
     if entry.windows == "H":
         multiples = zip((1, 3, 6), definitions.half_lives_days, strict=True)
         return [ColumnOf(f"{entry.name}_{k}g", entry, days, True) for k, days in multiples]
-    found = [ColumnOf(f"{entry.name}_{days}d", entry, days, True) for days in definitions.windows_days]
-    return found + ([ColumnOf(f"{entry.name}_all", entry, None, True)] if entry.windows == "W" else [])
+    found = [
+        ColumnOf(f"{entry.name}_{days}d", entry, days, True) for days in definitions.windows_days
+    ]
+    return found + (
+        [ColumnOf(f"{entry.name}_all", entry, None, True)] if entry.windows == "W" else []
+    )

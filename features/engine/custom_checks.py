@@ -41,7 +41,9 @@ def checked_on_empty_tables(entry: Feature, name: str) -> Feature:
         raise
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0][:200]
-        raise wrong_line(name, line_of(error, name, line), f"{entry.name}: {type(error).__name__}: {first}") from error
+        raise wrong_line(
+            name, line_of(error, name, line), f"{entry.name}: {type(error).__name__}: {first}"
+        ) from error
     return made
 
 
@@ -58,13 +60,20 @@ def _refuse_description(entry: Feature, name: str, line: int) -> None:
         raise wrong("tables that are no tuple of names", 'Write tables=("transactions",).')
     for table in entry.tables:
         if table not in TABLES:
-            raise wrong(f"an unknown table '{table}'", suggestion(str(table), TABLES) or f"Known: {', '.join(TABLES)}.")
+            raise wrong(
+                f"an unknown table '{table}'",
+                suggestion(str(table), TABLES) or f"Known: {', '.join(TABLES)}.",
+            )
     if not entry.doc:
-        raise wrong("no docstring", "Say what it is: one sentence, then Formula, Window, Null, Source.")
+        raise wrong(
+            "no docstring", "Say what it is: one sentence, then Formula, Window, Null, Source."
+        )
     try:
         entry.words.format(value=1.0, window="the last 30 days")
     except (KeyError, IndexError, ValueError) as error:
-        raise wrong("words that cannot be filled in", "They may hold {value} and {window}.") from error
+        raise wrong(
+            "words that cannot be filled in", "They may hold {value} and {window}."
+        ) from error
 
 
 def _finite(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
@@ -83,13 +92,20 @@ def _finite(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
     return guarded
 
 
-def _refuse_reduction(reduction: Reduction, entry: Feature, name: str, known: Any, now: Any) -> None:
+def _refuse_reduction(
+    reduction: Reduction, entry: Feature, name: str, known: Any, now: Any
+) -> None:
     def wrong(got: str, fix: str) -> BadSetting:
         return wrong_line(name, first_line(entry), f"{entry.name}: {got}", fix=fix)
 
     if reduction.table not in {"activity", *entry.tables}:
-        known_here = suggestion(reduction.table, TABLES) or f"Name it in tables=(…): one of {', '.join(TABLES)}."
-        raise wrong(f"a reduction of the table '{reduction.table}', which tables does not name", known_here)
+        known_here = (
+            suggestion(reduction.table, TABLES)
+            or f"Name it in tables=(…): one of {', '.join(TABLES)}."
+        )
+        raise wrong(
+            f"a reduction of the table '{reduction.table}', which tables does not name", known_here
+        )
     there = prepared(known, now, reduction.table).collect_schema()
     for column in (reduction.value, reduction.where, "kind" if reduction.kinds else ""):
         if column and column not in there:
@@ -98,13 +114,15 @@ def _refuse_reduction(reduction: Reduction, entry: Feature, name: str, known: An
     whole = there[reduction.value].is_integer() or there[reduction.value] == nw.Boolean
     if reduction.how in ("sum", "decay") and not whole:
         raise wrong(
-            f"a sum of {reduction.value}, which is no whole number", "Only whole numbers sum to the same in any order."
+            f"a sum of {reduction.value}, which is no whole number",
+            "Only whole numbers sum to the same in any order.",
         )
     try:
         reduction.expression(known.as_of)
     except KeyError as error:
         raise wrong(
-            f"an unknown how = {reduction.how!r}", "It is count, sum, min, max, median, distinct or decay."
+            f"an unknown how = {reduction.how!r}",
+            "It is count, sum, min, max, median, distinct or decay.",
         ) from error
 
 

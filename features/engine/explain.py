@@ -57,7 +57,13 @@ class Case:
 
 
 def why(
-    history: History, settings: Settings, *, customer: str, as_of: int, column: str, most: int = MOST
+    history: History,
+    settings: Settings,
+    *,
+    customer: str,
+    as_of: int,
+    column: str,
+    most: int = MOST,
 ) -> dict[str, Any]:
     """The value of one column for one customer as `build` gives it at `as_of`, and everything behind it.
 
@@ -77,12 +83,19 @@ def why(
     rows = build(mine, base=base, definitions=definitions, columns=[chosen])
     used = _used(case, chosen)
     return {
-        "customer": customer, "as_of": day_text(as_of, zone=settings.zone), "column": chosen.name,
-        "feature": chosen.feature.name, "family": chosen.feature.family, "unit": chosen.feature.unit,
-        "window": chosen.window if chosen.takes_days else "", "says": chosen.feature.doc,
-        "value": rows[chosen.name][0].as_py(), "reductions": told,
-        "definitions": used["definitions"], "base": used["base"],
-    }  # fmt: skip
+        "customer": customer,
+        "as_of": day_text(as_of, zone=settings.zone),
+        "column": chosen.name,
+        "feature": chosen.feature.name,
+        "family": chosen.feature.family,
+        "unit": chosen.feature.unit,
+        "window": chosen.window if chosen.takes_days else "",
+        "says": chosen.feature.doc,
+        "value": rows[chosen.name][0].as_py(),
+        "reductions": told,
+        "definitions": used["definitions"],
+        "base": used["base"],
+    }
 
 
 def _chosen(history: History, settings: Settings, definitions: Any, name: str) -> ColumnOf:
@@ -92,29 +105,56 @@ def _chosen(history: History, settings: Settings, definitions: Any, name: str) -
     own = features_of(settings)
     every = {one.name: one for one in columns(definitions, tables=[*CONTRACT], own=own)}
     if name not in every:
-        fix = suggestion(name, here) or "`lifecycle features` writes them all; docs/features.md describes them."
+        fix = (
+            suggestion(name, here)
+            or "`lifecycle features` writes them all; docs/features.md describes them."
+        )
         raise UnknownKey(
-            where="--feature", got=f"unknown column '{name}'", rule="It names a column of the feature table.", fix=fix
+            where="--feature",
+            got=f"unknown column '{name}'",
+            rule="It names a column of the feature table.",
+            fix=fix,
         )
     missing = sorted(set(every[name].feature.tables) - {*history.names, "activity"})
     if missing:
-        raise BadSetting(where="--feature", got=f"'{name}', which needs {', '.join(missing)}", rule="A feature whose table is missing is absent.",
-                         fix="Give the table its SELECT under [tables].")  # fmt: skip
-    raise BadSetting(where="--feature", got=f"'{name}', which [features] off switches off", rule="Only columns that are on have values.",
-                     fix="Take it (its family, or its feature) out of [features] off.")  # fmt: skip
+        raise BadSetting(
+            where="--feature",
+            got=f"'{name}', which needs {', '.join(missing)}",
+            rule="A feature whose table is missing is absent.",
+            fix="Give the table its SELECT under [tables].",
+        )
+    raise BadSetting(
+        where="--feature",
+        got=f"'{name}', which [features] off switches off",
+        rule="Only columns that are on have values.",
+        fix="Take it (its family, or its feature) out of [features] off.",
+    )
 
 
 def _refuse_nobody(known: Known) -> None:
     def count(frame: nw.LazyFrame) -> int:
-        return frame.select(n=nw.col("customer_id").count()).collect(backend="pyarrow").to_native()["n"][0].as_py()
+        return (
+            frame.select(n=nw.col("customer_id").count())
+            .collect(backend="pyarrow")
+            .to_native()["n"][0]
+            .as_py()
+        )
 
     if count(known.activity):
         return
     if count(known.customers):
-        raise NotHere(where="--customer", got="a customer without activity before as_of", rule="A prospect has a stage, and no feature row.",
-                      fix="Name a later as_of.")  # fmt: skip
-    raise NotHere(where="--customer", got="an id that nobody has before as_of", rule="The customer is known at as_of.",
-                  fix="Look at the id (leading zeros count), or name a later as_of.")  # fmt: skip
+        raise NotHere(
+            where="--customer",
+            got="a customer without activity before as_of",
+            rule="A prospect has a stage, and no feature row.",
+            fix="Name a later as_of.",
+        )
+    raise NotHere(
+        where="--customer",
+        got="an id that nobody has before as_of",
+        rule="The customer is known at as_of.",
+        fix="Look at the id (leading zeros count), or name a later as_of.",
+    )
 
 
 def _reductions(case: Case, column: ColumnOf, most: int) -> list[dict[str, Any]]:
@@ -128,12 +168,22 @@ def _reductions(case: Case, column: ColumnOf, most: int) -> list[dict[str, Any]]
         rows = behind[one.key]
         nothing = 0 if one.how in ("count", "sum", "decay", "distinct") else None
         value = values.get(one.key)
-        told.append({
-            "name": name, "table": one.table, "how": one.how, "of": one.value, "kinds": list(one.kinds), "where": one.where,
-            "window": _window(one), "half_life_days": one.half_life_days or None,
-            "value": nothing if value is None else _plain(value), "read": len(rows),
-            "rows": [_shown(row, one, case) for row in rows[:most]], "more": max(0, len(rows) - most),
-        })  # fmt: skip
+        told.append(
+            {
+                "name": name,
+                "table": one.table,
+                "how": one.how,
+                "of": one.value,
+                "kinds": list(one.kinds),
+                "where": one.where,
+                "window": _window(one),
+                "half_life_days": one.half_life_days or None,
+                "value": nothing if value is None else _plain(value),
+                "read": len(rows),
+                "rows": [_shown(row, one, case) for row in rows[:most]],
+                "more": max(0, len(rows) - most),
+            }
+        )
     return told
 
 
@@ -160,14 +210,19 @@ def _says(row: dict[str, Any], one: Reduction) -> bool:
 
 def _order(row: dict[str, Any], names: Sequence[str]) -> tuple:
     """Newest first; equal instants by everything the row says, never by the order rows came in."""
-    return (row.get("occurred_at") or 0, *((row[name] is not None, str(row[name])) for name in names))
+    return (
+        row.get("occurred_at") or 0,
+        *((row[name] is not None, str(row[name])) for name in names),
+    )
 
 
 def _window(one: Reduction) -> str:
     if one.since_days is None:
         return f"all time but the last {one.until_days:g} days" if one.until_days else "all time"
     return (
-        f"{one.since_days:g} to {one.until_days:g} days ago" if one.until_days else f"the last {one.since_days:g} days"
+        f"{one.since_days:g} to {one.until_days:g} days ago"
+        if one.until_days
+        else f"the last {one.since_days:g} days"
     )
 
 
@@ -175,13 +230,23 @@ def _shown(row: dict[str, Any], one: Reduction, case: Case) -> dict[str, Any]:
     """What of a row matters: what its table says (all of it where the table is derived), and what was reduced as `value`."""
     table = CONTRACT.get(one.table)
     said = _OF_ACTIVITY if one.table == "activity" else table.names if table else tuple(row)
-    instants = {"occurred_at", *(c.name for c in (table.columns if table else ()) if c.type == "instant")}
-    cells = {name: row[name] for name in said if name != "customer_id" and row.get(name) is not None}
+    instants = {
+        "occurred_at",
+        *(c.name for c in (table.columns if table else ()) if c.type == "instant"),
+    }
     cells = {
-        name: day_text(value, zone=case.zone) if name in instants else _plain(value) for name, value in cells.items()
+        name: row[name] for name in said if name != "customer_id" and row.get(name) is not None
+    }
+    cells = {
+        name: day_text(value, zone=case.zone) if name in instants else _plain(value)
+        for name, value in cells.items()
     }
     # A count takes the row itself, and an instant stands there already.
-    return cells if one.how == "count" or one.value in instants else {**cells, "value": _plain(row[one.value])}
+    return (
+        cells
+        if one.how == "count" or one.value in instants
+        else {**cells, "value": _plain(row[one.value])}
+    )
 
 
 def _plain(value: Any) -> Any:
@@ -193,9 +258,19 @@ def _plain(value: Any) -> Any:
 def _used(case: Case, column: ColumnOf) -> dict[str, dict[str, Any]]:
     """The numbers of the definitions and of the base that the rows or the formula ask for."""
     recipe = column.recipe()
-    recipe.formula(SimpleNamespace(**{name: nw.col(one.key) for name, one in recipe.reductions.items()}), case.now)
-    learned = {name: _listed(value) for name, value in case.now.definitions.asked.items() if name != "attributes"}
-    return {"definitions": learned, "base": {name: _listed(value) for name, value in case.now.base.asked.items()}}
+    recipe.formula(
+        SimpleNamespace(**{name: nw.col(one.key) for name, one in recipe.reductions.items()}),
+        case.now,
+    )
+    learned = {
+        name: _listed(value)
+        for name, value in case.now.definitions.asked.items()
+        if name != "attributes"
+    }
+    return {
+        "definitions": learned,
+        "base": {name: _listed(value) for name, value in case.now.base.asked.items()},
+    }
 
 
 def _listed(value: Any) -> Any:
@@ -215,7 +290,11 @@ def text(found: dict[str, Any]) -> str:
         lines += ["", *_reduction_text(one)]
     for kind, said in (("definitions", "learned at as_of"), ("base", "of everybody, at as_of")):
         if found[kind]:
-            lines += ["", f"  {said}:", *(f"    {name} = {_cut(value)}" for name, value in found[kind].items())]
+            lines += [
+                "",
+                f"  {said}:",
+                *(f"    {name} = {_cut(value)}" for name, value in found[kind].items()),
+            ]
     return "\n".join(lines)
 
 
@@ -227,9 +306,16 @@ def _reduction_text(one: dict[str, Any]) -> list[str]:
     head = f"  {one['name']} = {value}: {one['how']} of {one['of']} over {one['read']:,} rows of {one['table']}"
     lines = [f"{head}{kinds}{where}, {one['window']}{half_life}"]
     names = list(dict.fromkeys(name for row in one["rows"] for name in row))
-    cells = [names, *([_cut(row.get(name, "")) for name in names] for row in one["rows"])] if names else []
+    cells = (
+        [names, *([_cut(row.get(name, "")) for name in names] for row in one["rows"])]
+        if names
+        else []
+    )
     wide = [max(len(row[at]) for row in cells) for at in range(len(names))]
-    lines += ["    " + "  ".join(cell.ljust(wide[at]) for at, cell in enumerate(row)).rstrip() for row in cells]
+    lines += [
+        "    " + "  ".join(cell.ljust(wide[at]) for at, cell in enumerate(row)).rstrip()
+        for row in cells
+    ]
     return [*lines, f"    … and {one['more']:,} older rows"] if one["more"] else lines
 
 

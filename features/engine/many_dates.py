@@ -41,15 +41,27 @@ def build_many(
         known = history.as_of(at)
         now = Now(at, definitions, population_stats(known, definitions))
         if len(as_of) < 2:
-            yield known, now.base, build(known, base=now.base, definitions=definitions, columns=columns)
+            yield (
+                known,
+                now.base,
+                build(known, base=now.base, definitions=definitions, columns=columns),
+            )
             continue
         # Nothing that running totals sum rests on the instant or the base: any Now will do.
         spans = spans or RunningTotals(history, now, needed_by(columns), as_of=as_of)
-        yield known, now.base, rows_at(history, known, now, columns, spans=spans, found=spans.at(at))
+        yield (
+            known,
+            now.base,
+            rows_at(history, known, now, columns, spans=spans, found=spans.at(at)),
+        )
 
 
 def values(
-    history: History, *, definitions: Definitions, bases: Sequence[PopulationStats], columns: Sequence[ColumnOf]
+    history: History,
+    *,
+    definitions: Definitions,
+    bases: Sequence[PopulationStats],
+    columns: Sequence[ColumnOf],
 ) -> pa.Table:
     """customer_id, as_of and `columns` at the instants of `bases`, by as_of and customer_id, without the standing.
 
@@ -57,7 +69,9 @@ def values(
     """
     active = Reduction(history.activity_table, "count", kinds=history.activity_kinds)
     as_of = [base.as_of for base in bases]
-    spans = RunningTotals(history, Now(as_of[0], definitions, bases[0]), [active, *needed_by(columns)], as_of=as_of)
+    spans = RunningTotals(
+        history, Now(as_of[0], definitions, bases[0]), [active, *needed_by(columns)], as_of=as_of
+    )
     made = []
     # The totals of the next instant are looked up while the engine works out the formulas of this one.
     with ThreadPoolExecutor(1) as ahead:
@@ -66,14 +80,22 @@ def values(
             found = coming.pop().result()
             coming = [ahead.submit(spans.at, at) for at in as_of[number + 1 : number + 2]]
             now, known = Now(base.as_of, definitions, base), history.as_of(base.as_of)
-            made.append(rows_at(history, known, now, columns, spans=spans, found=found, active=active))
+            made.append(
+                rows_at(history, known, now, columns, spans=spans, found=found, active=active)
+            )
     return pa.concat_tables(made)
 
 
 def rows_at(
-    history: History, known: Known, now: Now, columns: Sequence[ColumnOf], *, spans: RunningTotals, found: dict[str, pa.Table],
+    history: History,
+    known: Known,
+    now: Now,
+    columns: Sequence[ColumnOf],
+    *,
+    spans: RunningTotals,
+    found: dict[str, pa.Table],
     active: Reduction | None = None,
-) -> pa.Table:  # fmt: skip
+) -> pa.Table:
     """The rows of one instant, `found` being `spans.at` it.
 
     With `active` (the reduction that counts activity) without their standing.
@@ -84,21 +106,33 @@ def rows_at(
         rows = history.kept(current_state(known, now.definitions))
     else:
         rows = (
-            given.pop(active.table).filter(nw.col(active.key) > 0).with_columns(as_of=nw.lit(now.as_of, dtype=nw.Int64))
+            given.pop(active.table)
+            .filter(nw.col(active.key) > 0)
+            .with_columns(as_of=nw.lit(now.as_of, dtype=nw.Int64))
         )
     late = spans.irregular(now.as_of)
     late_ids = framed(history, pa.table({"customer_id": pa.array(late, pa.string())}))
     if late:
         rows = rows.join(late_ids, on="customer_id", how="anti")
-    rest = [history.kept(frame) for frame in reductions(known, now, columns, apart=spans.keys).values()]
+    rest = [
+        history.kept(frame) for frame in reductions(known, now, columns, apart=spans.keys).values()
+    ]
     # Rows of running totals lie by customer_id; a join may shuffle them.
     ordered = not (rest or late or active is None or given)
     made = rows if ordered else history.kept(joined(rows, [*rest, *given.values()]))
-    rows_found = formulas(made, now, columns, beside=beside, ordered=ordered).collect(backend="pyarrow").to_native()
+    rows_found = (
+        formulas(made, now, columns, beside=beside, ordered=ordered)
+        .collect(backend="pyarrow")
+        .to_native()
+    )
     if not late:
         return rows_found
-    theirs = build(_of_these(known, late_ids), base=now.base, definitions=now.definitions, columns=columns)
-    return pa.concat_tables([rows_found, theirs.select(rows_found.column_names)]).sort_by("customer_id")
+    theirs = build(
+        _of_these(known, late_ids), base=now.base, definitions=now.definitions, columns=columns
+    )
+    return pa.concat_tables([rows_found, theirs.select(rows_found.column_names)]).sort_by(
+        "customer_id"
+    )
 
 
 def framed(history: History, table: pa.Table) -> nw.LazyFrame:

@@ -47,9 +47,14 @@ class Paired:
 
 
 def build_pairs(
-    history: History, pairs: pa.Table, *, definitions: Definitions, bases: Sequence[PopulationStats],
-    columns: Sequence[ColumnOf], state: bool = True,
-) -> Paired:  # fmt: skip
+    history: History,
+    pairs: pa.Table,
+    *,
+    definitions: Definitions,
+    bases: Sequence[PopulationStats],
+    columns: Sequence[ColumnOf],
+    state: bool = True,
+) -> Paired:
     """The rows `table.build` gives for each pair of `pairs` (customer_id text, as_of int64 µs UTC), bit for bit.
 
     A pair uses the newest of `bases` measured at or before its as_of. Without `state` a row is customer_id, as_of and
@@ -65,27 +70,42 @@ def build_pairs(
     made = [nobody.select([*beside, *(column.name for column in columns)])]
     made += _made(history, known, weights[weights > 0], definitions, bases, columns, state)
     rows = pa.concat_tables(made).sort_by(ORDER)
-    return Paired(rows, asked.num_rows, asked.num_rows - distinct.num_rows, distinct.num_rows - known.num_rows,
-                  known.num_rows - rows.num_rows)  # fmt: skip
+    return Paired(
+        rows,
+        asked.num_rows,
+        asked.num_rows - distinct.num_rows,
+        distinct.num_rows - known.num_rows,
+        known.num_rows - rows.num_rows,
+    )
 
 
 def _made(
-    history: History, asked: pa.Table, weights: np.ndarray, definitions: Definitions, bases: Sequence[PopulationStats],
-    columns: Sequence[ColumnOf], state: bool,
-) -> Iterator[pa.Table]:  # fmt: skip
+    history: History,
+    asked: pa.Table,
+    weights: np.ndarray,
+    definitions: Definitions,
+    bases: Sequence[PopulationStats],
+    columns: Sequence[ColumnOf],
+    state: bool,
+) -> Iterator[pa.Table]:
     active = Reduction(history.activity_table, "count", kinds=history.activity_kinds)
     needed = [*needed_by(columns), *([] if state else [active])]
     # Nothing that running totals sum rests on the instant or the base: any Now will do.
     spans = RunningTotals(history, Now(bases[0].as_of, definitions, bases[0]), needed)
     ordered = sorted(bases, key=lambda base: base.as_of)
     late = _irregular(history, asked, spans)
-    of = np.searchsorted([base.as_of for base in ordered], asked["as_of"].to_numpy(), side="right") - 1
+    of = (
+        np.searchsorted([base.as_of for base in ordered], asked["as_of"].to_numpy(), side="right")
+        - 1
+    )
     for number in np.unique(of):
         now = Now(_AS_OF, definitions, ordered[number])
         for irregular in (False, True):
             mine = np.flatnonzero((of == number) & (late == irregular))
             for part in _parts(mine, weights):
-                rows = _Rows(history, asked.take(pa.array(part)), now, columns, None if irregular else spans)
+                rows = _Rows(
+                    history, asked.take(pa.array(part)), now, columns, None if irregular else spans
+                )
                 yield rows.with_state() if state else rows.without_state(active)
 
 
@@ -108,34 +128,59 @@ class _Rows:
     def with_state(self) -> pa.Table:
         with _joined_to_pairs(self.history, self._subjects) as paired:
             known = _known(paired)
-            return self._named(self._built(paired, known, current_state(known, self.now.definitions)), STATE_COLUMNS)
+            return self._named(
+                self._built(paired, known, current_state(known, self.now.definitions)),
+                STATE_COLUMNS,
+            )
 
     def without_state(self, active: Reduction) -> pa.Table:
         if self.spans is None:
-            return self.with_state().drop_columns([name for name in STATE_COLUMNS if name not in ("customer_id", "as_of")])
+            return self.with_state().drop_columns(
+                [name for name in STATE_COLUMNS if name not in ("customer_id", "as_of")]
+            )
         with _joined_to_pairs(self.history, self._subjects) as paired:
             rows = paired.table("subjects").select("customer_id", "as_of")
-            return self._named(self._built(paired, _known(paired), rows, active), ("customer_id", "as_of"))
+            return self._named(
+                self._built(paired, _known(paired), rows, active), ("customer_id", "as_of")
+            )
 
-    def _built(self, paired: History, known: Known, rows: nw.LazyFrame, active: Reduction | None = None) -> pa.Table:
+    def _built(
+        self, paired: History, known: Known, rows: nw.LazyFrame, active: Reduction | None = None
+    ) -> pa.Table:
         given, keys = {}, frozenset()
         if self.spans is not None:
             subjects, keys = self._subjects, self.spans.keys
-            found = self.spans.of(subjects["customer_id"].combine_chunks(), subjects["named"].combine_chunks(),
-                                  subjects["as_of"].to_numpy())  # fmt: skip
+            found = self.spans.of(
+                subjects["customer_id"].combine_chunks(),
+                subjects["named"].combine_chunks(),
+                subjects["as_of"].to_numpy(),
+            )
             given = {name: framed(paired, table) for name, table in found.items()}
-        reduced = [paired.kept(frame) for frame in reductions(known, self.now, self.columns, apart=keys).values()]
+        reduced = [
+            paired.kept(frame)
+            for frame in reductions(known, self.now, self.columns, apart=keys).values()
+        ]
         made = paired.kept(joined(paired.kept(rows), [*reduced, *given.values()]))
         if active is not None:
             made = made.filter(nw.col(active.key) > 0)
         beside = STATE_COLUMNS if active is None else ("customer_id", "as_of")
-        return formulas(made, self.now, self.columns, beside=beside).collect(backend="pyarrow").to_native()
+        return (
+            formulas(made, self.now, self.columns, beside=beside)
+            .collect(backend="pyarrow")
+            .to_native()
+        )
 
     @property
     def _subjects(self) -> pa.Table:
         """customer_id (the pair's number), named (the customer's own id), as_of."""
         numbers = pa.array(np.arange(self.asked.num_rows))
-        return pa.table({"customer_id": numbers, "named": self.asked["customer_id"], "as_of": self.asked["as_of"]})
+        return pa.table(
+            {
+                "customer_id": numbers,
+                "named": self.asked["customer_id"],
+                "as_of": self.asked["as_of"],
+            }
+        )
 
     def _named(self, made: pa.Table, beside: Sequence[str]) -> pa.Table:
         ids = self.asked["customer_id"].take(made["customer_id"])
@@ -167,23 +212,46 @@ def _known(paired: History) -> Known:
     active = active_days(paired.qualifying(tables[paired.activity_table]))
     # The days lose their as_of in the grouping, and everything after them asks for it.
     subjects = paired.table("subjects").select("customer_id", "as_of")
-    return Known(_AS_OF, tables, lambda: paired.kept(active.join(subjects, on="customer_id", how="left")), subjects)
+    return Known(
+        _AS_OF,
+        tables,
+        lambda: paired.kept(active.join(subjects, on="customer_id", how="left")),
+        subjects,
+    )
 
 
 def _checked(pairs: pa.Table, earliest: int) -> pa.Table:
-    where, rule = "pairs", "Pairs have the columns customer_id (text) and as_of (int64, µs UTC), without nulls."
+    where, rule = (
+        "pairs",
+        "Pairs have the columns customer_id (text) and as_of (int64, µs UTC), without nulls.",
+    )
     for name, kind in (("customer_id", pa.string()), ("as_of", pa.int64())):
         if name not in pairs.column_names:
-            raise ColumnMissing(where=where, got=f"no column {name}", rule=rule, fix="Name the two columns so.")
+            raise ColumnMissing(
+                where=where, got=f"no column {name}", rule=rule, fix="Name the two columns so."
+            )
         if pairs[name].type != kind:
-            raise WrongType(where=f"{where}.{name}", got=f"type {pairs[name].type}", rule=rule, fix="Cast it first.")
+            raise WrongType(
+                where=f"{where}.{name}",
+                got=f"type {pairs[name].type}",
+                rule=rule,
+                fix="Cast it first.",
+            )
         if pairs[name].null_count:
-            raise WrongType(where=f"{where}.{name}", got=f"{pairs[name].null_count:,} nulls", rule=rule,
-                           fix="Leave those pairs out.")  # fmt: skip
+            raise WrongType(
+                where=f"{where}.{name}",
+                got=f"{pairs[name].null_count:,} nulls",
+                rule=rule,
+                fix="Leave those pairs out.",
+            )
     early = pc.sum(pc.less(pairs["as_of"], earliest)).as_py() or 0
     if early:
-        raise NotEnoughData(where=f"{where}.as_of", got=f"{early:,} instants before the first base", fix="Measure an earlier base.",
-                       rule="A pair uses the newest base measured at or before its as_of: a later one knows the future.")  # fmt: skip
+        raise NotEnoughData(
+            where=f"{where}.as_of",
+            got=f"{early:,} instants before the first base",
+            fix="Measure an earlier base.",
+            rule="A pair uses the newest base measured at or before its as_of: a later one knows the future.",
+        )
     return pairs.select(["customer_id", "as_of"]).combine_chunks()
 
 
@@ -201,7 +269,11 @@ def _irregular(history: History, asked: pa.Table, spans: RunningTotals) -> np.nd
     """Which pairs lie in an interval where what was known differs from what finally is."""
     numbered = asked.append_column("number", pa.array(np.arange(asked.num_rows)))
     both = framed(history, numbered).join(spans.intervals, on="customer_id", how="inner")
-    inside = both.filter((nw.col("after_us") < _AS_OF) & (nw.col("until_us") >= _AS_OF)).select("number").unique()
+    inside = (
+        both.filter((nw.col("after_us") < _AS_OF) & (nw.col("until_us") >= _AS_OF))
+        .select("number")
+        .unique()
+    )
     out = np.zeros(asked.num_rows, bool)
     out[inside.collect(backend="pyarrow").to_native()["number"].to_numpy()] = True
     return out

@@ -19,7 +19,10 @@ from features.tables.history import History
 from features.tables.parsing import naive_time, quoted, reading
 from features.tables.sources import connect, view_file
 
-COLUMNS = (Column("customer_id", "id", "whom to ask about", True), Column("as_of", "instant", "as of when", True))
+COLUMNS = (
+    Column("customer_id", "id", "whom to ask about", True),
+    Column("as_of", "instant", "as of when", True),
+)
 FEW = 31  # distinct instants that each get a base of their own
 STEP_DAYS = 30
 
@@ -35,24 +38,44 @@ def read(path: Path, settings: Settings) -> pa.Table:
     types = {row[0]: row[1] for row in connection.execute("DESCRIBE files.pairs").fetchall()}
     missing = [column.name for column in COLUMNS if column.name not in types]
     if missing:
-        raise ColumnMissing(where=str(path), got=f"no column {', '.join(missing)}; it has {', '.join(types)}",
-                            rule="Pairs have the columns customer_id and as_of.", fix="Name the columns so.")  # fmt: skip
+        raise ColumnMissing(
+            where=str(path),
+            got=f"no column {', '.join(missing)}; it has {', '.join(types)}",
+            rule="Pairs have the columns customer_id and as_of.",
+            fix="Name the columns so.",
+        )
     values = []
     for column in COLUMNS:
-        found = reading(column, raw=quoted(column.name), raw_type=types[column.name], table="pairs",
-                        zone=settings.zone, digits=settings.minor_digits)  # fmt: skip
+        found = reading(
+            column,
+            raw=quoted(column.name),
+            raw_type=types[column.name],
+            table="pairs",
+            zone=settings.zone,
+            digits=settings.minor_digits,
+        )
         values.append(f"{found.value} AS {column.name}")
         for reason, test in found.broken:
-            count = connection.execute(f"SELECT count(*) FROM files.pairs WHERE {test}").fetchone()[0]
+            count = connection.execute(f"SELECT count(*) FROM files.pairs WHERE {test}").fetchone()[
+                0
+            ]
             if count and reason == "naive":
                 raise naive_time(f"{path.name}.{column.name}", count)
             if count:
-                raise WrongType(where=f"{path.name}.{column.name}", got=f"{count:,} rows that are {reason}",
-                                rule="customer_id is text, as_of a date or an instant, and neither is empty.",
-                                fix="Mend or leave out those rows.")  # fmt: skip
+                raise WrongType(
+                    where=f"{path.name}.{column.name}",
+                    got=f"{count:,} rows that are {reason}",
+                    rule="customer_id is text, as_of a date or an instant, and neither is empty.",
+                    fix="Mend or leave out those rows.",
+                )
     pairs = connection.execute(f"SELECT {', '.join(values)} FROM files.pairs").to_arrow_table()
     if not pairs.num_rows:
-        raise EmptyTable(where=str(path), got="0 rows", rule="A file of pairs has rows.", fix="Name another file.")
+        raise EmptyTable(
+            where=str(path),
+            got="0 rows",
+            rule="A file of pairs has rows.",
+            fix="Name another file.",
+        )
     return pairs
 
 
@@ -67,4 +90,6 @@ def rows_for(history: History, settings: Settings, pairs: pa.Table) -> tuple[Pai
     definitions = learn_definitions(history.as_of(int(instants[0])), settings)
     bases = [population_stats(history.as_of(int(at)), definitions) for at in instants]
     chosen = columns_for(history, definitions, settings)
-    return build_pairs(history, pairs, definitions=definitions, bases=bases, columns=chosen), len(bases)
+    return build_pairs(history, pairs, definitions=definitions, bases=bases, columns=chosen), len(
+        bases
+    )

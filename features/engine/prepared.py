@@ -39,7 +39,9 @@ ARROW_TYPES = {
 }
 _AS_OF = nw.col("as_of")
 BESIDE = ("feedback", "interactions")
-_SPECIAL = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(?<![\w.])\d+[.]\d+(?![\w.])|(?<![\w.])main[.](?=\w)""")
+_SPECIAL = re.compile(
+    r"""'(?:[^']|'')*'|"(?:[^"]|"")*"|(?<![\w.])\d+[.]\d+(?![\w.])|(?<![\w.])main[.](?=\w)"""
+)
 
 
 def columns_of(name: str, attributes: Sequence[Attribute] = ()) -> tuple[Column, ...]:
@@ -49,10 +51,17 @@ def columns_of(name: str, attributes: Sequence[Attribute] = ()) -> tuple[Column,
     return (*table.columns, *(Column(one.name, one.type, "an attribute of yours") for one in mine))
 
 
-def typed(name: str, rows: Sequence[Mapping[str, object]], attributes: Sequence[Attribute] = ()) -> pa.Table:
+def typed(
+    name: str, rows: Sequence[Mapping[str, object]], attributes: Sequence[Attribute] = ()
+) -> pa.Table:
     """Rows of one table (instants in µs, money in minor units; absent cells are null) as an Arrow table."""
     types = {column.name: ARROW_TYPES[column.type] for column in columns_of(name, attributes)}
-    return pa.table({column: pa.array([row.get(column) for row in rows], kind) for column, kind in types.items()})
+    return pa.table(
+        {
+            column: pa.array([row.get(column) for row in rows], kind)
+            for column, kind in types.items()
+        }
+    )
 
 
 class _Incoming:
@@ -76,9 +85,15 @@ class PreparedFeatures:
     """
 
     def __init__(
-        self, *, definitions: Definitions, base: PopulationStats, columns: Sequence[ColumnOf], tables: Sequence[str],
-        activity_kinds: tuple[str, ...], zone: str,
-    ) -> None:  # fmt: skip
+        self,
+        *,
+        definitions: Definitions,
+        base: PopulationStats,
+        columns: Sequence[ColumnOf],
+        tables: Sequence[str],
+        activity_kinds: tuple[str, ...],
+        zone: str,
+    ) -> None:
         self.base = base
         # Attributes are read only where a column asks for them.
         asked = {reduction.table for reduction in needed_by(columns)}
@@ -95,7 +110,9 @@ class PreparedFeatures:
         with_state, beside = shares(columns)
         self._state = _Share(with_state, stands=True, **made_for)
         self._beside = _Share(beside, stands=False, **made_for) if beside else None
-        self._other = ThreadPoolExecutor(1, thread_name_prefix="lifecycle-share") if beside else None
+        self._other = (
+            ThreadPoolExecutor(1, thread_name_prefix="lifecycle-share") if beside else None
+        )
 
     def build(self, events: Mapping[str, pa.Table], *, as_of: int) -> pa.Table:
         """The rows `table.build` gives for Known(as_of) of these events: `events` are typed contract tables.
@@ -112,16 +129,22 @@ class PreparedFeatures:
             finally:
                 more = waiting.result() if waiting else None
         for at, name in enumerate(() if more is None else more.column_names):
-            if name != "customer_id":  # the same customers in the same order: both sort by their numbers
+            if (
+                name != "customer_id"
+            ):  # the same customers in the same order: both sort by their numbers
                 found = found.append_column(name, more.column(at))
         named = [ids.take(numbers) for numbers in found["customer_id"].chunks]
-        return found.set_column(0, "customer_id", pa.chunked_array(named, pa.string())).select(self._names)
+        return found.set_column(0, "customer_id", pa.chunked_array(named, pa.string())).select(
+            self._names
+        )
 
     def _numbered(self, name: str, rows: pa.Table, ids: pa.Array, as_of: int) -> pa.Table:
         """The rows as the plan takes them: customers by their place among `ids`, and the instant beside each row."""
         columns = {column.name: rows[column.name] for column in columns_of(name, self._attributes)}
         columns["customer_id"] = pc.index_in(rows["customer_id"], value_set=ids).cast(pa.int64())
-        return pa.table({**columns, "as_of": pa.repeat(pa.scalar(as_of, pa.int64()), rows.num_rows)})
+        return pa.table(
+            {**columns, "as_of": pa.repeat(pa.scalar(as_of, pa.int64()), rows.num_rows)}
+        )
 
 
 def shares(columns: Sequence[ColumnOf]) -> tuple[list[ColumnOf], list[ColumnOf]]:
@@ -131,7 +154,9 @@ def shares(columns: Sequence[ColumnOf]) -> tuple[list[ColumnOf], list[ColumnOf]]
     """
     halves: tuple[list[ColumnOf], list[ColumnOf]] = ([], [])
     for column in columns:
-        halves[any(red.table in BESIDE for red in column.recipe().reductions.values())].append(column)
+        halves[any(red.table in BESIDE for red in column.recipe().reductions.values())].append(
+            column
+        )
     return halves
 
 
@@ -139,23 +164,38 @@ class _Share:
     """One engine with one prepared statement: some of the columns and, where `stands`, STATE beside them."""
 
     def __init__(
-        self, columns: Sequence[ColumnOf], *, stands: bool, definitions: Definitions, base: PopulationStats, tables: list[str],
-        kinds: tuple[str, ...], zone: str,
-    ) -> None:  # fmt: skip
+        self,
+        columns: Sequence[ColumnOf],
+        *,
+        stands: bool,
+        definitions: Definitions,
+        base: PopulationStats,
+        tables: list[str],
+        kinds: tuple[str, ...],
+        zone: str,
+    ) -> None:
         self._run, self._stands = connect(memory="1GB", threads=1), stands
         asked = {reduction.table for reduction in needed_by(columns)}
-        needed = {*asked, definitions.activity_table, *({"contracts"} if definitions.contractual else ())}
+        needed = {
+            *asked,
+            definitions.activity_table,
+            *({"contracts"} if definitions.contractual else ()),
+        }
         self._tables = [name for name in tables if stands or name in needed]
         self._attributes = definitions.attributes
         # A prepared statement keeps what it knew of the tables when they were empty (ranges, from which it packs
         # values into fewer bits): nothing may rest on that.
-        self._run.execute("SET disabled_optimizers = 'statistics_propagation,compressed_materialization'")
+        self._run.execute(
+            "SET disabled_optimizers = 'statistics_propagation,compressed_materialization'"
+        )
         self._pieces: dict[str, str] = {}
         self._incoming = {name: self._table(name, zone) for name in self._tables}
         answer = self._plan(definitions, base, columns, kinds)
         # One statement whose pieces are worked out once each: as tables of their own, their hundreds of columns would
         # be written and read for a single row. Only now: prepared before a table is made, it is planned at every call.
-        pieces = ", ".join(f"{name} AS MATERIALIZED ({statement})" for name, statement in self._pieces.items())
+        pieces = ", ".join(
+            f"{name} AS MATERIALIZED ({statement})" for name, statement in self._pieces.items()
+        )
         self._run.execute(f"PREPARE answer AS WITH {pieces} {answer}")
 
     def answer(self, numbered: Mapping[str, pa.Table]) -> pa.Table:
@@ -170,25 +210,46 @@ class _Share:
                 table.empty()
 
     def _table(self, name: str, zone: str) -> _Incoming:
-        types = {column.name: ARROW_TYPES[column.type] for column in columns_of(name, self._attributes)}
+        types = {
+            column.name: ARROW_TYPES[column.type] for column in columns_of(name, self._attributes)
+        }
         types |= {"customer_id": pa.int64(), "as_of": pa.int64()}
         table = _Incoming(pa.schema(list(types.items())).empty_table())
         self._run.register(f"incoming_{name}", table)
-        day = f", {local_day(zone)} AS local_day, {local_hour(zone)} AS local_hour" if name in EVENT_TABLES else ""
+        day = (
+            f", {local_day(zone)} AS local_day, {local_hour(zone)} AS local_hour"
+            if name in EVENT_TABLES
+            else ""
+        )
         self._piece(name, f"SELECT *{day} FROM incoming_{name}")
         return table
 
-    def _plan(self, definitions: Definitions, base: PopulationStats, columns: Sequence[ColumnOf], kinds: tuple[str, ...]) -> str:
+    def _plan(
+        self,
+        definitions: Definitions,
+        base: PopulationStats,
+        columns: Sequence[ColumnOf],
+        kinds: tuple[str, ...],
+    ) -> str:
         """The pieces of the answer, and the statement that makes the answer of them."""
         versioned = frozenset(name for name in self._tables if CONTRACT[name].version_of)
-        history = History(self._run, definitions.activity_table, kinds, 0, tuple(self._tables), versioned)
-        tables = {name: self._piece(f"known_{name}", _sql(history.cut(name, _AS_OF))) for name in self._tables}
+        history = History(
+            self._run, definitions.activity_table, kinds, 0, tuple(self._tables), versioned
+        )
+        tables = {
+            name: self._piece(f"known_{name}", _sql(history.cut(name, _AS_OF)))
+            for name in self._tables
+        }
         active = history.qualifying(tables[history.activity_table])
         # The days lose their as_of in the grouping, and everything after them asks for it.
         active_sql = f"SELECT d.*, a.as_of FROM ({_sql(active_days(active))}) d, (SELECT max(as_of) AS as_of FROM {history.activity_table}) a"
         activity = self._piece("activity", active_sql)
         known = Known(_AS_OF, tables, activity, activity.select("customer_id"))
-        people = current_state(known, definitions) if self._stands else activity.select("customer_id", "as_of").unique()
+        people = (
+            current_state(known, definitions)
+            if self._stands
+            else activity.select("customer_id", "as_of").unique()
+        )
         rows = self._piece("standing", _sql(people))
         now = Now(_AS_OF, definitions, base)
         reduced = reductions(known, now, columns)
@@ -208,7 +269,9 @@ class _Share:
 
 def _in_order(named: list[pa.ChunkedArray]) -> pa.Array:
     """Every id once, in the order of the answer's rows: numbers in its place sort alike, and are compared faster."""
-    ids = pa.chunked_array([chunk for column in named for chunk in column.chunks], pa.string()).unique()
+    ids = pa.chunked_array(
+        [chunk for column in named for chunk in column.chunks], pa.string()
+    ).unique()
     return ids.take(pc.sort_indices(ids))
 
 

@@ -28,21 +28,30 @@ from features.tables.history import History
 
 EVERYTHING_US = 1 << 62
 NOTHING = {"min": (1 << 63) - 1, "max": -(1 << 63)}  # what counts for nothing beside any value
-Position = Callable[[int], np.ndarray]  # µs before as_of -> the position of the first row not before that instant
+Position = Callable[
+    [int], np.ndarray
+]  # µs before as_of -> the position of the first row not before that instant
 
 
 def additive(reduction: Reduction) -> bool:
     """Whether running totals (for extremes: a look at the span) give this reduction at any instant."""
     _, lasting = LASTING.get(reduction.table, (None, None))
     named = {reduction.value, reduction.where} - {"occurred_at", ""}
-    return lasting is not None and reduction.how in ("count", "sum", "min", "max") and named <= lasting
+    return (
+        lasting is not None and reduction.how in ("count", "sum", "min", "max") and named <= lasting
+    )
 
 
 class RunningTotals:
     """The additive ones of `reductions` over one history; `keys` are those. Sums that could pass 2^53 are not."""
 
     def __init__(
-        self, history: History, now: Now, reductions: Sequence[Reduction], *, as_of: Sequence[int] = ()
+        self,
+        history: History,
+        now: Now,
+        reductions: Sequence[Reduction],
+        *,
+        as_of: Sequence[int] = (),
     ) -> None:
         """`as_of`: instants that will be asked of everybody; their positions are found in one pass."""
         wanted = [reduction for reduction in reductions if additive(reduction)]
@@ -56,9 +65,13 @@ class RunningTotals:
             self._tables[name] = table
             self._reductions[name] = [reduction for reduction in mine if table.fits(reduction)]
         self._grids = {
-            name: table.grid(_bounds(self._reductions[name], as_of)) for name, table in self._tables.items() if as_of
+            name: table.grid(_bounds(self._reductions[name], as_of))
+            for name, table in self._tables.items()
+            if as_of
         }
-        self._irregular = _irregular(history, {history.activity_table if n == "activity" else n for n in self._tables})
+        self._irregular = _irregular(
+            history, {history.activity_table if n == "activity" else n for n in self._tables}
+        )
 
     @property
     def keys(self) -> frozenset[str]:
@@ -74,10 +87,14 @@ class RunningTotals:
                 known = grid.get(as_of - back)
                 return table.before(everybody, as_of - back) if known is None else known
 
-            found[name] = pa.table({"customer_id": table.ids, **self._reduced(name, everybody, position)})
+            found[name] = pa.table(
+                {"customer_id": table.ids, **self._reduced(name, everybody, position)}
+            )
         return found
 
-    def of(self, subjects: pa.Array, customers: pa.Array, instants: np.ndarray) -> dict[str, pa.Table]:
+    def of(
+        self, subjects: pa.Array, customers: pa.Array, instants: np.ndarray
+    ) -> dict[str, pa.Table]:
         """Per table: each pair of a customer and an instant (µs), under its subject's name as customer_id."""
         found = {}
         for name, table in self._tables.items():
@@ -89,13 +106,23 @@ class RunningTotals:
             def position(back: int, table=table, who=who, when=when) -> np.ndarray:
                 return table.before(who, when - back)
 
-            found[name] = pa.table({"customer_id": subjects.filter(there), **self._reduced(name, who, position)})
+            found[name] = pa.table(
+                {"customer_id": subjects.filter(there), **self._reduced(name, who, position)}
+            )
         return found
 
     def irregular(self, as_of: int) -> list[str]:
         """Customers with a row from before `as_of` that was not yet known as it finally is: not for running totals."""
-        open_then = self._irregular.filter((nw.col("after_us") < as_of) & (nw.col("until_us") >= as_of))
-        rows = open_then.select("customer_id").unique().sort("customer_id").collect(backend="pyarrow").to_native()
+        open_then = self._irregular.filter(
+            (nw.col("after_us") < as_of) & (nw.col("until_us") >= as_of)
+        )
+        rows = (
+            open_then.select("customer_id")
+            .unique()
+            .sort("customer_id")
+            .collect(backend="pyarrow")
+            .to_native()
+        )
         return rows["customer_id"].to_pylist()
 
     @property
@@ -109,16 +136,28 @@ class RunningTotals:
         positions = {back: table.starts[who] if back is None else position(back) for back in backs}
         # A running total is read once at each edge, however many windows share it.
         reads = sorted(
-            {(_column(red), back) for red in mine if red.how in ("count", "sum") for back in _edges(red)}, key=str
+            {
+                (_column(red), back)
+                for red in mine
+                if red.how in ("count", "sum")
+                for back in _edges(red)
+            },
+            key=str,
         )
         totals = dict(
-            zip(reads, self._each(lambda read: table.values[read[0]][positions[read[1]]], reads), strict=True)
+            zip(
+                reads,
+                self._each(lambda read: table.values[read[0]][positions[read[1]]], reads),
+                strict=True,
+            )
         )
 
         def reduced(reduction: Reduction) -> pa.Array:
             low, high = _edges(reduction)
             if reduction.how in ("min", "max"):
-                return _extreme(reduction.how, table.values[_column(reduction)], positions[low], positions[high])
+                return _extreme(
+                    reduction.how, table.values[_column(reduction)], positions[low], positions[high]
+                )
             found = totals[_column(reduction), high] - totals[_column(reduction), low]
             return pa.array(found if reduction.how == "count" else found.astype(np.float64))
 
@@ -204,10 +243,16 @@ def _ordered(rows: nw.LazyFrame, reductions: Sequence[Reduction]) -> _Ordered:
     values = {_column(reduction): _row_value(reduction) for reduction in reductions}
     chosen = rows.select("customer_id", "occurred_at", **values)
     table = chosen.collect(backend="pyarrow").to_native()
-    runs, at = pc.run_end_encode(table["customer_id"].combine_chunks()), table["occurred_at"].to_numpy()
+    runs, at = (
+        pc.run_end_encode(table["customer_id"].combine_chunks()),
+        table["occurred_at"].to_numpy(),
+    )
     if not _in_order(runs, at):
         table = chosen.sort("customer_id", "occurred_at").collect(backend="pyarrow").to_native()
-        runs, at = pc.run_end_encode(table["customer_id"].combine_chunks()), table["occurred_at"].to_numpy()
+        runs, at = (
+            pc.run_end_encode(table["customer_id"].combine_chunks()),
+            table["occurred_at"].to_numpy(),
+        )
     starts = np.concatenate([[0], runs.run_ends.to_numpy()]).astype(np.int64)
     with ThreadPoolExecutor(2) as pool:
         filled = list(pool.map(lambda name: _filled(name.split("__")[0], table[name]), values))
@@ -243,13 +288,23 @@ def _irregular(history: History, names: set[str]) -> nw.LazyFrame:
     """(after, until] for each row known later than it happened, and for each row that was corrected."""
     parts = []
     for name in sorted(names):
-        final = history.cut(name, EVERYTHING_US).filter(nw.col("recorded_at") > nw.col("occurred_at"))
-        parts.append(final.select("customer_id", after_us=nw.col("occurred_at"), until_us=nw.col("recorded_at")))
+        final = history.cut(name, EVERYTHING_US).filter(
+            nw.col("recorded_at") > nw.col("occurred_at")
+        )
+        parts.append(
+            final.select(
+                "customer_id", after_us=nw.col("occurred_at"), until_us=nw.col("recorded_at")
+            )
+        )
         if name in history.versioned:
             key = CONTRACT[name].version_of
             named = history.table(name).filter(~nw.col(key[-1]).is_null())
-            spans = named.group_by(*key).agg(after_us=nw.col("recorded_at").min(), until_us=nw.col("recorded_at").max())
+            spans = named.group_by(*key).agg(
+                after_us=nw.col("recorded_at").min(), until_us=nw.col("recorded_at").max()
+            )
             parts.append(
-                spans.filter(nw.col("after_us") < nw.col("until_us")).select("customer_id", "after_us", "until_us")
+                spans.filter(nw.col("after_us") < nw.col("until_us")).select(
+                    "customer_id", "after_us", "until_us"
+                )
             )
     return history.kept(nw.concat(parts))

@@ -37,11 +37,17 @@ def account(history: History, settings: Settings) -> dict[str, Any]:
     came, grace = np.cumsum(by_day), settings.churn.grace_days
     missed = _came_back(came, len(known))
     return {
-        "ended": len(ended), "too_young": len(ended) - len(known), "renewed": int(came[-1]),
-        "within": {str(most): float(came[most] / len(known)) if len(known) else None for most in WITHIN_DAYS},
-        "suggested": _suggested(came, missed), "grace_days": grace,
+        "ended": len(ended),
+        "too_young": len(ended) - len(known),
+        "renewed": int(came[-1]),
+        "within": {
+            str(most): float(came[most] / len(known)) if len(known) else None
+            for most in WITHIN_DAYS
+        },
+        "suggested": _suggested(came, missed),
+        "grace_days": grace,
         "missed": float(missed[min(grace, UNTIL_DAYS)]) if len(known) else None,
-    }  # fmt: skip
+    }
 
 
 def _came_back(came: np.ndarray, counted: int) -> np.ndarray:
@@ -60,7 +66,9 @@ def _ends(history: History) -> tuple[np.ndarray, np.ndarray]:
 
     A term inside another ends nothing. A next term that begins before the end came 0 late.
     """
-    terms = history.cut("contracts", history.data_until).select("customer_id", "starts_at", "ends_at")
+    terms = history.cut("contracts", history.data_until).select(
+        "customer_id", "starts_at", "ends_at"
+    )
     relation = history.connection.from_arrow(terms.collect(backend="pyarrow").to_native())
     found = relation.query("terms", _ENDS.format(until=history.data_until)).to_arrow_table()
     late = found["late"].cast("float64").to_numpy(zero_copy_only=False)
@@ -103,6 +111,8 @@ def lines(found: dict[str, Any]) -> list[str]:
         shares = "  ".join(f"{days}: {share:.1%}" for days, share in found["within"].items())
         told.append(f"            renewed within days  {shares}")
     suggested = (
-        f"under {FEWEST} renewals, none suggested" if found["suggested"] is None else f"suggested {found['suggested']}"
+        f"under {FEWEST} renewals, none suggested"
+        if found["suggested"] is None
+        else f"suggested {found['suggested']}"
     )
     return [*told, f"            grace_days: {suggested}; set to {found['grace_days']}"]

@@ -38,32 +38,47 @@ def mature(as_of: int, *, history: History, settings: Settings) -> bool:
     return as_of + settings.outcome_window_us <= history.data_until
 
 
-def observe(history: History, known: Known, *, definitions: Definitions, settings: Settings) -> Outcomes:
+def observe(
+    history: History, known: Known, *, definitions: Definitions, settings: Settings
+) -> Outcomes:
     """The outcome of everybody with activity known at `known.as_of`; ImmatureWindow if it is not complete yet."""
     if not mature(known.as_of, history=history, settings=settings):
         _refuse(known.as_of, history, settings)
     end = known.as_of + definitions.horizon_days * DAY_US
-    seen = history.qualifying(history.cut(definitions.activity_table, known.as_of + settings.outcome_window_us))
+    seen = history.qualifying(
+        history.cut(definitions.activity_table, known.as_of + settings.outcome_window_us)
+    )
     days = known.activity.select("customer_id", "local_day", "occurred_at")
     inside = (nw.col("occurred_at") >= known.as_of) & (nw.col("occurred_at") < end)
     window = _new_days(seen.filter(inside), days)
     activity = history.kept(active_days(nw.concat([days, window])))
     # A stayer's cover runs, or a renewal within grace undoes its end: rule 1 does not apply to them.
     then = state(
-        activity, at=end, definitions=definitions, cover=endless_cover(known) if definitions.contractual else None
+        activity,
+        at=end,
+        definitions=definitions,
+        cover=endless_cover(known) if definitions.contractual else None,
     )
     counts = window.group_by("customer_id").agg(window_activities=nw.col("local_day").count())
-    rows = then.select("customer_id", outcome_stage=nw.col("stage")).join(counts, on="customer_id", how="left")
+    rows = then.select("customer_id", outcome_stage=nw.col("stage")).join(
+        counts, on="customer_id", how="left"
+    )
     rows = rows.with_columns(nw.col("window_activities").fill_null(0))
     if definitions.contractual:
         rows = rows.join(_stays(history, known, end, settings), on="customer_id", how="left")
         rows = rows.with_columns(churned=nw.col("stays").is_null())
-        stage = nw.when(nw.col("churned")).then(nw.lit("churned")).otherwise(nw.col("outcome_stage"))
+        stage = (
+            nw.when(nw.col("churned")).then(nw.lit("churned")).otherwise(nw.col("outcome_stage"))
+        )
         rows = rows.with_columns(outcome_stage=stage)
     else:
         rows = rows.with_columns(churned=nw.col("window_activities") == 0)
-    rows = rows.select("customer_id", "churned", "outcome_stage", "window_activities").sort("customer_id")
-    late = seen.filter((nw.col("occurred_at") < known.as_of) & (nw.col("recorded_at") >= known.as_of))
+    rows = rows.select("customer_id", "churned", "outcome_stage", "window_activities").sort(
+        "customer_id"
+    )
+    late = seen.filter(
+        (nw.col("occurred_at") < known.as_of) & (nw.col("recorded_at") >= known.as_of)
+    )
     missed = late.select(nw.col("customer_id").count()).collect(backend="pyarrow").to_native()
     return Outcomes(rows.collect(backend="pyarrow").to_native(), missed[0][0].as_py())
 
@@ -83,7 +98,9 @@ def _stays(history: History, known: Known, end: int, settings: Settings) -> nw.L
     terms = terms.select("customer_id", "starts_at", "ends_at", "cancelled_at")
     table = terms.collect(backend="pyarrow").to_native()
     relation = history.connection.from_arrow(table)
-    return nw.from_native(relation.query("terms", _STAYS.format(at=known.as_of, end=end, grace=grace)))
+    return nw.from_native(
+        relation.query("terms", _STAYS.format(at=known.as_of, end=end, grace=grace))
+    )
 
 
 # Follow each chain of terms from the cover that runs at as_of (or the first term begun in the window) until it breaks
@@ -108,18 +125,24 @@ WHERE NOT broken AND ends_at > {end} AND NOT coalesce(cancelled_at >= {at} AND c
 def _refuse(as_of: int, history: History, settings: Settings) -> None:
     churn = settings.churn
     raise ImmatureWindow(
-        where="outcomes", got=f"as_of {day_text(as_of, zone=settings.zone)}, and the data end at "
+        where="outcomes",
+        got=f"as_of {day_text(as_of, zone=settings.zone)}, and the data end at "
         f"{day_text(history.data_until, zone=settings.zone)}",
         rule=f"A label needs its whole window: as_of + {churn.horizon_days} days + {churn.label_latency_days} days of "
         "latency must not pass the data.",
         fix="Take an earlier as_of, or a shorter [churn] horizon_days.",
-    )  # fmt: skip
+    )
 
 
 def reachable(
-    *, n: np.ndarray, first_at: np.ndarray, last_at: np.ndarray, as_of: np.ndarray, definitions: Definitions,
+    *,
+    n: np.ndarray,
+    first_at: np.ndarray,
+    last_at: np.ndarray,
+    as_of: np.ndarray,
+    definitions: Definitions,
     stage_without_activity: np.ndarray | None = None,
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Which stages some future of a stayer can reach: bool (rows, 7), erring towards reachable.
 
     A stayer has k ≥ 1 further active days, k = 1 … horizon + 2. After k of them, the last x into the window,
@@ -128,8 +151,12 @@ def reachable(
     """
     m1, m2, m3 = definitions.multiples
     h = float(definitions.horizon_days * DAY_US)
-    spent = 2.0 * definitions.base_gap_us + (as_of - first_at)  # the numerator of g with the last activity at as_of
-    most = definitions.horizon_days + 2  # local days a window can touch: it may begin late, and one may have 23 hours
+    spent = 2.0 * definitions.base_gap_us + (
+        as_of - first_at
+    )  # the numerator of g with the last activity at as_of
+    most = (
+        definitions.horizon_days + 2
+    )  # local days a window can touch: it may begin late, and one may have 23 hours
     # k different local days: the k-th begins at least k − 2 whole days after the window does.
     k = np.arange(1, most + 1)[:, None]
     x = np.clip((k - 2) * float(LOCAL_DAY_SHORTEST_US), 0.0, h)

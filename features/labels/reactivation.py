@@ -63,7 +63,9 @@ def still_quiet(found: Waits) -> tuple[np.ndarray, np.ndarray]:
     """
     lengths, where = np.unique(found.days, return_inverse=True)
     ends = np.bincount(where, weights=found.ended, minlength=lengths.size)
-    watched = found.days.size - np.cumsum(np.append(0, np.bincount(where, minlength=lengths.size)[:-1]))
+    watched = found.days.size - np.cumsum(
+        np.append(0, np.bincount(where, minlength=lengths.size)[:-1])
+    )
     told = (watched >= FEWEST) & (ends > 0)
     share = np.cumprod(1 - ends[told] / watched[told])
     return np.append(0.0, lengths[told]), np.append(1.0, share)
@@ -82,7 +84,11 @@ def elbow(days: np.ndarray, share: np.ndarray) -> float | None:
 
 
 def by_rule(
-    found: Waits, *, multiples: Sequence[float], days: Sequence[int] = DAYS, within_days: int = WITHIN_DAYS
+    found: Waits,
+    *,
+    multiples: Sequence[float],
+    days: Sequence[int] = DAYS,
+    within_days: int = WITHIN_DAYS,
 ) -> list[dict[str, Any]]:
     """Per rule (multiples of the usual gap, then fixed days): who was called gone by it, and who of them came back.
 
@@ -100,16 +106,22 @@ def _came_back(found: Waits, quiet: np.ndarray, within_days: int) -> dict[str, A
     old = called & ((found.as_of - found.began) / DAY_US >= quiet + within_days)
     back = old & found.ended & (found.days <= quiet + within_days)
     return {
-        "median_days": float(np.median(quiet[old])) if old.any() else None, "called": int(called.sum()),
-        "too_young": int((called & ~old).sum()), "came_back": int(back.sum()),
+        "median_days": float(np.median(quiet[old])) if old.any() else None,
+        "called": int(called.sum()),
+        "too_young": int((called & ~old).sum()),
+        "came_back": int(back.sum()),
         "share": float(back.sum() / old.sum()) if old.any() else None,
-    }  # fmt: skip
+    }
 
 
 def by_horizon(
-    history: History, settings: Settings, *, as_of: Sequence[int], days: Sequence[int] = DAYS,
+    history: History,
+    settings: Settings,
+    *,
+    as_of: Sequence[int],
+    days: Sequence[int] = DAYS,
     within_days: int = WITHIN_DAYS,
-) -> pa.Table:  # fmt: skip
+) -> pa.Table:
     """What each horizon would have called churn: a row per horizon, as_of and customer, the same dates for all.
 
     horizon_days, as_of (µs), customer_id, eligible (active within the horizon before as_of), recency_days, churned, and
@@ -118,8 +130,11 @@ def by_horizon(
     """
     _refuse_immature(history, _with(settings, max(days)), max(as_of))
     definitions = learn_definitions(history.as_of(min(as_of)), settings)
-    parts = [_labelled(history, _with(settings, horizon), at, definitions, within_days)
-             for horizon in days for at in as_of]  # fmt: skip
+    parts = [
+        _labelled(history, _with(settings, horizon), at, definitions, within_days)
+        for horizon in days
+        for at in as_of
+    ]
     return pa.concat_tables(parts)
 
 
@@ -131,26 +146,38 @@ def _with(settings: Settings, horizon: int) -> Settings:
 def _refuse_immature(history: History, settings: Settings, at: int) -> None:
     if not mature(at, history=history, settings=settings):
         raise ImmatureWindow(
-            where=f"a horizon of {settings.churn.horizon_days} days", got=day_text(at, zone=settings.zone),
-            rule="Its outcome window must be complete.", fix="Name earlier dates or shorter horizons.",
-        )  # fmt: skip
+            where=f"a horizon of {settings.churn.horizon_days} days",
+            got=day_text(at, zone=settings.zone),
+            rule="Its outcome window must be complete.",
+            fix="Name earlier dates or shorter horizons.",
+        )
 
 
 def _labelled(
     history: History, settings: Settings, at: int, definitions: Definitions, within_days: int
-) -> pa.Table:  # fmt: skip
+) -> pa.Table:
     known, horizon = history.as_of(at), settings.churn.horizon_days
     definitions = replace(definitions, horizon_days=horizon)
     last = known.activity.group_by("customer_id").agg(last_at=nw.col("occurred_at").max())
     people = last.sort("customer_id").collect(backend="pyarrow").to_native()
-    churned = observe(history, known, definitions=definitions, settings=settings).rows["churned"].to_numpy()
+    churned = (
+        observe(history, known, definitions=definitions, settings=settings)
+        .rows["churned"]
+        .to_numpy()
+    )
     quiet = (at - people["last_at"].to_numpy()) / DAY_US
     back, known_later = _after(history, settings, at, people["customer_id"], within_days)
-    return pa.table({
-        "horizon_days": np.full(len(quiet), horizon), "as_of": np.full(len(quiet), at),
-        "customer_id": people["customer_id"], "eligible": quiet <= settings.eligible_days, "recency_days": quiet,
-        "churned": churned, "came_back": pa.array(back, mask=~(churned & known_later)),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "horizon_days": np.full(len(quiet), horizon),
+            "as_of": np.full(len(quiet), at),
+            "customer_id": people["customer_id"],
+            "eligible": quiet <= settings.eligible_days,
+            "recency_days": quiet,
+            "churned": churned,
+            "came_back": pa.array(back, mask=~(churned & known_later)),
+        }
+    )
 
 
 def _after(

@@ -76,7 +76,10 @@ def learn_attributes(known: Known, settings: Settings) -> tuple[tuple[Attribute,
     people = _one(known.customers.select(count=nw.col("customer_id").count()))
     there, standing = rows.collect_schema(), rows.filter(current())
     contract = CONTRACT["customers"].names
-    names = [*(name for name in contract if name in there), *sorted(set(there.names()) - set(contract))]
+    names = [
+        *(name for name in contract if name in there),
+        *sorted(set(there.names()) - set(contract)),
+    ]
     taken: set[str] = set()
     found = []
     for name in names:
@@ -101,10 +104,15 @@ def _levels(cells: nw.LazyFrame, kind: str, people: int) -> list[str]:
         return [""] if _one(cells.select(count=nw.col("level").count())) else []
     counted = cells.with_columns(one=nw.lit(1)).group_by("level").agg(count=nw.col("one").sum())
     least = max(LEAST_CUSTOMERS, math.ceil(LEAST_SHARE * people))
-    rows = counted.filter(nw.col("count") >= least).collect(backend="pyarrow").to_native().to_pylist()
+    rows = (
+        counted.filter(nw.col("count") >= least).collect(backend="pyarrow").to_native().to_pylist()
+    )
     # A NUL ends a statement's text; such a level stays among the rest.
     kept = [row for row in rows if "\x00" not in row["level"]]
-    return [row["level"] for row in sorted(kept, key=lambda row: (-row["count"], row["level"]))[:MOST_LEVELS]]
+    return [
+        row["level"]
+        for row in sorted(kept, key=lambda row: (-row["count"], row["level"]))[:MOST_LEVELS]
+    ]
 
 
 def _column(name: str, level: str, kind: str, taken: set[str]) -> str:
@@ -123,4 +131,6 @@ def _plain(text: str) -> str:
 
 
 def _is_taken(name: str) -> bool:
-    return name in STATE_COLUMNS or any(name == entry or name.startswith(f"{entry}_") for entry in FEATURES)
+    return name in STATE_COLUMNS or any(
+        name == entry or name.startswith(f"{entry}_") for entry in FEATURES
+    )

@@ -111,7 +111,9 @@ def p_alive(model: BgNbd, *, repeats: Column, last: Column, age: Column) -> Floa
     return _alive(model, *_checked("btyd.p_alive", repeats, last, age))
 
 
-def p_no_activity(model: BgNbd, *, repeats: Column, last: Column, age: Column, horizon: float) -> Floats:
+def p_no_activity(
+    model: BgNbd, *, repeats: Column, last: Column, age: Column, horizon: float
+) -> Floats:
     """Probability of no activity in the next `horizon` after T, given (x, t_x, T).
 
         P(none) = 1 - P(alive) (1 - ((alpha + T) / (alpha + T + horizon))^(r + x))
@@ -121,10 +123,14 @@ def p_no_activity(model: BgNbd, *, repeats: Column, last: Column, age: Column, h
     """
     x, t_x, observed = _checked("btyd.p_no_activity", repeats, last, age)
     reach = _checked_horizon("btyd.p_no_activity", horizon) / (model.alpha + observed)
-    return 1.0 + _alive(model, x, t_x, observed) * special.expm1(-(model.r + x) * special.log1p(reach))
+    return 1.0 + _alive(model, x, t_x, observed) * special.expm1(
+        -(model.r + x) * special.log1p(reach)
+    )
 
 
-def expected_activity(model: BgNbd, *, repeats: Column, last: Column, age: Column, horizon: float) -> Floats:
+def expected_activity(
+    model: BgNbd, *, repeats: Column, last: Column, age: Column, horizon: float
+) -> Floats:
     """Expected number of activities in the next `horizon` after T, given (x, t_x, T): eq. 10.
 
     horizon: one number >= 0, in the unit of `age`. The rest as in `p_alive`. Returns (n,), counts >= 0.
@@ -135,7 +141,9 @@ def expected_activity(model: BgNbd, *, repeats: Column, last: Column, age: Colum
     if abs(model.a - 1.0) >= near:
         expected = _expected_if_alive(model.r, model.a, model.b, x, reach)
     else:  # eq. 10 is 0 / 0 at a = 1 though smooth there, so cross on a chord: error near ** 2
-        below, above = (_expected_if_alive(model.r, a, model.b, x, reach) for a in (1.0 - near, 1.0 + near))
+        below, above = (
+            _expected_if_alive(model.r, a, model.b, x, reach) for a in (1.0 - near, 1.0 + near)
+        )
         expected = below + (above - below) * ((model.a - 1.0 + near) / (2 * near))
     return _alive(model, x, t_x, observed) * expected
 
@@ -158,7 +166,9 @@ def _expected_if_alive(r: float, a: float, b: float, x: Floats, reach: Floats) -
     """
     shape = r + x
     g = _off(0.0, a + b + x - 1.0)  # a + b = 1 and x = 0: another smooth 0 / 0
-    order = _off(np.rint(1.0 - a + shape), 1.0 - a + shape)  # SciPy 1.17 fails at whole ones if z > 0.9
+    order = _off(
+        np.rint(1.0 - a + shape), 1.0 - a + shape
+    )  # SciPy 1.17 fails at whole ones if z > 0.9
     power = special.exp2((1.0 - a) / math.log(2.0) * special.log1p(reach))
     with np.errstate(all="ignore"):
         series = special.hyp2f1(a - 1.0, g + 1.0 - a - order, g, reach / (1.0 + reach))
@@ -205,7 +215,9 @@ def _log_likelihood(theta: Floats, rows: _Rows) -> tuple[float, Floats]:
     return float(value + timed), np.exp(theta) * (gradient + np.array([by_r, 0.0, by_a, by_b]))
 
 
-def _log_likelihood_of_times(r: float, alpha: float, a: float, b: float, rows: _Rows) -> tuple[float, Floats]:
+def _log_likelihood_of_times(
+    r: float, alpha: float, a: float, b: float, rows: _Rows
+) -> tuple[float, Floats]:
     """log (alive + gone), the two terms of eq. 6, and its gradient over (r, alpha, a, b)."""
     x, t_x, age, weight, *_ = rows
     later = np.maximum(x - 1.0, 0.0) + b
@@ -224,13 +236,17 @@ def _loss(theta: Floats, rows: _Rows) -> tuple[float, Floats]:
     """Mean negative log likelihood plus the ridge, and its gradient."""
     value, gradient = _log_likelihood(theta, rows)
     customers = rows.weight.sum()
-    return -value / customers + _RIDGE / 2 * float(theta @ theta), -gradient / customers + _RIDGE * theta
+    return -value / customers + _RIDGE / 2 * float(
+        theta @ theta
+    ), -gradient / customers + _RIDGE * theta
 
 
 def _maximise(rows: _Rows) -> Floats:
     """The best of a few starts, as there may be more than one top, refined."""
     how = {"jac": True, "bounds": [(_LOW, _HIGH)] * 4, "options": {"ftol": 1e-13, "gtol": 1e-8}}
-    found = [optimize.minimize(_loss, np.log(s), (rows,), method="L-BFGS-B", **how) for s in _STARTS]
+    found = [
+        optimize.minimize(_loss, np.log(s), (rows,), method="L-BFGS-B", **how) for s in _STARTS
+    ]
     return _refined(min(found, key=lambda one: one.fun).x, rows)
 
 
@@ -256,7 +272,9 @@ def _refined(theta: Floats, rows: _Rows) -> Floats:
 def _is_determined(theta: Floats, rows: _Rows) -> bool:
     """Whether theta is an inner maximum, curved in every direction by the data rather than by the ridge."""
     flat = np.abs(_loss(theta, rows)[1]).max() < 1e-7
-    return bool(flat and _free(theta).all() and np.linalg.eigvalsh(_curvature(theta, rows))[0] > _FLAT)
+    return bool(
+        flat and _free(theta).all() and np.linalg.eigvalsh(_curvature(theta, rows))[0] > _FLAT
+    )
 
 
 def _free(theta: Floats) -> NDArray[np.bool_]:
@@ -265,34 +283,52 @@ def _free(theta: Floats) -> NDArray[np.bool_]:
 
 def _curvature(theta: Floats, rows: _Rows) -> Floats:
     """Hessian of `_loss`, by central differences of its exact gradient."""
-    columns = np.array([_loss(theta + d, rows)[1] - _loss(theta - d, rows)[1] for d in 1e-5 * np.eye(4)])
+    columns = np.array(
+        [_loss(theta + d, rows)[1] - _loss(theta - d, rows)[1] for d in 1e-5 * np.eye(4)]
+    )
     return (columns + columns.T) / 4e-5
 
 
-def _checked(where: str, repeats: Column, last: Column, age: Column) -> tuple[Floats, Floats, Floats]:
+def _checked(
+    where: str, repeats: Column, last: Column, age: Column
+) -> tuple[Floats, Floats, Floats]:
     """The three columns as floats, or a ValueError that says what is wrong with which."""
     given = {"repeats": repeats, "last": last, "age": age}
     columns = {name: np.asarray(values, dtype=float) for name, values in given.items()}
     shapes = {name: values.shape for name, values in columns.items()}
     if len(set(shapes.values())) > 1 or columns["age"].ndim != 1:
-        raise ValueError(f"{where}: got shapes {shapes}; the three must be one-dimensional, of one length")
+        raise ValueError(
+            f"{where}: got shapes {shapes}; the three must be one-dimensional, of one length"
+        )
     x, t_x, observed = columns.values()
     for name, values in columns.items():
-        _refuse(where, f"{name}: got null or infinite", values, ~np.isfinite(values), "must be finite")
+        _refuse(
+            where, f"{name}: got null or infinite", values, ~np.isfinite(values), "must be finite"
+        )
         _refuse(where, f"{name}: got negative", values, values < 0, "must be >= 0")
     _refuse(where, "repeats: got broken counts", x, x != np.floor(x), "must be whole numbers")
     _refuse(where, "last: later than age by", t_x - observed, t_x > observed, "must be <= age")
-    _refuse(where, "last: got time without repeats", t_x, (x == 0) & (t_x > 0), "must be 0 where those are")
+    _refuse(
+        where,
+        "last: got time without repeats",
+        t_x,
+        (x == 0) & (t_x > 0),
+        "must be 0 where those are",
+    )
     return x, t_x, observed
 
 
 def _refuse(where: str, got: str, values: Floats, wrong: NDArray[np.bool_], rule: str) -> None:
     if wrong.any():
         examples = ", ".join(f"{v:g}" for v in values[wrong][:3])
-        raise ValueError(f"{where}: {got} {examples} in {wrong.sum()} of {len(values)} customers; {rule}")
+        raise ValueError(
+            f"{where}: {got} {examples} in {wrong.sum()} of {len(values)} customers; {rule}"
+        )
 
 
 def _checked_horizon(where: str, horizon: float) -> float:
     if not (math.isfinite(horizon) and horizon >= 0):
-        raise ValueError(f"{where}: got horizon {horizon!r}; must be finite and >= 0, in the unit of age")
+        raise ValueError(
+            f"{where}: got horizon {horizon!r}; must be finite and >= 0, in the unit of age"
+        )
     return float(horizon)

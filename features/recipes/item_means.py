@@ -32,9 +32,15 @@ def measure(known: Known, definitions: Any) -> dict[str, tuple]:
     answers = known.tables["feedback"].with_columns(score_scaled=score_scaled(definitions.scales))
     answers = answers.filter(~nw.col("score_scaled").is_null() & ~nw.col("item").is_null())
     sums = answers.group_by("item").agg(
-        total=nw.col("score_scaled").sum().cast(nw.Int64), count=nw.col("score_scaled").count().cast(nw.Int64)
+        total=nw.col("score_scaled").sum().cast(nw.Int64),
+        count=nw.col("score_scaled").count().cast(nw.Int64),
     )
-    found = sums.filter(nw.col("count") >= FEWEST_ANSWERS).collect(backend="pyarrow").to_native().to_pylist()
+    found = (
+        sums.filter(nw.col("count") >= FEWEST_ANSWERS)
+        .collect(backend="pyarrow")
+        .to_native()
+        .to_pylist()
+    )
     kept = sorted(found, key=lambda row: (-row["count"], row["item"]))[:MOST_ITEMS]
     kept.sort(key=lambda row: row["item"])
     # Whole millionths, halves upwards: the mean of integers, rounded without a float.
@@ -47,9 +53,12 @@ def with_item_means(rows: nw.LazyFrame, base: Any) -> nw.LazyFrame:
     if not base.items:
         return rows.with_columns(item_mean=nw.lit(None, dtype=nw.Int64))
     # The means are written into the plan as one list, so that a kept plan has them without a table of its own.
-    pairs = [f"{mean:0{_DIGITS}d}{item}" for item, mean in zip(base.items, base.item_means, strict=True)]
+    pairs = [
+        f"{mean:0{_DIGITS}d}{item}" for item, mean in zip(base.items, base.item_means, strict=True)
+    ]
     listed = rows.select(nw.len()).with_columns(pair=nw.lit(pairs)).explode("pair")
     means = listed.select(
-        item=nw.col("pair").str.slice(_DIGITS), item_mean=nw.col("pair").str.slice(0, _DIGITS).cast(nw.Int64)
+        item=nw.col("pair").str.slice(_DIGITS),
+        item_mean=nw.col("pair").str.slice(0, _DIGITS).cast(nw.Int64),
     )
     return rows.join(means, on="item", how="left")

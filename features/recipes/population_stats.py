@@ -54,7 +54,12 @@ class PopulationStats:
         import pyarrow.parquet as pq
 
         [row] = pq.read_table(path).to_pylist()
-        return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in row.items()})
+        return cls(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in row.items()
+            }
+        )
 
 
 def population_stats(known: Known, definitions: Definitions) -> PopulationStats:
@@ -71,8 +76,12 @@ def _amount_quantiles(known: Known) -> tuple[float, ...]:
     if "transactions" not in known.tables:
         return (0.0,) * 19
     bought = known.tables["transactions"].filter(nw.col("kind") == "purchase")
-    totals = bought.group_by("customer_id").agg(nw.col("amount").sum().cast(nw.Float64)).select("amount")
-    return value_models.quantiles(totals.collect(backend="pyarrow").to_native()["amount"].to_numpy())
+    totals = (
+        bought.group_by("customer_id").agg(nw.col("amount").sum().cast(nw.Float64)).select("amount")
+    )
+    return value_models.quantiles(
+        totals.collect(backend="pyarrow").to_native()["amount"].to_numpy()
+    )
 
 
 def _wait_shape(days: pa.Table, as_of: int, definitions: Definitions) -> dict[str, float]:
@@ -92,7 +101,9 @@ def _money(known: Known, definitions: Definitions) -> dict[str, Any]:
     """Gamma-Gamma over the money of an active day, and the quantiles of money by quarter of acquisition."""
     first = nw.col("position") == (1 if definitions.acquired == "first_activity" else 2)
     acquired = nw.when(first).then(nw.col("occurred_at")).min()
-    people = known.activity.group_by("customer_id").agg(n=nw.col("occurred_at").count(), acquired=acquired)
+    people = known.activity.group_by("customer_id").agg(
+        n=nw.col("occurred_at").count(), acquired=acquired
+    )
     table = people.collect(backend="pyarrow").to_native()
     cuts = value_models.cohort_cuts(table["acquired"].drop_null().to_numpy())
     if "transactions" not in known.tables:
@@ -102,15 +113,23 @@ def _money(known: Known, definitions: Definitions) -> dict[str, Any]:
     totals = bought.group_by("customer_id").agg(
         total=nw.col("amount").sum().cast(nw.Float64), spent=spent.cast(nw.Float64)
     )
-    found = people.join(totals, on="customer_id", how="inner").collect(backend="pyarrow").to_native()
-    model = value_models.gamma_gamma(found["spent"].to_numpy(), found["n"].to_numpy().astype(np.float64))
+    found = (
+        people.join(totals, on="customer_id", how="inner").collect(backend="pyarrow").to_native()
+    )
+    model = value_models.gamma_gamma(
+        found["spent"].to_numpy(), found["n"].to_numpy().astype(np.float64)
+    )
     joined = found.filter(pc.is_valid(found["acquired"]))
-    by_cohort = value_models.cohort_quantiles(joined["acquired"].to_numpy(), joined["total"].to_numpy(), cuts)
+    by_cohort = value_models.cohort_quantiles(
+        joined["acquired"].to_numpy(), joined["total"].to_numpy(), cuts
+    )
     named = dict(zip(("money_p", "money_q", "money_v"), model, strict=True))
     return named | {"cohort_cuts": cuts, "cohort_quantiles": by_cohort}
 
 
-def _purchase_model(at: np.ndarray, position: np.ndarray, from_end: np.ndarray, as_of: int) -> dict[str, float]:
+def _purchase_model(
+    at: np.ndarray, position: np.ndarray, from_end: np.ndarray, as_of: int
+) -> dict[str, float]:
     if not at.size:
         return {"r": 1.0, "alpha": 1.0, "a": 1.0, "b": 1.0}
     first, last, count = at[position == 1], at[from_end == 1], position[from_end == 1]

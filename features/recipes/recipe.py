@@ -46,7 +46,15 @@ class Reduction:
 
     @property
     def key(self) -> str:
-        parts = (self.how, self.value, *self.kinds, self.where, self.since_days, self.until_days, self.half_life_days)
+        parts = (
+            self.how,
+            self.value,
+            *self.kinds,
+            self.where,
+            self.since_days,
+            self.until_days,
+            self.half_life_days,
+        )
         return re.sub(r"[^0-9A-Za-z_]", "_", "__".join([self.table, *map(str, parts)]))
 
     def expression(self, as_of: int | nw.Expr) -> nw.Expr:
@@ -55,7 +63,13 @@ class Reduction:
         if self.how == "count":
             return nw.when(kept).then(nw.col("customer_id")).count().cast(nw.Int64)
         if self.how == "sum":
-            return nw.when(kept & ~value.is_null()).then(value).otherwise(nw.lit(0)).sum().cast(nw.Float64)
+            return (
+                nw.when(kept & ~value.is_null())
+                .then(value)
+                .otherwise(nw.lit(0))
+                .sum()
+                .cast(nw.Float64)
+            )
         if self.how == "decay":
             age = (as_of - nw.col("occurred_at")) / (self.half_life_days * DAY_US)
             weight = ((nw.lit(0.5) ** age) * DECAY_SCALE).round().cast(nw.Int64)
@@ -154,7 +168,9 @@ def registering(into: dict[str, Feature]) -> Iterator[None]:
         _into.reset(token)
 
 
-def feature(*, tables: tuple[str, ...], unit: str, words: str, windows: str = "", leaving: int = 0) -> Callable:
+def feature(
+    *, tables: tuple[str, ...], unit: str, words: str, windows: str = "", leaving: int = 0
+) -> Callable:
     """Register a feature function under its module's name as family; the function's name is the column's.
 
     `words` puts a value into a sentence for people: `{value}` and, where windowed, `{window}`; `leaving` is the certain

@@ -21,9 +21,20 @@ import numpy as np
 STAGES = ("prospect", "new", "growing", "loyal", "at_risk", "dormant", "churned")
 CHINESE = dict(zip(STAGES, ("潜在", "新客户", "成长", "忠诚", "预警", "休眠", "流失"), strict=True))
 STATE_COLUMNS = (
-    "customer_id", "as_of", "eligible", "stage", "stage_rule", "stage_if_inactive",
-    "stage_idle", "n", "first_at", "last_at", "cover_until", "overdue_state", "run",
-)  # fmt: skip
+    "customer_id",
+    "as_of",
+    "eligible",
+    "stage",
+    "stage_rule",
+    "stage_if_inactive",
+    "stage_idle",
+    "n",
+    "first_at",
+    "last_at",
+    "cover_until",
+    "overdue_state",
+    "run",
+)
 ENDLESS = (1 << 63) - 1
 FEW_GAPS = 500
 DEFAULT_MULTIPLES = (2.0, 4.0, 8.0)
@@ -44,7 +55,11 @@ def usual_gap(*, first: Any, last: Any, count: Any, base_gap_us: int) -> Any:
 
 
 def state(
-    activity: nw.LazyFrame, *, at: int | nw.Expr, definitions: Any, cover: nw.LazyFrame | None = None
+    activity: nw.LazyFrame,
+    *,
+    at: int | nw.Expr,
+    definitions: Any,
+    cover: nw.LazyFrame | None = None,
 ) -> nw.LazyFrame:
     """One row per customer with activity: n, first_at, last_at (µs), usual_gap (g, µs), overdue, run, stage, stage_rule.
 
@@ -71,8 +86,12 @@ def people_of(activity: nw.LazyFrame, *, at: int | nw.Expr, definitions: Any) ->
     )
     span = {"first": nw.col("first_at"), "last": nw.col("last_at"), "count": nw.col("n")}
     people = people.with_columns(usual_gap=usual_gap(**span, base_gap_us=definitions.base_gap_us))
-    people = people.join(_last_long_gap(activity, people, definitions.multiples[1]), on="customer_id", how="left")
-    return people.with_columns(run=nw.col("n") - nw.coalesce(nw.col("broken_at"), nw.lit(1)) + 1).drop("broken_at")
+    people = people.join(
+        _last_long_gap(activity, people, definitions.multiples[1]), on="customer_id", how="left"
+    )
+    return people.with_columns(
+        run=nw.col("n") - nw.coalesce(nw.col("broken_at"), nw.lit(1)) + 1
+    ).drop("broken_at")
 
 
 def _last_long_gap(activity: nw.LazyFrame, people: nw.LazyFrame, multiple: float) -> nw.LazyFrame:
@@ -88,7 +107,9 @@ def overdue_at(at: int | nw.Expr) -> nw.Expr:
     return (at - nw.col("last_at")) / nw.col("usual_gap")
 
 
-def stage_at(at: int | nw.Expr, *, multiples: tuple[float, float, float], until: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
+def stage_at(
+    at: int | nw.Expr, *, multiples: tuple[float, float, float], until: nw.Expr
+) -> tuple[nw.Expr, nw.Expr]:
     """Stage and rule of `people_of` with the clock at `at`; `until`: cover_until, null without contracts."""
     m1, m2, m3 = multiples
     n, run, overdue = nw.col("n"), nw.col("run"), overdue_at(at)
@@ -115,9 +136,15 @@ def endless_cover(known: Any) -> nw.LazyFrame:
 
 
 def learn_multiples(
-    at: np.ndarray, gap: np.ndarray, position: np.ndarray, last: np.ndarray, base_gap: int, *,
-    as_of: int, stated: list[float] | None,
-) -> Comeback:  # fmt: skip
+    at: np.ndarray,
+    gap: np.ndarray,
+    position: np.ndarray,
+    last: np.ndarray,
+    base_gap: int,
+    *,
+    as_of: int,
+    stated: list[float] | None,
+) -> Comeback:
     """Multiples from the 80, 95, 99 % points of gap / g-before-the-gap, m3 raised until at most 10 % come back.
 
     Rows are one customer's activities after the other in time order; gap in µs, NaN for the first. A spell is a
@@ -126,7 +153,9 @@ def learn_multiples(
     closing = position > 1
     before = at - np.where(closing, gap, 0)
     first = _first_of_each(at, position)
-    usual = usual_gap(first=first, last=before, count=position - 1, base_gap_us=base_gap)  # as known before the gap
+    usual = usual_gap(
+        first=first, last=before, count=position - 1, base_gap_us=base_gap
+    )  # as known before the gap
     closed = gap[closing] / usual[closing]
     open_usual = usual_gap(first=first, last=at, count=position, base_gap_us=base_gap)
     waiting = ((as_of - at) / open_usual)[last]
@@ -138,7 +167,9 @@ def learn_multiples(
     m1 = max(1.25, float(points[0]))
     m2 = max(1.5 * m1, float(points[1]))
     m3 = max(1.5 * m2, float(points[2]))
-    while (found := _comeback((m1, m2, m3), closed, waiting)).share is not None and found.share > 0.10:
+    while (
+        found := _comeback((m1, m2, m3), closed, waiting)
+    ).share is not None and found.share > 0.10:
         if m3 + 0.25 > 4 * m2:
             break
         m3 += 0.25
@@ -152,4 +183,8 @@ def _first_of_each(at: np.ndarray, position: np.ndarray) -> np.ndarray:
 
 def _comeback(multiples: tuple[float, ...], closed: np.ndarray, waiting: np.ndarray) -> Comeback:
     back, out = int(np.sum(closed >= multiples[2])), int(np.sum(waiting >= multiples[2]))
-    return Comeback(tuple(round(m, 6) for m in multiples), back + out, back / (back + out) if back + out else None)
+    return Comeback(
+        tuple(round(m, 6) for m in multiples),
+        back + out,
+        back / (back + out) if back + out else None,
+    )

@@ -67,7 +67,10 @@ def gamma_gamma(totals: Floats, days: Floats) -> tuple[float, float, float]:
     told = (total / unit, count, levels, of, np.bincount(of).astype(float))
     bounds = [(np.log(low), np.log(high)) for low, high in _MONEY]
     how = {"jac": True, "bounds": bounds, "options": {"ftol": 1e-12, "gtol": 1e-8}}
-    found = [optimize.minimize(_money_loss, np.log(start), told, method="L-BFGS-B", **how) for start in _STARTS]
+    found = [
+        optimize.minimize(_money_loss, np.log(start), told, method="L-BFGS-B", **how)
+        for start in _STARTS
+    ]
     p, q, v = np.exp(min(found, key=lambda one: one.fun).x).tolist()
     return p, q, v * unit
 
@@ -105,7 +108,9 @@ def cohort_cuts(acquired: Integers) -> tuple[int, ...]:
     return tuple(int(ordered[-(-k * ordered.size // COHORTS) - 1]) for k in range(1, COHORTS))
 
 
-def cohort_quantiles(acquired: Integers, totals: Floats, cuts: tuple[int, ...]) -> tuple[float, ...]:
+def cohort_quantiles(
+    acquired: Integers, totals: Floats, cuts: tuple[int, ...]
+) -> tuple[float, ...]:
     """The 19 quantiles of money of each of the four cohorts, one cohort after the other.
 
     acquired: (n,), µs; totals: (n,), money. A cohort in which nobody bought gets the quantiles of everybody.

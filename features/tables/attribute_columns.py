@@ -36,24 +36,35 @@ def widened(table: Table, types: dict[str, str], settings: Settings) -> Table:
     `constant_attributes` names what is none.
     """
     constant = settings.contract.constant_attributes
-    able = [name for name, kind in types.items() if name not in table.names and attribute_type(name, kind)]
+    able = [
+        name
+        for name, kind in types.items()
+        if name not in table.names and attribute_type(name, kind)
+    ]
     given = [name for name in table.names if name in types and name not in _NO_ATTRIBUTE]
     for name in constant:
         if name not in (*able, *given):
             raise BadSetting(
-                where="[contract] constant_attributes", got=f"'{name}', which is no attribute of customers",
+                where="[contract] constant_attributes",
+                got=f"'{name}', which is no attribute of customers",
                 rule="It names columns of the SELECT for customers that are text, a number or a flag.",
-                fix=suggestion(name, [*able, *given]) or f"The SELECT gives {', '.join([*given, *able]) or 'none'}.",
-            )  # fmt: skip
+                fix=suggestion(name, [*able, *given])
+                or f"The SELECT gives {', '.join([*given, *able]) or 'none'}.",
+            )
     kept = [name for name in able if name in constant or "valid_from" in types]
-    more = [Column(name, attribute_type(name, types[name]), "an attribute of yours") for name in sorted(kept)]
+    more = [
+        Column(name, attribute_type(name, types[name]), "an attribute of yours")
+        for name in sorted(kept)
+    ]
     return replace(table, columns=(*table.columns, *more))
 
 
 def attribute_type(name: str, raw_type: str) -> str:
     """text, number or flag; '' for what is none: ids (by name or type), instants, nested values, a name with a dot."""
     named = name.lower()
-    if re.search(r'[."\x00-\x1f]', name) or re.search(r"(^|_)(uu)?id$", named):  # no expression could name the first
+    if re.search(r'[."\x00-\x1f]', name) or re.search(
+        r"(^|_)(uu)?id$", named
+    ):  # no expression could name the first
         return ""
     if named in RESERVED or re.fullmatch(r"attribute_\d+", named):
         return ""

@@ -30,7 +30,9 @@ def changes(zone: str, first: datetime, last: datetime) -> Iterator[Change]:
     """Every clock change of `zone` between two UTC instants, in order; the times are local and naive."""
     clock, day = ZoneInfo(zone), first
     while day < last:
-        before, after = (at.astimezone(clock).utcoffset() or timedelta(0) for at in (day, day + DAY))
+        before, after = (
+            at.astimezone(clock).utcoffset() or timedelta(0) for at in (day, day + DAY)
+        )
         if before != after:
             at = _moment(clock, day, day + DAY).replace(tzinfo=None)
             yield Change(*sorted((at + before, at + after)), skipped=after > before)
@@ -46,7 +48,9 @@ def _moment(clock: ZoneInfo, low: datetime, high: datetime) -> datetime:
     return high
 
 
-def counted(connection: duckdb.DuckDBPyConnection, local: Mapping[str, str], zone: str) -> dict[str, int]:
+def counted(
+    connection: duckdb.DuckDBPyConnection, local: Mapping[str, str], zone: str
+) -> dict[str, int]:
     """How many cells of `_read` lie in such hours: '<column>_skipped' and '<column>_repeated', where there are any.
 
     `local`: column -> SQL for its naive local TIMESTAMP (null where the cell has an offset, or is none).
@@ -55,13 +59,17 @@ def counted(connection: duckdb.DuckDBPyConnection, local: Mapping[str, str], zon
     for name, sql in local.items():
         # What lies outside of the contract's years is rejected, and Python's calendar ends earlier than the engine's.
         inside = f"{sql} >= TIMESTAMP '1970-01-01' AND {sql} < TIMESTAMP '2200-01-01'"
-        low, high = connection.execute(f"SELECT min({sql}), max({sql}) FROM _read WHERE {inside}").fetchone()
+        low, high = connection.execute(
+            f"SELECT min({sql}), max({sql}) FROM _read WHERE {inside}"
+        ).fetchone()
         if low is None:
             continue
         span = (at.replace(tzinfo=UTC) + days for at, days in ((low, -2 * DAY), (high, 2 * DAY)))
         for change in changes(zone, *span):
             within = f"SELECT count(*) FROM _read WHERE {sql} >= $first AND {sql} < $end"
-            count = connection.execute(within, {"first": change.first, "end": change.end}).fetchone()[0]
+            count = connection.execute(
+                within, {"first": change.first, "end": change.end}
+            ).fetchone()[0]
             reason = f"{name}_{'skipped' if change.skipped else 'repeated'}"
             if count:
                 found[reason] = found.get(reason, 0) + count

@@ -32,10 +32,13 @@ class Known:
     """
 
     def __init__(
-        self, as_of: int | nw.Expr, tables: dict[str, nw.LazyFrame],
-        activity: nw.LazyFrame | Callable[[], nw.LazyFrame], customers: nw.LazyFrame,
+        self,
+        as_of: int | nw.Expr,
+        tables: dict[str, nw.LazyFrame],
+        activity: nw.LazyFrame | Callable[[], nw.LazyFrame],
+        customers: nw.LazyFrame,
         kept: Callable[[nw.LazyFrame], nw.LazyFrame] = lambda frame: frame,
-    ) -> None:  # fmt: skip
+    ) -> None:
         """`activity` may be a function: it is the costly part, and then made when somebody first asks.
 
         `kept` computes a frame once, so that what is built on it need not be planned through it again and again.
@@ -63,7 +66,10 @@ class History:
     def as_of(self, at: int) -> Known:
         """Known before the instant `at` (µs UTC). Total for any instant; an early one knows nothing."""
         tables = {name: self.cut(name, at) for name in self.names}
-        active, everybody = self.qualifying(tables[self.activity_table]), self._customers(tables, at)
+        active, everybody = (
+            self.qualifying(tables[self.activity_table]),
+            self._customers(tables, at),
+        )
         if "customers" in tables and self._undated():
             # Who has no date is known from their first event on; so is what their row says.
             tables["customers"] = tables["customers"].join(everybody, on="customer_id", how="semi")
@@ -75,7 +81,9 @@ class History:
 
     def kept(self, frame: nw.LazyFrame) -> nw.LazyFrame:
         """The frame computed once and read many times (Known is read by stages, base and every family)."""
-        return nw.from_native(self.connection.from_arrow(frame.collect(backend="pyarrow").to_native()))
+        return nw.from_native(
+            self.connection.from_arrow(frame.collect(backend="pyarrow").to_native())
+        )
 
     def table(self, name: str) -> nw.LazyFrame:
         if self.schema:
@@ -93,14 +101,20 @@ class History:
         rows = self.table(table.name).filter(nw.col("recorded_at") < at)
         if table.name in self.versioned:
             newest = nw.col("recorded_at").max().over(*table.version_of)
-            alone = nw.col(table.version_of[-1]).is_null() if table.name == "transactions" else nw.lit(False)
+            alone = (
+                nw.col(table.version_of[-1]).is_null()
+                if table.name == "transactions"
+                else nw.lit(False)
+            )
             rows = rows.filter(alone | (nw.col("recorded_at") == newest))
         if table.name == "transactions":
             rows = rows.filter(nw.col("kind") != "void")
         if table.clock != "recorded_at":
             rows = rows.filter(nw.col(table.clock) < at)
         hidden = [
-            nw.when(nw.col(c.known_at) < at).then(nw.col(c.name)).alias(c.name) for c in table.columns if c.known_at
+            nw.when(nw.col(c.known_at) < at).then(nw.col(c.name)).alias(c.name)
+            for c in table.columns
+            if c.known_at
         ]
         return rows.with_columns(*hidden) if hidden else rows
 
@@ -110,7 +124,9 @@ class History:
 
     def _customers(self, tables: dict[str, nw.LazyFrame], at: int) -> nw.LazyFrame:
         """Everybody known: customers from `valid_from` or `acquired_at` on (without either: from their first event)."""
-        everyone = [rows.select("customer_id") for name, rows in tables.items() if name != "customers"]
+        everyone = [
+            rows.select("customer_id") for name, rows in tables.items() if name != "customers"
+        ]
         if "customers" in self.names:
             since = nw.coalesce(nw.col("valid_from"), nw.col("acquired_at"))
             everyone.append(self.table("customers").filter(since < at).select("customer_id"))
@@ -146,8 +162,12 @@ def of(connection: duckdb.DuckDBPyConnection, settings: Settings) -> History:
     else:
         clocked = [name for name in names if name in EVENT_TABLES]
         until = max(run(f"SELECT max(recorded_at) FROM {name}").fetchone()[0] for name in clocked)
-    versioned = frozenset(name for name in names if name != "customers" and _has_versions(connection, CONTRACT[name]))
-    return History(connection, settings.activity.table, tuple(settings.activity.kinds), until, names, versioned)
+    versioned = frozenset(
+        name for name in names if name != "customers" and _has_versions(connection, CONTRACT[name])
+    )
+    return History(
+        connection, settings.activity.table, tuple(settings.activity.kinds), until, names, versioned
+    )
 
 
 def _has_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
@@ -163,9 +183,10 @@ def refuse_too_late(history: History, settings: Settings, at: int) -> bool:
     staleness = settings.contract.max_staleness_days
     if at > history.data_until + staleness * DAY_US:
         raise AsOfTooLate(
-            where="--as-of", got=f"{day_text(at, zone=settings.zone)}, and the data end at "
+            where="--as-of",
+            got=f"{day_text(at, zone=settings.zone)}, and the data end at "
             f"{day_text(history.data_until, zone=settings.zone)}",
             rule=f"as_of passes the data by at most {staleness} days ([contract] max_staleness_days).",
             fix="Name an earlier as_of, bring newer data, or state [contract] data_until if the data are whole until then.",
-        )  # fmt: skip
+        )
     return at > history.data_until

@@ -69,7 +69,9 @@ def local_hour(zone: str) -> str:
     return f"CAST(extract('hour' FROM timezone({literal(zone)}, make_timestamptz(occurred_at))) AS INTEGER)"
 
 
-def reading(column: Column, *, raw: str, raw_type: str, table: str, zone: str | None, digits: int) -> Reading:
+def reading(
+    column: Column, *, raw: str, raw_type: str, table: str, zone: str | None, digits: int
+) -> Reading:
     """How to read `column` from the SQL expression `raw` of DuckDB type `raw_type`; WrongType or NaiveTime if never."""
     readers = {
         "id": _id,
@@ -104,7 +106,9 @@ def _id(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> R
     if raw_type == "UUID":
         return Reading(f"CAST({raw} AS VARCHAR)", ())
     if raw_type != "VARCHAR":
-        raise _refuse(where, raw_type, "an id: text or whole numbers", "Cast it to VARCHAR in the SELECT.")
+        raise _refuse(
+            where, raw_type, "an id: text or whole numbers", "Cast it to VARCHAR in the SELECT."
+        )
     return Reading(_blank(raw), ())
 
 
@@ -121,7 +125,9 @@ def _flag(raw: str, raw_type: str, where: str, zone: str | None, digits: int) ->
         raise _refuse(where, raw_type, "a flag: true or false", "Write a condition in the SELECT.")
     text = _blank(f"CAST({raw} AS VARCHAR)")
     value = f"CASE WHEN lower({text}) IN ('true','1','yes','t','y') THEN true WHEN lower({text}) IN ('false','0','no','f','n') THEN false END"
-    return Reading(value, ((f"{where.split('.')[1]}_not_a_flag", f"{text} IS NOT NULL AND ({value}) IS NULL"),))
+    return Reading(
+        value, ((f"{where.split('.')[1]}_not_a_flag", f"{text} IS NOT NULL AND ({value}) IS NULL"),)
+    )
 
 
 def _number(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
@@ -129,14 +135,19 @@ def _number(raw: str, raw_type: str, where: str, zone: str | None, digits: int) 
     if raw_type in INTEGERS or raw_type.startswith("DECIMAL"):
         return _bounded(name, f"CAST({raw} AS DOUBLE)", ())
     if raw_type in FLOATS:
-        return _bounded(name, f"CASE WHEN isfinite({raw}) THEN CAST({raw} AS DOUBLE) END",
-                        ((f"{name}_not_finite", f"{raw} IS NOT NULL AND NOT isfinite({raw})"),))  # fmt: skip
+        return _bounded(
+            name,
+            f"CASE WHEN isfinite({raw}) THEN CAST({raw} AS DOUBLE) END",
+            ((f"{name}_not_finite", f"{raw} IS NOT NULL AND NOT isfinite({raw})"),),
+        )
     if raw_type != "VARCHAR":
         raise _refuse(where, raw_type, "a number", "Cast it to DOUBLE in the SELECT.")
     text = _blank(raw)
     cast = f"CASE WHEN regexp_matches({text}, '{NUMBER}') THEN TRY_CAST({text} AS DOUBLE) END"
     value = f"CASE WHEN isfinite({cast}) THEN {cast} END"
-    return _bounded(name, value, ((f"{name}_not_a_number", f"{text} IS NOT NULL AND ({value}) IS NULL"),))
+    return _bounded(
+        name, value, ((f"{name}_not_a_number", f"{text} IS NOT NULL AND ({value}) IS NULL"),)
+    )
 
 
 def _bounded(name: str, value: str, broken: tuple[tuple[str, str], ...]) -> Reading:
@@ -151,25 +162,36 @@ def _money(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -
         # A float is exact money only if it lies within its own noise of a whole minor unit.
         whole = f"abs({minor} - round({minor})) <= greatest(1e-6, abs({minor}) * 1e-12)"
         value = f"CASE WHEN {readable} AND {whole} THEN CAST(round({minor}) AS BIGINT) END"
-        return Reading(value, (
-            (f"{name}_not_finite", f"{raw} IS NOT NULL AND NOT isfinite({raw})"),
-            (f"{name}_out_of_range", f"isfinite({raw}) AND abs({minor}) > {MONEY_LIMIT}"),
-            (f"{name}_finer_than_minor_units", f"{readable} AND NOT ({whole})"),
-        ))  # fmt: skip
+        return Reading(
+            value,
+            (
+                (f"{name}_not_finite", f"{raw} IS NOT NULL AND NOT isfinite({raw})"),
+                (f"{name}_out_of_range", f"isfinite({raw}) AND abs({minor}) > {MONEY_LIMIT}"),
+                (f"{name}_finer_than_minor_units", f"{readable} AND NOT ({whole})"),
+            ),
+        )
     if raw_type in INTEGERS or raw_type.startswith("DECIMAL"):
         text, amount = f"CAST({raw} AS VARCHAR)", f"CAST({raw} AS VARCHAR)"
     elif raw_type == "VARCHAR":
         text = _blank(raw)
         amount = f"CASE WHEN regexp_matches({text}, '{DECIMAL}') THEN {text} END"
     else:
-        raise _refuse(where, raw_type, "money: a decimal number", "Cast it to DECIMAL in the SELECT.")
+        raise _refuse(
+            where, raw_type, "money: a decimal number", "Cast it to DECIMAL in the SELECT."
+        )
     minor = f"(TRY_CAST({amount} AS DECIMAL(38, 12)) * {scale})"
     value = f"CASE WHEN abs({minor}) <= {MONEY_LIMIT} AND {minor} = trunc({minor}) THEN CAST({minor} AS BIGINT) END"
-    return Reading(value, (
-        (f"{name}_not_money", f"{text} IS NOT NULL AND {amount} IS NULL"),
-        (f"{name}_out_of_range", f"{amount} IS NOT NULL AND coalesce(abs({minor}) > {MONEY_LIMIT}, true)"),
-        (f"{name}_finer_than_minor_units", f"{minor} <> trunc({minor})"),
-    ))  # fmt: skip
+    return Reading(
+        value,
+        (
+            (f"{name}_not_money", f"{text} IS NOT NULL AND {amount} IS NULL"),
+            (
+                f"{name}_out_of_range",
+                f"{amount} IS NOT NULL AND coalesce(abs({minor}) > {MONEY_LIMIT}, true)",
+            ),
+            (f"{name}_finer_than_minor_units", f"{minor} <> trunc({minor})"),
+        ),
+    )
 
 
 def _instant(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
@@ -187,11 +209,15 @@ def _instant(raw: str, raw_type: str, where: str, zone: str | None, digits: int)
         naive = f"CASE WHEN NOT {zoned} THEN {text} END"
         wall = f"CASE WHEN regexp_matches({text}, '{INSTANT}') AND NOT {zoned} THEN TRY_CAST({text} AS TIMESTAMP) END"
     else:
-        raise _refuse(where, raw_type, "an instant", "Use make_timestamp(…) or strptime(…) in the SELECT.")
+        raise _refuse(
+            where, raw_type, "an instant", "Use make_timestamp(…) or strptime(…) in the SELECT."
+        )
     micros = f"CASE WHEN isfinite({cast}) THEN epoch_us({cast}) END"
     inside = f"{micros} >= {EARLIEST_US} AND {micros} < {LATEST_US}"
-    rules = [(f"{name}_not_an_instant", f"{text} IS NOT NULL AND ({micros}) IS NULL"),
-             (f"{name}_outside_1970_2200", f"NOT ({inside})")]  # fmt: skip
+    rules = [
+        (f"{name}_not_an_instant", f"{text} IS NOT NULL AND ({micros}) IS NULL"),
+        (f"{name}_outside_1970_2200", f"NOT ({inside})"),
+    ]
     if zone is None and naive is not None:
         rules.append(("naive", f"({naive}) IS NOT NULL"))
     return Reading(f"CASE WHEN {inside} THEN {micros} END", tuple(rules), wall)
@@ -199,6 +225,8 @@ def _instant(raw: str, raw_type: str, where: str, zone: str | None, digits: int)
 
 def naive_time(where: str, count: int) -> NaiveTime:
     return NaiveTime(
-        where=where, got=f"{count:,} times without a zone", rule="A naive time needs a stated zone.",
-        fix="Set [business] zone = \"Europe/London\" (yours), or write the offset into the data.",
-    )  # fmt: skip
+        where=where,
+        got=f"{count:,} times without a zone",
+        rule="A naive time needs a stated zone.",
+        fix='Set [business] zone = "Europe/London" (yours), or write the offset into the data.',
+    )

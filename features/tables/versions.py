@@ -14,10 +14,11 @@ def refuse_duplicate_customers(connection: duckdb.DuckDBPyConnection) -> None:
     ).fetchone()[0]
     if repeated:
         raise DuplicateCustomers(
-            where="[tables] customers", got=f"{repeated:,} customers that stand more than once",
+            where="[tables] customers",
+            got=f"{repeated:,} customers that stand more than once",
             rule="customer_id (with valid_from, where there is one) is unique.",
             fix="Keep one row a customer in the SELECT, or give versions their valid_from.",
-        )  # fmt: skip
+        )
 
 
 def refuse_contradictions(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
@@ -30,7 +31,8 @@ def refuse_contradictions(connection: duckdb.DuckDBPyConnection, table: Table) -
     ).fetchone()[0]
     if ties:
         raise ContradictoryVersions(
-            where=f"[tables] {table.name}", got=f"{ties:,} groups of rows equal in {key}, recorded_at that differ elsewhere",
+            where=f"[tables] {table.name}",
+            got=f"{ties:,} groups of rows equal in {key}, recorded_at that differ elsewhere",
             rule="Rows with one id are versions, and the latest recorded_at counts; two at once contradict each other.",
             fix="If they are lines of one order, sum them per order in the SELECT; else give each its recorded_at.",
-        )  # fmt: skip
+        )

@@ -30,9 +30,10 @@ _LOST = {
 
 
 _SAID = {
-    "unused_columns": "", "attributes": "",
+    "unused_columns": "",
+    "attributes": "",
     "not_features": " (neither versions with valid_from nor [contract] constant_attributes, or too little known)",
-}  # fmt: skip
+}
 
 
 def account(history: History, counts: dict[str, Counts], settings: Settings) -> dict[str, Any]:
@@ -41,7 +42,9 @@ def account(history: History, counts: dict[str, Counts], settings: Settings) -> 
     known = history.as_of(at)
     definitions = learn_definitions(known, settings)
     ends = cover_of(known) if definitions.contractual else None
-    people = state(known.activity, at=at, definitions=definitions, cover=ends).select("usual_gap", "stage")
+    people = state(known.activity, at=at, definitions=definitions, cover=ends).select(
+        "usual_gap", "stage"
+    )
     rows = people.collect(backend="pyarrow").to_native()
     usual = float(np.median(rows["usual_gap"].to_numpy())) / DAY_US if rows.num_rows else None
     missing = absent(tables=history.names, own=features_of(settings))
@@ -49,16 +52,24 @@ def account(history: History, counts: dict[str, Counts], settings: Settings) -> 
     renewals = grace.account(history, settings) if settings.contractual else None
     return {
         "business": settings.business.name,
-        "tables": {name: _counted(found, history, name, settings, definitions) for name, found in counts.items()},
+        "tables": {
+            name: _counted(found, history, name, settings, definitions)
+            for name, found in counts.items()
+        },
         "data_until": day_text(at, zone=settings.zone),
         "customers": rows.num_rows,
         "stages_now": {stage: stages.count(stage) for stage in sorted(set(stages))},
         "stage_multiples": _multiples(definitions, usual),
         "features": len(columns_for(history, definitions, settings)),
-        "missing": {name: {"lost": _LOST[name], "features": missing.get(name, [])} for name in CONTRACT if name not in history.names},
-        "advice": _advice(definitions, rows.num_rows) + (grace.advice(renewals) if renewals else []),
+        "missing": {
+            name: {"lost": _LOST[name], "features": missing.get(name, [])}
+            for name in CONTRACT
+            if name not in history.names
+        },
+        "advice": _advice(definitions, rows.num_rows)
+        + (grace.advice(renewals) if renewals else []),
         "renewals": renewals,
-    }  # fmt: skip
+    }
 
 
 def _counted(
@@ -72,10 +83,17 @@ def _counted(
     clock = {"customers": None, "contracts": "starts_at"}.get(name, "occurred_at")
     if clock:
         span = history.table(name).select(low=nw.col(clock).min(), high=nw.col(clock).max())
-        low, high = (value[0].as_py() for value in span.collect(backend="pyarrow").to_native().columns)
-        out["from"], out["to"] = day_text(low, zone=settings.zone), day_text(high, zone=settings.zone)
+        low, high = (
+            value[0].as_py() for value in span.collect(backend="pyarrow").to_native().columns
+        )
+        out["from"], out["to"] = (
+            day_text(low, zone=settings.zone),
+            day_text(high, zone=settings.zone),
+        )
         late = (
-            history.table(name).filter(nw.col("recorded_at") > history.data_until).select(nw.col("customer_id").count())
+            history.table(name)
+            .filter(nw.col("recorded_at") > history.data_until)
+            .select(nw.col("customer_id").count())
         )
         out["after_data_until"] = late.collect(backend="pyarrow").to_native()[0][0].as_py()
     if found.clock_changes:
@@ -88,7 +106,11 @@ def _counted(
 def _attributes(found: Counts, definitions: Definitions) -> dict[str, list[str]]:
     """Which columns of customers are features, and which are not: those that may be of today, or say nothing yet."""
     kept = [one.name for one in definitions.attributes]
-    rest = [name for name in (*found.attributes, *found.unused_columns) if name not in (*kept, *NOT_ATTRIBUTES)]
+    rest = [
+        name
+        for name in (*found.attributes, *found.unused_columns)
+        if name not in (*kept, *NOT_ATTRIBUTES)
+    ]
     return {name: names for name, names in (("attributes", kept), ("not_features", rest)) if names}
 
 
@@ -110,13 +132,17 @@ def _multiples(definitions: Definitions, usual_days: float | None) -> dict[str, 
 def _advice(definitions: Definitions, customers: int) -> list[str]:
     said = []
     if definitions.gaps < 500:
-        said.append(f"{definitions.gaps} completed gaps: under 500, so the multiples are 2, 4, 8 and not learned.")
+        said.append(
+            f"{definitions.gaps} completed gaps: under 500, so the multiples are 2, 4, 8 and not learned."
+        )
     if customers and definitions.gaps / customers < 0.1:
         said.append(
             'Hardly anybody comes back: state archetype = "one-off" or "low-frequency" if that is the business.'
         )
     if definitions.came_back is not None and definitions.came_back > 0.10:
-        said.append("More than 10 % of those called churned came back: a longer history would teach wider multiples.")
+        said.append(
+            "More than 10 % of those called churned came back: a longer history would teach wider multiples."
+        )
     return said
 
 
@@ -128,27 +154,40 @@ def text(found: dict[str, Any]) -> str:
     ]
     for name, table in found["tables"].items():
         rejected = sum(table["rejected"].values())
-        lines.append(f"  {name:<13}{table['read']:>10,} read = {table['kept']:,} kept + {rejected:,} rejected"
-                     + (f"   {table['from']} … {table['to']}" if "from" in table else ""))  # fmt: skip
+        lines.append(
+            f"  {name:<13}{table['read']:>10,} read = {table['kept']:,} kept + {rejected:,} rejected"
+            + (f"   {table['from']} … {table['to']}" if "from" in table else "")
+        )
         lines += [f"{'':17}{count:>10,} {reason}" for reason, count in table["rejected"].items()]
-        lines += [f"{'':17}{count:>10,} {reason} by a clock change (kept; read as docs/contract.md says)"
-                  for reason, count in table.get("clock_changes", {}).items()]  # fmt: skip
+        lines += [
+            f"{'':17}{count:>10,} {reason} by a clock change (kept; read as docs/contract.md says)"
+            for reason, count in table.get("clock_changes", {}).items()
+        ]
         if table.get("after_data_until"):
-            lines.append(f"{'':17}{table['after_data_until']:>10,} recorded after data_until (kept, not known yet)")
+            lines.append(
+                f"{'':17}{table['after_data_until']:>10,} recorded after data_until (kept, not known yet)"
+            )
         for kind, why in _SAID.items():
             if table.get(kind):
                 lines.append(f"{'':17}{kind.replace('_', ' ')}: {', '.join(table[kind])}{why}")
     stages = found["stage_multiples"]
     lines += ["", "  stage       from (× usual gap)   days for the median customer"]
     for name, multiple in stages["multiples"].items():
-        lines.append(f"  {name:<12}{multiple:>10.2f}{stages['days_for_the_median_customer'][name] or 0:>20,.1f}")
+        lines.append(
+            f"  {name:<12}{multiple:>10.2f}{stages['days_for_the_median_customer'][name] or 0:>20,.1f}"
+        )
     if stages["came_back"] is not None:
         lines.append(
             f"  of {stages['reached_churned']:,} waits that reached churned, {stages['came_back']:.1%} ended with activity"
         )
-    lines.append("  (learned at the end of the data; a release learns its own, before its evaluation date)")
+    lines.append(
+        "  (learned at the end of the data; a release learns its own, before its evaluation date)"
+    )
     lines += ["", *grace.lines(found["renewals"])] if found["renewals"] else []
-    lines += ["", "  now: " + ", ".join(f"{name} {count:,}" for name, count in found["stages_now"].items())]
+    lines += [
+        "",
+        "  now: " + ", ".join(f"{name} {count:,}" for name, count in found["stages_now"].items()),
+    ]
     lines += [
         f"  without {name}: no {gone['lost']} ({len(gone['features'])} features)"
         for name, gone in found["missing"].items()

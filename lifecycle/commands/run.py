@@ -47,11 +47,19 @@ def run(config: Path, *, as_of: str | None = None) -> Finished:
     release, kept = chosen(made, found, stated)
     scored = run_folders.score(found, stated, release, as_of=at)
     value = {
-        "check": account, "release": release.id, "trained": made.folder.name, "kept_because": kept, "status": made.status,
-        "scored_status": release.scorer.status, "evaluation": made.evaluation,
-        "mlflow_runs": made.runs, "as_of": day_text(at, zone=stated.zone), "rows": scored.rows, "scores": str(scored.folder),
+        "check": account,
+        "release": release.id,
+        "trained": made.folder.name,
+        "kept_because": kept,
+        "status": made.status,
+        "scored_status": release.scorer.status,
+        "evaluation": made.evaluation,
+        "mlflow_runs": made.runs,
+        "as_of": day_text(at, zone=stated.zone),
+        "rows": scored.rows,
+        "scores": str(scored.folder),
         "seconds": round(time.monotonic() - began, 1),
-    }  # fmt: skip
+    }
     return Finished(value, _text(value, made, scored), scored)
 
 
@@ -77,7 +85,11 @@ def chosen(
         return champion, list(against.against)
     if release.scorer.status == "ok":
         raise promote.refusal(release, against)
-    why = "nothing better is served" if able or champion is None else "the release served is for another configuration"
+    why = (
+        "nothing better is served"
+        if able or champion is None
+        else "the release served is for another configuration"
+    )
     return promote.serve(release, against, reason=f"lifecycle run: {why}"), None
 
 
@@ -103,11 +115,25 @@ def newest_instant(found: history.History, stated: settings.Settings) -> int:
 
 def _text(value: dict[str, Any], made: job.Trained, scored: run_folders.Run) -> str:
     missing = [name for name, run_id in made.runs.items() if run_id is None]
-    parts = [check.text(value["check"]), "", summary.trained(made.evaluation), "", summary.scored(scored.folder), ""]
-    parts += [f"  as of      {value['as_of']}", f"  status     {value['status']}", f"  scores     {scored.folder}/scores.parquet",
-              f"  release    {made.folder}{_kept(value)}", f"  seconds    {value['seconds']}"]  # fmt: skip
+    parts = [
+        check.text(value["check"]),
+        "",
+        summary.trained(made.evaluation),
+        "",
+        summary.scored(scored.folder),
+        "",
+    ]
+    parts += [
+        f"  as of      {value['as_of']}",
+        f"  status     {value['status']}",
+        f"  scores     {scored.folder}/scores.parquet",
+        f"  release    {made.folder}{_kept(value)}",
+        f"  seconds    {value['seconds']}",
+    ]
     if missing:
-        parts.append(f"  warning    not recorded in MLflow now: {', '.join(missing)}; it waits under mlruns/pending")
+        parts.append(
+            f"  warning    not recorded in MLflow now: {', '.join(missing)}; it waits under mlruns/pending"
+        )
     return "\n".join(parts)
 
 

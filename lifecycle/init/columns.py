@@ -17,7 +17,15 @@ import duckdb
 
 from features.core.contract import CONTRACT
 from features.tables.parsing import DECIMAL, FLOATS, INSTANT, INTEGERS, ZONED, literal, quoted
-from lifecycle.init.words import BLANK_WORDS, CURRENCY_SIGNS, DATE_FORMATS, ENDINGS, KIND_WORDS, NOT_BY_ENDING, SYNONYMS
+from lifecycle.init.words import (
+    BLANK_WORDS,
+    CURRENCY_SIGNS,
+    DATE_FORMATS,
+    ENDINGS,
+    KIND_WORDS,
+    NOT_BY_ENDING,
+    SYNONYMS,
+)
 
 FITS = 0.95
 DISTINCT_LOOKED_AT = 5_000
@@ -30,9 +38,12 @@ _NUMBERS = (
     (DECIMAL, "{x}", ""),
     (r"^[+-]?\d+(,\d{1,2})?$", "replace({x}, ',', '.')", "a comma for the decimals"),
     (r"^[+-]?(\d+|\d{1,3}(,\d{3})+)([.]\d*)?$", _THOUSANDS % ",", "commas between the thousands"),
-    (r"^[+-]?(\d+|\d{1,3}([.]\d{3})+)(,\d{1,2})?$", f"replace({_THOUSANDS % '.'}, ',', '.')",
-     "dots between the thousands and a comma for the decimals"),
-)  # fmt: skip
+    (
+        r"^[+-]?(\d+|\d{1,3}([.]\d{3})+)(,\d{1,2})?$",
+        f"replace({_THOUSANDS % '.'}, ',', '.')",
+        "dots between the thousands and a comma for the decimals",
+    ),
+)
 
 
 @dataclass(frozen=True)
@@ -61,7 +72,9 @@ class Source:
 
     def sql(self, column: str) -> str:
         """The column in SQL: quoted if it must be, and empty where a word such as NULL stands for nothing."""
-        plain = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", column) and column.lower() not in self.keywords
+        plain = (
+            re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", column) and column.lower() not in self.keywords
+        )
         name = column if plain else quoted(column)
         for word in self._blank_words(column):
             name = f"nullif({name}, {literal(word)})"
@@ -79,7 +92,11 @@ class Source:
     def count(self, column: str, tests: list[str]) -> list[int]:
         """How many distinct values there are, and how many pass each SQL test of `v`, the trimmed text."""
         counted = ", ".join(f"count(*) FILTER (WHERE {test})" for test in tests)
-        return list(self.ask(f"SELECT count(*), {counted} FROM ({self.values(column, DISTINCT_LOOKED_AT)})")[0])
+        return list(
+            self.ask(
+                f"SELECT count(*), {counted} FROM ({self.values(column, DISTINCT_LOOKED_AT)})"
+            )[0]
+        )
 
     def values(self, column: str, most: int) -> str:
         """SQL for distinct values `v`, in the order of a hash: any other would show one month's days first."""
@@ -130,7 +147,14 @@ def stem_words(source: Source) -> set[str]:
 def constant_kind(source: Source, table: str) -> str | None:
     """The kind of every row by the file's name: tickets.csv holds complaints."""
     kinds = KIND_WORDS.get(table, {}).items()
-    return next((kind for kind, said in kinds if stem_words(source) & set(map(squashed, (kind, *said.split())))), None)
+    return next(
+        (
+            kind
+            for kind, said in kinds
+            if stem_words(source) & set(map(squashed, (kind, *said.split())))
+        ),
+        None,
+    )
 
 
 def understand(source: Source, table: str) -> dict[str, Cell]:
@@ -141,7 +165,11 @@ def understand(source: Source, table: str) -> dict[str, Cell]:
         for column, by_ending in _candidates(source, role, names):
             cell = None if column in taken else _remembered(source, column, table, role)
             if cell is not None:
-                said = (f"CHECK: {column} was taken for {role} by the end of its name alone.",) if by_ending else ()
+                said = (
+                    (f"CHECK: {column} was taken for {role} by the end of its name alone.",)
+                    if by_ending
+                    else ()
+                )
                 found[role] = Cell(cell.column, cell.sql, cell.clock, said + cell.notes)
                 break
     return found
@@ -154,7 +182,9 @@ def _candidates(source: Source, role: str, names: str) -> list[tuple[str, bool]]
     exact.sort(key=lambda column: order.index(squashed(column)))
     ends = ENDINGS.get(role, "").split()
     rest = [
-        column for column in source.types if column not in exact and not set(NOT_BY_ENDING.split()) & set(words(column))
+        column
+        for column in source.types
+        if column not in exact and not set(NOT_BY_ENDING.split()) & set(words(column))
     ]
     rest = [column for column in rest if len(words(column)) > 1 and words(column)[-1] in ends]
     return [(column, False) for column in exact] + [(column, True) for column in rest]
@@ -163,7 +193,15 @@ def _candidates(source: Source, role: str, names: str) -> list[tuple[str, bool]]
 def _remembered(source: Source, column: str, table: str, role: str) -> Cell | None:
     known = {c.name: c for c in CONTRACT[table].columns}.get(role)
     required = known is not None and known.required
-    shape = "kind" if role == "kind" else known.type if known else "money" if role == "price" else "text"
+    shape = (
+        "kind"
+        if role == "kind"
+        else known.type
+        if known
+        else "money"
+        if role == "price"
+        else "text"
+    )
     key = (shape, column, required, table if role == "kind" else "")
     if key not in source.remembered:
         source.remembered[key] = _read(source, column, shape, table, required)
@@ -171,13 +209,17 @@ def _remembered(source: Source, column: str, table: str, role: str) -> Cell | No
 
 
 def _read(source: Source, column: str, shape: str, table: str, required: bool) -> Cell | None:
-    if source.types[column].startswith(("STRUCT", "MAP", "BLOB")) or source.types[column].endswith("]"):
+    if source.types[column].startswith(("STRUCT", "MAP", "BLOB")) or source.types[column].endswith(
+        "]"
+    ):
         return None
     if shape == "instant":
         return _instant(source, column, required)
     if shape == "kind":
         return _kind(source, column, table)
-    return {"id": _id, "text": _text, "flag": _flag, "money": _number, "number": _number}[shape](source, column)
+    return {"id": _id, "text": _text, "flag": _flag, "money": _number, "number": _number}[shape](
+        source, column
+    )
 
 
 def _text(source: Source, column: str) -> Cell:
@@ -191,10 +233,16 @@ def _id(source: Source, column: str) -> Cell | None:
         return None
     if type_ in FLOATS:
         said = f"{column} holds whole numbers as floats; they become text without .0."
-        return Cell(column, f"CAST(CAST({x} AS BIGINT) AS VARCHAR)", notes=(said,)) if whole == count else None
+        return (
+            Cell(column, f"CAST(CAST({x} AS BIGINT) AS VARCHAR)", notes=(said,))
+            if whole == count
+            else None
+        )
     if type_ == "VARCHAR" and whole == count:
         return Cell(
-            column, f"regexp_replace({x}, '[.]0$', '')", notes=(f"{column}: a float's .0 is taken off its ids.",)
+            column,
+            f"regexp_replace({x}, '[.]0$', '')",
+            notes=(f"{column}: a float's .0 is taken off its ids.",),
         )
     return Cell(column, x if type_ in (*INTEGERS, "VARCHAR", "UUID") else f"CAST({x} AS VARCHAR)")
 
@@ -207,7 +255,11 @@ def _flag(source: Source, column: str) -> Cell | None:
 def _number(source: Source, column: str) -> Cell | None:
     x, type_ = source.sql(column), source.types[column]
     if type_ != "VARCHAR":
-        return Cell(column, x) if type_ in (*INTEGERS, *FLOATS) or type_.startswith("DECIMAL") else None
+        return (
+            Cell(column, x)
+            if type_ in (*INTEGERS, *FLOATS) or type_.startswith("DECIMAL")
+            else None
+        )
     signs = source.signs(column)
     bare = f"translate(%s, {literal(signs)}, '')" if signs else "%s"
     ways = [(given, *number) for given in dict.fromkeys(("%s", bare)) for number in _NUMBERS]
@@ -217,7 +269,9 @@ def _number(source: Source, column: str) -> Cell | None:
     if count == 0 or fits[best] < FITS * count:
         return None
     given, _, template, said = ways[best]
-    told = " and ".join(part for part in (said, "signs or spaces" if "translate" in given else "") if part)
+    told = " and ".join(
+        part for part in (said, "signs or spaces" if "translate" in given else "") if part
+    )
     notes = (f"{column} is written with {told}, which the SELECT takes out.",) if told else ()
     return Cell(column, template.format(x=given % x), notes=notes)
 
@@ -226,12 +280,23 @@ def _kind(source: Source, column: str, table: str) -> Cell | None:
     """A column of kinds: known words become the contract's; the others stay, for the contract to refuse by count."""
     values = f"SELECT trim(CAST({source.sql(column)} AS VARCHAR)) AS v FROM {source.look}"
     seen = dict(
-        source.ask(f"SELECT v, count(*) FROM ({values}) WHERE v <> '' GROUP BY v ORDER BY v LIMIT {KINDS_AT_MOST + 1}")
+        source.ask(
+            f"SELECT v, count(*) FROM ({values}) WHERE v <> '' GROUP BY v ORDER BY v LIMIT {KINDS_AT_MOST + 1}"
+        )
     )
-    known = {squashed(word): kind for kind, listed in KIND_WORDS[table].items() for word in (kind, *listed.split())}
+    known = {
+        squashed(word): kind
+        for kind, listed in KIND_WORDS[table].items()
+        for word in (kind, *listed.split())
+    }
     mapped = {value: known[squashed(value)] for value in seen if squashed(value) in known}
     unknown = sum(seen.values()) - sum(seen[value] for value in mapped)
-    any_word = table == "interactions" and squashed(column) in ("event", "eventtype", "eventname", "action")
+    any_word = table == "interactions" and squashed(column) in (
+        "event",
+        "eventtype",
+        "eventname",
+        "action",
+    )
     if not seen or len(seen) > KINDS_AT_MOST or (unknown > sum(seen.values()) / 2 and not any_word):
         return None
     if table == "transactions" and "purchase" not in mapped.values():
@@ -239,15 +304,21 @@ def _kind(source: Source, column: str, table: str) -> Cell | None:
     kept = "stay as they are" if table == "interactions" else "are for the contract to refuse"
     said = f"{column} says the kind; words known here become the contract's."
     told = f"CHECK: kinds not known here in {column}: {len(seen) - len(mapped)}, on {unknown:,} of the rows looked at; they {kept}."
-    return Cell(column, _kind_sql(source.sql(column), mapped), notes=(said, told) if unknown else (said,))
+    return Cell(
+        column, _kind_sql(source.sql(column), mapped), notes=(said, told) if unknown else (said,)
+    )
 
 
 def _kind_sql(x: str, mapped: dict[str, str]) -> str:
     if all(value == kind for value, kind in mapped.items()):
         return x
     renamed = {value.lower(): kind for value, kind in mapped.items() if value.lower() != kind}
-    whens = "".join(f" WHEN {literal(value)} THEN {literal(kind)}" for value, kind in sorted(renamed.items()))
-    return f"CASE lower(trim({x})){whens} ELSE lower(trim({x})) END" if whens else f"lower(trim({x}))"
+    whens = "".join(
+        f" WHEN {literal(value)} THEN {literal(kind)}" for value, kind in sorted(renamed.items())
+    )
+    return (
+        f"CASE lower(trim({x})){whens} ELSE lower(trim({x})) END" if whens else f"lower(trim({x}))"
+    )
 
 
 def _instant(source: Source, column: str, required: bool) -> Cell | None:
@@ -261,7 +332,10 @@ def _instant(source: Source, column: str, required: bool) -> Cell | None:
             way = ways[fits.index(max(fits))]
             clock = "offset" if way.offset or zoned == count else "naive" if clocks else "days"
             swapped = way.format.translate(str.maketrans("dm", "md"))
-            rival = next((fit for other, fit in zip(ways, fits, strict=True) if other.format == swapped), None)
+            rival = next(
+                (fit for other, fit in zip(ways, fits, strict=True) if other.format == swapped),
+                None,
+            )
             said = (_said(column, way.format, max(fits), rival),) if way.format else ()
             return Cell(column, way.sql, clock, said)
     return None
@@ -270,9 +344,21 @@ def _instant(source: Source, column: str, required: bool) -> Cell | None:
 def _plain_ways(x: str, text: str) -> list[_Way]:
     return [
         _Way(f"regexp_matches(v, '{INSTANT}') AND TRY_CAST(v AS TIMESTAMPTZ) IS NOT NULL", x),
-        _Way(r"regexp_matches(v, '^\d{4}-\d{2}-\d{2} [0-9:.]+ UTC$')", f"replace({text}, ' UTC', 'Z')", offset=True),
-        _Way(r"regexp_matches(v, '^[12]\d{9}$')", f"to_timestamp(TRY_CAST({text} AS BIGINT))", offset=True),
-        _Way(r"regexp_matches(v, '^[12]\d{12}$')", f"to_timestamp(TRY_CAST({text} AS BIGINT) / 1000)", offset=True),
+        _Way(
+            r"regexp_matches(v, '^\d{4}-\d{2}-\d{2} [0-9:.]+ UTC$')",
+            f"replace({text}, ' UTC', 'Z')",
+            offset=True,
+        ),
+        _Way(
+            r"regexp_matches(v, '^[12]\d{9}$')",
+            f"to_timestamp(TRY_CAST({text} AS BIGINT))",
+            offset=True,
+        ),
+        _Way(
+            r"regexp_matches(v, '^[12]\d{12}$')",
+            f"to_timestamp(TRY_CAST({text} AS BIGINT) / 1000)",
+            offset=True,
+        ),
     ]
 
 
@@ -280,11 +366,15 @@ def _formatted_ways(source: Source, column: str, text: str, required: bool) -> l
     """The formats that some value has the look of; whether they fit is then counted over all looked at."""
     some = [row[0] for row in source.ask(source.values(column, 50))]
     ways = []
-    for format_ in (known for known, shape in DATE_FORMATS.items() if any(map(shape.fullmatch, some))):
+    for format_ in (
+        known for known, shape in DATE_FORMATS.items() if any(map(shape.fullmatch, some))
+    ):
         parsed = f"try_strptime({text}, {literal(format_)})"
         # A required cell that does not parse is missing, and its row refused; an optional one must not just vanish.
         sql = parsed if required else f"coalesce(CAST({parsed} AS VARCHAR), {text})"
-        ways.append(_Way(f"year(try_strptime(v, {literal(format_)})) BETWEEN 1970 AND 2199", sql, format_))
+        ways.append(
+            _Way(f"year(try_strptime(v, {literal(format_)})) BETWEEN 1970 AND 2199", sql, format_)
+        )
     return ways
 
 

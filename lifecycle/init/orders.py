@@ -28,7 +28,9 @@ def transactions(
 
 def _money_columns(cells: dict[str, Cell]) -> list[Cell]:
     """The columns whose product is the money of a row: the amount, or the quantity and the price."""
-    sure = "amount" in cells and not any("end of its name" in note for note in cells["amount"].notes)
+    sure = "amount" in cells and not any(
+        "end of its name" in note for note in cells["amount"].notes
+    )
     if not sure and {"price", "quantity"} <= set(cells):
         return [cells["quantity"], cells["price"]]
     return [cells.get("amount") or cells["price"]]
@@ -36,7 +38,10 @@ def _money_columns(cells: dict[str, Cell]) -> list[Cell]:
 
 def _worth(source: Source, money: list[Cell], cast: str = "TRY_CAST") -> str:
     text = {cell.column for cell in money if source.types[cell.column] == "VARCHAR"}
-    return " * ".join(f"{cast}({cell.sql} AS DECIMAL(18, 4))" if cell.column in text else cell.sql for cell in money)
+    return " * ".join(
+        f"{cast}({cell.sql} AS DECIMAL(18, 4))" if cell.column in text else cell.sql
+        for cell in money
+    )
 
 
 def _named_money(money: list[Cell]) -> str:
@@ -44,16 +49,24 @@ def _named_money(money: list[Cell]) -> str:
 
 
 def _paid_kind(
-    source: Source, cells: dict[str, Cell], given: dict[str, str], money: list[Cell], notes: list[str]
+    source: Source,
+    cells: dict[str, Cell],
+    given: dict[str, str],
+    money: list[Cell],
+    notes: list[str],
 ) -> None:
     if "kind" in given:
         return
     kind = constant_kind(source, "transactions")
     if kind not in (None, "purchase"):
         given["kind"] = literal(kind)
-        notes.append(f"no column says the kind; every row is taken for '{kind}', by the file's name.")
+        notes.append(
+            f"no column says the kind; every row is taken for '{kind}', by the file's name."
+        )
         return
-    negative = source.ask(f"SELECT count(*) FROM {source.look} WHERE {_worth(source, money)} < 0")[0][0]
+    negative = source.ask(f"SELECT count(*) FROM {source.look} WHERE {_worth(source, money)} < 0")[
+        0
+    ][0]
     notes.append(
         f"no column says the kind: negative amounts ({negative:,} of {source.looked:,} rows looked at) are refunds, "
         "the others purchases."
@@ -62,15 +75,25 @@ def _paid_kind(
 
 def _to_cents(source: Source, cell: Cell, notes: list[str]) -> str:
     number = f"TRY_CAST({cell.sql} AS DOUBLE) * 100"
-    finer = source.ask(f"SELECT count(*) FROM {source.look} WHERE abs({number} - round({number})) > 1e-6")[0][0]
+    finer = source.ask(
+        f"SELECT count(*) FROM {source.look} WHERE abs({number} - round({number})) > 1e-6"
+    )[0][0]
     if not finer:
         return cell.sql
-    notes.append(f"CHECK: {finer:,} of {source.looked:,} amounts looked at are finer than cents; they are rounded.")
-    exact = cell.sql if source.types[cell.column] in FLOATS else f"TRY_CAST({cell.sql} AS DECIMAL(38, 6))"
+    notes.append(
+        f"CHECK: {finer:,} of {source.looked:,} amounts looked at are finer than cents; they are rounded."
+    )
+    exact = (
+        cell.sql
+        if source.types[cell.column] in FLOATS
+        else f"TRY_CAST({cell.sql} AS DECIMAL(38, 6))"
+    )
     return f"round({exact}, 2)"
 
 
-def _is_lines(source: Source, cells: dict[str, Cell], given: dict[str, str], notes: list[str]) -> bool:
+def _is_lines(
+    source: Source, cells: dict[str, Cell], given: dict[str, str], notes: list[str]
+) -> bool:
     """Whether the id names orders of several lines; an id that is neither that nor unique is left out."""
     if "transaction_id" not in cells:
         return False
@@ -79,13 +102,17 @@ def _is_lines(source: Source, cells: dict[str, Cell], given: dict[str, str], not
     if not surplus:
         notes.append(_unique(column, repeated, "recorded_at" in cells))
         return False
-    if alike >= MOSTLY * repeated and (repeated >= SOME * ids or {"line", "price", "quantity"} & set(cells)):
+    if alike >= MOSTLY * repeated and (
+        repeated >= SOME * ids or {"line", "price", "quantity"} & set(cells)
+    ):
         notes.append(
             f"{repeated:,} of {ids:,} {column} stand on several rows, {alike:,} of these with one customer and one "
             "time: they are lines of orders, brought to one row an order."
         )
         return True
-    notes.append(f"CHECK: {column} repeats ({repeated:,} of {ids:,}), not as lines of one order, so it is left out.")
+    notes.append(
+        f"CHECK: {column} repeats ({repeated:,} of {ids:,}), not as lines of one order, so it is left out."
+    )
     del given["transaction_id"]
     return False
 
@@ -119,7 +146,13 @@ def _filled(sql: str) -> str:
     return f"coalesce(trim(CAST({sql} AS VARCHAR)), '') <> ''"
 
 
-def _orders(source: Source, cells: dict[str, Cell], given: dict[str, str], money: list[Cell], notes: list[str]) -> str:
+def _orders(
+    source: Source,
+    cells: dict[str, Cell],
+    given: dict[str, str],
+    money: list[Cell],
+    notes: list[str],
+) -> str:
     """Makes `given` one row an order (sums, the first time, the last recording) and returns the GROUP BY."""
     given.pop("category", None)
     id_ = cells["transaction_id"]
@@ -149,7 +182,9 @@ def _order_keys(source: Source, cells: dict[str, Cell], notes: list[str]) -> lis
     keys = [source.sql(id_.column), source.sql(who.column)]
     blank = source.ask(f"SELECT count(*) FROM {source.whole} WHERE NOT {_filled(id_.sql)}")[0][0]
     if blank:
-        notes.append(f"{blank:,} rows have no {id_.column}; they are one order a customer and time.")
+        notes.append(
+            f"{blank:,} rows have no {id_.column}; they are one order a customer and time."
+        )
         keys.append(f"CASE WHEN {_filled(id_.sql)} THEN NULL ELSE {source.sql(when.column)} END")
     return keys
 
@@ -159,7 +194,9 @@ def _order_amount(source: Source, id_: Cell, money: list[Cell], notes: list[str]
     several = f"SELECT 1 FROM {source.whole} GROUP BY {id_.sql} HAVING count(*) > 1"
     lines = source.ask(f"SELECT count(*) FROM ({several})")[0][0]
     if len(money) == 1 and lines >= ENOUGH and _vary(source, id_, tried) <= (1 - MOSTLY) * lines:
-        notes.append(f"CHECK: {named} is the same on all lines of an order: taken for the order's total, and once.")
+        notes.append(
+            f"CHECK: {named} is the same on all lines of an order: taken for the order's total, and once."
+        )
         return f"max({tried})"
     notes.append(f"amount is the sum of {named} over the order, rounded to cents.")
     unreadable = source.ask(f"SELECT count(*) - count({tried}) FROM {source.whole}")[0][0]
@@ -173,7 +210,5 @@ def _order_amount(source: Source, id_: Cell, money: list[Cell], notes: list[str]
 
 def _vary(source: Source, id_: Cell, sql: str) -> int:
     """In how many orders the lines differ."""
-    differing = (
-        f"SELECT 1 FROM {source.whole} WHERE {_filled(id_.sql)} GROUP BY {id_.sql} HAVING count(DISTINCT {sql}) > 1"
-    )
+    differing = f"SELECT 1 FROM {source.whole} WHERE {_filled(id_.sql)} GROUP BY {id_.sql} HAVING count(DISTINCT {sql}) > 1"
     return source.ask(f"SELECT count(*) FROM ({differing})")[0][0]

@@ -29,7 +29,14 @@ _MORE_POINTS = {
     "interactions": {"kind": 3},
     "feedback": {"kind": 2},
     "contracts": {"plan": 1, "auto_renew": 1, "cancelled_at": 1},
-    "customers": {"acquired_at": 1, "segment": 1, "region": 1, "consent": 1, "acquisition_cost": 1, "channel": 1},
+    "customers": {
+        "acquired_at": 1,
+        "segment": 1,
+        "region": 1,
+        "consent": 1,
+        "acquisition_cost": 1,
+        "channel": 1,
+    },
 }
 LOOKED_AT = 100_000
 _TAKEN = ("_read", "_parsed", "rejects")  # tables the reading makes for itself
@@ -71,8 +78,12 @@ def open_file(
 ) -> Source:
     """The file as the project will read it (every CSV column text), and a table of rows to look at."""
     if not path.is_file():
-        raise FileMissing(where=str(path), got="a folder" if path.is_dir() else "no such file",
-                          rule="init reads the files named.", fix="Mend the path; name each file.")  # fmt: skip
+        raise FileMissing(
+            where=str(path),
+            got="a folder" if path.is_dir() else "no such file",
+            rule="init reads the files named.",
+            fix="Mend the path; name each file.",
+        )
     name = _name(path, taken, keywords)
     try:
         view_file(connection, name, path)
@@ -80,8 +91,12 @@ def open_file(
     except (QueryFailed, duckdb.Error) as error:
         # The engine's own words may quote a cell; of them only the line's number is told.
         line = re.search(r"Line: \d+", str(error))
-        raise QueryFailed(where=str(path), got=f"a file that does not read as {path.suffix or 'CSV'}{f' ({line[0]})' if line else ''}",
-                          rule="Files are CSV in UTF-8 or parquet.", fix="Open it and save it anew, as CSV in UTF-8.") from error  # fmt: skip
+        raise QueryFailed(
+            where=str(path),
+            got=f"a file that does not read as {path.suffix or 'CSV'}{f' ({line[0]})' if line else ''}",
+            rule="Files are CSV in UTF-8 or parquet.",
+            fix="Open it and save it anew, as CSV in UTF-8.",
+        ) from error
     return _source(connection, name, path, rows, keywords)
 
 
@@ -108,15 +123,27 @@ def _name(path: Path, taken: set[str], keywords: frozenset[str]) -> str:
 
 
 def _source(
-    connection: duckdb.DuckDBPyConnection, name: str, path: Path, rows: int, keywords: frozenset[str]
+    connection: duckdb.DuckDBPyConnection,
+    name: str,
+    path: Path,
+    rows: int,
+    keywords: frozenset[str],
 ) -> Source:
     types = {row[0]: row[1] for row in connection.execute(f'DESCRIBE "{name}"').fetchall()}
     if rows == 0:
-        raise EmptyTable(where=str(path), got="no rows", rule="A file that is named has rows.",
-                         fix="Leave it out, or export it again.")  # fmt: skip
+        raise EmptyTable(
+            where=str(path),
+            got="no rows",
+            rule="A file that is named has rows.",
+            fix="Leave it out, or export it again.",
+        )
     if len(types) == 1:
-        raise QueryFailed(where=str(path), got="one single column", rule="Commas, semicolons, tabs or bars part the "
-                          "columns, and every row has as many.", fix="Save it with commas; mend rows of another length.")  # fmt: skip
+        raise QueryFailed(
+            where=str(path),
+            got="one single column",
+            rule="Commas, semicolons, tabs or bars part the columns, and every row has as many.",
+            fix="Save it with commas; mend rows of another length.",
+        )
     looked = connection.execute(f'SELECT count(*) FROM "look at {name}"').fetchone()[0]
     return Source(connection, name, path, rows, looked, types, keywords)
 
@@ -159,11 +186,18 @@ def _points(source: Source, table: str, cells: dict[str, Cell]) -> int:
         return 0
     if table == "customers" and repeats(source, cells["customer_id"]):
         return 0
-    return _POINTS[table] + named + sum(points for role, points in _MORE_POINTS[table].items() if role in cells)
+    return (
+        _POINTS[table]
+        + named
+        + sum(points for role, points in _MORE_POINTS[table].items() if role in cells)
+    )
 
 
 def _named(source: Source, table: str) -> bool:
-    return bool(set(FILE_WORDS[table].split()) & stem_words(source)) or constant_kind(source, table) is not None
+    return (
+        bool(set(FILE_WORDS[table].split()) & stem_words(source))
+        or constant_kind(source, table) is not None
+    )
 
 
 def repeats(source: Source, cell: Cell) -> int:
@@ -196,12 +230,20 @@ def strangers(connection: duckdb.DuckDBPyConnection, people: str, events: str) -
     found = f"SELECT count(*), count(known.who) FROM ({ids.format(events)}) AS seen LEFT JOIN ({ids.format(people)}) AS known USING (who)"
     seen, known = connection.execute(found).fetchone()
     told = f"{known:,} of the {seen:,} customers with activity are in it"
-    return f"{told}." if known >= seen / 2 else f"CHECK: {told}: are their ids written alike in all files?"
+    return (
+        f"{told}."
+        if known >= seen / 2
+        else f"CHECK: {told}: are their ids written alike in all files?"
+    )
 
 
 def part(source: Source, table: str, cells: dict[str, Cell]) -> Part:
     """The SELECT of one file as one table, with its reasons."""
-    given = {column.name: cells[column.name].sql for column in CONTRACT[table].columns if column.name in cells}
+    given = {
+        column.name: cells[column.name].sql
+        for column in CONTRACT[table].columns
+        if column.name in cells
+    }
     notes: list[str] = []
     grouped, used = "", {cells[role].column for role in given}
     if table == "transactions":
@@ -213,11 +255,17 @@ def part(source: Source, table: str, cells: dict[str, Cell]) -> Part:
     said = [note for cell in cells.values() if cell.column in used for note in cell.notes]
     reasons = (_why(source, table, cells, given), *said, *notes, *_left_out(source, used))
     clocks = frozenset(cell.clock for cell in cells.values() if cell.column in used and cell.clock)
-    return Part(source, table, cells, f"SELECT {listed} FROM {source.name}{grouped}", reasons, clocks)
+    return Part(
+        source, table, cells, f"SELECT {listed} FROM {source.name}{grouped}", reasons, clocks
+    )
 
 
 def _why(source: Source, table: str, cells: dict[str, Cell], given: dict[str, str]) -> str:
-    read = [f"{cells[role].column} → {role}" for role in given if role in cells and cells[role].column != role]
+    read = [
+        f"{cells[role].column} → {role}"
+        for role in given
+        if role in cells and cells[role].column != role
+    ]
     looked = "" if source.looked == source.rows else f", looked at {source.looked:,} of them"
     named = "its name and " if _named(source, table) else ""
     renamed = f": {', '.join(read)}" if read else ", under the contract's own names"
@@ -229,14 +277,20 @@ def _left_out(source: Source, used: set[str]) -> list[str]:
     return [f"left out: {', '.join(left)}."] if left else []
 
 
-def _kinds(source: Source, table: str, cells: dict[str, Cell], given: dict[str, str], notes: list[str]) -> None:
+def _kinds(
+    source: Source, table: str, cells: dict[str, Cell], given: dict[str, str], notes: list[str]
+) -> None:
     """What every row of feedback and interactions must say: its kind, and when a score was given."""
     if "kind" not in given:
         named = constant_kind(source, table)
         kind = named or (_feedback_kind(cells) if table == "feedback" else source.name)
         given["kind"] = literal(kind)
-        by = "by the file's name" if named or table == "interactions" else "a guess from the columns"
-        notes.append(f"{'' if named else 'CHECK: '}no column says the kind; every row is taken for '{kind}', {by}.")
+        by = (
+            "by the file's name" if named or table == "interactions" else "a guess from the columns"
+        )
+        notes.append(
+            f"{'' if named else 'CHECK: '}no column says the kind; every row is taken for '{kind}', {by}."
+        )
     if "score" in given and "answered_at" not in given:
         given["answered_at"] = given["occurred_at"]
         notes.append("no column says when the answer came; it is taken to come at once.")
@@ -246,4 +300,10 @@ def _feedback_kind(cells: dict[str, Cell]) -> str:
     if "score" not in cells:
         return "complaint"
     said = words(cells["score"].column)
-    return "nps" if "nps" in said else "review" if {"review", "rating", "stars"} & set(said) else "csat"
+    return (
+        "nps"
+        if "nps" in said
+        else "review"
+        if {"review", "rating", "stars"} & set(said)
+        else "csat"
+    )

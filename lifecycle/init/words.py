@@ -10,9 +10,7 @@ import re
 _CUSTOMER = """customer_id cust_id client_id customer_unique_id customer_no customer_number customer_key customer_code
     customer cust_no client_no client user_id user member_id member_no subscriber_id account_id account_no household_id
     household_key msisdn buyer_id shopper_id guest_id visitor_id contact_id person_id donor_id master_id uid"""
-_TIME = (
-    "occurred_at event_time event_date event_timestamp timestamp datetime date_time date time created_at created ts day"
-)
+_TIME = "occurred_at event_time event_date event_timestamp timestamp datetime date_time date time created_at created ts day"
 _RECORDED = "recorded_at loaded_at ingested_at booked_at posted_at"
 SYNONYMS: dict[str, dict[str, str]] = {
     "customers": {
@@ -77,7 +75,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "auto_renew": "auto_renew auto_renewal autorenew renews",
         "recorded_at": f"{_RECORDED} signed_at created_at",
     },
-}  # fmt: skip
+}
 ENDINGS = {
     "customer_id": "id",
     "occurred_at": "date datetime timestamp time at",
@@ -128,12 +126,25 @@ _DAYS = (
 )
 _SPACED_DAYS = ("%d %b %Y", "%d %B %Y", "%b %d, %Y", "%B %d, %Y")
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
-_LOOKS = {"Y": r"\d{4}", "y": r"\d\d", "b": "[A-Za-z]{3}", "B": "[A-Za-z]+", "p": "[AaPp][Mm]", "f": r"\d+"}
+_LOOKS = {
+    "Y": r"\d{4}",
+    "y": r"\d\d",
+    "b": "[A-Za-z]{3}",
+    "B": "[A-Za-z]+",
+    "p": "[AaPp][Mm]",
+    "f": r"\d+",
+}
 
 
 def _look(format_: str) -> re.Pattern[str]:
-    return re.compile(re.sub(r"%(\w)", lambda token: _LOOKS.get(token[1], r"\d{1,2}"), format_.replace(".", "[.]")))
+    return re.compile(
+        re.sub(
+            r"%(\w)", lambda token: _LOOKS.get(token[1], r"\d{1,2}"), format_.replace(".", "[.]")
+        )
+    )
 
 
 # strptime formats, the day before the month where a value reads either way, and what each looks like
-DATE_FORMATS = {day + clock: _look(day + clock) for day in (*_DAYS.split(), *_SPACED_DAYS) for clock in _CLOCKS}
+DATE_FORMATS = {
+    day + clock: _look(day + clock) for day in (*_DAYS.split(), *_SPACED_DAYS) for clock in _CLOCKS
+}

@@ -59,7 +59,12 @@ __all__ = ["MODES", "START", "Simulation", "simulate", "write"]
 
 
 def simulate(
-    *, customers: int = 3000, days: int = 1096, seed: int = 7, mode: str = "retail", horizon_days: int = 60
+    *,
+    customers: int = 3000,
+    days: int = 1096,
+    seed: int = 7,
+    mode: str = "retail",
+    horizon_days: int = 60,
 ) -> Simulation:
     """The business over `days` days from 2022-01-01. Equal arguments give equal tables."""
     _check(mode, customers=customers, days=days, seed=seed, horizon_days=horizon_days)
@@ -68,7 +73,9 @@ def simulate(
     level = draw_levels(rng, people, days)
     lived = retail.lived if mode == "retail" else subscription.lived
     tables, leaving = lived(rng, people, level, horizon_days)
-    return Simulation(tables, truth_table(people, leaving, days, horizon_days), mode, START, days, horizon_days)
+    return Simulation(
+        tables, truth_table(people, leaving, days, horizon_days), mode, START, days, horizon_days
+    )
 
 
 def _check(mode: str, **numbers: int) -> None:

@@ -29,7 +29,9 @@ from lifecycle.simulation.world import (
 )
 
 
-def lived(rng: Rng, people: People, level: np.ndarray, horizon: int) -> tuple[dict[str, pa.Table], Leaving]:
+def lived(
+    rng: Rng, people: People, level: np.ndarray, horizon: int
+) -> tuple[dict[str, pa.Table], Leaving]:
     """The four tables, and the exact chance of leaving from any day on."""
     day = np.arange(len(level))[:, None]
     after = day > people.acquired
@@ -39,7 +41,9 @@ def lived(rng: Rng, people: People, level: np.ndarray, horizon: int) -> tuple[di
     once = np.flatnonzero(people.buys > 0)
     who = np.append(once, again)
     at = np.append(people.acquired_at[once] + 10 * MINUTE, daytime(rng, bought_on))
-    price = rng.lognormal(np.log(3500), 0.5, who.size).astype(int) * np.where(people.segment[who] == 2, 2, 1)
+    price = rng.lognormal(np.log(3500), 0.5, who.size).astype(int) * np.where(
+        people.segment[who] == 2, 2, 1
+    )
     bought = rows(who, at, price, rng.integers(0, len(SERVICES), who.size))
     did = np.hstack([_visits(rng, people, lives, bought), _downgrade_pages(rng, lives)])
     tables = observed(rng, people, lives, bought=bought, did=did, services=SERVICES)
@@ -52,7 +56,13 @@ def _visits(rng: Rng, people: People, lives: Lives, bought: np.ndarray) -> np.nd
     before = bought[1] - rng.integers(2 * MINUTE, 10 * MINUTE, len(bought[1]))
     who, at = np.append(who, bought[0]), np.append(daytime(rng, day), before)
     shows = lives.level[at // DAY, who]
-    return rows(who, at, VISIT, rng.choice(3, who.size, p=[0.5, 0.35, 0.15]), 1 + rng.poisson(2 + 2.5 * shows))
+    return rows(
+        who,
+        at,
+        VISIT,
+        rng.choice(3, who.size, p=[0.5, 0.35, 0.15]),
+        1 + rng.poisson(2 + 2.5 * shows),
+    )
 
 
 def _downgrade_pages(rng: Rng, lives: Lives) -> np.ndarray:

@@ -97,7 +97,9 @@ class Cover:
     terms: np.ndarray
 
 
-def lived(rng: Rng, people: People, level: np.ndarray, horizon: int) -> tuple[dict[str, pa.Table], Leaving]:
+def lived(
+    rng: Rng, people: People, level: np.ndarray, horizon: int
+) -> tuple[dict[str, pa.Table], Leaving]:
     """The five tables, and the exact chance of leaving from any day on."""
     customers = people.acquired.size
     plans = Plans(rng.random(customers) < ANNUAL_SHARE, rng.random(customers) < AUTO_RENEW_SHARE)
@@ -117,12 +119,20 @@ def lived(rng: Rng, people: People, level: np.ndarray, horizon: int) -> tuple[di
 
 def hazard(level: np.ndarray, *, days_left: np.ndarray, annual: np.ndarray | bool) -> np.ndarray:
     """The chance of deciding to leave today; `days_left` until the last day of the term."""
-    return DECIDES[level] * np.where(annual, ANNUAL_FACTOR, 1.0) * np.where(days_left <= END_DAYS, END_FACTOR, 1.0)
+    return (
+        DECIDES[level]
+        * np.where(annual, ANNUAL_FACTOR, 1.0)
+        * np.where(days_left <= END_DAYS, END_FACTOR, 1.0)
+    )
 
 
 def _cover(rng: Rng, plans: Plans, level: np.ndarray, acquired: np.ndarray) -> Cover:
     status, ends = np.zeros(level.shape, np.int8), np.zeros(level.shape, np.int32)
-    now, last, cancelled = np.zeros(acquired.size, np.int8), acquired + plans.term_days, np.full(acquired.size, NONE)
+    now, last, cancelled = (
+        np.zeros(acquired.size, np.int8),
+        acquired + plans.term_days,
+        np.full(acquired.size, NONE),
+    )
     begun = [rows(np.arange(acquired.size), acquired)]
     for day in range(len(level)):
         now[acquired == day] = WAITING
@@ -139,7 +149,9 @@ def _cover(rng: Rng, plans: Plans, level: np.ndarray, acquired: np.ndarray) -> C
     who, starts = np.hstack(begun)
     until = starts + plans.term_days[who]
     # Only the newest term can be the cancelled one: nothing is bought after cancelling.
-    return Cover(status, ends, rows(who, starts, until, np.where(until == last[who], cancelled[who], NONE)))
+    return Cover(
+        status, ends, rows(who, starts, until, np.where(until == last[who], cancelled[who], NONE))
+    )
 
 
 def _decide(rng: Rng, now: np.ndarray, chance: np.ndarray) -> np.ndarray:
@@ -163,12 +175,19 @@ def _usage(rng: Rng, lives: Lives) -> np.ndarray:
     return rows(who, daytime(rng, day), USAGE, rng.integers(0, 2, who.size), minutes)
 
 
-def _cancel_pages(rng: Rng, people: People, cover: Cover, lives: Lives, hour: np.ndarray) -> np.ndarray:
+def _cancel_pages(
+    rng: Rng, people: People, cover: Cover, lives: Lives, hour: np.ndarray
+) -> np.ndarray:
     decided = first_day((cover.status == DECIDED) | (cover.status == CANCELLED))
     who = np.flatnonzero((decided < len(lives.level)) & (rng.random(hour.size) < 0.7))
-    at = _quit_at(decided[who], people.second[who], hour[who]) - rng.integers(5, 30, who.size) * MINUTE
+    at = (
+        _quit_at(decided[who], people.second[who], hour[who])
+        - rng.integers(5, 30, who.size) * MINUTE
+    )
     day, idle = hits(rng, (cover.status == RUNNING) * IDLE_CANCEL_PAGE[lives.level])
-    return np.hstack([rows(who, at, CANCEL_PAGE, WEB, 1), rows(idle, daytime(rng, day), CANCEL_PAGE, WEB, 1)])
+    return np.hstack(
+        [rows(who, at, CANCEL_PAGE, WEB, 1), rows(idle, daytime(rng, day), CANCEL_PAGE, WEB, 1)]
+    )
 
 
 def _quit_at(day: np.ndarray, before: np.ndarray, hour: np.ndarray) -> np.ndarray:
@@ -176,14 +195,18 @@ def _quit_at(day: np.ndarray, before: np.ndarray, hour: np.ndarray) -> np.ndarra
     return day * DAY + 7 * HOUR + (hour * (before - 7 * HOUR)).astype(int)
 
 
-def _contracts(people: People, plans: Plans, cover: Cover, price: np.ndarray, hour: np.ndarray) -> pa.Table:
+def _contracts(
+    people: People, plans: Plans, cover: Cover, price: np.ndarray, hour: np.ndarray
+) -> pa.Table:
     who, first, last, quits = cover.terms
     starts, ends = first * DAY + people.second[who], last * DAY + people.second[who]
     # On a term's last day it can only be cancelled before the hour at which it ends.
     cancelled = _quit_at(quits, np.where(quits == last, people.second[who], 22 * HOUR), hour[who])
     bought = rows(who, starts, ends, NONE, starts)
     again = rows(who, starts, ends, cancelled, cancelled)[:, quits >= 0]
-    who, starts, ends, cancelled, recorded = written([bought, again], days=len(cover.status), known=-1)
+    who, starts, ends, cancelled, recorded = written(
+        [bought, again], days=len(cover.status), known=-1
+    )
     columns = {
         "customer_id": people.ids.take(pa.array(who)),
         "starts_at": instants(starts),
@@ -204,7 +227,11 @@ def _leaving(plans: Plans, cover: Cover, level: np.ndarray, horizon: int) -> Lea
     kind = 2 * plans.annual + plans.auto_renew
 
     def leaving(day: int) -> tuple[np.ndarray, np.ndarray]:
-        status, satisfied, days_left = cover.status[day - 1], level[day - 1], cover.ends[day - 1] - day
+        status, satisfied, days_left = (
+            cover.status[day - 1],
+            level[day - 1],
+            cover.ends[day - 1] - day,
+        )
         p = np.where(status == CANCELLED, (days_left < horizon) * 1.0, 1.0)
         state = np.where(status == DECIDED, len(DECIDES), satisfied)
         on = np.flatnonzero((status == RUNNING) | (status == DECIDED))
@@ -240,7 +267,9 @@ def _at_end(new_term: np.ndarray) -> np.ndarray:
     """The worth of a term's end without auto-renewal, by level and for the decided; `new_term`: days to go, level."""
     renewed, days_to_go = np.zeros(len(RENEWS)), len(new_term) - 1
     for late in range(min(LATE.size, days_to_go)):
-        renewed += LATE[late] * np.linalg.matrix_power(transition(), late) @ new_term[days_to_go - late]
+        renewed += (
+            LATE[late] * np.linalg.matrix_power(transition(), late) @ new_term[days_to_go - late]
+        )
     return np.append(1 - RENEWS + RENEWS * renewed, 1.0)
 
 
@@ -248,5 +277,7 @@ def _after_pauses(future: np.ndarray, term: int) -> np.ndarray:
     """P(leaves) of who waits 0 … 5 days for a new term, by pause and level: satisfaction moves, no hazard yet."""
     worth = np.zeros((LATE.size, len(RENEWS)))
     for pause in range(min(LATE.size, len(future))):
-        worth[pause] = np.linalg.matrix_power(transition(), pause) @ future[-1 - pause, :-1, term - 1]
+        worth[pause] = (
+            np.linalg.matrix_power(transition(), pause) @ future[-1 - pause, :-1, term - 1]
+        )
     return worth

@@ -43,7 +43,9 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 NONE, NEVER = -1, 10**6  # an empty cell; a day after every span
 
 Rng = np.random.Generator
-Leaving = Callable[[int], tuple[np.ndarray, np.ndarray]]  # day ─► p_leave and left, of every customer
+Leaving = Callable[
+    [int], tuple[np.ndarray, np.ndarray]
+]  # day ─► p_leave and left, of every customer
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,18 @@ def draw_people(rng: Rng, customers: int, days: int) -> People:
     channel = rng.choice(4, customers, p=[0.40, 0.20, 0.25, 0.15])
     segment = rng.choice(3, customers, p=[0.60, 0.25, 0.15])
     early = rng.random(customers) < 0.8
-    buys = rng.gamma(GAP_SHAPE, 1 / GAP_SHAPE, customers) / MEAN_GAP * np.where(segment == 2, 1.15, 1)
+    buys = (
+        rng.gamma(GAP_SHAPE, 1 / GAP_SHAPE, customers) / MEAN_GAP * np.where(segment == 2, 1.15, 1)
+    )
     return People(
         acquired=np.sort(rng.integers(0, np.where(early, max(days * 2 // 3, 1), days))),
         second=rng.integers(8 * HOUR, 21 * HOUR, customers),
         channel=channel,
         segment=segment,
         region=rng.integers(0, len(REGIONS), customers),
-        first_level=np.clip(np.rint(rng.normal(2.7 + 0.5 * (channel == 1), 0.8)), 0, 4).astype(np.int8),
+        first_level=np.clip(np.rint(rng.normal(2.7 + 0.5 * (channel == 1), 0.8)), 0, 4).astype(
+            np.int8
+        ),
         buys=np.where(rng.random(customers) < 0.03, 0, np.minimum(buys, 0.12)),
         letter_day=np.where(rng.random(customers) < 0.15, rng.integers(0, 7, customers), NONE),
     )
@@ -152,7 +158,10 @@ def instants(second: np.ndarray) -> pa.Array:
 
 
 def money(cents: np.ndarray) -> pa.Array:
-    text = [f"{'-' if value < 0 else ''}{abs(value) // 100}.{abs(value) % 100:02d}" for value in cents.tolist()]
+    text = [
+        f"{'-' if value < 0 else ''}{abs(value) // 100}.{abs(value) % 100:02d}"
+        for value in cents.tolist()
+    ]
     return pa.array(text, pa.string()).cast(pa.decimal128(12, 2))
 
 

@@ -14,10 +14,21 @@ from serving.scoring.reasons import REASONS
 FEW = 8  # rows up to which reading them one by one costs less than a take
 # The batch table's columns in its order, but as_of and release_id: they are said once for all entries.
 COLUMNS = (
-    "customer_id", "horizon_days", "eligible", "stage", "stage_rule", "p_churn", "p_churn_low", "p_churn_high", "evidence",
+    "customer_id",
+    "horizon_days",
+    "eligible",
+    "stage",
+    "stage_rule",
+    "p_churn",
+    "p_churn_low",
+    "p_churn_high",
+    "evidence",
     "stage_if_inactive",
-    *(f"p_next_{stage}" for stage in STAGES), "next_stages", *(f"reason_{k + 1}" for k in range(REASONS)), "warnings",
-)  # fmt: skip
+    *(f"p_next_{stage}" for stage in STAGES),
+    "next_stages",
+    *(f"reason_{k + 1}" for k in range(REASONS)),
+    "warnings",
+)
 
 
 def entries(scores: pa.Table) -> list[dict[str, Any]]:
@@ -31,7 +42,10 @@ def structs(scores: pa.Table) -> pa.StructArray:
     A column that an older run does not have is null.
     """
     nothing = pa.nulls(scores.num_rows)
-    columns = [scores[name].combine_chunks() if name in scores.column_names else nothing for name in COLUMNS]
+    columns = [
+        scores[name].combine_chunks() if name in scores.column_names else nothing
+        for name in COLUMNS
+    ]
     return pa.RecordBatch.from_arrays(columns, names=list(COLUMNS)).to_struct_array()
 
 

@@ -47,8 +47,12 @@ class Keys:
 
     def in_session(self, value: str, *, now: float) -> bool:
         until, _, signature = value.partition(".")
-        given = signature.encode("utf-8", "surrogatepass")  # compared as bytes: as text it may only be ASCII
-        signed = sum([hmac.compare_digest(_sign(known, until).encode(), given) for known in self.hashes])
+        given = signature.encode(
+            "utf-8", "surrogatepass"
+        )  # compared as bytes: as text it may only be ASCII
+        signed = sum(
+            [hmac.compare_digest(_sign(known, until).encode(), given) for known in self.hashes]
+        )
         return bool(signed) and until.isdecimal() and float(until) > now
 
 
@@ -83,11 +87,17 @@ def make() -> str:
     staged = path.with_name(f".{FILE}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_private(staged, json.dumps({"keys": [*known, {"sha256": _hash(key)}]}, indent=1) + "\n")
+        _write_private(
+            staged, json.dumps({"keys": [*known, {"sha256": _hash(key)}]}, indent=1) + "\n"
+        )
         os.replace(staged, path)
     except OSError as error:
-        raise StoreFailed(where=FILE, got=error.strerror or "a write that failed", rule="LIFECYCLE_HOME must be writable.",
-                          fix="Free space or rights, or name keys in LIFECYCLE_API_KEYS.") from error  # fmt: skip
+        raise StoreFailed(
+            where=FILE,
+            got=error.strerror or "a write that failed",
+            rule="LIFECYCLE_HOME must be writable.",
+            fix="Free space or rights, or name keys in LIFECYCLE_API_KEYS.",
+        ) from error
     finally:
         with contextlib.suppress(OSError):
             staged.unlink()
@@ -104,4 +114,6 @@ def _hash(key: str) -> str:
 
 
 def _sign(known: str, until: str) -> str:
-    return hmac.new(known.encode(), until.encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
+    return hmac.new(
+        known.encode(), until.encode("utf-8", "surrogatepass"), hashlib.sha256
+    ).hexdigest()

@@ -42,7 +42,9 @@ class Lookup:
 
     def features_of(self, customer: str) -> dict[str, Any]:
         """The customer's feature values, read from the run's file: null where a feature knows nothing yet."""
-        rows = pq.read_table(self.folder / "features.parquet", filters=[("customer_id", "==", customer)])
+        rows = pq.read_table(
+            self.folder / "features.parquet", filters=[("customer_id", "==", customer)]
+        )
         return rows.to_pylist()[0] if rows.num_rows else {}
 
 
@@ -61,7 +63,9 @@ def load(folder: Path) -> Lookup:
     """Verify the files that are read against the run's manifest, then read them; ReleaseRefused otherwise."""
     try:
         about = json.loads((folder / "manifest.json").read_text())
-        changed = [name for name in READ if about["files"][name]["sha256"] != _sha256(folder / name)]
+        changed = [
+            name for name in READ if about["files"][name]["sha256"] != _sha256(folder / name)
+        ]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise _refused("manifest.json", "no readable manifest, or a file that is gone") from error
     if changed:
@@ -78,5 +82,9 @@ def _sha256(path: Path) -> str:
 
 
 def _refused(name: str, got: str) -> ReleaseRefused:
-    return ReleaseRefused(where=f"the latest run, {name}", got=got, rule="A run is read whole, with the hashes of its manifest.",
-                          fix="Run `lifecycle score -c …` again.")  # fmt: skip
+    return ReleaseRefused(
+        where=f"the latest run, {name}",
+        got=got,
+        rule="A run is read whole, with the hashes of its manifest.",
+        fix="Run `lifecycle score -c …` again.",
+    )

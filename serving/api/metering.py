@@ -18,10 +18,18 @@ class Meters:
 
         self._registry = CollectorRegistry()
         within: dict[str, Any] = {"registry": self._registry}
-        self.requests = Counter("lifecycle_requests", "Answered requests.", ["route", "status"], **within)
-        self.seconds = Histogram("lifecycle_request_seconds", "Time to answer.", ["route"], buckets=BUCKETS, **within)
-        self.refused = Counter("lifecycle_refused", "Requests refused, by rule.", ["error"], **within)
-        self.customers = Counter("lifecycle_customers", "Customers answered for.", ["asked"], **within)
+        self.requests = Counter(
+            "lifecycle_requests", "Answered requests.", ["route", "status"], **within
+        )
+        self.seconds = Histogram(
+            "lifecycle_request_seconds", "Time to answer.", ["route"], buckets=BUCKETS, **within
+        )
+        self.refused = Counter(
+            "lifecycle_refused", "Requests refused, by rule.", ["error"], **within
+        )
+        self.customers = Counter(
+            "lifecycle_customers", "Customers answered for.", ["asked"], **within
+        )
 
     def text(self, standing: dict[str, float]) -> bytes:
         """Prometheus' text format; `standing` are values of this moment, name to number."""

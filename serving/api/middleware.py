@@ -13,7 +13,14 @@ import traceback
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from features.core.errors import BodyTooLarge, KeyMissing, LifecycleError, MethodRefused, NotHere, for_others
+from features.core.errors import (
+    BodyTooLarge,
+    KeyMissing,
+    LifecycleError,
+    MethodRefused,
+    NotHere,
+    for_others,
+)
 from features.core.settings import log_level
 from serving.api import keys
 from serving.api.metering import Meters
@@ -29,9 +36,12 @@ MOST_BYTES, LOGIN_BYTES = 32 << 20, 4096
 DENIAL = "websocket.http.response"
 COOKIE = "lifecycle_session"
 HEADERS = [
-    (b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"),
-    (b"x-frame-options", b"DENY"), (b"content-security-policy", CONTENT_POLICY.encode()),
-]  # fmt: skip
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"DENY"),
+    (b"content-security-policy", CONTENT_POLICY.encode()),
+]
 log = logging.getLogger("lifecycle.service")
 
 
@@ -40,7 +50,10 @@ class RequestMiddleware:
 
     def __init__(self, app: Any) -> None:
         self.app, self.keys, self.meters = app, keys.found(), Meters()
-        for theirs in ("uvicorn.access", "uvicorn.error"):  # below warnings they say paths as they were sent
+        for theirs in (
+            "uvicorn.access",
+            "uvicorn.error",
+        ):  # below warnings they say paths as they were sent
             logging.getLogger(theirs).setLevel(logging.WARNING)
         if log_level() in ("info", "debug"):
             logging.basicConfig()
@@ -70,7 +83,9 @@ class RequestMiddleware:
             seconds = time.perf_counter() - began
             self.meters.requests.labels(route, str(status[0] or 500)).inc()
             self.meters.seconds.labels(route).observe(seconds)
-            method = scope["method"] if scope["method"] in METHODS else "another method"  # it is the caller's text
+            method = (
+                scope["method"] if scope["method"] in METHODS else "another method"
+            )  # it is the caller's text
             log.info("%s %s %d %.1f ms", method, route, status[0] or 500, seconds * 1000)
 
     async def _deny(self, scope: Scope, send: Send) -> None:
@@ -88,17 +103,28 @@ class RequestMiddleware:
         except LifecycleError as error:
             await refuse(scope, send, error, self.meters)
         else:
-            await self.app(scope, _bounded(receive, LOGIN_BYTES if route == "/login" else MOST_BYTES), send)
+            await self.app(
+                scope, _bounded(receive, LOGIN_BYTES if route == "/login" else MOST_BYTES), send
+            )
 
     def _admit(self, scope: Scope, route: str) -> None:
         """Raise what keeps a request out: no key, no such page, too large."""
         if route in PROBES or (route == "/login" and scope["method"] == "POST"):
             return
         if not authorised(scope, self.keys):
-            raise KeyMissing(where="authorization", got="no key that opens", rule="Every page but the probes needs a key.",
-                             fix="Send 'Authorization: Bearer KEY'; the owner has it from `lifecycle serve`.")  # fmt: skip
+            raise KeyMissing(
+                where="authorization",
+                got="no key that opens",
+                rule="Every page but the probes needs a key.",
+                fix="Send 'Authorization: Bearer KEY'; the owner has it from `lifecycle serve`.",
+            )
         if route == "other":
-            raise NotHere(where="path", got="a page that is not here", rule="The pages are listed at /.", fix="Mend the path.")  # fmt: skip
+            raise NotHere(
+                where="path",
+                got="a page that is not here",
+                rule="The pages are listed at /.",
+                fix="Mend the path.",
+            )
         length = header(scope, b"content-length")
         if length.isascii() and length.isdigit() and int(length[:18]) > MOST_BYTES:
             raise too_large()
@@ -108,7 +134,9 @@ def route_of(path: str) -> str:
     """The page's name as it may be counted and logged: an id in a path never is."""
     if path in PROBES or path in ROUTES:
         return path
-    return f"{CUSTOMER}{{id}}" if path.startswith(CUSTOMER) and len(path) > len(CUSTOMER) else "other"
+    return (
+        f"{CUSTOMER}{{id}}" if path.startswith(CUSTOMER) and len(path) > len(CUSTOMER) else "other"
+    )
 
 
 def header(scope: Scope, name: bytes) -> str:
@@ -131,8 +159,12 @@ def cookie(scope: Scope) -> str:
 
 
 def too_large() -> BodyTooLarge:
-    return BodyTooLarge(where="body", got="a body over the limit", rule=f"A body has at most {MOST_BYTES >> 20} MiB.",
-                        fix="Ask for fewer customers a request.")  # fmt: skip
+    return BodyTooLarge(
+        where="body",
+        got="a body over the limit",
+        rule=f"A body has at most {MOST_BYTES >> 20} MiB.",
+        fix="Ask for fewer customers a request.",
+    )
 
 
 def _bounded(receive: Receive, most: int) -> Receive:
@@ -153,12 +185,21 @@ def _bounded(receive: Receive, most: int) -> Receive:
 async def crashed(send: Send, error: Exception) -> None:
     """What is not one of our refusals: its type for the log, nothing of it for the caller."""
     where = "".join(traceback.format_tb(error.__traceback__)) if log_level() == "debug" else ""
-    log.error("an error of ours: %s\n%s", type(error).__name__, where)  # the places, not the text: it may hold values
-    said = {"error": "InternalError", "where": "the service", "rule": "This is an error of ours.", "do": "Tell the owner: the log names its type."}  # fmt: skip
+    log.error(
+        "an error of ours: %s\n%s", type(error).__name__, where
+    )  # the places, not the text: it may hold values
+    said = {
+        "error": "InternalError",
+        "where": "the service",
+        "rule": "This is an error of ours.",
+        "do": "Tell the owner: the log names its type.",
+    }
     await respond(send, 500, said)
 
 
-async def refuse(scope: Scope, send: Send, error: LifecycleError, meters: Meters, *, allow: str = "") -> None:
+async def refuse(
+    scope: Scope, send: Send, error: LifecycleError, meters: Meters, *, allow: str = ""
+) -> None:
     """The error as others may see it; the page at / answers with its login form. `allow`: a 405's methods."""
     meters.refused.labels(type(error).__name__).inc()
     headers = [(b"www-authenticate", b"Bearer")] if isinstance(error, KeyMissing) else []
@@ -178,6 +219,10 @@ async def respond(
     more: list[tuple[bytes, bytes]] | None = None,
 ) -> None:
     body = value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
-    headers = [(b"content-type", kind.encode()), (b"content-length", str(len(body)).encode()), *(more or [])]
+    headers = [
+        (b"content-type", kind.encode()),
+        (b"content-length", str(len(body)).encode()),
+        *(more or []),
+    ]
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

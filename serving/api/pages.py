@@ -29,20 +29,29 @@ input { color: var(--ink); background: transparent; border: 1px solid var(--soft
 button { color: var(--paper); background: var(--mark); border: 0; cursor: pointer; }
 """
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-CONTENT_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-)
-_KINDS = {"id": "text", "text": "text", "instant": "instant", "money": "number", "number": "number", "flag": "true or false"}  # fmt: skip
+CONTENT_POLICY = f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+_KINDS = {
+    "id": "text",
+    "text": "text",
+    "instant": "instant",
+    "money": "number",
+    "number": "number",
+    "flag": "true or false",
+}
 _SAID = {
-    "customer_id": "the id as it was asked", "horizon_days": "length of the future asked about",
-    "eligible": "in the headline population", "stage": "where the customer stands, by rule", "stage_rule": "which rule",
-    "p_churn": "probability of leaving within the horizon", "stage_if_inactive": "where the customer will stand if nothing happens",
+    "customer_id": "the id as it was asked",
+    "horizon_days": "length of the future asked about",
+    "eligible": "in the headline population",
+    "stage": "where the customer stands, by rule",
+    "stage_rule": "which rule",
+    "p_churn": "probability of leaving within the horizon",
+    "stage_if_inactive": "where the customer will stand if nothing happens",
     "p_churn_low": "where the share that leaves lies among customers of this evidence and score (aimed at nine of ten): from",
     "p_churn_high": "to; not an interval for one customer, who leaves or stays",
     "evidence": "what is known of the customer's own rhythm: none, little, some, good",
     "next_stages": "the stages, joined by |, among which the one that comes should be, nine times of ten; null where that is not known",
     "warnings": "what to mind about this entry",
-}  # fmt: skip
+}
 
 
 def login(*, wrong: bool = False) -> bytes:
@@ -52,18 +61,25 @@ def login(*, wrong: bool = False) -> bytes:
         if wrong
         else ""
     )
-    return _page("Customer lifecycle", f"""<h1>Customer lifecycle</h1>{note}
+    return _page(
+        "Customer lifecycle",
+        f"""<h1>Customer lifecycle</h1>{note}
 <form method="post" action="/login"><label for="key">API key</label>
 <input id="key" name="key" type="password" autocomplete="current-password" required autofocus>
-<button>Open</button></form>""")  # fmt: skip
+<button>Open</button></form>""",
+    )
 
 
 @functools.cache
 def reference() -> bytes:
     """The API reference, from the same contract and schemas that requests are checked with."""
     tables = "".join(_table(name) for name in SENT)
-    said = "".join(f"<tr><td><code>{name}</code></td><td>{_said(name)}</td></tr>" for name in COLUMNS)
-    return _page("Customer lifecycle: API", f"""<h1>Customer lifecycle: API</h1>
+    said = "".join(
+        f"<tr><td><code>{name}</code></td><td>{_said(name)}</td></tr>" for name in COLUMNS
+    )
+    return _page(
+        "Customer lifecycle: API",
+        f"""<h1>Customer lifecycle: API</h1>
 <p>Every page needs the header <code>Authorization: Bearer KEY</code>, but for the probes <code>/livez</code>,
 <code>/readyz</code> and <code>/healthz</code>. <a href="/openapi.json">openapi.json</a> ·
 <a href="/v1/model">the model that is served</a> · <a href="/metrics">metrics</a> · <a href="/logout">log out</a></p>
@@ -88,7 +104,8 @@ beside a healthy <code>stage_if_inactive</code> is right.</p>
 <h2>GET /v1/model</h2><p>Release, horizon, what it was trained on, how good it is, how old the run and the base are.</p>
 <h2>Errors</h2><p><code>{{"error": …, "where": …, "rule": …, "do": …}}</code>: 401 no key · 404 no such page or customer ·
 405 method · 413 over 32 MiB · 415 not JSON · 422 a field outside its rule · 503 nothing to answer from yet.
-What was sent is never repeated.</p>""")  # fmt: skip
+What was sent is never repeated.</p>""",
+    )
 
 
 def _said(name: str) -> str:
@@ -102,8 +119,9 @@ def _table(name: str) -> str:
     rows = "".join(
         f"<tr><td><code>{column.name}</code>{'' if column.required else ' <span class=soft>optional</span>'}</td>"
         f"<td>{_KINDS[column.type]}</td><td>{html.escape(column.meaning)}{_of(column.kinds)}</td></tr>"
-        for column in table.columns if column.name != "customer_id"
-    )  # fmt: skip
+        for column in table.columns
+        if column.name != "customer_id"
+    )
     return f"<h3><code>{name}</code></h3><p class=soft>{html.escape(table.meaning)}</p><table>{rows}</table>"
 
 
@@ -121,18 +139,48 @@ def openapi() -> dict[str, Any]:
     """OpenAPI 3.1 of the three pages a program calls, its schemas those that requests are checked with."""
     request = ScoreRequest.model_json_schema(ref_template="#/components/schemas/{model}")
     schemas = {**request.pop("$defs", {}), "ScoreRequest": request, "Answer": _answer_schema()}
-    answers = {"200": {"description": "the answer", "content": _content("#/components/schemas/Answer")}}
-    refusals = {code: {"description": why} for code, why in (("401", "no key"), ("422", "a field outside its rule"))}
+    answers = {
+        "200": {"description": "the answer", "content": _content("#/components/schemas/Answer")}
+    }
+    refusals = {
+        code: {"description": why}
+        for code, why in (("401", "no key"), ("422", "a field outside its rule"))
+    }
     one = {"name": "customer_id", "in": "path", "required": True, "schema": {"type": "string"}}
     return {
-        "openapi": "3.1.0", "info": {"title": "Customer lifecycle", "version": "1"}, "security": [{"key": []}],
+        "openapi": "3.1.0",
+        "info": {"title": "Customer lifecycle", "version": "1"},
+        "security": [{"key": []}],
         "paths": {
-            "/v1/score": {"post": {"summary": "Score up to 1,000 customers", "requestBody": {"required": True, "content": _content("#/components/schemas/ScoreRequest")}, "responses": answers | refusals}},
-            "/v1/customers/{customer_id}": {"get": {"summary": "One customer", "parameters": [one], "responses": answers | refusals | {"404": {"description": "unknown"}}}},
-            "/v1/model": {"get": {"summary": "What is served", "responses": {"200": {"description": "the model"}} | refusals}},
+            "/v1/score": {
+                "post": {
+                    "summary": "Score up to 1,000 customers",
+                    "requestBody": {
+                        "required": True,
+                        "content": _content("#/components/schemas/ScoreRequest"),
+                    },
+                    "responses": answers | refusals,
+                }
+            },
+            "/v1/customers/{customer_id}": {
+                "get": {
+                    "summary": "One customer",
+                    "parameters": [one],
+                    "responses": answers | refusals | {"404": {"description": "unknown"}},
+                }
+            },
+            "/v1/model": {
+                "get": {
+                    "summary": "What is served",
+                    "responses": {"200": {"description": "the model"}} | refusals,
+                }
+            },
         },
-        "components": {"schemas": schemas, "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}}},
-    }  # fmt: skip
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
+        },
+    }
 
 
 def _content(reference: str) -> dict[str, Any]:
@@ -143,14 +191,26 @@ def _answer_schema() -> dict[str, Any]:
     def kind(name: str) -> dict[str, Any]:
         if name.startswith("p_"):
             return {"type": ["number", "null"], "minimum": 0, "maximum": 1}
-        kinds = {"horizon_days": "integer", "stage_rule": "integer", "eligible": "boolean", "warnings": "array"}
+        kinds = {
+            "horizon_days": "integer",
+            "stage_rule": "integer",
+            "eligible": "boolean",
+            "warnings": "array",
+        }
         return {"type": [kinds.get(name, "string"), "null"]}
 
-    entry = {name: kind(name) for name in COLUMNS} | {"error": {"enum": [None, "unknown_customer", "prospect"]}}
+    entry = {name: kind(name) for name in COLUMNS} | {
+        "error": {"enum": [None, "unknown_customer", "prospect"]}
+    }
     return {
-        "type": "object", "required": ["release_id", "as_of", "scores"],
+        "type": "object",
+        "required": ["release_id", "as_of", "scores"],
         "properties": {
-            "release_id": {"type": "string"}, "as_of": {"type": "string", "format": "date-time"},
-            "scores": {"type": "array", "items": {"type": "object", "properties": entry, "required": list(entry)}},
+            "release_id": {"type": "string"},
+            "as_of": {"type": "string", "format": "date-time"},
+            "scores": {
+                "type": "array",
+                "items": {"type": "object", "properties": entry, "required": list(entry)},
+            },
         },
-    }  # fmt: skip
+    }

@@ -35,7 +35,10 @@ def made(desk: Callable[[], ServingState]) -> Starlette:
     async def score(request: Request) -> Response:
         _refuse_other_media(header(request.scope, b"content-type"))
         body, now = await _body(request), time.time_ns() // 1000
-        if len(body) <= SMALL_BYTES and (asked := parsed(strict.read(body))).customer_ids is not None:
+        if (
+            len(body) <= SMALL_BYTES
+            and (asked := parsed(strict.read(body))).customer_ids is not None
+        ):
             kind, said = "id", desk().by_id(asked.customer_ids, as_of=asked.as_of)
         else:  # off the event loop, so that look-ups go on
             kind, said = await anyio.to_thread.run_sync(lambda: _scored(desk(), body, now))
@@ -46,14 +49,19 @@ def made(desk: Callable[[], ServingState]) -> Starlette:
         try:
             asked = AskedOne.validate_python(request.path_params["customer_id"])
         except ValidationError as error:
-            raise strict.refused("customer_id", "an id that is none", "An id is text, and not blank.") from error
+            raise strict.refused(
+                "customer_id", "an id that is none", "An id is text, and not blank."
+            ) from error
         return _json(await anyio.to_thread.run_sync(lambda: desk().customer(asked)))
 
     async def model(_: Request) -> Response:
         return _json(desk().model())
 
     async def metrics(request: Request) -> Response:
-        standing = {"problem": float(bool(desk().problem)), "release_rows": desk().shown.release.scorer.churn_rows}
+        standing = {
+            "problem": float(bool(desk().problem)),
+            "release_rows": desk().shown.release.scorer.churn_rows,
+        }
         run = desk().shown.run
         if run is not None:
             standing |= {"run_age_seconds": age_seconds(run.as_of), "run_customers": len(run.ids)}
@@ -61,20 +69,31 @@ def made(desk: Callable[[], ServingState]) -> Starlette:
         return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
     pages: dict[str, tuple[str, Endpoint]] = {
-        "/": ("GET", _reference), "/login": ("POST", _login), "/logout": ("GET", _logout), "/openapi.json": ("GET", _openapi),
-        "/v1/score": ("POST", score), "/v1/model": ("GET", model), "/metrics": ("GET", metrics),
+        "/": ("GET", _reference),
+        "/login": ("POST", _login),
+        "/logout": ("GET", _logout),
+        "/openapi.json": ("GET", _openapi),
+        "/v1/score": ("POST", score),
+        "/v1/model": ("GET", model),
+        "/metrics": ("GET", metrics),
         "/v1/customers/{customer_id:path}": ("GET", customer),
-    }  # fmt: skip
+    }
     # No `methods`: every method comes here, those that HTTP does not know too, and is refused in our own words.
-    return Starlette(routes=[Route(at, _answered(of, method)) for at, (method, of) in pages.items()])
+    return Starlette(
+        routes=[Route(at, _answered(of, method)) for at, (method, of) in pages.items()]
+    )
 
 
 def _refuse_other_media(stated: str) -> None:
     media, *parameters = [part.strip().lower().replace('"', "") for part in stated.split(";")]
     charsets = {part for part in parameters if part.startswith("charset=")}
     if media != "application/json" or charsets - {"charset=utf-8"}:
-        raise NotJson(where="content-type", got="another media type", rule="A body is application/json, in UTF-8.",
-                      fix="Send 'Content-Type: application/json'.")  # fmt: skip
+        raise NotJson(
+            where="content-type",
+            got="another media type",
+            rule="A body is application/json, in UTF-8.",
+            fix="Send 'Content-Type: application/json'.",
+        )
 
 
 async def _body(request: Request) -> bytes:
@@ -84,7 +103,9 @@ async def _body(request: Request) -> bytes:
             return await request.body()
     except (ClientDisconnect, TimeoutError) as error:
         raise strict.refused(
-            "body", "a body that did not arrive", f"A body comes whole, within {BODY_SECONDS} seconds."
+            "body",
+            "a body that did not arrive",
+            f"A body comes whole, within {BODY_SECONDS} seconds.",
         ) from error
 
 
@@ -93,9 +114,16 @@ def _answered(endpoint: Endpoint, method: str) -> Callable[[Request], Awaitable[
 
     async def answered(request: Request) -> Response:
         if request.method != method and not (request.method == "HEAD" and method == "GET"):
-            raise MethodRefused(where="method", got="another method", rule=f"This page answers {method}.", fix=f"Use {method}.")  # fmt: skip
+            raise MethodRefused(
+                where="method",
+                got="another method",
+                rule=f"This page answers {method}.",
+                fix=f"Use {method}.",
+            )
         if request.scope["query_string"] and request.scope["path"].startswith("/v1/"):
-            raise strict.refused("query", "a query string", "No page takes a query, and nothing is ignored.")
+            raise strict.refused(
+                "query", "a query string", "No page takes a query, and nothing is ignored."
+            )
         return await endpoint(request)
 
     return _Caught(answered, "GET, HEAD" if method == "GET" else method)
@@ -147,7 +175,9 @@ async def _login(request: Request) -> Response:
     if not known.opens(key):
         return Response(page.login(wrong=True), status_code=401, media_type="text/html")
     response = RedirectResponse("/", status_code=303)
-    response.set_cookie(COOKIE, known.session(now=time.time()), max_age=12 * 3600, httponly=True, samesite="strict")
+    response.set_cookie(
+        COOKIE, known.session(now=time.time()), max_age=12 * 3600, httponly=True, samesite="strict"
+    )
     return response
 
 

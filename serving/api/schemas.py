@@ -33,7 +33,8 @@ SENT = ("transactions", "interactions", "feedback", "contracts", "customers")
 # As many digits as the contract reads (what is finer than microseconds is cut), and no 24:00: Pythons differ on it.
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _RFC3339 = re.compile(
-    r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d([.]\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)", re.ASCII
+    r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d([.]\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)",
+    re.ASCII,
 )
 # What the database trims: every space that Unicode calls one. Tabs and line ends stay, as they do there.
 _SPACES = "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
@@ -45,11 +46,17 @@ class Strict(BaseModel):
 
 def _instant(stated: str) -> int:
     try:
-        at = instant(datetime.fromisoformat(stated), zone="UTC") if _RFC3339.fullmatch(stated) else None
+        at = (
+            instant(datetime.fromisoformat(stated), zone="UTC")
+            if _RFC3339.fullmatch(stated)
+            else None
+        )
     except (ValueError, OverflowError):
         at = None
     if at is None or not EARLIEST_US <= at < LATEST_US:
-        raise PydanticCustomError("instant", "An instant is RFC 3339 with an offset, from 1970 to 2199")
+        raise PydanticCustomError(
+            "instant", "An instant is RFC 3339 with an offset, from 1970 to 2199"
+        )
     return at
 
 
@@ -67,10 +74,19 @@ def _required_text(stated: str) -> str:
     return text
 
 
-Instant = Annotated[str, AfterValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})]
+Instant = Annotated[
+    str, AfterValidator(_instant), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 Text = Annotated[str, AfterValidator(_text)]
 RequiredText = Annotated[str, AfterValidator(_required_text)]
-_TYPES = {"instant": Instant, "text": Text, "id": Text, "money": float, "number": float, "flag": bool}
+_TYPES = {
+    "instant": Instant,
+    "text": Text,
+    "id": Text,
+    "money": float,
+    "number": float,
+    "flag": bool,
+}
 
 
 def _field(column: Column) -> tuple[Any, Any]:
@@ -82,7 +98,9 @@ def _field(column: Column) -> tuple[Any, Any]:
 
 
 def _row_of(table: Table) -> type[Strict]:
-    fields = {column.name: _field(column) for column in table.columns if column.name != "customer_id"}
+    fields = {
+        column.name: _field(column) for column in table.columns if column.name != "customer_id"
+    }
     if table.attributes:
         fields["attributes"] = (
             dict[str, bool | float | Text],
@@ -101,14 +119,25 @@ class Asked(Strict):
     read: str
 
 
-AskedId = Annotated[str, AfterValidator(lambda sent: Asked(sent=sent, read=_required_text(sent))),
-                    WithJsonSchema({"type": "string", "minLength": 1})]  # fmt: skip
+AskedId = Annotated[
+    str,
+    AfterValidator(lambda sent: Asked(sent=sent, read=_required_text(sent))),
+    WithJsonSchema({"type": "string", "minLength": 1}),
+]
 AskedOne: TypeAdapter[Asked] = TypeAdapter(AskedId, config=ConfigDict(strict=True))
 CustomerEvents = create_model(
-    "CustomerEvents", __base__=Strict, __doc__="One customer's raw events, all that is known of them.",
+    "CustomerEvents",
+    __base__=Strict,
+    __doc__="One customer's raw events, all that is known of them.",
     customer_id=(AskedId, Field(description="whose events these are")),
-    **{name: (Annotated[list[row], FailFast()], Field(default=[], description=CONTRACT[name].meaning)) for name, row in ROWS.items()},
-)  # fmt: skip
+    **{
+        name: (
+            Annotated[list[row], FailFast()],
+            Field(default=[], description=CONTRACT[name].meaning),
+        )
+        for name, row in ROWS.items()
+    },
+)
 
 
 class ScoreRequest(Strict):
@@ -116,7 +145,9 @@ class ScoreRequest(Strict):
 
     customer_ids: Annotated[list[AskedId], Field(min_length=1, max_length=MOST)] | None = None
     customers: Annotated[list[CustomerEvents], Field(min_length=1, max_length=MOST)] | None = None  # type: ignore[valid-type]
-    as_of: Instant | None = Field(default=None, description="by id: the run's; with events: now, if left out")
+    as_of: Instant | None = Field(
+        default=None, description="by id: the run's; with events: now, if left out"
+    )
 
 
 def parsed(value: Any) -> ScoreRequest:
@@ -126,11 +157,15 @@ def parsed(value: Any) -> ScoreRequest:
     except ValidationError as error:
         raise _first(error) from None
     if (request.customer_ids is None) == (request.customers is None):
-        raise refused("body", "both kinds of question, or none", "It has either customer_ids or customers.")
-    if request.customers is not None and len({one.customer_id.read for one in request.customers}) < len(
-        request.customers
-    ):
-        raise refused("customers", "a customer sent twice", "Each customer stands once, with all events.")
+        raise refused(
+            "body", "both kinds of question, or none", "It has either customer_ids or customers."
+        )
+    if request.customers is not None and len(
+        {one.customer_id.read for one in request.customers}
+    ) < len(request.customers):
+        raise refused(
+            "customers", "a customer sent twice", "Each customer stands once, with all events."
+        )
     return request
 
 
@@ -139,7 +174,9 @@ def _first(error: ValidationError) -> Malformed:
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     place = list(first["loc"])
     if first["type"] == "extra_forbidden":
-        return refused(path(place[:-1]), "a field nobody knows", "Every field is known; nothing is ignored.")
+        return refused(
+            path(place[:-1]), "a field nobody knows", "Every field is known; nothing is ignored."
+        )
     if first["type"] == "model_type":
         return refused(path(place), "a value that is no object", "Here stands an object.")
     return refused(path(place), "a field outside its rule", f"{first['msg']}.")

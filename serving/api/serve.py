@@ -65,8 +65,12 @@ def serve(*, host: str, port: int, tell: Callable[[Ready], None]) -> int:
 def refuse_without_bentoml() -> None:
     """BadSetting where the service's libraries are not installed."""
     if importlib.util.find_spec("bentoml") is None:
-        raise BadSetting(where="serve", got="no BentoML", rule="The service needs the extra 'serve'.",
-                         fix="pip install 'customer-lifecycle[serve]'")  # fmt: skip
+        raise BadSetting(
+            where="serve",
+            got="no BentoML",
+            rule="The service needs the extra 'serve'.",
+            fix="pip install 'customer-lifecycle[serve]'",
+        )
 
 
 def refuse_taken(host: str, port: int) -> None:
@@ -76,14 +80,21 @@ def refuse_taken(host: str, port: int) -> None:
             tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             tried.bind((host, port))
     except OSError as error:
-        raise BadSetting(where="--port", got=f"an address that cannot be used ({error.strerror})", rule="The port is free.",
-                         fix="Name another --port, or stop what listens there.", values=[port]) from error  # fmt: skip
+        raise BadSetting(
+            where="--port",
+            got=f"an address that cannot be used ({error.strerror})",
+            rule="The port is free.",
+            fix="Name another --port, or stop what listens there.",
+            values=[port],
+        ) from error
 
 
 @contextlib.contextmanager
 def _started(host: str, port: int) -> Iterator[subprocess.Popen]:
     """BentoML as a child that ends with us, whichever way we end."""
-    where = Path(__file__).resolve().parents[2]  # BentoML imports from its working folder first: ours, not the caller's
+    where = (
+        Path(__file__).resolve().parents[2]
+    )  # BentoML imports from its working folder first: ours, not the caller's
     settings = {**os.environ, "LIFECYCLE_HOME": str(home()), "BENTOML_DO_NOT_TRACK": "True"}
     settings.setdefault("BENTOML_HOME", str(home() / "mlruns" / "bentoml"))
     command = [
@@ -132,8 +143,12 @@ def _ready(url: str, child: subprocess.Popen) -> bool:
         ):
             return said.status == 200
         if time.monotonic() > until:
-            raise StoreFailed(where="serve", got=f"no answer within {READY_SECONDS} seconds", rule="The service becomes ready.",
-                              fix="Look at the lines above; try `lifecycle doctor`.")  # fmt: skip
+            raise StoreFailed(
+                where="serve",
+                got=f"no answer within {READY_SECONDS} seconds",
+                rule="The service becomes ready.",
+                fix="Look at the lines above; try `lifecycle doctor`.",
+            )
         time.sleep(0.1)
     return False
 
@@ -143,5 +158,10 @@ def some_customer() -> str | None:
     folder = lookup.pointed()
     if folder is None or not (folder / "scores.parquet").is_file():
         return None
-    first = next(pq.ParquetFile(folder / "scores.parquet").iter_batches(batch_size=1, columns=["customer_id"]), None)
+    first = next(
+        pq.ParquetFile(folder / "scores.parquet").iter_batches(
+            batch_size=1, columns=["customer_id"]
+        ),
+        None,
+    )
     return first["customer_id"][0].as_py() if first is not None and first.num_rows else None

@@ -93,22 +93,33 @@ class ServingState:
         shown = self.shown
         run = _run_of(shown)
         if as_of not in (None, run.as_of):
-            raise refused("as_of", "another instant than the run's",
-                          "By id, answers stand at the latest run's as_of: leave it out, or send raw events.")  # fmt: skip
+            raise refused(
+                "as_of",
+                "another instant than the run's",
+                "By id, answers stand at the latest run's as_of: leave it out, or send raw events.",
+            )
         rows = [run.row_of(one.read) for one in asked]
         found = iter(entries_at(run.said, [row for row in rows if row is not None]))
-        said = [unknown(one.sent) if row is None else {**next(found), "customer_id": one.sent}
-                for one, row in zip(asked, rows, strict=True)]  # fmt: skip
+        said = [
+            unknown(one.sent) if row is None else {**next(found), "customer_id": one.sent}
+            for one, row in zip(asked, rows, strict=True)
+        ]
         if run.release != shown.release.id:
-            said = [{**one, "warnings": [*one["warnings"], "scored_by_another_release"]} for one in said]
+            said = [
+                {**one, "warnings": [*one["warnings"], "scored_by_another_release"]} for one in said
+            ]
         return answer(run.release, run.as_of, said)
 
     def customer(self, asked: Asked) -> dict[str, Any]:
         """One customer's entry and feature values; NotHere for an unknown one."""
         run = _run_of(self.shown)
         if run.row_of(asked.read) is None:
-            raise NotHere(where="/v1/customers", got="an id that the latest run does not have",
-                          rule="A customer is in the latest run.", fix="Score again, or send raw events.")  # fmt: skip
+            raise NotHere(
+                where="/v1/customers",
+                got="an id that the latest run does not have",
+                rule="A customer is in the latest run.",
+                fix="Score again, or send raw events.",
+            )
         said = self.by_id([asked], as_of=None)
         return {**said, "features": _values(run.features_of(asked.read))}
 
@@ -117,10 +128,17 @@ class ServingState:
         shown = self.shown
         at = now if request.as_of is None else request.as_of
         if at > now + shown.settings.contract.max_staleness_days * DAY_US:
-            raise refused("as_of", "an instant ahead of the clock", "as_of passes the present by at most max_staleness_days.")  # fmt: skip
+            raise refused(
+                "as_of",
+                "an instant ahead of the clock",
+                "as_of passes the present by at most max_staleness_days.",
+            )
         plan = _plan_at(shown, at)
         events = request_events.events(
-            request, shown.settings, as_of=at, attributes=shown.release.scorer.definitions.attributes
+            request,
+            shown.settings,
+            as_of=at,
+            attributes=shown.release.scorer.definitions.attributes,
         )
         rows = plan.build(events.tables, as_of=at)
         asked = [customer.customer_id for customer in request.customers or []]
@@ -129,7 +147,9 @@ class ServingState:
         scores = score_table(rows, shown.release, extra=extra, as_of=at, stale=False)
         by_id = {entry["customer_id"]: entry for entry in entries(scores)}
         return answer(
-            shown.release.id, at, [_sent(by_id[one.read], one, events, at - plan.base.as_of) for one in asked]
+            shown.release.id,
+            at,
+            [_sent(by_id[one.read], one, events, at - plan.base.as_of) for one in asked],
         )
 
     def model(self) -> dict[str, Any]:
@@ -137,17 +157,33 @@ class ServingState:
         shown = self.shown
         release, run, d = shown.release, shown.run, shown.release.scorer.definitions
         return {
-            "release_id": release.id, "status": release.scorer.status, "horizon_days": d.horizon_days,
-            "contractual": d.contractual, "eligible_days": d.eligible_days, "tables": list(release.tables),
-            "features": len(release.scorer.columns), "stage_multiples": list(d.multiples),
-            "base_gap_days": d.base_gap_us / DAY_US, "currency": shown.settings.business.currency,
+            "release_id": release.id,
+            "status": release.scorer.status,
+            "horizon_days": d.horizon_days,
+            "contractual": d.contractual,
+            "eligible_days": d.eligible_days,
+            "tables": list(release.tables),
+            "features": len(release.scorer.columns),
+            "stage_multiples": list(d.multiples),
+            "base_gap_days": d.base_gap_us / DAY_US,
+            "currency": shown.settings.business.currency,
             "bases": [rfc3339(plan.base.as_of) for plan in shown.plans],
-            "run": None if run is None else {"run": run.run, "as_of": rfc3339(run.as_of), "rows": len(run.ids), "release_id": run.release},
-            "evaluation": release.evaluation, "problem": self.problem,
-        }  # fmt: skip
+            "run": None
+            if run is None
+            else {
+                "run": run.run,
+                "as_of": rfc3339(run.as_of),
+                "rows": len(run.ids),
+                "release_id": run.release,
+            },
+            "evaluation": release.evaluation,
+            "problem": self.problem,
+        }
 
 
-def _sent(entry: dict[str, Any], asked: Asked, events: request_events.Events, age: int) -> dict[str, Any]:
+def _sent(
+    entry: dict[str, Any], asked: Asked, events: request_events.Events, age: int
+) -> dict[str, Any]:
     """The entry under the id as it was sent, with what this way of asking adds to its warnings."""
     days, late = age // DAY_US, events.not_known_yet[asked.read]
     more = [f"base_is_{days}_days_old"] * (days > 0) + [f"not_known_yet:{late}_rows"] * (late > 0)
@@ -160,8 +196,12 @@ def _values(row: dict[str, Any]) -> dict[str, float | None]:
 
 def _run_of(shown: ServedRelease) -> Lookup:
     if shown.run is None:
-        raise ReleaseRefused(where="scores/LATEST", got="no run", rule="Answers by id come from a finished run.",
-                             fix="Run `lifecycle score -c …`, or send raw events.")  # fmt: skip
+        raise ReleaseRefused(
+            where="scores/LATEST",
+            got="no run",
+            rule="Answers by id come from a finished run.",
+            fix="Run `lifecycle score -c …`, or send raw events.",
+        )
     return shown.run
 
 
@@ -170,7 +210,11 @@ def _plan_at(shown: ServedRelease, at: int) -> PreparedFeatures:
     known = [plan for plan in shown.plans if plan.base.as_of <= at]
     if not known:
         oldest = rfc3339(min(plan.base.as_of for plan in shown.plans))
-        raise refused("as_of", "an instant before every base", f"as_of is not before {oldest}, when the release's base was measured.")  # fmt: skip
+        raise refused(
+            "as_of",
+            "an instant before every base",
+            f"as_of is not before {oldest}, when the release's base was measured.",
+        )
     return max(known, key=lambda plan: plan.base.as_of)
 
 
@@ -198,8 +242,14 @@ def _base_of(release: Release) -> PopulationStats:
 
 
 def _plan(release: Release, zone: str, base: PopulationStats) -> PreparedFeatures:
-    return PreparedFeatures(definitions=release.scorer.definitions, base=base, zone=zone, tables=release.tables,
-                  columns=_used(release), activity_kinds=release.activity_kinds)  # fmt: skip
+    return PreparedFeatures(
+        definitions=release.scorer.definitions,
+        base=base,
+        zone=zone,
+        tables=release.tables,
+        columns=_used(release),
+        activity_kinds=release.activity_kinds,
+    )
 
 
 def _used(release: Release) -> list[ColumnOf]:
@@ -210,10 +260,18 @@ def _check_plan(release: Release) -> None:
     """The kept plan must build the golden rows as the batch job does, to the bit, or nothing is answered with it."""
     definitions = release.scorer.definitions
     at, base = definitions.learned_as_of, golden.base(definitions, definitions.learned_as_of)
-    events = {name: pq.read_table(release.folder / "golden" / f"{name}.parquet") for name in release.tables}
-    known = golden.history(events, definitions=definitions, activity_kinds=release.activity_kinds, as_of=at).as_of(at)
+    events = {
+        name: pq.read_table(release.folder / "golden" / f"{name}.parquet")
+        for name in release.tables
+    }
+    known = golden.history(
+        events, definitions=definitions, activity_kinds=release.activity_kinds, as_of=at
+    ).as_of(at)
     rows = build(known, base=base, definitions=definitions, columns=_used(release))
     if not _plan(release, "UTC", base).build(events, as_of=at).equals(rows):
-        raise ReleaseRefused(where=f"release {release.id}", got="golden rows that the kept plan builds otherwise",
-                             rule="A request is answered with the batch job's bits.",
-                             fix="Use the library versions of the manifest, or train again here.")  # fmt: skip
+        raise ReleaseRefused(
+            where=f"release {release.id}",
+            got="golden rows that the kept plan builds otherwise",
+            rule="A request is answered with the batch job's bits.",
+            fix="Use the library versions of the manifest, or train again here.",
+        )

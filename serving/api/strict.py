@@ -17,20 +17,27 @@ def read(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise refused("body", "bytes that are no UTF-8", "A body is JSON in UTF-8.") from error
     except RecursionError as error:
-        raise refused("body", "values nested too deep", "A request is three levels deep.") from error
+        raise refused(
+            "body", "values nested too deep", "A request is three levels deep."
+        ) from error
     except ValueError as error:  # JSONDecodeError, and integers with thousands of digits
         raise refused("body", "text that is no JSON", "A body is one JSON object.") from error
 
 
 def refused(where: str, got: str, rule: str) -> Malformed:
     return Malformed(
-        where=where, got=got, rule=rule, fix="See the reference at /, mend the field named, send it again."
+        where=where,
+        got=got,
+        rule=rule,
+        fix="See the reference at /, mend the field named, send it again.",
     )
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(pairs) > MOST_KEYS:
-        raise refused("body", "an object with too many keys", f"An object has at most {MOST_KEYS} keys.")
+        raise refused(
+            "body", "an object with too many keys", f"An object has at most {MOST_KEYS} keys."
+        )
     made = dict(pairs)
     if len(made) != len(pairs):
         raise refused("body", "an object that names a key twice", "A key stands once in an object.")

@@ -59,9 +59,15 @@ def score(history: History, settings: Settings, release: Release, *, as_of: int)
     rows = build(known, base=base, definitions=release.scorer.definitions, columns=release.columns)
     scores = score_table(rows, release, extra=prospects(known), as_of=as_of, stale=stale)
     if not scores.num_rows:
-        raise EmptyTable(where="--as-of", got=f"nobody known before {day_text(as_of, zone=settings.zone)}",
-                         rule="An empty selection is not success.", fix="Name a later as_of.")  # fmt: skip
-    _write(folder, {"scores": scores, "features": rows}, tables, base, name, release, as_of, settings)
+        raise EmptyTable(
+            where="--as-of",
+            got=f"nobody known before {day_text(as_of, zone=settings.zone)}",
+            rule="An empty selection is not success.",
+            fix="Name a later as_of.",
+        )
+    _write(
+        folder, {"scores": scores, "features": rows}, tables, base, name, release, as_of, settings
+    )
     _point(root, folder, as_of)
     return Run(folder, name, as_of, scores.num_rows, fresh=True)
 
@@ -70,19 +76,12 @@ def refuse_other_configuration(release: Release, settings: Settings) -> None:
     now, then = settings.definitions(), release.made_for
     differs = sorted(key for key in {*now, *then} if now.get(key) != then.get(key))
     if differs:
-        raise ReleaseRefused(where=f"release {release.id}", got=f"a configuration that differs in {', '.join(differs)}",
-                             rule="A release scores under the configuration it was trained for.",
-                             fix="Train again with this configuration, or restore the former one.")  # fmt: skip
-
-
-
-
-
-
-
-
-
-
+        raise ReleaseRefused(
+            where=f"release {release.id}",
+            got=f"a configuration that differs in {', '.join(differs)}",
+            rule="A release scores under the configuration it was trained for.",
+            fix="Train again with this configuration, or restore the former one.",
+        )
 
 
 def ordered(known: Known, name: str) -> pa.Table:
@@ -91,7 +90,9 @@ def ordered(known: Known, name: str) -> pa.Table:
     return known.tables[name].sort(*names).collect(backend="pyarrow").to_native().combine_chunks()
 
 
-def run_id(known: Known, tables: dict[str, pa.Table], settings: Settings, release: Release, *, stale: bool) -> str:
+def run_id(
+    known: Known, tables: dict[str, pa.Table], settings: Settings, release: Release, *, stale: bool
+) -> str:
     """16 hex digits over what was known, the configuration, the release and staleness."""
     digest = hashlib.sha256()
     for name, table in sorted(tables.items()):
@@ -118,7 +119,16 @@ def column_bytes(column: pa.ChunkedArray) -> bytes:
     return null + np.ascontiguousarray(filled.to_numpy()).tobytes()
 
 
-def _write(folder, outputs, tables, base: PopulationStats, name: str, release: Release, as_of: int, settings: Settings) -> None:
+def _write(
+    folder,
+    outputs,
+    tables,
+    base: PopulationStats,
+    name: str,
+    release: Release,
+    as_of: int,
+    settings: Settings,
+) -> None:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=folder.parent))
@@ -131,8 +141,15 @@ def _write(folder, outputs, tables, base: PopulationStats, name: str, release: R
         (staged / "history").mkdir()
         for file, table in tables.items():
             pq.write_table(table, staged / "history" / f"{file}.parquet")
-        about = {"run": name, "as_of": as_of, "as_of_text": day_text(as_of, zone=settings.zone), "release": release.id,
-                 "status": release.scorer.status, "rows": outputs["scores"].num_rows, "files": hashes(staged)}  # fmt: skip
+        about = {
+            "run": name,
+            "as_of": as_of,
+            "as_of_text": day_text(as_of, zone=settings.zone),
+            "release": release.id,
+            "status": release.scorer.status,
+            "rows": outputs["scores"].num_rows,
+            "files": hashes(staged),
+        }
         (staged / "manifest.json").write_text(json.dumps(about, indent=1, sort_keys=True) + "\n")
         os.replace(staged, folder)
     except OSError as error:
@@ -142,9 +159,12 @@ def _write(folder, outputs, tables, base: PopulationStats, name: str, release: R
 
 
 def _store(error: OSError) -> StoreFailed:
-    return StoreFailed(where="scores/", got=error.strerror or "a write that failed",
-                       rule="scores/ under LIFECYCLE_HOME must be writable, with room.",
-                       fix="Free space or rights, or set LIFECYCLE_HOME; run again, nothing half-written is left.")  # fmt: skip
+    return StoreFailed(
+        where="scores/",
+        got=error.strerror or "a write that failed",
+        rule="scores/ under LIFECYCLE_HOME must be writable, with room.",
+        fix="Free space or rights, or set LIFECYCLE_HOME; run again, nothing half-written is left.",
+    )
 
 
 def _point(root: Path, folder: Path, as_of: int) -> None:
@@ -165,6 +185,9 @@ def _point(root: Path, folder: Path, as_of: int) -> None:
 def refuse_archetype(settings: Settings) -> None:
     """ArchetypeRefused where retention has no meaning."""
     if settings.business.archetype in REFUSED_ARCHETYPES:
-        raise ArchetypeRefused(where="[business] archetype", got=settings.business.archetype,
-                               rule="Where customers buy once, staying has no meaning and nothing is scored.",
-                               fix="State another archetype if customers do come back.")  # fmt: skip
+        raise ArchetypeRefused(
+            where="[business] archetype",
+            got=settings.business.archetype,
+            rule="Where customers buy once, staying has no meaning and nothing is scored.",
+            fix="State another archetype if customers do come back.",
+        )

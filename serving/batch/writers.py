@@ -30,7 +30,11 @@ def write(table: pa.Table, path: Path) -> None:
             pa.csv.write_csv(table, staged)
         os.replace(staged, path)
     except OSError as error:
-        raise StoreFailed(where="--out", got=error.strerror or "a write that failed",
-                          rule="The folder must be writable, with room.", fix="Free space or rights; run again.") from error  # fmt: skip
+        raise StoreFailed(
+            where="--out",
+            got=error.strerror or "a write that failed",
+            rule="The folder must be writable, with room.",
+            fix="Free space or rights; run again.",
+        ) from error
     finally:
         staged.unlink(missing_ok=True)

@@ -38,7 +38,11 @@ LEFTOVER_S = 3600
 def examine(*, now: float | None = None) -> list[Finding]:
     """Everything there is to find, in reading order. `now`: seconds since 1970 (default: the machine's clock)."""
     at = time.time() if now is None else now
-    return [finding for name, check in CHECKS.items() for finding in guarded(name, lambda check=check: check(at))]
+    return [
+        finding
+        for name, check in CHECKS.items()
+        for finding in guarded(name, lambda check=check: check(at))
+    ]
 
 
 def _home(_: float) -> list[Finding]:
@@ -71,18 +75,37 @@ def _disk(_: float) -> list[Finding]:
     if not home().is_dir():
         return []
     free, run = shutil.disk_usage(home()).free, _newest_run_size()
-    found = f"{_size(free)} free" + (f", room for {free // run:,} more runs of {_size(run)}" if run else "")
+    found = f"{_size(free)} free" + (
+        f", room for {free // run:,} more runs of {_size(run)}" if run else ""
+    )
     if free < max(500 * MB, run):
-        return [Finding("disk", "failed", found, "Free space before the next job: old folders under scores/, or another disk.")]  # fmt: skip
+        return [
+            Finding(
+                "disk",
+                "failed",
+                found,
+                "Free space before the next job: old folders under scores/, or another disk.",
+            )
+        ]
     if free < max(5 * GB, 7 * run):
-        return [Finding("disk", "warning", found, "Free space soon: old folders under scores/, or another disk.")]
+        return [
+            Finding(
+                "disk",
+                "warning",
+                found,
+                "Free space soon: old folders under scores/, or another disk.",
+            )
+        ]
     return [Finding("disk", "ok", found)]
 
 
 def _newest_run_size() -> int:
     newest = max((home() / "scores").glob("as_of=*"), key=lambda path: path.name, default=None)
     runs = newest.glob("run=*") if newest else []
-    return max((sum(path.stat().st_size for path in run.rglob("*") if path.is_file()) for run in runs), default=0)
+    return max(
+        (sum(path.stat().st_size for path in run.rglob("*") if path.is_file()) for run in runs),
+        default=0,
+    )
 
 
 def _size(size: int) -> str:
@@ -93,37 +116,57 @@ def _leftovers(now: float) -> list[Finding]:
     """Staged folders of killed jobs. A running job writes into its own all the time, so an hour is long enough."""
     roots = [root for root in (home() / "mlruns", home() / "scores") if root.is_dir()]
     names = (".staged-*", ".making-*")
-    staged = [path for root in roots for name in names for deep in ("", "*/") for path in root.glob(deep + name)]
+    staged = [
+        path
+        for root in roots
+        for name in names
+        for deep in ("", "*/")
+        for path in root.glob(deep + name)
+    ]
     old = [path for path in staged if now - path.stat().st_mtime > LEFTOVER_S]
     if not old:
         return [Finding("leftovers", "ok", "none of killed jobs")]
     where = " ".join(shlex.quote(str(root)) for root in roots)
-    fix = (
-        rf"`find {where} -maxdepth 2 \( -name '.staged-*' -o -name '.making-*' \) -mmin +60 -prune -exec rm -r {{}} +`"
-    )
+    fix = rf"`find {where} -maxdepth 2 \( -name '.staged-*' -o -name '.making-*' \) -mmin +60 -prune -exec rm -r {{}} +`"
     return [Finding("leftovers", "warning", f"{len(old)} staged folders of killed jobs", fix)]
 
 
 def _release(_: float) -> list[Finding]:
     """Whether what is served is whole, loads (in a child: a bad model can crash whoever reads it), and scores as it did."""
     root = releases.releases()
-    made = [path for path in root.glob("*") if (path / "manifest.json").is_file()] if root.is_dir() else []
+    made = (
+        [path for path in root.glob("*") if (path / "manifest.json").is_file()]
+        if root.is_dir()
+        else []
+    )
     if not made:
         return [
-            Finding("release", "warning", "none was made yet", "`lifecycle run -c …`, or bring mlruns/releases here.")
+            Finding(
+                "release",
+                "warning",
+                "none was made yet",
+                "`lifecycle run -c …`, or bring mlruns/releases here.",
+            )
         ]
     folder = _served()
     if not (root / "CURRENT").exists():
-        return [Finding("release", "warning", f"{len(made)} made, none promoted", "`lifecycle promote`")]
+        return [
+            Finding("release", "warning", f"{len(made)} made, none promoted", "`lifecycle promote`")
+        ]
     if folder is None:
-        return [Finding("release", "failed", "CURRENT names no release", "`lifecycle promote`, which writes it anew.")]
+        return [
+            Finding(
+                "release",
+                "failed",
+                "CURRENT names no release",
+                "`lifecycle promote`, which writes it anew.",
+            )
+        ]
     try:
         releases.verify(folder)
     except ReleaseRefused as error:
         # Training again on equal data gives the same id, and finds the damaged folder in its place: it has to go first.
-        fix = (
-            f"`rm -r {shlex.quote(str(folder))}`, then `lifecycle promote` for the newest left, or `lifecycle run -c …`"
-        )
+        fix = f"`rm -r {shlex.quote(str(folder))}`, then `lifecycle promote` for the newest left, or `lifecycle run -c …`"
         return [Finding("release", "failed", f"{folder.name} is damaged: {error.got}", fix)]
     load_in_subprocess(folder)
     return [Finding("release", "ok", f"{folder.name} is verified and gives its golden scores")]
@@ -152,13 +195,13 @@ def _told(now: float) -> list[Finding]:
 
 def _made_with(manifest: dict[str, Any]) -> Finding:
     made = manifest.get("versions", {})
-    other = {name: there for name in sorted(made) if (there := installed(name)) and there != made[name]}
+    other = {
+        name: there for name in sorted(made) if (there := installed(name)) and there != made[name]
+    }
     if not other:
         return Finding("release versions", "ok", "made with the versions that are installed")
     found = ", ".join(f"{name} {made[name]}, here {there}" for name, there in other.items())
-    fix = (
-        "None is needed: its golden scores agree within 1e-9. For equal bits install its versions, or train again here."
-    )
+    fix = "None is needed: its golden scores agree within 1e-9. For equal bits install its versions, or train again here."
     return Finding("release versions", "warning", f"made with {found}", fix)
 
 
@@ -179,7 +222,12 @@ def _age(manifest: dict[str, Any], folder: Path, now: float) -> Finding:
     found = f"made {made:,} days ago; its base is {behind:,} days older than {until}"
     if max(made, behind) <= OLDEST_RELEASE_DAYS:
         return Finding("release age", "ok", found)
-    return Finding("release age", "warning", found, "`lifecycle run -c …` on newer data: calibration fades in about three months.")  # fmt: skip
+    return Finding(
+        "release age",
+        "warning",
+        found,
+        "`lifecycle run -c …` on newer data: calibration fades in about three months.",
+    )
 
 
 def _pointed() -> dict[str, Any] | None:
@@ -201,16 +249,26 @@ def _scores(now: float) -> list[Finding]:
         if not (root / "LATEST").exists() and not any(root.glob("as_of=*/run=*")):
             return [Finding("scores", "warning", "nobody was scored yet", "`lifecycle score -c …`")]
         return [
-            Finding("scores", "failed", "scores/LATEST names no run", "`lifecycle score -c …`, which writes it anew.")
+            Finding(
+                "scores",
+                "failed",
+                "scores/LATEST names no run",
+                "`lifecycle score -c …`, which writes it anew.",
+            )
         ]
     folder = pointed["folder"]
     changed, manifest = _changed(folder)
     if changed:
         at = folder.parent.name.removeprefix("as_of=")
         fix = f"`rm -r {shlex.quote(str(folder))}`, then `lifecycle score -c … --as-of {at}`"
-        return [Finding("scores", "failed", f"the newest run is not as it was written: {changed}", fix)]
-    return [Finding("scores", "ok", f"the newest run is whole: {manifest['rows']:,} customers"),
-            _scores_age(manifest, now), _scores_release(manifest)]  # fmt: skip
+        return [
+            Finding("scores", "failed", f"the newest run is not as it was written: {changed}", fix)
+        ]
+    return [
+        Finding("scores", "ok", f"the newest run is whole: {manifest['rows']:,} customers"),
+        _scores_age(manifest, now),
+        _scores_release(manifest),
+    ]
 
 
 def _changed(folder: Path) -> tuple[str, dict[str, Any]]:
@@ -230,7 +288,12 @@ def _scores_age(manifest: dict[str, Any], now: float) -> Finding:
     found = f"as of {manifest['as_of_text']}, {days:,} days ago"
     if days <= OLDEST_SCORES_DAYS:
         return Finding("scores age", "ok", found)
-    return Finding("scores age", "warning", found, "`lifecycle score -c …` on newer data; see why the nightly job did not.")  # fmt: skip
+    return Finding(
+        "scores age",
+        "warning",
+        found,
+        "`lifecycle score -c …` on newer data; see why the nightly job did not.",
+    )
 
 
 def _scores_release(manifest: dict[str, Any]) -> Finding:
@@ -239,23 +302,40 @@ def _scores_release(manifest: dict[str, Any]) -> Finding:
     if manifest["release"] == served:
         return Finding("scores release", "ok", "scored with the release that is served")
     found = f"scored with {manifest['release']}, served is {served}"
-    return Finding("scores release", "warning", found, f"`lifecycle score -c … --as-of {manifest['as_of_text']}`")
+    return Finding(
+        "scores release",
+        "warning",
+        found,
+        f"`lifecycle score -c … --as-of {manifest['as_of_text']}`",
+    )
 
 
 def _keys(_: float) -> list[Finding]:
     path, seen = shlex.quote(str(home() / keys.FILE)), keys.found()
     if seen.problem:
         readable = bool(seen.hashes)
-        fix = f"`chmod 600 {path}`" if readable else f"`rm {path}`, then `lifecycle serve`, which makes a new key."
+        fix = (
+            f"`chmod 600 {path}`"
+            if readable
+            else f"`rm {path}`, then `lifecycle serve`, which makes a new key."
+        )
         return [Finding("keys", "failed", seen.problem, fix)]
     if seen.count:
         return [Finding("keys", "ok", f"{seen.count} from the {seen.source}")]
     if installed("bentoml") is None:
         return [Finding("keys", "ok", "none, and no service is installed here")]
-    return [Finding("keys", "warning", "none yet", "`lifecycle serve` makes one and prints it once.")]
+    return [
+        Finding("keys", "warning", "none yet", "`lifecycle serve` makes one and prints it once.")
+    ]
 
 
 CHECKS: dict[str, Callable[[float], list[Finding]]] = {
-    "libraries": lambda _: versions(), "home": _home, "disk": _disk, "leftovers": _leftovers,
-    "release": _release, "release versions": _told, "scores": _scores, "keys": _keys,
-}  # fmt: skip
+    "libraries": lambda _: versions(),
+    "home": _home,
+    "disk": _disk,
+    "leftovers": _leftovers,
+    "release": _release,
+    "release versions": _told,
+    "scores": _scores,
+    "keys": _keys,
+}

@@ -21,7 +21,9 @@ class Finding:
 
     def __post_init__(self) -> None:
         if self.state not in STATES or (self.state == "ok") is bool(self.fix):
-            raise ValueError(f"a finding is one of {STATES}, and has a fix unless it is ok; got {self}")
+            raise ValueError(
+                f"a finding is one of {STATES}, and has a fix unless it is ok; got {self}"
+            )
 
 
 def worst(findings: Iterable[Finding]) -> str:
@@ -50,9 +52,19 @@ def guarded(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
     except OSError as error:
         why = error.strerror or type(error).__name__
         return [
-            Finding(name, "failed", f"could not be read: {why}", "Give this user the right to read LIFECYCLE_HOME.")
+            Finding(
+                name,
+                "failed",
+                f"could not be read: {why}",
+                "Give this user the right to read LIFECYCLE_HOME.",
+            )
         ]
     except Exception as error:
         return [
-            Finding(name, "failed", f"an error of ours: {type(error).__name__}", "Please report it, with this line.")
+            Finding(
+                name,
+                "failed",
+                f"an error of ours: {type(error).__name__}",
+                "Please report it, with this line.",
+            )
         ]

@@ -20,8 +20,14 @@ def versions() -> list[Finding]:
         asked = [Requirement(line) for line in requires(OURS) or []]
         about = metadata(OURS)
     except PackageNotFoundError:
-        return [Finding("libraries", "warning", f"{OURS} is not installed, so its floors are not known",
-                        "Install it where it lies: `pip install -e .`")]  # fmt: skip
+        return [
+            Finding(
+                "libraries",
+                "warning",
+                f"{OURS} is not installed, so its floors are not known",
+                "Install it where it lies: `pip install -e .`",
+            )
+        ]
     extras = about.get_all("Provides-Extra") or []
     parts = [found for extra in extras for found in _extra(extra, asked)]
     return [_python(about["Requires-Python"] or ""), _libraries(asked), *parts, *_two_builds()]
@@ -31,7 +37,12 @@ def _python(floor: str) -> Finding:
     running = platform.python_version()
     if SpecifierSet(floor).contains(running, prereleases=True):
         return Finding("python", "ok", f"{running} (asked: {floor})")
-    return Finding("python", "failed", f"{running} (asked: {floor})", f"Make the environment anew with Python {floor}.")
+    return Finding(
+        "python",
+        "failed",
+        f"{running} (asked: {floor})",
+        f"Make the environment anew with Python {floor}.",
+    )
 
 
 def _libraries(asked: list[Requirement]) -> Finding:
@@ -52,7 +63,14 @@ def _extra(extra: str, asked: list[Requirement]) -> list[Finding]:
     if not wrong:
         return [Finding(f"extra {extra}", "ok", f"all {len(needed)} as asked")]
     absent = all(installed(one.name) is None for one in wrong)
-    return [Finding(f"extra {extra}", "warning" if absent else "failed", "; ".join(map(_told, wrong)), _install(wrong))]
+    return [
+        Finding(
+            f"extra {extra}",
+            "warning" if absent else "failed",
+            "; ".join(map(_told, wrong)),
+            _install(wrong),
+        )
+    ]
 
 
 def _belongs(one: Requirement, extra: str) -> bool:
@@ -68,7 +86,11 @@ def _fits(one: Requirement) -> bool:
 
 def _told(one: Requirement) -> str:
     there = installed(one.name)
-    return f"{one.name} is missing" if there is None else f"{one.name} {there} (asked: {one.specifier})"
+    return (
+        f"{one.name} is missing"
+        if there is None
+        else f"{one.name} {there} (asked: {one.specifier})"
+    )
 
 
 def _install(wrong: list[Requirement]) -> str:
@@ -89,7 +111,14 @@ def _two_builds() -> list[Finding]:
     if len(both) < 2:
         return []
     wanted = "xgboost" if platform.system() == "Darwin" else "xgboost-cpu"
-    found = " and ".join(f"{name} {there}" for name, there in both.items()) + " write the same files"
+    found = (
+        " and ".join(f"{name} {there}" for name, there in both.items()) + " write the same files"
+    )
     return [
-        Finding("xgboost", "warning", found, f"`pip uninstall -y xgboost xgboost-cpu`, then `pip install {wanted}`")
+        Finding(
+            "xgboost",
+            "warning",
+            found,
+            f"`pip uninstall -y xgboost xgboost-cpu`, then `pip install {wanted}`",
+        )
     ]

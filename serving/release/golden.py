@@ -26,7 +26,11 @@ _KINDS = {
 
 
 def events(
-    definitions: Definitions, *, tables: tuple[str, ...], activity_kinds: tuple[str, ...], as_of: int
+    definitions: Definitions,
+    *,
+    tables: tuple[str, ...],
+    activity_kinds: tuple[str, ...],
+    as_of: int,
 ) -> dict[str, pa.Table]:
     """Typed contract tables before `as_of`, equal for equal arguments; ids are `golden-00` …"""
     rng = np.random.default_rng(20260101)
@@ -46,27 +50,36 @@ def _ids(numbers: np.ndarray) -> list[str]:
     return [f"golden-{number:02d}" for number in numbers]
 
 
-def _events(rng, name: str, definitions: Definitions, activity_kinds: tuple[str, ...], as_of: int) -> pa.Table:
+def _events(
+    rng, name: str, definitions: Definitions, activity_kinds: tuple[str, ...], as_of: int
+) -> pa.Table:
     people = np.repeat(np.arange(PEOPLE), EVENTS)
-    back = np.abs(rng.normal(0, 8, people.size)) * definitions.base_gap_us * (0.02 + people / PEOPLE)
+    back = (
+        np.abs(rng.normal(0, 8, people.size)) * definitions.base_gap_us * (0.02 + people / PEOPLE)
+    )
     at = as_of - 1 - back.astype(np.int64)
     kinds = (*activity_kinds, *_KINDS[name]) if name == definitions.activity_table else _KINDS[name]
     columns = {
-        "customer_id": pa.array(_ids(people)), "occurred_at": pa.array(at), "recorded_at": pa.array(at),
+        "customer_id": pa.array(_ids(people)),
+        "occurred_at": pa.array(at),
+        "recorded_at": pa.array(at),
         "kind": pa.array([kinds[k] for k in rng.integers(0, len(kinds), people.size)]),
         "amount": pa.array(rng.integers(100, 90_000, people.size)),
         "quantity": pa.array(rng.integers(1, 40, people.size).astype(float)),
         "discount": pa.array(rng.integers(0, 500, people.size)),
         "category": pa.array([f"c{k}" for k in rng.integers(0, 6, people.size)]),
         "method": pa.array([("card", "invoice")[k] for k in people * 7 % 5 % 2]),
-        "channel": pa.array([("web", "store", "phone")[k] for k in rng.integers(0, 3, people.size)]),
+        "channel": pa.array(
+            [("web", "store", "phone")[k] for k in rng.integers(0, 3, people.size)]
+        ),
         "score": pa.array(rng.integers(1, 6, people.size).astype(float)),
         "answered_at": pa.array(np.minimum(at + DAY_US // 2, as_of - 1)),
         "resolved_at": pa.array(at + rng.integers(1, 30, people.size) * DAY_US // 4),
-        "topic": pa.array([f"t{k % 3}" for k in range(people.size)]), "item": pa.array([f"i{k % 4}" for k in range(people.size)]),
+        "topic": pa.array([f"t{k % 3}" for k in range(people.size)]),
+        "item": pa.array([f"i{k % 4}" for k in range(people.size)]),
         "local_day": pa.array((at // DAY_US).astype(np.int32)),
         "local_hour": pa.array((at % DAY_US // HOUR_US).astype(np.int32)),
-    }  # fmt: skip
+    }
     return _typed(name, columns)
 
 
@@ -76,42 +89,62 @@ def _contracts(rng, as_of: int) -> pa.Table:
     length = np.where(people % 4 == 0, 365, 30) * DAY_US
     cancelled = np.where(people % 5 == 0, starts + DAY_US // 2, 0)
     columns = {
-        "customer_id": pa.array(_ids(people)), "starts_at": pa.array(starts), "ends_at": pa.array(starts + length),
-        "cancelled_at": pa.array(cancelled, mask=cancelled == 0), "recorded_at": pa.array(starts),
+        "customer_id": pa.array(_ids(people)),
+        "starts_at": pa.array(starts),
+        "ends_at": pa.array(starts + length),
+        "cancelled_at": pa.array(cancelled, mask=cancelled == 0),
+        "recorded_at": pa.array(starts),
         "plan": pa.array(["annual" if x % 4 == 0 else "monthly" for x in people]),
-        "price": pa.array(np.where(people % 4 == 0, 9900, 990)), "auto_renew": pa.array((people % 3 > 0).tolist()),
-    }  # fmt: skip
+        "price": pa.array(np.where(people % 4 == 0, 9900, 990)),
+        "auto_renew": pa.array((people % 3 > 0).tolist()),
+    }
     return _typed("contracts", columns)
 
 
 def _customers(rng, definitions: Definitions, as_of: int) -> pa.Table:
     """One row or two versions of a person: every learned level, one that nobody learned, and nothing at all."""
     people = np.concatenate([np.arange(PEOPLE), np.arange(0, PEOPLE, 3)])
-    since = as_of - np.where(np.arange(people.size) < PEOPLE, 300, 20) * DAY_US - people * DAY_US // 7
-    columns = {"customer_id": pa.array(_ids(people)), "valid_from": pa.array(since), "acquired_at": pa.array(since)}
+    since = (
+        as_of - np.where(np.arange(people.size) < PEOPLE, 300, 20) * DAY_US - people * DAY_US // 7
+    )
+    columns = {
+        "customer_id": pa.array(_ids(people)),
+        "valid_from": pa.array(since),
+        "acquired_at": pa.array(since),
+    }
     for one in definitions.attributes:
         number = rng.integers(0, len(one.columns) + 2, people.size)
         said = {
             "text": [*(level for level, _ in one.columns), "a level nobody learned", None],
-            "flag": [True, False, None], "money": [990, 125_000, None], "number": [0.25, -3.0, None],
-        }[one.type]  # fmt: skip
+            "flag": [True, False, None],
+            "money": [990, 125_000, None],
+            "number": [0.25, -3.0, None],
+        }[one.type]
         columns[one.name] = pa.array([said[k] for k in number], ARROW_TYPES[one.type])
     return _typed("customers", columns, definitions.attributes)
 
 
-def _typed(name: str, columns: dict[str, pa.Array], attributes: tuple[Attribute, ...] = ()) -> pa.Table:
+def _typed(
+    name: str, columns: dict[str, pa.Array], attributes: tuple[Attribute, ...] = ()
+) -> pa.Table:
     table, rows = CONTRACT[name], len(columns["customer_id"])
     made = {
-        column.name: columns[column.name].cast(ARROW_TYPES[column.type]) if column.name in columns else pa.nulls(rows, ARROW_TYPES[column.type])
+        column.name: columns[column.name].cast(ARROW_TYPES[column.type])
+        if column.name in columns
+        else pa.nulls(rows, ARROW_TYPES[column.type])
         for column in columns_of(name, attributes)
-    }  # fmt: skip
+    }
     if name in EVENT_TABLES:
         made |= {name: columns[name] for name in ("local_day", "local_hour")}
     return pa.table(made).sort_by([(column.name, "ascending") for column in table.columns])
 
 
 def history(
-    tables: dict[str, pa.Table], *, definitions: Definitions, activity_kinds: tuple[str, ...], as_of: int
+    tables: dict[str, pa.Table],
+    *,
+    definitions: Definitions,
+    activity_kinds: tuple[str, ...],
+    as_of: int,
 ) -> History:
     """A History over typed tables in an engine of its own."""
     connection = connect(memory="1GB", threads=1)
@@ -124,8 +157,20 @@ def history(
 
 def base(definitions: Definitions, as_of: int) -> PopulationStats:
     """A fixed base, so that golden rows do not depend on a fit."""
-    return PopulationStats(as_of, tuple(float(cut) * 500 for cut in range(1, 20)), r=0.6, alpha=20.0, a=0.8, b=2.5,
-                items=("i0", "i1", "i2"), item_means=(300_000, 512_345, 700_001),
-                wait_shape=1.3, money_p=2.0, money_q=3.5, money_v=5000.0, earliest_at=as_of - 900 * DAY_US,
-                cohort_cuts=tuple(as_of - days * DAY_US for days in (400, 200, 60)),
-                cohort_quantiles=tuple(float(cut) * 400 for cut in range(1, 77)))  # fmt: skip
+    return PopulationStats(
+        as_of,
+        tuple(float(cut) * 500 for cut in range(1, 20)),
+        r=0.6,
+        alpha=20.0,
+        a=0.8,
+        b=2.5,
+        items=("i0", "i1", "i2"),
+        item_means=(300_000, 512_345, 700_001),
+        wait_shape=1.3,
+        money_p=2.0,
+        money_q=3.5,
+        money_v=5000.0,
+        earliest_at=as_of - 900 * DAY_US,
+        cohort_cuts=tuple(as_of - days * DAY_US for days in (400, 200, 60)),
+        cohort_quantiles=tuple(float(cut) * 400 for cut in range(1, 77)),
+    )

@@ -59,9 +59,16 @@ def releases() -> Path:
 
 
 def write(
-    scorer: Scorer, *, all_columns: list[ColumnOf], settings: Settings, tables: tuple[str, ...], base: PopulationStats,
-    evaluation: dict[str, Any], card: str, times: dict[str, Any],
-) -> Path:  # fmt: skip
+    scorer: Scorer,
+    *,
+    all_columns: list[ColumnOf],
+    settings: Settings,
+    tables: tuple[str, ...],
+    base: PopulationStats,
+    evaluation: dict[str, Any],
+    card: str,
+    times: dict[str, Any],
+) -> Path:
     """Write a release folder, staged and renamed once; returns it. Equal content gives the same id, and no new folder."""
     root = releases()
     try:
@@ -73,7 +80,9 @@ def write(
         _write_files(staged, scorer, all_columns, settings, tables, base, evaluation, card)
         files = hashes(staged)
         name = identity(files)
-        (staged / "manifest.json").write_text(_json({"format": FORMAT, "id": name, "files": files, **times}))
+        (staged / "manifest.json").write_text(
+            _json({"format": FORMAT, "id": name, "files": files, **times})
+        )
         _place(staged, root / name)
         return root / name
     except OSError as error:
@@ -94,9 +103,12 @@ def _place(staged: Path, folder: Path) -> None:
 
 
 def _store(root: Path, error: OSError) -> StoreFailed:
-    return StoreFailed(where="the release store", got=error.strerror or "a write that failed",
-                       rule="mlruns/releases under LIFECYCLE_HOME must be writable, with room.",
-                       fix="Free space or rights, or set LIFECYCLE_HOME; run again.")  # fmt: skip
+    return StoreFailed(
+        where="the release store",
+        got=error.strerror or "a write that failed",
+        rule="mlruns/releases under LIFECYCLE_HOME must be writable, with room.",
+        fix="Free space or rights, or set LIFECYCLE_HOME; run again.",
+    )
 
 
 def _json(value: Any) -> str:
@@ -104,24 +116,38 @@ def _json(value: Any) -> str:
 
 
 def _write_files(folder, scorer, all_columns, settings, tables, base, evaluation, card) -> None:
-    models = {name: blend_files.write(getattr(scorer, name), name, folder) for name in ("churn", "next_stage")}
+    models = {
+        name: blend_files.write(getattr(scorer, name), name, folder)
+        for name in ("churn", "next_stage")
+    }
     models |= {
-        "calibration": scorer.calibration.to_mapping(), "classes": list(scorer.classes), "columns": list(scorer.columns),
-        "churn_rows": scorer.churn_rows, "stay_rows": scorer.stay_rows, "status": scorer.status,
+        "calibration": scorer.calibration.to_mapping(),
+        "classes": list(scorer.classes),
+        "columns": list(scorer.columns),
+        "churn_rows": scorer.churn_rows,
+        "stay_rows": scorer.stay_rows,
+        "status": scorer.status,
         "bearings": asdict(scorer.bearings) if scorer.bearings else None,
         "sets": scorer.sets.to_mapping() if scorer.sets else None,
         "spread": scorer.spread.to_mapping() if scorer.spread else None,
-    }  # fmt: skip
+    }
     (folder / "models.json").write_text(_json(models))
     made_for = settings.definitions()
     described = [
-        {"name": c.name, "family": c.feature.family, "unit": c.feature.unit, "window": c.window} for c in all_columns
+        {"name": c.name, "family": c.feature.family, "unit": c.feature.unit, "window": c.window}
+        for c in all_columns
     ]
-    (folder / "features.json").write_text(_json({"columns": described, "tables": list(tables), "made_for": made_for}))
+    (folder / "features.json").write_text(
+        _json({"columns": described, "tables": list(tables), "made_for": made_for})
+    )
     if settings.features.own:
         # As it was when the columns were built: the working copy may have moved on.
-        (folder / custom.FILE).write_text(custom.text_of(all_columns) or custom.read(settings), encoding="utf-8")
-    (folder / "stages.json").write_text(_json({"stages": list(STAGES), **asdict(scorer.definitions)}))
+        (folder / custom.FILE).write_text(
+            custom.text_of(all_columns) or custom.read(settings), encoding="utf-8"
+        )
+    (folder / "stages.json").write_text(
+        _json({"stages": list(STAGES), **asdict(scorer.definitions)})
+    )
     pq.write_table(pa.Table.from_pylist([asdict(base)]), folder / "base.parquet")
     (folder / "evaluation.json").write_text(_json(evaluation))
     (folder / "card.md").write_text(card)
@@ -135,8 +161,15 @@ def _write_files(folder, scorer, all_columns, settings, tables, base, evaluation
 
 
 def _golden_answers(scorer, all_columns, events, kinds, at) -> tuple[pa.Table, pa.Table]:
-    known = golden.history(events, definitions=scorer.definitions, activity_kinds=kinds, as_of=at).as_of(at)
-    rows = build(known, base=golden.base(scorer.definitions, at), definitions=scorer.definitions, columns=all_columns)
+    known = golden.history(
+        events, definitions=scorer.definitions, activity_kinds=kinds, as_of=at
+    ).as_of(at)
+    rows = build(
+        known,
+        base=golden.base(scorer.definitions, at),
+        definitions=scorer.definitions,
+        columns=all_columns,
+    )
     p, p_next = scorer.score(rows)
     scores = {
         "customer_id": rows["customer_id"],
@@ -151,14 +184,17 @@ def hashes(folder: Path) -> dict[str, dict[str, Any]]:
     found = {}
     for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json"):
         raw = path.read_bytes()
-        found[path.relative_to(folder).as_posix()] = {"sha256": hashlib.sha256(raw).hexdigest(), "size": len(raw)}
+        found[path.relative_to(folder).as_posix()] = {
+            "sha256": hashlib.sha256(raw).hexdigest(),
+            "size": len(raw),
+        }
     return found
 
 
 def identity(files: dict[str, dict[str, Any]]) -> str:
-    return hashlib.sha256("".join(f"{name}\n{files[name]['sha256']}\n" for name in sorted(files)).encode()).hexdigest()[
-        :16
-    ]
+    return hashlib.sha256(
+        "".join(f"{name}\n{files[name]['sha256']}\n" for name in sorted(files)).encode()
+    ).hexdigest()[:16]
 
 
 def verify(folder: Path) -> str:
@@ -175,11 +211,18 @@ def verify(folder: Path) -> str:
     found = hashes(folder)
     changed = sorted(name for name in {*found, *stated} if found.get(name) != stated.get(name))
     if changed:
-        raise ReleaseRefused(where=where, got=f"{len(changed)} files that are not as they were written: {', '.join(changed[:3])}",
-                             rule="Every file has the hash and size of the manifest.", fix=fix)  # fmt: skip
+        raise ReleaseRefused(
+            where=where,
+            got=f"{len(changed)} files that are not as they were written: {', '.join(changed[:3])}",
+            rule="Every file has the hash and size of the manifest.",
+            fix=fix,
+        )
     if identity(found) != manifest.get("id") or manifest.get("format") != FORMAT:
         raise ReleaseRefused(
-            where=where, got="an id or format that does not fit", rule="The id is the hash of the files.", fix=fix
+            where=where,
+            got="an id or format that does not fit",
+            rule="The id is the hash of the files.",
+            fix=fix,
         )
     return manifest["id"]
 
@@ -196,21 +239,37 @@ def load(folder: Path) -> Release:
     mine = _own_in(folder, name) if made_for["features"]["own"] else ()
     built = columns(definitions, tables=tables, off=made_for["features"]["off"], own=mine)
     if [column.name for column in built] != [column["name"] for column in described["columns"]]:
-        raise ReleaseRefused(where=f"release {name}", got="other features than this code builds",
-                             rule="A release is served by the feature code it was trained with.",
-                             fix="Install the version the manifest names, or train again.")  # fmt: skip
+        raise ReleaseRefused(
+            where=f"release {name}",
+            got="other features than this code builds",
+            rule="A release is served by the feature code it was trained with.",
+            fix="Install the version the manifest names, or train again.",
+        )
     names = design_names(tuple(models["columns"]))
     calibration = _part(
-        Calibration, models["calibration"], name, refused="a calibration that does not rise, or is none"
+        Calibration,
+        models["calibration"],
+        name,
+        refused="a calibration that does not rise, or is none",
     )
     scorer = Scorer(
-        definitions, tuple(models["columns"]), blend_files.read(models["churn"], folder, names), calibration,
-        blend_files.read(models["next_stage"], folder, names), tuple(models["classes"]), models["churn_rows"],
-        models["stay_rows"], models["status"], _bearings_in(models["bearings"]),
-        _part(Conformal, models.get("sets"), name), _part(Spread, models.get("spread"), name),
-    )  # fmt: skip
+        definitions,
+        tuple(models["columns"]),
+        blend_files.read(models["churn"], folder, names),
+        calibration,
+        blend_files.read(models["next_stage"], folder, names),
+        tuple(models["classes"]),
+        models["churn_rows"],
+        models["stay_rows"],
+        models["status"],
+        _bearings_in(models["bearings"]),
+        _part(Conformal, models.get("sets"), name),
+        _part(Spread, models.get("spread"), name),
+    )
     kinds = tuple(made_for["activity"]["kinds"])
-    release = Release(name, folder, scorer, built, kinds, tables, made_for, _read(folder, "evaluation.json"))
+    release = Release(
+        name, folder, scorer, built, kinds, tables, made_for, _read(folder, "evaluation.json")
+    )
     _check_golden(release)
     return release
 
@@ -220,9 +279,12 @@ def _own_in(folder: Path, name: str) -> tuple[Feature, ...]:
     try:
         return load_custom((folder / custom.FILE).read_text(encoding="utf-8"), custom.FILE)
     except (LifecycleError, OSError, ValueError) as error:
-        raise ReleaseRefused(where=f"release {name}", got=f"own features that cannot be loaded here: {error}",
-                             rule="A release brings the file of its own features.",
-                             fix="Install the version the manifest names, or train again.") from error  # fmt: skip
+        raise ReleaseRefused(
+            where=f"release {name}",
+            got=f"own features that cannot be loaded here: {error}",
+            rule="A release brings the file of its own features.",
+            fix="Install the version the manifest names, or train again.",
+        ) from error
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
@@ -234,13 +296,20 @@ def _part(kind: Any, stated: dict[str, Any] | None, name: str, *, refused: str =
     try:
         return None if stated is None and not refused else kind.from_mapping(stated)
     except (KeyError, TypeError, ValueError) as error:
-        raise ReleaseRefused(where=f"release {name}", got=refused or f"a {kind.__name__} whose numbers are none",
-                             rule="Calibration keeps the order of customers; thresholds and spreads are what they can be.",
-                             fix="Train again, or promote another release; never edit one.") from error  # fmt: skip
+        raise ReleaseRefused(
+            where=f"release {name}",
+            got=refused or f"a {kind.__name__} whose numbers are none",
+            rule="Calibration keeps the order of customers; thresholds and spreads are what they can be.",
+            fix="Train again, or promote another release; never edit one.",
+        ) from error
 
 
 def _bearings_in(stated: dict[str, Any] | None) -> ReasonReference | None:
-    return ReasonReference(**{name: tuple(values) for name, values in stated.items()}) if stated else None
+    return (
+        ReasonReference(**{name: tuple(values) for name, values in stated.items()})
+        if stated
+        else None
+    )
 
 
 def _check_golden(release: Release) -> None:
@@ -251,9 +320,12 @@ def _check_golden(release: Release) -> None:
     )
     for made, stored, what in ((rows, "rows", "feature rows"), (scores, "scores", "scores")):
         if not _near(made, pq.read_table(folder / f"{stored}.parquet")):
-            raise ReleaseRefused(where=f"release {release.id}", got=f"golden {what} that come out otherwise here",
-                                 rule=f"Golden rows and scores are rebuilt within {TOLERANCE}.",
-                                 fix="Use the library versions of the manifest, or train again here.")  # fmt: skip
+            raise ReleaseRefused(
+                where=f"release {release.id}",
+                got=f"golden {what} that come out otherwise here",
+                rule=f"Golden rows and scores are rebuilt within {TOLERANCE}.",
+                fix="Use the library versions of the manifest, or train again here.",
+            )
 
 
 def _near(made: pa.Table, stored: pa.Table) -> bool:
@@ -274,6 +346,10 @@ def current() -> Path:
     pointer = releases() / "CURRENT"
     name = pointer.read_text().strip() if pointer.is_file() else ""
     if not name or not (releases() / name).is_dir():
-        raise ReleaseRefused(where="mlruns/releases/CURRENT", got="no promoted release", rule="Scores need a promoted release.",
-                             fix="Run `lifecycle run -c …`, or `lifecycle train -c …` and then `lifecycle promote`.")  # fmt: skip
+        raise ReleaseRefused(
+            where="mlruns/releases/CURRENT",
+            got="no promoted release",
+            rule="Scores need a promoted release.",
+            fix="Run `lifecycle run -c …`, or `lifecycle train -c …` and then `lifecycle promote`.",
+        )
     return releases() / name

@@ -27,7 +27,9 @@ def load_in_subprocess(folder: Path) -> Release:
     except subprocess.TimeoutExpired as error:
         raise _refused(name, f"a model that a child could not read in {SECONDS} seconds") from error
     if tried.returncode:
-        raise _refused(name, _said(tried.stdout) or f"a model that crashed the child (exit {tried.returncode})")
+        raise _refused(
+            name, _said(tried.stdout) or f"a model that crashed the child (exit {tried.returncode})"
+        )
     return load(folder)
 
 
@@ -39,8 +41,12 @@ def _said(output: bytes) -> str:
 
 
 def _refused(name: str, got: str) -> ReleaseRefused:
-    return ReleaseRefused(where=f"release {name}", got=got, rule="A release is used after a child has loaded it and rebuilt its golden rows.",
-                          fix="Promote another release, or train again.")  # fmt: skip
+    return ReleaseRefused(
+        where=f"release {name}",
+        got=got,
+        rule="A release is used after a child has loaded it and rebuilt its golden rows.",
+        fix="Promote another release, or train again.",
+    )
 
 
 def _limit() -> None:

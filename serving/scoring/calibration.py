@@ -43,11 +43,19 @@ class Calibration:
     why: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        finite = all(isfinite(x) for x in (self.low, self.high, self.shift, *self.knots, *self.heights))
+        finite = all(
+            isfinite(x) for x in (self.low, self.high, self.shift, *self.knots, *self.heights)
+        )
         rising = all(a < b for line in (self.knots, self.heights) for a, b in pairwise(line))
-        shaped = len(self.knots) == len(self.heights) and bool(self.knots) == (self.kind == "isotonic")
+        shaped = len(self.knots) == len(self.heights) and bool(self.knots) == (
+            self.kind == "isotonic"
+        )
         bent = self.kind in ("beta", "isotonic") or self.low == self.high
-        if self.kind not in KINDS or not (finite and rising and shaped and bent) or min(self.low, self.high) <= 0:
+        if (
+            self.kind not in KINDS
+            or not (finite and rising and shaped and bent)
+            or min(self.low, self.high) <= 0
+        ):
             raise ValueError("a calibration is one of none, platt, beta, isotonic, and rises")
 
     def log_odds(self, margin: np.ndarray) -> np.ndarray:
@@ -55,7 +63,11 @@ class Calibration:
         if self.kind == "isotonic":
             return self.shift + self._along(margin)
         if self.kind == "beta":
-            return self.shift - self.low * np.logaddexp(0.0, -margin) + self.high * np.logaddexp(0.0, margin)
+            return (
+                self.shift
+                - self.low * np.logaddexp(0.0, -margin)
+                + self.high * np.logaddexp(0.0, margin)
+            )
         return self.low * margin + self.shift
 
     def p(self, margin: np.ndarray) -> np.ndarray:
@@ -79,7 +91,9 @@ class Calibration:
         rise = np.concatenate([[self.low], np.diff(heights) / np.diff(knots), [self.high]])
         begin = np.maximum(at - 1, 0)
         # Rounding may carry the end of a line past the next knot; the ceiling keeps the order.
-        return np.minimum(heights[begin] + rise[at] * (margin - knots[begin]), np.append(heights, np.inf)[at])
+        return np.minimum(
+            heights[begin] + rise[at] * (margin - knots[begin]), np.append(heights, np.inf)[at]
+        )
 
     def to_mapping(self) -> dict[str, Any]:
         return asdict(self) | {"knots": list(self.knots), "heights": list(self.heights)}
@@ -87,4 +101,6 @@ class Calibration:
     @classmethod
     def from_mapping(cls, stated: Mapping[str, Any]) -> Calibration:
         """What `to_mapping` gave. ValueError or TypeError for anything else."""
-        return cls(**{**stated, "knots": tuple(stated["knots"]), "heights": tuple(stated["heights"])})
+        return cls(
+            **{**stated, "knots": tuple(stated["knots"]), "heights": tuple(stated["heights"])}
+        )

@@ -18,7 +18,9 @@ import numpy as np
 
 KINDS = ("lapse", "cancellation", "nothing")  # lapse: also whoever has no cover
 COLUMNS = ("can_end", "cancelled_beyond")
-MIN_LOG_ODDS = -1000.0  # log-odds that every calibration takes below the floor, whatever the model added
+MIN_LOG_ODDS = (
+    -1000.0
+)  # log-odds that every calibration takes below the floor, whatever the model added
 
 
 def kinds(can_end: np.ndarray, cancelled_beyond: np.ndarray) -> np.ndarray:

@@ -41,4 +41,8 @@ class Cells:
 
     @classmethod
     def from_mapping(cls, stated: dict[str, Any]) -> Cells:
-        return cls(int(stated["stage"]), int(stated["column"]), np.asarray(stated["margin"], dtype=np.float64))
+        return cls(
+            int(stated["stage"]),
+            int(stated["column"]),
+            np.asarray(stated["margin"], dtype=np.float64),
+        )

@@ -26,14 +26,19 @@ from serving.scoring.parts import log_odds, sigmoid
 GRADES = ("none", "little", "some", "good")
 GAPS = (1, 3, 8)  # completed gaps from which it is little, some, good
 TENURES = (0.0, 1.0, 4.0)  # base gaps of tenure that the same grades ask for
-LEVEL, REACH = 0.90, 1.6448536269514722  # of the interval, and its half-width in standard deviations
+LEVEL, REACH = (
+    0.90,
+    1.6448536269514722,
+)  # of the interval, and its half-width in standard deviations
 
 
 def grades(rows: pa.Table, definitions: Definitions) -> np.ndarray:
     """Each row's grade as an index in GRADES, int (rows,), from the state columns n, first_at, as_of."""
     gaps = rows["n"].to_numpy() - 1
     tenure = (rows["as_of"].to_numpy() - rows["first_at"].to_numpy()) / definitions.base_gap_us
-    return np.minimum(np.searchsorted(GAPS, gaps, side="right"), np.searchsorted(TENURES, tenure, side="right"))
+    return np.minimum(
+        np.searchsorted(GAPS, gaps, side="right"), np.searchsorted(TENURES, tenure, side="right")
+    )
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,9 @@ class Spread:
     why: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        if len(self.spreads) != len(GRADES) or not all(isfinite(x) and x >= 0 for x in self.spreads):
+        if len(self.spreads) != len(GRADES) or not all(
+            isfinite(x) and x >= 0 for x in self.spreads
+        ):
             raise ValueError("a spread is a number from 0 on per grade of evidence")
 
     def interval(self, p: np.ndarray, grade: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -84,7 +84,11 @@ class Linear:
         return self.weights[0] * z + self.missing[0] * null
 
     def to_mapping(self) -> dict[str, Any]:
-        return {one.name: value.tolist() for one in fields(self) if (value := getattr(self, one.name)) is not None}
+        return {
+            one.name: value.tolist()
+            for one in fields(self)
+            if (value := getattr(self, one.name)) is not None
+        }
 
     @classmethod
     def from_mapping(cls, stated: dict[str, Any]) -> Linear:
@@ -107,7 +111,9 @@ class Boosted:
         if not len(matrix):  # of nobody, but as wide as of anybody
             return self.margins(np.zeros((1, len(self.names))))[:0]
         # In place: on one row, making XGBoost's own matrix costs more than the trees. Names were checked at loading.
-        found = self.booster.inplace_predict(matrix.astype(np.float32), predict_type="margin", validate_features=False)
+        found = self.booster.inplace_predict(
+            matrix.astype(np.float32), predict_type="margin", validate_features=False
+        )
         return found.astype(np.float64).reshape(len(matrix), -1)
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:

@@ -34,7 +34,9 @@ class Conformal:
     why: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        inside = all(isfinite(x) and 0 <= x <= 1 for x in (*self.eligible, *self.others, self.level))
+        inside = all(
+            isfinite(x) and 0 <= x <= 1 for x in (*self.eligible, *self.others, self.level)
+        )
         whole = len(self.eligible) == len(self.others) == len(STAGES)
         if not inside or not whole or not set(self.pooled) <= set(STAGES):
             raise ValueError("a conformal set has a level and a threshold from 0 to 1 per stage")
@@ -45,20 +47,29 @@ class Conformal:
         Never empty: the likeliest is always in it (of equals the first in the order of STAGES). Never a stage that no
         future can reach: those have probability exactly 0.
         """
-        held = (1 - p_next <= np.where(eligible[:, None], self.eligible, self.others)) & (p_next > 0)
+        held = (1 - p_next <= np.where(eligible[:, None], self.eligible, self.others)) & (
+            p_next > 0
+        )
         if len(p_next):
             held[np.arange(len(p_next)), p_next.argmax(axis=1)] = True
         return held
 
     def to_mapping(self) -> dict[str, Any]:
-        return asdict(self) | {name: list(getattr(self, name)) for name in ("eligible", "others", "pooled")}
+        return asdict(self) | {
+            name: list(getattr(self, name)) for name in ("eligible", "others", "pooled")
+        }
 
     @classmethod
     def from_mapping(cls, stated: Mapping[str, Any]) -> Conformal:
         """What `to_mapping` gave. ValueError, KeyError or TypeError for anything else."""
-        return cls(**{**stated, **{name: tuple(stated[name]) for name in ("eligible", "others", "pooled")}})
+        return cls(
+            **{**stated, **{name: tuple(stated[name]) for name in ("eligible", "others", "pooled")}}
+        )
 
 
 def named(held: np.ndarray) -> list[str]:
     """Each row's set as text: its stages joined by `|`, in the order of STAGES; `held` is bool (rows, 7)."""
-    return ["|".join(stage for stage, inside in zip(STAGES, row, strict=True) if inside) for row in held.tolist()]
+    return [
+        "|".join(stage for stage, inside in zip(STAGES, row, strict=True) if inside)
+        for row in held.tolist()
+    ]

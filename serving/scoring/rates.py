@@ -44,7 +44,9 @@ class Rates:
     def finest(self, matrix: np.ndarray) -> np.ndarray:
         """Per row the index in LEVELS of the finest level whose own rows weigh at least what stands behind it."""
         level = np.zeros(len(matrix), dtype=int)
-        for at, (counts, behind) in enumerate(zip(self._counts(matrix), self.behind, strict=True), start=1):
+        for at, (counts, behind) in enumerate(
+            zip(self._counts(matrix), self.behind, strict=True), start=1
+        ):
             level = np.where(counts[:, 1] >= behind, at, level)
         return level
 
@@ -73,14 +75,30 @@ class Rates:
 
     def to_mapping(self) -> dict[str, Any]:
         return {
-            "everyone": self.everyone, "segment": self.segment.tolist(), "stage": self.stage.tolist(),
-            "segment_at": list(self.segment_at), "stage_at": self.stage_at, "own_at": list(self.own_at),
+            "everyone": self.everyone,
+            "segment": self.segment.tolist(),
+            "stage": self.stage.tolist(),
+            "segment_at": list(self.segment_at),
+            "stage_at": self.stage_at,
+            "own_at": list(self.own_at),
             "behind": list(self.behind),
-        }  # fmt: skip
+        }
 
     @classmethod
     def from_mapping(cls, stated: dict[str, Any]) -> Rates:
-        segment, stage = (np.asarray(stated[name], dtype=np.float64).reshape(-1, 2) for name in ("segment", "stage"))
-        at = {name: tuple(int(value) for value in stated[name]) for name in ("segment_at", "own_at")}
+        segment, stage = (
+            np.asarray(stated[name], dtype=np.float64).reshape(-1, 2)
+            for name in ("segment", "stage")
+        )
+        at = {
+            name: tuple(int(value) for value in stated[name]) for name in ("segment_at", "own_at")
+        }
         behind = tuple(float(value) for value in stated["behind"])
-        return cls(float(stated["everyone"]), segment, stage, stage_at=int(stated["stage_at"]), behind=behind, **at)
+        return cls(
+            float(stated["everyone"]),
+            segment,
+            stage,
+            stage_at=int(stated["stage_at"]),
+            behind=behind,
+            **at,
+        )

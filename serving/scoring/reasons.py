@@ -48,7 +48,10 @@ def leading(scorer: Scorer, rows: pa.Table, columns: list[ColumnOf]) -> list[str
     families, members = _families(_used(scorer, columns))
     totals, sides = _totals(_moved(scorer, rows), members)
     strongest = np.argsort(-totals * sides[:, None], axis=1, kind="stable")[:, 0]
-    return [f"{families[at]} {'+' if side > 0 else '-'}" for at, side in zip(strongest, sides, strict=True)]
+    return [
+        f"{families[at]} {'+' if side > 0 else '-'}"
+        for at, side in zip(strongest, sides, strict=True)
+    ]
 
 
 def _used(scorer: Scorer, columns: list[ColumnOf]) -> list[ColumnOf]:
@@ -65,7 +68,10 @@ def _moved(scorer: Scorer, rows: pa.Table) -> np.ndarray:
 def _families(used: list[ColumnOf]) -> tuple[list[str], list[np.ndarray]]:
     """The families by name, and the numbers of their columns."""
     families = sorted({column.feature.family for column in used})
-    return families, [np.array([at for at, c in enumerate(used) if c.feature.family == family]) for family in families]
+    return families, [
+        np.array([at for at, c in enumerate(used) if c.feature.family == family])
+        for family in families
+    ]
 
 
 def _totals(moved: np.ndarray, members: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

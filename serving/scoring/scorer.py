@@ -101,7 +101,11 @@ class Scorer:
         if not isinstance(parts[0], Rate | Rates):
             return [None] * rows.num_rows
         matrix = design(rows, self.columns)
-        level = parts[0].finest(matrix) if isinstance(parts[0], Rates) else np.zeros(rows.num_rows, dtype=int)
+        level = (
+            parts[0].finest(matrix)
+            if isinstance(parts[0], Rates)
+            else np.zeros(rows.num_rows, dtype=int)
+        )
         settled = [part.rows(matrix) for part in parts[1:] if isinstance(part, CannotChurn)]
         floor = settled[0] if settled else np.zeros(rows.num_rows, dtype=bool)
         return [None if never else LEVELS[at] for at, never in zip(level, floor, strict=True)]
@@ -128,9 +132,13 @@ def reachable_of(rows: pa.Table, definitions: Definitions) -> np.ndarray:
     """bool (rows, 7): the stages some future of a stayer can reach, from the row's state columns."""
     idle = stage_index(rows["stage_idle"].to_numpy()) if definitions.contractual else None
     return reachable(
-        n=rows["n"].to_numpy(), first_at=rows["first_at"].to_numpy(), last_at=rows["last_at"].to_numpy(),
-        as_of=rows["as_of"].to_numpy(), definitions=definitions, stage_without_activity=idle,
-    )  # fmt: skip
+        n=rows["n"].to_numpy(),
+        first_at=rows["first_at"].to_numpy(),
+        last_at=rows["last_at"].to_numpy(),
+        as_of=rows["as_of"].to_numpy(),
+        definitions=definitions,
+        stage_without_activity=idle,
+    )
 
 
 def floored(raw: np.ndarray, allowed: np.ndarray, *, rows_behind: int) -> np.ndarray:

@@ -17,7 +17,10 @@ MOVED, BINS = 0.2, 10
 
 def populations(rows: pa.Table) -> dict[str, np.ndarray]:
     """Which rows belong to everyone and to eligible, bool (rows,)."""
-    masks = {"everyone": np.ones(rows.num_rows, dtype=bool), "eligible": rows["eligible"].to_numpy()}
+    masks = {
+        "everyone": np.ones(rows.num_rows, dtype=bool),
+        "eligible": rows["eligible"].to_numpy(),
+    }
     return {who: masks[who] for who in metrics.POPULATIONS}
 
 
@@ -35,10 +38,16 @@ def decay(found: Sequence[Kept]) -> list[dict[str, Any]]:
 
 
 def _age(days: int, several: Sequence[tuple[pa.Table, np.ndarray]]) -> dict[str, Any]:
-    out: dict[str, Any] = {"age_days": days, "months": round(days / 30.4375, 1), "pairs": len(several)}
+    out: dict[str, Any] = {
+        "age_days": days,
+        "months": round(days / 30.4375, 1),
+        "pairs": len(several),
+    }
     for who in metrics.POPULATIONS:
         parts = [(rows, p, populations(rows)[who]) for rows, p in several]
-        y, old, new, ids = (np.concatenate(column) for column in zip(*(_aged(*part) for part in parts), strict=True))
+        y, old, new, ids = (
+            np.concatenate(column) for column in zip(*(_aged(*part) for part in parts), strict=True)
+        )
         if not len(y):
             out[who] = None
             continue
@@ -46,11 +55,13 @@ def _age(days: int, several: Sequence[tuple[pa.Table, np.ndarray]]) -> dict[str,
         areas = [_areas(*part) for part in parts]
         areas = [pair for pair in areas if pair]
         out[who] = {
-            "rows": len(y), "log_loss": float(ours.mean()), "fresh_log_loss": float(theirs.mean()),
+            "rows": len(y),
+            "log_loss": float(ours.mean()),
+            "fresh_log_loss": float(theirs.mean()),
             **metrics.paired(ours, theirs, ids),
             "auroc": float(np.mean([one for one, _ in areas])) if areas else None,
             "fresh_auroc": float(np.mean([other for _, other in areas])) if areas else None,
-        }  # fmt: skip
+        }
     return out
 
 
@@ -79,15 +90,23 @@ def stability(before: Kept, after: Kept) -> dict[str, Any]:
             rows.filter(pa.array(populations(rows)[who])).select(["customer_id", "p_churn"])
             for rows in (before.predictions, after.predictions)
         )
-        both = first.join(second, "customer_id", right_suffix="_after", join_type="inner").sort_by("customer_id")
+        both = first.join(second, "customer_id", right_suffix="_after", join_type="inner").sort_by(
+            "customer_id"
+        )
         p, then = both["p_churn"].to_numpy(), both["p_churn_after"].to_numpy()
         mask = populations(after.predictions)[who]
         out[who] = {
-            "customers": len(p), "rank_correlation": rank_correlation(p, then), "top_decile_overlap": overlap(p, then),
+            "customers": len(p),
+            "rank_correlation": rank_correlation(p, then),
+            "top_decile_overlap": overlap(p, then),
             "moved": float((abs(p - then) > MOVED).mean()) if len(p) else None,
-            "population_stability": stability_index(first["p_churn"].to_numpy(), second["p_churn"].to_numpy()),
-            "same_rows": rank_correlation(older[mask], after.predictions["p_churn"].to_numpy()[mask]),
-        }  # fmt: skip
+            "population_stability": stability_index(
+                first["p_churn"].to_numpy(), second["p_churn"].to_numpy()
+            ),
+            "same_rows": rank_correlation(
+                older[mask], after.predictions["p_churn"].to_numpy()[mask]
+            ),
+        }
     return out
 
 
@@ -118,7 +137,8 @@ def stability_index(before: np.ndarray, after: np.ndarray) -> float | None:
         return None
     edges = np.unique(np.quantile(before, np.arange(1, BINS) / BINS))
     counts = [
-        np.bincount(np.searchsorted(edges, p, side="right"), minlength=len(edges) + 1) + 0.5 for p in (before, after)
+        np.bincount(np.searchsorted(edges, p, side="right"), minlength=len(edges) + 1) + 0.5
+        for p in (before, after)
     ]
     a, b = (count / count.sum() for count in counts)
     return float(((b - a) * np.log(b / a)).sum())

@@ -17,7 +17,10 @@ def summary(dates: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """
     told = [(one["as_of"], one["held"]) for one in dates if one.get("held")]
     return {
-        "sets": {who: _sets([(day, of["sets"][who]) for day, of in told if of["sets"]]) for who in metrics.POPULATIONS},
+        "sets": {
+            who: _sets([(day, of["sets"][who]) for day, of in told if of["sets"]])
+            for who in metrics.POPULATIONS
+        },
         "intervals": _intervals([of["evidence"] for _, of in told]),
     }
 
@@ -30,8 +33,14 @@ def _sets(found: list[tuple[str, dict[str, Any]]]) -> dict[str, Any] | None:
     mean, size, accuracy = (
         float(np.mean([one[name] for _, one in found])) for name in ("coverage", "size", "accuracy")
     )
-    return {"dates": len(found), "mean": mean, "worst": worst["coverage"], "worst_as_of": worst_as_of, "size": size,
-            "accuracy": accuracy}  # fmt: skip
+    return {
+        "dates": len(found),
+        "mean": mean,
+        "worst": worst["coverage"],
+        "worst_as_of": worst_as_of,
+        "size": size,
+        "accuracy": accuracy,
+    }
 
 
 def _intervals(found: list[dict[str, Any]]) -> dict[str, Any] | None:

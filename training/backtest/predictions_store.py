@@ -62,7 +62,14 @@ def identity(history: History, settings: Settings, dates: Sequence[int], *, unti
     stated["training"].pop("evaluate")  # each date has its own
     mine = custom.read(settings) if settings.features.own else ""
     versions = {"python": platform.python_version(), **card.versions()}
-    found = [list(dates), stated, mine, versions, _code(), [_rows(history, name, until) for name in history.names]]
+    found = [
+        list(dates),
+        stated,
+        mine,
+        versions,
+        _code(),
+        [_rows(history, name, until) for name in history.names],
+    ]
     return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -72,10 +79,16 @@ def _rows(history: History, name: str, until: int) -> list[str]:
     All versions count (earlier dates knew the older ones), and cells as far as they were known.
     """
     table = CONTRACT[name]
-    since = nw.coalesce(nw.col("valid_from"), nw.col("acquired_at")) if table.attributes else nw.col("recorded_at")
+    since = (
+        nw.coalesce(nw.col("valid_from"), nw.col("acquired_at"))
+        if table.attributes
+        else nw.col("recorded_at")
+    )
     rows = history.table(name).filter(since.is_null() | (since < until))
     hidden = [
-        nw.when(nw.col(c.known_at) < until).then(nw.col(c.name)).alias(c.name) for c in table.columns if c.known_at
+        nw.when(nw.col(c.known_at) < until).then(nw.col(c.name)).alias(c.name)
+        for c in table.columns
+        if c.known_at
     ]
     rows = rows.with_columns(*hidden) if hidden else rows
     asked = "SELECT count(*), sum(hash(seen)::HUGEINT) FROM seen"
@@ -136,6 +149,9 @@ def stated(value: Any) -> str:
 
 
 def _store(error: OSError) -> StoreFailed:
-    return StoreFailed(where="mlruns/backtests", got=error.strerror or "a write that failed",
-                       rule="mlruns/backtests under LIFECYCLE_HOME must be writable, with room.",
-                       fix="Free space or rights, or set LIFECYCLE_HOME; run again, finished dates are kept.")  # fmt: skip
+    return StoreFailed(
+        where="mlruns/backtests",
+        got=error.strerror or "a write that failed",
+        rule="mlruns/backtests under LIFECYCLE_HOME must be writable, with room.",
+        fix="Free space or rights, or set LIFECYCLE_HOME; run again, finished dates are kept.",
+    )

@@ -25,7 +25,12 @@ from training.backtest.aging import decay, populations, stability
 from training.backtest.predictions_store import Kept
 
 # (section, figure): 1 where more is better.
-FIGURES = {("churn", "auroc"): 1, ("churn", "log_loss"): -1, ("churn", "ece"): -1, ("next_stage", "log_loss"): -1}
+FIGURES = {
+    ("churn", "auroc"): 1,
+    ("churn", "log_loss"): -1,
+    ("churn", "ece"): -1,
+    ("next_stage", "log_loss"): -1,
+}
 KEPT = ("rows", "rate", "auroc", "auroc_low", "auroc_high", "log_loss", "ece", "top_decile_lift")
 DRAWS, SEVERAL = 400, 3
 
@@ -58,8 +63,12 @@ def _churn(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
 def _ece_error(y: np.ndarray, p: np.ndarray) -> float:
     """Standard deviation of the ECE when the leavers of each bin are drawn anew at the bin's rate."""
     bins = metrics.reliability(y, p)
-    rows, said, left = (np.array([b[key] for b in bins], dtype=float) for key in ("rows", "p", "left"))
-    drawn = np.random.default_rng(0).binomial(rows.astype(int), left, size=(DRAWS, len(bins))) / rows
+    rows, said, left = (
+        np.array([b[key] for b in bins], dtype=float) for key in ("rows", "p", "left")
+    )
+    drawn = (
+        np.random.default_rng(0).binomial(rows.astype(int), left, size=(DRAWS, len(bins))) / rows
+    )
     return float((abs(drawn - said) @ rows / rows.sum()).std())
 
 
@@ -77,17 +86,30 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and np.isfinite(value) else None
 
 
-def account(found: Sequence[Kept], settings: Settings, *, name: str, warnings: Sequence[str] = ()) -> dict[str, Any]:
+def account(
+    found: Sequence[Kept], settings: Settings, *, name: str, warnings: Sequence[str] = ()
+) -> dict[str, Any]:
     """The account of the finished dates, oldest first; None for what the dates cannot tell."""
     able = [one for one in found if one.predictions is not None]
     dates = [_date(one) for one in able]
     told = {
-        "backtest": name, "horizon_days": settings.churn.horizon_days, "dates": dates,
-        "left_out": [{"as_of": one.about["as_of"], "why": one.about["why"]} for one in found if one.predictions is None],
-        "windows": _windows(dates, settings), "warnings": list(warnings),
-    }  # fmt: skip
-    told["summary"] = _everywhere(lambda section, who, figure: _summary(dates, section, who, figure))
-    told["validation"] = _everywhere(lambda section, who, figure: _validation(told, section, who, figure))
+        "backtest": name,
+        "horizon_days": settings.churn.horizon_days,
+        "dates": dates,
+        "left_out": [
+            {"as_of": one.about["as_of"], "why": one.about["why"]}
+            for one in found
+            if one.predictions is None
+        ],
+        "windows": _windows(dates, settings),
+        "warnings": list(warnings),
+    }
+    told["summary"] = _everywhere(
+        lambda section, who, figure: _summary(dates, section, who, figure)
+    )
+    told["validation"] = _everywhere(
+        lambda section, who, figure: _validation(told, section, who, figure)
+    )
     told |= {
         "held": coverage.summary(dates),
         "decay": decay(able),
@@ -110,7 +132,11 @@ def _date(one: Kept) -> dict[str, Any]:
     p_next = np.column_stack([one.predictions[f"p_next_{stage}"].to_numpy() for stage in STAGES])
     truth = figures(one.predictions, one.predictions["p_churn"].to_numpy(), p_next)
     said = one.about["validation"]
-    return {**one.about, **truth, "difference": _everywhere(lambda *at: _difference(truth, said, *at))}
+    return {
+        **one.about,
+        **truth,
+        "difference": _everywhere(lambda *at: _difference(truth, said, *at)),
+    }
 
 
 def _difference(
@@ -133,16 +159,29 @@ def _windows(dates: Sequence[dict[str, Any]], settings: Settings) -> int:
     return count
 
 
-def _summary(dates: Sequence[dict[str, Any]], section: str, who: str, figure: str) -> dict[str, Any] | None:
+def _summary(
+    dates: Sequence[dict[str, Any]], section: str, who: str, figure: str
+) -> dict[str, Any] | None:
     """Mean, spread (standard deviation between dates), best and worst with their dates."""
-    known = [(one[section][who][figure], one["as_of"]) for one in dates if one[section][who][figure] is not None]
+    known = [
+        (one[section][who][figure], one["as_of"])
+        for one in dates
+        if one[section][who][figure] is not None
+    ]
     if not known:
         return None
     order = sorted(known, key=lambda pair: (FIGURES[section, figure] * pair[0], pair[1]))
     values = np.array([value for value, _ in known])
     (worst, worst_as_of), (best, best_as_of) = order[0], order[-1]
-    return {"dates": len(known), "mean": float(values.mean()), "spread": float(values.std(ddof=1)) if len(known) > 1 else None,
-            "worst": worst, "worst_as_of": worst_as_of, "best": best, "best_as_of": best_as_of}  # fmt: skip
+    return {
+        "dates": len(known),
+        "mean": float(values.mean()),
+        "spread": float(values.std(ddof=1)) if len(known) > 1 else None,
+        "worst": worst,
+        "worst_as_of": worst_as_of,
+        "best": best,
+        "best_as_of": best_as_of,
+    }
 
 
 def _validation(told: dict[str, Any], section: str, who: str, figure: str) -> dict[str, Any] | None:
@@ -153,9 +192,14 @@ def _validation(told: dict[str, Any], section: str, who: str, figure: str) -> di
     off = abs(np.array([found["errors"] for found in known if found["errors"] is not None]))
     values = np.array([found["difference"] for found in known])
     low, high = _interval(values, min(told["windows"], len(known)))
-    return {"dates": len(known), "median_errors": float(np.median(off)) if off.size else None,
-            "within_two": float((off <= 2).mean()) if off.size else None,
-            "mean_difference": float(values.mean()), "low": low, "high": high}  # fmt: skip
+    return {
+        "dates": len(known),
+        "median_errors": float(np.median(off)) if off.size else None,
+        "within_two": float((off <= 2).mean()) if off.size else None,
+        "mean_difference": float(values.mean()),
+        "low": low,
+        "high": high,
+    }
 
 
 def _interval(values: np.ndarray, windows: int) -> tuple[float | None, float | None]:
@@ -174,20 +218,35 @@ def _headline(told: dict[str, Any]) -> str:
 
 def _verdict(told: dict[str, Any], who: str) -> str:
     """One sentence on level, promise, age and stability."""
-    found, said = told["summary"]["churn"][who]["auroc"], told["validation"]["churn"][who]["log_loss"]
+    found, said = (
+        told["summary"]["churn"][who]["auroc"],
+        told["validation"]["churn"][who]["log_loss"],
+    )
     parts = [f"no date with both outcomes among {who}"]
     if found:
-        parts = [f"AUROC of {who} customers {found['mean']:.3f} on average of {found['dates']} dates, {found['worst']:.3f} at worst "
-                 f"({found['worst_as_of']})"]  # fmt: skip
+        parts = [
+            f"AUROC of {who} customers {found['mean']:.3f} on average of {found['dates']} dates, {found['worst']:.3f} at worst "
+            f"({found['worst_as_of']})"
+        ]
     if said and said["median_errors"] is not None:
-        parts.append(f"log loss was {said['median_errors']:.1f} standard errors from its validation estimate in the median, "
-                     f"{bias(said)}")  # fmt: skip
+        parts.append(
+            f"log loss was {said['median_errors']:.1f} standard errors from its validation estimate in the median, "
+            f"{bias(said)}"
+        )
     if age := _told_age(told, who):
         months, lost = age["months"], age[who]["difference"]
-        parts.append(f"a model {months:g} months old loses {lost:+.4f} log loss against a fresh one")
-    kept = [one[who]["top_decile_overlap"] for one in told["stability"] if one[who]["top_decile_overlap"] is not None]
+        parts.append(
+            f"a model {months:g} months old loses {lost:+.4f} log loss against a fresh one"
+        )
+    kept = [
+        one[who]["top_decile_overlap"]
+        for one in told["stability"]
+        if one[who]["top_decile_overlap"] is not None
+    ]
     if kept:
-        parts.append(f"the riskiest tenth overlaps by {np.mean(kept):.0%} from one date to the next")
+        parts.append(
+            f"the riskiest tenth overlaps by {np.mean(kept):.0%} from one date to the next"
+        )
     return "; ".join(parts) + "."
 
 

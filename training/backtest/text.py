@@ -8,8 +8,12 @@ from typing import Any
 from training.backtest import coverage
 from training.backtest.report import FIGURES, bias
 
-WORDS = {("churn", "auroc"): "AUROC", ("churn", "log_loss"): "log loss", ("churn", "ece"): "calibration error",
-         ("next_stage", "log_loss"): "log loss, next stage"}  # fmt: skip
+WORDS = {
+    ("churn", "auroc"): "AUROC",
+    ("churn", "log_loss"): "log loss",
+    ("churn", "ece"): "calibration error",
+    ("next_stage", "log_loss"): "log loss, next stage",
+}
 
 
 def text(told: dict[str, Any]) -> str:
@@ -27,15 +31,27 @@ def text(told: dict[str, Any]) -> str:
             *coverage.lines(told["held"], who),
             *_promises(told, who),
         ]
-    lines += [*coverage.interval_lines(told["held"]), *_ages(told), *_moves(told), "", f"  {told['verdict']}"]
+    lines += [
+        *coverage.interval_lines(told["held"]),
+        *_ages(told),
+        *_moves(told),
+        "",
+        f"  {told['verdict']}",
+    ]
     return "\n".join([*lines, *(f"  warning: {words}" for words in told["warnings"])])
 
 
 def _dates(told: dict[str, Any], who: str) -> Iterator[str]:
     yield f"  {who:<14}customers    left    AUROC  validated   errors   log loss  validated   errors     ECE"
     for one in told["dates"]:
-        now, then, off = one["churn"][who], one["validation"]["churn"][who], one["difference"]["churn"][who]
-        areas, losses = ((now[f], then[f], (off[f] or {}).get("errors")) for f in ("auroc", "log_loss"))
+        now, then, off = (
+            one["churn"][who],
+            one["validation"]["churn"][who],
+            one["difference"]["churn"][who],
+        )
+        areas, losses = (
+            (now[f], then[f], (off[f] or {}).get("errors")) for f in ("auroc", "log_loss")
+        )
         yield (
             f"    {one['as_of']:<12}{now['rows']:>9,}{_share(now['rate']):>8}"
             f"{_real(areas[0]):>9}{_real(areas[1]):>11}{_signed(areas[2]):>9}"
@@ -66,7 +82,10 @@ def _promises(told: dict[str, Any], who: str) -> Iterator[str]:
 
 def _ages(told: dict[str, Any]) -> Iterator[str]:
     if told["decay"]:
-        yield from ("", "  a model's age   dates      log loss beside a fresh model's, eligible      AUROC (fresh)")
+        yield from (
+            "",
+            "  a model's age   dates      log loss beside a fresh model's, eligible      AUROC (fresh)",
+        )
     for age in told["decay"]:
         if found := age["eligible"] or age["everyone"]:
             yield (

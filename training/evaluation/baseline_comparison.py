@@ -16,14 +16,26 @@ from training.models import simpler_models
 
 OURS = "our model"
 SIMPLE_TO_COMPLEX = (
-    "base rate", "recency", "own past rate", "renewal rate", "RFM logistic", "BG/NBD",
-    "marginal", "persistence", "Markov", "semi-Markov", "hurdle, constant p", "hurdle, logistic p",
-)  # fmt: skip
+    "base rate",
+    "recency",
+    "own past rate",
+    "renewal rate",
+    "RFM logistic",
+    "BG/NBD",
+    "marginal",
+    "persistence",
+    "Markov",
+    "semi-Markov",
+    "hurdle, constant p",
+    "hurdle, logistic p",
+)
 FEWEST = 30  # customers: fewer have no interval to speak of
 MODELS = {"churn": "churn", "next_stage": "the next stage"}
 
 
-def baseline_comparison(ours: np.ndarray, theirs: Mapping[str, np.ndarray], customers: np.ndarray) -> dict[str, Any]:
+def baseline_comparison(
+    ours: np.ndarray, theirs: Mapping[str, np.ndarray], customers: np.ndarray
+) -> dict[str, Any]:
     """Everything compared with everything on the same rows: `ours` and each of `theirs` are losses (rows,).
 
     `rungs`: name and who beats it, simple ones first. `best_simpler`, and `difference` (ours − the best
@@ -42,7 +54,8 @@ def baseline_comparison(ours: np.ndarray, theirs: Mapping[str, np.ndarray], cust
     pair = metrics.interval(means[-1] - means[best], told[:, -1] - told[:, best])
     chosen = len(names) - 1 if beats[-1, best] else int(np.flatnonzero(~beats.any(axis=0))[0])
     out["rungs"] = [
-        {"name": name, "beaten_by": [names[by] for by in np.flatnonzero(beats[:, at])]} for at, name in enumerate(names)
+        {"name": name, "beaten_by": [names[by] for by in np.flatnonzero(beats[:, at])]}
+        for at, name in enumerate(names)
     ]
     out |= {"best_simpler": names[best], "difference": pair, "recommended": names[chosen]}
     return out | {"verdict": _verdict(names[best], names[chosen], pair, count)}
@@ -61,7 +74,9 @@ def _beats(means: np.ndarray, told: np.ndarray) -> np.ndarray:
 
 def _verdict(best: str, chosen: str, pair: dict[str, float], customers: int) -> str:
     if customers < FEWEST:
-        return f"{customers} customers are too few to tell our model from {best}: {chosen} is enough"
+        return (
+            f"{customers} customers are too few to tell our model from {best}: {chosen} is enough"
+        )
     words = f"our model is {metrics.verdict(best, pair)}"
     if chosen in (best, OURS):
         return words
@@ -70,7 +85,10 @@ def _verdict(best: str, chosen: str, pair: dict[str, float], customers: int) -> 
 
 def headline(section: Mapping[str, Any], *, told: str) -> str | None:
     """The population a model is judged in: eligible, or everyone where the figure `told` is not known of eligible."""
-    return next((who for who in ("eligible", "everyone") if section.get(who, {}).get(told) is not None), None)
+    return next(
+        (who for who in ("eligible", "everyone") if section.get(who, {}).get(told) is not None),
+        None,
+    )
 
 
 def recommendation(account: Mapping[str, Any]) -> dict[str, Any]:
@@ -83,7 +101,11 @@ def recommendation(account: Mapping[str, Any]) -> dict[str, Any]:
         who = headline(account[model], told=told)
         found = account[model][who]["ladder"] if who else {}
         names = ("recommended", "verdict")
-        out[model] = {"population": who, **{name: found[name] for name in names}} if found.get("rungs") else None
+        out[model] = (
+            {"population": who, **{name: found[name] for name in names}}
+            if found.get("rungs")
+            else None
+        )
     return out
 
 

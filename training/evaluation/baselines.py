@@ -72,7 +72,9 @@ def _own_past_rate(past: pa.Table, test: pa.Table, settings: Settings, rate: flo
         for row in np.flatnonzero(closed <= instant):
             churns, labels = sums.get((ids[row], instant), (0.0, 0.0))
             sums[ids[row], instant] = (churns + left[row], labels + 1)
-    own = [sums.get(key, (0.0, 0.0)) for key in zip(test["customer_id"].to_pylist(), at, strict=True)]
+    own = [
+        sums.get(key, (0.0, 0.0)) for key in zip(test["customer_id"].to_pylist(), at, strict=True)
+    ]
     churns, labels = np.array(own).reshape(-1, 2).T
     return (churns + 2 * rate) / (labels + 2)
 
@@ -87,13 +89,23 @@ def _plans(rows: pa.Table) -> list[np.ndarray]:
     ends = rows["cover_until"].to_numpy().astype(float)
     left = (ends - rows["as_of"].to_numpy()) / DAY_US
     covered = left > 0
-    plan = [np.where(np.isnan(values(name)), -1, np.round(np.nan_to_num(values(name)))) for name in PLAN]
+    plan = [
+        np.where(np.isnan(values(name)), -1, np.round(np.nan_to_num(values(name)))) for name in PLAN
+    ]
     step = np.searchsorted(DAYS_LEFT, np.where(covered, left, 0))
-    return [np.where(covered, cell, -1).astype(int) for cell in (kinds(*(values(c) for c in COLUMNS)), *plan, step)]
+    return [
+        np.where(covered, cell, -1).astype(int)
+        for cell in (kinds(*(values(c) for c in COLUMNS)), *plan, step)
+    ]
 
 
 def next_stage(
-    train: pa.Table, test: pa.Table, definitions: Definitions, *, p_base: np.ndarray, p_logistic: np.ndarray
+    train: pa.Table,
+    test: pa.Table,
+    definitions: Definitions,
+    *,
+    p_base: np.ndarray,
+    p_logistic: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """P(next stage), float64 (rows, 7), by baseline; p_base and p_logistic are the churn baselines' probabilities."""
     outcome, n = stage_index(train["outcome_stage"].to_numpy()), train.num_rows
@@ -131,18 +143,30 @@ def _cells(rows: pa.Table, definitions: Definitions) -> list[np.ndarray]:
     """
     stage = stage_index(rows["stage"].to_numpy())
     starts = np.zeros(K)
-    for name, multiple in zip(("at_risk", "dormant", "churned"), definitions.multiples, strict=True):
+    for name, multiple in zip(
+        ("at_risk", "dormant", "churned"), definitions.multiples, strict=True
+    ):
         starts[STAGES.index(name)] = multiple
     overdue = rows["overdue_state"].to_numpy()
     recency = rows["as_of"].to_numpy() - rows["last_at"].to_numpy()
-    usual = np.where(overdue > 0, recency / np.where(overdue > 0, overdue, 1), definitions.base_gap_us)
+    usual = np.where(
+        overdue > 0, recency / np.where(overdue > 0, overdue, 1), definitions.base_gap_us
+    )
     inside = np.maximum(recency - starts[stage] * usual, 0) / (definitions.base_gap_us / 5)
-    return [stage, np.minimum(np.floor(np.log2(inside + 1)), 6).astype(int), np.minimum(rows["n"].to_numpy(), 6)]
+    return [
+        stage,
+        np.minimum(np.floor(np.log2(inside + 1)), 6).astype(int),
+        np.minimum(rows["n"].to_numpy(), 6),
+    ]
 
 
-def _by_cell(cells: Sequence[np.ndarray], test_cells: Sequence[np.ndarray], outcome: np.ndarray) -> np.ndarray:
+def _by_cell(
+    cells: Sequence[np.ndarray], test_cells: Sequence[np.ndarray], outcome: np.ndarray
+) -> np.ndarray:
     """Outcome frequencies by cell, each coarser cell standing behind the finer one with the weight of ten rows."""
-    probability = np.tile((np.bincount(outcome, minlength=K) + 1) / (outcome.size + K), (len(test_cells[0]), 1))
+    probability = np.tile(
+        (np.bincount(outcome, minlength=K) + 1) / (outcome.size + K), (len(test_cells[0]), 1)
+    )
     for depth in range(1, len(cells) + 1):
         keys = np.stack(
             [
@@ -164,7 +188,9 @@ def _by_cell(cells: Sequence[np.ndarray], test_cells: Sequence[np.ndarray], outc
     return probability
 
 
-def _stayers_by_stage_and_n(train: pa.Table, test: pa.Table, definitions: Definitions) -> np.ndarray:
+def _stayers_by_stage_and_n(
+    train: pa.Table, test: pa.Table, definitions: Definitions
+) -> np.ndarray:
     stays = ~train["churned"].to_numpy()
     kept = train.filter(pa.array(stays))
     outcome = stage_index(kept["outcome_stage"].to_numpy())

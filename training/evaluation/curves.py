@@ -37,11 +37,19 @@ def churn_curves(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     """At most POINTS points of each curve, as lists; {} where there are not both leavers and stayers."""
     if not y.any() or y.all():
         return {}
-    (alarms, found), (recall, precision), (share, gained) = roc(y, p), precision_recall(y, p), gain(y, p)
+    (alarms, found), (recall, precision), (share, gained) = (
+        roc(y, p),
+        precision_recall(y, p),
+        gain(y, p),
+    )
     low, high = average_precision_interval(area_in_steps(recall, precision), positives=int(y.sum()))
     return {
         "roc": _points(alarms + found, false_positive_rate=alarms, true_positive_rate=found),
-        "precision_recall": {**_points(recall, recall=recall, precision=precision), "low": low, "high": high},
+        "precision_recall": {
+            **_points(recall, recall=recall, precision=precision),
+            "low": low,
+            "high": high,
+        },
         "gain": _points(share + gained, share=share, found=gained),
     }
 
@@ -64,12 +72,13 @@ def transitions(stage: np.ndarray, outcome: np.ndarray, p_next: np.ndarray) -> l
     """Per stage now (index in STAGES, (rows,)): rows, how many came to each outcome stage, and the mean of p_next."""
     return [
         {
-            "stage": STAGES[at], "rows": int((stage == at).sum()),
+            "stage": STAGES[at],
+            "rows": int((stage == at).sum()),
             "happened": np.bincount(outcome[stage == at], minlength=len(STAGES)).tolist(),
             "said": _rounded(p_next[stage == at].mean(axis=0)),
         }
         for at in np.unique(stage)
-    ]  # fmt: skip
+    ]
 
 
 def stage_reliability(outcome: np.ndarray, p_next: np.ndarray, *, bins: int = 5) -> dict[str, Any]:
@@ -78,14 +87,19 @@ def stage_reliability(outcome: np.ndarray, p_next: np.ndarray, *, bins: int = 5)
     for at, stage in enumerate(STAGES):
         if len(outcome) and (p_next[:, at].any() or (outcome == at).any()):
             found = metrics.reliability(outcome == at, p_next[:, at], bins=bins)
-            out[stage] = {"p": _rounded([b["p"] for b in found]), "came": _rounded([b["left"] for b in found]),
-                          "rows": [b["rows"] for b in found]}  # fmt: skip
+            out[stage] = {
+                "p": _rounded([b["p"] for b in found]),
+                "came": _rounded([b["left"] for b in found]),
+                "rows": [b["rows"] for b in found],
+            }
     return out
 
 
 def _points(along: np.ndarray, **axes: np.ndarray) -> dict[str, list[float]]:
     """At most POINTS of the points, evenly spread over `along` (which never falls), the first and the last among them."""
-    spread = np.searchsorted(along, np.linspace(along[0], along[-1], POINTS - 1)).clip(0, len(along) - 1)
+    spread = np.searchsorted(along, np.linspace(along[0], along[-1], POINTS - 1)).clip(
+        0, len(along) - 1
+    )
     at = np.union1d(spread, [len(along) - 1]) if len(along) > POINTS else np.arange(len(along))
     return {name: _rounded(values[at]) for name, values in axes.items()}
 

@@ -19,7 +19,9 @@ from training.evaluation.importance import importance
 from training.examples import Examples
 
 
-def evaluate(scorer: Scorer, early: pa.Table, late: pa.Table, made: Examples, settings: Settings) -> dict[str, Any]:
+def evaluate(
+    scorer: Scorer, early: pa.Table, late: pa.Table, made: Examples, settings: Settings
+) -> dict[str, Any]:
     """{"churn": …, "next_stage": …}, each with everyone and eligible: figures, baselines' figures, verdicts in words.
 
     In each also `ladder` (what is recommended), `slices` with the `worst_slice`, and `customers` (trained on or never).
@@ -62,10 +64,14 @@ class Scored:
     def eligible(self) -> Scored:
         m = self.late["eligible"].to_numpy()
         return Scored(
-            self.early.filter(self.early["eligible"]), self.late.filter(self.late["eligible"]), self.definitions,
-            self.p[m], self.p_next[m], {name: p[m] for name, p in self.theirs.items()},
+            self.early.filter(self.early["eligible"]),
+            self.late.filter(self.late["eligible"]),
+            self.definitions,
+            self.p[m],
+            self.p_next[m],
+            {name: p[m] for name, p in self.theirs.items()},
             {name: p[m] for name, p in self.their_stages.items()},
-        )  # fmt: skip
+        )
 
     @property
     def customers(self) -> np.ndarray:
@@ -75,7 +81,9 @@ class Scored:
 def _churn(group: Scored) -> dict[str, Any]:
     y, p, ids = group.late["churned"].to_numpy(), group.p, group.customers
     out: dict[str, Any] = metrics.churn_metrics(y, p)
-    out["baselines"] = {name: metrics.churn_metrics(y, other) for name, other in group.theirs.items()}
+    out["baselines"] = {
+        name: metrics.churn_metrics(y, other) for name, other in group.theirs.items()
+    }
     theirs = {name: metrics.losses(y, other) for name, other in group.theirs.items()}
     out |= _beside(metrics.losses(y, p), theirs, ids)
     if len(y):
@@ -89,7 +97,9 @@ def _churn(group: Scored) -> dict[str, Any]:
 
 
 def _stages(group: Scored) -> dict[str, Any]:
-    stage, outcome = (stage_index(group.late[name].to_numpy()) for name in ("stage", "outcome_stage"))
+    stage, outcome = (
+        stage_index(group.late[name].to_numpy()) for name in ("stage", "outcome_stage")
+    )
     p, ids = group.p_next, group.customers
     out: dict[str, Any] = metrics.stage_metrics(outcome, p)
     out["baselines"] = {
@@ -99,7 +109,9 @@ def _stages(group: Scored) -> dict[str, Any]:
         }
         for name, other in group.their_stages.items()
     }
-    theirs = {name: metrics.stage_losses(outcome, other) for name, other in group.their_stages.items()}
+    theirs = {
+        name: metrics.stage_losses(outcome, other) for name, other in group.their_stages.items()
+    }
     out |= _beside(metrics.stage_losses(outcome, p), theirs, ids)
     out["changes"] = stage_metrics.changes(stage, outcome, p, ids)
     out["if_nothing_changed"] = stage_metrics.if_nothing_changed(stage, outcome)
@@ -109,8 +121,15 @@ def _stages(group: Scored) -> dict[str, Any]:
         out["reliability"] = curves.stage_reliability(outcome, p)
 
     def cut_by(cut: slices.Cut) -> list[dict[str, Any]]:
-        return slices.next_stage(cut, early=group.early, late=group.late, outcome=outcome, p=p, customers=ids,
-                                 definitions=group.definitions)  # fmt: skip
+        return slices.next_stage(
+            cut,
+            early=group.early,
+            late=group.late,
+            outcome=outcome,
+            p=p,
+            customers=ids,
+            definitions=group.definitions,
+        )
 
     return out | _sliced(group, cut_by)
 
@@ -119,16 +138,27 @@ def _seen(changes: dict[str, Any]) -> dict[str, Any]:
     return {name: changes[name] for name in ("recall", "precision")}
 
 
-def _beside(ours: np.ndarray, theirs: dict[str, np.ndarray], customers: np.ndarray) -> dict[str, Any]:
+def _beside(
+    ours: np.ndarray, theirs: dict[str, np.ndarray], customers: np.ndarray
+) -> dict[str, Any]:
     """The ladder; and by baseline what we lose less or more, with the verdicts, where there is anybody."""
     out: dict[str, Any] = {"ladder": baseline_comparison(ours, theirs, customers)}
     if len(ours):
         out["paired_log_loss"] = metrics.paired_with(theirs, ours, customers)
-        out["verdicts"] = [metrics.verdict(name, pair) for name, pair in out["paired_log_loss"].items()]
+        out["verdicts"] = [
+            metrics.verdict(name, pair) for name, pair in out["paired_log_loss"].items()
+        ]
     return out
 
 
 def _sliced(group: Scored, cut_by: Callable[[slices.Cut], list[dict[str, Any]]]) -> dict[str, Any]:
-    found = [row for cut in slices.cuts(group.early, group.late, group.definitions) for row in cut_by(cut)]
-    return {"slices": found, "worst_slice": slices.worst(found),
-            "customers": cut_by(slices.trained_on(group.early, group.late))}  # fmt: skip
+    found = [
+        row
+        for cut in slices.cuts(group.early, group.late, group.definitions)
+        for row in cut_by(cut)
+    ]
+    return {
+        "slices": found,
+        "worst_slice": slices.worst(found),
+        "customers": cut_by(slices.trained_on(group.early, group.late)),
+    }

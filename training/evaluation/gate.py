@@ -33,7 +33,11 @@ from training.plan import Plan
 PASSES, REFUSED, NOT_JUDGED = "passes", "refused", "not judged"
 STEADY = 0.3  # share of eligible rows that keep their strongest reason; below, nobody would know the customers again
 TOLD = 2000  # rows whose reasons are compared
-AS_SERVED, RECIPE, SEEN = "as served", "its recipe on our training dates", "as served, which saw these outcomes"
+AS_SERVED, RECIPE, SEEN = (
+    "as served",
+    "its recipe on our training dates",
+    "as served, which saw these outcomes",
+)
 Fit = Callable[[Release, pa.Table, Examples], Scorer]
 
 
@@ -63,13 +67,17 @@ def judge(
     if champion is None:
         return _verdict(None, PASSES, "nothing is served yet")
     if differs := _other_question(champion, history, settings):
-        return _verdict(champion.id, NOT_JUDGED, f"not comparable: another {', another '.join(differs)}")
+        return _verdict(
+            champion.id, NOT_JUDGED, f"not comparable: another {', another '.join(differs)}"
+        )
     judged, at = _dates(champion, dates, settings)
     ours = Side(scorer, made.at(at), list(made.columns))
     try:
         theirs = _champion(champion, judged, at, made, dates, history, settings, fit=fit)
     except (KeyError, TypeError):
-        return _verdict(champion.id, NOT_JUDGED, "not comparable: its recipe is of an older version")
+        return _verdict(
+            champion.id, NOT_JUDGED, "not comparable: its recipe is of an older version"
+        )
     if not _same_rows(ours.rows, theirs.rows):
         return _verdict(champion.id, NOT_JUDGED, "not comparable: other rows or outcomes")
     days = [day_text(each, zone=settings.zone) for each in at]
@@ -88,18 +96,36 @@ def compare(ours: Side, theirs: Side, early: pa.Table) -> dict[str, Any]:
     (p, p_next), (their_p, their_next) = (side.scorer.score(side.rows) for side in (ours, theirs))
     masks = {"everyone": np.ones(len(y), dtype=bool), "eligible": eligible}
     table = {who: _beside(y[m], p[m], their_p[m], ids[m]) for who, m in masks.items()}
-    who = next((who for who in ("eligible", "everyone") if table[who]["customers"] >= baseline_comparison.FEWEST), None)
+    who = next(
+        (
+            who
+            for who in ("eligible", "everyone")
+            if table[who]["customers"] >= baseline_comparison.FEWEST
+        ),
+        None,
+    )
     if who is None:
-        return {"population": None, "table": table, **_verdict_only(NOT_JUDGED, "too few customers to tell")}
+        return {
+            "population": None,
+            "table": table,
+            **_verdict_only(NOT_JUDGED, "too few customers to tell"),
+        }
     m = masks[who]
     lost = metrics.losses(y[m], p[m]) - metrics.losses(y[m], their_p[m])
     found = {
-        "population": who, "table": table,
-        "worst_slice": _worst_slice(early if who == "everyone" else early.filter(early["eligible"]),
-                                    rows.filter(pa.array(m)), ours, y[m], lost, ids[m]),
+        "population": who,
+        "table": table,
+        "worst_slice": _worst_slice(
+            early if who == "everyone" else early.filter(early["eligible"]),
+            rows.filter(pa.array(m)),
+            ours,
+            y[m],
+            lost,
+            ids[m],
+        ),
         "same_reasons": _same_reasons(ours, theirs, np.flatnonzero(eligible)),
         "next_stage": _next_stage(ours, theirs, p_next, their_next, m),
-    }  # fmt: skip
+    }
     why = _objections(found)
     return {**found, "verdict": REFUSED if why else PASSES, "why": why}
 
@@ -113,15 +139,29 @@ def lines(account: dict[str, Any]) -> list[str]:
     if found["champion"] is None or "table" not in found:
         against = f" against release {found['champion']}" if found["champion"] else ""
         return [f"gate{against}: {found['verdict']} ({told})"]
-    out = [f"gate against release {found['champion']} ({found['champion_is']}) on {', '.join(found['as_of'])}"]
-    out += [_line(who, found["table"][who]) for who in metrics.POPULATIONS if found["table"][who]["log_loss"]]
+    out = [
+        f"gate against release {found['champion']} ({found['champion_is']}) on {', '.join(found['as_of'])}"
+    ]
+    out += [
+        _line(who, found["table"][who])
+        for who in metrics.POPULATIONS
+        if found["table"][who]["log_loss"]
+    ]
     if worst := found.get("worst_slice"):
-        out.append(f"  worst of {worst['among']} slice(s): {worst['of']} {worst['name']}, log loss {_interval(worst)}")
+        out.append(
+            f"  worst of {worst['among']} slice(s): {worst['of']} {worst['name']}, log loss {_interval(worst)}"
+        )
     if found.get("same_reasons") is not None:
         out.append(f"  strongest reason kept by {found['same_reasons']:.0%} of eligible customers")
     if stages := found.get("next_stage"):
-        beside = _interval(stages) if stages["difference"] is not None else "each by its own stages, not judged"
-        out.append(f"  next stage: log loss {stages['ours']:.4f} beside {stages['champion']:.4f}, {beside}")
+        beside = (
+            _interval(stages)
+            if stages["difference"] is not None
+            else "each by its own stages, not judged"
+        )
+        out.append(
+            f"  next stage: log loss {stages['ours']:.4f} beside {stages['champion']:.4f}, {beside}"
+        )
     return [*out, f"  verdict: {found['verdict']}{f': {told}' if told else ''}"]
 
 
@@ -147,9 +187,12 @@ def _other_question(champion: Release, history: History, settings: Settings) -> 
     """What makes the labels of the two another question, in words."""
     now, then = settings.definitions(), champion.made_for
     asked = {
-        "business": ("business",), "activity": ("activity",), "horizon": ("churn", "horizon_days"),
-        "label latency": ("churn", "label_latency_days"), "grace": ("churn", "grace_days"),
-    }  # fmt: skip
+        "business": ("business",),
+        "activity": ("activity",),
+        "horizon": ("churn", "horizon_days"),
+        "label latency": ("churn", "label_latency_days"),
+        "grace": ("churn", "grace_days"),
+    }
     differs = [what for what, path in asked.items() if _under(now, path) != _under(then, path)]
     return differs + (["set of tables"] if set(champion.tables) - set(history.names) else [])
 
@@ -171,15 +214,30 @@ def _dates(champion: Release, dates: Plan, settings: Settings) -> tuple[str, tup
 
 
 def _champion(
-    champion: Release, judged: str, at: tuple[int, ...], made: Examples, dates: Plan, history: History, settings: Settings, *,
+    champion: Release,
+    judged: str,
+    at: tuple[int, ...],
+    made: Examples,
+    dates: Plan,
+    history: History,
+    settings: Settings,
+    *,
     fit: Fit,
-) -> Side:  # fmt: skip
+) -> Side:
     if judged == RECIPE and set(champion.scorer.columns) <= set(made.names):
         return Side(fit(champion, made.at(dates.train), made), made.at(at), list(made.columns))
 
     def built(instants: tuple[int, ...]) -> pa.Table:
-        parts = (labelled(history, settings, each, definitions=champion.scorer.definitions, columns=champion.columns)
-                 for each in instants)  # fmt: skip
+        parts = (
+            labelled(
+                history,
+                settings,
+                each,
+                definitions=champion.scorer.definitions,
+                columns=champion.columns,
+            )
+            for each in instants
+        )
         return pa.concat_tables(rows for rows, _, _ in parts).combine_chunks()
 
     scorer = champion.scorer
@@ -196,7 +254,12 @@ def _same_rows(one: pa.Table, other: pa.Table) -> bool:
 
 def _beside(y: np.ndarray, ours: np.ndarray, theirs: np.ndarray, ids: np.ndarray) -> dict[str, Any]:
     """Rows and customers; log loss of both with the paired interval, calibration of both with the floor: None where unknown."""
-    out: dict[str, Any] = {"rows": len(y), "customers": len(np.unique(ids)), "log_loss": None, "ece": None}
+    out: dict[str, Any] = {
+        "rows": len(y),
+        "customers": len(np.unique(ids)),
+        "log_loss": None,
+        "ece": None,
+    }
     if len(y):
         lost, their = metrics.losses(y, ours), metrics.losses(y, theirs)
         out["log_loss"] = {
@@ -206,7 +269,11 @@ def _beside(y: np.ndarray, ours: np.ndarray, theirs: np.ndarray, ids: np.ndarray
         }
     told = reliability.figures(y, ours)
     if told["ece"] is not None:
-        out["ece"] = {"ours": told["ece"], "champion": metrics.ece(y, theirs), "floor": told["floor"]["high"]}
+        out["ece"] = {
+            "ours": told["ece"],
+            "champion": metrics.ece(y, theirs),
+            "floor": told["floor"]["high"],
+        }
     return out
 
 
@@ -220,21 +287,37 @@ def _worst_slice(
     for cut in slices.cuts(early, late, ours.scorer.definitions):
         for at, name in enumerate(cut.names):
             m = cut.late == at
-            if m.sum() >= slices.LEAST_ROWS and min(y[m].sum(), (~y[m]).sum()) >= slices.LEAST_OF_EACH:
+            if (
+                m.sum() >= slices.LEAST_ROWS
+                and min(y[m].sum(), (~y[m]).sum()) >= slices.LEAST_OF_EACH
+            ):
                 spread = metrics.resampled(lost[m][:, None], ids[m]).std()
                 found.append((cut.of, name, int(m.sum()), float(lost[m].mean()), float(spread)))
     if not found:
         return None
     reach = norm.ppf(1 - 0.025 / len(found))
-    of, name, rows, value, spread = max(found, key=lambda one: (one[3] - reach * one[4], one[0], one[1]))
-    return {"of": of, "name": name, "rows": rows, "among": len(found), "difference": value,
-            "low": float(value - reach * spread), "high": float(value + reach * spread)}  # fmt: skip
+    of, name, rows, value, spread = max(
+        found, key=lambda one: (one[3] - reach * one[4], one[0], one[1])
+    )
+    return {
+        "of": of,
+        "name": name,
+        "rows": rows,
+        "among": len(found),
+        "difference": value,
+        "low": float(value - reach * spread),
+        "high": float(value + reach * spread),
+    }
 
 
 def _same_reasons(ours: Side, theirs: Side, rows: np.ndarray) -> float | None:
     """The share of these rows whose strongest family of reasons is the same; None where one gives no reasons."""
-    some = pa.array(rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), TOLD)).astype(int))])
-    first, second = (leading(side.scorer, side.rows.take(some), side.columns) for side in (ours, theirs))
+    some = pa.array(
+        rows[np.unique(np.linspace(0, len(rows) - 1, min(len(rows), TOLD)).astype(int))]
+    )
+    first, second = (
+        leading(side.scorer, side.rows.take(some), side.columns) for side in (ours, theirs)
+    )
     if not len(some) or first is None or second is None:
         return None
     return float(np.mean([one == other for one, other in zip(first, second, strict=True)]))
@@ -244,7 +327,9 @@ def _next_stage(
     ours: Side, theirs: Side, p_next: np.ndarray, their_next: np.ndarray, m: np.ndarray
 ) -> dict[str, float | None]:
     """Log loss of both; the difference only where both name the stages alike (definitions learned later move them)."""
-    outcome, their_outcome = (stage_index(side.rows["outcome_stage"].to_numpy()) for side in (ours, theirs))
+    outcome, their_outcome = (
+        stage_index(side.rows["outcome_stage"].to_numpy()) for side in (ours, theirs)
+    )
     lost, their = (
         metrics.stage_losses(outcome[m], p_next[m]),
         metrics.stage_losses(their_outcome[m], their_next[m]),
@@ -261,12 +346,16 @@ def _objections(found: dict[str, Any]) -> list[str]:
         why.append(f"log loss worse by {_interval(row['log_loss'])} for {found['population']}")
     if row["ece"] and row["ece"]["ours"] - row["ece"]["champion"] > row["ece"]["floor"]:
         why.append(
-            "calibration off by {ours:.1%} beside {champion:.1%}, where chance makes {floor:.1%}".format(**row["ece"])
+            "calibration off by {ours:.1%} beside {champion:.1%}, where chance makes {floor:.1%}".format(
+                **row["ece"]
+            )
         )
     if (worst := found["worst_slice"]) and worst["low"] > metrics.SAME:
         why.append(f"log loss of {worst['of']} {worst['name']} worse by {_interval(worst)}")
     if found["same_reasons"] is not None and found["same_reasons"] < STEADY:
-        why.append(f"only {found['same_reasons']:.0%} of eligible customers keep their strongest reason")
+        why.append(
+            f"only {found['same_reasons']:.0%} of eligible customers keep their strongest reason"
+        )
     if (stages := found["next_stage"])["low"] is not None and stages["low"] > metrics.SAME:
         why.append(f"log loss of the next stage worse by {_interval(stages)}")
     return why

@@ -30,7 +30,10 @@ def importance(scorer: Scorer, rows: pa.Table, columns: Sequence[ColumnOf]) -> d
         "everyone": scorer.contributions(_some(rows)),
         "eligible": scorer.contributions(_some(rows.filter(rows["eligible"]))),
     }
-    whole = {name: {who: ordered_sum(m[:, families == name]) for who, m in moved.items()} for name in set(families)}
+    whole = {
+        name: {who: ordered_sum(m[:, families == name]) for who, m in moved.items()}
+        for name in set(families)
+    }
     single = {name: {who: m[:, at] for who, m in moved.items()} for at, name in enumerate(names)}
     return {
         "rows": {who: len(m) for who, m in moved.items()},
@@ -47,11 +50,19 @@ def _some(rows: pa.Table) -> pa.Table:
 def _most(moved: dict[str, dict[str, np.ndarray]], count: int) -> list[dict[str, Any]]:
     """Entries by what they move among eligible rows, among all where there are none; names settle ties."""
     entries = [
-        {"name": name, **{who: round(float(abs(m).mean()), 6) if len(m) else None for who, m in populations.items()}}
+        {
+            "name": name,
+            **{
+                who: round(float(abs(m).mean()), 6) if len(m) else None
+                for who, m in populations.items()
+            },
+        }
         for name, populations in moved.items()
     ]
 
     def rank(entry: dict[str, Any]) -> tuple[float, str]:
-        return -(entry["everyone"] if entry["eligible"] is None else entry["eligible"]), entry["name"]
+        return -(entry["everyone"] if entry["eligible"] is None else entry["eligible"]), entry[
+            "name"
+        ]
 
     return sorted((entry for entry in entries if entry["everyone"]), key=rank)[:count]

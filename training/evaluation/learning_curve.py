@@ -31,7 +31,7 @@ WORDS = {"customers": "customers", "dates": "training dates"}
 
 def curve(
     fit: Callable[[pa.Table], Scorer], made: Examples, dates: Plan, settings: Settings
-) -> dict[str, Any]:  # fmt: skip
+) -> dict[str, Any]:
     """{"customers": points, "dates": points, "worth": …}; `fit` makes a scorer from labelled rows, without a search.
 
     A point: customers, dates, rows, and per model and population our log loss, the best baseline's (its name), and ours
@@ -39,15 +39,25 @@ def curve(
     population and axis the size from which on ours is better by more than its interval at every size; None if at none.
     """
     late = made.at(dates.evaluate)
-    sizes = {"customers": [(share, len(dates.train)) for share in SHARES],
-             "dates": [(1.0, count) for count in halvings(len(dates.train))]}  # fmt: skip
+    sizes = {
+        "customers": [(share, len(dates.train)) for share in SHARES],
+        "dates": [(1.0, count) for count in halvings(len(dates.train))],
+    }
     known: dict[tuple[float, int], dict[str, Any]] = {}
-    for share, count in steps(sorted({*sizes["customers"], *sizes["dates"]}), label="learning curve"):
+    for share, count in steps(
+        sorted({*sizes["customers"], *sizes["dates"]}), label="learning curve"
+    ):
         rows = of_customers(made.at(dates.train[-count:]), share)
-        known[share, count] = _point(fit, rows, late, made, settings) | {"share": share, "dates": count}
+        known[share, count] = _point(fit, rows, late, made, settings) | {
+            "share": share,
+            "dates": count,
+        }
     out: dict[str, Any] = {axis: [known[size] for size in each] for axis, each in sizes.items()}
     worth = {
-        model: {who: {axis: _worth(out[axis], axis, model, who) for axis in sizes} for who in metrics.POPULATIONS}
+        model: {
+            who: {axis: _worth(out[axis], axis, model, who) for axis in sizes}
+            for who in metrics.POPULATIONS
+        }
         for model in MODELS
     }
     return out | {"worth": worth}
@@ -71,9 +81,17 @@ def _place(name: str) -> float:
 
 
 def _point(
-    fit: Callable[[pa.Table], Scorer], rows: pa.Table, late: pa.Table, made: Examples, settings: Settings
+    fit: Callable[[pa.Table], Scorer],
+    rows: pa.Table,
+    late: pa.Table,
+    made: Examples,
+    settings: Settings,
 ) -> dict[str, Any]:
-    out = {"customers": len(set(rows["customer_id"].to_pylist())), "rows": rows.num_rows, **dict.fromkeys(MODELS)}
+    out = {
+        "customers": len(set(rows["customer_id"].to_pylist())),
+        "rows": rows.num_rows,
+        **dict.fromkeys(MODELS),
+    }
     try:
         churn.refuse_too_few(rows, settings)
     except NotEnoughData:
@@ -85,13 +103,24 @@ def _point(
     )
     y, outcome = late["churned"].to_numpy(), stage_index(late["outcome_stage"].to_numpy())
     lost = {
-        "churn": (metrics.losses(y, p), {name: metrics.losses(y, each) for name, each in theirs.items()}),
-        "next_stage": (metrics.stage_losses(outcome, p_next),
-                       {name: metrics.stage_losses(outcome, each) for name, each in their_stages.items()}),
-    }  # fmt: skip
-    ids, eligible = np.array(late["customer_id"].to_pylist(), dtype=str), late["eligible"].to_numpy()
+        "churn": (
+            metrics.losses(y, p),
+            {name: metrics.losses(y, each) for name, each in theirs.items()},
+        ),
+        "next_stage": (
+            metrics.stage_losses(outcome, p_next),
+            {name: metrics.stage_losses(outcome, each) for name, each in their_stages.items()},
+        ),
+    }
+    ids, eligible = (
+        np.array(late["customer_id"].to_pylist(), dtype=str),
+        late["eligible"].to_numpy(),
+    )
     masks = {"everyone": np.ones(late.num_rows, dtype=bool), "eligible": eligible}
-    told = {model: {who: _beside(*each, ids, mask) for who, mask in masks.items()} for model, each in lost.items()}
+    told = {
+        model: {who: _beside(*each, ids, mask) for who, mask in masks.items()}
+        for model, each in lost.items()
+    }
     return out | told
 
 
@@ -104,7 +133,12 @@ def _beside(
     means = {name: float(each[mask].mean()) for name, each in theirs.items()}
     best = min(means, key=lambda name: (means[name], name))
     pair = metrics.paired(ours[mask], theirs[best][mask], ids[mask])
-    return {"log_loss": float(ours[mask].mean()), "best_baseline": best, "best_baseline_log_loss": means[best], **pair}
+    return {
+        "log_loss": float(ours[mask].mean()),
+        "best_baseline": best,
+        "best_baseline_log_loss": means[best],
+        **pair,
+    }
 
 
 def _worth(points: list[dict[str, Any]], axis: str, model: str, who: str) -> int | None:
@@ -123,14 +157,20 @@ def lines(account: Mapping[str, Any]) -> list[str]:
     found = account.get("learning_curve")
     if not found:
         return []
-    who = "eligible" if any((point["churn"] or {}).get("eligible") for point in found["customers"]) else "everyone"
+    who = (
+        "eligible"
+        if any((point["churn"] or {}).get("eligible") for point in found["customers"])
+        else "everyone"
+    )
     out = [f"  learning curve ({who}; log loss, ours − the best baseline's)"]
     for model, words in MODELS.items():
         for axis, unit in WORDS.items():
             said = (_said(point, axis, model, who) for point in found[axis])
             worth = found["worth"][model][who][axis]
             verdict = "at no size" if worth is None else f"from {worth:,} {unit} on"
-            out.append(f"    {words}, {unit}: {', '.join(said)}; better than the best baseline {verdict}")
+            out.append(
+                f"    {words}, {unit}: {', '.join(said)}; better than the best baseline {verdict}"
+            )
     return out
 
 

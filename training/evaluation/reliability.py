@@ -29,8 +29,12 @@ EDGE = 1e-12
 def bins(y: np.ndarray, p: np.ndarray) -> list[dict[str, float]]:
     """Per tenth of the rows, lowest p first: mean p, share that left with its 95 % interval `low`, `high`, and rows."""
     found = metrics.reliability(y, p)
-    low, high = wilson(np.array([b["left"] * b["rows"] for b in found]), np.array([b["rows"] for b in found]))
-    return [b | {"low": _short(a), "high": _short(z)} for b, a, z in zip(found, low, high, strict=True)]
+    low, high = wilson(
+        np.array([b["left"] * b["rows"] for b in found]), np.array([b["rows"] for b in found])
+    )
+    return [
+        b | {"low": _short(a), "high": _short(z)} for b, a, z in zip(found, low, high, strict=True)
+    ]
 
 
 def wilson(count: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +48,9 @@ def wilson(count: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]
 def account(rows: pa.Table, p: np.ndarray) -> dict[str, Any]:
     """`about` of labelled feature rows and what was said of them: tenure is the time since the first activity."""
     tenure = rows["as_of"].to_numpy() - rows["first_at"].to_numpy().astype(float)
-    return about(rows["churned"].to_numpy(), p, stage=stage_index(rows["stage"].to_numpy()), tenure=tenure)
+    return about(
+        rows["churned"].to_numpy(), p, stage=stage_index(rows["stage"].to_numpy()), tenure=tenure
+    )
 
 
 def about(y: np.ndarray, p: np.ndarray, *, stage: np.ndarray, tenure: np.ndarray) -> dict[str, Any]:
@@ -59,17 +65,26 @@ def about(y: np.ndarray, p: np.ndarray, *, stage: np.ndarray, tenure: np.ndarray
     return {
         **figures(y, p),
         "stages": {STAGES[at]: figures(y[stage == at], p[stage == at]) for at in np.unique(stage)},
-        "tenure": {name: figures(y[third == at], p[third == at]) for at, name in enumerate(TENURES)},
+        "tenure": {
+            name: figures(y[third == at], p[third == at]) for at, name in enumerate(TENURES)
+        },
     }
 
 
 def figures(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     """rows, said (mean p), left (share with interval), ECE, its floor, and what oracles would leave of it."""
     out: dict[str, Any] = {"rows": len(y), "told": _told(y)}
-    out |= dict.fromkeys(("said", "left", "low", "high", "ece", "floor", "after_shift", "after_platt"))
+    out |= dict.fromkeys(
+        ("said", "left", "low", "high", "ece", "floor", "after_shift", "after_platt")
+    )
     if len(y):
         low, high = wilson(y.sum(), len(y))
-        out |= {"said": _short(p.mean()), "left": _short(y.mean()), "low": _short(low), "high": _short(high)}
+        out |= {
+            "said": _short(p.mean()),
+            "left": _short(y.mean()),
+            "low": _short(low),
+            "high": _short(high),
+        }
     if out["told"] == "ok":
         out |= {"ece": _short(metrics.ece(y, p)), "floor": floor(y, p), **_oracles(y, p)}
     return out
@@ -88,7 +103,10 @@ def floor(y: np.ndarray, p: np.ndarray, *, seed: int = 0) -> dict[str, float]:
     """
     ordered = np.sort(p)
     sizes = [b["rows"] for b in metrics.reliability(y, p)]
-    of_bin, strands = np.repeat(np.arange(len(sizes)), sizes), STRANDS if len(p) > 10 * STRANDS else len(p)
+    of_bin, strands = (
+        np.repeat(np.arange(len(sizes)), sizes),
+        STRANDS if len(p) > 10 * STRANDS else len(p),
+    )
     strand = np.arange(len(p)) * strands // len(p)
     begin = np.flatnonzero(np.append(True, (np.diff(of_bin) > 0) | (np.diff(strand) > 0)))
     rows = np.diff(np.append(begin, len(p)))
@@ -112,9 +130,14 @@ def _oracles(y: np.ndarray, p: np.ndarray) -> dict[str, dict[str, float]]:
         value = (np.logaddexp(0.0, said) - np.where(y, said, 0.0)).mean()
         return float(value), np.array([(slack * margin).mean(), slack.mean()])
 
-    found = minimize(loss, np.array([1.0, shift]), jac=True, method="L-BFGS-B", bounds=[(0, 20), (-60, 60)])
+    found = minimize(
+        loss, np.array([1.0, shift]), jac=True, method="L-BFGS-B", bounds=[(0, 20), (-60, 60)]
+    )
     slope, moved = (float(x) for x in found.x)
-    left = [metrics.ece(y, sigmoid(np.clip(z, -500, 500))) for z in (margin + shift, slope * margin + moved)]
+    left = [
+        metrics.ece(y, sigmoid(np.clip(z, -500, 500)))
+        for z in (margin + shift, slope * margin + moved)
+    ]
     return {
         "after_shift": {"shift": _short(shift), "ece": _short(left[0])},
         "after_platt": {"slope": _short(slope), "shift": _short(moved), "ece": _short(left[1])},
@@ -138,8 +161,12 @@ def rates(rows: pa.Table, *, zone: str) -> list[dict[str, Any]]:
     out = []
     for instant in np.unique(at):
         here = at == instant
-        told = {who: _rate(churned[m]) for who, m in (("everyone", here), ("eligible", here & eligible))}
-        out.append({"as_of": day_text(int(instant), zone=zone), "split": str(split[here][0]), **told})
+        told = {
+            who: _rate(churned[m]) for who, m in (("everyone", here), ("eligible", here & eligible))
+        }
+        out.append(
+            {"as_of": day_text(int(instant), zone=zone), "split": str(split[here][0]), **told}
+        )
     return out
 
 
@@ -147,7 +174,12 @@ def _rate(churned: np.ndarray) -> dict[str, float | None]:
     if not len(churned):
         return {"rows": 0, "rate": None, "low": None, "high": None}
     low, high = wilson(churned.sum(), len(churned))
-    return {"rows": len(churned), "rate": _short(churned.mean()), "low": _short(low), "high": _short(high)}
+    return {
+        "rows": len(churned),
+        "rate": _short(churned.mean()),
+        "low": _short(low),
+        "high": _short(high),
+    }
 
 
 def _short(value: float) -> float:

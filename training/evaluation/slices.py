@@ -45,12 +45,18 @@ def cuts(early: pa.Table, late: pa.Table, definitions: Definitions) -> list[Cut]
 
     An attribute counts as known at each row's as_of, by the columns it has there.
     """
-    found = [Cut("stage", STAGES, *(stage_index(rows["stage"].to_numpy()) for rows in (early, late)))]
+    found = [
+        Cut("stage", STAGES, *(stage_index(rows["stage"].to_numpy()) for rows in (early, late)))
+    ]
     found.append(_thirds("tenure", _tenure(early), _tenure(late), "{} days"))
     if "amount_all" in late.column_names:
-        found.append(_thirds("value", _float(early, "amount_all"), _float(late, "amount_all"), "{} spent"))
+        found.append(
+            _thirds("value", _float(early, "amount_all"), _float(late, "amount_all"), "{} spent")
+        )
     texts = [one for one in definitions.attributes if one.type == "text"]
-    texts.sort(key=lambda one: FIRST_ATTRIBUTES.index(one.name) if one.name in FIRST_ATTRIBUTES else K)
+    texts.sort(
+        key=lambda one: FIRST_ATTRIBUTES.index(one.name) if one.name in FIRST_ATTRIBUTES else K
+    )
     for one in texts:
         levels = [(level, column) for level, column in one.columns if column in late.column_names]
         if levels and len(found) < 3 + MOST_ATTRIBUTES:
@@ -61,7 +67,9 @@ def cuts(early: pa.Table, late: pa.Table, definitions: Definitions) -> list[Cut]
 def trained_on(early: pa.Table, late: pa.Table) -> Cut:
     """Customers with a training row, and customers without any."""
     known = set(early["customer_id"].to_pylist())
-    new = np.array([customer not in known for customer in late["customer_id"].to_pylist()], dtype=int)
+    new = np.array(
+        [customer not in known for customer in late["customer_id"].to_pylist()], dtype=int
+    )
     return Cut("customers", (TRAINED_ON, NEVER), np.zeros(early.num_rows, dtype=int), new)
 
 
@@ -95,7 +103,9 @@ def _round(value: float) -> float:
 
 def _levels(of: str, levels: Sequence[tuple[str, str]], early: pa.Table, late: pa.Table) -> Cut:
     """Levels that fewer than LEAST_ROWS evaluation rows have are `other`, like those the release has no column for."""
-    held = [(level, column) for level, column in levels if np.nansum(_float(late, column)) >= LEAST_ROWS]
+    held = [
+        (level, column) for level, column in levels if np.nansum(_float(late, column)) >= LEAST_ROWS
+    ]
     names = (*(level for level, _ in held), OTHER, UNKNOWN)
 
     def number(rows: pa.Table) -> np.ndarray:
@@ -108,7 +118,9 @@ def _levels(of: str, levels: Sequence[tuple[str, str]], early: pa.Table, late: p
     return Cut(of, names, number(early), number(late))
 
 
-def churn(cut: Cut, *, early: pa.Table, y: np.ndarray, p: np.ndarray, customers: np.ndarray) -> list[dict[str, Any]]:
+def churn(
+    cut: Cut, *, early: pa.Table, y: np.ndarray, p: np.ndarray, customers: np.ndarray
+) -> list[dict[str, Any]]:
     """The slices of a cut for churn: y (bool) and p of the evaluation rows, beside each slice's own rate in training."""
     left = early["churned"].to_numpy()
     rate, edge = (left.sum() + 1) / (len(left) + 2), 1 / (2 * max(len(left), 1))
@@ -123,9 +135,15 @@ def churn(cut: Cut, *, early: pa.Table, y: np.ndarray, p: np.ndarray, customers:
 
 
 def next_stage(
-    cut: Cut, *, early: pa.Table, late: pa.Table, outcome: np.ndarray, p: np.ndarray, customers: np.ndarray,
+    cut: Cut,
+    *,
+    early: pa.Table,
+    late: pa.Table,
+    outcome: np.ndarray,
+    p: np.ndarray,
+    customers: np.ndarray,
     definitions: Definitions,
-) -> list[dict[str, Any]]:  # fmt: skip
+) -> list[dict[str, Any]]:
     """The slices of a cut for the next stage, beside how often each stage came in the slice's training rows."""
     came = stage_index(early["outcome_stage"].to_numpy())[:, None] == np.arange(K)
     own = _own(cut, came, (came.sum(axis=0) + 1) / (len(came) + K))
@@ -148,16 +166,27 @@ def _own(cut: Cut, came: np.ndarray, everybody: np.ndarray) -> np.ndarray:
 
 
 def _table(
-    cut: Cut, lost: np.ndarray, base: np.ndarray, customers: np.ndarray,
-    figures: Callable[[np.ndarray], dict[str, Any]], outcome: np.ndarray,
-) -> list[dict[str, Any]]:  # fmt: skip
+    cut: Cut,
+    lost: np.ndarray,
+    base: np.ndarray,
+    customers: np.ndarray,
+    figures: Callable[[np.ndarray], dict[str, Any]],
+    outcome: np.ndarray,
+) -> list[dict[str, Any]]:
     out = []
     for at, name in enumerate(cut.names):
         m = cut.late == at
         if m.any():
             row = {"of": cut.of, "name": name, "rows": int(m.sum())}
             speaks = enough(outcome[m])
-            out.append(row | (_figures(lost[m], base[m], customers[m], figures(m)) if speaks else {"too_few": True}))
+            out.append(
+                row
+                | (
+                    _figures(lost[m], base[m], customers[m], figures(m))
+                    if speaks
+                    else {"too_few": True}
+                )
+            )
     return out
 
 
@@ -166,7 +195,9 @@ def enough(outcome: np.ndarray) -> bool:
     return len(outcome) >= LEAST_ROWS and len(outcome) - np.bincount(outcome).max() >= LEAST_OF_EACH
 
 
-def _figures(lost: np.ndarray, base: np.ndarray, customers: np.ndarray, figures: dict[str, Any]) -> dict[str, Any]:
+def _figures(
+    lost: np.ndarray, base: np.ndarray, customers: np.ndarray, figures: dict[str, Any]
+) -> dict[str, Any]:
     """`relative`: our log loss in shares of what the slice's own base rate loses; `difference` with its interval."""
     told = {"log_loss": float(lost.mean()), "base_rate_log_loss": float(base.mean())}
     told["relative"] = told["log_loss"] / max(told["base_rate_log_loss"], metrics.SAME)

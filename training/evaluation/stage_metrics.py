@@ -10,7 +10,9 @@ from features.recipes.stages import STAGES
 from training import metrics
 
 
-def changes(stage: np.ndarray, outcome: np.ndarray, p: np.ndarray, customers: np.ndarray) -> dict[str, Any]:
+def changes(
+    stage: np.ndarray, outcome: np.ndarray, p: np.ndarray, customers: np.ndarray
+) -> dict[str, Any]:
     """Of rows whose stage truly changed, the share whose likeliest stage was the one that came, with its interval.
 
     `stage`, `outcome`: indexes in STAGES, (rows,); `p`: (rows, 7). `changed`: how many changed; `said`: how many were
@@ -37,14 +39,26 @@ def if_nothing_changed(stage: np.ndarray, outcome: np.ndarray) -> dict[str, floa
     """What saying the stage of today would reach: accuracy and macro-F1 (its recall of changes is 0)."""
     if not len(outcome):
         return {"accuracy": None, "macro_f1": None}
-    return {"accuracy": float((stage == outcome).mean()), "macro_f1": metrics.macro_f1(outcome, stage)}
+    return {
+        "accuracy": float((stage == outcome).mean()),
+        "macro_f1": metrics.macro_f1(outcome, stage),
+    }
 
 
 def by_stage(outcome: np.ndarray, p: np.ndarray) -> list[dict[str, Any]]:
     """Per stage that was said or came: mean p said, share that came, how many came, and the calibration error."""
-    shown = [at for at in range(len(STAGES)) if len(outcome) and (p[:, at].any() or (outcome == at).any())]
+    shown = [
+        at
+        for at in range(len(STAGES))
+        if len(outcome) and (p[:, at].any() or (outcome == at).any())
+    ]
     return [
-        {"stage": STAGES[at], "said": round(float(p[:, at].mean()), 5), "came": round(float((outcome == at).mean()), 5),
-         "rows": int((outcome == at).sum()), "ece": round(metrics.ece(outcome == at, p[:, at]), 5)}
+        {
+            "stage": STAGES[at],
+            "said": round(float(p[:, at].mean()), 5),
+            "came": round(float((outcome == at).mean()), 5),
+            "rows": int((outcome == at).sum()),
+            "ece": round(metrics.ece(outcome == at, p[:, at]), 5),
+        }
         for at in shown
-    ]  # fmt: skip
+    ]

@@ -22,12 +22,19 @@ SLOPE_SPREAD, SHIFT_SPREAD = 0.25, 0.75
 LEAST_SLOPE, MOST = 0.05, 5.0
 ENOUGH, ENOUGH_OF_EACH = 1000, 100  # rows, and rows of each outcome, from which isotonic is tried
 KNOTS, KNOT_ROWS, PULL = 20, 100, 10.0
-NEWS = 0.5  # of the level one date shows, so much is taken to last (docs/decisions/006-calibration.md)
+NEWS = (
+    0.5  # of the level one date shows, so much is taken to last (docs/decisions/006-calibration.md)
+)
 JUDGED = 6  # at most so many later dates are judged, the newest of them
 
 
 def calibrate(
-    margin: np.ndarray, churned: np.ndarray, as_of: np.ndarray, customers: np.ndarray, *, window: int
+    margin: np.ndarray,
+    churned: np.ndarray,
+    as_of: np.ndarray,
+    customers: np.ndarray,
+    *,
+    window: int,
 ) -> Calibration:
     """The chosen kind fitted at the newest as_of, its level taken halfway (`lasting`); its `why` tells the choice.
 
@@ -45,7 +52,12 @@ def calibrate(
 
 
 def choose(
-    margin: np.ndarray, churned: np.ndarray, as_of: np.ndarray, customers: np.ndarray, *, window: int
+    margin: np.ndarray,
+    churned: np.ndarray,
+    as_of: np.ndarray,
+    customers: np.ndarray,
+    *,
+    window: int,
 ) -> tuple[str, str]:
     """(kind, why in words). Nothing of the newest as_of is looked at: it is kept for the fit.
 
@@ -53,13 +65,27 @@ def choose(
     use. The simplest kind whose log loss is within one standard error (customers move as one) of the least wins.
     Without such a pair of dates: platt.
     """
-    order = np.lexsort((churned, margin, customers, as_of))  # sums must not depend on the order of the rows
-    margin, churned, as_of, customers = (part[order] for part in (margin, churned, as_of, customers))
+    order = np.lexsort(
+        (churned, margin, customers, as_of)
+    )  # sums must not depend on the order of the rows
+    margin, churned, as_of, customers = (
+        part[order] for part in (margin, churned, as_of, customers)
+    )
     pairs = _pairs(as_of, churned, window)
     if not pairs:
-        return "platt", "platt: no two earlier dates lie a window apart, so the kinds could not be compared"
-    kinds = [kind for kind in KINDS if kind != "isotonic" or all(_many(churned[fit_on]) for fit_on, _ in pairs)]
-    losses = {kind: np.concatenate([_later(margin, churned, *pair, kind=kind) for pair in pairs]) for kind in kinds}
+        return (
+            "platt",
+            "platt: no two earlier dates lie a window apart, so the kinds could not be compared",
+        )
+    kinds = [
+        kind
+        for kind in KINDS
+        if kind != "isotonic" or all(_many(churned[fit_on]) for fit_on, _ in pairs)
+    ]
+    losses = {
+        kind: np.concatenate([_later(margin, churned, *pair, kind=kind) for pair in pairs])
+        for kind in kinds
+    }
     judged = np.concatenate([customers[b] for _, b in pairs])
     best = min(kinds, key=lambda kind: losses[kind].mean())
     kind = next(kind for kind in kinds if _no_worse(losses[kind] - losses[best], judged))
@@ -69,7 +95,9 @@ def choose(
     return kind, f"{kind}: {rule} by log loss at {dates} when fitted before ({told})"
 
 
-def _pairs(as_of: np.ndarray, churned: np.ndarray, window: int) -> list[tuple[np.ndarray, np.ndarray]]:
+def _pairs(
+    as_of: np.ndarray, churned: np.ndarray, window: int
+) -> list[tuple[np.ndarray, np.ndarray]]:
     """(rows to fit on, rows to judge at) of the dates before the newest: the newest date that was mature then."""
     earlier, found = np.unique(as_of)[:-1], []
     for at in earlier:
@@ -88,7 +116,9 @@ def _no_worse(difference: np.ndarray, customers: np.ndarray) -> bool:
     return bool(difference.mean() <= np.sqrt((off**2).sum()) / len(difference))
 
 
-def _later(margin: np.ndarray, churned: np.ndarray, fit_on: np.ndarray, judged: np.ndarray, *, kind: str) -> np.ndarray:
+def _later(
+    margin: np.ndarray, churned: np.ndarray, fit_on: np.ndarray, judged: np.ndarray, *, kind: str
+) -> np.ndarray:
     """Log loss of each judged row under the kind fitted on the other rows."""
     found = lasting(fit(margin[fit_on], churned[fit_on], kind=kind), margin[fit_on])
     return _losses(found, margin[judged], churned[judged])
@@ -100,7 +130,9 @@ def _losses(calibration: Calibration, margin: np.ndarray, churned: np.ndarray) -
 
 
 def _many(churned: np.ndarray) -> bool:
-    return len(churned) >= ENOUGH and ENOUGH_OF_EACH <= churned.sum() <= len(churned) - ENOUGH_OF_EACH
+    return (
+        len(churned) >= ENOUGH and ENOUGH_OF_EACH <= churned.sum() <= len(churned) - ENOUGH_OF_EACH
+    )
 
 
 def fit(margin: np.ndarray, churned: np.ndarray, *, kind: str = "platt") -> Calibration:
@@ -135,7 +167,9 @@ def lasting(found: Calibration, margin: np.ndarray) -> Calibration:
 
     if over(-2 * FAR) >= 0 or over(2 * FAR) <= 0:  # everybody at an end: there is no level to move
         return found
-    return replace(found, shift=found.shift + (1 - NEWS) * float(brentq(over, -2 * FAR, 2 * FAR, xtol=1e-9)))
+    return replace(
+        found, shift=found.shift + (1 - NEWS) * float(brentq(over, -2 * FAR, 2 * FAR, xtol=1e-9))
+    )
 
 
 def _platt(margin: np.ndarray, churned: np.ndarray) -> Calibration:
@@ -147,12 +181,16 @@ def _platt(margin: np.ndarray, churned: np.ndarray) -> Calibration:
 def _beta(margin: np.ndarray, churned: np.ndarray) -> Calibration:
     """Its mean slope and its shift as in Platt, and the two slopes drawn towards each other."""
     mean, apart, shift = [0.5, 0.5, 0], [1, -1, 0], [0, 0, 1]
-    prior = np.array([mean, apart, shift]) / np.array([[SLOPE_SPREAD], [SLOPE_SPREAD], [SHIFT_SPREAD]])
+    prior = np.array([mean, apart, shift]) / np.array(
+        [[SLOPE_SPREAD], [SLOPE_SPREAD], [SHIFT_SPREAD]]
+    )
     columns = (-np.logaddexp(0.0, -margin), np.logaddexp(0.0, margin), np.ones(len(margin)))
     return Calibration("beta", *_likeliest(columns, churned, prior))
 
 
-def _likeliest(columns: tuple[np.ndarray, ...], churned: np.ndarray, prior: np.ndarray) -> list[float]:
+def _likeliest(
+    columns: tuple[np.ndarray, ...], churned: np.ndarray, prior: np.ndarray
+) -> list[float]:
     """Maximum a posteriori weights of the columns, the last of which is the shift; all others stay positive.
 
     `prior` (laws, columns): rows that, times (weights − nothing changed), are standard normal.
@@ -164,12 +202,18 @@ def _likeliest(columns: tuple[np.ndarray, ...], churned: np.ndarray, prior: np.n
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         said = sum(weight * column for weight, column in zip(weights, columns, strict=True))
         away = prior @ (weights - nothing)
-        value = (np.logaddexp(0.0, said) - np.where(churned, said, 0.0)).sum() + 0.5 * (away**2).sum()
+        value = (np.logaddexp(0.0, said) - np.where(churned, said, 0.0)).sum() + 0.5 * (
+            away**2
+        ).sum()
         slack = sigmoid(np.clip(said, -FAR, FAR)) - churned
-        return float(value), np.array([(slack * column).sum() for column in columns]) + prior.T @ away
+        return float(value), np.array(
+            [(slack * column).sum() for column in columns]
+        ) + prior.T @ away
 
     bounds = [(LEAST_SLOPE, MOST)] * (len(columns) - 1) + [(-MOST, MOST)]
-    found = minimize(loss, nothing, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12})
+    found = minimize(
+        loss, nothing, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-12}
+    )
     return [float(weight) for weight in found.x]
 
 
@@ -180,7 +224,9 @@ def _isotonic(margin: np.ndarray, churned: np.ndarray) -> Calibration:
 
     platt = _platt(margin, churned)
     count = min(KNOTS, len(margin) // KNOT_ROWS)
-    bins = ((rankdata(margin) - 0.5) * count / len(margin)).astype(int)  # equal margins always in one
+    bins = ((rankdata(margin) - 0.5) * count / len(margin)).astype(
+        int
+    )  # equal margins always in one
     _, bins = np.unique(bins, return_inverse=True)
     rows = np.bincount(bins).astype(float)
     at = np.bincount(bins, weights=margin) / rows
@@ -191,6 +237,10 @@ def _isotonic(margin: np.ndarray, churned: np.ndarray) -> Calibration:
     knots = np.maximum.accumulate(np.add.reduceat(at * rows, begin) / np.add.reduceat(rows, begin))
     least = LEAST_SLOPE * knots
     heights = least + np.maximum.accumulate(log_odds(found.x[begin]) - least)
-    apart = np.append(True, (np.diff(knots) > 0) & (np.diff(heights) > 0))  # not where rounding made them one
+    apart = np.append(
+        True, (np.diff(knots) > 0) & (np.diff(heights) > 0)
+    )  # not where rounding made them one
     knots, heights = knots[apart], heights[apart]
-    return Calibration("isotonic", platt.low, platt.high, 0.0, tuple(knots.tolist()), tuple(heights.tolist()))
+    return Calibration(
+        "isotonic", platt.low, platt.high, 0.0, tuple(knots.tolist()), tuple(heights.tolist())
+    )

@@ -20,7 +20,9 @@ SEGMENT = "segment"  # the attribute that says what kind of customer it is
 BEHIND = (10.0, 10.0, 20.0)
 
 
-def churn(rows: pa.Table, columns: tuple[str, ...], definitions: Definitions, settings: Settings) -> Blend:
+def churn(
+    rows: pa.Table, columns: tuple[str, ...], definitions: Definitions, settings: Settings
+) -> Blend:
     """The rates of labelled rows (one or more): of everyone (one success and one failure added), segment and stage.
 
     The own past comes with each row to be scored, as far as its columns are there. With contracts it is left out:
@@ -33,10 +35,17 @@ def churn(rows: pa.Table, columns: tuple[str, ...], definitions: Definitions, se
     in_segment = [rows[name].to_numpy(zero_copy_only=False).astype(float) == 1 for name in segments]
     in_stage = [stage_index(rows["stage"].to_numpy()) == number for number in range(len(STAGES))]
     part = Rates(
-        float((left.sum() + 1) / (len(left) + 2)), _counts(in_segment, left), _counts(in_stage, left),
-        tuple(at[name] for name in segments), len(columns), own, BEHIND,
-    )  # fmt: skip
-    never = fit_cannot_churn.settled(design(rows, columns), rows["churned"].to_numpy().astype(int), columns, settings)
+        float((left.sum() + 1) / (len(left) + 2)),
+        _counts(in_segment, left),
+        _counts(in_stage, left),
+        tuple(at[name] for name in segments),
+        len(columns),
+        own,
+        BEHIND,
+    )
+    never = fit_cannot_churn.settled(
+        design(rows, columns), rows["churned"].to_numpy().astype(int), columns, settings
+    )
     return Blend(((1.0, part),) if never is None else ((1.0, part), (1.0, never)))
 
 
@@ -47,13 +56,19 @@ def next_stage(rows: pa.Table, columns: tuple[str, ...]) -> tuple[Blend, tuple[s
         return stages.frequencies(rows)
     classes = stages.classes_of(kept)
     labels = np.array([classes.index(stage) for stage in kept["outcome_stage"].to_pylist()])
-    part = fit_cells.fit(design(kept, columns), labels, columns=columns, outputs=max(len(classes), 2))
+    part = fit_cells.fit(
+        design(kept, columns), labels, columns=columns, outputs=max(len(classes), 2)
+    )
     return Blend(((1.0, part),)), classes
 
 
 def _segments(definitions: Definitions) -> list[str]:
-    return [column for one in definitions.attributes if one.name == SEGMENT and one.type == "text"
-            for _, column in one.columns]  # fmt: skip
+    return [
+        column
+        for one in definitions.attributes
+        if one.name == SEGMENT and one.type == "text"
+        for _, column in one.columns
+    ]
 
 
 def _counts(groups: list[np.ndarray], left: np.ndarray) -> np.ndarray:

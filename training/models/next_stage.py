@@ -33,21 +33,35 @@ def enough(rows: pa.Table) -> bool:
     return kept.num_rows >= FEWEST and len(classes_of(kept)) > 1
 
 
-def search_stage_model(rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, seconds: float) -> blending.BlendSpec:
+def search_stage_model(
+    rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, seconds: float
+) -> blending.BlendSpec:
     """Search on stayers; the classes are those of all stayers, so rare stages keep their place."""
     kept, training = stayers(rows), settings.training
     classes = classes_of(kept)
     labels = _labels(kept, classes)
     folds = tuning_folds(rows, settings)
     pairs = tuple((_of_stayers(rows, fit), _of_stayers(rows, check)) for fit, check in folds.pairs)
-    pairs = tuple((fit, check) for fit, check in pairs if len(np.unique(labels[fit])) > 1 and check.size)
+    pairs = tuple(
+        (fit, check) for fit, check in pairs if len(np.unique(labels[fit])) > 1 and check.size
+    )
     if not pairs:
         halves = customer_groups(kept, groups=2)
-        pairs, folds = ((np.flatnonzero(halves == 0), np.flatnonzero(halves == 1)),), Folds((), "grouped by customer")
+        pairs, folds = (
+            ((np.flatnonzero(halves == 0), np.flatnonzero(halves == 1)),),
+            Folds((), "grouped by customer"),
+        )
     return blending.search_blend(
-        design(kept, columns), labels, names=design_names(columns), outputs=_outputs(classes),
-        folds=Folds(pairs, folds.kind), trials=training.trials, seconds=seconds, seed=training.seed, label="next stage",
-    )  # fmt: skip
+        design(kept, columns),
+        labels,
+        names=design_names(columns),
+        outputs=_outputs(classes),
+        folds=Folds(pairs, folds.kind),
+        trials=training.trials,
+        seconds=seconds,
+        seed=training.seed,
+        label="next stage",
+    )
 
 
 def fit(
@@ -55,17 +69,37 @@ def fit(
 ) -> tuple[Blend, tuple[str, ...]]:
     kept = stayers(rows)
     classes = classes_of(kept)
-    blend = _fit(ingredients, design(kept, columns), _labels(kept, classes), columns, _outputs(classes), settings)
+    blend = _fit(
+        ingredients,
+        design(kept, columns),
+        _labels(kept, classes),
+        columns,
+        _outputs(classes),
+        settings,
+    )
     return blend, classes
 
 
 def _fit(
-    ingredients: blending.BlendSpec, matrix: np.ndarray, labels: np.ndarray, columns: tuple[str, ...], outputs: int,
-    settings: Settings, *, seeds: int = blending.SEEDS,
-) -> Blend:  # fmt: skip
+    ingredients: blending.BlendSpec,
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    columns: tuple[str, ...],
+    outputs: int,
+    settings: Settings,
+    *,
+    seeds: int = blending.SEEDS,
+) -> Blend:
     """The blend of ridge and boosters, and with CELLS of the weight what became of stayers by stage and activities."""
-    learned = blending.fit(ingredients, matrix, labels, names=design_names(columns), outputs=outputs,
-                           seed=settings.training.seed, seeds=seeds)  # fmt: skip
+    learned = blending.fit(
+        ingredients,
+        matrix,
+        labels,
+        names=design_names(columns),
+        outputs=outputs,
+        seed=settings.training.seed,
+        seeds=seeds,
+    )
     parts = [((1 - CELLS) * weight, part) for weight, part in learned.parts]
     return Blend((*parts, (CELLS, fit_cells.fit(matrix, labels, columns=columns, outputs=outputs))))
 
@@ -87,7 +121,13 @@ def left_out(
         others, mine = stays & (group != away), group == away
         if mine.any() and len(np.unique(of[others])) > 1:
             part = _fit(
-                ingredients, matrix[others], of[others], columns, _outputs(classes), settings, seeds=blending.ASIDE
+                ingredients,
+                matrix[others],
+                of[others],
+                columns,
+                _outputs(classes),
+                settings,
+                seeds=blending.ASIDE,
             )
             out[mine] = part.margins(matrix[mine])
     return out
@@ -97,7 +137,9 @@ def frequencies(rows: pa.Table) -> tuple[Blend, tuple[str, ...]]:
     """Constant q: the outcome stages' frequencies among stayers (all stages alike where nobody stayed)."""
     kept = stayers(rows)
     classes = classes_of(kept) or STAGES[1:]
-    counts = np.array([kept["outcome_stage"].to_pylist().count(stage) + 1 for stage in classes], dtype=float)
+    counts = np.array(
+        [kept["outcome_stage"].to_pylist().count(stage) + 1 for stage in classes], dtype=float
+    )
     return Blend(((1.0, Rate(tuple(float(x) for x in np.log(counts / counts.sum())))),)), classes
 
 

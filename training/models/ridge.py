@@ -25,20 +25,29 @@ def fit(matrix: np.ndarray, labels: np.ndarray, *, strength: float, outputs: int
     return fits(matrix, labels, strengths=(strength,), outputs=outputs)[0]
 
 
-def fits(matrix: np.ndarray, labels: np.ndarray, *, strengths: Sequence[float], outputs: int) -> list[Linear]:
+def fits(
+    matrix: np.ndarray, labels: np.ndarray, *, strengths: Sequence[float], outputs: int
+) -> list[Linear]:
     """`fit` with each of several strengths, standardised once."""
     frame = _frame(matrix, outputs)
     z, null = frame.standard(matrix)
     sometimes = np.flatnonzero(null.any(axis=0) & ~null.all(axis=0))
     varies = np.flatnonzero(z.std(axis=0) > 0)
     seen = np.hstack([z[:, varies], null[:, sometimes] / 2])
-    return [_fit(frame, seen, labels, varies, sometimes, strength, outputs) for strength in strengths]
+    return [
+        _fit(frame, seen, labels, varies, sometimes, strength, outputs) for strength in strengths
+    ]
 
 
 def _fit(
-    frame: Linear, seen: np.ndarray, labels: np.ndarray, varies: np.ndarray, sometimes: np.ndarray, strength: float,
+    frame: Linear,
+    seen: np.ndarray,
+    labels: np.ndarray,
+    varies: np.ndarray,
+    sometimes: np.ndarray,
+    strength: float,
     outputs: int,
-) -> Linear:  # fmt: skip
+) -> Linear:
     """`seen` (rows, varies + sometimes): the columns that vary, standardised, then the indicators halved."""
     from sklearn.linear_model import LogisticRegression
 
@@ -48,8 +57,13 @@ def _fit(
     with parallel.single_threaded_blas():
         model.fit(seen, labels)
     coefficients, intercepts = model.coef_, model.intercept_
-    if outputs > 1 and len(coefficients) == 1:  # two classes seen, one margin each: half to either side
-        coefficients, intercepts = np.vstack([-coefficients, coefficients]) / 2, np.array([-1, 1]) * intercepts[0] / 2
+    if (
+        outputs > 1 and len(coefficients) == 1
+    ):  # two classes seen, one margin each: half to either side
+        coefficients, intercepts = (
+            np.vstack([-coefficients, coefficients]) / 2,
+            np.array([-1, 1]) * intercepts[0] / 2,
+        )
     rows = np.arange(1) if outputs == 1 else model.classes_
     weights, missing = np.zeros((outputs, len(frame.mean))), np.zeros((outputs, len(frame.mean)))
     weights[np.ix_(rows, varies)] = coefficients[:, : varies.size]
@@ -68,6 +82,8 @@ def _frame(matrix: np.ndarray, outputs: int) -> Linear:
     spread = np.sqrt(np.where(seen, (values - mean) ** 2, 0).sum(axis=0) / count)
     spread = np.where(spread > 1e-9, spread, 1.0)
     empty = np.zeros((outputs, matrix.shape[1]))
-    low = np.where(any_seen := seen.any(axis=0), np.where(seen, values, np.inf).min(axis=0, initial=np.inf), 0)
+    low = np.where(
+        any_seen := seen.any(axis=0), np.where(seen, values, np.inf).min(axis=0, initial=np.inf), 0
+    )
     high = np.where(any_seen, np.where(seen, values, -np.inf).max(axis=0, initial=-np.inf), 0)
     return Linear(mean, spread, empty, empty, np.zeros(outputs), low, high)

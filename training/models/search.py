@@ -25,11 +25,23 @@ from training import parallel
 from training.models import studies
 
 ROUNDS, PATIENCE, BINS = 600, 25, 64
-FIRST_GUESS = {"max_leaves": 8, "learning_rate": 0.05, "min_child_weight": 30.0, "reg_lambda": 10.0,
-               "subsample": 0.8, "colsample_bytree": 0.5}  # fmt: skip
+FIRST_GUESS = {
+    "max_leaves": 8,
+    "learning_rate": 0.05,
+    "min_child_weight": 30.0,
+    "reg_lambda": 10.0,
+    "subsample": 0.8,
+    "colsample_bytree": 0.5,
+}
 # (low, high, even in logarithms)
-SPACE = {"max_leaves": (4, 15, False), "learning_rate": (0.03, 0.1, True), "min_child_weight": (15.0, 200.0, True),
-         "reg_lambda": (3.0, 100.0, True), "subsample": (0.5, 1.0, False), "colsample_bytree": (0.2, 0.8, False)}  # fmt: skip
+SPACE = {
+    "max_leaves": (4, 15, False),
+    "learning_rate": (0.03, 0.1, True),
+    "min_child_weight": (15.0, 200.0, True),
+    "reg_lambda": (3.0, 100.0, True),
+    "subsample": (0.5, 1.0, False),
+    "colsample_bytree": (0.2, 0.8, False),
+}
 # Part of a study's name: raise it when the way of searching changes, so that no old study answers a new question.
 SEARCH_VERSION = 2
 
@@ -60,7 +72,15 @@ class SearchTask:
     def study(self) -> str:
         """The job and a digest over all that decides the result: equal questions share a study, others never do."""
         arrays = [array for fold in self.folds for pair in fold for array in pair]
-        how = [list(self.names), self.outputs, self.seed, SEARCH_VERSION, SPACE, FIRST_GUESS, [ROUNDS, PATIENCE, BINS]]
+        how = [
+            list(self.names),
+            self.outputs,
+            self.seed,
+            SEARCH_VERSION,
+            SPACE,
+            FIRST_GUESS,
+            [ROUNDS, PATIENCE, BINS],
+        ]
         return f"{self.label.replace(' ', '-')}-{studies.digest([*arrays, *how, *_versions()])}"
 
 
@@ -75,28 +95,59 @@ def objective_of(outputs: int) -> dict[str, Any]:
 
 
 def boost(
-    matrix: np.ndarray, labels: np.ndarray, *, names: tuple[str, ...], outputs: int, settings: dict[str, Any],
-    rounds: int, seed: int, check: tuple[np.ndarray, np.ndarray] | None = None, callbacks: list[Any] | None = None,
-) -> tuple[Boosted, int, float]:  # fmt: skip
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    *,
+    names: tuple[str, ...],
+    outputs: int,
+    settings: dict[str, Any],
+    rounds: int,
+    seed: int,
+    check: tuple[np.ndarray, np.ndarray] | None = None,
+    callbacks: list[Any] | None = None,
+) -> tuple[Boosted, int, float]:
     """One booster: (part, rounds used, loss on `check`); with `check` it stops early, without it runs `rounds`."""
     import xgboost
 
     def matrix_of(x: np.ndarray, y: np.ndarray) -> Any:
         return xgboost.DMatrix(x.astype(np.float32), label=y, feature_names=list(names), nthread=1)
 
-    stated = {**objective_of(outputs), "tree_method": "hist", "grow_policy": "lossguide", "max_depth": 0,
-              "max_bin": BINS, "nthread": 1, "seed": seed, "verbosity": 0, **settings}  # fmt: skip
+    stated = {
+        **objective_of(outputs),
+        "tree_method": "hist",
+        "grow_policy": "lossguide",
+        "max_depth": 0,
+        "max_bin": BINS,
+        "nthread": 1,
+        "seed": seed,
+        "verbosity": 0,
+        **settings,
+    }
     watched = [(matrix_of(*check), "check")] if check is not None else []
     stop = PATIENCE if check is not None else None
-    model = xgboost.train(stated, matrix_of(matrix, labels), rounds, evals=watched, early_stopping_rounds=stop,
-                          verbose_eval=False, callbacks=callbacks)  # fmt: skip
+    model = xgboost.train(
+        stated,
+        matrix_of(matrix, labels),
+        rounds,
+        evals=watched,
+        early_stopping_rounds=stop,
+        verbose_eval=False,
+        callbacks=callbacks,
+    )
     best = model.best_iteration + 1 if check is not None else rounds
     loss = float(model.best_score) if check is not None else float("nan")
     return Boosted(bytes(model[:best].save_raw("ubj")), names), best, loss
 
 
 def tune(
-    folds: list[Fold], *, names: tuple[str, ...], outputs: int, trials: int, seconds: float, seed: int, label: str
+    folds: list[Fold],
+    *,
+    names: tuple[str, ...],
+    outputs: int,
+    trials: int,
+    seconds: float,
+    seed: int,
+    label: str,
 ) -> Found:
     """The settings with the least mean loss over `folds` ((fit matrix, labels), (check matrix, labels)).
 
@@ -116,7 +167,9 @@ def tune(
     except Exception as error:
         # The search does not need its study: whatever is wrong with the disk, it goes on without. A fault of the
         # search's own comes again below, and is raised there.
-        say(f"{label}: the search cannot be kept on disk ({type(error).__name__}); it goes on in memory")
+        say(
+            f"{label}: the search cannot be kept on disk ({type(error).__name__}); it goes on in memory"
+        )
     return _search(_study(None, question), question, trials, seconds - (time.monotonic() - began))
 
 
@@ -129,13 +182,19 @@ def _search(study: Any, question: SearchTask, trials: int, seconds: float) -> Fo
     if finished:
         say(f"{question.label}: taken up after {len(finished)} trials of {study.study_name}")
     now = time.monotonic()
-    until = now + seconds - sum(trial.user_attrs.get("seconds", 0) for trial in study.get_trials(deepcopy=False))
+    until = (
+        now
+        + seconds
+        - sum(trial.user_attrs.get("seconds", 0) for trial in study.get_trials(deepcopy=False))
+    )
     while len(finished) < trials and (not finished or now < until):
         now = _try(study, question, len(finished), now, until)
         finished = _finished(study)
     finished = finished[:trials]
     best = min((t for t in finished if t.state == TrialState.COMPLETE), key=lambda t: t.value)
-    account = tuple({"settings": t.params, "loss": t.value, "state": t.state.name} for t in finished)
+    account = tuple(
+        {"settings": t.params, "loss": t.value, "state": t.state.name} for t in finished
+    )
     return Found(best.params, best.user_attrs["rounds"], float(best.value), account)
 
 
@@ -147,7 +206,12 @@ def _try(study: Any, question: SearchTask, finished: int, began: float, until: f
     study.sampler = _sampler(question.seed, finished)
     if not finished and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
         study.enqueue_trial(FIRST_GUESS)
-    trial, loss, state, told = study.ask(fixed_distributions=_space()), None, TrialState.PRUNED, "hopeless"
+    trial, loss, state, told = (
+        study.ask(fixed_distributions=_space()),
+        None,
+        TrialState.PRUNED,
+        "hopeless",
+    )
     try:
         loss, rounds = _mean_loss(trial, question, until if finished else None)
         trial.set_user_attr("rounds", rounds)
@@ -171,8 +235,16 @@ def _mean_loss(trial: Any, question: SearchTask, until: float | None) -> tuple[f
     losses, used = [], []
     for at, (fit, check) in enumerate(question.folds):
         watch = [_pruning(trial, at * ROUNDS, until)]
-        _, rounds, loss = boost(*fit, names=question.names, outputs=question.outputs, settings=trial.params,
-                                rounds=ROUNDS, seed=question.seed, check=check, callbacks=watch)  # fmt: skip
+        _, rounds, loss = boost(
+            *fit,
+            names=question.names,
+            outputs=question.outputs,
+            settings=trial.params,
+            rounds=ROUNDS,
+            seed=question.seed,
+            check=check,
+            callbacks=watch,
+        )
         losses.append(loss)
         used.append(rounds)
     return float(np.mean(losses)), int(np.mean(used))
@@ -241,9 +313,10 @@ def _study(path: Path | None, question: SearchTask) -> Any:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna.create_study(
         storage=None if path is None else JournalStorage(JournalFileBackend(str(path))),
-        study_name=path and question.study, load_if_exists=True,
+        study_name=path and question.study,
+        load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=20),
-    )  # fmt: skip
+    )
 
 
 def _read(path: Path, question: SearchTask) -> Any:

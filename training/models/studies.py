@@ -108,13 +108,17 @@ def _readable(line: bytes) -> bool:
         found = json.loads(line) if line.endswith(b"\n") else None
     except ValueError:
         return False
-    return isinstance(found, dict) and isinstance(found.get("op_code"), int) and "worker_id" in found
+    return (
+        isinstance(found, dict) and isinstance(found.get("op_code"), int) and "worker_id" in found
+    )
 
 
 def _forget_old() -> None:
     """Keep the KEPT studies used last, and every one that somebody holds."""
     with os.scandir(folder()) as entries:
-        found = [(entry.stat().st_mtime, entry.path) for entry in entries if entry.name.endswith(SUFFIX)]
+        found = [
+            (entry.stat().st_mtime, entry.path) for entry in entries if entry.name.endswith(SUFFIX)
+        ]
     for _, path in sorted(found, reverse=True)[KEPT:]:
         with contextlib.suppress(OSError, StudyLocked), _locked(Path(path)):
             os.unlink(path)

@@ -9,7 +9,9 @@ COLOURS = {"everyone": "#3b6ea5", "eligible": "#c8553d"}
 GREY = "#8a8a8a"
 
 
-def canvas(title: str, *, width: float = 6.0, height: float = 5.0, rows: int = 1, columns: int = 1) -> tuple[Any, Any]:
+def canvas(
+    title: str, *, width: float = 6.0, height: float = 5.0, rows: int = 1, columns: int = 1
+) -> tuple[Any, Any]:
     """(figure, axes array (rows, columns)) with the question it answers as its title."""
     from matplotlib.figure import Figure
 

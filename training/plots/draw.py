@@ -13,7 +13,12 @@ import numpy as np
 
 from training.plots.canvas import COLOURS, GREY, curve_axes, named, saved
 from training.plots.learning_curve import draw_learning_curve
-from training.plots.panels import draw_calibration, draw_importance, draw_stage_calibration, draw_transition
+from training.plots.panels import (
+    draw_calibration,
+    draw_importance,
+    draw_stage_calibration,
+    draw_transition,
+)
 
 
 def draw(account: dict[str, Any], folder: Path) -> list[Path]:
@@ -47,13 +52,18 @@ def _roc(churn: dict[str, Any], path: Path) -> Path | None:
     if not shown:
         return None
     figure, axes = curve_axes(
-        "Are leavers told from those who stay?", "share of stayers warned of (false positives)",
+        "Are leavers told from those who stay?",
+        "share of stayers warned of (false positives)",
         "share of leavers found (true positives)",
-    )  # fmt: skip
+    )
     for who, found, points in shown:
         said = f"AUROC {found['auroc']:.3f} ({found['auroc_low']:.3f} … {found['auroc_high']:.3f})"
-        axes.plot(points["false_positive_rate"], points["true_positive_rate"], color=COLOURS[who],
-                  label=named(who, found, said))  # fmt: skip
+        axes.plot(
+            points["false_positive_rate"],
+            points["true_positive_rate"],
+            color=COLOURS[who],
+            label=named(who, found, said),
+        )
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="no skill: 0.5")
     return saved(figure, path, legends=[axes])
 
@@ -63,14 +73,25 @@ def _precision_recall(churn: dict[str, Any], path: Path) -> Path | None:
     if not shown:
         return None
     figure, axes = curve_axes(
-        "How many warnings are right?", "share of leavers found (recall)", "share of warned who leave (precision)"
+        "How many warnings are right?",
+        "share of leavers found (recall)",
+        "share of warned who leave (precision)",
     )
     for who, found, points in shown:
         said = f"AP {found['average_precision']:.3f} ({points['low']:.3f} … {points['high']:.3f})"
-        axes.plot([0, *points["recall"]], [points["precision"][0], *points["precision"]], color=COLOURS[who],
-                  label=named(who, found, said))  # fmt: skip
-        axes.axhline(found["rate"], color=COLOURS[who], linewidth=1, linestyle="--",
-                     label=f"no skill, {who}: {found['rate']:.3f}")  # fmt: skip
+        axes.plot(
+            [0, *points["recall"]],
+            [points["precision"][0], *points["precision"]],
+            color=COLOURS[who],
+            label=named(who, found, said),
+        )
+        axes.axhline(
+            found["rate"],
+            color=COLOURS[who],
+            linewidth=1,
+            linestyle="--",
+            label=f"no skill, {who}: {found['rate']:.3f}",
+        )
     return saved(figure, path, legends=[axes])
 
 
@@ -79,14 +100,26 @@ def _gain(churn: dict[str, Any], path: Path) -> Path | None:
     if not shown:
         return None
     figure, axes = curve_axes(
-        "How early are leavers found?", "share of customers, riskiest first", "share of leavers found"
+        "How early are leavers found?",
+        "share of customers, riskiest first",
+        "share of leavers found",
     )
     for who, found, points in shown:
         tenth = np.interp(0.1, points["share"], points["found"])
-        axes.plot(points["share"], points["found"], color=COLOURS[who],
-                  label=named(who, found, f"{tenth:.0%} in the first tenth"))  # fmt: skip
-        axes.plot([0, found["rate"], 1], [0, 1, 1], color=COLOURS[who], linewidth=0.8, linestyle=":",
-                  label=f"perfect, {who}")  # fmt: skip
+        axes.plot(
+            points["share"],
+            points["found"],
+            color=COLOURS[who],
+            label=named(who, found, f"{tenth:.0%} in the first tenth"),
+        )
+        axes.plot(
+            [0, found["rate"], 1],
+            [0, 1, 1],
+            color=COLOURS[who],
+            linewidth=0.8,
+            linestyle=":",
+            label=f"perfect, {who}",
+        )
     axes.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle="--", label="no skill")
     return saved(figure, path, legends=[axes])
 
@@ -96,9 +129,10 @@ def _lift(churn: dict[str, Any], path: Path) -> Path | None:
     if not shown:
         return None
     figure, axes = curve_axes(
-        "How much better than chance are the riskiest?", "share of customers, riskiest first",
+        "How much better than chance are the riskiest?",
+        "share of customers, riskiest first",
         "leavers among them / leavers on average",
-    )  # fmt: skip
+    )
     top, share = 1.0, np.linspace(0.02, 1, 50)
     for who, found, points in shown:
         lift = np.interp(share, points["share"], points["found"]) / share

@@ -19,7 +19,16 @@ from training import metrics
 from training.models.blending import SEEDS
 from training.reports import card_sections as sections
 
-PACKAGES = ("customer-lifecycle", "duckdb", "narwhals", "numpy", "pyarrow", "scikit-learn", "xgboost-cpu", "xgboost")
+PACKAGES = (
+    "customer-lifecycle",
+    "duckdb",
+    "narwhals",
+    "numpy",
+    "pyarrow",
+    "scikit-learn",
+    "xgboost-cpu",
+    "xgboost",
+)
 STATUS = {
     "ok": "both models are fitted",
     "no_skill": "the model could not be told from chance, and the base rate of churn is served instead",
@@ -54,8 +63,14 @@ def text(scorer: Scorer, account: Mapping[str, Any], settings: Settings) -> str:
     ]
     lines += [*_data(scorer, account, settings), *_models(scorer, account)]
     if "churn" in account:
-        for section in (sections.verdict, sections.figures, sections.calibration, sections.rates, sections.sliced,
-                        sections.sure):  # fmt: skip
+        for section in (
+            sections.verdict,
+            sections.figures,
+            sections.calibration,
+            sections.rates,
+            sections.sliced,
+            sections.sure,
+        ):
             lines += section(account)
     lines += [*_limits(account), *_not_for()]
     return "\n".join(lines) + "\n"
@@ -63,32 +78,54 @@ def text(scorer: Scorer, account: Mapping[str, Any], settings: Settings) -> str:
 
 def _use(definitions: Definitions) -> list[str]:
     return [
-        "## Intended use", "",
+        "## Intended use",
+        "",
         f"Two questions about a known customer, as of a day: will they leave within {definitions.horizon_days} days, and "
         "at which stage will they stand then? Both answers are one distribution. For the people of this business who "
-        "decide on contact, service and offers, and who plan how many will stay.", "",
-    ]  # fmt: skip
+        "decide on contact, service and offers, and who plan how many will stay.",
+        "",
+    ]
 
 
-def _population(definitions: Definitions, account: Mapping[str, Any], settings: Settings) -> list[str]:
-    able = "with cover that runs at as_of" if definitions.contractual else (
-        f"active in the last {definitions.eligible_days} days before as_of")  # fmt: skip
-    rows = [(who, what, *_counted(account.get("churn", {}).get(who))) for who, what in (
-        ("everyone", "who was active before as_of, gone or not"), ("eligible", able))]  # fmt: skip
+def _population(
+    definitions: Definitions, account: Mapping[str, Any], settings: Settings
+) -> list[str]:
+    able = (
+        "with cover that runs at as_of"
+        if definitions.contractual
+        else (f"active in the last {definitions.eligible_days} days before as_of")
+    )
+    rows = [
+        (who, what, *_counted(account.get("churn", {}).get(who)))
+        for who, what in (
+            ("everyone", "who was active before as_of, gone or not"),
+            ("eligible", able),
+        )
+    ]
     return [
-        "## Population, label and stages", "", *sections.table(("population", "who", "evaluated rows", "left"), rows),
+        "## Population, label and stages",
+        "",
+        *sections.table(("population", "who", "evaluated rows", "left"), rows),
         "*Everyone* holds those who left long ago, and they are easy. *Eligible* are those of whom the answer matters. "
-        "Prospects (no activity yet) have no churn score.", "",
-        _label(definitions, settings), "",
-    ]  # fmt: skip
+        "Prospects (no activity yet) have no churn score.",
+        "",
+        _label(definitions, settings),
+        "",
+    ]
 
 
 def _counted(found: Mapping[str, Any] | None) -> tuple[str, str]:
-    return (sections.count(found["rows"]), sections.percent(found["rate"])) if found else (sections.UNKNOWN,) * 2
+    return (
+        (sections.count(found["rows"]), sections.percent(found["rate"]))
+        if found
+        else (sections.UNKNOWN,) * 2
+    )
 
 
 def _label(definitions: Definitions, settings: Settings) -> str:
-    waited = f"What is recorded up to {definitions.label_latency_days} days after the window counts."
+    waited = (
+        f"What is recorded up to {definitions.label_latency_days} days after the window counts."
+    )
     if definitions.contractual:
         return (
             f"A customer **churned** when cover ends or is cancelled within {definitions.horizon_days} days from as_of on and "
@@ -103,15 +140,25 @@ def _label(definitions: Definitions, settings: Settings) -> str:
 
 
 def _stages(definitions: Definitions, settings: Settings) -> list[str]:
-    begins = (f"{name} from {multiple:.2f} usual gaps ({multiple * definitions.base_gap_us / DAY_US:.1f} days)"
-              for name, multiple in zip(("at_risk", "dormant", "churned"), definitions.multiples, strict=True))  # fmt: skip
-    back = "" if definitions.came_back is None else (
-        f" Of {definitions.reached_churned:,} waits that got as long as churned, {definitions.came_back:.1%} ended with activity.")  # fmt: skip
+    begins = (
+        f"{name} from {multiple:.2f} usual gaps ({multiple * definitions.base_gap_us / DAY_US:.1f} days)"
+        for name, multiple in zip(
+            ("at_risk", "dormant", "churned"), definitions.multiples, strict=True
+        )
+    )
+    back = (
+        ""
+        if definitions.came_back is None
+        else (
+            f" Of {definitions.reached_churned:,} waits that got as long as churned, {definitions.came_back:.1%} ended with activity."
+        )
+    )
     return [
         f"Stages are rules over silence in the customer's usual gap; in days at the mean gap of "
         f"{definitions.base_gap_us / DAY_US:.1f}: {'; '.join(begins)}. Under that new, growing or loyal. "
-        f"{_learned(definitions, settings)}{back}", "",
-    ]  # fmt: skip
+        f"{_learned(definitions, settings)}{back}",
+        "",
+    ]
 
 
 def _learned(definitions: Definitions, settings: Settings) -> str:
@@ -127,22 +174,30 @@ def _learned(definitions: Definitions, settings: Settings) -> str:
 def _data(scorer: Scorer, account: Mapping[str, Any], settings: Settings) -> list[str]:
     dates = account.get("as_of", {})
     rows = [
-        (words, str(len(dates[use])), dates[use][0], dates[use][-1]) for use, words in USES.items() if dates.get(use)
+        (words, str(len(dates[use])), dates[use][0], dates[use][-1])
+        for use, words in USES.items()
+        if dates.get(use)
     ]
     learned = day_text(scorer.definitions.learned_as_of, zone=settings.zone)
     lines = [
-        "## Data", "", f"Tables: {', '.join(settings.tables)}. A row is a customer as of a day, with what was known before "
+        "## Data",
+        "",
+        f"Tables: {', '.join(settings.tables)}. A row is a customer as of a day, with what was known before "
         f"it. Base gap, stages and attributes were learned as of {learned}. `lifecycle check` counts every row read, kept "
-        "and rejected.", "", *sections.table(("dates", "how many", "first", "last"), rows),
-    ]  # fmt: skip
+        "and rejected.",
+        "",
+        *sections.table(("dates", "how many", "first", "last"), rows),
+    ]
     told = []
     if "train_rows" in account:
         told.append(
             f"{account['train_rows']:,} training rows; their outcome windows end before the first evaluation date."
         )
     if "late_activity" in account:
-        told.append(f"{account['late_activity']:,} times an activity was recorded only after an as_of it lies before: "
-                    "there it is neither known nor an outcome.")  # fmt: skip
+        told.append(
+            f"{account['late_activity']:,} times an activity was recorded only after an as_of it lies before: "
+            "there it is neither known nor an outcome."
+        )
     if account.get("left_out"):
         told.append(
             f"{len(account['left_out'])} columns are not modelled: their windows reach back further than the history."
@@ -159,14 +214,31 @@ def _models(scorer: Scorer, account: Mapping[str, Any]) -> list[str]:
             f"No model: {account.get('why', {}).get('got', 'not enough data')}. p and q are frequencies.",
             "",
         ]
-    fitted = {job: account["found"][job] for job in MODELS if isinstance(account["found"].get(job), Mapping)}
+    fitted = {
+        job: account["found"][job]
+        for job in MODELS
+        if isinstance(account["found"].get(job), Mapping)
+    }
     if any(part.get("weight") for part in fitted.values()):
-        lines += [f"A blend in log-odds of a ridge logistic regression on logged columns and boosted trees ({SEEDS} seeds). Chosen "
-                  "on folds of the training dates by log loss (the last three columns), then fitted on all of them.", ""]  # fmt: skip
+        lines += [
+            f"A blend in log-odds of a ridge logistic regression on logged columns and boosted trees ({SEEDS} seeds). Chosen "
+            "on folds of the training dates by log loss (the last three columns), then fitted on all of them.",
+            "",
+        ]
     lines += sections.table(
-        ("model", "chosen on", "ridge", "boosters' weight", "rounds", "one direction", "ridge alone", "boosters alone",
-         "blend"), [_ingredients(MODELS[job], part) for job, part in fitted.items()],
-    )  # fmt: skip
+        (
+            "model",
+            "chosen on",
+            "ridge",
+            "boosters' weight",
+            "rounds",
+            "one direction",
+            "ridge alone",
+            "boosters alone",
+            "blend",
+        ),
+        [_ingredients(MODELS[job], part) for job, part in fitted.items()],
+    )
     if part := fitted.get("churn", {}).get("columns"):
         lines += [
             f"The churn model is the simpler {fitted['churn']['model']}: a logistic regression on {', '.join(part)}.",
@@ -174,18 +246,31 @@ def _models(scorer: Scorer, account: Mapping[str, Any]) -> list[str]:
         ]
     for job, part in fitted.items():
         if part.get("directions"):
-            lines += [f"Trees for {MODELS[job]} follow one direction in: {', '.join(sorted(part['directions']))}.", ""]
+            lines += [
+                f"Trees for {MODELS[job]} follow one direction in: {', '.join(sorted(part['directions']))}.",
+                "",
+            ]
     if "next-stage" not in fitted:
         lines += ["The next stage is by frequencies: too few rows for a model.", ""]
     if scorer.status == "no_skill":
-        lines += ["The churn model is not served; the figures below, which are its own, say why.", ""]
+        lines += [
+            "The churn model is not served; the figures below, which are its own, say why.",
+            "",
+        ]
     return lines
 
 
 def _ingredients(name: str, part: Mapping[str, Any]) -> tuple[str, ...]:
     told = part.get("losses", {})
-    return (name, str(part.get("folds")), f"{part['strength']:g}", f"{part['weight']:g}", f"{part['rounds']:,}",
-            f"{len(part.get('directions', ()))}", *(sections.four(told.get(key)) for key in ("ridge", "boosters", "blend")))  # fmt: skip
+    return (
+        name,
+        str(part.get("folds")),
+        f"{part['strength']:g}",
+        f"{part['weight']:g}",
+        f"{part['rounds']:,}",
+        f"{len(part.get('directions', ()))}",
+        *(sections.four(told.get(key)) for key in ("ridge", "boosters", "blend")),
+    )
 
 
 def _limits(account: Mapping[str, Any]) -> list[str]:
@@ -202,7 +287,7 @@ def _limits(account: Mapping[str, Any]) -> list[str]:
             f"{metrics.REPLICATES} draws of customers. A customer at several dates makes the first two too narrow.",
             "- The rate of leaving moves. When it leaves the range above, p is off by as much; the order of customers "
             "lasts longer.",
-        ]  # fmt: skip
+        ]
     return [
         *lines,
         "- What lies outside the span of the data was not seen: seasons, prices, products, a crisis. Customers with little "
@@ -213,12 +298,14 @@ def _limits(account: Mapping[str, Any]) -> list[str]:
 
 def _not_for() -> list[str]:
     return [
-        "## Not to be used for", "",
+        "## Not to be used for",
+        "",
         "- Not for decisions with legal effect on a person, or any alike: credit, insurance, employment, housing, price by person.",
         "- Not for refusing or worsening service: a low score is no fault of the customer's.",
         "- Not for a claim about causes. It says who leaves, not who can be kept: what an offer changes takes a trial with "
         "customers left alone by lot. Reasons tell what moves the score, not what would change the customer.",
         "- Not for treating one person differently without somebody who may decide otherwise, and a way to object.",
-        "- Not for another business, market or label than this one, and not after its figures were not looked at for long.", "",
+        "- Not for another business, market or label than this one, and not after its figures were not looked at for long.",
+        "",
         "Whether groups of people are treated alike is not judged here: no attribute is known to be a protected one.",
-    ]  # fmt: skip
+    ]

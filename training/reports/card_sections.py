@@ -21,7 +21,9 @@ UNKNOWN = "–"
 
 def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """A table with an empty line behind it; no lines without rows."""
-    body = ["| " + " | ".join(plain(cell).replace("|", "\\|") for cell in row) + " |" for row in rows]
+    body = [
+        "| " + " | ".join(plain(cell).replace("|", "\\|") for cell in row) + " |" for row in rows
+    ]
     head = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
     return [*head, *body, ""] if body else []
 
@@ -47,7 +49,9 @@ def count(value: int | None) -> str:
     return UNKNOWN if value is None else f"{value:,}"
 
 
-def between(found: Account, figure: str, *, low: str = "low", high: str = "high", text: Any = three) -> str:
+def between(
+    found: Account, figure: str, *, low: str = "low", high: str = "high", text: Any = three
+) -> str:
     """`0.785 (0.729 … 0.842)`, or the figure alone where it has no interval."""
     ends = [found.get(end) for end in (low, high)]
     told = "" if None in ends else f" ({text(ends[0])} … {text(ends[1])})"
@@ -56,24 +60,39 @@ def between(found: Account, figure: str, *, low: str = "low", high: str = "high"
 
 def figures(account: Account) -> list[str]:
     lines = ["## Metrics", ""]
-    lines += ["On dates that were not trained on, beside every baseline, which was fitted on the same rows. Log loss, Brier "
-              "and ECE (calibration error): lower is better. AUROC: one half is chance. *Ours − its*: log loss, below zero "
-              "we lose less; it counts where the interval excludes zero. Lift and gain: the riskiest tenth and fifth.", ""]  # fmt: skip
+    lines += [
+        "On dates that were not trained on, beside every baseline, which was fitted on the same rows. Log loss, Brier "
+        "and ECE (calibration error): lower is better. AUROC: one half is chance. *Ours − its*: log loss, below zero "
+        "we lose less; it counts where the interval excludes zero. Lift and gain: the riskiest tenth and fifth.",
+        "",
+    ]
     for who in metrics.POPULATIONS:
         found = account["churn"][who]
-        lines += [f"### Churn, {who}: {count(found['rows'])} rows, {percent(found['rate'])} left", *_churn(found)]
+        lines += [
+            f"### Churn, {who}: {count(found['rows'])} rows, {percent(found['rate'])} left",
+            *_churn(found),
+        ]
     for who in metrics.POPULATIONS:
         found = account["next_stage"][who]
         changed = found["changes"]["changed"]
-        lines += [f"### Next stage, {who}: {count(changed)} of {count(found['rows'])} rows changed", *_stages(found)]
+        lines += [
+            f"### Next stage, {who}: {count(changed)} of {count(found['rows'])} rows changed",
+            *_stages(found),
+        ]
     return lines
 
 
 def _rungs(found: Account) -> list[tuple[str, Account, Account | None]]:
     """(name, figures, our difference to it) of every baseline, simple ones first, and ours last."""
-    names = [rung["name"] for rung in (found.get("ladder") or {}).get("rungs", ())] or list(found["baselines"])
+    names = [rung["name"] for rung in (found.get("ladder") or {}).get("rungs", ())] or list(
+        found["baselines"]
+    )
     told = found.get("paired_log_loss", {})
-    theirs = [(name, found["baselines"][name], told.get(name)) for name in names if name in found["baselines"]]
+    theirs = [
+        (name, found["baselines"][name], told.get(name))
+        for name in names
+        if name in found["baselines"]
+    ]
     return [*theirs, (baseline_comparison.OURS, found, None)]
 
 
@@ -84,13 +103,31 @@ def _difference(pair: Account | None) -> str:
 def _churn(found: Account) -> list[str]:
     if not found["rows"]:
         return ["Nobody is in it.", ""]
-    names = ("model", "AUROC (95 %)", "log loss", "ours − its (95 %)", "Brier", "ECE", "PR area", "lift", "gain")
+    names = (
+        "model",
+        "AUROC (95 %)",
+        "log loss",
+        "ours − its (95 %)",
+        "Brier",
+        "ECE",
+        "PR area",
+        "lift",
+        "gain",
+    )
     rows = [
-        (f"**{name}**" if name == baseline_comparison.OURS else name, between(one, "auroc", low="auroc_low", high="auroc_high"),
-         four(one["log_loss"]), _difference(pair), four(one["brier"]), four(one["ece"]), three(one["average_precision"]),
-         three(one["top_decile_lift"]), percent(one["gain_20"]))
+        (
+            f"**{name}**" if name == baseline_comparison.OURS else name,
+            between(one, "auroc", low="auroc_low", high="auroc_high"),
+            four(one["log_loss"]),
+            _difference(pair),
+            four(one["brier"]),
+            four(one["ece"]),
+            three(one["average_precision"]),
+            three(one["top_decile_lift"]),
+            percent(one["gain_20"]),
+        )
         for name, one, pair in _rungs(found)
-    ]  # fmt: skip
+    ]
     return table(names, rows)
 
 
@@ -98,21 +135,52 @@ def _stages(found: Account) -> list[str]:
     if not found["rows"]:
         return ["Nobody is in it.", ""]
     same = found["if_nothing_changed"]
-    rows = [("the stage of today", UNKNOWN, UNKNOWN, UNKNOWN, percent(same["accuracy"]), three(same["macro_f1"]),
-             UNKNOWN, UNKNOWN)]  # fmt: skip
+    rows = [
+        (
+            "the stage of today",
+            UNKNOWN,
+            UNKNOWN,
+            UNKNOWN,
+            percent(same["accuracy"]),
+            three(same["macro_f1"]),
+            UNKNOWN,
+            UNKNOWN,
+        )
+    ]
     for name, one, pair in _rungs(found):
         seen = one["changes"]
-        rows.append((f"**{name}**" if name == baseline_comparison.OURS else name, four(one["log_loss"]), _difference(pair),
-                     four(one["ranked_probability_score"]), percent(one["accuracy"]), three(one["macro_f1"]),
-                     between(seen, "recall", text=percent), percent(seen["precision"])))  # fmt: skip
-    names = ("model", "log loss", "ours − its (95 %)", "ranked probability score", "accuracy", "macro-F1",
-             "changes foreseen", "changes right")  # fmt: skip
+        rows.append(
+            (
+                f"**{name}**" if name == baseline_comparison.OURS else name,
+                four(one["log_loss"]),
+                _difference(pair),
+                four(one["ranked_probability_score"]),
+                percent(one["accuracy"]),
+                three(one["macro_f1"]),
+                between(seen, "recall", text=percent),
+                percent(seen["precision"]),
+            )
+        )
+    names = (
+        "model",
+        "log loss",
+        "ours − its (95 %)",
+        "ranked probability score",
+        "accuracy",
+        "macro-F1",
+        "changes foreseen",
+        "changes right",
+    )
     return table(names, rows)
 
 
 def verdict(account: Account) -> list[str]:
     """What is recommended, the verdicts of both populations, and what no skill means."""
-    lines = ["## Verdict", "", *(f"- {_sentence(line)}" for line in baseline_comparison.lines(account, why=False))]
+    lines = [
+        "## Verdict",
+        "",
+        *(f"- {_sentence(line)}" for line in baseline_comparison.lines(account, why=False)),
+    ]
     for part, words in TITLES.items():
         told = dict(baseline_comparison.populations(account[part]))
         said = [f"{who}: {told[who]['verdict']}" for who in metrics.POPULATIONS if who in told]
@@ -136,9 +204,21 @@ def calibration(account: Account) -> list[str]:
     for who in metrics.POPULATIONS:
         found = account["churn"][who]
         told = found.get("calibration") or {}
-        floor, shift, bent = (told.get(name) or {} for name in ("floor", "after_shift", "after_platt"))
-        rows.append((who, three(told.get("said")), between(told, "left"), four(told.get("ece")), four(floor.get("mean")),
-                     four(floor.get("high")), four(shift.get("ece")), four(bent.get("ece"))))  # fmt: skip
+        floor, shift, bent = (
+            told.get(name) or {} for name in ("floor", "after_shift", "after_platt")
+        )
+        rows.append(
+            (
+                who,
+                three(told.get("said")),
+                between(told, "left"),
+                four(told.get("ece")),
+                four(floor.get("mean")),
+                four(floor.get("high")),
+                four(shift.get("ece")),
+                four(bent.get("ece")),
+            )
+        )
     names = (
         "population",
         "mean p",
@@ -150,28 +230,47 @@ def calibration(account: Account) -> list[str]:
         "rate and slope known",
     )
     lines += table(names, rows)
-    return [*lines, "An ECE is never zero: *by chance* is what true probabilities would show with so few rows, *rarely over* "
-            "is passed once in twenty. *Rate known*: what is left when an oracle moves all log-odds by one number.", ""]  # fmt: skip
+    return [
+        *lines,
+        "An ECE is never zero: *by chance* is what true probabilities would show with so few rows, *rarely over* "
+        "is passed once in twenty. *Rate known*: what is left when an oracle moves all log-odds by one number.",
+        "",
+    ]
 
 
 def rates(account: Account) -> list[str]:
     """The share that left by date, the newest dates, and whether the evaluated ones lie among those trained on."""
     told = account.get("rates", [])
     cells = [
-        (one["as_of"], one["split"], *(cell for who in metrics.POPULATIONS
-                                       for cell in (count(one[who]["rows"]), between(one[who], "rate"))))
+        (
+            one["as_of"],
+            one["split"],
+            *(
+                cell
+                for who in metrics.POPULATIONS
+                for cell in (count(one[who]["rows"]), between(one[who], "rate"))
+            ),
+        )
         for one in told[-MOST_DATES:]
-    ]  # fmt: skip
+    ]
     names = ("as of", "used to", "everyone, rows", "left (95 %)", "eligible, rows", "left (95 %)")
     newest = f", the newest of {len(told)} dates" if len(told) > MOST_DATES else ""
     lines = [f"### The rate's own history{newest}", *table(names, cells)]
     moved = [words for who in metrics.POPULATIONS if (words := _moved(told, who))]
-    return [*lines, *[f"Where the evaluated rate lies: {'; '.join(moved)}.", ""] * bool(moved)] if told else []
+    return (
+        [*lines, *[f"Where the evaluated rate lies: {'; '.join(moved)}.", ""] * bool(moved)]
+        if told
+        else []
+    )
 
 
 def _moved(told: Sequence[Account], who: str) -> str | None:
-    at = {use: [one[who]["rate"] for one in told if one["split"] == use and one[who]["rate"] is not None]
-          for use in ("train", "evaluate")}  # fmt: skip
+    at = {
+        use: [
+            one[who]["rate"] for one in told if one["split"] == use and one[who]["rate"] is not None
+        ]
+        for use in ("train", "evaluate")
+    }
     if not at["train"] or not at["evaluate"]:
         return None
     low, high = min(at["train"]), max(at["train"])
@@ -181,8 +280,13 @@ def _moved(told: Sequence[Account], who: str) -> str | None:
 
 def sliced(account: Account) -> list[str]:
     """Slices of the population a model is judged in, the worst one of each, and customers never trained on."""
-    lines = ["## Slices", "", "*Relative*: our log loss in shares of what the slice's own base rate loses; under one is better. "
-             f"A slice speaks from {slices.LEAST_ROWS} rows on, {slices.LEAST_OF_EACH} of them apart from the rest.", ""]  # fmt: skip
+    lines = [
+        "## Slices",
+        "",
+        "*Relative*: our log loss in shares of what the slice's own base rate loses; under one is better. "
+        f"A slice speaks from {slices.LEAST_ROWS} rows on, {slices.LEAST_OF_EACH} of them apart from the rest.",
+        "",
+    ]
     for part, told in (("churn", "auroc"), ("next_stage", "log_loss")):
         who = baseline_comparison.headline(account[part], told=told)
         if who:
@@ -195,9 +299,25 @@ def sliced(account: Account) -> list[str]:
 def _slices(found: Sequence[Account]) -> list[str]:
     able = [one for one in found if not one.get("too_few")]
     able.sort(key=lambda one: (-one["relative"], one["of"], one["name"]))
-    rows = [(one["of"], one["name"], count(one["rows"]), four(one["log_loss"]), three(one["relative"]),
-             between(one, "difference", text=four)) for one in able[:MOST_SLICES]]  # fmt: skip
-    names = ("cut by", "slice, worst first", "rows", "log loss", "relative", "ours − its base rate's (95 %)")
+    rows = [
+        (
+            one["of"],
+            one["name"],
+            count(one["rows"]),
+            four(one["log_loss"]),
+            three(one["relative"]),
+            between(one, "difference", text=four),
+        )
+        for one in able[:MOST_SLICES]
+    ]
+    names = (
+        "cut by",
+        "slice, worst first",
+        "rows",
+        "log loss",
+        "relative",
+        "ours − its base rate's (95 %)",
+    )
     return table(names, rows) or ["No slice has enough rows to tell.", ""]
 
 
@@ -212,7 +332,9 @@ def _worst(found: Account) -> list[str]:
 def _new(found: Account) -> list[str]:
     told = [_who(one) for one in found.get("customers", ())]
     if not any(one["name"] == slices.NEVER for one in found.get("customers", ())):
-        told.append("no evaluated customer is new to the model, so how it does on new ones is not known")
+        told.append(
+            "no evaluated customer is new to the model, so how it does on new ones is not known"
+        )
     return [f"- Customers {'; '.join(told)}."]
 
 
@@ -225,12 +347,24 @@ def _who(one: Account) -> str:
 
 def sure(account: Account) -> list[str]:
     """Sets of next stages, grades of evidence, and the learning curve, as far as the evaluation has them."""
-    told = [*fit_prediction_sets.lines(account), *fit_evidence.lines(account), *learning_curve.lines(account)]
+    told = [
+        *fit_prediction_sets.lines(account),
+        *fit_evidence.lines(account),
+        *learning_curve.lines(account),
+    ]
     told = told or ["the evaluation holds no sets and no grades of evidence"]
     lines = ["## How sure a score is", "", *(f"- {_sentence(line)}" for line in told), ""]
     stages = account["sets"]["everyone"]["stages"] if account.get("sets") else []
     rows = [
-        (one["stage"], count(one["rows"]), between(one, "coverage", text=percent), percent(one["accuracy"]))
+        (
+            one["stage"],
+            count(one["rows"]),
+            between(one, "coverage", text=percent),
+            percent(one["accuracy"]),
+        )
         for one in sorted(stages, key=lambda one: STAGES.index(one["stage"]))
     ]
-    return [*lines, *table(("came to", "rows", "held by the set (95 %)", "the likeliest was right"), rows)]
+    return [
+        *lines,
+        *table(("came to", "rows", "held by the set (95 %)", "the likeliest was right"), rows),
+    ]

@@ -76,10 +76,14 @@ def waiting() -> list[Path]:
 
 def read(kept: Path) -> Record:
     stated = json.loads((kept / "record.json").read_text())
-    found = Record(**{each.name: stated[each.name] for each in fields(Record) if each.name in stated})
+    found = Record(
+        **{each.name: stated[each.name] for each in fields(Record) if each.name in stated}
+    )
     lists = {name: tuple(getattr(found, name)) for name in ("datasets", "trials", "models")}
     pictures = tuple(kept / "pictures" / name for name in found.pictures)
-    return replace(found, **lists, pictures=pictures, by_date=tuple(tuple(point) for point in found.by_date))
+    return replace(
+        found, **lists, pictures=pictures, by_date=tuple(tuple(point) for point in found.by_date)
+    )
 
 
 def remove(kept: Path) -> None:

@@ -47,18 +47,23 @@ class ReleaseModel(mlflow.pyfunc.PythonModel):
         self.scorer = releases.load(Path(context.artifacts["release"])).scorer
         self.answers = context.model_config["answers"]
 
-    def predict(self, context: Any, model_input: pandas.DataFrame, params: Any = None) -> pandas.DataFrame:
+    def predict(
+        self, context: Any, model_input: pandas.DataFrame, params: Any = None
+    ) -> pandas.DataFrame:
         """A pandas frame of `inputs` (floats NaN where null) to one of `outputs`, with its index.
 
         WrongType when a column is missing, a number is infinite, or a stage is none.
         """
         contractual = self.scorer.definitions.contractual
-        rows = _rows(model_input, inputs(self.scorer.columns, self.answers, contractual=contractual))
+        rows = _rows(
+            model_input, inputs(self.scorer.columns, self.answers, contractual=contractual)
+        )
         if self.answers == "churn":
             return pandas.DataFrame({"p_churn": self.scorer.p_churn(rows)}, index=model_input.index)
         _, p_next = self.scorer.score(rows)
         return pandas.DataFrame(
-            {f"p_next_{stage}": p_next[:, k] for k, stage in enumerate(STAGES)}, index=model_input.index
+            {f"p_next_{stage}": p_next[:, k] for k, stage in enumerate(STAGES)},
+            index=model_input.index,
         )
 
 
@@ -67,7 +72,9 @@ def _rows(model_input: pandas.DataFrame, columns: list[tuple[str, str]]) -> pa.T
     for name, kind in columns:
         if name not in model_input:
             raise _refused(name, "no such column")
-        made[name] = {"string": _stages, "long": _integers, "double": _reals}[kind](name, model_input[name])
+        made[name] = {"string": _stages, "long": _integers, "double": _reals}[kind](
+            name, model_input[name]
+        )
     return pa.table(made)
 
 
@@ -92,8 +99,12 @@ def _stages(name: str, column: pandas.Series) -> np.ndarray:
 
 
 def _refused(name: str, got: str) -> WrongType:
-    return WrongType(where=f"column {name}", got=got, rule="Rows are feature rows as features.parquet of a run has them.",
-                     fix="Take them from a run folder, or build them with `lifecycle features`.")  # fmt: skip
+    return WrongType(
+        where=f"column {name}",
+        got=got,
+        rule="Rows are feature rows as features.parquet of a run has them.",
+        fix="Take them from a run folder, or build them with `lifecycle features`.",
+    )
 
 
 mlflow.models.set_model(ReleaseModel())

@@ -32,11 +32,19 @@ EXAMPLE_ROWS = 5
 
 
 def register(
-    store: Store, name: str, models: Sequence[str], *, run: str, tags: dict[str, str], metrics: Sequence[Any]
+    store: Store,
+    name: str,
+    models: Sequence[str],
+    *,
+    run: str,
+    tags: dict[str, str],
+    metrics: Sequence[Any],
 ) -> None:
     """A version of each model over release `name`, and `challenger` on it. A release that is gone has none."""
     for model in models:
-        if (there := _version_of(store, model, name)) is None and (releases.releases() / name).is_dir():
+        if (there := _version_of(store, model, name)) is None and (
+            releases.releases() / name
+        ).is_dir():
             there = _new_version(store, model, name, run, tags, metrics)
         if there is not None:
             store.client.set_registered_model_alias(model, CHALLENGER, there)
@@ -99,7 +107,12 @@ def _version_of(store: Store, model: str, name: str) -> str | None:
 
 
 def _new_version(
-    store: Store, model: str, name: str, run: str | None, tags: dict[str, str], metrics: Sequence[Any] = ()
+    store: Store,
+    model: str,
+    name: str,
+    run: str | None,
+    tags: dict[str, str],
+    metrics: Sequence[Any] = (),
 ) -> str:
     from mlflow.entities import LoggedModelOutput, Metric
     from mlflow.exceptions import MlflowException
@@ -108,13 +121,19 @@ def _new_version(
     if run:
         client.log_outputs(run, [LoggedModelOutput(logged, step=0)])
         of_model = [
-            Metric(each.key, each.value, each.timestamp, each.step, model_id=logged, run_id=run) for each in metrics
+            Metric(each.key, each.value, each.timestamp, each.step, model_id=logged, run_id=run)
+            for each in metrics
         ]
         client.log_batch(run, metrics=of_model)
     with contextlib.suppress(MlflowException):  # it is there already
         client.create_registered_model(model, description=MODELS[model])
-    made = client.create_model_version(model, source=f"models:/{logged}", run_id=run, model_id=logged,
-                                       tags={**tags, "release": name})  # fmt: skip
+    made = client.create_model_version(
+        model,
+        source=f"models:/{logged}",
+        run_id=run,
+        model_id=logged,
+        tags={**tags, "release": name},
+    )
     return made.version
 
 
@@ -127,13 +146,22 @@ def _log(store: Store, model: str, folder: Path, run: str | None) -> str:
     import mlflow
     from mlflow.models import Model
 
-    made = store.client.create_logged_model(store.experiment, model, run, model_type="release", tags={"release": folder.name})  # fmt: skip
+    made = store.client.create_logged_model(
+        store.experiment, model, run, model_type="release", tags={"release": folder.name}
+    )
     with tempfile.TemporaryDirectory(prefix="lifecycle-model-") as place:
-        path, about = Path(place) / "model", Model(made.artifact_location, run_id=run, model_id=made.model_id)
+        path, about = (
+            Path(place) / "model",
+            Model(made.artifact_location, run_id=run, model_id=made.model_id),
+        )
         signature = _save(mlflow.pyfunc.save_model, model, folder, path, about)
         if Model.load(str(path)).signature != signature:
-            raise StoreFailed(where="the tracking store", got=f"a model {model} without its signature",
-                              rule="A registered model states its columns.", fix="Please report it.")  # fmt: skip
+            raise StoreFailed(
+                where="the tracking store",
+                got=f"a model {model} without its signature",
+                rule="A registered model states its columns.",
+                fix="Please report it.",
+            )
         for kept in path.rglob("__pycache__"):
             shutil.rmtree(kept)
         store.client.log_model_artifacts(made.model_id, str(path))
@@ -150,16 +178,32 @@ def _save(save_model: Any, model: str, folder: Path, path: Path, about: Any) -> 
 
     # Its golden rows were made in training and are made again by every load; here the hashes are enough.
     releases.verify(folder)
-    stated = {name: json.loads((folder / f"{name}.json").read_text()) for name in ("models", "stages")}
-    columns = registered_model.inputs(stated["models"]["columns"], model, contractual=stated["stages"]["contractual"])
-    example = pq.read_table(folder / "golden" / "rows.parquet", columns=[name for name, _ in columns])
-    signature = ModelSignature(*(Schema([ColSpec(kind, name) for name, kind in side])
-                                 for side in (columns, registered_model.outputs(model))))  # fmt: skip
+    stated = {
+        name: json.loads((folder / f"{name}.json").read_text()) for name in ("models", "stages")
+    }
+    columns = registered_model.inputs(
+        stated["models"]["columns"], model, contractual=stated["stages"]["contractual"]
+    )
+    example = pq.read_table(
+        folder / "golden" / "rows.parquet", columns=[name for name, _ in columns]
+    )
+    signature = ModelSignature(
+        *(
+            Schema([ColSpec(kind, name) for name, kind in side])
+            for side in (columns, registered_model.outputs(model))
+        )
+    )
     save_model(
-        path, mlflow_model=about, python_model=registered_model.__file__, artifacts={"release": str(folder)},
-        model_config={"answers": model}, signature=signature, code_paths=_code(), pip_requirements=requirements(),
+        path,
+        mlflow_model=about,
+        python_model=registered_model.__file__,
+        artifacts={"release": str(folder)},
+        model_config={"answers": model},
+        signature=signature,
+        code_paths=_code(),
+        pip_requirements=requirements(),
         input_example=example.slice(0, EXAMPLE_ROWS).to_pandas(),  # invented customers
-    )  # fmt: skip
+    )
     return signature
 
 

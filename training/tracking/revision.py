@@ -16,7 +16,9 @@ def revisions(folder: Path) -> dict[str, str]:
         found |= _revision(code.parents[2], "code")
     found |= _revision(folder, "configuration")
     if "code.revision" in found:
-        found["mlflow.source.git.commit"] = found["code.revision"]  # the column Version of MLflow's table of runs
+        found["mlflow.source.git.commit"] = found[
+            "code.revision"
+        ]  # the column Version of MLflow's table of runs
     return found
 
 
@@ -36,8 +38,14 @@ def _git(folder: Path, *arguments: str) -> str | None:
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
         quiet.pop(name, None)
     try:
-        done = subprocess.run(["git", "-C", str(folder), *arguments], env=quiet, capture_output=True, text=True,
-                              timeout=5, check=False)  # fmt: skip
+        done = subprocess.run(
+            ["git", "-C", str(folder), *arguments],
+            env=quiet,
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
     except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
         return None
     return done.stdout.strip() if done.returncode == 0 else None

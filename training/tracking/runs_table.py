@@ -14,11 +14,16 @@ ROLES = ("challenger", "champion", "served")
 def rows(store: Store, limit: int) -> list[dict[str, Any]]:
     """Newest first, parent runs that ended."""
     found = store.client.search_runs(
-        [store.experiment], "tags.`lifecycle.job` LIKE '%' AND attributes.status = 'FINISHED'", max_results=limit,
+        [store.experiment],
+        "tags.`lifecycle.job` LIKE '%' AND attributes.status = 'FINISHED'",
+        max_results=limit,
         order_by=["attributes.start_time DESC", "attributes.end_time DESC"],
-    )  # fmt: skip
-    aliases = {(model, alias): registry.release_of(store, model, alias)
-               for model in registry.MODELS for alias in (registry.CHALLENGER, registry.CHAMPION)}  # fmt: skip
+    )
+    aliases = {
+        (model, alias): registry.release_of(store, model, alias)
+        for model in registry.MODELS
+        for alias in (registry.CHALLENGER, registry.CHAMPION)
+    }
     return [row(run, aliases, registry.serving_now()) for run in found]
 
 
@@ -29,15 +34,26 @@ def row(run: Any, aliases: dict[tuple[str, str], str | None], served: str | None
     job, who, release = tags["lifecycle.job"], tags.get("headline_population"), tags.get("release")
     figure, model = ("auroc", "churn") if job == "churn" else ("log_loss", "next_stage")
     return {
-        "run": run.info.run_id, "started": datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat(timespec="seconds"),
-        "seconds": metrics.get("seconds"), "job": job, "status": tags.get("status"), "release": release,
-        "figure": figure, "population": who,
-        **{name: metrics.get(f"{who}_{figure}{end}") for name, end in (("value", ""), ("low", "_low"), ("high", "_high"))},
-        "best_baseline": tags.get("best_baseline"), "verdict": tags.get("verdict"),
+        "run": run.info.run_id,
+        "started": datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat(
+            timespec="seconds"
+        ),
+        "seconds": metrics.get("seconds"),
+        "job": job,
+        "status": tags.get("status"),
+        "release": release,
+        "figure": figure,
+        "population": who,
+        **{
+            name: metrics.get(f"{who}_{figure}{end}")
+            for name, end in (("value", ""), ("low", "_low"), ("high", "_high"))
+        },
+        "best_baseline": tags.get("best_baseline"),
+        "verdict": tags.get("verdict"),
         "challenger": release is not None and release == aliases[model, registry.CHALLENGER],
         "champion": release is not None and release == aliases[model, registry.CHAMPION],
         "served": release is not None and release == served,
-    }  # fmt: skip
+    }
 
 
 def text(found: list[dict[str, Any]]) -> str:
@@ -47,7 +63,9 @@ def text(found: list[dict[str, Any]]) -> str:
     lines = []
     for each in found:
         roles = ", ".join(role for role in ROLES if each[role])
-        lines.append(f"  {each['started'][:16].replace('T', ' ')}  {each['job']:<11}{each['release'] or '–':<18}{each['status'] or '–':<17}{roles}".rstrip())  # fmt: skip
+        lines.append(
+            f"  {each['started'][:16].replace('T', ' ')}  {each['job']:<11}{each['release'] or '–':<18}{each['status'] or '–':<17}{roles}".rstrip()
+        )
         lines.append(f"{'':20}{_figure(each)}{each['verdict'] or ''}".rstrip())
     return "\n".join(lines)
 

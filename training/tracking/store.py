@@ -65,14 +65,23 @@ def _environment(where: str) -> Iterator[None]:
     """MLflow's switches while the store is open; what the environment states itself stays."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when mlflow is imported
     before = dict(os.environ)
-    bounds = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-              "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-              "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false", "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true"}  # fmt: skip
+    bounds = {
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+        "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    }
     # A uv.lock in the working folder would be copied into every model, with the addresses it holds.
-    os.environ.update({**bounds, **before, "MLFLOW_TRACKING_URI": where, "MLFLOW_UV_AUTO_DETECT": "false"})
+    os.environ.update(
+        {**bounds, **before, "MLFLOW_TRACKING_URI": where, "MLFLOW_UV_AUTO_DETECT": "false"}
+    )
     try:
         with _quiet(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # theirs, about their own parts; nobody here can act on them
+            warnings.simplefilter(
+                "ignore"
+            )  # theirs, about their own parts; nobody here can act on them
             yield
     finally:
         for name in {*os.environ, *before}:
@@ -99,7 +108,11 @@ def _quiet() -> Iterator[None]:
 
 
 def _sqlite_path(where: str) -> Path | None:
-    return Path(where.removeprefix("sqlite:///").split("?")[0]).absolute() if where.startswith("sqlite:///") else None
+    return (
+        Path(where.removeprefix("sqlite:///").split("?")[0]).absolute()
+        if where.startswith("sqlite:///")
+        else None
+    )
 
 
 def _lock_file(where: str) -> Path:
@@ -166,7 +179,9 @@ def _alone_in_database(where: str) -> Iterator[None]:
     import sqlalchemy
 
     options = {"connect_timeout": PROBE_S} if where.startswith("postgresql") else {}
-    engine = sqlalchemy.create_engine(where, connect_args=options, poolclass=sqlalchemy.pool.NullPool)
+    engine = sqlalchemy.create_engine(
+        where, connect_args=options, poolclass=sqlalchemy.pool.NullPool
+    )
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if where.startswith("postgresql"):
             ask = sqlalchemy.text(f"SELECT pg_try_advisory_lock({ADVISORY_KEY})")
@@ -179,7 +194,9 @@ def make(path: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
     with tempfile.TemporaryDirectory(prefix=".making-", dir=path.parent) as place:
-        made = SqlAlchemyStore(f"sqlite:///{Path(place) / path.name}", (path.parent / "artifacts").as_uri())
+        made = SqlAlchemyStore(
+            f"sqlite:///{Path(place) / path.name}", (path.parent / "artifacts").as_uri()
+        )
         made.engine.dispose()
         os.replace(Path(place) / path.name, path)
 

@@ -26,7 +26,18 @@ from training.tracking.pending import Record
 from training.tracking.runs_table import text
 from training.tracking.store import EXPERIMENT, Store, address, exists, opened
 
-__all__ = ["EXPERIMENT", "Record", "address", "deliver", "lagging", "record", "repair", "runs", "text", "ui"]
+__all__ = [
+    "EXPERIMENT",
+    "Record",
+    "address",
+    "deliver",
+    "lagging",
+    "record",
+    "repair",
+    "runs",
+    "text",
+    "ui",
+]
 
 JOB, KEY = "lifecycle.job", "lifecycle.record"
 PARAMS_A_CALL = 100  # MLflow's limit
@@ -42,7 +53,11 @@ def record(entry: Record) -> str | None:
             registry.repair(store)
     except Exception as error:
         # Whatever the store's trouble (locked, full, unreachable), a trained model is worth more than its record.
-        later = "it waits under mlruns/pending and is recorded later" if kept else "and it could not be kept for later"
+        later = (
+            "it waits under mlruns/pending and is recorded later"
+            if kept
+            else "and it could not be kept for later"
+        )
         say(f"{entry.job} is not recorded in MLflow now ({_reason(error)}): {later}")
         return None
     return run
@@ -93,8 +108,13 @@ def ui(port: int = 5000, host: str = "127.0.0.1", tell: Callable[[str], None] | 
         try:
             tried.bind((host, port))
         except OSError as error:
-            raise BadSetting(where="--port", got=error.strerror or "a port that cannot be had",
-                             rule="The page needs a free port.", fix="Name another one.", values=[port]) from error  # fmt: skip
+            raise BadSetting(
+                where="--port",
+                got=error.strerror or "a port that cannot be had",
+                rule="The page needs a free port.",
+                fix="Name another one.",
+                values=[port],
+            ) from error
     with contextlib.suppress(StoreFailed):
         repair()  # what waits is shown as well
     _with_store(lambda store: None)  # makes the store, so that the server finds all tables
@@ -104,13 +124,37 @@ def ui(port: int = 5000, host: str = "127.0.0.1", tell: Callable[[str], None] | 
 
 def _serve(where: str, port: int, host: str) -> int:
     # The address may hold a password: in the environment it is not on every list of what runs here.
-    switches = {"MLFLOW_BACKEND_STORE_URI": where, "MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-                "MLFLOW_ENABLE_AI_GATEWAY": "false", "MLFLOW_DEFAULT_ARTIFACT_ROOT": (home() / "mlruns" / "artifacts").as_uri()}  # fmt: skip
-    command = [sys.executable, "-m", "mlflow", "server", "--host", host, "--port", str(port), "--workers", "1"]
+    switches = {
+        "MLFLOW_BACKEND_STORE_URI": where,
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        "MLFLOW_ENABLE_AI_GATEWAY": "false",
+        "MLFLOW_DEFAULT_ARTIFACT_ROOT": (home() / "mlruns" / "artifacts").as_uri(),
+    }
+    command = [
+        sys.executable,
+        "-m",
+        "mlflow",
+        "server",
+        "--host",
+        host,
+        "--port",
+        str(port),
+        "--workers",
+        "1",
+    ]
     # A session of its own: ctrl-c comes to us alone, and we end the server with all it has started.
-    page = subprocess.Popen(command, env={**os.environ, **switches}, start_new_session=os.name == "posix",
-                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # fmt: skip
-    before = {each: signal.signal(each, signal.default_int_handler) for each in (signal.SIGINT, signal.SIGTERM)}
+    page = subprocess.Popen(
+        command,
+        env={**os.environ, **switches},
+        start_new_session=os.name == "posix",
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    before = {
+        each: signal.signal(each, signal.default_int_handler)
+        for each in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         return page.wait()
     except KeyboardInterrupt:
@@ -150,9 +194,12 @@ def _with_store(do: Any) -> Any:
         with opened() as store:
             return do(store)
     except Exception as error:
-        raise StoreFailed(where="the tracking store", got=_reason(error),
-                          rule="MLFLOW_TRACKING_URI (or mlruns/mlflow.db) must be there and writable.",
-                          fix="Start the server or mend the address; what waits under mlruns/pending is written then.") from error  # fmt: skip
+        raise StoreFailed(
+            where="the tracking store",
+            got=_reason(error),
+            rule="MLFLOW_TRACKING_URI (or mlruns/mlflow.db) must be there and writable.",
+            fix="Start the server or mend the address; what waits under mlruns/pending is written then.",
+        ) from error
 
 
 def _reason(error: Exception) -> str:
@@ -187,12 +234,18 @@ def _write(store: Store, entry: Record) -> str:
         return there
     client, began = store.client, round(entry.began * 1000)
     tags = {**entry.tags, JOB: entry.job, KEY: entry.key}
-    run = client.create_run(store.experiment, start_time=began, run_name=entry.job, tags=tags).info.run_id
+    run = client.create_run(
+        store.experiment, start_time=began, run_name=entry.job, tags=tags
+    ).info.run_id
     metrics = _log(client, run, entry)
     for number, trial in enumerate(entry.trials):
         _log_trial(store, run, entry, number, trial)
     if entry.release:
-        about = {name: entry.tags[name] for name in ("status", "verdict", "data_digest") if name in entry.tags}
+        about = {
+            name: entry.tags[name]
+            for name in ("status", "verdict", "data_digest")
+            if name in entry.tags
+        }
         registry.register(store, entry.release, entry.models, run=run, tags=about, metrics=metrics)
     client.set_terminated(run, end_time=round(entry.ended * 1000))
     return run
@@ -203,7 +256,9 @@ def _written(store: Store, entry: Record) -> str | None:
         if run.info.status == "FINISHED":
             return run.info.run_id
         registry.forget(store, run)
-        for trial in store.client.search_runs([store.experiment], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"):
+        for trial in store.client.search_runs(
+            [store.experiment], f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
+        ):
             store.client.delete_run(trial.info.run_id)
         store.client.delete_run(run.info.run_id)
     return None
@@ -214,7 +269,9 @@ def _log(client: Any, run: str, entry: Record) -> list[Any]:
     from mlflow.entities import Metric, Param
 
     params = [Param(name, str(value)) for name, value in entry.params.items()]
-    figures = [Metric(name, value, round(entry.ended * 1000), 0) for name, value in entry.metrics.items()]
+    figures = [
+        Metric(name, value, round(entry.ended * 1000), 0) for name, value in entry.metrics.items()
+    ]
     dated = [Metric(name, value, at // 1000, _step(at)) for name, value, at in entry.by_date]
     for at in range(0, len(params), PARAMS_A_CALL):
         client.log_batch(run, params=params[at : at + PARAMS_A_CALL])
@@ -222,7 +279,11 @@ def _log(client: Any, run: str, entry: Record) -> list[Any]:
     if entry.datasets:
         client.log_inputs(run, datasets=[_dataset(stated) for stated in entry.datasets])
     for name, content in entry.files.items():
-        text = content if isinstance(content, str) else json.dumps(content, indent=1, sort_keys=True, default=str)
+        text = (
+            content
+            if isinstance(content, str)
+            else json.dumps(content, indent=1, sort_keys=True, default=str)
+        )
         client.log_text(run, text, name)
     for picture in entry.pictures:
         client.log_artifact(run, str(picture), "pictures")
@@ -244,9 +305,13 @@ def _dataset(stated: dict[str, Any]) -> Any:
 
     schema = Schema([ColSpec(kind, name) for name, kind in stated["columns"]])
     source = CodeDatasetSource({"mlflow.source.name": "lifecycle examples"})
-    told = MetaDataset(source, name=stated["name"], digest=stated["digest"], schema=schema).to_dict()
+    told = MetaDataset(
+        source, name=stated["name"], digest=stated["digest"], schema=schema
+    ).to_dict()
     profile = json.dumps({"num_rows": stated["rows"], "num_columns": len(stated["columns"])})
-    dataset = Dataset(told["name"], told["digest"], told["source_type"], told["source"], told["schema"], profile)
+    dataset = Dataset(
+        told["name"], told["digest"], told["source_type"], told["source"], told["schema"], profile
+    )
     return DatasetInput(dataset, [InputTag("mlflow.data.context", stated["context"])])
 
 
@@ -255,7 +320,9 @@ def _log_trial(store: Store, run: str, entry: Record, number: int, trial: dict[s
 
     at = round(entry.ended * 1000)
     tags = {"mlflow.parentRunId": run, "state": trial["state"]}
-    nested = store.client.create_run(store.experiment, start_time=at, run_name=f"{entry.job}-trial-{number}", tags=tags)
+    nested = store.client.create_run(
+        store.experiment, start_time=at, run_name=f"{entry.job}-trial-{number}", tags=tags
+    )
     known = [Metric("log_loss", float(trial["loss"]), at, 0)] if trial["loss"] is not None else []
     chosen = [Param(name, str(value)) for name, value in trial["settings"].items()]
     store.client.log_batch(nested.info.run_id, metrics=known, params=chosen)

@@ -28,7 +28,10 @@ SPREADS = np.linspace(0, 3, 121)
 NORMAL = np.linspace(-5, 5, 201)
 _WEIGHT = np.exp(-0.5 * NORMAL**2) / np.exp(-0.5 * NORMAL**2).sum()
 DROP = 0.82  # of the log likelihood: the upper end of a one-sided 90 % interval
-CHECKED, CHECK_BINS = 200, 10  # the same for the groups the intervals are checked on, of a date and grade
+CHECKED, CHECK_BINS = (
+    200,
+    10,
+)  # the same for the groups the intervals are checked on, of a date and grade
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,9 @@ class Alike:
     left: np.ndarray
 
 
-def fit(scorer: Scorer, rows: pa.Table, margin: np.ndarray, forward: np.ndarray, *, window: int) -> Spread | None:
+def fit(
+    scorer: Scorer, rows: pa.Table, margin: np.ndarray, forward: np.ndarray, *, window: int
+) -> Spread | None:
     """Spreads by grade from labelled rows and their log-odds, (rows,); None for too few rows.
 
     `margin`: from fits without the row's customer; `forward`: from fits on what had closed a window (µs: horizon and
@@ -49,16 +54,30 @@ def fit(scorer: Scorer, rows: pa.Table, margin: np.ndarray, forward: np.ndarray,
     Otherwise at the newest date by `margin`, which leaves out how dates differ.
     """
     p, how = _said(scorer, rows, margin, forward, window)
-    found = groups(rows, p, ~np.isnan(p), grades(rows, scorer.definitions), least=ALIKE, bins=BINS, by_stage=True)
+    found = groups(
+        rows,
+        p,
+        ~np.isnan(p),
+        grades(rows, scorer.definitions),
+        least=ALIKE,
+        bins=BINS,
+        by_stage=True,
+    )
     if not len(found.p):
         return None
     together, spreads = largest(found), []
     for at in range(len(GRADES)):
         mine = found.grade == at
         own = mine.sum() >= GROUPS
-        spreads.append(largest(Alike(at, found.p[mine], found.rows[mine], found.left[mine])) if own else together)
+        spreads.append(
+            largest(Alike(at, found.p[mine], found.rows[mine], found.left[mine]))
+            if own
+            else together
+        )
     wide = np.maximum.accumulate(spreads[::-1])[::-1]
-    return Spread(tuple(float(x) for x in wide), f"{len(found.p)} groups of at least {ALIKE} customers, {how}")
+    return Spread(
+        tuple(float(x) for x in wide), f"{len(found.p)} groups of at least {ALIKE} customers, {how}"
+    )
 
 
 def _said(
@@ -84,7 +103,14 @@ def _p(scorer: Scorer, found: Calibration, margin: np.ndarray) -> np.ndarray:
 
 
 def groups(
-    rows: pa.Table, p: np.ndarray, judged: np.ndarray, grade: np.ndarray, *, least: int, bins: int, by_stage: bool
+    rows: pa.Table,
+    p: np.ndarray,
+    judged: np.ndarray,
+    grade: np.ndarray,
+    *,
+    least: int,
+    bins: int,
+    by_stage: bool,
 ) -> Alike:
     """Like customers among the judged rows: up to `bins` a date and grade (and stage), of `least` rows or more."""
     as_of, y = rows["as_of"].to_numpy(), rows["churned"].to_numpy()
@@ -93,9 +119,13 @@ def groups(
     found = [
         (cell[1], p[part].mean(), len(part), y[part].sum())
         for cell in cells
-        for part in _parts(p, np.flatnonzero(judged & (as_of == cell[0]) & (grade == cell[1]) & (stage == cell[2])),
-                           least, bins)
-    ]  # fmt: skip
+        for part in _parts(
+            p,
+            np.flatnonzero(judged & (as_of == cell[0]) & (grade == cell[1]) & (stage == cell[2])),
+            least,
+            bins,
+        )
+    ]
     columns = np.array(found, dtype=float).reshape(-1, 4).T
     return Alike(columns[0].astype(int), columns[1], columns[2], columns[3])
 
@@ -121,9 +151,9 @@ def largest(found: Alike) -> float:
     told = []
     for spread in SPREADS:
         said = middle + spread * NORMAL
-        each = -found.left[:, None] * np.logaddexp(0, -said) - (found.rows - found.left)[:, None] * np.logaddexp(
-            0, said
-        )
+        each = -found.left[:, None] * np.logaddexp(0, -said) - (found.rows - found.left)[
+            :, None
+        ] * np.logaddexp(0, said)
         top = each.max(axis=1, keepdims=True)
         told.append((top[:, 0] + np.log((np.exp(each - top) * _WEIGHT).sum(axis=1))).sum())
     told = np.array(told)
@@ -139,11 +169,24 @@ def account(scorer: Scorer, late: pa.Table, p: np.ndarray) -> dict[str, Any]:
     None where it cannot be told.
     """
     grade, y = grades(late, scorer.definitions), late["churned"].to_numpy()
-    told: dict[str, Any] = {"level": LEVEL, "why": scorer.spread.why if scorer.spread else None, "grades": []}
-    found = groups(late, p, np.ones(len(p), dtype=bool), grade, least=CHECKED, bins=CHECK_BINS, by_stage=False)
+    told: dict[str, Any] = {
+        "level": LEVEL,
+        "why": scorer.spread.why if scorer.spread else None,
+        "grades": [],
+    }
+    found = groups(
+        late, p, np.ones(len(p), dtype=bool), grade, least=CHECKED, bins=CHECK_BINS, by_stage=False
+    )
     for at, name in enumerate(GRADES):
         mine = grade == at
-        row = {"grade": name, "rows": int(mine.sum()), "left": None, "p": None, "width": None, "spread": None}
+        row = {
+            "grade": name,
+            "rows": int(mine.sum()),
+            "left": None,
+            "p": None,
+            "width": None,
+            "spread": None,
+        }
         if mine.any():
             row |= {"left": float(y[mine].mean()), "p": float(p[mine].mean())}
             if scorer.spread:
@@ -160,7 +203,11 @@ def _inside(spread: Spread | None, found: Alike, mine: np.ndarray) -> dict[str, 
     low, high = spread.interval(p, found.grade[mine])
     held, below, above = (low <= rate) & (rate <= high), *_tails(spread, found, mine)
     near = np.minimum(below, above) >= (1 - LEVEL) / 2
-    return {"groups": int(mine.sum()), "inside": float(held.mean()), "inside_with_sampling": float(near.mean())}
+    return {
+        "groups": int(mine.sum()),
+        "inside": float(held.mean()),
+        "inside_with_sampling": float(near.mean()),
+    }
 
 
 def _tails(spread: Spread, found: Alike, mine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -170,7 +217,9 @@ def _tails(spread: Spread, found: Alike, mine: np.ndarray) -> tuple[np.ndarray, 
     wide = np.asarray(spread.spreads)[found.grade[mine]][:, None] * NORMAL
     rate = sigmoid(log_odds(found.p[mine])[:, None] + wide)
     rows, left = found.rows[mine][:, None], found.left[mine][:, None]
-    return tuple((tail @ _WEIGHT) for tail in (binom.cdf(left, rows, rate), binom.sf(left - 1, rows, rate)))
+    return tuple(
+        (tail @ _WEIGHT) for tail in (binom.cdf(left, rows, rate), binom.sf(left - 1, rows, rate))
+    )
 
 
 def lines(account: dict[str, Any]) -> list[str]:
@@ -179,11 +228,14 @@ def lines(account: dict[str, Any]) -> list[str]:
     if not found:
         return []
     shown = [
-        f"{one['grade']} {one['rows']:,}" + ("" if one["width"] is None else f" (± {one['width'] / 2:.3f})")
+        f"{one['grade']} {one['rows']:,}"
+        + ("" if one["width"] is None else f" (± {one['width'] / 2:.3f})")
         for one in found["grades"]
     ]
     out = [f"  evidence: {', '.join(shown)}"]
     if found["groups"]:
-        out.append(f"    intervals held the rate of {found['inside']:.0%} of {found['groups']} groups of like customers, "
-                   f"{found['inside_with_sampling']:.0%} allowing for sampling (wanted {found['level']:.0%})")  # fmt: skip
+        out.append(
+            f"    intervals held the rate of {found['inside']:.0%} of {found['groups']} groups of like customers, "
+            f"{found['inside_with_sampling']:.0%} allowing for sampling (wanted {found['level']:.0%})"
+        )
     return out

@@ -20,12 +20,20 @@ from training import metrics
 
 LEVEL = 0.90
 FEWEST = 30  # rows: fewer give no threshold worth the name
-ENOUGH, DATES = 200, 4  # older dates are taken in until a stage has so many rows, and at most so many dates
+ENOUGH, DATES = (
+    200,
+    4,
+)  # older dates are taken in until a stage has so many rows, and at most so many dates
 SURE, WANTED = 200, 0.85  # a stage of so many evaluation rows is wanted to be held so often
 
 
 def fit(
-    p_next: np.ndarray, outcome: np.ndarray, as_of: np.ndarray, eligible: np.ndarray, *, level: float = LEVEL
+    p_next: np.ndarray,
+    outcome: np.ndarray,
+    as_of: np.ndarray,
+    eligible: np.ndarray,
+    *,
+    level: float = LEVEL,
 ) -> Conformal | None:
     """Thresholds from left-out P(next stage) (rows, 7), outcome stages (index in STAGES), instants, eligible: (rows,).
 
@@ -45,7 +53,10 @@ def fit(
     by_stage = [of(outcome == at, None) for at in range(len(STAGES))]
     pooled = tuple(stage for stage, found in zip(STAGES, by_stage, strict=True) if found is None)
     both = [
-        tuple(of((outcome == at) & part, together if found is None else found) for at, found in enumerate(by_stage))
+        tuple(
+            of((outcome == at) & part, together if found is None else found)
+            for at, found in enumerate(by_stage)
+        )
         for part in (eligible, ~eligible)
     ]
     return Conformal(*both, level, pooled, _why(outcome, pooled))
@@ -86,45 +97,70 @@ def account(scorer: Scorer, late: pa.Table, p_next: np.ndarray) -> dict[str, Any
     """
     if scorer.sets is None:
         return None
-    outcome, held = stage_index(late["outcome_stage"].to_numpy()), scorer.sets.sets(p_next, late["eligible"].to_numpy())
+    outcome, held = (
+        stage_index(late["outcome_stage"].to_numpy()),
+        scorer.sets.sets(p_next, late["eligible"].to_numpy()),
+    )
     ids = np.array(late["customer_id"].to_pylist(), dtype=str)
     everyone = np.ones(late.num_rows, dtype=bool)
     masks = {"everyone": everyone, "eligible": late["eligible"].to_numpy()}
     told: dict[str, Any] = {
-        who: _held(outcome[mask], p_next[mask], held[mask], ids[mask]) for who, mask in masks.items()
+        who: _held(outcome[mask], p_next[mask], held[mask], ids[mask])
+        for who, mask in masks.items()
     }
     thresholds = {"eligible": list(scorer.sets.eligible), "others": list(scorer.sets.others)}
-    return told | {"level": scorer.sets.level, "pooled": list(scorer.sets.pooled), "why": scorer.sets.why,
-                   "thresholds": thresholds}  # fmt: skip
+    return told | {
+        "level": scorer.sets.level,
+        "pooled": list(scorer.sets.pooled),
+        "why": scorer.sets.why,
+        "thresholds": thresholds,
+    }
 
 
-def _held(outcome: np.ndarray, p_next: np.ndarray, held: np.ndarray, ids: np.ndarray) -> dict[str, Any]:
+def _held(
+    outcome: np.ndarray, p_next: np.ndarray, held: np.ndarray, ids: np.ndarray
+) -> dict[str, Any]:
     inside, right = held[np.arange(len(outcome)), outcome], p_next.argmax(axis=1) == outcome
     stages = []
     for at in np.unique(outcome):
         mine = outcome == at
-        row = {"stage": STAGES[at], **_coverage(inside[mine], ids[mine]), "accuracy": float(right[mine].mean())}
-        stages.append(row | {"reached": bool(row["coverage"] >= WANTED) if row["rows"] >= SURE else None})
+        row = {
+            "stage": STAGES[at],
+            **_coverage(inside[mine], ids[mine]),
+            "accuracy": float(right[mine].mean()),
+        }
+        stages.append(
+            row | {"reached": bool(row["coverage"] >= WANTED) if row["rows"] >= SURE else None}
+        )
     empty = {"size": None, "accuracy": None, "stages": []}
     if not len(outcome):
         return _coverage(inside, ids) | empty
     return _coverage(inside, ids) | {
-        "size": float(held.sum(axis=1).mean()), "accuracy": float(right.mean()), "stages": stages,
-    }  # fmt: skip
+        "size": float(held.sum(axis=1).mean()),
+        "accuracy": float(right.mean()),
+        "stages": stages,
+    }
 
 
 def _coverage(inside: np.ndarray, ids: np.ndarray) -> dict[str, Any]:
     if not len(inside):
         return {"rows": 0, "coverage": None, "low": None, "high": None}
     low, high = np.quantile(metrics.resampled(inside[:, None].astype(float), ids), (0.025, 0.975))
-    return {"rows": len(inside), "coverage": float(inside.mean()), "low": float(low), "high": float(high)}
+    return {
+        "rows": len(inside),
+        "coverage": float(inside.mean()),
+        "low": float(low),
+        "high": float(high),
+    }
 
 
 def lines(account: dict[str, Any]) -> list[str]:
     """What the command line says of the sets, a line a population and one of the stages that were held too seldom."""
     found = account.get("sets")
     if not found:
-        return ["  no sets of next stages: too few rows to fit them on"] if "sets" in account else []
+        return (
+            ["  no sets of next stages: too few rows to fit them on"] if "sets" in account else []
+        )
     out = []
     for who in metrics.POPULATIONS:
         one = found[who]
@@ -133,9 +169,15 @@ def lines(account: dict[str, Any]) -> list[str]:
                 f"  sets of next stages, {who}: hold what came {one['coverage']:.1%} ({one['low']:.1%} … {one['high']:.1%}; "
                 f"wanted {found['level']:.0%}) with {one['size']:.2f} stages; the likeliest alone {one['accuracy']:.1%}"
             )
-    seldom = [f"{one['stage']} {one['coverage']:.1%}" for one in found["everyone"]["stages"] if one["reached"] is False]
+    seldom = [
+        f"{one['stage']} {one['coverage']:.1%}"
+        for one in found["everyone"]["stages"]
+        if one["reached"] is False
+    ]
     came = [one["stage"] for one in found["everyone"]["stages"] if one["stage"] in found["pooled"]]
     own = [f"too few rows for a threshold of their own: {', '.join(came)}"] if came else []
     return (
-        out + [f"    held less often than {WANTED:.0%}: {', '.join(seldom)}"] * bool(seldom) + [f"    {x}" for x in own]
+        out
+        + [f"    held less often than {WANTED:.0%}: {', '.join(seldom)}"] * bool(seldom)
+        + [f"    {x}" for x in own]
     )

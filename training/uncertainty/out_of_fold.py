@@ -44,7 +44,7 @@ def of_churn(
 
 def of_stages(
     found: BlendSpec | None, rows: pa.Table, columns: tuple[str, ...], settings: Settings
-) -> np.ndarray | None:  # fmt: skip
+) -> np.ndarray | None:
     """`stages` of LeftOut."""
     return None if found is None else next_stage.left_out(found, rows, columns, settings)
 
@@ -52,7 +52,11 @@ def of_stages(
 def sure(scorer: Scorer, rows: pa.Table, said: OutOfFold, settings: Settings) -> Scorer:
     """The scorer with its sets and spread, fitted on labelled rows; each None where the rows are too few."""
     window = settings.outcome_window_us
-    stages = scorer.next_stage.margins(design(rows, scorer.columns)) if said.stages is None else said.stages
+    stages = (
+        scorer.next_stage.margins(design(rows, scorer.columns))
+        if said.stages is None
+        else said.stages
+    )
     known = ~np.isnan(said.margin) & ~np.isnan(stages).any(axis=1)
     kept, margin = rows.filter(pa.array(known)), said.margin[known]
     p_next = composed(scorer.p_of(margin), scorer.q_of(kept, stages[known]), inactive_index(kept))
@@ -65,4 +69,7 @@ def sure(scorer: Scorer, rows: pa.Table, said: OutOfFold, settings: Settings) ->
 def account(scorer: Scorer, late: pa.Table) -> dict[str, Any]:
     """{"sets": …, "evidence": …}: how both held on later rows. Aggregates only."""
     p, p_next = scorer.score(late)
-    return {"sets": fit_prediction_sets.account(scorer, late, p_next), "evidence": fit_evidence.account(scorer, late, p)}
+    return {
+        "sets": fit_prediction_sets.account(scorer, late, p_next),
+        "evidence": fit_evidence.account(scorer, late, p),
+    }

@@ -14,7 +14,10 @@ def rows(known: Known, now: Now) -> nw.LazyFrame:
     at, gap = nw.col("occurred_at"), nw.col("gap")
     age = known.as_of - at
     # The newest outcome window ends a latency before as_of, and every window before it a horizon earlier.
-    latency, horizon = now.definitions.label_latency_days * DAY_US, now.definitions.horizon_days * DAY_US
+    latency, horizon = (
+        now.definitions.label_latency_days * DAY_US,
+        now.definitions.horizon_days * DAY_US,
+    )
     return time_invariant.activity(known.activity, now).with_columns(
         is_last=nw.col("from_end") == 1,
         recent_gap=~gap.is_null() & (nw.col("from_end") <= 5),

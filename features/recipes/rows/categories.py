@@ -11,7 +11,9 @@ from features.tables.history import Known
 
 def rows(known: Known, now: Now) -> nw.LazyFrame:
     """occurred_at (the first purchase), bought (how many), surprise."""
-    bought = known.tables["transactions"].filter((nw.col("kind") == "purchase") & ~nw.col("category").is_null())
+    bought = known.tables["transactions"].filter(
+        (nw.col("kind") == "purchase") & ~nw.col("category").is_null()
+    )
     carried = {"as_of": nw.col("as_of").max()} if isinstance(now.as_of, nw.Expr) else {}
     found = bought.group_by("customer_id", "category").agg(
         occurred_at=nw.col("occurred_at").min(), bought=nw.col("kind").count(), **carried

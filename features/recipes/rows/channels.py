@@ -13,14 +13,24 @@ from features.tables.history import Known
 def rows(known: Known, now: Now) -> nw.LazyFrame:
     """used; surprise; per window of W days near_W (used in it), and moved_W, near and earlier use crosswise."""
     at, windows = nw.col("occurred_at"), now.definitions.windows_days
-    begun = known.tables["interactions"].filter((nw.col("kind") != "sent") & ~nw.col("channel").is_null())
-    near = {f"near_{days}": nw.when(at >= now.as_of - days * DAY_US).then(at).count() for days in windows}
+    begun = known.tables["interactions"].filter(
+        (nw.col("kind") != "sent") & ~nw.col("channel").is_null()
+    )
+    near = {
+        f"near_{days}": nw.when(at >= now.as_of - days * DAY_US).then(at).count()
+        for days in windows
+    }
     used = begun.group_by("customer_id", "channel").agg(used=at.count(), **near)
     counts = ("used", *near)
     used = used.with_columns(
-        **{f"all_{count}": nw.col(count).sum().over("customer_id").cast(nw.Int64) for count in counts}
+        **{
+            f"all_{count}": nw.col(count).sum().over("customer_id").cast(nw.Int64)
+            for count in counts
+        }
     )
-    return used.with_columns(surprise=surprise("used"), **{f"moved_{days}": _moved(f"near_{days}") for days in windows})
+    return used.with_columns(
+        surprise=surprise("used"), **{f"moved_{days}": _moved(f"near_{days}") for days in windows}
+    )
 
 
 def _moved(near: str) -> nw.Expr:

@@ -19,10 +19,14 @@ def rows(known: Known, now: Now) -> nw.LazyFrame:
         running=begun & (nw.col("ends_at") > known.as_of),
         term_us=nw.col("ends_at") - nw.col("starts_at"),
         auto_renew_flag=nw.when(nw.col("auto_renew")).then(nw.lit(1)).otherwise(nw.lit(0)),
-        cancelled_flag=nw.when(~nw.col("cancelled_at").is_null()).then(nw.lit(1)).otherwise(nw.lit(0)),
+        cancelled_flag=nw.when(~nw.col("cancelled_at").is_null())
+        .then(nw.lit(1))
+        .otherwise(nw.lit(0)),
     )
     until = nw.when(nw.col("running")).then(nw.col("ends_at")).max().over("customer_id")
-    return _carrying(rows.with_columns(runs_longest=nw.col("running") & (nw.col("ends_at") == until)), known, now)
+    return _carrying(
+        rows.with_columns(runs_longest=nw.col("running") & (nw.col("ends_at") == until)), known, now
+    )
 
 
 def _carrying(rows: nw.LazyFrame, known: Known, now: Now) -> nw.LazyFrame:
@@ -31,10 +35,15 @@ def _carrying(rows: nw.LazyFrame, known: Known, now: Now) -> nw.LazyFrame:
     A renewal in advance is in the chain. It begins at as_of: of somebody without cover, and only of them, it means
     nothing.
     """
-    end, grace = known.as_of + now.definitions.horizon_days * DAY_US, now.definitions.grace_days * DAY_US
+    end, grace = (
+        known.as_of + now.definitions.horizon_days * DAY_US,
+        now.definitions.grace_days * DAY_US,
+    )
     rows = rows.with_columns(reach=nw.col("ends_at").cum_max().over("customer_id", **_IN_ORDER))
     rows = rows.with_columns(reach=nw.col("reach").shift(1).over("customer_id", **_IN_ORDER))
     late = nw.col("reach").is_null() | (nw.col("starts_at") > nw.col("reach") + grace)
-    rows = rows.with_columns(pause=nw.when(late & ~nw.col("begun")).then(nw.lit(1)).otherwise(nw.lit(0)))
+    rows = rows.with_columns(
+        pause=nw.when(late & ~nw.col("begun")).then(nw.lit(1)).otherwise(nw.lit(0))
+    )
     pauses = nw.col("pause").cum_max().over("customer_id", **_IN_ORDER)
     return rows.with_columns(carries=(pauses == 0) & (nw.col("ends_at") > end))

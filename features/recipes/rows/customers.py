@@ -14,12 +14,15 @@ def rows(known: Known, now: Now) -> nw.LazyFrame:
     rows = known.tables["customers"]
     there = rows.collect_schema()
     coded = {
-        f"attribute_{at}": _coded(one) if one.name in there and type_of(there[one.name]) == one.type
+        f"attribute_{at}": _coded(one)
+        if one.name in there and type_of(there[one.name]) == one.type
         else nw.lit(None, dtype=nw.Float64)  # a column that the business no longer gives
         for at, one in enumerate(now.definitions.attributes)
-    }  # fmt: skip
+    }
     since = nw.col("valid_from")
-    return rows.with_columns(occurred_at=since, is_version=~since.is_null(), is_current=current(), **coded)
+    return rows.with_columns(
+        occurred_at=since, is_version=~since.is_null(), is_current=current(), **coded
+    )
 
 
 def _coded(one: Attribute) -> nw.Expr:

@@ -16,18 +16,26 @@ def rows(known: Known, now: Now) -> nw.LazyFrame:
     rows = with_item_means(known.tables["feedback"], now.base)
     rows = rows.with_columns(score_scaled=score_scaled(now.definitions.scales), complaint=complaint)
     rows = rows.with_columns(
-        answered=~score.is_null(), resolved=nw.col("complaint") & ~nw.col("resolved_at").is_null(), down=-score
+        answered=~score.is_null(),
+        resolved=nw.col("complaint") & ~nw.col("resolved_at").is_null(),
+        down=-score,
     )
     # All that is asked of the customer's other rows at once: each step over the rows costs a request its time.
     rows = rows.with_columns(**_beside())
     rows = rows.with_columns(**_answers(), **_complaints(now))
-    at, unanswered, answered_until = nw.col("occurred_at"), nw.col("unanswered"), nw.col("answered_until")
+    at, unanswered, answered_until = (
+        nw.col("occurred_at"),
+        nw.col("unanswered"),
+        nw.col("answered_until"),
+    )
     return rows.with_columns(
         recent_answer=nw.col("answered") & (nw.col("from_end") <= 5),
         score_by_place=score * nw.col("from_end"),
         silent_since=unanswered & (answered_until.is_null() | (at > answered_until)),
         last_open=nw.col("last_complaint") & nw.col("open_complaint"),
-        reopened=nw.col("repeated") & ~nw.col("first_closed").is_null() & (nw.col("first_closed") < at),
+        reopened=nw.col("repeated")
+        & ~nw.col("first_closed").is_null()
+        & (nw.col("first_closed") < at),
     )
 
 
@@ -70,7 +78,10 @@ def _answers() -> dict[str, nw.Expr]:
 def _complaints(now: Now) -> dict[str, nw.Expr]:
     """What became of a complaint, whether it is the last, and what came before it about the same topic."""
     complaint, resolved, at = nw.col("complaint"), nw.col("resolved"), nw.col("occurred_at")
-    taken, within = nw.col("resolved_at") - at, round(now.definitions.resolve_within_hours * HOUR_US)
+    taken, within = (
+        nw.col("resolved_at") - at,
+        round(now.definitions.resolve_within_hours * HOUR_US),
+    )
     return {
         "open_complaint": complaint & ~resolved,
         "resolve_minutes": (taken / MINUTE_US).floor().cast(nw.Int64),

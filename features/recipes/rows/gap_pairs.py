@@ -15,7 +15,9 @@ DISTANCES = 12
 def rows(known: Known, now: Now) -> nw.LazyFrame:
     gaps = activity.rows(known, now).filter(nw.col("recent_gap"))
     later = gaps.select("customer_id", "gap_log", "from_end")
-    earlier = gaps.select("customer_id", earlier_log=nw.col("gap_log"), earlier_from_end=nw.col("from_end"))
+    earlier = gaps.select(
+        "customer_id", earlier_log=nw.col("gap_log"), earlier_from_end=nw.col("from_end")
+    )
     pairs = later.join(earlier, on="customer_id", how="inner")
     pairs = pairs.filter(nw.col("earlier_from_end") > nw.col("from_end"))
     distance = nw.col("earlier_from_end") - nw.col("from_end")

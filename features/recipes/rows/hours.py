@@ -16,6 +16,8 @@ def rows(known: Known, now: Now) -> nw.LazyFrame:
     days = known.activity.select("customer_id", "occurred_at", "local_day")
     # Day 0, the first of January 1970, was a Thursday; in zones west of Greenwich day −1 occurs.
     cell = (nw.col("local_day") + 3) % 7 * 24 + nw.col("local_hour")
-    days = days.join(clock, on=["customer_id", "occurred_at"], how="inner").with_columns(hour_of_week=cell)
+    days = days.join(clock, on=["customer_id", "occurred_at"], how="inner").with_columns(
+        hour_of_week=cell
+    )
     found = days.group_by("customer_id", "hour_of_week").agg(begun=nw.col("occurred_at").count())
     return found.with_columns(surprise=surprise("begun"))

@@ -19,7 +19,9 @@ _ORDER = {"order_by": ["occurred_at", "channel"]}
 def rows(known: Known, now: Now) -> nw.LazyFrame:
     at, by_customer = nw.col("occurred_at"), nw.col("by_customer")
     last = known.activity.filter(nw.col("from_end") == 1).select("customer_id", "last_at")
-    rows = time_invariant.interactions(known.tables["interactions"], now).join(last, on="customer_id", how="left")
+    rows = time_invariant.interactions(known.tables["interactions"], now).join(
+        last, on="customer_id", how="left"
+    )
     # Each step over the rows costs a request its time: what needs no other step is said in one.
     flags = {
         "visit": nw.col("kind").is_in(list(VISITS)),

@@ -14,4 +14,6 @@ def rows(known: Known, now: Now) -> nw.LazyFrame:
     # Of purchases at one instant the order of their methods decides: rows have no order.
     before = method.shift(1).over("customer_id", order_by=("occurred_at", "method"))
     told = told.select("customer_id", "method", before=before)
-    return told.select("customer_id", method_changed=~nw.col("before").is_null() & (nw.col("before") != method))
+    return told.select(
+        "customer_id", method_changed=~nw.col("before").is_null() & (nw.col("before") != method)
+    )

@@ -20,7 +20,8 @@ def activity(rows: nw.LazyFrame, now: Now) -> nw.LazyFrame:
     rows = rows.with_columns(
         gap_minutes=minutes,
         has_gap=~gap.is_null(),
-        is_acquisition=nw.col("position") == (1 if now.definitions.acquired == "first_activity" else 2),
+        is_acquisition=nw.col("position")
+        == (1 if now.definitions.acquired == "first_activity" else 2),
         occurred_minutes=(nw.col("occurred_at") / MINUTE_US).floor().cast(nw.Int64),
     )
     return rows.with_columns(
@@ -46,8 +47,18 @@ def interactions(rows: nw.LazyFrame, now: Now) -> nw.LazyFrame:
 
 
 LASTING = {
-    "activity": (activity, {"has_gap", "gap_minutes", "gap_minutes_squared", "gap_log", "is_acquisition", "occurred_minutes"}),
+    "activity": (
+        activity,
+        {
+            "has_gap",
+            "gap_minutes",
+            "gap_minutes_squared",
+            "gap_log",
+            "is_acquisition",
+            "occurred_minutes",
+        },
+    ),
     "transactions": (transactions, {"amount_minor", "spent_minor", "discount_minor"}),
     "interactions": (interactions, {"by_customer", "quantity_milli"}),
     "feedback": (lambda rows, now: rows, set()),
-}  # fmt: skip
+}
