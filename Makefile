@@ -4,9 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help install demo test check docs
+.PHONY: help install demo test test-slow check notebooks docs
 help: ## what can be made
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(READY): pyproject.toml requirements.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -22,10 +22,19 @@ check: $(READY) ## formatting, lint, import rules, stale pages
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
+	$(BIN)/python scripts/check_names.py
+	$(BIN)/python scripts/check_imports.py
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/mypy
 
-test: check ## the checks, then every test
-	TZ=UTC $(BIN)/python -m pytest
+test: check ## the checks, then the tests that take seconds
+	TZ=UTC $(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(READY) ## the tests that need a browser, Java, a notebook's kernel or minutes
+	TZ=UTC $(BIN)/python -m pytest -m slow
 
 docs: $(READY) ## write the generated pages anew
 	$(BIN)/python -m docs.generate
+
+notebooks: $(READY) ## execute every notebook and store its outputs (minutes)
+	$(BIN)/python scripts/execute_notebooks.py

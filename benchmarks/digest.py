@@ -3,11 +3,12 @@
     python -m benchmarks.digest --out today.json [--only demo]
     python -m benchmarks.digest --against today.json
 
-Four businesses (the simulated shop, the simulated subscriptions, online_retail, cdnow) go through the command line:
-`examples`, `stages`, `run`. The search is bound by trials, so equal data give equal models. A column's digest is the
-hash of its values in the order of as_of and customer_id, numbers as float64, instants as microseconds. Reasons (text)
-and release ids stand outside. RENAMED maps what had another name when a digest was written.
-The last line is one JSON object: {business: {file: {column: digest}}}.
+Four businesses (the simulated shop, the simulated subscriptions, online_retail, cdnow) go through
+the command line: `examples`, `stages`, `run`. The search is bound by trials, so equal data give
+equal models. A column's digest is the hash of its values in the order of as_of and customer_id,
+numbers as float64, instants as microseconds. Reasons (text) and release ids stand outside. RENAMED
+maps what had another name when a digest was written. The last line is one JSON object: {business:
+{file: {column: digest}}}.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.recipes.definitions import SNAPS
+from features.recipes.stages import STAGE_RULES
 from lifecycle import simulation
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -35,8 +38,55 @@ SETTINGS = {"trials": 3, "seconds": 86_400}
 BUSINESSES = ("shop", "subscription", "online_retail", "cdnow")
 OUTSIDE = re.compile(r"^(reason_\d|release_id)$")
 # Column names and values of today ← what an older digest calls them.
-RENAMED: dict[str, str] = {}
+RENAMED: dict[str, str] = {
+    "run": "streak",
+    "gaps_outlasted": "recency_percentile",
+    "gap_z": "recency_zscore",
+    "wait_surprise": "recency_cumulative_hazard",
+    "regularity": "irregularity",
+    "gap_mean_recent": "gap_mean_last_five",
+    "mean_age": "mean_activity_age",
+    "active_periods": "active_period_share",
+    "method_changes": "payment_method_changes",
+    "recency_leaving": "recency_cancel_page",
+    "recency_answer": "recency_response",
+    "channel_spread": "channels_per_interaction",
+    "breadth": "distinct_categories",
+    "silence_streak": "unanswered_streak",
+    "unrecovered": "inactive_since_complaint",
+    "recovered": "purchased_after_resolution",
+    "within_service_level": "complaints_within_sla_share",
+    "past_stay_rate": "past_retention_rate",
+    "past_last": "past_last_retained",
+}
+# Features with windows: one column for each window that can be learned, and one for all time.
+RENAMED_WITH_WINDOWS = {
+    "pace": "trend_ratio",
+    "change": "count_change",
+    "surprise": "count_zscore",
+    "empty_streak": "inactive_streak",
+    "engagement_pace": "engagement_trend_ratio",
+    "engaged_quantity": "interaction_quantity",
+    "leaving_intent": "cancel_page_visits",
+    "channel_hops": "channel_switch_share",
+    "novelty": "new_category_share",
+    "silence": "unanswered_surveys",
+}
+RENAMED |= {
+    f"{before}_{window}": f"{today}_{window}"
+    for before, today in RENAMED_WITH_WINDOWS.items()
+    for window in (*(f"{days}d" for days in SNAPS), "all")
+}
+# Features with half-lives of 1, 3 and 6 mean gaps.
+RENAMED |= {
+    f"{name}_faded_{k}g": f"{name}_ewm_{k}x_gap"
+    for name in ("activity", "purchases", "amount", "interactions", "response_rate")
+    for k in (1, 3, 6)
+}
 RENAMED_VALUES: dict[str, dict[str, str]] = {}
+# `stage_rule` held the number of the rule in older digests, so its names are hashed as these
+# numbers.
+RULE_NUMBERS = {name: float(number) for number, name in enumerate(STAGE_RULES, start=1)}
 
 
 def configuration(name: str, folder: Path) -> Path:
@@ -71,6 +121,8 @@ def column_digest(name: str, column: pa.ChunkedArray) -> str:
     kind = column.type
     if pa.types.is_timestamp(kind):
         column = column.cast(pa.timestamp("us", tz=kind.tz)).cast(pa.int64())
+    if name == "stage_rule":
+        column = pa.chunked_array([[RULE_NUMBERS[rule] for rule in column.to_pylist()]])
     if pa.types.is_list(column.type):
         column = pc.binary_join(column, "|")
     if (
@@ -91,7 +143,7 @@ def column_digest(name: str, column: pa.ChunkedArray) -> str:
     return hashlib.sha256(content).hexdigest()[:16]
 
 
-def measured(name: str) -> dict[str, dict[str, str]]:
+def measure(name: str) -> dict[str, dict[str, str]]:
     """The digests of one business: its examples, its stage history, its scores."""
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
@@ -99,11 +151,11 @@ def measured(name: str) -> dict[str, dict[str, str]]:
         for command in ("examples", "stages"):
             command_line(command, "--out", folder / f"{command}.parquet", "-c", config, home=folder)
         answer = command_line("run", "-c", config, home=folder)
-        found = {
+        files = {
             each: digests(pq.read_table(folder / f"{each}.parquet"))
             for each in ("examples", "stages")
         }
-        return found | {"scores": digests(pq.read_table(Path(answer["scores"]) / "scores.parquet"))}
+        return files | {"scores": digests(pq.read_table(Path(answer["scores"]) / "scores.parquet"))}
 
 
 def command_line(*arguments: Any, home: Path) -> dict[str, Any]:
@@ -145,20 +197,20 @@ def main() -> None:
     parser.add_argument(
         "--against", type=Path, help="compare with digests written before; exit 1 where any differs"
     )
-    asked = parser.parse_args()
+    options = parser.parse_args()
     os.environ.setdefault("LIFECYCLE_DATA", str(ROOT.parent / "shared" / "data"))
     today = {}
-    for name in asked.only:
+    for name in options.only:
         print(f"digest of {name}", file=sys.stderr, flush=True)
-        today[name] = measured(name)
-    if asked.out:
-        asked.out.write_text(json.dumps(today, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        today[name] = measure(name)
+    if options.out:
+        options.out.write_text(json.dumps(today, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     moved = (
-        differences(today, json.loads(asked.against.read_text(encoding="utf-8")))
-        if asked.against
+        differences(today, json.loads(options.against.read_text(encoding="utf-8")))
+        if options.against
         else []
     )
-    print("\n".join(moved) if moved else "nothing moved" if asked.against else "")
+    print("\n".join(moved) if moved else "nothing moved" if options.against else "")
     print(json.dumps(today, sort_keys=True))
     sys.exit(1 if moved else 0)
 

@@ -1,7 +1,7 @@
-"""The spine's figures on real data: `python -m benchmarks.spine [--only cdnow|online_retail] [--json]`.
+"""The main figures on real data: `python -m benchmarks.spine [--only SET] [--json]`.
 
-For each evaluation date everything (definitions, search, blend, calibration) is learned on earlier dates only. The
-last line is one JSON object. Peak memory is the process's.
+For each evaluation date everything (definitions, search, blend, calibration) is learned on earlier
+dates only. The last line is one JSON object. Peak memory is that of the process.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from training import job, metrics
 from training.evaluation import baselines
 
 ROOT = Path(__file__).resolve().parents[1]
-ASKED = {
+DATA_SETS = {
     "online_retail": (
         "online_retail.toml",
         [date(2011, 7, 10), date(2011, 8, 10), date(2011, 9, 10)],
@@ -36,25 +36,35 @@ ASKED = {
 
 
 def measure(name: str, day: date) -> dict[str, Any]:
-    """One data set, one evaluation date: p and next stage, ours and every baseline's, row by row."""
-    config, _ = ASKED[name]
-    stated = settings_of.load(ROOT / "examples" / config)
-    stated = stated.model_copy(
-        update={"training": stated.training.model_copy(update={"evaluate": [day]})}
+    """One data set and one evaluation date: p and next stage of our model and all baselines."""
+    config, _ = DATA_SETS[name]
+    settings = settings_of.load_settings(ROOT / "examples" / config)
+    settings = settings.model_copy(
+        update={"training": settings.training.model_copy(update={"evaluate": [day]})}
     )
-    history, _ = histories.load(stated)
-    dates, made, found, scorer, _ = job.fit_for_evaluation(history, stated)
-    early, late = made.at(dates.train), made.at(dates.evaluate)
+    history, _ = histories.load_history(settings)
+    run = job.TrainingRun(history, settings)
+    dates, example_set, parts, scorer = run.plan, run.examples, run.specs, run.eval_scorer
+    early, late = example_set.rows_at(dates.train), example_set.rows_at(dates.evaluate)
     p, p_next = scorer.score(late)
-    theirs = baselines.churn(early, late, stated)
-    stages = baselines.next_stage(
-        early, late, made.definitions, p_base=theirs["base rate"], p_logistic=theirs["RFM logistic"]
+    theirs = baselines.churn_baselines(
+        early,
+        late,
+        outcome_window_us=settings.outcome_window_us,
+        contractual=settings.contractual,
+    )
+    stages = baselines.stage_baselines(
+        early,
+        late,
+        example_set.definitions,
+        p_base=theirs["base rate"],
+        p_logistic=theirs["RFM logistic"],
     )
     return {
         "name": name,
         "day": day,
         "dates": len(dates.train),
-        "weight": found["churn"].weight,
+        "weight": parts["churn"].weight,
         "customers": np.array(
             [f"{name}/{customer}" for customer in late["customer_id"].to_pylist()]
         ),
@@ -66,25 +76,25 @@ def measure(name: str, day: date) -> dict[str, Any]:
     }
 
 
-def churn_table(found: dict[str, Any]) -> dict[str, Any]:
+def churn_table(result: dict[str, Any]) -> dict[str, Any]:
     out = {}
     for who, mask in (
-        ("everyone", np.ones(len(found["y"]), bool)),
-        ("eligible", found["eligible"]),
+        ("everyone", np.ones(len(result["y"]), bool)),
+        ("eligible", result["eligible"]),
     ):
-        y = found["y"][mask]
+        y = result["y"][mask]
         out[who] = {
             name: {
                 "auroc": round(metrics.auroc(y, p[mask])[0], 4) if name != "base rate" else 0.5,
-                "log_loss": round(float(metrics.losses(y, p[mask]).mean()), 4),
+                "log_loss": round(float(metrics.log_losses(y, p[mask]).mean()), 4),
             }
-            for name, p in found["p"].items()
+            for name, p in result["p"].items()
         } | {"rows": len(y), "rate": round(float(y.mean()), 4)}
     return out
 
 
 def stage_table(every: list[dict[str, Any]]) -> dict[str, Any]:
-    """Next-stage log loss pooled over data sets and dates, and ours − theirs with customer-clustered intervals."""
+    """Pooled next-stage log loss, and ours − theirs with intervals by customers."""
     out = {}
     for who in metrics.POPULATIONS:
         masks = [np.ones(len(f["y"]), bool) if who == "everyone" else f["eligible"] for f in every]
@@ -92,7 +102,7 @@ def stage_table(every: list[dict[str, Any]]) -> dict[str, Any]:
         lost = {
             name: np.concatenate(
                 [
-                    metrics.stage_losses(f["outcome"][m], f["next"][name][m])
+                    metrics.stage_log_losses(f["outcome"][m], f["next"][name][m])
                     for f, m in zip(every, masks, strict=True)
                 ]
             )
@@ -101,7 +111,7 @@ def stage_table(every: list[dict[str, Any]]) -> dict[str, Any]:
         out[who] = {"rows": len(customers), "ours": round(float(lost["ours"].mean()), 4)}
         for name, theirs in lost.items():
             if name != "ours":
-                pair = metrics.paired(lost["ours"], theirs, customers)
+                pair = metrics.paired_difference(lost["ours"], theirs, customers)
                 out[who][name] = {
                     "log_loss": round(float(theirs.mean()), 4),
                     **{k: round(v, 4) for k, v in pair.items()},
@@ -111,26 +121,26 @@ def stage_table(every: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--only", choices=sorted(ASKED))
+    parser.add_argument("--only", choices=sorted(DATA_SETS))
     parser.add_argument("--json", action="store_true", help="the last line alone")
-    stated = parser.parse_args()
+    arguments = parser.parse_args()
     began, every, out = time.monotonic(), [], {}
-    for name in [stated.only] if stated.only else ASKED:
-        for day in ASKED[name][1]:
-            found = measure(name, day)
-            every.append(found)
+    for name in [arguments.only] if arguments.only else DATA_SETS:
+        for day in DATA_SETS[name][1]:
+            result = measure(name, day)
+            every.append(result)
             out[f"{name} {day}"] = {
-                "churn": churn_table(found),
-                "train_dates": found["dates"],
-                "next_stage": stage_table([found]),
-                "booster_weight": round(found["weight"], 2),
+                "churn": churn_table(result),
+                "train_dates": result["dates"],
+                "next_stage": stage_table([result]),
+                "booster_weight": round(result["weight"], 2),
             }
-            if not stated.json:
+            if not arguments.json:
                 print(f"{name} {day}", json.dumps(out[f"{name} {day}"], indent=1), flush=True)
     out["next_stage_pooled"] = stage_table(every)
     out["peak_rss_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
     out["seconds"] = round(time.monotonic() - began, 1)
-    if not stated.json:
+    if not arguments.json:
         print("next stage, pooled", json.dumps(out["next_stage_pooled"], indent=1))
     print(json.dumps(out))
 

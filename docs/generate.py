@@ -1,143 +1,154 @@
-"""Writes docs/contract.md, docs/features.md and docs/settings.md from what they describe; `--check` fails when one is stale."""
+"""Writes docs/api.md, contract.md, features.md and settings.md from the code they describe.
+
+`--check` fails if one of them is stale.
+"""
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import sys
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import TypeAdapter
 from pydantic.fields import FieldInfo
 
+import lifecycle
 from features.catalogue import FAMILIES
 from features.core.config_schema import Section
-from features.core.contract import CONTRACT
+from features.core.contract import CONTRACT, Table
 from features.core.settings import Settings
-from features.recipes.recipe import FEATURES
+from features.recipes.recipe import FEATURES, Feature
 from features.recipes.stages import CHINESE, STAGES
 
 HERE = Path(__file__).parent
-MADE = "<!-- Made by docs/generate.py (make docs). Do not edit. -->\n"
+HEADER = "<!-- Written by docs/generate.py (make docs). Do not edit. -->\n"
+WINDOW_WORDS = {
+    "": "–",
+    "W": "W and all time",
+    "w": "W",
+    "H": "half-lives of 1, 3, 6 population mean gaps",
+}
+SUFFIXES = {"": "", "W": "_<days>d, _all", "w": "_<days>d", "H": "_1x_gap, _3x_gap, _6x_gap"}
 DETAILS = re.compile(
     r"(Formula|Unit|Window|Null|Source): (.*?)(?=(?: Unit:| Window:| Null:| Source:|$))", re.DOTALL
 )
 
 
 def contract_page() -> str:
+    """docs/contract.md: one table per contract table, then the stages."""
     lines = [
-        MADE,
+        HEADER,
         "# The data contract",
         "",
-        "What each table may hold, and when each cell becomes known. **Bold** columns are required.",
-        "Ids are text; instants are UTC (a naive one needs `[business] zone`); money is exact, in minor units.",
-        "A local time without an offset that a clock change skipped is read with the offset before it, one that it",
-        "repeated as the later of the two; `check` counts both.",
+        "What each table may hold, and when each cell becomes known. **Bold** columns are",
+        "required.",
+        "Ids are text; instants are UTC (an instant without a zone needs `[business] zone`); money",
+        "is exact, in minor units. A local time without an offset that a clock change skipped is",
+        "read with the offset before it. One that occurred twice is read as the later one; `check`",
+        "counts both.",
         "A row that breaks a rule goes to the rejects with its reason: read = kept + rejected.",
         "",
     ]
     for table in CONTRACT.values():
-        lines += [f"## {table.name}", "", f"{table.meaning[0].upper()}{table.meaning[1:]}.", ""]
-        if table.version_of and not table.attributes:
-            lines += [
-                f"Rows with equal {', '.join(table.version_of)} are versions: the latest `recorded_at` counts.",
-                "",
-            ]
-        lines += ["| column | type | meaning | known |", "|---|---|---|---|"]
-        for column in table.columns:
-            name = f"**{column.name}**" if column.required else column.name
-            meaning = column.meaning + (f" ({', '.join(column.kinds)})" if column.kinds else "")
-            known = f"from `{column.known_at}` on" if column.known_at else "with the row"
-            lines.append(
-                f"| {name} | {column.type} | {meaning} | {'may lie ahead' if column.may_lie_ahead else known} |"
-            )
-        lines.append("")
-    lines += [
-        "## Stages",
-        "",
-        "| stage | 中文 |",
-        "|---|---|",
-        *(f"| {stage} | {CHINESE[stage]} |" for stage in STAGES),
-        "",
-    ]
+        lines += _table_section(table)
+    lines += ["## Stages", "", "| stage | 中文 |", "|---|---|"]
+    lines += [*(f"| {stage} | {CHINESE[stage]} |" for stage in STAGES), ""]
     return "\n".join(lines)
 
 
+def _table_section(table: Table) -> list[str]:
+    lines = [f"## {table.name}", "", f"{table.meaning[0].upper()}{table.meaning[1:]}.", ""]
+    if table.version_of and not table.attributes:
+        key = ", ".join(table.version_of)
+        lines += [f"Rows with equal {key} are versions: the latest `recorded_at` counts.", ""]
+    lines += ["| column | type | meaning | known |", "|---|---|---|---|"]
+    for column in table.columns:
+        name = f"**{column.name}**" if column.required else column.name
+        meaning = column.meaning + (f" ({', '.join(column.kinds)})" if column.kinds else "")
+        known = f"from `{column.known_at}` on" if column.known_at else "with the row"
+        known = "may lie ahead" if column.may_lie_ahead else known
+        lines.append(f"| {name} | {column.type} | {meaning} | {known} |")
+    return [*lines, ""]
+
+
 def features_page() -> str:
-    windows = {"": "–", "W": "W and all time", "w": "W", "H": "half-lives of 1, 3, 6 base gaps"}
+    """docs/features.md: one table per family, from the features' docstrings."""
     lines = [
-        MADE,
+        HEADER,
         "# The feature catalogue",
         "",
-        f"{len(FEATURES)} features in {len(FAMILIES)} families. W: the release's windows (1, 3, 6, 12 × the median gap, snapped to",
-        "7, 14, 30, 60, 90, 180, 365 days, or `[features] windows_days`). A feature whose table is missing is absent.",
-        'Switch families, features or single columns off with `[features] off = ["…"]`.',
+        f"{len(FEATURES)} features in {len(FAMILIES)} families. A feature whose table is missing",
+        "is absent. To switch families, features or single columns off, write",
+        '`[features] off = ["…"]`.',
+        "",
+        "W: the release's windows (1, 3, 6, 12 × the median gap, snapped to 7, 14, 30, 60, 90,",
+        "180, 365 days, or `[features] windows_days`). A gap is the time between two activities",
+        "of a customer; g is the customer's usual gap.",
         "",
     ]
     for family in FAMILIES:
         lines += [
             f"## {family}",
             "",
-            "| column | says | formula | unit | window | null | source |",
+            "| column | description | formula | unit | window | null | source |",
             "|---|---|---|---|---|---|---|",
         ]
-        for entry in (entry for entry in FEATURES.values() if entry.family == family):
-            first, _, rest = entry.doc.partition("\n\n")
-            found = {
-                key: " ".join(value.split()).rstrip(".")
-                for key, value in DETAILS.findall(" ".join(rest.split()))
-            }
-            suffix = {"": "", "W": "_<days>d, _all", "w": "_<days>d", "H": "_1g, _3g, _6g"}[
-                entry.windows
-            ]
-            cells = [
-                f"`{entry.name}{suffix}`",
-                " ".join(first.split()),
-                found["Formula"],
-                entry.unit,
-                found.get("Window", windows[entry.windows]),
-                found["Null"],
-                found["Source"],
-            ]
-            lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
+        lines += [_feature_row(entry) for entry in FEATURES.values() if entry.family == family]
         lines.append("")
     return "\n".join(lines)
 
 
+def _feature_row(entry: Feature) -> str:
+    first, _, rest = entry.doc.partition("\n\n")
+    text = " ".join(rest.split())
+    # A sentence before "Formula:" belongs to the description.
+    more, _, _ = text.partition("Formula:")
+    details = {key: " ".join(value.split()).rstrip(".") for key, value in DETAILS.findall(text)}
+    cells = [
+        f"`{entry.name}{SUFFIXES[entry.windows]}`",
+        " ".join(f"{first} {more}".split()),
+        details["Formula"],
+        entry.unit,
+        details.get("Window", WINDOW_WORDS[entry.windows]),
+        details["Null"],
+        details["Source"],
+    ]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
 def settings_page() -> str:
-    """docs/settings.md: a table a section, from the settings' own types and texts."""
+    """docs/settings.md: one table per section, from the settings' own types and texts."""
     lines = [
-        MADE,
+        HEADER,
         "# The configuration",
         "",
-        "Every key of a `lifecycle.toml`. Unknown keys are refused; what is left out has the default. `[files]`,",
-        "`[training]` and `[engine]` may differ between a release and the run that uses it; the rest belongs to the release.",
+        "Every key of a `lifecycle.toml`. Unknown keys are refused; a missing key has its default.",
+        "`[files]`, `[training]` and `[engine]` may differ between a release and the run that uses",
+        "it; the rest belongs to the release.",
         "",
     ]
-    tables = [
-        (name, field)
-        for name, field in Settings.model_fields.items()
-        if name in ("files", "tables")
-    ]
-    sections = [
-        (name, field.annotation)
-        for name, field in Settings.model_fields.items()
-        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
-    ]
-    for name, field in tables:
-        lines += [f"## [{name}]", "", field.description or "", ""]
-    for name, section in sections:
-        lines += [f"## [{name}]", "", "| key | is | default | meaning |", "|---|---|---|---|"]
-        lines += [_setting(key, field) for key, field in section.model_fields.items()]
-        lines.append("")
+    fields = Settings.model_fields.items()
+    for name, field in fields:
+        if name in ("files", "tables"):
+            lines += [f"## [{name}]", "", field.description or "", ""]
+    for name, field in fields:
+        section = field.annotation
+        if isinstance(section, type) and issubclass(section, Section):
+            lines += [f"## [{name}]", "", "| key | is | default | meaning |", "|---|---|---|---|"]
+            lines += [_setting(key, entry) for key, entry in section.model_fields.items()]
+            lines.append("")
     return "\n".join(lines)
 
 
 def _setting(key: str, field: FieldInfo) -> str:
     schema = TypeAdapter(Annotated[field.annotation, field]).json_schema()
     default = "–" if field.default is None else f"`{json.dumps(field.default, ensure_ascii=False)}`"
-    return f"| `{key}` | {_kind(schema)} | {default} | {field.description} |"
+    meaning = " ".join((field.description or "").split())
+    return f"| `{key}` | {_kind(schema)} | {default} | {meaning} |"
 
 
 def _kind(schema: dict[str, Any]) -> str:
@@ -149,21 +160,51 @@ def _kind(schema: dict[str, Any]) -> str:
     kind = schema.get("type", "")
     if kind == "array":
         items = schema.get("items") or schema.get("prefixItems", [{}])[0]
-        count = {(3, 3): "three, ", (1, 8): "1 to 8, "}.get(
-            (schema.get("minItems"), schema.get("maxItems")), ""
-        )
+        bounds = (schema.get("minItems"), schema.get("maxItems"))
+        count = {(3, 3): "three, ", (1, 8): "1 to 8, "}.get(bounds, "")
         return f"a list of {count}{_kind(items)}"
     if kind == "object":
         return f"for each name, {_kind(schema['additionalProperties'])}"
     if kind == "string":
         return "date" if schema.get("format") == "date" else "text"
-    word = {"integer": "whole number", "number": "number"}[kind]
+    return _number_kind(schema, {"integer": "whole number", "number": "number"}[kind])
+
+
+def _number_kind(schema: dict[str, Any], word: str) -> str:
     low = schema.get("minimum", schema.get("exclusiveMinimum"))
+    if low is None:
+        return word
     over = "over " if "exclusiveMinimum" in schema else ""
-    return word if low is None else f"{word}, {over}{low:,} … {schema['maximum']:,}"
+    return f"{word}, {over}{low:,} … {schema['maximum']:,}"
 
 
-PAGES = {"contract.md": contract_page, "features.md": features_page, "settings.md": settings_page}
+def api_page() -> str:
+    """docs/api.md: every name of `lifecycle` with its docstring, methods below their class."""
+    lines = [HEADER, "# The Python API", "", f"```\n{inspect.getdoc(lifecycle)}\n```", ""]
+    for name in sorted(lifecycle.__all__, key=str.lower):
+        value = getattr(lifecycle, name)
+        if inspect.isclass(value) and issubclass(value, Exception):
+            lines += [f"## `lifecycle.{name}`", "", "The error that every refusal is.", ""]
+        elif inspect.isclass(value) or inspect.isfunction(value):
+            lines += [f"## `lifecycle.{name}`", "", *_entry(name, value)]
+            for method, function in inspect.getmembers(value, inspect.isfunction):
+                if inspect.isclass(value) and not method.startswith("_"):
+                    lines += [f"### `{name}.{method}`", "", *_entry(method, function)]
+    return "\n".join(lines)
+
+
+def _entry(name: str, value: Any) -> list[str]:
+    """The signature and the docstring, as code: docstrings are written for `help()`."""
+    signature = "" if is_dataclass(value) else str(inspect.signature(value))
+    return ["```", f"{name}{signature}", "", inspect.getdoc(value) or "", "```", ""]
+
+
+PAGES = {
+    "api.md": api_page,
+    "contract.md": contract_page,
+    "features.md": features_page,
+    "settings.md": settings_page,
+}
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""How a command ends: every refusal with its exit code, and no traceback before a user's eyes."""
+"""How a command ends: each error becomes a message on standard error and an exit code."""
 
 from __future__ import annotations
 
@@ -10,82 +10,96 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
-from features.core.errors import Interrupted, LifecycleError, StoreFailed, for_owner
+from features.core.errors import Interrupted, LifecycleError, StoreFailed, owner_text
 
-EXTRAS = {
+EXTRA_OF_LIBRARY = {
     "mlflow": "train",
     "optuna": "train",
     "sklearn": "train",
     "matplotlib": "train",
     "bentoml": "serve",
 }
-INTERRUPTED = 130  # what the command line's library makes of an interrupt
+INTERNAL_ERROR, EXTRA_MISSING = 1, 2
+# Typer turns an interrupt into this exit code; ours is Interrupted.exit_code.
+_TYPER_INTERRUPTED = 130
 
 
-def guarded(run: Callable[[], object]) -> None:
-    """Run a command line; whatever it raises becomes words on standard error and an exit code."""
-    came = _interrupts()
+def run_command(run: Callable[[], object]) -> None:
+    """Run a command line. Every exception becomes a message on standard error and an exit code.
+
+    An interrupt ends the process at once. With LIFECYCLE_LOG=debug an internal error is raised.
+    """
+    interrupted = _watch_interrupts()
     try:
         run()
-    except SystemExit as ended:
-        if ended.code == INTERRUPTED:
-            _leave()
+    except SystemExit as end:
+        if end.code == _TYPER_INTERRUPTED:
+            _exit_interrupted()
         raise
     except KeyboardInterrupt:
-        _leave()
+        _exit_interrupted()
     except Exception as error:
-        if came.is_set():  # an engine at work makes an error of its own of an interrupt
-            _leave()
-        _refuse(error)
+        # DuckDB turns an interrupt during a query into an error of its own.
+        if interrupted.is_set():
+            _exit_interrupted()
+        _exit_with_error(error)
 
 
-def _interrupts() -> threading.Event:
-    """Set once an interrupt came; where interrupts are ignored, as behind nohup, or handled by a host, they stay so."""
-    came = threading.Event()
+def _watch_interrupts() -> threading.Event:
+    """An event that is set when an interrupt arrives.
 
-    def note(*_: object) -> None:
-        came.set()
+    Where interrupts are ignored (as behind nohup) or handled by a host program, nothing changes.
+    """
+    interrupted = threading.Event()
+
+    def note_interrupt(*_: object) -> None:
+        interrupted.set()
         raise KeyboardInterrupt
 
-    mine = threading.current_thread() is threading.main_thread()
-    if mine and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, note)
-    return came
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    if in_main_thread and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, note_interrupt)
+    return interrupted
 
 
-def _refuse(error: Exception) -> NoReturn:
+def _exit_with_error(error: Exception) -> NoReturn:
     if isinstance(error, LifecycleError):
-        _end(for_owner(error), error.exit_code)
+        _exit(owner_text(error), error.exit_code)
     if isinstance(error, OSError):
-        _end(
-            f"error in the file system\n  got:  {error.strerror or type(error).__name__}",
-            StoreFailed.exit_code,
-        )
+        reason = error.strerror or type(error).__name__
+        _exit(f"error in the file system\n  got:  {reason}", StoreFailed.exit_code)
     if os.environ.get("LIFECYCLE_LOG") == "debug":
         raise error
-    if isinstance(error, ModuleNotFoundError) and (
-        extra := EXTRAS.get((error.name or "").split(".")[0])
-    ):
-        _end(
-            f"error in the installation\n  got:  no {error.name}\n  rule: This command needs the extra '{extra}'.\n"
-            f"  do:   pip install 'customer-lifecycle[{extra}]'",
-            2,
-        )
-    _end(
-        f"an error of ours: {type(error).__name__}. LIFECYCLE_LOG=debug shows where; please report it",
-        1,
+    if isinstance(error, ModuleNotFoundError):
+        extra = EXTRA_OF_LIBRARY.get((error.name or "").split(".")[0])
+        if extra:
+            _exit(_missing_extra(error.name, extra), EXTRA_MISSING)
+    # Only the type is shown: the message of an unknown error may quote customer data.
+    _exit(
+        f"internal error: {type(error).__name__}. Run it again with LIFECYCLE_LOG=debug to see "
+        "where it happened, and report it",
+        INTERNAL_ERROR,
     )
 
 
-def _end(words: str, code: int) -> NoReturn:
-    print(words, file=sys.stderr)
+def _missing_extra(library: str | None, extra: str) -> str:
+    return (
+        f"error in the installation\n  got:  no {library}\n"
+        f"  rule: This command needs the extra '{extra}'.\n"
+        f"  do:   pip install 'customer-lifecycle[{extra}]'"
+    )
+
+
+def _exit(message: str, code: int) -> NoReturn:
+    print(message, file=sys.stderr)
     sys.exit(code)
 
 
-def _leave() -> NoReturn:
-    """End after an interrupt, at once: an engine's threads may be at work still, and Python's own way out waits for them."""
+def _exit_interrupted() -> NoReturn:
+    """End at once: a normal exit would wait for DuckDB threads that may still be working."""
     with contextlib.suppress(ValueError):  # not the main thread, where no interrupt arrives
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second one would only cut the words short
+        # A second interrupt would only cut the message short.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     print("interrupted; nothing half-written is used, run it again", file=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError):

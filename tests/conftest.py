@@ -1,12 +1,14 @@
-"""What every test stands on: a home of its own, one thread a process, and small businesses made once a session."""
+"""What every test stands on: a home of its own, one thread a process, and the shared fixtures.
+
+Fixtures that several modules share live in the plugins named here.
+"""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import signal
+from collections.abc import Iterator
 from pathlib import Path
-
-from features.core.instants import midnight_before
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -14,21 +16,27 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 
 import pytest
 
-from features.core import settings
-from features.tables import history
-from lifecycle import simulation
-from serving.batch import run_folders
-from serving.release import release
-from training import job
-from training.promote import promote
+pytest.register_assert_rewrite("tests.support")
+pytest_plugins = [
+    "tests.support.businesses",
+    "tests.support.damaged_home",
+    "tests.support.init_data",
+    "tests.support.services",
+    "tests.support.simulation_outcomes",
+    "tests.support.tracking_stores",
+]
+SLOW_TIMEOUT_SECONDS = 900
 
-DATA = Path(
-    os.environ.get("LIFECYCLE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
-)
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A slow test may take longer than the timeout of the others."""
+    for item in items:
+        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_SECONDS))
 
 
 @pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """LIFECYCLE_HOME of this test alone; no test writes into the checkout."""
     folder = tmp_path / "home"
     folder.mkdir()
@@ -37,67 +45,13 @@ def home(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture(scope="session")
-def shop(tmp_path_factory):
-    """A simulated retail business: (folder, settings, history)."""
-    return _business(tmp_path_factory.mktemp("shop"), "retail")
+@pytest.fixture
+def default_interrupts() -> Iterator[None]:
+    """Ctrl-C interrupts this process and the children it starts.
 
-
-@pytest.fixture(scope="session")
-def subscriptions(tmp_path_factory):
-    """A simulated subscription business: (folder, settings, history)."""
-    return _business(tmp_path_factory.mktemp("subscriptions"), "subscription")
-
-
-def _business(folder, mode):
-    simulation.write(simulation.simulate(customers=400, days=760, mode=mode), folder=folder)
-    stated = settings.load(folder / "lifecycle.toml")
-    found, _ = history.load(stated)
-    return folder, stated, found
-
-
-def real(name: str) -> Path:
-    """A real data file, or a skip that says what is missing."""
-    path = DATA / name
-    if not path.is_file():
-        pytest.skip(f"real data absent: {name} under LIFECYCLE_DATA (see docs/data.md)")
-    return path
-
-
-@dataclass(frozen=True)
-class Business:
-    """A business with a promoted release and a finished batch run, in a home of its own."""
-
-    home: Path
-    folder: Path
-    settings: settings.Settings
-    history: history.History
-    trained: job.Trained
-    release: release.Release
-    run: run_folders.Run
-
-
-@pytest.fixture(scope="session")
-def trained_shop(shop, tmp_path_factory):
-    return _trained(shop, tmp_path_factory.mktemp("home-shop"))
-
-
-@pytest.fixture(scope="session")
-def trained_subscriptions(subscriptions, tmp_path_factory):
-    return _trained(subscriptions, tmp_path_factory.mktemp("home-subscriptions"))
-
-
-def _trained(business, home):
-    folder, stated, found = business
-    quick = stated.training.model_copy(
-        update={"trials": 2, "seconds": 30, "evaluate": [], "max_dates": 6, "step_days": 45}
-    )
-    stated = stated.model_copy(update={"training": quick})
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("LIFECYCLE_HOME", str(home))
-        made = job.train(found, stated)
-        served = promote(made.folder.name)
-        run = run_folders.score(
-            found, stated, served, as_of=midnight_before(found.data_until, stated.zone)
-        )
-    return Business(home, folder, stated, found, made, served, run)
+    Where the tests run in the background SIGINT is ignored from the start, and children inherit
+    that.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

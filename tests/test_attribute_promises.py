@@ -1,4 +1,6 @@
-"""The promises about time, order and company for attributes with versions: batch, kept plan, release and request alike."""
+"""The promises about time, order and company for attributes with versions: batch, kept plan,
+release and request alike.
+"""
 
 from __future__ import annotations
 
@@ -18,16 +20,19 @@ from features.engine.prepared import PreparedFeatures
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import population_stats
 from serving.api import request_events
-from serving.api.schemas import parsed
+from serving.api.schemas import parse_request
 from serving.release import golden
-from tests import worlds
+from tests.support import worlds
+from tests.support.checks import nonempty
 
 
 @pytest.fixture(scope="module")
 def dated(shop):
-    """The shop with versions: segments that move, an attribute of its own, late versions and one constant."""
+    """The shop with versions: segments that move, an attribute of its own, late versions and one
+    constant.
+    """
     _, settings, found = shop
-    rng, tables = random.Random(4), worlds.tables_of(found)
+    rng, tables = random.Random(4), worlds.read_tables(found)
     rows = []
     for row in tables["customers"].to_pylist():
         at = row["acquired_at"]
@@ -53,7 +58,7 @@ def dated(shop):
     tables["customers"] = pa.Table.from_pylist(list(unique.values()), schema=pa.schema(fields))
     stated = settings.contract.model_copy(update={"constant_attributes": ["channel"]})
     settings = settings.model_copy(update={"contract": stated})
-    found = worlds.rebuilt(found, tables)
+    found = worlds.rebuild_history(found, tables)
     at = found.data_until - 200 * DAY_US - 12_345
     known = found.as_of(at)
     definitions = learn_definitions(known, settings)
@@ -70,14 +75,16 @@ def dated(shop):
         definitions,
         chosen,
         base,
-        build(known, base=base, definitions=definitions, columns=chosen),
+        build(known, population=base, definitions=definitions, columns=chosen),
     )
 
 
 def again(dated, tables, **options):
     found, settings, at, _, chosen, base, _ = dated
-    known = worlds.rebuilt(found, tables, **options).as_of(at)
-    return build(known, base=base, definitions=learn_definitions(known, settings), columns=chosen)
+    known = worlds.rebuild_history(found, tables, **options).as_of(at)
+    return build(
+        known, population=base, definitions=learn_definitions(known, settings), columns=chosen
+    )
 
 
 def test_there_are_attributes_to_promise_about(dated):
@@ -91,15 +98,15 @@ def test_there_are_attributes_to_promise_about(dated):
         "acquisition_cost",
         "attribute_age",
     } <= names
-    assert all(pc.count_distinct(dated[-1][name]).as_py() > 1 for name in names)
+    assert all(pc.count_distinct(dated[-1][name]).as_py() > 1 for name in nonempty(names))
 
 
 def test_the_future_says_nothing(dated):
-    tables, at = worlds.tables_of(dated[0]), dated[2]
-    future = worlds.scrambled(tables, at)
+    tables, at = worlds.read_tables(dated[0]), dated[2]
+    future = worlds.scramble_future(tables, at)
     assert not future["customers"].equals(tables["customers"])
     assert again(dated, future).equals(dated[-1])
-    assert again(dated, worlds.truncated(tables, at)).equals(dated[-1])
+    assert again(dated, worlds.truncate_history(tables, at)).equals(dated[-1])
     one = (
         tables["customers"]
         .slice(0, 1)
@@ -112,13 +119,13 @@ def test_the_future_says_nothing(dated):
 
 def test_order_threads_and_company_say_nothing(dated):
     found, _, at, definitions, chosen, base, rows = dated
-    tables = worlds.tables_of(found)
-    assert again(dated, worlds.shuffled(tables), threads=2).equals(rows)
+    tables = worlds.read_tables(found)
+    assert again(dated, worlds.shuffle_rows(tables), threads=2).equals(rows)
     for place in range(0, rows.num_rows, 60):
-        known = worlds.rebuilt(
-            found, worlds.only(tables, rows["customer_id"][place].as_py())
+        known = worlds.rebuild_history(
+            found, worlds.keep_customer(tables, rows["customer_id"][place].as_py())
         ).as_of(at)
-        assert build(known, base=base, definitions=definitions, columns=chosen).equals(
+        assert build(known, population=base, definitions=definitions, columns=chosen).equals(
             rows.slice(place, 1).combine_chunks()
         )
 
@@ -127,7 +134,7 @@ def test_the_kept_plan_builds_the_same_bits(dated):
     found, settings, at, definitions, chosen, base, rows = dated
     plan = PreparedFeatures(
         definitions=definitions,
-        base=base,
+        population=base,
         columns=chosen,
         tables=found.names,
         activity_kinds=found.activity_kinds,
@@ -136,7 +143,7 @@ def test_the_kept_plan_builds_the_same_bits(dated):
     mine = rows["customer_id"].slice(7, 60)
     sent = {
         name: table.filter(pc.is_in(table["customer_id"], mine.combine_chunks()))
-        for name, table in worlds.tables_of(found).items()
+        for name, table in worlds.read_tables(found).items()
     }
     assert plan.build(sent, as_of=at).equals(
         rows.filter(pc.is_in(rows["customer_id"], mine.combine_chunks()))
@@ -146,7 +153,7 @@ def test_the_kept_plan_builds_the_same_bits(dated):
         "customers"
         not in PreparedFeatures(
             definitions=definitions,
-            base=base,
+            population=base,
             columns=without,
             tables=found.names,
             activity_kinds=found.activity_kinds,
@@ -161,14 +168,14 @@ def test_definitions_survive_the_release_and_the_golden_customers_say_every_leve
         Definitions.from_mapping(json.loads(json.dumps(dataclasses.asdict(definitions))))
         == definitions
     )
-    events = golden.events(
+    events = golden.golden_events(
         definitions,
         tables=dated[0].names,
         activity_kinds=("purchase",),
         as_of=definitions.learned_as_of,
     )
     said = events["customers"]
-    for one in definitions.attributes:
+    for one in nonempty(definitions.attributes):
         assert {level for level, _ in one.columns} - {""} <= set(said[one.name].to_pylist())
 
 
@@ -184,7 +191,9 @@ def test_a_request_may_state_further_attributes_of_the_type_they_were_trained_wi
     def sent(**other):
         body = {"customers": [{"customer_id": "7", "customers": [row | other]}]}
         return (
-            request_events.events(parsed(body), settings, as_of=dated[2], attributes=further)
+            request_events.read_events(
+                parse_request(body), settings, as_of=dated[2], attributes=further
+            )
             .tables["customers"]
             .to_pylist()[0]
         )
@@ -210,4 +219,6 @@ def test_a_request_may_state_further_attributes_of_the_type_they_were_trained_wi
         assert "unheard" not in str(refusal.value)
     twice = {"customers": [{"customer_id": "7", "customers": [row, row | {"segment": "basic"}]}]}
     with pytest.raises(errors.Malformed, match="contradict"):
-        request_events.events(parsed(twice), settings, as_of=dated[2], attributes=further)
+        request_events.read_events(
+            parse_request(twice), settings, as_of=dated[2], attributes=further
+        )

@@ -1,4 +1,6 @@
-"""Attributes of customers: known at the instant or constant by declaration, levels learned once, equal everywhere."""
+"""Attributes of customers: known at the instant or constant by declaration, levels learned once,
+equal everywhere.
+"""
 
 from __future__ import annotations
 
@@ -8,17 +10,18 @@ import pytest
 
 from features.core import errors
 from features.core.instants import DAY_US
-from features.core.settings import from_mapping
+from features.core.settings import settings_from_mapping
 from features.engine.build import build
 from features.engine.business_columns import columns_for
-from features.engine.columns import columns
+from features.engine.columns import list_columns
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
 from features.tables import history
-from tests import oracle
-from tests.oracle_attributes import attributes, learned
-from tests.oracle_worlds import add, world
-from tests.test_oracle import refuse_differences
+from tests.support import oracle
+from tests.support.checks import nonempty
+from tests.support.oracle_attributes import attributes, learned
+from tests.support.oracle_differences import refuse_differences
+from tests.support.oracle_worlds import add, world
 
 SALES = "customer_id,occurred_at,amount\n" + "".join(
     f"{who},2024-0{month}-05,{10 + who}\n" for who in range(40) for month in range(1, 7)
@@ -29,7 +32,7 @@ def read(folder, customers, *, constant=(), select="SELECT * FROM customers", of
     """(history, counts, settings) of forty customers who buy monthly, with this customers.csv."""
     (folder / "customers.csv").write_text(customers, encoding="utf-8")
     (folder / "sales.csv").write_text(SALES)
-    stated = from_mapping(
+    stated = settings_from_mapping(
         {
             "business": {"zone": "UTC"},
             "files": {"customers": "customers.csv", "sales": "sales.csv"},
@@ -41,7 +44,7 @@ def read(folder, customers, *, constant=(), select="SELECT * FROM customers", of
         folder=folder,
         where="test",
     )
-    return (*history.load(stated), stated)
+    return (*history.load_history(stated), stated)
 
 
 def attribute_rows(found, stated, *, days_back=0):
@@ -53,7 +56,10 @@ def attribute_rows(found, stated, *, days_back=0):
         c for c in columns_for(found, definitions, stated) if c.feature.family == "attributes"
     ]
     rows = build(
-        known, base=population_stats(known, definitions), definitions=definitions, columns=chosen
+        known,
+        population=population_stats(known, definitions),
+        definitions=definitions,
+        columns=chosen,
     )
     return {
         row["customer_id"]: row
@@ -71,18 +77,18 @@ def test_what_has_no_version_and_is_not_declared_is_no_feature_and_check_says_so
     lines = "customer_id,channel,segment,vip\n" + "".join(f"{k},web,a,yes\n" for k in range(40))
     found, counts, stated = read(tmp_path, lines, constant=["channel"])
     assert plain(attribute_rows(found, stated)["3"]) == {"channel_is_web": 1}
-    account = check.account(found, counts, stated)
+    account = check.build_report(found, counts, stated)
     assert account["tables"]["customers"]["attributes"] == ["channel"]
     assert account["tables"]["customers"]["not_features"] == ["segment", "vip"]
-    assert "not features: segment, vip" in check.text(account)
+    assert "not features: segment, vip" in check.report_text(account)
 
 
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
         ("chanel", "did you mean 'channel'"),
-        ("acquired_at", "gives channel"),
-        ("crm_id", "gives channel"),
+        ("acquired_at", "has channel"),
+        ("crm_id", "has channel"),
     ],
 )
 def test_a_constant_that_is_no_attribute_is_refused(tmp_path, name, hint):
@@ -93,7 +99,7 @@ def test_a_constant_that_is_no_attribute_is_refused(tmp_path, name, hint):
 
 def test_constants_without_a_table_of_customers_are_refused(tmp_path):
     with pytest.raises(errors.BadSetting, match="no SELECT"):
-        from_mapping(
+        settings_from_mapping(
             {
                 "tables": {"transactions": "SELECT 1"},
                 "contract": {"constant_attributes": ["channel"]},
@@ -161,7 +167,10 @@ def test_an_unseen_level_is_in_no_column_and_an_unknown_attribute_is_null(tmp_pa
     known = found.as_of(found.data_until)
     chosen = [c for c in columns_for(found, definitions, stated) if c.name.startswith("plan_is_")]
     rows = build(
-        known, base=population_stats(known, definitions), definitions=definitions, columns=chosen
+        known,
+        population=population_stats(known, definitions),
+        definitions=definitions,
+        columns=chosen,
     ).to_pylist()
     by_id = {row["customer_id"]: (row["plan_is_a"], row["plan_is_b"]) for row in rows}
     assert [by_id[who] for who in ("0", "1", "2", "38", "39")] == [
@@ -174,7 +183,10 @@ def test_an_unseen_level_is_in_no_column_and_an_unknown_attribute_is_null(tmp_pa
 
 
 def test_further_columns_keep_the_type_of_the_select_and_ids_and_instants_are_none(tmp_path):
-    select = "SELECT customer_id, valid_from, CAST(h AS INTEGER) AS household, vip = 'y' AS \"Is VIP\", code, crm_id, CAST(born AS DATE) AS born FROM customers"
+    select = (
+        "SELECT customer_id, valid_from, CAST(h AS INTEGER) AS household, vip = 'y' AS \"Is VIP\","
+        " code, crm_id, CAST(born AS DATE) AS born FROM customers"
+    )
     lines = "customer_id,valid_from,h,vip,code,crm_id,born\n"
     lines += "".join(
         f"{k},2024-01-01,{k % 4},{'yn'[k % 2]},00{k % 3},{k},2000-01-01\n" for k in range(40)
@@ -194,7 +206,10 @@ def test_further_columns_keep_the_type_of_the_select_and_ids_and_instants_are_no
 
 
 def test_a_name_of_the_catalogue_is_not_taken_again(tmp_path):
-    select = 'SELECT customer_id, valid_from, CAST(n AS DOUBLE) AS recency, stage, code AS "it\'s {7-25}", 1.5 AS "a.b" FROM customers'
+    select = (
+        "SELECT customer_id, valid_from, CAST(n AS DOUBLE) AS recency, stage, code AS \"it's"
+        ' {7-25}", 1.5 AS "a.b" FROM customers'
+    )
     lines = "customer_id,valid_from,n,stage,code\n" + "".join(
         f'{k},2024-01-01,1.5,"it\'s {{0.5}}",x\n' for k in range(40)
     )
@@ -207,7 +222,7 @@ def test_a_name_of_the_catalogue_is_not_taken_again(tmp_path):
         "attribute_changes",
     }
     definitions = learn_definitions(found.as_of(found.data_until), stated)
-    for column in columns_for(found, definitions, stated):
+    for column in nonempty(columns_for(found, definitions, stated)):
         assert column.feature.words.format(value=1.0, window="x")
         assert "Formula:" in column.feature.doc
 
@@ -257,11 +272,13 @@ def test_the_oracle_says_the_same(seed):
         one.name: [level for level, _ in one.columns] for one in definitions.attributes
     } == levels
     mine = [
-        c for c in columns(definitions, tables=["customers"]) if c.feature.family == "attributes"
+        c
+        for c in list_columns(definitions, tables=["customers"])
+        if c.feature.family == "attributes"
     ]
     assert len(mine) == 2 + sum(len(level) for level in levels.values())
     rows = build(
-        seen, base=population_stats(seen, definitions), definitions=definitions, columns=mine
+        seen, population=population_stats(seen, definitions), definitions=definitions, columns=mine
     ).to_pylist()
     got = {row["customer_id"]: row for row in rows}
     refuse_differences(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from features.audit import audit, parity, perturbations, text
-from features.audit.parity import WORLDS, AuditCase
+from features.audit import audit, parity, perturbations, report_text
+from features.audit.parity import PERTURBATIONS, AuditCase
 from features.core import settings as settings_of
 from features.core.instants import DAY_US
 from features.tables import history as histories
-from tests.audit_leaks import CANCELLING, HONEST, OF_TODAY, PEEKING, base_of_today, planted
-from tests.test_audit import quick
+from tests.support.audit_leaks import CANCELLING, HONEST, OF_TODAY, PEEKING, base_of_today, planted
+from tests.support.businesses import with_features_off
 
-NOTHING = (
+NOTHING = [
     "recency",
     "rhythm",
     "frequency",
@@ -29,18 +29,24 @@ NOTHING = (
     "past",
     "attributes",
     "cover",
-)
+]
 
 
 @pytest.fixture(scope="module")
 def peeking(shop):
     _, stated, found = shop
-    return audit(found, quick(stated, off=NOTHING), dates=4, alone=1, making=planted(PEEKING))
+    return audit(
+        found,
+        with_features_off(stated, NOTHING),
+        dates=4,
+        single_customers=1,
+        builder=planted(PEEKING),
+    )
 
 
 @pytest.mark.parametrize("name", PEEKING)
 def test_a_feature_that_peeks_is_caught(peeking, name):
-    by = {one["world"] for one in peeking["differences"] if one["feature"] == name}
+    by = {one["perturbation"] for one in peeking["differences"] if one["feature"] == name}
     by |= {
         one["kind"]
         for one in peeking["findings"]
@@ -48,21 +54,27 @@ def test_a_feature_that_peeks_is_caught(peeking, name):
     }
     assert PEEKING[name][0] in by, by
     assert not peeking["passed"]
-    assert name in text(peeking)
+    assert name in report_text(peeking)
 
 
 def test_only_what_peeks_is_accused(peeking):
     assert {one["feature"] for one in peeking["differences"]} <= set(PEEKING)
     assert {one["where"] for one in peeking["findings"]} <= set(PEEKING)
     first = peeking["differences"][0]
-    assert set(first) == {"feature", "world", "as_of", "rows", "position", "known", "other"}
+    assert set(first) == {"feature", "perturbation", "as_of", "rows", "position", "known", "other"}
     assert first["known"] != first["other"]
 
 
 def test_contracts_read_ahead_are_caught(subscriptions):
     _, stated, found = subscriptions
-    said = audit(found, quick(stated, off=NOTHING), dates=1, alone=0, making=planted(CANCELLING))
-    by = {(one["feature"], one["world"]) for one in said["differences"]}
+    said = audit(
+        found,
+        with_features_off(stated, NOTHING),
+        dates=1,
+        single_customers=0,
+        builder=planted(CANCELLING),
+    )
+    by = {(one["feature"], one["perturbation"]) for one in said["differences"]}
     assert by >= {(name, world) for name, (world, _) in CANCELLING.items()}
     assert {feature for feature, _ in by} == set(CANCELLING)
 
@@ -70,22 +82,26 @@ def test_contracts_read_ahead_are_caught(subscriptions):
 def test_a_base_measured_today_is_caught(shop):
     _, stated, found = shop
     tables, at, making = (
-        perturbations.tables_of(found),
+        perturbations.read_tables(found),
         found.data_until - 300 * DAY_US,
         base_of_today(),
     )
-    chosen = quick(stated, off=[name for name in NOTHING if name != "monetary"])
-    kept = making.keep(found, chosen, at)
+    chosen = with_features_off(stated, [name for name in NOTHING if name != "monetary"])
+    kept = making.learn(found, chosen, at)
     scene = AuditCase(
-        found, chosen, tables, at, making, kept, making.rows(found, chosen, at, kept), None
+        found, chosen, tables, at, making, kept, making.build_rows(found, chosen, at, kept), None
     )
     named = {
         one.feature
-        for one in parity.bases(WORLDS[0], scene, parity.CheckResult("truncated history", ""))
+        for one in parity.check_learned(
+            PERTURBATIONS[0], scene, parity.CheckResult("truncated history", "")
+        )
     }
-    assert {"(base: amount_quantiles)", "(definitions: gaps)"} <= named
-    by_itself = parity.by_itself(WORLDS[0], scene, perturbations.truncated(tables, at))
-    assert "amount_percentile" in {one.feature for one in by_itself}
+    assert {"(population: amount_quantiles)", "(definitions: gaps)"} <= named
+    check_one = parity.check_one(
+        PERTURBATIONS[0], scene, perturbations.truncate_history(tables, at)
+    )
+    assert "amount_percentile" in {one.feature for one in check_one}
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +113,11 @@ def shop_of_today(shop):
         for name, sql in (HONEST | {name: sql for name, (_, sql) in OF_TODAY.items()}).items()
     )
     tables = stated.tables | {"customers": f"SELECT c.*, {more} FROM customers c"}
-    chosen = quick(stated, off=NOTHING).model_copy(update={"tables": tables, "folder": folder})
-    found, _ = histories.load(chosen)
-    return audit(found, chosen, dates=2, alone=0)
+    chosen = with_features_off(stated, NOTHING).model_copy(
+        update={"tables": tables, "folder": folder}
+    )
+    found, _ = histories.load_history(chosen)
+    return audit(found, chosen, dates=2, single_customers=0)
 
 
 @pytest.mark.parametrize("name", OF_TODAY)
@@ -143,7 +161,10 @@ def test_clocks_that_contradict_each_other_are_named(shop, kind):
         stated.model_dump()
         | {"tables": tables, "folder": folder, "contract": contract.model_dump()}
     )
-    found, _ = histories.load(chosen)
-    said = [*clocks.contradictions(found), *attributes.suspicious(found, chosen, [])]
+    found, _ = histories.load_history(chosen)
+    said = [
+        *clocks.find_clock_errors(found),
+        *attributes.find_suspicious_columns(found, chosen, []),
+    ]
     assert kind in {one.kind for one in said}
     assert all(one.where.startswith(name) for one in said)

@@ -1,4 +1,6 @@
-"""Two pieces of work side by side: the same answers, one error, and nobody who works on for nobody."""
+"""Two pieces of work side by side: the same answers, one error, and nobody who works on for
+nobody.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from scipy.linalg import LinAlgWarning
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from features.core.progress import steps
+from features.core.progress import track_steps
 from training import parallel
 from training.models import ridge
 
@@ -27,16 +29,16 @@ def test_both_answer_as_one_after_the_other():
     matrix, labels = rng.gamma(1, 5, (3000, 30)), rng.integers(0, 2, 3000)
 
     def fitted(strength):
-        return ridge.fit(matrix, labels, strength=strength, outputs=1).margins(matrix)
+        return ridge.fit_ridge(matrix, labels, strength=strength, outputs=1).margins(matrix)
 
     one, other = parallel.run_in_parallel(lambda: fitted(0.01), lambda: fitted(0.1))
     assert np.array_equal(one, fitted(0.01))
     assert np.array_equal(other, fitted(0.1))
+    fits = list(ridge.fit_ridges(matrix, labels, strengths=(0.01, 0.1), outputs=1))
+    assert len(fits) == 2
     assert all(
-        np.array_equal(a.weights, ridge.fit(matrix, labels, strength=c, outputs=1).weights)
-        for a, c in zip(
-            ridge.fits(matrix, labels, strengths=(0.01, 0.1), outputs=1), (0.01, 0.1), strict=True
-        )
+        np.array_equal(a.weights, ridge.fit_ridge(matrix, labels, strength=c, outputs=1).weights)
+        for a, c in zip(fits, (0.01, 0.1), strict=True)
     )
 
 
@@ -99,7 +101,7 @@ def test_an_error_of_one_ends_the_other_and_is_the_one_that_is_raised(error, fir
     parallel.check_cancelled()  # here nothing was given up
 
 
-def test_an_interrupt_while_only_the_other_is_at_work_ends_it():
+def test_an_interrupt_while_only_the_other_is_at_work_ends_it(default_interrupts):
     began, ended = threading.Event(), []
     main = threading.main_thread().ident
 
@@ -113,7 +115,7 @@ def test_an_interrupt_while_only_the_other_is_at_work_ends_it():
 
 
 def test_one_that_never_looks_holds_an_interrupt_back_for_a_while_only(monkeypatch):
-    monkeypatch.setattr(parallel, "LOOKS_WITHIN", 0.2)
+    monkeypatch.setattr(parallel, "CANCEL_WAIT_SECONDS", 0.2)
     let_go, ended = threading.Event(), []
 
     def fails():
@@ -132,6 +134,6 @@ def test_only_the_main_thread_draws_a_bar(monkeypatch):
         "rich.progress.track", lambda items, **_: drawn.append(threading.current_thread()) or items
     )
     parallel.run_in_parallel(
-        lambda: list(steps([1], label="one")), lambda: list(steps([1], label="other"))
+        lambda: list(track_steps([1], label="one")), lambda: list(track_steps([1], label="other"))
     )
     assert drawn == [threading.main_thread()]

@@ -1,4 +1,6 @@
-"""The blend: what its parts promise beyond what they were fitted on, and what the search may not decide alone."""
+"""The blend: what its parts promise beyond what they were fitted on, and what the search may not
+decide alone.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,9 @@ from hypothesis import strategies as st
 from features.recipes.recipe import FEATURES
 from features.recipes.stages import STAGES
 from serving.release import blend_files
-from serving.scoring.cells import Cells
+from serving.scoring.cells import CellMargins
 from serving.scoring.parts import Blend, Boosted, Linear
+from tests.support.checks import nonempty
 from training.models import blending, churn, fit_cells, ridge
 from training.splits import Folds
 
@@ -63,7 +66,7 @@ def test_a_certain_direction_is_kept_where_it_costs_nothing_and_dropped_where_it
 @pytest.mark.parametrize("kind", ["rises", "bends"])
 def test_boosters_follow_a_kept_direction_everywhere_and_a_dropped_one_nowhere(found_of, kind):
     found, matrix, labels = found_of[kind]
-    blend = blending.fit(found, matrix, labels, names=NAMES, outputs=1, seed=7)
+    blend = blending.fit_blend(found, matrix, labels, names=NAMES, outputs=1, seed=7)
     boosters = Blend(
         tuple((weight, part) for weight, part in blend.parts if isinstance(part, Boosted))
     )
@@ -74,7 +77,7 @@ def test_boosters_follow_a_kept_direction_everywhere_and_a_dropped_one_nowhere(f
 
 def test_the_boosters_are_three_that_differ_and_weigh_alike(found_of):
     found, matrix, labels = found_of["rises"]
-    blend = blending.fit(found, matrix, labels, names=NAMES, outputs=1, seed=7)
+    blend = blending.fit_blend(found, matrix, labels, names=NAMES, outputs=1, seed=7)
     boosters = [(weight, part) for weight, part in blend.parts if isinstance(part, Boosted)]
     assert [weight for weight, _ in boosters] == [pytest.approx(found.weight / 3)] * 3
     assert len({part.raw for _, part in boosters}) == 3
@@ -82,7 +85,7 @@ def test_the_boosters_are_three_that_differ_and_weigh_alike(found_of):
 
 
 def test_one_fold_never_puts_all_weight_on_one_part(found_of):
-    for found, _, _ in found_of.values():
+    for found, _, _ in nonempty(found_of.values()):
         assert 0.25 <= found.weight <= 0.75
         assert found.losses["best_blend"] <= found.losses["blend"]
         assert (
@@ -93,15 +96,15 @@ def test_one_fold_never_puts_all_weight_on_one_part(found_of):
 
 def test_directions_are_stated_with_the_features():
     stated = {name: entry.leaving for name, entry in FEATURES.items() if entry.leaving}
-    assert churn.directions((*FEATURES, "not_ours")) == stated
+    assert churn.monotone_directions((*FEATURES, "not_ours")) == stated
     assert stated["recency"] == stated["p_no_activity"] == 1
-    assert stated["past_stay_rate"] == -1
+    assert stated["past_retention_rate"] == -1
 
 
 @given(st.floats(-1e12, 1e12, allow_nan=False), st.sampled_from([0, 1]))
 def test_the_ridge_says_of_what_it_never_saw_what_it_says_of_the_nearest(value, column):
     matrix = np.array([[0.0, 5.0], [1.0, 5.001], [2.0, 5.0], [3.0, 5.002]])
-    part = ridge.fit(matrix, np.array([0, 1, 0, 1]), strength=0.1, outputs=1)
+    part = ridge.fit_ridge(matrix, np.array([0, 1, 0, 1]), strength=0.1, outputs=1)
     asked = np.array([[1.0, 5.001]])
     asked[0, column] = value
     nearest = asked.copy()
@@ -124,7 +127,7 @@ def _design(stages: list[str], activities: list[float]) -> np.ndarray:
 def test_cells_are_frequencies_backed_by_coarser_ones():
     columns = (fit_cells.ACTIVITIES,)
     matrix = _design(["new"] * 4 + ["loyal"] * 2, [1, 1, 1, 1, 9, 9])
-    part = fit_cells.fit(matrix, np.array([0, 0, 0, 1, 1, 1]), columns=columns, outputs=2)
+    part = fit_cells.fit_cells(matrix, np.array([0, 0, 0, 1, 1, 1]), columns=columns, outputs=2)
     of_all = np.array([3 + 1, 3 + 1]) / 8
     of_new = (np.array([3, 1]) + 10 * of_all) / 14
     expected = (np.array([3, 1]) + 10 * of_new) / 14
@@ -141,7 +144,7 @@ def test_cells_are_frequencies_backed_by_coarser_ones():
 
 def test_cells_without_the_count_of_activities_go_by_the_stage_alone():
     matrix = _design(["new"] * 4 + ["loyal"] * 2, [1, 1, 5, 5, 9, 9])
-    part = fit_cells.fit(
+    part = fit_cells.fit_cells(
         matrix, np.array([0, 0, 1, 1, 1, 1]), columns=("something else",), outputs=2
     )
     assert (part.margins(_design(["new"], [1])) == part.margins(_design(["new"], [5]))).all()
@@ -152,14 +155,14 @@ def test_cells_are_the_same_after_a_release_and_for_one_row_as_for_many(tmp_path
     matrix = _design(
         [STAGES[at] for at in rng.integers(0, 7, 300)], rng.integers(0, 12, 300).tolist()
     )
-    part = fit_cells.fit(
+    part = fit_cells.fit_cells(
         matrix, rng.integers(0, 3, 300), columns=(fit_cells.ACTIVITIES,), outputs=3
     )
     blend = Blend(((1.0, part),))
-    ((_, again),) = blend_files.read(
-        blend_files.write(blend, "next_stage", tmp_path), tmp_path, ()
+    ((_, again),) = blend_files.read_blend(
+        blend_files.write_blend(blend, "next_stage", tmp_path), tmp_path, ()
     ).parts
-    assert isinstance(again, Cells)
+    assert isinstance(again, CellMargins)
     many = part.margins(matrix)
     assert (again.margins(matrix) == many).all()
     assert all((part.margins(matrix[at : at + 1])[0] == many[at]).all() for at in range(0, 300, 17))
@@ -168,5 +171,5 @@ def test_cells_are_the_same_after_a_release_and_for_one_row_as_for_many(tmp_path
 
 def test_the_next_stage_leans_on_the_cells_with_a_fixed_share(trained_shop):
     parts = trained_shop.release.scorer.next_stage.parts
-    assert [weight for weight, part in parts if isinstance(part, Cells)] == [0.2]
+    assert [weight for weight, part in parts if isinstance(part, CellMargins)] == [0.2]
     assert sum(weight for weight, _ in parts) == pytest.approx(1)

@@ -1,4 +1,6 @@
-"""The scores of BG/NBD against a simulated process, a slow implementation and their laws; refusals."""
+"""The scores of BG/NBD against a simulated process, a slow implementation and their laws;
+refusals.
+"""
 
 import itertools
 import math
@@ -11,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import special
 
 from features.recipes import btyd
-from tests.btyd_customers import (
+from tests.support.btyd_customers import (
     PUBLISHED,
     SCORES,
     customers,

@@ -1,11 +1,11 @@
-"""Fitting BG/NBD: the published CDNOW values, what must not matter, and what must be found again."""
+"""Fitting BG/NBD: the published CDNOW values, what must not matter, and what must be found
+again.
+"""
 
 import csv
 import math
-import os
 from dataclasses import replace
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from scipy import special
 
 from features.recipes import btyd
-from tests.btyd_customers import (
+from tests.support.btyd_customers import (
     PUBLISHED,
     SCORES,
     customers,
@@ -22,11 +22,7 @@ from tests.btyd_customers import (
     simulated,
     some_customers,
 )
-
-DATA = Path(
-    os.environ.get("LIFECYCLE_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data"
-)
-CDNOW = DATA / "cdnow" / "cdnow_sample.csv"
+from tests.support.public_data import public_file
 
 
 def slow_log_likelihood(model, *, repeats, last, age):
@@ -46,13 +42,11 @@ def slow_log_likelihood(model, *, repeats, last, age):
 
 @pytest.fixture(scope="module")
 def cdnow():
-    """The CDNOW sample in weeks: seen until 1997-09-30, and what each brought in the 39 weeks after."""
-    if not CDNOW.exists():
-        pytest.skip(
-            f"no {CDNOW}: set LIFECYCLE_DATA to the folder that holds cdnow/cdnow_sample.csv"
-        )
+    """The CDNOW sample in weeks: seen until 1997-09-30, and what each brought in the 39 weeks
+    after.
+    """
     days = {}
-    with CDNOW.open() as lines:
+    with public_file("cdnow/cdnow_sample.csv").open() as lines:
         for line in csv.DictReader(lines):
             day = date.fromisoformat(line["date"]).toordinal()
             days.setdefault(line["master_id"], set()).add(day)

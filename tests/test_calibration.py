@@ -1,4 +1,6 @@
-"""Calibration keeps the order, changes nothing without reason, and is chosen on earlier dates alone."""
+"""Calibration keeps the order, changes nothing without reason, and is chosen on earlier dates
+alone.
+"""
 
 from __future__ import annotations
 
@@ -82,7 +84,7 @@ def test_what_a_release_keeps_gives_the_same_bits(found, margins):
     ],
 )
 def test_numbers_that_do_not_rise_are_no_calibration(numbers):
-    with pytest.raises(ValueError, match="rises"):
+    with pytest.raises(ValueError, match="increasing"):
         Calibration(*numbers)
 
 
@@ -94,7 +96,9 @@ def test_none_changes_nothing():
 
 
 def world(bend, *, rows=4000, dates=1, seed=0, spread=1.5):
-    """Margins, outcomes, instants and customers; `bend(margin, date)` is the log-odds of what happens."""
+    """Margins, outcomes, instants and customers; `bend(margin, date)` is the log-odds of what
+    happens.
+    """
     rng = np.random.default_rng(seed)
     at = np.repeat(np.arange(dates), rows)
     margin = rng.normal(0, spread, rows * dates)
@@ -132,7 +136,7 @@ def test_platt_mends_a_shifted_world_beta_a_lopsided_and_isotonic_a_bent_one():
     for bend in (shifted, lopsided, bent):
         margin, y, *_ = world(bend, rows=20_000)
         mended[bend] = {
-            kind: ece_after(fit_calibration.fit(margin, y, kind=kind), bend) for kind in KINDS
+            kind: ece_after(fit_calibration.fit_kind(margin, y, kind=kind), bend) for kind in KINDS
         }
     assert mended[shifted]["none"] > 0.08
     assert max(mended[shifted][kind] for kind in ("platt", "beta", "isotonic")) < 0.015
@@ -146,12 +150,12 @@ def test_platt_mends_a_shifted_world_beta_a_lopsided_and_isotonic_a_bent_one():
 
 def test_beta_and_platt_find_the_numbers_they_were_drawn_with():
     margin, y, *_ = world(lopsided, rows=60_000, spread=2.5)
-    found = fit_calibration.fit(margin, y, kind="beta")
+    found = fit_calibration.fit_kind(margin, y, kind="beta")
     assert (found.low, found.high, found.shift) == tuple(
         pytest.approx(x, abs=0.06) for x in (0.6, 1.6, 0.3)
     )
     margin, y, *_ = world(shifted, rows=60_000)
-    found = fit_calibration.fit(margin, y, kind="platt")
+    found = fit_calibration.fit_kind(margin, y, kind="platt")
     assert (found.low, found.high, found.shift) == tuple(
         pytest.approx(x, abs=0.04) for x in (0.8, 0.8, 0.6)
     )
@@ -160,7 +164,7 @@ def test_beta_and_platt_find_the_numbers_they_were_drawn_with():
 @pytest.mark.parametrize("kind", KINDS)
 def test_few_rows_move_a_score_little(kind):
     margin, y, *_ = world(shifted, rows=8)
-    far = fit_calibration.fit(margin, y, kind=kind).p(np.linspace(-3, 3, 13)) - sigmoid(
+    far = fit_calibration.fit_kind(margin, y, kind=kind).p(np.linspace(-3, 3, 13)) - sigmoid(
         np.linspace(-3, 3, 13)
     )
     assert abs(far).max() < 0.2
@@ -168,11 +172,11 @@ def test_few_rows_move_a_score_little(kind):
 
 def test_isotonic_needs_rows_of_both_outcomes():
     margin, y, *_ = world(truly, rows=1000)
-    assert fit_calibration.fit(margin, y, kind="isotonic").kind == "isotonic"
-    assert len(fit_calibration.fit(margin, y, kind="isotonic").knots) <= 10
-    assert fit_calibration.fit(margin[1:], y[1:], kind="isotonic").kind == "platt"
+    assert fit_calibration.fit_kind(margin, y, kind="isotonic").kind == "isotonic"
+    assert len(fit_calibration.fit_kind(margin, y, kind="isotonic").knots) <= 10
+    assert fit_calibration.fit_kind(margin[1:], y[1:], kind="isotonic").kind == "platt"
     rare = np.arange(1000) < 99
-    assert fit_calibration.fit(margin, rare, kind="isotonic").kind == "platt"
+    assert fit_calibration.fit_kind(margin, rare, kind="isotonic").kind == "platt"
 
 
 BAD = {
@@ -191,14 +195,14 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input_gives_a_calibration_that_rises(kind, name):
     margin, y = BAD[name]
-    found = fit_calibration.fit(margin, y, kind=kind)
+    found = fit_calibration.fit_kind(margin, y, kind=kind)
     assert found.kind == (kind if y.any() and not y.all() else "none")
     said = found.log_odds(np.array([-1e6, -10.0, 0.0, 10.0, 1e6]))
     assert np.isfinite(said).all()
     assert (np.diff(said) > 0).all()
     assert ((found.p(margin) >= 0) & (found.p(margin) <= 1)).all()
     assert (
-        fit_calibration.calibrate(
+        fit_calibration.fit_calibration(
             margin, y, np.zeros(len(y), int), np.arange(len(y)), window=WINDOW
         ).slope
         > 0
@@ -209,105 +213,110 @@ def test_bad_input_gives_a_calibration_that_rises(kind, name):
     ("bend", "kind"), [(truly, "none"), (shifted, "platt"), (lopsided, "beta"), (bent, "isotonic")]
 )
 def test_the_kind_that_loses_least_later_is_chosen_and_of_equals_the_simplest(bend, kind):
-    found = fit_calibration.calibrate(*world(bend, dates=5), window=WINDOW)
+    found = fit_calibration.fit_calibration(*world(bend, dates=5), window=WINDOW)
     assert found.kind == kind
-    assert found.why.startswith(f"{kind}: ")
-    assert "log loss at 3 later dates" in found.why
-    assert all(f"{other} 0." in found.why for other in KINDS)
+    assert found.note.startswith(f"{kind}: ")
+    assert "log loss at 3 later dates" in found.note
+    assert all(f"{other} 0." in found.note for other in KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("bend", [shifted, lopsided, bent])
 def test_the_level_of_a_fit_is_taken_halfway_and_its_shape_whole(kind, bend):
     margin, y, *_ = world(bend)
-    found = fit_calibration.fit(margin, y, kind=kind)
-    taken = fit_calibration.lasting(found, margin)
+    found = fit_calibration.fit_kind(margin, y, kind=kind)
+    taken = fit_calibration.halve_level(found, margin)
     moved = taken.log_odds(margin) - found.log_odds(margin)
     assert np.ptp(moved) < 1e-12
     rest = replace(
         taken, shift=taken.shift + moved[0]
     )  # as far again: nothing of the level is left
     assert rest.p(margin).mean() == pytest.approx(sigmoid(margin).mean(), abs=1e-9)
-    assert fit_calibration.lasting(found, margin[::-1]) == taken
-    assert fit_calibration.lasting(Calibration(), margin) == Calibration()
+    assert fit_calibration.halve_level(found, margin[::-1]) == taken
+    assert fit_calibration.halve_level(Calibration(), margin) == Calibration()
 
 
 def test_a_model_that_is_too_bold_is_mended_in_full_and_one_at_another_level_by_half():
     margin, y, *_ = world(lambda z, at: 0.5 * z, rows=20_000)
-    taken = fit_calibration.lasting(fit_calibration.fit(margin, y), margin)
+    taken = fit_calibration.halve_level(fit_calibration.fit_kind(margin, y), margin)
     assert taken.slope == pytest.approx(0.5, abs=0.03)
     margin, y, *_ = world(lambda z, at: z + 1, rows=20_000)
-    taken = fit_calibration.lasting(fit_calibration.fit(margin, y), margin)
+    taken = fit_calibration.halve_level(fit_calibration.fit_kind(margin, y), margin)
     assert taken.shift == pytest.approx(0.5, abs=0.05)
 
 
 def test_the_newest_date_is_fitted_and_never_chosen_by():
     margin, y, at, customers = world(bent, dates=4)
     otherwise = np.where(at == at.max(), ~y, y)
-    chosen = fit_calibration.choose(margin, y, at, customers, window=WINDOW)
-    assert fit_calibration.choose(margin, otherwise, at, customers, window=WINDOW) == chosen
+    chosen = fit_calibration.choose_kind(margin, y, at, customers, window=WINDOW)
+    assert fit_calibration.choose_kind(margin, otherwise, at, customers, window=WINDOW) == chosen
     assert (
-        fit_calibration.choose(
+        fit_calibration.choose_kind(
             np.where(at == at.max(), 0.0, margin), y, at, customers, window=WINDOW
         )
         == chosen
     )
     one, other = (
-        fit_calibration.calibrate(margin, labels, at, customers, window=WINDOW)
+        fit_calibration.fit_calibration(margin, labels, at, customers, window=WINDOW)
         for labels in (y, otherwise)
     )
-    assert one.why == other.why
+    assert one.note == other.note
     assert one != other
     newest = at == at.max()
-    assert one == fit_calibration.lasting(
-        fit_calibration.fit(margin[newest], y[newest], kind=chosen[0]), margin[newest]
+    assert one == fit_calibration.halve_level(
+        fit_calibration.fit_kind(margin[newest], y[newest], kind=chosen[0]), margin[newest]
     )
 
 
 def test_kinds_are_fitted_only_where_the_window_had_closed():
     margin, y, at, customers = world(truly, dates=4)
-    wide = fit_calibration.choose(margin, y, at, customers, window=2 * WINDOW)[1]
+    wide = fit_calibration.choose_kind(margin, y, at, customers, window=2 * WINDOW)[1]
     assert "at 1 later date " in wide
-    # Of the three earlier dates the last is judged, the first fitted; the one between has an open window.
+    # Of the three earlier dates the last is judged, the first fitted; the one between has an open
+    # window.
     between = at == WINDOW
     assert (
-        fit_calibration.choose(margin, np.where(between, ~y, y), at, customers, window=2 * WINDOW)[
-            1
-        ]
+        fit_calibration.choose_kind(
+            margin, np.where(between, ~y, y), at, customers, window=2 * WINDOW
+        )[1]
         == wide
     )
     assert (
-        fit_calibration.choose(margin, np.where(at == 0, ~y, y), at, customers, window=2 * WINDOW)[
-            1
-        ]
+        fit_calibration.choose_kind(
+            margin, np.where(at == 0, ~y, y), at, customers, window=2 * WINDOW
+        )[1]
         != wide
     )
 
 
 @pytest.mark.parametrize("dates", [1, 2])
 def test_with_too_few_dates_it_is_platt_and_says_so(dates):
-    found = fit_calibration.calibrate(*world(bent, dates=dates), window=WINDOW)
+    found = fit_calibration.fit_calibration(*world(bent, dates=dates), window=WINDOW)
     assert found.kind == "platt"
-    assert "could not be compared" in found.why
+    assert "could not be compared" in found.note
 
 
 def test_a_newest_date_too_small_for_the_kind_says_what_was_taken():
     margin, y, at, customers = world(bent, dates=4)
     kept = (at < at.max()) | (customers < 500)
-    found = fit_calibration.calibrate(
+    found = fit_calibration.fit_calibration(
         margin[kept], y[kept], at[kept], customers[kept], window=WINDOW
     )
     assert found.kind == "platt"
-    assert found.why.startswith(
+    assert found.note.startswith(
         "platt: too few rows or one outcome at the newest date for isotonic"
     )
-    none = fit_calibration.calibrate(margin, y & (at < at.max()), at, customers, window=WINDOW)
+    none = fit_calibration.fit_calibration(
+        margin, y & (at < at.max()), at, customers, window=WINDOW
+    )
     assert none == Calibration()
-    assert none.why.startswith("none: too few rows or one outcome")
+    assert none.note.startswith("none: too few rows or one outcome")
 
 
 def test_one_customer_s_many_rows_are_one_voice():
-    """Twenty customers of 150 rows each: among rows the difference is far beyond chance, among customers it is not."""
+    """Twenty customers of 150 rows each: among rows the difference is far beyond chance, among
+    customers it is not.
+    """
     each = np.repeat(np.linspace(-0.17, 0.19, 20), 150)
     assert fit_calibration._no_worse(each, np.repeat(np.arange(20), 150))
     assert not fit_calibration._no_worse(each, np.arange(3000))
@@ -318,7 +327,7 @@ def test_one_customer_s_many_rows_are_one_voice():
 def test_no_number_depends_on_the_order_of_rows(bend):
     made = world(bend, dates=4, rows=1500)
     dealt = np.random.default_rng(1).permutation(len(made[0]))
-    one = fit_calibration.calibrate(*made, window=WINDOW)
-    other = fit_calibration.calibrate(*(part[dealt] for part in made), window=WINDOW)
-    assert (one, one.why) == (other, other.why)
-    assert replace(one, why="") == one
+    one = fit_calibration.fit_calibration(*made, window=WINDOW)
+    other = fit_calibration.fit_calibration(*(part[dealt] for part in made), window=WINDOW)
+    assert (one, one.note) == (other, other.note)
+    assert replace(one, note="") == one

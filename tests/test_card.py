@@ -1,4 +1,6 @@
-"""The card of a release: it tells what the evaluation holds, invents nothing, names nobody, and fits on a few pages."""
+"""The card of a release: it tells what the evaluation holds, invents nothing, names nobody, and
+fits on a few pages.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +18,11 @@ from features.core.errors import NotEnoughData
 from features.core.instants import DAY_US, day_text
 from serving.release import release
 from serving.scoring.scorer import Calibration, Scorer
-from tests.trained_business import at_home as at_home
-from tests.trained_business import business as business
-from training import examples, job, metrics, plan
+from tests.support.checks import nonempty
+from training import job, metrics
 from training.evaluation import learning_curve, slices
 from training.evaluation.evaluate import evaluate
+from training.formats import with_interval
 from training.models import blending, churn, next_stage
 from training.reports import card
 from training.uncertainty import fit_prediction_sets
@@ -33,23 +35,30 @@ HEADINGS = [
     "Verdict",
     "Metrics",
     "Calibration",
-    "Slices",
-    "How sure a score is",
+    "Segments",
+    "Uncertainty",
     "Limits",
     "Not to be used for",
 ]
-NUMBER = re.compile(r"\d[\d,]*(?:\.\d+)?(?:e-?\d+)?%?")
+NUMBER = re.compile(r"(?:\d[\d,]*(?:\.\d+)?|(?<!\w)\.\d+)(?:e-?\d+)?%?")
 SAID = {
     "95",
     *map(str, (blending.SEEDS, metrics.REPLICATES, slices.LEAST_ROWS, slices.LEAST_OF_EACH)),
-    f"{fit_prediction_sets.WANTED:.0%}",
+    f"{fit_prediction_sets.TARGET_COVERAGE:.0%}",
 }
+
+
+def numbers(text):
+    """The numbers of a text; those without a zero before the point with it."""
+    return {f"0{each}" if each.startswith(".") else each for each in NUMBER.findall(text)}
 
 
 def forms(value):
     """Every way a number may be written."""
     size = abs(value)
     return {
+        f"{100 * size:.0f}",
+        f"{100 * size:.1f}",
         f"{size:,}",
         f"{size:g}",
         f"{size:.0%}",
@@ -59,19 +68,21 @@ def forms(value):
 
 
 def known(stated):
-    """The numbers of an account, settings or definitions, in every form: values, those in sentences, and how many."""
+    """The numbers of an account, settings or definitions, in every form: values, those in
+    sentences, and how many.
+    """
     if isinstance(stated, dict):
         return forms(len(stated)) | known([*stated, *stated.values()])
     if isinstance(stated, list | tuple):
         return set().union(forms(len(stated)), *map(known, stated))
     if isinstance(stated, str):
-        return set(NUMBER.findall(stated))
+        return numbers(stated)
     return set() if stated is None or isinstance(stated, bool) else forms(stated)
 
 
 def allowed(scorer, account, settings):
     of = scorer.definitions
-    gaps = [of.base_gap_us / DAY_US * times for times in (1, *of.multiples)]
+    gaps = [of.population_mean_gap_us / DAY_US * times for times in (1, *of.multiples)]
     half = [
         one["width"] / 2
         for one in (account.get("evidence") or {}).get("grades", ())
@@ -87,7 +98,7 @@ def allowed(scorer, account, settings):
 
 
 def invented(text, scorer, account, settings):
-    return set(NUMBER.findall(text)) - allowed(scorer, account, settings)
+    return numbers(text) - allowed(scorer, account, settings)
 
 
 def titles(text):
@@ -95,13 +106,15 @@ def titles(text):
 
 
 def well_formed(text):
-    """Few enough lines, nothing unknown but as a dash, and tables with as many cells in each row."""
+    """Few enough lines, nothing unknown but as a dash, and tables with as many cells in each
+    row.
+    """
     lines = text.splitlines()
     assert len(lines) <= 200
     assert not re.search(
         r"\b(None|nan|inf)\b", text.replace("evidence: none", "").replace("(none ", "(")
     )
-    for above, line in pairwise(lines):
+    for above, line in nonempty(pairwise(lines)):
         if above.startswith("|") and line.startswith("|"):
             assert above.count("|") - above.count("\\|") == line.count("|") - line.count("\\|"), (
                 line
@@ -114,7 +127,7 @@ def test_it_tells_every_section_and_invents_no_number(business, at_home):
     assert titles(text) == HEADINGS
     well_formed(text)
     assert invented(text, served.scorer, served.evaluation, business.settings) == set()
-    assert card.text(served.scorer, served.evaluation, business.settings) == text
+    assert card.card_text(served.scorer, served.evaluation, business.settings) == text
 
 
 def test_the_law_of_invented_numbers_can_fail(trained_shop, trained_subscriptions):
@@ -125,17 +138,17 @@ def test_the_law_of_invented_numbers_can_fail(trained_shop, trained_subscription
 
 def test_it_shows_the_figures_with_their_intervals_beside_every_baseline(business, at_home):
     account = business.release.evaluation
-    text = card.text(business.release.scorer, account, business.settings)
+    text = card.card_text(business.release.scorer, account, business.settings)
     for who in metrics.POPULATIONS:
         ours = account["churn"][who]
-        assert f"{ours['auroc']:.3f} ({ours['auroc_low']:.3f} … {ours['auroc_high']:.3f})" in text
+        assert f"| {with_interval(ours, 'auroc', prefix='auroc')} |" in text
         for part in ("churn", "next_stage"):
-            for name, pair in account[part][who]["paired_log_loss"].items():
-                told = f"{pair['difference']:.4f} ({pair['low']:.4f} … {pair['high']:.4f})"
+            for name, pair in nonempty(account[part][who]["paired_log_loss"].items()):
+                told = with_interval(pair, "difference", digits=4)
                 assert re.search(
                     rf"^\| {re.escape(name)} \|.*{re.escape(told)}", text, re.MULTILINE
                 )
-            assert account[part][who]["ladder"]["verdict"] in text
+            assert account[part][who]["baseline_comparison"]["verdict"] in text
     assert account["calibration"]["why"] in text
 
 
@@ -167,16 +180,18 @@ def test_it_says_what_churn_means_here(trained_shop, trained_subscriptions):
 
 def test_it_says_where_the_multiples_come_from(trained_shop, trained_subscriptions):
     served, stated = trained_shop.release, trained_shop.settings
-    told = card.text(served.scorer, served.evaluation, stated)
+    told = card.card_text(served.scorer, served.evaluation, stated)
     assert f"Learned from {served.scorer.definitions.gaps:,} gaps." in told
     few = replace(served.scorer, definitions=replace(served.scorer.definitions, gaps=499))
-    assert "Only 499 gaps are known" in card.text(few, served.evaluation, stated)
+    assert "Only 499 gaps are known" in card.card_text(few, served.evaluation, stated)
     own = stated.model_copy(
         update={"stages": stated.stages.model_copy(update={"multiples": [2.0, 4.0, 8.0]})}
     )
-    assert "stated, not learned" in card.text(served.scorer, served.evaluation, own)
+    assert "set in the configuration, not learned" in card.card_text(
+        served.scorer, served.evaluation, own
+    )
     assert (
-        "silence alone reads dormant"
+        "no activity leads to dormant at most"
         in (trained_subscriptions.release.folder / "card.md").read_text()
     )
 
@@ -184,7 +199,7 @@ def test_it_says_where_the_multiples_come_from(trained_shop, trained_subscriptio
 def test_without_skill_it_says_what_is_served(trained_shop):
     served = trained_shop.release
     account = served.evaluation | {"status": "no_skill"}
-    text = card.text(replace(served.scorer, status="no_skill"), account, trained_shop.settings)
+    text = card.card_text(replace(served.scorer, status="no_skill"), account, trained_shop.settings)
     assert "Status: **no_skill**" in text
     assert "serves the base rate of churn" in text
     well_formed(text)
@@ -194,9 +209,9 @@ def test_an_older_evaluation_without_sets_grades_or_slices_that_speak_has_a_card
     account = json.loads(json.dumps(trained_shop.release.evaluation))
     for name in ("sets", "evidence", "recommendation"):
         account.pop(name, None)
-    account["found"] = {"churn": account["found"]["churn"], "next-stage": "frequencies"}
-    text = card.text(trained_shop.release.scorer, account, trained_shop.settings)
-    assert "holds no sets and no grades of evidence" in text
+    account["models"] = {"churn": account["models"]["churn"], "next-stage": "frequencies"}
+    text = card.card_text(trained_shop.release.scorer, account, trained_shop.settings)
+    assert "holds no prediction sets and no evidence grades" in text
     assert "The next stage is by frequencies" in text
     well_formed(text)
 
@@ -205,8 +220,8 @@ def test_not_enough_data_has_a_card_without_figures(shop):
     _, stated, found = shop
     why = NotEnoughData(where="here", got="11 customers", rule="More.", fix="Wait.")
     quick = stated.training.model_copy(update={"evaluate": [], "max_dates": 2, "step_days": 90})
-    made = job.fall_back(found, stated.model_copy(update={"training": quick}), why)
-    text, scorer = (made.folder / "card.md").read_text(), release.load(made.folder).scorer
+    made = job.train_rates(found, stated.model_copy(update={"training": quick}), why)
+    text, scorer = (made.folder / "card.md").read_text(), release.load_release(made.folder).scorer
     assert titles(text) == [title for title in HEADINGS if title not in HEADINGS[4:9]]
     assert "No model: 11 customers. p and q are frequencies." in text
     assert invented(text, scorer, made.evaluation, stated) == set()
@@ -216,21 +231,20 @@ def test_not_enough_data_has_a_card_without_figures(shop):
 @pytest.fixture(scope="module")
 def rows(trained_shop):
     """(made, training rows, evaluation rows, a scorer of base rates)."""
-    dates = plan.make_plan(trained_shop.history, trained_shop.settings)
-    made = examples.make_examples(trained_shop.history, trained_shop.settings, dates)
-    early = made.at(dates.train)
-    q, classes = next_stage.frequencies(early)
+    dates, made = trained_shop.dates, trained_shop.examples
+    early = made.rows_at(dates.train)
+    q, classes = next_stage.fit_frequencies(early)
     scorer = Scorer(
         made.definitions,
         made.modelled,
-        churn.base_rate(early),
+        churn.fit_base_rate(early),
         Calibration(),
         q,
         classes,
         early.num_rows,
         9,
     )
-    return made, early, made.at(dates.evaluate), scorer
+    return made, early, made.rows_at(dates.evaluate), scorer
 
 
 @pytest.mark.parametrize("kept", ["nobody eligible", "one class", "one", "nobody"])
@@ -250,7 +264,7 @@ def test_what_cannot_be_told_is_a_dash(trained_shop, rows, kept):
         "evidence": None,
         **evaluate(scorer, early, late, made, trained_shop.settings),
     }
-    text = card.text(scorer, account, trained_shop.settings)
+    text = card.card_text(scorer, account, trained_shop.settings)
     assert titles(text) == HEADINGS
     assert invented(text, scorer, account, trained_shop.settings) == set()
     well_formed(text)
@@ -270,11 +284,11 @@ def test_the_longest_card_still_fits(trained_subscriptions):
         }
         for who in metrics.POPULATIONS:
             account[part][who]["slices"] = [
-                {"of": "region", "name": f"a|b {at}", **speaks} for at in range(40)
+                {"dimension": "region", "name": f"a|b {at}", **speaks} for at in range(40)
             ]
             account[part][who]["worst_slice"] = {
                 **account[part][who]["slices"][0],
-                "among": 40,
+                "compared": 40,
                 "verdict": "worse",
             }
     account["rates"] = [
@@ -282,25 +296,27 @@ def test_the_longest_card_still_fits(trained_subscriptions):
     ] * 10
     account["learning_curve"] = {
         axis: [{"customers": 5, "dates": 1, "rows": 9, **dict.fromkeys(learning_curve.MODELS)}]
-        for axis in learning_curve.WORDS
+        for axis in learning_curve.UNITS
     }
-    axes = dict.fromkeys(learning_curve.WORDS)
-    account["learning_curve"]["worth"] = {
+    axes = dict.fromkeys(learning_curve.UNITS)
+    account["learning_curve"]["better_from"] = {
         part: dict.fromkeys(metrics.POPULATIONS, axes) for part in learning_curve.MODELS
     }
-    pair = {"ours": 0.1, "champion": 0.2, "difference": -0.1, "low": -0.2, "high": 0.0}
+    pair = {"challenger": 0.1, "champion": 0.2, "difference": -0.1, "low": -0.2, "high": 0.0}
     account["gate"] = {
         "champion": "0123",
-        "champion_is": "as served",
+        "champion_scored": "as served",
         "as_of": ["2024-01-01"],
         "verdict": "passes",
         "why": [],
-        "same_reasons": 0.9,
-        "table": {who: {"log_loss": pair, "ece": pair} for who in metrics.POPULATIONS},
+        "same_top_reason": 0.9,
+        "populations": {who: {"log_loss": pair, "ece": pair} for who in metrics.POPULATIONS},
         "next_stage": pair,
-        "worst_slice": {**pair, "of": "region", "name": "a|b 1", "among": 9},
+        "worst_slice": {**pair, "dimension": "region", "name": "a|b 1", "compared": 9},
     }
-    text = card.text(trained_subscriptions.release.scorer, account, trained_subscriptions.settings)
+    text = card.card_text(
+        trained_subscriptions.release.scorer, account, trained_subscriptions.settings
+    )
     assert "Gate against release 0123" in text
     assert "better than the best baseline at no size" in text
     assert "the newest of " in text
@@ -311,7 +327,7 @@ def test_the_longest_card_still_fits(trained_subscriptions):
 def test_names_that_people_gave_are_no_markup(trained_shop):
     named = trained_shop.settings.business.model_copy(update={"name": "a <b>\n## Shop"})
     settings = trained_shop.settings.model_copy(update={"business": named})
-    text = card.text(trained_shop.release.scorer, trained_shop.release.evaluation, settings)
+    text = card.card_text(trained_shop.release.scorer, trained_shop.release.evaluation, settings)
     assert text.startswith("# a &lt;b> ## Shop: churn and next stage\n")
     assert titles(text) == HEADINGS
 
@@ -321,6 +337,6 @@ def test_mlflow_holds_it_as_it_is_in_the_release(trained_shop, monkeypatch):
 
     monkeypatch.setenv("LIFECYCLE_HOME", str(trained_shop.home))
     text = (trained_shop.release.folder / "card.md").read_text()
-    with store.opened() as there:
-        for run in trained_shop.trained.runs.values():
+    with store.open_store() as there:
+        for run in nonempty(trained_shop.trained.runs.values()):
             assert Path(there.client.download_artifacts(run, "card.md")).read_text() == text

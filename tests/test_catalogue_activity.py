@@ -1,4 +1,6 @@
-"""Activity and money at the edges: windows that touch, ties, five gaps, methods, own outcomes, the purchase model."""
+"""Activity and money at the edges: windows that touch, ties, five gaps, methods, own outcomes, the
+purchase model.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,8 @@ from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
 from features.recipes.recipe import variance
 from features.tables.sources import connect
-from tests.oracle_worlds import World, add, settings_for
+from tests.support.checks import nonempty
+from tests.support.oracle_worlds import World, add, settings_for
 
 AS_OF = instant("2024-06-01", zone="UTC")
 ODD = 1000
@@ -60,7 +63,9 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def made():
-    """(known, definitions, columns) of everybody above, and of two more: a rich one and a failing payment."""
+    """(known, definitions, columns) of everybody above, and of two more: a rich one and a failing
+    payment.
+    """
     chosen = settings_for(
         "non-contractual",
         {"horizon_days": 30, "label_latency_days": 5},
@@ -82,7 +87,7 @@ def made():
     known = history.as_of(AS_OF)
     frozen = dataclasses.replace(
         learn_definitions(known, chosen),
-        base_gap_us=20 * DAY_US,
+        population_mean_gap_us=20 * DAY_US,
         half_lives_days=(20.0, 60.0, 120.0),
     )
     return known, frozen, columns_for(history, frozen, chosen)
@@ -108,7 +113,7 @@ def rows_of(made, **changed):
     base = dataclasses.replace(population_stats(known, frozen), **changed)
     return {
         row["customer_id"]: row
-        for row in build(known, base=base, definitions=frozen, columns=chosen).to_pylist()
+        for row in build(known, population=base, definitions=frozen, columns=chosen).to_pylist()
     }
 
 
@@ -129,7 +134,7 @@ STREAKS = {
 @pytest.mark.parametrize("customer", STREAKS)
 def test_streaks(rows, customer):
     row = rows[customer]
-    assert (row["empty_streak_10d"], row["active_streak_10d"], row["since_peak_10d"]) == STREAKS[
+    assert (row["inactive_streak_10d"], row["active_streak_10d"], row["since_peak_10d"]) == STREAKS[
         customer
     ]
 
@@ -140,7 +145,8 @@ def test_an_even_rhythm_moves_nowhere(rows):
 
 
 def test_slopes_and_differences_of_windows(rows):
-    # Counts newest first: 0, 0, 0, 2, 0, 0, so only the fourth pulls, half a window before the middle.
+    # Counts newest first: 0, 0, 0, 2, 0, 0, so only the fourth pulls, half a window before the
+    # middle.
     expected = -0.5 * math.log(3) / 17.5
     assert rows["stopped"]["activity_slope_10d"] == pytest.approx(expected)
     assert (rows["stopped"]["acceleration_10d"], rows["two equal peaks"]["acceleration_10d"]) == (
@@ -168,12 +174,12 @@ def test_ten_gaps_leave_out_the_eleventh(rows):
 
 @pytest.mark.parametrize("customer", METHODS)
 def test_changes_of_method(rows, customer):
-    assert rows[customer]["method_changes"] == METHODS[customer][1]
+    assert rows[customer]["payment_method_changes"] == METHODS[customer][1]
 
 
 def test_the_largest_amounts_fade_exactly(rows):
     faded = 10**15 * (round(2**30 / 2) + round(2**30 / 4)) - 500 * round(2**30 * 0.5**0.6)
-    assert rows["rich"]["amount_faded_1g"] == faded / 2**30 / 100
+    assert rows["rich"]["amount_ewm_1x_gap"] == faded / 2**30 / 100
 
 
 def test_money_given_back_as_a_purchase_has_no_logarithm(rows):
@@ -198,9 +204,11 @@ PAST = {
 @pytest.mark.parametrize("customer", PAST)
 def test_own_outcomes(rows, customer):
     row = rows[customer]
-    assert (row["past_windows"], row["past_stay_rate"], row["past_last"]) == pytest.approx(
-        PAST[customer]
-    )
+    assert (
+        row["past_windows"],
+        row["past_retention_rate"],
+        row["past_last_retained"],
+    ) == pytest.approx(PAST[customer])
 
 
 def test_whoever_comes_with_the_records_may_have_come_before(rows):
@@ -214,8 +222,8 @@ def test_whoever_comes_with_the_records_may_have_come_before(rows):
     [(1.0, lambda overdue: overdue), (2.0, lambda overdue: math.pi / 4 * overdue**2)],
 )
 def test_surprise_of_a_wait(made, shape, of):
-    for row in rows_of(made, wait_shape=shape).values():
-        assert row["wait_surprise"] == pytest.approx(of(row["overdue"]))
+    for row in nonempty(rows_of(made, wait_shape=shape).values()):
+        assert row["recency_cumulative_hazard"] == pytest.approx(of(row["overdue"]))
 
 
 MODELS = {
@@ -229,7 +237,7 @@ MODELS = {
 def test_expected_activity_is_near_the_exact_one(made, model):
     r, alpha, a, b = MODELS[model]
     exact = btyd.BgNbd(r, alpha, a, b, 0.0, True, 1)
-    for row in rows_of(made, r=r, alpha=alpha, a=a, b=b).values():
+    for row in nonempty(rows_of(made, r=r, alpha=alpha, a=a, b=b).values()):
         life = {"repeats": [row["n"] - 1], "last": [row["active_life"]], "age": [row["tenure"]]}
         assert row["p_alive"] == pytest.approx(btyd.p_alive(exact, **life)[0], rel=1e-9)
         assert row["expected_activities"] == pytest.approx(

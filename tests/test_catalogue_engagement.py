@@ -1,4 +1,6 @@
-"""Sessions, channels and breadth at their edges: every case a customer of one small business, worked by hand."""
+"""Sessions, channels and breadth at their edges: every case a customer of one small business,
+worked by hand.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +12,8 @@ import pytest
 from features.core import settings
 from features.core.instants import instant
 from features.tables import history
-from tests.oracle import DAY, MINUTE
-from tests.oracle_worlds import World, add, real, settings_for
+from tests.support.oracle import DAY, MINUTE
+from tests.support.oracle_worlds import World, add, real, settings_for
 
 AT = instant("2024-06-01", zone="UTC")
 HOUR = 60 * MINUTE
@@ -143,7 +145,7 @@ def test_a_session_counts_in_the_window_it_begins_in(rows):
     ],
 )
 def test_a_hop_follows_another_channel_within_a_day(rows, customer, share):
-    assert rows[customer]["channel_hops_all"] == share
+    assert rows[customer]["channel_switch_share_all"] == share
 
 
 @pytest.mark.parametrize(
@@ -182,13 +184,17 @@ def test_channels_after_a_complaint_count_for_seven_days(rows):
 )
 def test_new_categories_and_their_evenness(rows, customer, novelty, entropy):
     row = rows[customer]
-    assert row["novelty_7d"] == novelty
+    assert row["new_category_share_7d"] == novelty
     assert row["category_entropy"] == (entropy if not entropy else pytest.approx(entropy, abs=1e-6))
 
 
 def test_recencies_by_kind_and_shares(rows):
     row = rows["one answers, one does not"]
-    assert (row["recency_answer"], row["recency_leaving"], row["recency_call"]) == (1, 9, None)
+    assert (row["recency_response"], row["recency_cancel_page"], row["recency_call"]) == (
+        1,
+        9,
+        None,
+    )
     assert (row["visit_share"], row["call_share"], row["conversion_all"]) == (0, 0, 2 / 7)
     assert rows["a call between"]["call_share"] == 1 / 3
     assert rows["only letters"]["visit_share"] is None
@@ -213,7 +219,9 @@ def test_the_hour_is_that_of_the_business(tmp_path, zone, hours):
         "files": {"t": "t.csv"},
         "tables": {"transactions": "SELECT * FROM t"},
     }
-    found, _ = history.load(settings.from_mapping(sections, folder=tmp_path, where="test"))
+    found, _ = history.load_history(
+        settings.settings_from_mapping(sections, folder=tmp_path, where="test")
+    )
     read = found.connection.execute(
         "SELECT local_hour FROM transactions ORDER BY occurred_at"
     ).fetchall()

@@ -1,4 +1,6 @@
-"""Answers, items and complaints at their edges: every case a customer of one small business, worked by hand."""
+"""Answers, items and complaints at their edges: every case a customer of one small business, worked
+by hand.
+"""
 
 from __future__ import annotations
 
@@ -19,9 +21,10 @@ from features.recipes import item_means
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import PopulationStats, population_stats
 from features.tables import history
-from tests import worlds
-from tests.oracle import DAY, MINUTE
-from tests.oracle_worlds import World, add, real, settings_for
+from tests.support import worlds
+from tests.support.checks import nonempty
+from tests.support.oracle import DAY, MINUTE
+from tests.support.oracle_worlds import World, add, real, settings_for
 
 AT = instant("2024-06-01", zone="UTC")
 HOUR = 60 * MINUTE
@@ -163,7 +166,10 @@ def test_last_scores_are_told_apart_by_kind(rows):
     ],
 )
 def test_silence_lasts_since_the_last_survey_that_was_answered(rows, customer, streak, rate):
-    assert (rows[customer]["silence_streak"], rows[customer]["answer_rate_all"]) == (streak, rate)
+    assert (rows[customer]["unanswered_streak"], rows[customer]["answer_rate_all"]) == (
+        streak,
+        rate,
+    )
 
 
 @pytest.mark.parametrize(
@@ -177,14 +183,14 @@ def test_silence_lasts_since_the_last_survey_that_was_answered(rows, customer, s
     ],
 )
 def test_who_is_still_within_the_service_level_does_not_count(rows, customer, share):
-    assert rows[customer]["within_service_level"] == share
+    assert rows[customer]["complaints_within_sla_share"] == share
 
 
 def test_the_service_level_is_what_the_configuration_states():
     made = business(satisfaction={"resolve_within_hours": 50})
     bought(made, "a")
     said(made, "a", 9 * DAY, kind="complaint", resolved_at=AT - 9 * DAY + 49 * HOUR)
-    assert real(made).rows["a"]["within_service_level"] == 1
+    assert real(made).rows["a"]["complaints_within_sla_share"] == 1
 
 
 @pytest.mark.parametrize(
@@ -198,7 +204,7 @@ def test_the_service_level_is_what_the_configuration_states():
     ],
 )
 def test_recovered_is_who_bought_after_the_last_complaint_was_closed(rows, customer, worth):
-    assert rows[customer]["recovered"] == worth
+    assert rows[customer]["purchased_after_resolution"] == worth
 
 
 @pytest.mark.parametrize(
@@ -229,14 +235,17 @@ def test_open_and_resolved_complaints(rows):
     assert rows["content"]["complaints_resolved_share"] is None
 
 
-# --- items -------------------------------------------------------------------------------------------------------
+# --- items ----------------------------------------------------------------------------------------
+# ---------------
 
 AWKWARD = ("it's 7.25", "0.1", "ß" * 300, " 1 ", "main.t", "客户")
 
 
 @pytest.fixture(scope="module")
 def scored():
-    """Every item has five answers of others: 1, 2, 3, 4, 5 of 1…5, mean ½; `rare` has four with the customer's own."""
+    """Every item has five answers of others: 1, 2, 3, 4, 5 of 1…5, mean ½; `rare` has four with the
+    customer's own.
+    """
     made = business()
     for number in range(5):
         bought(made, f"other {number}")
@@ -294,27 +303,30 @@ def test_the_kept_plan_and_the_stored_base_know_the_same_items(scored, tmp_path,
     ]
     if not known_items:
         base = dataclasses.replace(base, items=(), item_means=())
-    pq.write_table(pa.Table.from_pylist([dataclasses.asdict(base)]), tmp_path / "base.parquet")
-    assert PopulationStats.stored(tmp_path / "base.parquet") == base
-    rows = build(known, base=base, definitions=definitions, columns=columns)
+    pq.write_table(
+        pa.Table.from_pylist([dataclasses.asdict(base)]), tmp_path / "population.parquet"
+    )
+    assert PopulationStats.read(tmp_path / "population.parquet") == base
+    rows = build(known, population=base, definitions=definitions, columns=columns)
     assert rows["item_bias"].null_count == (3 if known_items else rows.num_rows)
     plan = PreparedFeatures(
         definitions=definitions,
-        base=base,
+        population=base,
         columns=columns,
         tables=found.names,
         activity_kinds=found.activity_kinds,
         zone=scored.settings.zone,
     )
-    for customer in rows["customer_id"].to_pylist():
-        events = worlds.only(worlds.tables_of(found), customer)
+    for customer in nonempty(rows["customer_id"].to_pylist()):
+        events = worlds.keep_customer(worlds.read_tables(found), customer)
         sent = {name: table.select(list(CONTRACT[name].names)) for name, table in events.items()}
         assert plan.build(sent, as_of=AT).equals(
             rows.filter(pa.compute.equal(rows["customer_id"], customer))
         )
 
 
-# --- what the contract takes -------------------------------------------------------------------------------------
+# --- what the contract takes
+# -------------------------------------------------------------------------------------
 
 
 def read(tmp_path, lines: str, **sections):
@@ -326,13 +338,17 @@ def read(tmp_path, lines: str, **sections):
         "files": {"t": "t.csv", "f": "f.csv"},
         "tables": tables,
     } | sections
-    return history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))[1][
-        "feedback"
-    ]
+    return history.load_history(
+        settings.settings_from_mapping(stated, folder=tmp_path, where="test.toml")
+    )[1]["feedback"]
 
 
 def test_an_answer_before_its_survey_is_counted_and_left_out(tmp_path):
-    lines = "a,2024-01-02,review,4,2024-01-01\na,2024-01-02,review,4,2024-01-02\na,2024-01-02,review,,\n"
+    lines = (
+        "a,2024-01-02,review,4,2024-01-01\n"
+        "a,2024-01-02,review,4,2024-01-02\n"
+        "a,2024-01-02,review,,\n"
+    )
     counts = read(tmp_path, lines)
     assert (counts.read, counts.kept, counts.rejected) == (3, 2, {"answered_before_sent": 1})
 
@@ -345,15 +361,22 @@ def test_a_complaint_resolved_before_it_was_raised_is_counted_and_left_out(tmp_p
     (tmp_path / "t.csv").write_text("customer_id,occurred_at,amount\na,2024-01-01,1\n")
     tables = {"transactions": "SELECT * FROM t", "feedback": "SELECT * FROM f"}
     stated = {"business": {"zone": "UTC"}, "files": {"t": "t.csv", "f": "f.csv"}, "tables": tables}
-    counts = history.load(settings.from_mapping(stated, folder=tmp_path, where="test.toml"))[1][
-        "feedback"
-    ]
+    counts = history.load_history(
+        settings.settings_from_mapping(stated, folder=tmp_path, where="test.toml")
+    )[1]["feedback"]
     assert (counts.kept, counts.rejected) == (1, {"resolved_before_raised": 1})
 
 
 def test_a_score_of_a_kind_without_a_scale_is_counted_and_left_out(tmp_path):
-    """A survey's score means nothing without its scale; a complaint's is not asked for, and does not count."""
-    lines = "a,2024-01-02,nps,4,2024-01-02\na,2024-01-03,nps,,\na,2024-01-02,csat,4,2024-01-02\na,2024-01-02,complaint,1,2024-01-02\n"
+    """A survey's score means nothing without its scale; a complaint's is not asked for, and does
+    not count.
+    """
+    lines = (
+        "a,2024-01-02,nps,4,2024-01-02\n"
+        "a,2024-01-03,nps,,\n"
+        "a,2024-01-02,csat,4,2024-01-02\n"
+        "a,2024-01-02,complaint,1,2024-01-02\n"
+    )
     counts = read(tmp_path, lines, contract={"scales": {"csat": [1, 5]}})
     assert (counts.read, counts.kept, counts.rejected) == (4, 3, {"score_without_scale": 1})
 

@@ -1,4 +1,6 @@
-"""The doctor: every finding is seen failing on something really broken, and doing what it says heals it."""
+"""The doctor: every finding is seen failing on something really broken, and doing what it says
+heals it.
+"""
 
 from __future__ import annotations
 
@@ -12,21 +14,21 @@ import pytest
 
 from serving.api import keys
 from serving.doctor import examine
-from serving.doctor.findings import Finding, guarded
-from tests.ailing_home import ROOT, commands, found, obey, run_folder
-from tests.ailing_home import fresh as fresh
-from tests.ailing_home import healthy as healthy
+from serving.doctor.findings import Finding, run_check
+from tests.support.damaged_home import ROOT, commands, found, obey, run_folder
 
 
-def test_a_healthy_home_has_nothing_that_failed_and_is_left_as_it_was(healthy, fresh):
-    before = {path: path.stat().st_mtime_ns for path in healthy.rglob("*") if path.is_file()}
-    seen = examine.examine(now=fresh)
+def test_a_healthy_home_has_nothing_that_failed_and_is_left_as_it_was(healthy_home, due_at):
+    before = {path: path.stat().st_mtime_ns for path in healthy_home.rglob("*") if path.is_file()}
+    seen = examine.examine(now=due_at)
     assert {
-        path: path.stat().st_mtime_ns for path in healthy.rglob("*") if path.is_file()
+        path: path.stat().st_mtime_ns for path in healthy_home.rglob("*") if path.is_file()
     } == before
-    assert {f.name for f in seen if f.state != "ok"} <= {"keys", "extra serve", "extra dev"}, (
-        examine.text(seen)
-    )
+    assert {f.name for f in seen if f.state != "ok"} <= {
+        "keys",
+        "extra serve",
+        "extra dev",
+    }, examine.findings_text(seen)
     assert {"home", "disk", "leftovers", "release", "release age", "scores", "scores age"} <= {
         f.name for f in seen
     }
@@ -56,8 +58,8 @@ def test_a_home_that_is_a_file_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("room", [".", "mlruns", "mlruns/releases", "scores"])
-def test_a_folder_that_cannot_be_written_is_found_by_writing(healthy, room, monkeypatch):
-    place = healthy / room
+def test_a_folder_that_cannot_be_written_is_found_by_writing(healthy_home, room, monkeypatch):
+    place = healthy_home / room
     if os.geteuid() == 0:
         # Rights do not bind root; the kernel's own folder takes no file from anybody.
         if not Path("/proc/self").is_dir():
@@ -74,15 +76,15 @@ def test_a_folder_that_cannot_be_written_is_found_by_writing(healthy, room, monk
     if place != Path("/proc") and not place.is_symlink():
         place.chmod(0o700)
     assert seen.state == "failed"
-    assert str(place) in seen.found
+    assert str(place) in seen.observed
 
 
 @pytest.mark.parametrize(("share", "state"), [(2.0, "failed"), (0.5, "warning"), (0.0, "ok")])
-def test_room_is_counted_in_runs_as_large_as_the_newest(healthy, share, state):
-    free = shutil.disk_usage(healthy).free
+def test_room_is_counted_in_runs_as_large_as_the_newest(healthy_home, share, state):
+    free = shutil.disk_usage(healthy_home).free
     if free < 6 * examine.GB:
         pytest.skip("this disk has too little room to be found in order")
-    run = healthy / "scores" / "as_of=2999-01-01" / "run=large"
+    run = healthy_home / "scores" / "as_of=2999-01-01" / "run=large"
     run.mkdir(parents=True)
     with (run / "sparse").open("wb") as file:
         file.truncate(int(free * share))
@@ -98,8 +100,12 @@ def test_a_disk_that_fills_up_is_found(home, monkeypatch, free, state):
     assert found("disk").state == state
 
 
-def test_leftovers_of_killed_jobs_are_counted_and_go_as_told(healthy, trained_shop):
-    places = [healthy / "mlruns" / "releases", run_folder(healthy).parent, healthy / "mlruns"]
+def test_leftovers_of_killed_jobs_are_counted_and_go_as_told(healthy_home, trained_shop):
+    places = [
+        healthy_home / "mlruns" / "releases",
+        run_folder(healthy_home).parent,
+        healthy_home / "mlruns",
+    ]
     for place in places:
         for name, age in (
             (".making-old" if place.name == "mlruns" else ".staged-old", 2 * 3600),
@@ -111,7 +117,7 @@ def test_leftovers_of_killed_jobs_are_counted_and_go_as_told(healthy, trained_sh
             moment = folder.stat().st_mtime - age
             os.utime(folder, (moment, moment))
     seen = found("leftovers")
-    assert (seen.state, seen.found) == ("warning", "3 staged folders of killed jobs")
+    assert (seen.state, seen.observed) == ("warning", "3 staged folders of killed jobs")
     obey(seen, trained_shop)
     assert found("leftovers").state == "ok"
     assert all((place / ".staged-running" / "scores.parquet").is_file() for place in places)
@@ -120,15 +126,18 @@ def test_leftovers_of_killed_jobs_are_counted_and_go_as_told(healthy, trained_sh
 
 def test_keys_others_can_read_are_closed_as_told(home, trained_shop):
     pytest.importorskip("bentoml")
-    assert (found("keys").state, found("keys").found) == ("warning", "none yet")
-    secret = keys.make()
-    assert (found("keys").state, found("keys").found) == ("ok", "1 from the file")
+    assert (found("keys").state, found("keys").observed) == ("warning", "none yet")
+    secret = keys.make_key()
+    assert (found("keys").state, found("keys").observed) == ("ok", "1 from the file")
     (home / keys.FILE).chmod(0o644)
     seen = found("keys")
-    assert (seen.state, seen.found) == ("failed", "the key file can be read or written by others")
+    assert (seen.state, seen.observed) == (
+        "failed",
+        "the key file can be read or written by others",
+    )
     obey(seen, trained_shop)
     assert found("keys").state == "ok"
-    assert secret not in examine.text(examine.examine())
+    assert secret not in examine.findings_text(examine.examine())
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"keys": 1}', b"\xff"])
@@ -136,14 +145,14 @@ def test_a_key_file_that_cannot_be_read_goes_as_told(home, content):
     (home / keys.FILE).write_bytes(content if isinstance(content, bytes) else content.encode())
     (home / keys.FILE).chmod(0o600)
     seen = found("keys")
-    assert (seen.state, seen.found) == ("failed", "the key file cannot be read")
+    assert (seen.state, seen.observed) == ("failed", "the key file cannot be read")
     assert commands(seen)[0] == f"rm {home / keys.FILE}"
 
 
 def test_keys_of_the_environment_are_counted_and_never_shown(monkeypatch):
     monkeypatch.setenv("LIFECYCLE_API_KEYS", "planted-one, planted-two")
-    assert (found("keys").state, found("keys").found) == ("ok", "2 from the environment")
-    assert "planted" not in examine.text(examine.examine())
+    assert (found("keys").state, found("keys").observed) == ("ok", "2 from the environment")
+    assert "planted" not in examine.findings_text(examine.examine())
 
 
 def test_a_check_that_breaks_hides_no_other():
@@ -153,10 +162,12 @@ def test_a_check_that_breaks_hides_no_other():
     def unreadable():
         raise PermissionError(13, "Permission denied")
 
-    assert guarded("one", broken)[0].found == "an error of ours: ZeroDivisionError"
-    assert guarded("two", unreadable)[0].found == "could not be read: Permission denied"
+    assert run_check("one", broken)[0].observed == "internal error: ZeroDivisionError"
+    assert run_check("two", unreadable)[0].observed == "could not be read: Permission denied"
     assert all(
-        f.state == "failed" and f.fix for check in (broken, unreadable) for f in guarded("x", check)
+        f.state == "failed" and f.fix
+        for check in (broken, unreadable)
+        for f in run_check("x", check)
     )
 
 
@@ -170,17 +181,18 @@ def test_a_finding_has_a_fix_exactly_where_it_is_not_ok(state, fix):
 
 def test_the_text_is_aligned_and_tells_the_fix_beneath():
     seen = [Finding("one", "ok", "well"), Finding("a longer name", "failed", "gone", "bring it")]
-    lines = examine.text(seen).splitlines()
+    lines = examine.findings_text(seen).splitlines()
     assert lines[0].index("well") == lines[1].index("gone") == lines[2].index("do: bring it")
     assert lines[-1] == "  1 ok, 0 warnings, 1 failed"
-    assert examine.worst(seen) == "failed"
-    assert examine.worst([]) == "ok"
+    assert examine.worst_state(seen) == "failed"
+    assert examine.worst_state([]) == "ok"
 
 
 def test_it_imports_nothing_that_scoring_does_not_need():
     code = (
-        "import sys\nfrom serving import doctor\ndoctor.examine()\n"
-        "print([m for m in ('mlflow', 'optuna', 'sklearn', 'bentoml', 'training', 'matplotlib') if m in sys.modules])"
+        "import sys\nfrom serving.doctor.examine import examine\nexamine()\nprint([m for m in"
+        " ('mlflow', 'optuna', 'sklearn', 'bentoml', 'training', 'matplotlib') if m in"
+        " sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

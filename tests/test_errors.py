@@ -22,13 +22,13 @@ CODES = {
     "DuplicateCustomers": (3, 422),
     "ContradictoryVersions": (3, 422),
     "AsOfTooLate": (3, 422),
-    "Timeless": (3, 422),
+    "TimestampsMissing": (3, 422),
     "ImmatureWindow": (3, 422),
     "NotEnoughData": (3, 422),
     "ArchetypeRefused": (3, 422),
     "RequestRefused": (3, 422),
     "KeyMissing": (3, 401),
-    "NotHere": (3, 404),
+    "NotFound": (3, 404),
     "MethodRefused": (3, 405),
     "BodyTooLarge": (3, 413),
     "NotJson": (3, 415),
@@ -62,9 +62,9 @@ def test_the_owner_sees_three_values_and_nobody_else_sees_any(kind):
         fix="Try.",
         values=["secret-1", "secret-2", "secret-3", "secret-4"],
     )
-    owner, others = errors.for_owner(error), str(errors.for_others(error))
+    owner, others = errors.owner_text(error), str(errors.public_details(error))
     assert "secret-3" in owner
     assert "secret-4" not in owner
     assert "secret" not in others
     assert "secret" not in str(error)
-    assert {"here", "Be good.", "Try."} <= set(errors.for_others(error).values())
+    assert {"here", "Be good.", "Try."} <= set(errors.public_details(error).values())

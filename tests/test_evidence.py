@@ -1,4 +1,6 @@
-"""Grades of evidence are a rule; intervals on p say how far groups of like customers were off, and hold on new ones."""
+"""Grades of evidence are a rule; intervals on p say how far groups of like customers were off, and
+hold on new ones.
+"""
 
 from __future__ import annotations
 
@@ -14,12 +16,12 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from features.core.instants import DAY_US
-from serving.scoring.evidence import GRADES, Spread, grades
+from serving.scoring.evidence import GRADES, RateSpread, grades
 from serving.scoring.parts import log_odds, sigmoid
-from tests.test_scorer import definitions_of
-from tests.trained_business import business as business
-from tests.trained_business import scores
-from training import examples, fitting, plan
+from tests.support.businesses import scores
+from tests.support.checks import nonempty
+from tests.support.definitions import definitions_of
+from training import fitting
 from training.uncertainty import fit_evidence
 
 
@@ -59,33 +61,34 @@ def test_more_history_is_never_less_evidence(n, more, days, longer):
 @how(max_examples=60, deadline=None)
 def test_an_interval_holds_its_p_and_is_wider_for_less_evidence(ps, seed):
     rng, p = np.random.default_rng(seed), np.array(ps)
-    spread = Spread(tuple(np.sort(rng.uniform(0, 3, 4))[::-1].tolist()))
+    spread = RateSpread(tuple(np.sort(rng.uniform(0, 3, 4))[::-1].tolist()))
     grade = rng.integers(0, 4, len(p))
     low, high = spread.interval(p, grade)
     assert ((low > 0) & (low <= p) & (p <= high) & (high < 1)).all()
     widths = [np.subtract(*spread.interval(p, np.full(len(p), at))[::-1]) for at in range(4)]
-    assert all((less >= more - 1e-15).all() for less, more in pairwise(widths))
+    assert all((less >= more - 1e-15).all() for less, more in nonempty(pairwise(widths)))
     alone = [spread.interval(p[k : k + 1], grade[k : k + 1]) for k in range(len(p))]
     assert [(a[0], b[0]) for a, b in alone] == list(zip(low, high, strict=True))
-    assert Spread.from_mapping(spread.to_mapping()) == spread
+    assert RateSpread.from_mapping(spread.to_mapping()) == spread
 
 
 @pytest.mark.parametrize("wrong", [(1.0,) * 3, (-0.1,) * 4, (float("nan"),) * 4])
 def test_numbers_that_are_no_spreads_are_refused(wrong):
     with pytest.raises(ValueError, match="spread"):
-        Spread(wrong)
+        RateSpread(wrong)
 
 
 def scattered(rng, spread, count, rows=400):
     p = rng.uniform(0.05, 0.95, count)
     left = rng.binomial(rows, sigmoid(log_odds(p) + rng.normal(0, 1, count) * spread))
-    return fit_evidence.Alike(np.zeros(count, dtype=int), p, np.full(count, rows), left)
+    return fit_evidence.CustomerGroups(np.zeros(count, dtype=int), p, np.full(count, rows), left)
 
 
 @pytest.mark.parametrize("true", [0.0, 0.3, 1.0])
 def test_the_spread_found_is_the_true_one_or_a_little_more(true):
     found = [
-        fit_evidence.largest(scattered(np.random.default_rng(seed), true, 80)) for seed in range(20)
+        fit_evidence.largest_spread(scattered(np.random.default_rng(seed), true, 80))
+        for seed in range(20)
     ]
     assert np.mean(np.array(found) >= true) > 0.7
     assert np.mean(found) < true * 1.3 + 0.1
@@ -93,13 +96,15 @@ def test_the_spread_found_is_the_true_one_or_a_little_more(true):
 
 def test_few_groups_mean_a_wide_interval():
     rng = np.random.default_rng(7)
-    few = np.mean([fit_evidence.largest(scattered(rng, 0.3, 4)) for _ in range(20)])
-    many = np.mean([fit_evidence.largest(scattered(rng, 0.3, 100)) for _ in range(20)])
+    few = np.mean([fit_evidence.largest_spread(scattered(rng, 0.3, 4)) for _ in range(20)])
+    many = np.mean([fit_evidence.largest_spread(scattered(rng, 0.3, 100)) for _ in range(20)])
     assert few > 1.3 * many
 
 
 def labelled(rng, spread, groups):
-    """Rows of one date, `good` all: groups of 300 that share one p, whose rate is off by the spread."""
+    """Rows of one date, `good` all: groups of 300 that share one p, whose rate is off by the
+    spread.
+    """
     p = np.repeat(np.linspace(0.1, 0.9, groups), 300)
     off = np.repeat(rng.normal(0, spread, groups), 300) if spread else 0.0
     columns = {
@@ -115,29 +120,29 @@ def labelled(rng, spread, groups):
 @pytest.mark.parametrize("spread", [0.1, 0.5])
 def test_intervals_of_the_true_spread_hold_nine_of_ten_groups(spread):
     rng, inside = np.random.default_rng(8), []
-    scorer = SimpleNamespace(definitions=definitions_of(), spread=Spread((spread,) * 4))
+    scorer = SimpleNamespace(definitions=definitions_of(), rate_spread=RateSpread((spread,) * 4))
     for _ in range(30):
         rows, p = labelled(rng, spread, 10)
-        told = fit_evidence.account(scorer, rows, p)
+        told = fit_evidence.evidence_report(scorer, rows, p)
         assert told["groups"] == 10
         assert [one["groups"] for one in told["grades"]] == [0, 0, 0, 10]
-        inside.append(told["inside_with_sampling"])
+        inside.append(told["coverage_with_sampling"])
     assert 0.85 < np.mean(inside) < 0.96
 
 
 def test_nobody_there_is_no_group_and_no_error():
     rows, p = labelled(np.random.default_rng(9), 0.1, 2)
-    scorer = SimpleNamespace(definitions=definitions_of(), spread=None)
-    told = fit_evidence.account(scorer, rows.slice(0, 0), p[:0])
-    assert (told["groups"], told["inside"]) == (0, None)
+    scorer = SimpleNamespace(definitions=definitions_of(), rate_spread=None)
+    told = fit_evidence.evidence_report(scorer, rows.slice(0, 0), p[:0])
+    assert (told["groups"], told["coverage"]) == (0, None)
     assert fit_evidence.lines({"evidence": told})[0].startswith("  evidence: none 0")
 
 
 def test_batch_rows_have_a_grade_and_an_interval_around_p(business):
     table = scores(business)
-    spread = business.release.scorer.spread
+    spread = business.release.scorer.rate_spread
     assert spread is not None
-    for row in table.to_pylist():
+    for row in nonempty(table.to_pylist()):
         if row["p_churn"] is None:
             assert (
                 row["evidence"],
@@ -148,7 +153,7 @@ def test_batch_rows_have_a_grade_and_an_interval_around_p(business):
         else:
             assert row["evidence"] in GRADES
             assert 0 < row["p_churn_low"] <= row["p_churn"] <= row["p_churn_high"] < 1
-    assert list(spread.spreads) == sorted(spread.spreads, reverse=True)
+    assert list(spread.standard_deviations) == sorted(spread.standard_deviations, reverse=True)
     told = business.trained.evaluation["evidence"]
     assert (
         sum(one["rows"] for one in told["grades"])
@@ -157,25 +162,22 @@ def test_batch_rows_have_a_grade_and_an_interval_around_p(business):
 
 
 def test_without_skill_everybody_has_one_p_an_interval_around_it_and_a_set(trained_shop):
-    history, settings, release = trained_shop.history, trained_shop.settings, trained_shop.release
-    dates = plan.make_plan(history, settings)
-    made = replace(
-        examples.make_examples(history, settings, dates), modelled=release.scorer.columns
+    settings, release, dates = trained_shop.settings, trained_shop.release, trained_shop.dates
+    made = replace(trained_shop.examples, modelled=release.scorer.columns)
+    scorer = fitting.fitting_for(fitting.specs_of(release), made, settings).fit_released_scorer(
+        made.rows_at(dates.refit), status="no_skill"
     )
-    scorer = fitting.refitted(
-        fitting.ingredients(release), made, dates, settings, status="no_skill"
-    )
-    rows = made.at(dates.refit)
+    rows = made.rows_at(dates.refit)
     p, p_next = scorer.score(rows)
     assert scorer.status == "no_skill"
     assert np.ptp(p) == 0
     assert p[0] == pytest.approx(rows["churned"].to_numpy().mean(), abs=0.01)
     grade = grades(rows, scorer.definitions)
-    low, high = scorer.spread.interval(p, grade)
+    low, high = scorer.rate_spread.interval(p, grade)
     assert ((low <= p) & (p <= high)).all()
     # One rate for all is far off for many: what is said of p is as wide as that.
-    ours = release.scorer.spread.interval(p, grade)
+    ours = release.scorer.rate_spread.interval(p, grade)
     assert (high - low).mean() > (ours[1] - ours[0]).mean()
-    held = scorer.sets.sets(p_next, rows["eligible"].to_numpy())
+    held = scorer.prediction_sets.membership(p_next, rows["eligible"].to_numpy())
     assert held.any(axis=1).all()
     assert held[np.arange(len(p)), p_next.argmax(axis=1)].all()

@@ -1,4 +1,6 @@
-"""The same bytes whatever the machine: threads, pieces, the machine's zone, and the hour a clock changes."""
+"""The same bytes whatever the machine: threads, pieces, the machine's zone, and the hour a clock
+changes.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +18,11 @@ from features.engine.business_columns import columns_for
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
 from features.tables import history as histories
-from features.tables.clock_changes import changes
+from features.tables.clock_changes import find_changes
 from lifecycle import simulation
-from lifecycle.commands.check import account, text
-from tests import worlds
+from lifecycle.commands.check import build_report, report_text
+from tests.support import worlds
+from tests.support.checks import nonempty
 
 ZONES = (
     "UTC",
@@ -47,7 +50,8 @@ ZONES = (
     "America/Santiago",
     "America/Los_Angeles",
 )
-# One window, and only families that read days, hours or money: reading the files is what a zone could disturb.
+# One window, and only families that read days, hours or money: reading the files is what a zone
+# could disturb.
 NARROW = {
     "windows_days": [30],
     "off": [
@@ -68,39 +72,49 @@ def made(history, settings, at):
     definitions = learn_definitions(known, settings)
     columns = columns_for(history, definitions, settings)
     return build(
-        known, base=population_stats(known, definitions), definitions=definitions, columns=columns
+        known,
+        population=population_stats(known, definitions),
+        definitions=definitions,
+        columns=columns,
     )
 
 
+@pytest.fixture(scope="module", params=["shop", pytest.param("whole_shop", marks=pytest.mark.slow)])
+def simulated_shop(request):
+    return request.getfixturevalue(request.param)
+
+
 @pytest.fixture(scope="module")
-def rows(shop):
-    _, settings, history = shop
+def rows(simulated_shop):
+    _, settings, history = simulated_shop
     return made(history, settings, history.data_until - 200 * DAY_US)
 
 
 @pytest.mark.parametrize("threads", [1, 2, 4])
-def test_threads_change_nothing(shop, rows, threads):
-    _, settings, history = shop
-    other = worlds.rebuilt(history, worlds.tables_of(history), threads=threads)
+def test_threads_change_nothing(simulated_shop, rows, threads):
+    _, settings, history = simulated_shop
+    other = worlds.rebuild_history(history, worlds.read_tables(history), threads=threads)
     assert made(other, settings, history.data_until - 200 * DAY_US).equals(rows)
 
 
 @pytest.mark.parametrize("piece", [1, 97, 5000])
-def test_pieces_of_the_input_change_nothing(shop, rows, piece):
-    _, settings, history = shop
+def test_pieces_of_the_input_change_nothing(simulated_shop, rows, piece):
+    _, settings, history = simulated_shop
     tables = {}
-    for name, table in worlds.tables_of(history).items():
+    for name, table in worlds.read_tables(history).items():
         table = table.slice(0, 4000) if piece == 1 else table
         tables[name] = pa.Table.from_batches(table.to_batches(max_chunksize=piece), table.schema)
     at = history.data_until - 200 * DAY_US
-    whole = worlds.rebuilt(
+    whole = worlds.rebuild_history(
         history, {name: table.combine_chunks() for name, table in tables.items()}
     )
-    assert made(worlds.rebuilt(history, tables), settings, at).equals(made(whole, settings, at))
+    assert made(worlds.rebuild_history(history, tables), settings, at).equals(
+        made(whole, settings, at)
+    )
 
 
-def test_customers_asked_in_pieces_are_the_whole(shop, rows):
-    _, settings, history = shop
+def test_customers_asked_in_pieces_are_the_whole(simulated_shop, rows):
+    _, settings, history = simulated_shop
     at = history.data_until - 200 * DAY_US
     known = history.as_of(at)
     definitions = learn_definitions(known, settings)
@@ -112,7 +126,7 @@ def test_customers_asked_in_pieces_are_the_whole(shop, rows):
     pieces = [
         build(
             known,
-            base=base,
+            population=base,
             definitions=definitions,
             columns=columns,
             customers=ids[start : start + 150],
@@ -130,35 +144,41 @@ def small(tmp_path_factory):
 
 
 def test_the_machine_s_zone_changes_nothing(small, monkeypatch):
-    """Read from the files again in each of 24 zones: the business's zone is stated, the machine's is nobody's."""
+    """Read from the files again in each of 24 zones: the business's zone is stated, the machine's
+    is nobody's.
+    """
     seen = []
     for zone in ZONES:
         monkeypatch.setenv("TZ", zone)
         time.tzset()
-        settings = settings_of.load(small / "lifecycle.toml")
+        settings = settings_of.load_settings(small / "lifecycle.toml")
         settings = settings.model_copy(
             update={"features": settings.features.model_copy(update=NARROW)}
         )
-        history, _ = histories.load(settings)
+        history, _ = histories.load_history(settings)
         seen.append(made(history, settings, instant("2022-11-06", zone=settings.zone)))
     monkeypatch.delenv("TZ")
     time.tzset()
     assert seen[0].num_rows > 10
-    assert all(other.equals(seen[0]) for other in seen[1:])
+    assert all(other.equals(seen[0]) for other in nonempty(seen[1:]))
 
 
 def wall_times(zone):
-    """Local times around every clock change of 2011 and 2024 (or of plain days), a quarter of an hour apart."""
+    """Local times around every clock change of 2011 and 2024 (or of plain days), a quarter of an
+    hour apart.
+    """
     moments = []
     for year in (2011, 2024):
         span = datetime(year, 1, 1, tzinfo=UTC), datetime(year, 12, 31, tzinfo=UTC)
-        moments += [change.first for change in changes(zone, *span)]
+        moments += [change.first for change in find_changes(zone, *span)]
     moments = moments or [datetime(2024, 3, 31, 1), datetime(2024, 10, 27, 1)]
     return sorted({at + timedelta(minutes=15 * step) for at in moments for step in range(-8, 12)})
 
 
 def meant(wall, clock):
-    """The stated rule, said with Python's calendar: (instant, kind) of a local time without an offset."""
+    """The stated rule, said with Python's calendar: (instant, kind) of a local time without an
+    offset.
+    """
     first, second = (wall.replace(tzinfo=clock, fold=fold).astimezone(UTC) for fold in (0, 1))
     exists = first.astimezone(clock).replace(tzinfo=None) == wall
     if not exists:
@@ -172,16 +192,17 @@ def test_local_times_read_by_the_stated_rule_and_are_counted(tmp_path, zone):
     lines = [f"c{number},{wall:%Y-%m-%d %H:%M},1" for number, wall in enumerate(walls)]
     (tmp_path / "t.csv").write_text("customer_id,occurred_at,amount\n" + "\n".join(lines))
     (tmp_path / "lifecycle.toml").write_text(
-        f'[business]\nzone = "{zone}"\n[files]\nt = "t.csv"\n[tables]\ntransactions = "SELECT * FROM t"\n'
+        f'[business]\nzone = "{zone}"\n[files]\nt = "t.csv"\n[tables]\ntransactions = "SELECT *'
+        ' FROM t"\n'
     )
-    settings = settings_of.load(tmp_path / "lifecycle.toml")
-    history, counts = histories.load(settings)
+    settings = settings_of.load_settings(tmp_path / "lifecycle.toml")
+    history, counts = histories.load_history(settings)
     read = {
         row["customer_id"]: row
         for row in history.table("transactions").to_native().to_arrow_table().to_pylist()
     }
     kinds = {"skipped": 0, "repeated": 0}
-    for number, wall in enumerate(walls):
+    for number, wall in nonempty(enumerate(walls)):
         instant, kind = meant(wall, clock)
         local = instant.astimezone(clock)
         row = read[f"c{number}"]
@@ -204,21 +225,25 @@ def test_local_times_read_by_the_stated_rule_and_are_counted(tmp_path, zone):
     ):
         assert said, "a zone whose clocks change"
         assert all(
-            f"{count:,} {reason} by a clock change" in text(account(history, counts, settings))
-            for reason, count in said.items()
+            f"{count:,} {reason} by a clock change"
+            in report_text(build_report(history, counts, settings))
+            for reason, count in nonempty(said.items())
         )
 
 
 def test_a_day_of_23_hours_and_one_of_25_are_days(tmp_path):
-    """Windows are of 86,400 seconds; days are the calendar's: two purchases 23 hours apart lie on two days."""
+    """Windows are of 86,400 seconds; days are the calendar's: two purchases 23 hours apart lie on
+    two days.
+    """
     times = ["2024-03-30 23:30", "2024-03-31 23:30", "2024-10-26 23:30", "2024-10-27 23:45"]
     lines = [f"a,{at},1" for at in times]
     (tmp_path / "t.csv").write_text("customer_id,occurred_at,amount\n" + "\n".join(lines))
     (tmp_path / "lifecycle.toml").write_text(
-        '[business]\nzone = "Europe/London"\n[files]\nt = "t.csv"\n[tables]\ntransactions = "SELECT * FROM t"\n'
+        '[business]\nzone = "Europe/London"\n[files]\nt = "t.csv"\n[tables]\ntransactions = "SELECT'
+        ' * FROM t"\n'
     )
-    settings = settings_of.load(tmp_path / "lifecycle.toml")
-    history, counts = histories.load(settings)
+    settings = settings_of.load_settings(tmp_path / "lifecycle.toml")
+    history, counts = histories.load_history(settings)
     days = history.as_of(instant("2024-12-01", zone="Europe/London")).activity.collect(
         backend="pyarrow"
     )

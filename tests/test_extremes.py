@@ -1,4 +1,6 @@
-"""Input at the edge of what can be: each is refused by name or handled by a stated rule, and counted either way."""
+"""Input at the edge of what can be: each is refused by name or handled by a stated rule, and
+counted either way.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from features.core import settings as settings_of
 from features.core.instants import DAY_US, instant
 from features.engine.build import build
 from features.engine.business_columns import columns_for
-from features.engine.many_dates import values
+from features.engine.many_dates import build_columns
 from features.engine.pairs import build_pairs
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
@@ -19,14 +21,17 @@ from features.tables import history as histories
 from features.tables.sources import connect
 
 HEAD = "customer_id,occurred_at,amount\n"
-TOML = '[business]\nzone = "UTC"\n[features]\nwindows_days = [30]\n[files]\nt = "t.csv"\n[tables]\ntransactions = "SELECT * FROM t"\n'
+TOML = (
+    '[business]\nzone = "UTC"\n[features]\nwindows_days = [30]\n[files]\nt ='
+    ' "t.csv"\n[tables]\ntransactions = "SELECT * FROM t"\n'
+)
 
 
 def loaded(folder, lines):
     (folder / "t.csv").write_text(HEAD + lines, encoding="utf-8")
     (folder / "lifecycle.toml").write_text(TOML)
-    settings = settings_of.load(folder / "lifecycle.toml")
-    history, counts = histories.load(settings)
+    settings = settings_of.load_settings(folder / "lifecycle.toml")
+    history, counts = histories.load_history(settings)
     return settings, history, counts["transactions"]
 
 
@@ -41,11 +46,12 @@ def rows_at(settings, history, at):
         definitions,
         columns,
         base,
-        build(known, base=base, definitions=definitions, columns=columns),
+        build(known, population=base, definitions=definitions, columns=columns),
     )
 
 
-# One id each of 64 kB: Latin, Chinese, Arabic with its marks, emoji with joiners, and digits beyond any integer.
+# One id each of 64 kB: Latin, Chinese, Arabic with its marks, emoji with joiners, and digits beyond
+# any integer.
 IDS = [
     "a" * 65_536,
     "客户" * 11_000,
@@ -64,7 +70,9 @@ def test_ids_of_64_kb_in_any_script_come_out_as_they_went_in(tmp_path):
     assert sorted(rows["customer_id"].to_pylist()) == sorted(IDS)
     assert rows["amount_all"].to_pylist() == [5.0] * 5
     asked = rows.select(["customer_id", "as_of"])
-    pairs = build_pairs(history, asked, definitions=definitions, bases=[base], columns=columns)
+    pairs = build_pairs(
+        history, asked, definitions=definitions, populations=[base], columns=columns
+    )
     assert pairs.rows.to_pylist() == rows.to_pylist()
 
 
@@ -152,7 +160,7 @@ def million(tmp_path_factory):
     connection.execute(
         "CREATE TABLE transactions AS SELECT * FROM incoming ORDER BY customer_id, occurred_at"
     )
-    return settings, histories.of(connection, settings)
+    return settings, histories.history_from_connection(connection, settings)
 
 
 def test_one_customer_with_a_million_events(million):
@@ -170,7 +178,7 @@ def test_one_customer_with_a_million_events(million):
         for column in columns
         if column.name in ("purchases_all", "amount_30d", "amount_max", "recency")
     ]
-    found = values(history, definitions=definitions, bases=[base], columns=additive)
+    found = build_columns(history, definitions=definitions, populations=[base], columns=additive)
     assert (
         found.to_pylist()
         == rows.select([name for name in names if name in found.column_names]).to_pylist()

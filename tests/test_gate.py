@@ -16,14 +16,12 @@ from features.core.errors import BadSetting, PromotionRefused, StoreFailed
 from features.core.instants import DAY_US
 from serving.scoring.parts import Blend, Rate, design_names
 from serving.scoring.scorer import Calibration
-from tests.tracking_homes import client, entry
-from tests.tracking_homes import fresh as fresh
-from tests.tracking_homes import released as released
-from tests.tracking_homes import template as template
+from tests.support.damaged_home import reseal, rewrite
+from tests.support.tracking_stores import client, entry
 from training import examples, job, metrics, plan, promote, promotion_log
 from training.evaluation import gate
-from training.examples import labelled
-from training.tracking import record, tracking
+from training.examples import label_rows
+from training.tracking import record, run_metrics, tracking
 
 BOTH = ("churn", "next_stage")
 
@@ -32,11 +30,24 @@ BOTH = ("churn", "next_stage")
 def side(trained_shop):
     """The release of the shop and the rows of its evaluation date, with labels."""
     release, settings, history = trained_shop.release, trained_shop.settings, trained_shop.history
-    at = plan.make_plan(history, settings).evaluate[0]
-    rows, _, _ = labelled(
+    at = trained_shop.dates.evaluate[0]
+    rows, _, _ = label_rows(
         history, settings, at, definitions=release.scorer.definitions, columns=release.columns
     )
     return gate.Side(release.scorer, rows, release.columns)
+
+
+@pytest.fixture(scope="module")
+def many_dates(side, trained_shop):
+    """The same release and the rows of every date, so that segments have enough of them."""
+    release, settings, history = trained_shop.release, trained_shop.settings, trained_shop.history
+    rows = [
+        label_rows(
+            history, settings, at, definitions=release.scorer.definitions, columns=release.columns
+        )[0]
+        for at in trained_shop.dates.refit
+    ]
+    return replace(side, rows=pa.concat_tables(rows).combine_chunks())
 
 
 def compared(ours, theirs):
@@ -49,8 +60,8 @@ def worse(side, **stated):
 
 def test_a_release_passes_beside_itself(side):
     found = compared(side, side)
-    assert (found["verdict"], found["why"], found["same_reasons"]) == (gate.PASSES, [], 1.0)
-    assert found["table"]["eligible"]["log_loss"]["difference"] == 0
+    assert (found["verdict"], found["why"], found["same_top_reason"]) == (gate.PASSES, [], 1.0)
+    assert found["populations"]["eligible"]["log_loss"]["difference"] == 0
     assert found["next_stage"]["difference"] == 0
     assert json.loads(json.dumps(found, allow_nan=False)) == found
 
@@ -64,28 +75,30 @@ def test_a_model_that_knows_nothing_is_refused_beside_one_that_knows_and_not_the
     found = compared(ignorant, side)
     assert found["verdict"] == gate.REFUSED
     assert found["why"][0].startswith("log loss worse by +")
-    assert found["same_reasons"] is None
+    assert found["same_top_reason"] is None
     assert compared(side, ignorant)["verdict"] == gate.PASSES
 
 
-def test_scores_that_are_off_are_refused_for_their_calibration(side):
-    bold = worse(side, churn=Blend((*side.scorer.churn.parts, (1.0, Rate((2.5,))))))
-    found = compared(bold, side)
-    assert any(line.startswith("calibration off by ") for line in found["why"])
-    assert found["worst_slice"] is None or found["worst_slice"]["difference"] > 0
+def test_scores_that_are_off_are_refused_for_their_calibration(many_dates):
+    bold = worse(many_dates, churn=Blend((*many_dates.scorer.churn.parts, (1.0, Rate((2.5,))))))
+    found = compared(bold, many_dates)
+    assert [line for line in found["why"] if line.startswith("calibration error ")]
+    assert found["worst_slice"]["difference"] > 0
+    assert found["worst_slice"]["low"] > 0
 
 
 def test_reasons_that_nobody_keeps_are_refused(side):
     turned = replace(
-        side.scorer.bearings,
-        moved=tuple(
-            value + 3.0 * (at % 7 == 0) for at, value in enumerate(side.scorer.bearings.moved)
+        side.scorer.reason_reference,
+        mean_contribution=tuple(
+            value + 3.0 * (at % 7 == 0)
+            for at, value in enumerate(side.scorer.reason_reference.mean_contribution)
         ),
     )
-    found = compared(worse(side, bearings=turned), side)
-    assert found["same_reasons"] < gate.STEADY
+    found = compared(worse(side, reason_reference=turned), side)
+    assert found["same_top_reason"] < gate.MIN_REASON_OVERLAP
     assert found["why"] == [
-        f"only {found['same_reasons']:.0%} of eligible customers keep their strongest reason"
+        f"only {found['same_top_reason']:.0%} of eligible customers keep their strongest reason"
     ]
 
 
@@ -116,15 +129,8 @@ class Spoiled:
         return np.zeros(matrix.shape)
 
 
-def test_one_slice_that_got_worse_is_refused_by_name(side, trained_shop):
-    release, settings, history = trained_shop.release, trained_shop.settings, trained_shop.history
-    many = [
-        labelled(
-            history, settings, at, definitions=release.scorer.definitions, columns=release.columns
-        )[0]
-        for at in plan.make_plan(history, settings).refit
-    ]
-    side = replace(side, rows=pa.concat_tables(many).combine_chunks())
+def test_one_slice_that_got_worse_is_refused_by_name(many_dates):
+    side = many_dates
     stage = Counter(side.rows.filter(side.rows["eligible"])["stage"].to_pylist()).most_common(1)[0][
         0
     ]
@@ -133,7 +139,7 @@ def test_one_slice_that_got_worse_is_refused_by_name(side, trained_shop):
         worse(side, churn=Blend((*side.scorer.churn.parts, (1.0, Spoiled(at, 2.0))))), side
     )
     worst = found["worst_slice"]
-    assert (worst["of"], worst["name"]) == ("stage", stage)
+    assert (worst["dimension"], worst["name"]) == ("stage", stage)
     assert worst["low"] > 0
     assert any(line.startswith(f"log loss of stage {stage} worse by +") for line in found["why"])
     better = compared(
@@ -155,7 +161,7 @@ def test_another_question_is_not_compared_and_the_first_release_passes(trained_s
     )
     asked = {
         "scorer": None,
-        "made": None,
+        "examples": None,
         "dates": None,
         "history": trained_shop.history,
         "settings": other,
@@ -175,16 +181,24 @@ def test_another_question_is_not_compared_and_the_first_release_passes(trained_s
 
 def test_the_served_release_answers_only_on_outcomes_it_was_never_told(trained_shop):
     release, settings = trained_shop.release, trained_shop.settings
-    newest = pq.read_table(release.folder / "base.parquet")["as_of"][0].as_py()
+    newest = pq.read_table(release.folder / "population.parquet")["as_of"][0].as_py()
     window = (settings.churn.horizon_days + settings.churn.label_latency_days) * DAY_US
     early, late = newest + window - DAY_US, newest + window
-    assert gate._dates(release, plan.Plan((), (early, late), ()), settings) == (
+    assert gate._judged_dates(
+        release, plan.Plan((), (early, late), ()), settings.outcome_window_us
+    ) == (
         gate.AS_SERVED,
         (late,),
     )
-    assert gate._dates(release, plan.Plan((), (early,), ()), settings) == (gate.RECIPE, (early,))
+    assert gate._judged_dates(release, plan.Plan((), (early,), ()), settings.outcome_window_us) == (
+        gate.RECIPE,
+        (early,),
+    )
     rates = replace(release, evaluation={"status": "not_enough_data"})
-    assert gate._dates(rates, plan.Plan((), (early,), ()), settings) == (gate.SEEN, (early,))
+    assert gate._judged_dates(rates, plan.Plan((), (early,), ()), settings.outcome_window_us) == (
+        gate.SEEN,
+        (early,),
+    )
 
 
 def judged(release, verdict, champion, *, status="ok"):
@@ -199,38 +213,44 @@ def test_what_speaks_against_a_release(trained_shop, home):
     folder = home / "mlruns" / "releases"
     (folder / "old").mkdir(parents=True)
     release = trained_shop.release
-    assert promote.standing(judged(release, gate.REFUSED, "old")).against == ()  # nothing is served
+    assert (
+        promote.check_promotion(judged(release, gate.REFUSED, "old")).objections == ()
+    )  # nothing is served
     (folder / "CURRENT").write_text("old\n")
-    assert promote.standing(judged(release, gate.REFUSED, "old")).against == ("log loss worse",)
-    assert promote.standing(judged(release, gate.PASSES, "old")) == promote.Standing((), None)
-    rates = promote.standing(judged(release, gate.PASSES, "old", status="no_skill"))
+    assert promote.check_promotion(judged(release, gate.REFUSED, "old")).objections == (
+        "log loss worse",
+    )
+    assert promote.check_promotion(judged(release, gate.PASSES, "old")) == promote.PromotionCheck(
+        (), None
+    )
+    rates = promote.check_promotion(judged(release, gate.PASSES, "old", status="no_skill"))
     assert rates.verdict == "refused: its status is no_skill: its scores are rates"
     for stale in ("older", None):
-        found = promote.standing(judged(release, gate.REFUSED, stale))
-        assert found.against == ()
-        assert found.verdict.endswith("against release old nobody did")
-    assert "did not judge it" in promote.standing(judged(release, gate.NOT_JUDGED, "old")).note
+        found = promote.check_promotion(judged(release, gate.REFUSED, stale))
+        assert found.objections == ()
+        assert found.verdict.endswith("and not with the served release old")
+    assert (
+        "did not judge it" in promote.check_promotion(judged(release, gate.NOT_JUDGED, "old")).note
+    )
 
 
-def test_without_skill_a_hand_needs_a_reason_and_the_reason_is_recorded(released, trained_shop):
-    from tests.ailing_home import reseal, rewrite
-
-    home, name = released
-    assert tracking.record(entry(release=name, models=BOTH))
+def test_without_skill_a_hand_needs_a_reason_and_the_reason_is_recorded(release_home, trained_shop):
+    home, name = release_home
+    assert tracking.record_run(entry(release=name, models=BOTH))
     promote.promote(name)
     other = home / "mlruns" / "releases" / "copy"
     shutil.copytree(trained_shop.release.folder, other)
     rewrite(other / "models.json", status="no_skill")
     other = reseal(other)
-    before = promotion_log.path().read_text()
+    before = promotion_log.log_path().read_text()
     with pytest.raises(PromotionRefused, match="its scores are rates"):
         promote.promote(other.name)
     for empty in ("", "  ", "two\nlines", "x" * 501):
         with pytest.raises(BadSetting):
             promote.promote(other.name, force=empty)
-    assert (promotion_log.path().read_text(), promote.served()) == (before, name)
+    assert (promotion_log.log_path().read_text(), promote.served_release_id()) == (before, name)
     found = promote.promote(other.name, force=" the board asked for it ")
-    lines = [json.loads(line) for line in promotion_log.path().read_text().splitlines()]
+    lines = [json.loads(line) for line in promotion_log.log_path().read_text().splitlines()]
     assert [
         (line["release"], line["previous"], line["forced"], line["reason"]) for line in lines
     ] == [(name, None, False, None), (found.id, name, True, "the board asked for it")]
@@ -240,25 +260,25 @@ def test_without_skill_a_hand_needs_a_reason_and_the_reason_is_recorded(released
     assert version.tags["promoted.forced"] == "true"
 
 
-def test_a_promotion_that_cannot_be_recorded_does_not_happen(released):
-    _, name = released
-    promotion_log.path().mkdir()
+def test_a_promotion_that_cannot_be_recorded_does_not_happen(release_home):
+    _, name = release_home
+    promotion_log.log_path().mkdir()
     with pytest.raises(StoreFailed):
         promote.promote(name)
-    assert promote.served() is None
+    assert promote.served_release_id() is None
 
 
 def test_the_store_has_the_verdict_and_the_table(side):
     found = {
         "champion": "old",
-        "champion_is": gate.RECIPE,
+        "champion_scored": gate.RECIPE,
         "as_of": ["2024-01-01"],
         **compared(side, side),
     }
-    told = record._gate({"gate": found})
+    told = record._gate_tags({"gate": found})
     assert (told["gate"], told["gate.champion"]) == ("passes", "old")
     assert "  everyone: log loss" in told["gate.table"]
-    assert record._gate_figures(found) == {
+    assert run_metrics._gate_figures(found) == {
         "gate_log_loss_difference": 0.0,
         "gate_same_reasons": 1.0,
     }
@@ -270,37 +290,44 @@ def test_a_training_is_judged_beside_the_recipe_of_what_is_served_or_is_that_ver
 ):
     monkeypatch.setenv("LIFECYCLE_HOME", str(trained_shop.home))
     history, settings, served = trained_shop.history, trained_shop.settings, trained_shop.release
-    dates = plan.make_plan(history, settings)
+    dates = trained_shop.dates
     dates = replace(dates, train=dates.train[-2:], refit=())
-    made = examples.make_examples(history, settings, dates)
+    run = job.TrainingRun(history, settings)
+    run.plan, run.examples = dates, examples.make_examples(history, settings, dates)
     idle = replace(served.scorer, churn=Blend(((1.0, Rate((0.0,))),)), calibration=Calibration())
-    found = job._gate(idle, idle, made, dates, history, settings)["gate"]
-    assert (found["champion"], found["champion_is"], found["verdict"]) == (
+    run.eval_scorer = run.final_scorer = idle
+    found = job._gate_section(run)["gate"]
+    assert (found["champion"], found["champion_scored"], found["verdict"]) == (
         served.id,
         gate.RECIPE,
         gate.REFUSED,
     )
     assert found["as_of"] == trained_shop.trained.evaluation["as_of"]["evaluate"]
-    again = job._gate(idle, served.scorer, made, dates, history, settings)
+    run.final_scorer = served.scorer
+    again = job._gate_section(run)
     assert again == {"gate": served.evaluation["gate"]}
 
 
-def test_a_release_of_long_ago_is_judged_as_it_was_served(trained_shop, tmp_path, monkeypatch):
-    """Trained where the data ended half a year earlier, promoted, and half a year later beside its successor."""
-    monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path))
+@pytest.mark.slow
+def test_a_release_of_long_ago_is_judged_as_it_was_served(trained_shop, store_home):
+    """Trained where the data ended half a year earlier, promoted, and half a year later beside its
+    successor.
+    """
     history, settings = trained_shop.history, trained_shop.settings
     quick = settings.training.model_copy(update={"trials": 1, "max_dates": 4})
     settings = settings.model_copy(update={"training": quick})
-    early = plan.as_if(history, history.data_until - 200 * DAY_US)
+    early = plan.truncated_at(history, history.data_until - 200 * DAY_US)
     old = promote.promote(job.train(early, settings).folder.name, force="the first")
     found = job.train(history, settings).evaluation["gate"]
-    assert (found["champion"], found["champion_is"]) == (old.id, gate.AS_SERVED)
+    assert (found["champion"], found["champion_scored"]) == (old.id, gate.AS_SERVED)
     assert found["population"] == "eligible"
     at = plan.make_plan(history, settings).evaluate
-    rows, _, _ = labelled(
+    rows, _, _ = label_rows(
         history, settings, at[0], definitions=old.scorer.definitions, columns=old.columns
     )
     p, mine = old.scorer.score(rows)[0], rows["eligible"].to_numpy()
-    said = metrics.losses(rows["churned"].to_numpy()[mine], p[mine]).mean()
+    said = metrics.log_losses(rows["churned"].to_numpy()[mine], p[mine]).mean()
     assert len(at) == 1
-    assert found["table"]["eligible"]["log_loss"]["champion"] == pytest.approx(said, abs=1e-12)
+    assert found["populations"]["eligible"]["log_loss"]["champion"] == pytest.approx(
+        said, abs=1e-12
+    )

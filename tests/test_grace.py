@@ -1,4 +1,6 @@
-"""Grace from the data: how late renewals come, what is too young to know, and what `check` says of it."""
+"""Grace from the data: how late renewals come, what is too young to know, and what `check` says of
+it.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,16 @@ import pytest
 from features.core.instants import instant
 from features.labels import grace
 from lifecycle.commands import check
-from tests.oracle import DAY
-from tests.oracle_worlds import World, add, settings_for
+from tests.support.oracle import DAY
+from tests.support.oracle_worlds import World, add, settings_for
 
 NOW = instant("2026-01-01", zone="UTC")  # the end of the data in these settings
 
 
 def told(ends: list[tuple[float, float | None]], days: int = 0) -> dict:
-    """The account of customers whose cover ended so many days ago and was renewed so many days later (None: not)."""
+    """The account of customers whose cover ended so many days ago and was renewed so many days
+    later (None: not).
+    """
     chosen = settings_for("contractual", {"grace_days": days, "label_latency_days": days})
     made = World(random.Random(0), chosen, NOW, {name: [] for name in chosen.tables})
     for number, (ago, late) in enumerate(ends):
@@ -30,7 +34,7 @@ def told(ends: list[tuple[float, float | None]], days: int = 0) -> dict:
             }
             if starts < NOW:
                 add(made, "contracts", f"{number:04d}", **cells)
-    return grace.account(made.history(), chosen)
+    return grace.report(made.history(), chosen)
 
 
 def test_shares_count_every_end_that_is_old_enough():
@@ -72,7 +76,7 @@ def test_too_little_to_say(ends):
     found = told(ends)
     assert found["suggested"] is None
     assert grace.advice(found) == []
-    assert any("none suggested" in line for line in grace.lines(found))
+    assert any("none suggested" in line for line in grace.report_lines(found))
 
 
 def test_a_term_inside_another_ends_nothing_and_renews_nothing():
@@ -87,7 +91,7 @@ def test_a_term_inside_another_ends_nothing_and_renews_nothing():
             ends_at=NOW + ends * DAY,
             recorded_at=NOW - 300 * DAY,
         )
-    found = grace.account(made.history(), chosen)
+    found = grace.report(made.history(), chosen)
     assert (found["ended"], found["renewed"], found["within"]["0"], found["within"]["1"]) == (
         2,
         1,
@@ -100,10 +104,10 @@ def test_check_says_it_of_contractual_businesses_alone(subscriptions, shop):
     from features.tables import history
 
     _, stated, _ = subscriptions
-    read, counts = history.load(stated)
-    found = check.account(read, counts, stated)
+    read, counts = history.load_history(stated)
+    found = check.build_report(read, counts, stated)
     assert found["renewals"]["renewed"] > 100
-    assert "grace_days: suggested" in check.text(found)
+    assert "grace_days: suggested" in check.report_text(found)
     _, theirs, _ = shop
-    read, counts = history.load(theirs)
-    assert check.account(read, counts, theirs)["renewals"] is None
+    read, counts = history.load_history(theirs)
+    assert check.build_report(read, counts, theirs)["renewals"] is None

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.init_data import day, guessed, put, rows
+from tests.support.init_data import day, guessed, put, rows
 
 TIMES = {
     "compact": (lambda n: f"2024{1 + n % 12:02d}{1 + n % 28:02d}", "%Y%m%d", "days"),
@@ -24,7 +24,7 @@ TIMES = {
     ),
     "either": (
         lambda n: f"{1 + n % 12}-{1 + n % 12}-2024",
-        "CHECK: date reads as well day first as month first",
+        "CHECK: date can be read day first or month first",
         "days",
     ),
     "words": (lambda n: f"{1 + n % 28} Mar 2024", "%d %b %Y", "days"),
@@ -67,7 +67,8 @@ def test_the_day_and_the_month_are_not_swapped(tmp_path):
 
 def test_a_time_that_does_not_parse_is_refused_and_an_optional_one_does_not_vanish(tmp_path):
     lines = [
-        f"{n},{'soon' if n == 3 else f'{1 + n % 28}/03/2024'},{n},{'later' if n == 4 else f'{1 + n % 28}/04/2024'}"
+        f"{n},{'soon' if n == 3 else f'{1 + n % 28}/03/2024'},{n},"
+        f"{'later' if n == 4 else f'{1 + n % 28}/04/2024'}"
         for n in range(60)
     ]
     _, _, _, _, counts = guessed(
@@ -119,7 +120,7 @@ def test_money_is_exact_however_it_is_written(tmp_path, written):
     assert guesses["business.currency"]["guess"] == ('"GBP"' if written == "a sign" else '"EUR"')
     if written == "finer than cents":
         assert (
-            "CHECK: 60 of 60 amounts looked at are finer than cents"
+            "CHECK: 60 of 60 sampled amounts are finer than cents"
             in guesses["tables.transactions"]["reason"]
         )
 
@@ -128,7 +129,7 @@ def test_negative_amounts_are_said_to_be_refunds(tmp_path):
     lines = [f"{n % 7},2024-01-{1 + n % 28:02d},{-n if n % 10 == 9 else n + 1}" for n in range(60)]
     guesses, _, _, found, _ = guessed(tmp_path, put(tmp_path, "x.csv", "uid,date,value", lines))
     assert (
-        "negative amounts (6 of 60 rows looked at) are refunds"
+        "negative amounts (6 of 60 sampled rows) are refunds"
         in guesses["tables.transactions"]["reason"]
     )
     assert sum(row["kind"] == "refund" for row in rows(found, "transactions")) == 6
@@ -149,14 +150,15 @@ def test_kinds_get_the_contracts_words_and_unknown_ones_are_refused_by_count(tmp
         "void": 6,
     }
     assert (
-        "CHECK: kinds not known here in status: 1, on 6 of the rows"
+        "CHECK: unknown kinds in status: 1, on 6 of the sampled rows"
         in guesses["tables.transactions"]["reason"]
     )
 
 
 def test_floats_and_words_for_nothing_in_ids_and_cells(tmp_path):
     lines = [
-        f"{'NULL' if n == 5 else f'{n % 7}.0'},2024-01-{1 + n % 28:02d},{n},{'NULL' if n % 2 else 'web'}"
+        f"{'NULL' if n == 5 else f'{n % 7}.0'},2024-01-{1 + n % 28:02d},{n},"
+        f"{'NULL' if n % 2 else 'web'}"
         for n in range(60)
     ]
     _, _, _, found, counts = guessed(

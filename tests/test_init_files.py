@@ -6,12 +6,12 @@ import tomllib
 
 import pytest
 
-from features.tables.parsing import quoted
+from features.tables.parsing import quote_identifier
 from lifecycle import init
-from lifecycle.init.columns import words
+from lifecycle.init.source import split_words
+from lifecycle.init.toml_page import toml_string
 from lifecycle.init.words import KIND_WORDS, SYNONYMS
-from tests.init_data import SIMPLE, guessed, put, rows, that_matter
-from tests.init_data import shop as shop
+from tests.support.init_data import SIMPLE, guessed, put, rows, that_matter
 
 
 @pytest.mark.parametrize("between", [";", "\t", "|"])
@@ -53,7 +53,7 @@ def test_names_and_values_in_any_script(tmp_path):
     }
     assert 'left out: 客户, Größe "x" ? y.' in page
     assert (
-        "CHECK: betrag total was taken for amount by the end of its name alone."
+        "CHECK: betrag total is used as amount only because of the last word of its name."
         in guesses["tables.transactions"]["reason"]
     )
     assert len(that_matter(page)) <= 15
@@ -77,19 +77,20 @@ def test_any_file_name_gives_a_name_that_loads(tmp_path, name):
 
 
 def test_a_large_file_is_looked_at_in_part_and_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr("lifecycle.init.tables.LOOKED_AT", 20)
+    monkeypatch.setattr("lifecycle.init.tables.SAMPLE_ROWS", 20)
     guesses, _, _, _, counts = guessed(tmp_path, put(tmp_path, "x.csv", "uid,date,value", SIMPLE))
-    assert "60 rows, looked at 20 of them" in guesses["tables.transactions"]["reason"]
+    assert "60 rows, 20 of them sampled" in guesses["tables.transactions"]["reason"]
     assert counts["transactions"].kept == 60
 
 
-def test_equal_files_give_equal_pages(tmp_path, shop):
+def test_equal_files_give_equal_pages(tmp_path, shop_files):
     for name in ("one.toml", "two.toml"):
-        init.write(shop, tmp_path / name)
+        init.write(shop_files, tmp_path / name)
     assert (tmp_path / "one.toml").read_bytes() == (tmp_path / "two.toml").read_bytes()
 
 
-# --- the words -------------------------------------------------------------------------------------------------------
+# --- the words ------------------------------------------------------------------------------------
+# -------------------
 
 
 @pytest.mark.parametrize(
@@ -97,7 +98,7 @@ def test_equal_files_give_equal_pages(tmp_path, shop):
     ["customer_id", "CustomerID", "customerId", "Customer ID", "CUSTOMER-ID", "ｃustomer id"],
 )
 def test_spellings_of_one_name(tmp_path, name):
-    assert "".join(words(name)) == "customerid"
+    assert "".join(split_words(name)) == "customerid"
     _, _, _, _, counts = guessed(tmp_path, put(tmp_path, "x.csv", f"{name},date,amount", SIMPLE))
     assert counts["transactions"].kept == 60
 
@@ -107,7 +108,7 @@ def test_no_synonym_stands_for_two_roles_and_no_word_for_two_kinds():
         listed = [
             name
             for names in roles.values()
-            for name in {"".join(words(name)) for name in names.split()}
+            for name in {"".join(split_words(name)) for name in names.split()}
         ]
         assert len(listed) == len(set(listed)), (
             f"{table}: {sorted({name for name in listed if listed.count(name) > 1})}"
@@ -132,7 +133,7 @@ def test_no_synonym_stands_for_two_roles_and_no_word_for_two_kinds():
     ],
 )
 def test_any_text_becomes_toml_on_one_line_and_back(text):
-    written = init._quoted(text)
+    written = toml_string(text)
     assert "\n" not in written
     assert tomllib.loads(f"a = {written}")["a"] == text
-    assert quoted(text)
+    assert quote_identifier(text)

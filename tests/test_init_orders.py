@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.init_data import guessed, put, rows
+from tests.support.init_data import guessed, put, rows
 
 
 def test_a_unique_id_is_kept_and_rows_are_not_summed(tmp_path):
@@ -53,7 +53,7 @@ def test_an_id_shared_by_customers_is_flagged(tmp_path):
         tmp_path, put(tmp_path, "sales.csv", "client_id,date,total,order_id", lines)
     )
     assert (
-        "CHECK: 30 order_id stand for several customers" in guesses["tables.transactions"]["reason"]
+        "CHECK: 30 order_id belong to several customers" in guesses["tables.transactions"]["reason"]
     )
     assert counts["transactions"].kept == 60
 
@@ -71,7 +71,8 @@ def test_a_replayed_file_is_not_taken_for_order_lines(tmp_path):
 
 def test_a_kind_that_varies_within_an_order_is_left_to_the_sign_of_its_sum(tmp_path):
     lines = [
-        f"{n // 2 % 7},2024-01-{1 + n // 2 % 28:02d},{-n - 50 if n % 2 else n + 1},A{n // 2},{'return' if n % 2 else 'sale'}"
+        f"{n // 2 % 7},2024-01-{1 + n // 2 % 28:02d},{-n - 50 if n % 2 else n + 1},A{n // 2},"
+        f"{'return' if n % 2 else 'sale'}"
         for n in range(60)
     ]
     guesses, _, _, found, _ = guessed(

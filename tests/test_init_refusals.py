@@ -8,8 +8,7 @@ import pytest
 
 from features.core import errors
 from lifecycle import init
-from tests.init_data import put
-from tests.init_data import shop as shop
+from tests.support.init_data import put
 
 
 def refused(
@@ -24,26 +23,32 @@ def refused(
     assert (out.read_bytes() if out.is_file() else None) == before, (
         "a refused init leaves everything as it was"
     )
-    assert "SECRET" not in errors.for_owner(caught.value)
+    assert "SECRET" not in errors.owner_text(caught.value)
     return caught.value
 
 
-def test_an_existing_file_is_never_overwritten(tmp_path, shop):
+def test_an_existing_file_is_never_overwritten(tmp_path, shop_files):
     out = tmp_path / "lifecycle.toml"
     out.write_text("mine", encoding="utf-8")
-    error = refused(errors.BadSetting, shop, out, "Name another --out or delete it")
+    error = refused(errors.BadSetting, shop_files, out, "Name another --out or delete it")
     assert error.exit_code == 2
 
 
-def test_a_folder_that_is_not_there(tmp_path, shop):
+def test_a_folder_that_is_not_there(tmp_path, shop_files):
     refused(
-        errors.BadSetting, shop, tmp_path / "no" / "lifecycle.toml", "a folder that does not exist"
+        errors.BadSetting,
+        shop_files,
+        tmp_path / "no" / "lifecycle.toml",
+        "a folder that does not exist",
     )
 
 
-def test_files_that_are_missing_or_folders(tmp_path, shop):
+def test_files_that_are_missing_or_folders(tmp_path, shop_files):
     refused(
-        errors.FileMissing, [*shop, tmp_path / "absent.csv"], tmp_path / "o.toml", "no such file"
+        errors.FileMissing,
+        [*shop_files, tmp_path / "absent.csv"],
+        tmp_path / "o.toml",
+        "no such file",
     )
     refused(errors.FileMissing, [tmp_path], tmp_path / "o.toml", "a folder")
     refused(
@@ -91,11 +96,11 @@ EVENTLESS = {
     "no customer": (
         "product,date,amount",
         "SECRET,2024-01-01,3",
-        "no column reads as the customer",
+        "no column names the customer",
     ),
-    "no time": ("customer_id,amount", "SECRET,3", "customers repeat"),
-    "times that are none": ("customer_id,date,amount", "SECRET,later,3", "customers repeat"),
-    "no header": ("SECRET,2024-01-01,5", "SECRET,2024-01-02,3", "no column reads as the customer"),
+    "no time": ("customer_id,amount", "SECRET,3", "customer ids repeat"),
+    "times that are none": ("customer_id,date,amount", "SECRET,later,3", "customer ids repeat"),
+    "no header": ("SECRET,2024-01-01,5", "SECRET,2024-01-02,3", "no column names the customer"),
     "feedback alone": ("customer_id,date,stars", "SECRET,2024-01-01,3", "feedback"),
 }
 

@@ -11,8 +11,7 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from lifecycle import cli as door
-from tests.trained_business import at_home as at_home
-from tests.trained_business import business as business
+from tests.support.checks import nonempty
 from training.evaluation.baseline_comparison import OURS, baseline_comparison, lines, recommendation
 
 NAMES = ("base rate", "recency", "RFM logistic")
@@ -23,7 +22,9 @@ def customers(count):
 
 
 def lost(*means, rows=400, noise=0.1, seed=0):
-    """Losses of models, by mean; every row's own luck is common to all of them, so differences are sure."""
+    """Losses of models, by mean; every row's own luck is common to all of them, so differences are
+    sure.
+    """
     rng = np.random.default_rng(seed)
     luck = rng.exponential(1, rows)
     return [mean + luck + rng.normal(0, noise, rows) for mean in means]
@@ -39,8 +40,8 @@ def test_our_model_is_recommended_where_it_beats_the_best_simpler_one():
     assert found["recommended"] == OURS
     assert found["best_simpler"] == "RFM logistic"
     assert found["verdict"].startswith("our model is better than RFM logistic by 0.1")
-    assert [rung["name"] for rung in found["rungs"]] == [*NAMES, OURS]
-    assert [rung["beaten_by"] for rung in found["rungs"]] == [
+    assert [rung["name"] for rung in found["candidates"]] == [*NAMES, OURS]
+    assert [rung["beaten_by"] for rung in found["candidates"]] == [
         ["recency", "RFM logistic", OURS],
         ["RFM logistic", OURS],
         [OURS],
@@ -95,13 +96,13 @@ def test_the_order_of_rows_and_of_names_says_nothing_and_what_is_recommended_is_
     again = baseline_comparison(
         ours[dealt], {name: each[dealt] for name, each in turned.items()}, ids[dealt]
     )
-    assert (again["recommended"], again["best_simpler"], again["rungs"]) == (
+    assert (again["recommended"], again["best_simpler"], again["candidates"]) == (
         found["recommended"],
         found["best_simpler"],
-        found["rungs"],
+        found["candidates"],
     )
     assert again["difference"] == pytest.approx(found["difference"], abs=1e-9)
-    unbeaten = [rung["name"] for rung in found["rungs"] if not rung["beaten_by"]]
+    unbeaten = [rung["name"] for rung in found["candidates"] if not rung["beaten_by"]]
     assert found["recommended"] in unbeaten
     if found["recommended"] != OURS:
         assert found["recommended"] == unbeaten[0]
@@ -119,17 +120,18 @@ def test_few_customers_tell_nothing_and_the_simplest_is_enough():
 def test_nobody_has_no_ladder():
     nobody = np.zeros(0)
     found = baseline_comparison(nobody, dict.fromkeys(NAMES, nobody), np.zeros(0, dtype=str))
-    assert (found["rungs"], found["recommended"], found["verdict"]) == ([], None, None)
+    assert (found["candidates"], found["recommended"], found["verdict"]) == ([], None, None)
 
 
 def account(churn, stages, **stated):
     out = {
         "churn": {
-            "everyone": {"auroc": 0.8, "ladder": churn},
-            "eligible": {"auroc": None, "ladder": churn},
+            "everyone": {"auroc": 0.8, "baseline_comparison": churn},
+            "eligible": {"auroc": None, "baseline_comparison": churn},
         },
         "next_stage": {
-            who: {"log_loss": 0.4, "ladder": stages} for who in ("everyone", "eligible")
+            who: {"log_loss": 0.4, "baseline_comparison": stages}
+            for who in ("everyone", "eligible")
         },
     }
     return {**out, "recommendation": recommendation(out), "status": "ok", **stated}
@@ -145,38 +147,38 @@ def test_what_is_said_of_a_release_is_what_it_serves():
     assert second.startswith(
         "recommended for the next stage: recency (eligible: our model is no better than recency: "
     )
-    assert second.endswith("this one serves our model all the same")
+    assert second.endswith("this one serves our model")
     assert lines(account(bad, good, status="no_skill"))[0].endswith(
         "This release serves base rates"
     )
-    assert lines(account(bad, bad, found={"next-stage": "frequencies"}))[1].endswith(
-        "serves frequencies all the same"
+    assert lines(account(bad, bad, models={"next-stage": "frequencies"}))[1].endswith(
+        "serves frequencies"
     )
     assert lines({"status": "not_enough_data"}) == []
     nobody = baseline_comparison(np.zeros(0), dict.fromkeys(NAMES, np.zeros(0)), np.zeros(0))
     assert recommendation(account(nobody, good))["churn"] is None
 
 
-def test_a_training_says_what_it_recommends_in_its_account_and_promote_repeats_it(at_home, capsys):
-    evaluation = at_home.trained.evaluation
+def test_a_training_says_what_it_recommends_in_its_account_and_promote_repeats_it(own_home, capsys):
+    evaluation = own_home.trained.evaluation
     for model, sections in (
         ("churn", evaluation["churn"]),
         ("next_stage", evaluation["next_stage"]),
     ):
-        for section in sections.values():
-            rungs = [rung["name"] for rung in section["ladder"]["rungs"]]
-            assert rungs == [*section["baselines"], OURS] or set(rungs) == {
-                *section["baselines"],
-                OURS,
-            }
+        for section in nonempty(sections.values()):
+            rungs = [rung["name"] for rung in section["baseline_comparison"]["candidates"]]
+            assert sorted(rungs) == sorted([*section["baselines"], OURS])
             best = min(section["baselines"].values(), key=lambda each: each["log_loss"])
-            assert section["baselines"][section["ladder"]["best_simpler"]] == best
-            wins = section["ladder"]["difference"]["high"] < 0
-            assert (section["ladder"]["recommended"] == OURS) == wins
+            assert section["baselines"][section["baseline_comparison"]["best_simpler"]] == best
+            wins = section["baseline_comparison"]["difference"]["high"] < 0
+            assert (section["baseline_comparison"]["recommended"] == OURS) == wins
         stated = evaluation["recommendation"][model]
-        assert stated["recommended"] == sections[stated["population"]]["ladder"]["recommended"]
-    door.promote(at_home.release.id)
+        assert (
+            stated["recommended"]
+            == sections[stated["population"]]["baseline_comparison"]["recommended"]
+        )
+    door.train.promote(own_home.release.id)
     printed = capsys.readouterr().out.splitlines()
-    assert [line.strip() for line in printed[1:3]] == lines(at_home.release.evaluation)
-    assert len(lines(at_home.release.evaluation)) == 2
+    assert [line.strip() for line in printed[1:3]] == lines(own_home.release.evaluation)
+    assert len(lines(own_home.release.evaluation)) == 2
     json.dumps(evaluation["recommendation"], allow_nan=False)

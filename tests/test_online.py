@@ -1,4 +1,6 @@
-"""The kept plan of a release builds what the batch job builds, to the bit: whoever comes together, whatever came before."""
+"""The kept plan of a release builds what the batch job builds, to the bit: whoever comes together,
+whatever came before.
+"""
 
 from __future__ import annotations
 
@@ -13,15 +15,18 @@ from features.core.contract import CONTRACT
 from features.core.instants import DAY_US
 from features.engine.build import build
 from features.engine.business_columns import columns_for
-from features.engine.prepared import PreparedFeatures, _sql, typed
+from features.engine.prepared import PreparedFeatures, _sql, rows_to_arrow
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import PopulationStats, population_stats
-from tests import worlds
+from tests.support import worlds
+from tests.support.checks import nonempty
 
 
-@pytest.fixture(scope="module", params=["shop", "subscriptions"])
+@pytest.fixture(scope="module", params=["whole_shop", "whole_subscriptions"])
 def world(request):
-    """(history, settings, definitions, base, columns, a plan, an instant that is no midnight, all rows shuffled)."""
+    """(history, settings, definitions, base, columns, a plan, an instant that is no midnight, all
+    rows shuffled).
+    """
     _, settings, history = request.getfixturevalue(request.param)
     at = history.data_until - 40 * DAY_US - 12_345_678
     known = history.as_of(at)
@@ -31,7 +36,7 @@ def world(request):
         columns_for(history, definitions, settings),
     )
     plan = plan_of(history, settings, definitions, base, columns)
-    shuffled = worlds.shuffled(worlds.tables_of(history))
+    shuffled = worlds.shuffle_rows(worlds.read_tables(history))
     tables = {name: table.select(list(CONTRACT[name].names)) for name, table in shuffled.items()}
     return history, settings, definitions, base, columns, plan, at, tables
 
@@ -39,7 +44,7 @@ def world(request):
 def plan_of(history, settings, definitions, base, columns):
     return PreparedFeatures(
         definitions=definitions,
-        base=base,
+        population=base,
         columns=columns,
         tables=history.names,
         activity_kinds=history.activity_kinds,
@@ -58,7 +63,7 @@ def sent(tables, customers):
 @pytest.mark.parametrize("together", [1, 7, 200])
 def test_it_builds_the_batch_rows_to_the_bit(world, together):
     history, _, definitions, base, columns, plan, at, _ = world
-    expected = build(history.as_of(at), base=base, definitions=definitions, columns=columns)
+    expected = build(history.as_of(at), population=base, definitions=definitions, columns=columns)
     ids = expected["customer_id"].to_pylist()[:200]
     for start in range(0, len(ids) if together > 1 else 40, together):
         mine = ids[start : start + together]
@@ -70,7 +75,7 @@ def test_it_builds_the_batch_rows_to_the_bit(world, together):
 def test_one_plan_answers_for_any_instant(world, days):
     history, _, definitions, base, columns, plan, _, _ = world
     at = history.data_until - round(days * DAY_US)
-    expected = build(history.as_of(at), base=base, definitions=definitions, columns=columns)
+    expected = build(history.as_of(at), population=base, definitions=definitions, columns=columns)
     everybody = (
         history.as_of(history.data_until).customers.collect().to_native()["customer_id"].to_pylist()
     )
@@ -95,20 +100,20 @@ def test_only_the_columns_asked_for_are_built_and_equal(world):
 
 def test_a_request_leaves_nothing_behind(world):
     history, _, _, _, _, plan, at, _ = world
-    one = build(history.as_of(at), base=world[3], definitions=world[2], columns=world[4])[
+    one = build(history.as_of(at), population=world[3], definitions=world[2], columns=world[4])[
         "customer_id"
     ][0].as_py()
     first = plan.build(sent(world[7], [one]), as_of=at)
     assert first.num_rows == 1
     assert plan.build({}, as_of=at).num_rows == 0
     assert plan.build(sent(world[7], [one]), as_of=at).equals(first)
-    for share in (plan._state, plan._beside):
+    for share in (plan._first, plan._second):
         assert {table.rows.num_rows for table in share._incoming.values()} == {0}
-        for name in share._tables:
-            assert share._run.execute(f"SELECT count(*) FROM {name}").fetchone() == (0,)
+        for name in nonempty(share._tables):
+            assert share._connection.execute(f"SELECT count(*) FROM {name}").fetchone() == (0,)
 
 
-@pytest.mark.parametrize("world", ["shop"], indirect=True)
+@pytest.mark.parametrize("world", ["whole_shop"], indirect=True)
 def test_values_wider_than_all_before_them_come_out_whole(world):
     """A prepared statement must not rest on what the tables held when it was prepared."""
     plan, at = world[5], world[6]
@@ -126,7 +131,7 @@ def test_values_wider_than_all_before_them_come_out_whole(world):
         "customer_id": "ß",
         "amount": -(10**15),
     }
-    events = {"transactions": typed("transactions", [row, late])}
+    events = {"transactions": rows_to_arrow("transactions", [row, late])}
     rows = plan.build(events, as_of=at)
     assert rows["customer_id"].to_pylist() == ["x" * 70_000, "ß"]
     assert rows["last_at"].to_pylist() == [1, at - 1]
@@ -145,7 +150,9 @@ def test_reals_of_the_base_keep_their_last_bit(world):
         b=2.0 / 7,
         amount_quantiles=tuple(1234.5678901234567 * (k + 1) / 7 for k in range(19)),
     )
-    expected = build(history.as_of(at), base=awkward, definitions=definitions, columns=columns)
+    expected = build(
+        history.as_of(at), population=awkward, definitions=definitions, columns=columns
+    )
     plan = plan_of(history, settings, definitions, awkward, columns)
     assert plan.build(sent(world[7], expected["customer_id"].to_pylist()), as_of=at).equals(
         expected
@@ -170,5 +177,7 @@ def test_a_base_says_where_it_was_stored(tmp_path):
     import pyarrow.parquet as pq
 
     base = PopulationStats(5, tuple(float(k) for k in range(19)), 0.1, 0.2, 0.3, 0.4)
-    pq.write_table(pa.Table.from_pylist([dataclasses.asdict(base)]), tmp_path / "base.parquet")
-    assert PopulationStats.stored(tmp_path / "base.parquet") == base
+    pq.write_table(
+        pa.Table.from_pylist([dataclasses.asdict(base)]), tmp_path / "population.parquet"
+    )
+    assert PopulationStats.read(tmp_path / "population.parquet") == base

@@ -1,18 +1,13 @@
-"""Customers made by hand, through the real thing: who leaves, what their cover tells, where periods end."""
+"""Customers made by hand, through the real thing: who leaves, what their cover tells, where periods
+end.
+"""
 
 from __future__ import annotations
 
-import random
-from collections.abc import Iterable
-
-import numpy as np
 import pytest
 
-from features.core.instants import instant
 from features.recipes.stages import STAGES
-from tests import oracle
-from tests.oracle import DAY
-from tests.oracle_worlds import World, add, real, settings_for
+from tests.support.oracle_worlds import one_customer
 
 LEAVING = {
     "cover ends with the window": ([(-9, 30, None)], True),
@@ -63,35 +58,4 @@ def test_whoever_begins_a_first_term_can_be_dormant():
 @pytest.mark.parametrize(("ages", "periods"), [((5, 2, 1), 2), (range(2, 25, 2), 12)])
 def test_periods_of_one_base_gap_end_where_the_next_begins(ages, periods):
     row, _ = one_customer((), ages)
-    assert (row["gap_mean"], row["active_periods"]) == (2, periods / 12)
-
-
-def one_customer(
-    terms: Iterable[tuple], ages: Iterable[int] = (1,), *, agreed: int = 1
-) -> tuple[oracle.Row, np.ndarray]:
-    """The row and the stages in reach of one customer; horizon 30 days, grace 3. Terms: start, end, cancelled, in days
-    from as_of, each `agreed` days before it starts. `ages` of the purchases in days."""
-    chosen = settings_for(
-        "contractual", {"horizon_days": 30, "grace_days": 3, "label_latency_days": 3}
-    )
-    made = World(
-        random.Random(0),
-        chosen,
-        instant("2024-06-01", zone="UTC"),
-        {name: [] for name in chosen.tables},
-    )
-    for term in terms:
-        starts, ends, cancelled = (
-            None if days is None else made.as_of + int(days * DAY) for days in term
-        )
-        cells = {
-            "starts_at": starts,
-            "ends_at": ends,
-            "cancelled_at": cancelled,
-            "recorded_at": starts - agreed * DAY,
-        }
-        add(made, "contracts", "a", **cells)
-    for at in (made.as_of - age * DAY for age in ages):
-        add(made, "transactions", "a", occurred_at=at, recorded_at=at, amount=1, kind="purchase")
-    got = real(made)
-    return got.rows["a"], got.allowed["a"]
+    assert (row["gap_mean"], row["active_period_share"]) == (2, periods / 12)

@@ -1,4 +1,6 @@
-"""A business's own features: refused with their line, kept apart, carried by the release, equal in batch and online."""
+"""A business's own features: refused with their line, kept apart, carried by the release, equal in
+batch and online.
+"""
 
 from __future__ import annotations
 
@@ -13,22 +15,23 @@ from features.catalogue import FAMILIES, custom
 from features.core import errors
 from features.core.instants import DAY_US
 from features.engine.build import build
-from features.engine.business_columns import columns_for, features_of, load_custom
-from features.engine.columns import columns
+from features.engine.business_columns import columns_for, custom_features, load_custom
+from features.engine.columns import list_columns
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
 from features.recipes.recipe import FEATURES
-from serving.api.schemas import parsed
+from serving.api.schemas import parse_request
 from serving.api.state import ServingState
 from serving.batch import run_folders
 from serving.release import release
 from serving.release.sandbox import load_in_subprocess
 from serving.scoring.parts import Blend, Linear, Rate
 from serving.scoring.scorer import Calibration, Scorer
-from tests import raw_events
+from tests.support import raw_events
+from tests.support.checks import nonempty
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "own_features.py"
-GOOD = '''from features.recipes.recipe import Recipe, Reduction, feature, ratio
+GOOD = '''from lifecycle import Recipe, Reduction, feature, ratio
 
 
 @feature(tables=("transactions",), unit="purchases", words="{value:.0f} gifts", windows="W")
@@ -37,16 +40,17 @@ def gifts(days):
 
     Formula: count. Window: W. Null: never (0). Source: ours.
     """
-    return Recipe({"n": Reduction("transactions", "count", kinds=("purchase",), since_days=days)}, lambda r, now: r.n)
+    count = Reduction("transactions", "count", kinds=("purchase",), since_days=days)
+    return Recipe({"n": count}, lambda r, now: r.n)
 '''
 WRONG = {
     "@feature(tables=('transactions',)": (
         "def gifts(days)",
         "def recency(days)",
         4,
-        "the name 'recency', which the catalogue has already",
+        "the name 'recency', which the catalogue already has",
     ),
-    "twice": ("", GOOD.split("ratio\n", 1)[1], 13, "the name 'gifts', which this file has already"),
+    "twice": ("", GOOD.split("ratio\n", 1)[1], 14, "the name 'gifts', which this file already has"),
     "windows": ('windows="W"', 'windows="M"', 4, "gifts: windows = 'M'"),
     "an unknown table": (
         'tables=("transactions",)',
@@ -58,13 +62,13 @@ WRONG = {
         'tables=("transactions",)',
         'tables="transactions"',
         4,
-        "tables that are no tuple",
+        "tables is not a tuple",
     ),
     "a table not named": (
         'Reduction("transactions"',
         'Reduction("interactions"',
         4,
-        "which tables does not name",
+        "which is not in tables",
     ),
     "an unknown how": ('"count"', '"mode"', 4, "an unknown how = 'mode'"),
     "an unknown column": (
@@ -78,7 +82,7 @@ WRONG = {
         '"count",',
         '"sum", value="quantity",',
         4,
-        "a sum of quantity, which is no whole number",
+        "a sum of quantity, which is not a whole number",
     ),
     "kinds where there are none": (
         'Reduction("transactions", "count"',
@@ -87,12 +91,12 @@ WRONG = {
         "unknown column 'kind' of activity",
     ),
     "no recipe": ("return Recipe(", "return 7 or Recipe(", 4, "returns a Recipe, not int"),
-    "an error in the formula": ("r.n)", "r.m)", 10, "AttributeError"),
+    "an error in the formula": ("r.n)", "r.m)", 11, "AttributeError"),
     "a formula of text": ("lambda r, now: r.n", "lambda r, now: 7", 4, "AttributeError"),
-    "an error in the function": ("    return", "    1 / 0\n    return", 10, "ZeroDivisionError"),
+    "an error in the function": ("    return", "    1 / 0\n    return", 11, "ZeroDivisionError"),
     "words": ("{value:.0f} gifts", "{worth} gifts", 4, "words that cannot be filled in"),
-    "no docstring": ('"""Gifts.', '"" "', 4, "unterminated|no docstring|cannot be read"),
-    "a syntax error": ("def gifts(days):", "def gifts(days:", 5, "Python that cannot be read"),
+    "no docstring": ('"""Gifts.', '"" "', 4, "unterminated|no docstring|invalid Python"),
+    "a syntax error": ("def gifts(days):", "def gifts(days:", 5, "invalid Python"),
     "an exception on import": (
         "ratio\n",
         "ratio\n\nimport nowhere_at_all\n",
@@ -100,7 +104,7 @@ WRONG = {
         "ModuleNotFoundError",
     ),
     "leaving": ("ratio\n", "ratio\n\nraise SystemExit(3)\n", 3, "SystemExit"),
-    "nothing in it": (GOOD, "x = 1\n", 1, "no feature in it"),
+    "nothing in it": (GOOD, "x = 1\n", 1, "no feature in the file"),
 }
 
 
@@ -118,10 +122,10 @@ def test_a_wrong_file_is_refused_with_its_line(kind):
 
 def test_a_missing_file_and_one_in_another_encoding_are_refused(shop, tmp_path):
     with pytest.raises(errors.FileMissing, match=r"\[features\] own"):
-        features_of(stated(shop[1], tmp_path / "nowhere.py"))
+        custom_features(stated(shop[1], tmp_path / "nowhere.py"))
     (tmp_path / "latin.py").write_bytes("# Köln\n".encode("latin-1"))
     with pytest.raises(errors.BadSetting, match="UTF-8"):
-        features_of(stated(shop[1], tmp_path / "latin.py"))
+        custom_features(stated(shop[1], tmp_path / "latin.py"))
 
 
 def stated(settings, path):
@@ -159,14 +163,16 @@ def test_own_features_can_be_switched_off_and_are_absent_without_their_table(sho
     _, settings, found = shop
     definitions, mine = (
         learn_definitions(found.as_of(found.data_until), settings),
-        features_of(stated(settings, EXAMPLE)),
+        custom_features(stated(settings, EXAMPLE)),
     )
     assert not [
         c
-        for c in columns(definitions, tables=found.names, off=["own"], own=mine)
+        for c in list_columns(definitions, tables=found.names, off=["own"], custom=mine)
         if c.feature.family == "own"
     ]
-    left = columns(definitions, tables=["transactions"], off=["visits_per_purchase_all"], own=mine)
+    left = list_columns(
+        definitions, tables=["transactions"], off=["visits_per_purchase_all"], custom=mine
+    )
     assert not [c for c in left if c.feature.family == "own"]
 
 
@@ -179,7 +185,7 @@ def test_a_column_of_the_catalogue_is_not_made_again(shop):
         .replace("since_days=days", "")
     )
     with pytest.raises(errors.BadSetting, match="a second column 'active_days_all'"):
-        columns(definitions, tables=found.names, own=load_custom(text, "mine.py"))
+        list_columns(definitions, tables=found.names, custom=load_custom(text, "mine.py"))
 
 
 def test_the_example_says_what_it_says(shop):
@@ -193,13 +199,16 @@ def test_the_example_says_what_it_says(shop):
         if c.feature.family == "own"
     ]
     rows = build(
-        known, base=population_stats(known, definitions), definitions=definitions, columns=chosen
+        known,
+        population=population_stats(known, definitions),
+        definitions=definitions,
+        columns=chosen,
     ).to_pylist()
     tables = {
         name: known.tables[name].collect().to_native().to_pylist()
         for name in ("transactions", "interactions")
     }
-    for row in rows[::40]:
+    for row in nonempty(rows[::40]):
         met = [one for one in tables["interactions"] if one["customer_id"] == row["customer_id"]]
         bought = [
             one
@@ -224,21 +233,26 @@ def test_what_is_not_finite_becomes_null(shop):
     text = GOOD.replace("lambda r, now: r.n)", "lambda r, now: (r.n - 3.5) / (r.n - r.n))").replace(
         "since_days=days", "since_days=1"
     )
-    chosen = columns(
+    chosen = list_columns(
         definitions,
         tables=found.names,
-        own=load_custom(text, "mine.py"),
+        custom=load_custom(text, "mine.py"),
         off=list({e.family for e in FEATURES.values()}),
     )
     rows = build(
-        known, base=population_stats(known, definitions), definitions=definitions, columns=chosen
+        known,
+        population=population_stats(known, definitions),
+        definitions=definitions,
+        columns=chosen,
     )
     assert rows["gifts_all"].null_count == rows.num_rows > 100
 
 
 @pytest.fixture(scope="module")
 def made(shop, tmp_path_factory):
-    """(home, settings, release folder, path of the working copy): the example and two attributes in a release."""
+    """(home, settings, release folder, path of the working copy): the example and two attributes in
+    a release.
+    """
     home, path = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("mine") / "mine.py"
     shutil.copy(EXAMPLE, path)
     with pytest.MonkeyPatch.context() as patch:
@@ -253,7 +267,9 @@ def made(shop, tmp_path_factory):
 
 
 def written(found, settings):
-    """A release with weights nobody trained: what it answers is not the point, that it answers alike is."""
+    """A release with weights nobody trained: what it answers is not the point, that it answers
+    alike is.
+    """
     known = found.as_of(found.data_until - 120 * DAY_US)
     definitions = learn_definitions(known, settings)
     chosen = columns_for(found, definitions, settings)
@@ -272,12 +288,12 @@ def written(found, settings):
         500,
         500,
     )
-    folder = release.write(
+    folder = release.write_release(
         scorer,
         all_columns=chosen,
         settings=settings,
         tables=found.names,
-        base=population_stats(known, definitions),
+        population=population_stats(known, definitions),
         evaluation={},
         card="",
         times={},
@@ -316,7 +332,7 @@ def test_batch_and_online_give_the_same_scores(shop, made, monkeypatch):
     found = shop[2]
     monkeypatch.setenv("LIFECYCLE_HOME", str(home))
     at = found.data_until - 30 * DAY_US
-    run = run_folders.score(found, settings, load_in_subprocess(folder), as_of=at)
+    run = run_folders.score_batch(found, settings, load_in_subprocess(folder), as_of=at)
     kept = pq.read_table(run.folder / "history" / "customers.parquet")
     assert kept["channel"].null_count == 0
     scores = {
@@ -324,17 +340,25 @@ def test_batch_and_online_give_the_same_scores(shop, made, monkeypatch):
         for row in pq.read_table(run.folder / "scores.parquet").to_pylist()
     }
     asked = [who for who, p in scores.items() if p is not None][:80]
-    desk = ServingState.opened()
-    answers = desk.by_events(parsed(raw_events.request(found, settings, asked, as_of=at)), now=at)[
-        "scores"
-    ]
+    desk = ServingState.load()
+    answers = desk.score_by_events(
+        parse_request(raw_events.request(found, settings, asked, as_of=at)), now=at
+    )["scores"]
     assert {one["customer_id"]: one["p_churn"] for one in answers} == {
         who: scores[who] for who in asked
     }
     body = raw_events.request(found, settings, asked, as_of=at)
     for one in body["customers"]:
         one.pop("customers")
-    silent = desk.by_events(parsed(body), now=at)["scores"]
+    silent = desk.score_by_events(parse_request(body), now=at)["scores"]
     assert any(one["p_churn"] != scores[one["customer_id"]] for one in silent), (
         "the attributes count"
     )
+
+
+@pytest.mark.parametrize("line", ["from features.recipe import feature", "import serving.scorer"])
+def test_a_file_that_imports_inner_modules_is_refused_with_the_line_to_write(line):
+    with pytest.raises(errors.BadSetting, match="an import from") as refused:
+        load_custom(f"import math\n{line}\n", "mine.py")
+    assert refused.value.where == "mine.py, line 2"
+    assert refused.value.fix == "Write: from lifecycle import Recipe, Reduction, feature, ratio"

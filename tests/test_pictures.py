@@ -1,4 +1,6 @@
-"""The curves obey their laws, and every account has pictures that show what it can tell, or none."""
+"""The curves obey their laws, and every account has pictures that show what it can tell, or
+none.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +12,14 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from features.catalogue import FAMILIES
 from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Linear, design_names, sigmoid
+from tests.support.checks import nonempty
 from training import metrics
 from training.evaluation import curves, importance, reliability
 from training.plots import draw as pictures
@@ -47,18 +50,13 @@ def staged(seed, rows=300):
     return rng.integers(1, 7, rows), np.array([rng.choice(7, p=row) for row in p]), p
 
 
-def both(y):
-    return bool(y.any()) and not y.all()
-
-
 @given(st.integers(0, 10_000), st.sampled_from([1, 2, 12]))
 @how(max_examples=40, deadline=None)
 def test_areas_under_the_curves_are_the_figures(seed, digits):
     from sklearn.metrics import average_precision_score
 
     y, p = labelled(seed, rows=80, digits=digits)
-    if not both(y):
-        return
+    assume(y.any() and not y.all())
     alarms, found = curves.roc(y, p)
     assert np.trapezoid(found, alarms) == pytest.approx(metrics.auroc(y, p)[0])
     recall, precision = curves.precision_recall(y, p)
@@ -76,8 +74,12 @@ def test_no_curve_or_bin_depends_on_the_order_of_rows():
     assert curves.churn_curves(y, p) == curves.churn_curves(y[dealt], p[dealt])
     one, other = (metrics.churn_metrics(y[at], p[at]) for at in (np.arange(len(y)), dealt))
     assert one == pytest.approx(other, abs=1e-12)
-    for mine, theirs in zip(
-        metrics.reliability(y, p), metrics.reliability(y[dealt], p[dealt]), strict=True
+    for mine, theirs in nonempty(
+        zip(
+            metrics.reliability_bins(y, p),
+            metrics.reliability_bins(y[dealt], p[dealt]),
+            strict=True,
+        )
     ):
         assert mine == pytest.approx(theirs, abs=1e-12)
     stage, outcome, p_next = staged(3)
@@ -93,11 +95,11 @@ def test_no_curve_or_bin_depends_on_the_order_of_rows():
 def test_a_constant_score_is_one_bin_and_no_lift():
     y, _ = labelled(4)
     constant = np.full(len(y), y.mean())
-    assert [b["rows"] for b in metrics.reliability(y, constant)] == [len(y)]
+    assert [b["rows"] for b in metrics.reliability_bins(y, constant)] == [len(y)]
     found = metrics.churn_metrics(y, constant)
     assert found["ece"] == pytest.approx(0, abs=1e-12)
     assert found["top_decile_lift"] == pytest.approx(1)
-    assert curves.churn_curves(y, constant)["gain"] == {"share": [0, 1], "found": [0, 1]}
+    assert curves.churn_curves(y, constant)["gain"] == {"share": [0, 1], "recall": [0, 1]}
 
 
 @pytest.mark.parametrize("rows", [2, 30, 59, 60, 61, 5000])
@@ -110,7 +112,7 @@ def test_thin_curves_are_small_and_keep_their_ends_and_their_area(rows):
     }
     for name, (x, height) in {
         "roc": ("false_positive_rate", "true_positive_rate"),
-        "gain": ("share", "found"),
+        "gain": ("share", "recall"),
         "precision_recall": ("recall", "precision"),
     }.items():
         assert 2 <= len(thin[name][x]) <= curves.POINTS
@@ -142,13 +144,13 @@ def test_rows_of_the_transition_table_sum_to_one_and_to_their_customers():
     stage, outcome, p_next = staged(7)
     table = curves.transitions(stage, outcome, p_next)
     assert [row["stage"] for row in table] == list(STAGES[1:])
-    for row in table:
-        assert sum(row["said"]) == pytest.approx(1, abs=1e-4)
-        assert sum(row["happened"]) == row["rows"]
-    happened = np.sum([row["happened"] for row in table], axis=0)
+    for row in nonempty(table):
+        assert sum(row["predicted"]) == pytest.approx(1, abs=1e-4)
+        assert sum(row["observed"]) == row["rows"]
+    happened = np.sum([row["observed"] for row in table], axis=0)
     assert np.array_equal(happened, np.bincount(outcome, minlength=7))
     # What is said is what is drawn from here, so over all rows it must come true.
-    said = np.sum([np.multiply(row["said"], row["rows"]) for row in table], axis=0)
+    said = np.sum([np.multiply(row["predicted"], row["rows"]) for row in table], axis=0)
     assert np.abs(said - happened).max() < 4 * np.sqrt(len(stage) / 4)
 
 
@@ -173,7 +175,7 @@ def test_an_account_of_a_training_has_what_is_drawn_and_is_small(trained_shop):
     assert not {entry["name"] for entry in moved["columns"]} - set(
         design_names(trained_shop.release.scorer.columns)
     )
-    for who, found in account["churn"].items():
+    for who, found in nonempty(account["churn"].items()):
         assert moved["rows"][who] == found["rows"]
         assert (
             sum(row["rows"] for row in account["next_stage"][who]["transitions"]) == found["rows"]
@@ -186,7 +188,7 @@ def test_a_family_counts_as_a_whole_and_a_column_by_itself(trained_shop):
     weights[0, :3] = (2, -2, 1)
     flat = np.zeros_like(weights[0])
     linear = Linear(
-        mean=flat, spread=flat + 1, weights=weights, missing=0 * weights, intercept=np.zeros(1)
+        mean=flat, scale=flat + 1, weights=weights, missing=0 * weights, intercept=np.zeros(1)
     )
     scorer = replace(trained_shop.release.scorer, columns=names, churn=Blend(((1.0, linear),)))
     value, slope = (
@@ -231,7 +233,7 @@ def test_every_picture_is_there_and_shows_something(trained_shop, trained_subscr
         folder.mkdir()
         account = json.loads((business.trained.folder / "evaluation.json").read_text())
         assert drawn(account, folder) == NAMES
-        for path in folder.iterdir():
+        for path in nonempty(folder.iterdir()):
             pixels = image.imread(path)
             assert pixels.shape[0] > 400
             assert 0.005 < (pixels[..., :3].min(axis=-1) < 0.8).mean() < 0.6, path.name
@@ -249,7 +251,9 @@ def _one_class(account):
     for who, found in account["churn"].items():
         y = np.zeros(30 if who == "everyone" else 1, bool)
         p = np.full(len(y), 0.2)
-        found.update(metrics.churn_metrics(y, p), reliability=reliability.bins(y, p), curves={})
+        found.update(
+            metrics.churn_metrics(y, p), reliability=reliability.reliability_bins(y, p), curves={}
+        )
 
 
 def _nothing_moves(account):

@@ -6,7 +6,12 @@ import re
 import tomllib
 from pathlib import Path
 
+import pandas as pd
+import pytest
+
+import lifecycle
 from features.core import settings
+from tests.support.checks import nonempty
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -22,7 +27,7 @@ def test_it_is_short_and_names_only_commands_that_exist():
     known = {
         command.callback.__name__.replace("_", "-") for command in door.app.registered_commands
     }
-    assert len(README.splitlines()) <= 150
+    assert len(README.splitlines()) <= 120
     named = set(re.findall(r"(?:`|^|bin/)lifecycle ([a-z]+)", README, re.M))
     rows = re.findall(r"^\| (`.*?) \|", README.split("## Commands")[1].split("##")[0], re.M)
     table = {name for row in rows for name in re.findall(r"`([a-z-]+)", row)}
@@ -34,8 +39,10 @@ def test_its_configuration_is_one_and_reads_a_file(tmp_path):
     from features.tables import history
 
     (tmp_path / "orders.csv").write_text("client,day,total\n007,2024-01-02 10:00,9.99\n")
-    found, counts = history.load(
-        settings.from_mapping(tomllib.loads(blocks("toml")[0]), folder=tmp_path, where="README")
+    found, counts = history.load_history(
+        settings.settings_from_mapping(
+            tomllib.loads(blocks("toml")[0]), folder=tmp_path, where="README"
+        )
     )
     assert counts["transactions"].kept == 1
     assert found.connection.table("transactions").fetchone()[0] == "007"
@@ -45,6 +52,24 @@ def test_its_python_runs(shop):
     scope = {}
     exec(blocks("python")[0].replace("demo/lifecycle.toml", str(shop[0] / "lifecycle.toml")), scope)
     assert len(scope["train"]) > 100
+    assert {"overdue_at_risk", "regular"} <= set(scope["stages"]["stage_rule"])
+
+
+# pyarrow reads pandas columns with a zone by a way that pandas 4 will change.
+@pytest.mark.filterwarnings("ignore:Series.values returning")
+@pytest.mark.slow
+def test_its_python_trains_serves_and_scores(shop, home):
+    folder, settings_of_shop, _ = shop
+    config = folder / "quick.toml"
+    text = (folder / "lifecycle.toml").read_text().replace("seconds = 10 ", "trials = 2 ")
+    config.write_text(text)
+    newest = f"{settings_of_shop.contract.data_until}"[:10]
+    scope = {"lc": lifecycle, "shop": lifecycle.open(config)}
+    exec(blocks("python")[1].replace("2025-01-01", newest), scope)
+    [rows] = home.glob("scores/as_of=*/run=*/features.parquet")
+    same = scope["model"].predict(pd.read_parquet(rows))
+    scores = scope["scores"].set_index("customer_id").loc[same["customer_id"]]
+    assert scores["p_churn"].tolist() == same["p_churn"].tolist()
 
 
 def test_its_variables_are_those_the_code_reads():
@@ -61,12 +86,12 @@ def test_its_variables_are_those_the_code_reads():
 def test_its_request_is_one_that_is_accepted():
     import json
 
-    from serving.api.schemas import parsed
+    from serving.api.schemas import parse_request
 
-    [asked] = parsed(json.loads(blocks("json")[0])).customers
-    assert (asked.customer_id.read, asked.transactions[0].amount) == ("00042", 19.9)
+    [asked] = parse_request(json.loads(blocks("json")[0])).customers
+    assert (asked.customer_id.normalized, asked.transactions[0].amount) == ("00042", 19.9)
 
 
 def test_every_page_it_links_is_there():
-    for page in re.findall(r"\]\(([^)#]+)\)", README):
+    for page in nonempty(re.findall(r"\]\(([^)#]+)\)", README)):
         assert (ROOT / page).exists(), page

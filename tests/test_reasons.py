@@ -8,11 +8,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.engine.columns import columns
+from features.engine.columns import list_columns
 from serving.scoring.parts import Blend, Linear, Rate
-from serving.scoring.reasons import in_words, reasons
+from serving.scoring.reasons import describe_value, reasons
 from serving.scoring.scorer import Calibration, ReasonReference, Scorer
-from tests.test_scorer import definitions_of
+from tests.support.definitions import definitions_of
 from training.models import churn
 
 NAMES = ("recency", "tenure", "active_days_all")
@@ -20,7 +20,9 @@ NAMES = ("recency", "tenure", "active_days_all")
 
 @pytest.fixture(scope="module")
 def chosen():
-    every = {column.name: column for column in columns(definitions_of(), tables=("transactions",))}
+    every = {
+        column.name: column for column in list_columns(definitions_of(), tables=("transactions",))
+    }
     return [every[name] for name in NAMES]
 
 
@@ -51,14 +53,16 @@ def test_above_the_typical_score_the_raising_families_are_told_and_below_it_the_
     made = scorer([1.0, 0.0, -2.0])
     high, low = reasons(made, rows((80, 300, 1), (1, 300, 40)), chosen)
     assert high == ["raises the risk: last active 80 days ago", None, None]
-    assert low == ["lowers the risk: 40 active days in all the time known", None, None]
+    assert low == ["lowers the risk: 40 active days in all recorded time", None, None]
 
 
 def test_a_family_is_told_by_a_value_that_points_its_way(chosen):
     """Collinear weights: tenure moves most, but a long tenure by itself goes with staying."""
     weights = [0.5, 2.0, 0.0]
     blind = reasons(scorer(weights), rows((80, 300, 1)), chosen)[0][0]
-    bearings = ReasonReference(typical=(2.0, 2.0, 2.0), direction=(1, -1, -1), moved=(0, 0, 0))
+    bearings = ReasonReference(
+        typical=(2.0, 2.0, 2.0), direction=(1, -1, -1), mean_contribution=(0, 0, 0)
+    )
     assert blind == "raises the risk: customer for 300 days"
     assert (
         reasons(scorer(weights, bearings), rows((80, 300, 1)), chosen)[0][0]
@@ -67,7 +71,9 @@ def test_a_family_is_told_by_a_value_that_points_its_way(chosen):
 
 
 def test_reasons_are_told_against_the_typical_customer(chosen):
-    """The same customer is riskier than one that is hardly ever late, and safer than one that always is."""
+    """The same customer is riskier than one that is hardly ever late, and safer than one that
+    always is.
+    """
     row = rows((80, 300, 1))
     punctual, late = (
         ReasonReference((2.0, 2.0, 2.0), (1, -1, -1), (moved, 0, 0)) for moved in (2.0, 6.0)
@@ -93,7 +99,7 @@ def test_base_rates_have_no_reasons_and_unknown_values_say_so(chosen):
     assert reasons(scorer([1, 0, 0], status="no_skill"), rows((80, 300, 1)), chosen) == [
         [None, None, None]
     ]
-    assert in_words(chosen[0], float("nan")) == "not known yet: days since the last activity"
+    assert describe_value(chosen[0], float("nan")) == "not known yet: days since the last activity"
 
 
 @pytest.mark.parametrize(
@@ -112,7 +118,7 @@ def test_no_kind_of_calibration_turns_a_reason_round(chosen, calibration):
     plain = scorer([0.7, -0.2, -0.4])
     bent = replace(plain, calibration=calibration)
     told = [
-        reasons(replace(s, bearings=churn.bearings(s, labelled)), table, chosen)
+        reasons(replace(s, reason_reference=churn.reason_reference(s, labelled)), table, chosen)
         for s in (plain, bent)
     ]
     assert told[0] == told[1]

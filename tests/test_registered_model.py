@@ -1,4 +1,6 @@
-"""`models:/churn@champion` and `models:/next_stage@champion`: a release behind MLflow's predict, and nothing else."""
+"""`models:/churn@champion` and `models:/next_stage@champion`: a release behind MLflow's predict,
+and nothing else.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +19,8 @@ import pytest
 import serving
 from features.core.errors import LifecycleError
 from features.recipes.stages import STAGES
-from tests.tracking_homes import client, pyfunc
-from tests.trained_business import at_home as at_home
-from tests.trained_business import business as business
-from tests.trained_business import scores
+from tests.support.businesses import scores
+from tests.support.tracking_stores import client, pyfunc
 from training.tracking import registry, tracking
 
 MODELS = {"churn": ["p_churn"], "next_stage": [f"p_next_{stage}" for stage in STAGES]}
@@ -38,7 +38,7 @@ def source(model):
 
 @pytest.fixture
 def loaded(at_home, monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.address())
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.store_address())
     monkeypatch.setattr(sys, "path", list(sys.path))  # MLflow puts the model's code in front
     return lambda model: pyfunc().load_model(f"models:/{model}@champion")
 
@@ -79,16 +79,18 @@ def test_the_signature_is_our_schema_and_the_example_is_invented(loaded, at_home
     assert found.predict(example).notna().all().all()
 
 
-def test_a_model_without_its_signature_is_not_registered(at_home, monkeypatch, tmp_path):
-    """The signature is read back from what was saved; where MLflow has dropped it, nothing is registered."""
+def test_a_model_without_its_signature_is_not_registered(own_home, monkeypatch):
+    """The signature is read back from what was saved; where MLflow has dropped it, nothing is
+    registered.
+    """
     from mlflow.models import Model
 
     from training.tracking import store
 
     before = len(client().search_model_versions("name = 'churn'"))
     monkeypatch.setattr(Model, "signature", property(lambda self: None, lambda self, value: None))
-    with store.opened() as opened, pytest.raises(LifecycleError, match="without its signature"):
-        registry._log(opened, "churn", at_home.release.folder, None)
+    with store.open_store() as opened, pytest.raises(LifecycleError, match="without its signature"):
+        registry._log_model(opened, "churn", own_home.release.folder, None)
     assert len(client().search_model_versions("name = 'churn'")) == before
 
 
@@ -164,3 +166,20 @@ print(json.dumps(model.predict(pandas.read_parquet({str(rows)!r}))["p_churn"].to
     assert done.returncode == 0, done.stderr
     known = scores(at_home).to_pandas().set_index("customer_id")["p_churn"]
     assert json.loads(done.stdout) == known.loc[features(at_home)["customer_id"]].tolist()
+
+
+def test_another_features_package_is_named_with_the_way_out(loaded, tmp_path):
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "__init__.py").write_text("")
+    code = f"""
+import features, mlflow.pyfunc
+mlflow.pyfunc.load_model({source("churn")!r})
+"""
+    answer = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    last = answer.stderr.strip().splitlines()[-1]
+    assert answer.returncode == 1
+    assert "this model needs the package 'features'" in last
+    assert str(tmp_path / "features") in last
+    assert "load the model in another folder, or rename that package" in last

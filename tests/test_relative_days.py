@@ -1,4 +1,6 @@
-"""Composite keys and relative days come in through the SELECT alone: the example, over files invented here."""
+"""Composite keys and relative days come in through the SELECT alone: the example, over files
+invented here.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,7 @@ import pytest
 
 from features.core import settings
 from features.core.instants import instant
-from features.labels.outcomes import observe
+from features.labels.outcomes import observe_outcomes
 from features.recipes.definitions import learn_definitions
 from features.tables import history
 
@@ -39,8 +41,8 @@ def read(tmp_path_factory):
     shutil.copy(EXAMPLE, folder)
     (folder / "terms.csv").write_text(TERMS)
     (folder / "usage.csv").write_text(USAGE)
-    chosen = settings.load(folder / EXAMPLE.name)
-    found, counts = history.load(chosen)
+    chosen = settings.load_settings(folder / EXAMPLE.name)
+    found, counts = history.load_history(chosen)
     return chosen, found, counts
 
 
@@ -85,10 +87,11 @@ def test_a_cell_that_is_no_number_rejects_its_row_alone(read):
 def test_labels_follow(read):
     chosen, found, _ = read
     known = found.as_of(at("2024-05-01"))
-    seen = observe(
+    seen = observe_outcomes(
         found, known, definitions=learn_definitions(known, chosen), settings=chosen
     ).rows.to_pylist()
-    # 007-1 ends on 19 May, 8-2 on 10 May; 007-12 is cancelled on 1 May, which the window begins with.
+    # 007-1 ends on 19 May, 8-2 on 10 May; 007-12 is cancelled on 1 May, which the window begins
+    # with.
     assert {row["customer_id"]: row["churned"] for row in seen} == {
         "007-1": True,
         "007-12": True,

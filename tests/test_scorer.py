@@ -1,4 +1,6 @@
-"""Laws of a score: one distribution, exact zeros, floors, the same bits for one row and for many."""
+"""Laws of a score: one distribution, exact zeros, floors, the same bits for one row and for
+many.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +11,11 @@ from hypothesis import settings as how
 from hypothesis import strategies as st
 
 from features.core.instants import DAY_US
-from features.labels.outcomes import reachable
-from features.recipes.definitions import Definitions
+from features.labels.outcomes import reachable_stages
 from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Boosted, Linear, Rate, log_odds, log_softmax, sigmoid
-from serving.scoring.scorer import composed, floored, stage_index
+from serving.scoring.scorer import apply_floor, compose, stage_index
+from tests.support.definitions import definitions_of
 from training.models import ridge, search
 
 COLUMNS = 9
@@ -43,10 +45,10 @@ def blends():
     labels = (np.nan_to_num(matrix[:, 0]) + rng.normal(0, 20, 600) > 0).astype(int)
     three = labels + (np.nan_to_num(matrix[:, 1]) > 20)
     quick = {"max_leaves": 6, "learning_rate": 0.3}
-    one, _, _ = search.boost(
+    one, _, _ = search.fit_booster(
         matrix, labels, names=names, outputs=1, settings=quick, rounds=12, seed=1
     )
-    many, _, _ = search.boost(
+    many, _, _ = search.fit_booster(
         matrix, three, names=names, outputs=3, settings=quick, rounds=12, seed=1
     )
     return {
@@ -103,7 +105,7 @@ def test_floors_and_exact_zeros(seed, behind):
     raw = rng.dirichlet(np.full(7, 0.05), 20) * (rng.random((20, 1)) > 0.1)
     allowed = rng.random((20, 7)) < 0.5
     allowed[np.arange(20), rng.integers(0, 7, 20)] = True
-    q = floored(raw, allowed, rows_behind=behind)
+    q = apply_floor(raw, allowed, training_rows=behind)
     assert np.allclose(q.sum(axis=1), 1, atol=1e-12)
     assert (q[~allowed] == 0).all()
     assert (q[allowed] >= 1 / (behind + 7) - 1e-15).all()
@@ -114,35 +116,13 @@ def test_floors_and_exact_zeros(seed, behind):
 def test_composition_is_one_distribution_with_churn_as_a_floor(seed):
     rng = np.random.default_rng(seed)
     p, q, s0 = rng.random(30), rng.dirichlet(np.ones(7), 30), rng.integers(0, 7, 30)
-    out = composed(p, q, s0)
+    out = compose(p, q, s0)
     assert np.allclose(out.sum(axis=1), 1, atol=1e-12)
     assert (out[np.arange(30), s0] >= p - 1e-15).all()
 
 
 def test_stage_index_is_the_position_in_stages():
     assert stage_index(np.array(STAGES)).tolist() == list(range(7))
-
-
-def definitions_of(**changed):
-    frozen = {
-        "base_gap_us": 30 * DAY_US,
-        "median_gap_days": 30.0,
-        "multiples": (1.7, 3.5, 7.0),
-        "windows_days": (30, 90),
-        "half_lives_days": (30.0, 90.0, 180.0),
-        "horizon_days": 90,
-        "eligible_days": 90,
-        "contractual": False,
-        "activity_table": "transactions",
-        "minor_units": 100,
-        "scales": (),
-        "acquired": "first_activity",
-        "learned_as_of": 0,
-        "gaps": 1000,
-        "came_back": 0.1,
-        "reached_churned": 10,
-    }
-    return Definitions(**(frozen | changed))
 
 
 def test_a_stayer_is_never_new_nor_prospect_and_a_long_horizon_reaches_churned():
@@ -152,8 +132,8 @@ def test_a_stayer_is_never_new_nor_prospect_and_a_long_horizon_reaches_churned()
         "last_at": np.array([0, DAY_US, 80 * DAY_US]),
         "as_of": np.full(3, 90 * DAY_US),
     }
-    short = reachable(**state, definitions=definitions_of(horizon_days=30))
-    long = reachable(**state, definitions=definitions_of(horizon_days=3000))
+    short = reachable_stages(**state, definitions=definitions_of(horizon_days=30))
+    long = reachable_stages(**state, definitions=definitions_of(horizon_days=3000))
     assert not short[:, [STAGES.index("prospect"), STAGES.index("new")]].any()
     assert not short[:, STAGES.index("churned")].any()
     assert long[:, STAGES.index("churned")].all()
@@ -162,7 +142,7 @@ def test_a_stayer_is_never_new_nor_prospect_and_a_long_horizon_reaches_churned()
 def test_the_ridge_can_overfit_fifty_rows():
     rng = np.random.default_rng(5)
     matrix, labels = rng.normal(size=(50, 60)), rng.integers(0, 2, 50)
-    part = ridge.fit(matrix, labels, strength=1e6, outputs=1)
+    part = ridge.fit_ridge(matrix, labels, strength=1e6, outputs=1)
     assert ((part.margins(matrix)[:, 0] > 0) == labels).all()
 
 
@@ -172,7 +152,9 @@ def test_the_ridge_gives_every_class_a_margin_and_unseen_ones_next_to_nothing(cl
     matrix = rng.normal(size=(300, 3))
     labels = np.minimum((matrix[:, 0] > 0) + (matrix[:, 1] > 1), classes - 1).astype(int)
     p = np.exp(
-        log_softmax(ridge.fit(matrix, labels, strength=1.0, outputs=classes + 1).margins(matrix))
+        log_softmax(
+            ridge.fit_ridge(matrix, labels, strength=1.0, outputs=classes + 1).margins(matrix)
+        )
     )
     assert p[:, classes].mean() < 1e-3
     assert (p[:, :classes].argmax(axis=1) == labels).mean() > 0.85

@@ -1,4 +1,6 @@
-"""A search is kept on disk, taken up where it ended, and finds the same whether or not it was disturbed."""
+"""A search is kept on disk, taken up where it ended, and finds the same whether or not it was
+disturbed.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import redirect_stderr
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,7 +23,6 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from features.core import progress
 from training.models import search, studies
 
 NAMES = tuple(f"planted_{at}" for at in range(5))
@@ -50,7 +52,7 @@ def question(**changed):
 
 def tune(trials=TRIALS, seconds=600.0, **changed):
     asked = question(**changed)
-    return search.tune(
+    return search.tune_boosters(
         asked.folds,
         names=asked.names,
         outputs=asked.outputs,
@@ -62,13 +64,15 @@ def tune(trials=TRIALS, seconds=600.0, **changed):
 
 
 def journal(**changed):
-    return studies.folder() / f"{question(**changed).study}.log"
+    return studies.studies_folder() / f"{question(**changed).study_name}.log"
 
 
 def trials_kept(**changed):
     backend = optuna.storages.journal.JournalFileBackend(str(journal(**changed)))
     storage = optuna.storages.JournalStorage(backend)
-    return optuna.load_study(study_name=question(**changed).study, storage=storage).get_trials()
+    return optuna.load_study(
+        study_name=question(**changed).study_name, storage=storage
+    ).get_trials()
 
 
 def states(**changed):
@@ -84,22 +88,17 @@ def undisturbed(tmp_path_factory):
 
 
 class Terminal(io.StringIO):
+    """Standard error as somebody watches it."""
+
     def isatty(self):
         return True
 
 
-@pytest.fixture
-def said(monkeypatch):
-    """What is said to whoever watches the terminal."""
-    terminal = Terminal()
-    monkeypatch.setattr(progress, "sys", SimpleNamespace(stderr=terminal))
-    return terminal.getvalue
-
-
 def test_a_search_killed_in_the_middle_is_taken_up_and_finds_the_same(undisturbed):
     whole = tune(trials=20, seed=5)
-    shutil.rmtree(studies.folder())
-    # The path comes from the environment that every test has to itself; the child knows this file and nothing else.
+    shutil.rmtree(studies.studies_folder())
+    # The path comes from the environment that every test has to itself; the child knows this file
+    # and nothing else.
     script = "import runpy, sys; runpy.run_path(sys.argv[1])['tune'](trials=20, seed=5)"
     child = subprocess.Popen(
         [sys.executable, "-c", script, __file__], cwd=Path(__file__).parents[1]
@@ -117,9 +116,9 @@ def test_a_search_killed_in_the_middle_is_taken_up_and_finds_the_same(undisturbe
     assert taken_up == whole == at_the_same_time
     fit, _ = folds()[0]
     one, other = (
-        search.boost(*fit, names=NAMES, outputs=1, settings=f.settings, rounds=f.rounds, seed=5)[
-            0
-        ].raw
+        search.fit_booster(
+            *fit, names=NAMES, outputs=1, settings=f.settings, rounds=f.rounds, seed=5
+        )[0].raw
         for f in (whole, taken_up)
     )
     assert one == other
@@ -130,7 +129,7 @@ def test_a_search_killed_in_the_middle_is_taken_up_and_finds_the_same(undisturbe
 
 def test_wherever_the_journal_ends_the_search_goes_on_to_the_same_result(undisturbed):
     found, kept = undisturbed
-    studies.folder().mkdir(parents=True)
+    studies.studies_folder().mkdir(parents=True)
     for cut in random.Random(1).sample(range(len(kept)), 12):
         journal().write_bytes(kept[:cut])
         assert tune() == found, cut
@@ -139,15 +138,14 @@ def test_wherever_the_journal_ends_the_search_goes_on_to_the_same_result(undistu
         assert len(finished) == TRIALS
 
 
-def test_the_result_is_the_same_in_memory_and_the_first_trial_is_the_good_guess(
-    undisturbed, home, said
-):
+def test_the_result_is_the_same_in_memory_and_the_first_trial_is_the_good_guess(undisturbed, home):
     found, _ = undisturbed
     (home / "mlruns").mkdir()
     (home / "mlruns" / "studies").write_text("a file where the folder should be")
-    assert tune() == found
-    assert "goes on in memory" in said()
-    assert found.trials[0]["settings"] == search.FIRST_GUESS
+    with redirect_stderr(Terminal()) as terminal:
+        assert tune() == found
+    assert "continues in memory" in terminal.getvalue()
+    assert found.trials[0]["settings"] == search.INITIAL_SETTINGS
     assert found.trials[0]["state"] == "COMPLETE"
     assert found.loss == min(
         trial["loss"] for trial in found.trials if trial["state"] == "COMPLETE"
@@ -181,34 +179,36 @@ def test_what_the_clock_stopped_is_no_verdict_and_comes_first_next_time(undistur
     assert tune(seconds=10**6) == found
 
 
-def test_a_study_that_vanishes_on_the_way_stops_nobody(undisturbed, monkeypatch, said):
+def test_a_study_that_vanishes_on_the_way_stops_nobody(undisturbed, monkeypatch):
     ticks = iter(range(10**9))
 
     def tick():
         if (at := next(ticks)) == 30:
-            shutil.rmtree(studies.folder())
+            shutil.rmtree(studies.studies_folder())
         return float(at)
 
     monkeypatch.setattr(search, "time", SimpleNamespace(monotonic=tick))
-    assert tune(seconds=10**6) == undisturbed[0]
-    assert "goes on in memory" in said()
+    with redirect_stderr(Terminal()) as terminal:
+        assert tune(seconds=10**6) == undisturbed[0]
+    assert "continues in memory" in terminal.getvalue()
     assert tune(seconds=10**6) == undisturbed[0]
 
 
 def test_without_any_time_the_good_guess_still_completes():
-    assert [trial["settings"] for trial in tune(seconds=0).trials] == [search.FIRST_GUESS]
+    assert [trial["settings"] for trial in tune(seconds=0).trials] == [search.INITIAL_SETTINGS]
 
 
 def test_hopeless_trials_are_pruned():
     assert Counter(trial["state"] for trial in tune(trials=30).trials)["PRUNED"] > 0
 
 
-def test_a_second_search_for_the_same_leaves_the_first_alone(undisturbed, said):
-    with studies.held(question().study) as path:
+def test_a_second_search_for_the_same_leaves_the_first_alone(undisturbed):
+    with studies.open_study(question().study_name) as path:
         before = path.read_bytes()
-        assert tune() == undisturbed[0]
+        with redirect_stderr(Terminal()) as terminal:
+            assert tune() == undisturbed[0]
         assert path.read_bytes() == before
-    assert "another run" in said()
+    assert "another run" in terminal.getvalue()
 
 
 def _of_other_settings(kept):
@@ -231,24 +231,25 @@ def _of_other_settings(kept):
 )
 def test_a_damaged_journal_costs_work_and_nothing_else(undisturbed, spoil):
     found, kept = undisturbed
-    studies.folder().mkdir(parents=True)
+    studies.studies_folder().mkdir(parents=True)
     journal().write_bytes(spoil(kept))
     assert tune() == found
     assert tune(seconds=1e-9) == found  # and it can be read again
     assert Counter(state for state in states().elements() if state != "FAIL").total() == TRIALS
 
 
-def test_a_damaged_journal_is_spoken_of_and_a_dead_writer_s_lock_is_removed(undisturbed, said):
-    studies.folder().mkdir(parents=True)
+def test_a_damaged_journal_is_spoken_of_and_a_dead_writer_s_lock_is_removed(undisturbed):
+    studies.studies_folder().mkdir(parents=True)
     journal().write_bytes(undisturbed[1][:-7])
     link = Path(f"{journal()}.lock")
     link.symlink_to(journal())
-    with studies.held(question().study):
+    with studies.open_study(question().study_name):
         assert not link.is_symlink()  # optuna alone would wait half a minute for the dead one
     journal().write_bytes(undisturbed[1][:-7])
-    assert tune() == undisturbed[0]
-    assert "torn or damaged" in said()
-    assert os.listdir(studies.folder()) == [journal().name]
+    with redirect_stderr(Terminal()) as terminal:
+        assert tune() == undisturbed[0]
+    assert "a damaged line" in terminal.getvalue()
+    assert os.listdir(studies.studies_folder()) == [journal().name]
 
 
 @pytest.mark.parametrize(
@@ -263,39 +264,45 @@ def test_a_damaged_journal_is_spoken_of_and_a_dead_writer_s_lock_is_removed(undi
     ],
 )
 def test_another_question_has_another_study(changed):
-    assert question(**changed).study != question().study
+    assert question(**changed).study_name != question().study_name
 
 
 def test_one_label_turned_or_another_version_is_another_question(monkeypatch):
     other = folds()
     other[0][0][1][7] ^= 1
-    assert question(folds=other).study != question().study == question(folds=folds()).study
-    before = question().study
-    monkeypatch.setattr(search, "_versions", lambda: ["optuna 0", "xgboost 0"])
-    assert question().study != before
+    assert (
+        question(folds=other).study_name
+        != question().study_name
+        == question(folds=folds()).study_name
+    )
+    before = question().study_name
+    monkeypatch.setattr("xgboost.__version__", "0")
+    assert question().study_name != before
 
 
 def test_old_studies_are_forgotten_unless_somebody_holds_them():
-    studies.folder().mkdir(parents=True)
-    old = [studies.folder() / f"churn-{at:02d}.log" for at in range(studies.KEPT + 5)]
+    studies.studies_folder().mkdir(parents=True)
+    old = [
+        studies.studies_folder() / f"churn-{at:02d}.log" for at in range(studies.MAX_STUDIES + 5)
+    ]
     for at, path in enumerate(old):
         path.touch()
         os.utime(path, (1_000 + at, 1_000 + at))
-    (studies.folder() / "notes.txt").touch()
+    (studies.studies_folder() / "notes.txt").touch()
     with open(old[2], "ab") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        with studies.held("churn-00"), studies.held("new"):
-            left = {path.name for path in studies.folder().iterdir()}
+        with studies.open_study("churn-00"), studies.open_study("new"):
+            left = {path.name for path in studies.studies_folder().iterdir()}
     assert left == {path.name for path in [old[0], old[2], *old[7:]]} | {"new.log", "notes.txt"}
 
 
 def test_optuna_dashboard_reads_the_study_and_finds_nobody_in_it(undisturbed):
     loader = pytest.importorskip("optuna_dashboard._storage_url")
-    studies.folder().mkdir(parents=True)
+    studies.studies_folder().mkdir(parents=True)
     journal().write_bytes(undisturbed[1])
     storage = loader.get_storage(str(journal()))
     (summary,) = optuna.get_all_study_summaries(storage)
-    assert (summary.study_name, summary.n_trials) == (question().study, TRIALS)
+    assert (summary.study_name, summary.n_trials) == (question().study_name, TRIALS)
     trials = optuna.load_study(study_name=summary.study_name, storage=storage).trials
     assert [trial.state.name for trial in trials] == [
         trial["state"] for trial in undisturbed[0].trials

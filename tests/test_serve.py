@@ -1,4 +1,6 @@
-"""`lifecycle serve` for real: a key shown once, a line that works as printed, an end that ends everything."""
+"""`lifecycle serve` for real: a key shown once, a line that works as printed, an end that ends
+everything.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ import pytest
 
 from features.core.errors import BadSetting, ReleaseRefused
 from serving.api import keys, serve
-from tests.trained_business import scores
+from tests.support.businesses import scores
 
 
 @pytest.fixture
@@ -26,6 +28,7 @@ def port():
         return free.getsockname()[1]
 
 
+@pytest.mark.slow
 def test_the_printed_line_works_and_the_key_is_shown_once(trained_shop, home, port):
     shutil.copytree(trained_shop.home, home, dirs_exist_ok=True)
     environment = {
@@ -40,7 +43,7 @@ def test_the_printed_line_works_and_the_key_is_shown_once(trained_shop, home, po
     ) as child:
         try:
             told = json.loads(next(line for line in child.stdout if line.startswith("{")))
-            assert keys.found().opens(told["key"])
+            assert keys.load_keys().accepts(told["key"])
             assert told["key"] not in (home / "keys.json").read_text()
             first = scores(trained_shop)["customer_id"][0].as_py()
             if shutil.which("curl"):
@@ -64,7 +67,8 @@ def test_the_printed_line_works_and_the_key_is_shown_once(trained_shop, home, po
     assert not _listens(port)
 
 
-def test_ctrl_c_is_the_way_a_service_ends(trained_shop, home, port):
+@pytest.mark.slow
+def test_ctrl_c_is_the_way_a_service_ends(trained_shop, home, port, default_interrupts):
     shutil.copytree(trained_shop.home, home, dirs_exist_ok=True)
     command = [sys.executable, "-m", "lifecycle", "serve", "--port", str(port), "--json"]
     with subprocess.Popen(
@@ -103,17 +107,19 @@ def test_a_line_with_an_awkward_id_stays_one_argument():
 
 def test_a_taken_port_and_a_missing_release_are_said_before_anything_starts(port):
     with pytest.raises(ReleaseRefused, match="no promoted release"):
-        serve.serve(host="127.0.0.1", port=port, tell=print)
-    assert keys.found().source == "none"
+        serve.serve(host="127.0.0.1", port=port, on_ready=print)
+    assert keys.load_keys().source == "none"
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", port))
         taken.listen()
         with pytest.raises(BadSetting, match="cannot be used"):
-            serve.refuse_taken("127.0.0.1", port)
+            serve.refuse_used_port("127.0.0.1", port)
 
 
 def test_it_answers_without_what_training_needs(trained_shop):
-    """`pip install .[serve]` has no MLflow, Optuna, scikit-learn or matplotlib, and `training` must not be asked for."""
+    """`pip install .[serve]` has no MLflow, Optuna, scikit-learn or matplotlib, and `training` must
+    not be asked for.
+    """
     code = """
 import importlib.abc, sys, warnings
 warnings.simplefilter("ignore")

@@ -1,4 +1,6 @@
-"""Whatever comes as a body, in whatever pieces: an answer that is ours, never a 5xx, and the same answers side by side."""
+"""Whatever comes as a body, in whatever pieces: an answer that is ours, never a 5xx, and the same
+answers side by side.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from serving.api import routes
-from serving.api.middleware import MOST_BYTES
-from tests.bad_requests import FINE, fb, it, tx
-from tests.service_of import BEARER, KEY, finite
-from tests.service_of import shop_service as shop_service
+from serving.api.middleware import MAX_BODY_BYTES
+from tests.support.bad_requests import FINE, fb, it, tx
+from tests.support.services import BEARER, KEY, finite
 
 HEAD = [(b"authorization", f"Bearer {KEY}".encode()), (b"content-type", b"application/json")]
 GOOD = b'{"customer_ids":["000001"]}'
@@ -106,7 +107,7 @@ def test_a_good_request_with_one_random_value_gets_an_answer(shop_service, chose
 def test_a_body_over_the_limit_is_refused_whatever_its_length_says(shop_service, stated):
     length = [] if stated is None else [(b"content-length", stated)]
     said = shop_service.spoken(
-        "POST", "/v1/score", headers=[*HEAD, *length], body=[PIECE] * ((MOST_BYTES >> 20) + 1)
+        "POST", "/v1/score", headers=[*HEAD, *length], body=[PIECE] * ((MAX_BODY_BYTES >> 20) + 1)
     )
     assert said.status == 413
     assert said.json()["where"] == "body"
@@ -129,7 +130,7 @@ def test_a_length_that_is_no_number_does_no_harm(shop_service, stated):
 
 
 def test_a_body_of_just_the_limit_is_read(shop_service):
-    body = GOOD + b" " * (MOST_BYTES - len(GOOD))
+    body = GOOD + b" " * (MAX_BODY_BYTES - len(GOOD))
     assert shop_service.spoken("POST", "/v1/score", headers=HEAD, body=[body]).status == 200
 
 
@@ -200,11 +201,13 @@ def test_every_answer_forbids_storing_framing_and_sniffing(shop_service):
 def test_an_error_of_ours_says_its_type_in_the_log_and_nothing_to_the_caller(
     shop_service, monkeypatch, caplog, tmp_path
 ):
-    """The run's folder is gone while it is served: a real failure, and the file's name is not told."""
+    """The run's folder is gone while it is served: a real failure, and the file's name is not
+    told.
+    """
     monkeypatch.setenv("LIFECYCLE_LOG", "debug")
-    shown = shop_service.desk.shown
+    shown = shop_service.desk.served
     gone = dataclasses.replace(shown, run=dataclasses.replace(shown.run, folder=tmp_path / "gone"))
-    monkeypatch.setattr(shop_service.desk, "shown", gone)
+    monkeypatch.setattr(shop_service.desk, "served", gone)
     said = shop_service.get("/v1/customers/000001")
     assert said.status_code == 500
     assert set(said.json()) == {"error", "where", "rule", "do"}
@@ -217,7 +220,7 @@ def test_an_error_of_ours_says_its_type_in_the_log_and_nothing_to_the_caller(
 
 def test_without_a_run_an_answer_by_id_is_not_there_yet(shop_service, monkeypatch):
     monkeypatch.setattr(
-        shop_service.desk, "shown", dataclasses.replace(shop_service.desk.shown, run=None)
+        shop_service.desk, "served", dataclasses.replace(shop_service.desk.served, run=None)
     )
     said = [
         shop_service.ask({"customer_ids": ["000001"]}),

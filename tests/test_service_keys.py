@@ -1,4 +1,6 @@
-"""Without a key everything but the probes is 401; keys, the login's cookie, and the file that keeps the keys."""
+"""Without a key everything but the probes is 401; keys, the login's cookie, and the file that keeps
+the keys.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +16,8 @@ from starlette.testclient import WebSocketDenialResponse
 
 from features.core.errors import StoreFailed
 from serving.api import keys
-from serving.api.middleware import COOKIE, LOGIN_BYTES, METHODS, PROBES, ROUTES
-from tests.service_of import KEY, OTHER_KEY
-from tests.service_of import shop_service as shop_service
+from serving.api.middleware import COOKIE, MAX_LOGIN_BYTES, METHODS, PROBES, ROUTES
+from tests.support.services import KEY, OTHER_KEY
 
 BENTOML_S_OWN = (
     "/docs.json",
@@ -183,8 +184,8 @@ def test_logging_out_takes_the_cookie_away(shop_service):
         b"{}",
         b"key=x&key=" + KEY.encode(),
         b"key=" + keys._hash(KEY).encode(),
-        b"&" * LOGIN_BYTES,
-        b"key=" + KEY.encode() + b"&x=" + b"x" * LOGIN_BYTES,
+        b"&" * MAX_LOGIN_BYTES,
+        b"key=" + KEY.encode() + b"&x=" + b"x" * MAX_LOGIN_BYTES,
         b"key=" + KEY.encode() + b"x" * (1 << 20),
     ],
 )
@@ -202,10 +203,10 @@ def test_a_login_that_stops_midway_is_no_key(shop_service):
 
 def test_a_session_ends_and_cannot_be_made_longer():
     known, now = keys.Keys("environment", (keys._hash(KEY), keys._hash(OTHER_KEY))), 1_700_000_000.0
-    value = known.session(now=now)
+    value = known.new_session(now=now)
     until, _, signature = value.partition(".")
-    assert known.in_session(value, now=now + keys.SESSION_SECONDS - 1)
-    assert not known.in_session(value, now=now + keys.SESSION_SECONDS)
+    assert known.is_session(value, now=now + keys.SESSION_SECONDS - 1)
+    assert not known.is_session(value, now=now + keys.SESSION_SECONDS)
     forged = [
         f"{int(until) + 1}.{signature}",
         f"{until}.",
@@ -219,27 +220,27 @@ def test_a_session_ends_and_cannot_be_made_longer():
         f"٣.{signature}",
         "\ud800.\ud800",
     ]
-    assert not any(known.in_session(one, now=now) for one in forged)
+    assert not any(known.is_session(one, now=now) for one in forged)
 
 
 def test_a_session_outlives_a_second_key_but_not_its_own():
     first, second = keys._hash(KEY), keys._hash(OTHER_KEY)
-    value = keys.Keys("file", (first,)).session(now=time.time())
-    assert keys.Keys("file", (second, first)).in_session(value, now=time.time())
-    assert not keys.Keys("file", (second,)).in_session(value, now=time.time())
+    value = keys.Keys("file", (first,)).new_session(now=time.time())
+    assert keys.Keys("file", (second, first)).is_session(value, now=time.time())
+    assert not keys.Keys("file", (second,)).is_session(value, now=time.time())
 
 
 def test_where_there_is_no_key_nothing_opens():
     none = keys.Keys("none", ())
-    assert not none.opens("")
-    assert not none.in_session("1.a", now=0)
+    assert not none.accepts("")
+    assert not none.is_session("1.a", now=0)
 
 
 def test_a_made_key_opens_and_only_its_hash_is_kept_for_its_owner_alone(home, monkeypatch):
     monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)
     usual = os.umask(0)
     try:
-        first, second = keys.make(), keys.make()
+        first, second = keys.make_key(), keys.make_key()
     finally:
         os.umask(usual)
     path = home / keys.FILE
@@ -247,29 +248,29 @@ def test_a_made_key_opens_and_only_its_hash_is_kept_for_its_owner_alone(home, mo
     assert first not in path.read_text()
     assert second not in path.read_text()
     assert [one.name for one in home.iterdir()] == [keys.FILE]
-    found = keys.found()
+    found = keys.load_keys()
     assert (found.source, found.count, found.problem) == ("file", 2, "")
-    assert found.opens(first)
-    assert found.opens(second)
-    assert not found.opens(first + second)
+    assert found.accepts(first)
+    assert found.accepts(second)
+    assert not found.accepts(first + second)
 
 
 def test_keys_of_the_environment_come_first(home, monkeypatch):
     monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)
-    made = keys.make()
+    made = keys.make_key()
     monkeypatch.setenv("LIFECYCLE_API_KEYS", " a , ,b,, ")
-    found = keys.found()
+    found = keys.load_keys()
     assert (found.source, found.count) == ("environment", 2)
-    assert found.opens("a")
-    assert not found.opens("")
-    assert not found.opens(made)
+    assert found.accepts("a")
+    assert not found.accepts("")
+    assert not found.accepts(made)
 
 
 def test_a_key_file_others_can_read_is_told(home, monkeypatch):
     monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)
-    keys.make()
+    keys.make_key()
     (home / keys.FILE).chmod(0o644)
-    assert "others" in keys.found().problem
+    assert "others" in keys.load_keys().problem
 
 
 @pytest.mark.parametrize(
@@ -289,9 +290,9 @@ def test_a_key_file_others_can_read_is_told(home, monkeypatch):
 def test_a_damaged_key_file_opens_nothing(home, monkeypatch, text):
     monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)
     (home / keys.FILE).write_text(text)
-    found = keys.found()
+    found = keys.load_keys()
     assert found.count == 0
-    assert not found.opens("")
+    assert not found.accepts("")
     assert found.problem or json.loads(text) == {"keys": []}
 
 
@@ -299,4 +300,4 @@ def test_a_home_that_cannot_be_written_is_told(home, monkeypatch):
     monkeypatch.setenv("LIFECYCLE_HOME", str(home / "file"))
     (home / "file").write_text("")
     with pytest.raises(StoreFailed, match="LIFECYCLE_HOME must be writable"):
-        keys.make()
+        keys.make_key()

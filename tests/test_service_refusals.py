@@ -1,19 +1,19 @@
-"""A hundred and more bad requests, made by hand: each is refused with its status and the path of what is wrong."""
+"""A hundred and more bad requests, made by hand: each is refused with its status and the path of
+what is wrong.
+"""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.bad_requests import (
+from tests.support.bad_requests import (
     FINE,
     FINE_WITH_CONTRACTS,
     REFUSED,
     REFUSED_WITH_CONTRACTS,
     REFUSED_WITHOUT_CONTRACTS,
 )
-from tests.service_of import BEARER, finite
-from tests.service_of import shop_service as shop_service
-from tests.service_of import subscription_service as subscription_service
+from tests.support.services import BEARER, finite
 
 # method, path, more headers, body → status, path that is told
 ELSEWHERE = [

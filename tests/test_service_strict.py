@@ -17,11 +17,12 @@ from pydantic import TypeAdapter, ValidationError
 
 from features.core.contract import CONTRACT, EARLIEST_US, LATEST_US
 from features.core.errors import Malformed
-from features.core.settings import from_mapping
+from features.core.settings import settings_from_mapping
 from features.tables import sources
-from features.tables.parsing import reading
+from features.tables.parsing import column_sql
 from serving.api import request_events, strict
-from serving.api.schemas import ROWS, Instant, Text, parsed, path, rfc3339
+from serving.api.schemas import ROWS, Instant, Text, field_path, parse_request, rfc3339
+from tests.support.checks import nonempty
 
 DIGITS = {0: "JPY", 2: "EUR", 3: "KWD"}
 quick = settings(max_examples=100, deadline=None)
@@ -34,7 +35,7 @@ def _engine():
 
 def by_contract(table, column, value, raw_type, *, digits=2):
     """(what the contract's SQL reads, or None; the rules it says are broken)."""
-    found = reading(
+    found = column_sql(
         CONTRACT[table].column(column),
         raw="x",
         raw_type=raw_type,
@@ -42,7 +43,7 @@ def by_contract(table, column, value, raw_type, *, digits=2):
         zone=None,
         digits=digits,
     )
-    tests = ", ".join(f"coalesce({test}, false)" for _, test in found.broken) or "false"
+    tests = ", ".join(f"coalesce({test}, false)" for _, test in found.violations) or "false"
     value, *broken = (
         _engine()
         .execute(
@@ -50,7 +51,9 @@ def by_contract(table, column, value, raw_type, *, digits=2):
         )
         .fetchone()
     )
-    return value, [reason for (reason, _), hit in zip(found.broken, broken, strict=False) if hit]
+    return value, [
+        reason for (reason, _), hit in zip(found.violations, broken, strict=False) if hit
+    ]
 
 
 def by_request(kind, value):
@@ -137,7 +140,9 @@ def test_text_is_read_as_in_a_file(before, middle, after):
 
 @st.composite
 def instants(draw):
-    """RFC 3339 with any offset and up to nine digits, the ends of the contract's time among them."""
+    """RFC 3339 with any offset and up to nine digits, the ends of the contract's time among
+    them.
+    """
     ends = st.sampled_from(
         [datetime(1970, 1, 1), datetime(2200, 1, 1), datetime(1, 1, 2), datetime(9999, 12, 30)]
     )
@@ -280,7 +285,7 @@ ROWS_OF = {
 
 
 def _stated(folder, **contract):
-    return from_mapping(
+    return settings_from_mapping(
         {
             "files": {name: f"{name}.parquet" for name in ROWS_OF},
             "business": {"zone": "UTC", "currency": "EUR"},
@@ -301,7 +306,9 @@ def _stated(folder, **contract):
     ],
 )
 def test_the_same_rows_make_the_same_tables(tmp_path, contract):
-    """Folded duplicates, defaults of kind and recorded_at, spaces, minor units: as the batch job reads them."""
+    """Folded duplicates, defaults of kind and recorded_at, spaces, minor units: as the batch job
+    reads them.
+    """
     for name, rows in ROWS_OF.items():
         columns = {
             column: [row.get(column) for row in rows]
@@ -311,12 +318,12 @@ def test_the_same_rows_make_the_same_tables(tmp_path, contract):
             pa.table({"customer_id": ["c"] * len(rows), **columns}), tmp_path / f"{name}.parquet"
         )
     stated = _stated(tmp_path, **contract)
-    read = sources.read(stated).connection
-    request = parsed({"customers": [{"customer_id": "c", **ROWS_OF}]})
-    made = request_events.events(
+    read = sources.read_tables(stated).connection
+    request = parse_request({"customers": [{"customer_id": "c", **ROWS_OF}]})
+    made = request_events.read_events(
         request, stated, as_of=by_request(Instant, "2024-06-01T00:00:00Z")
     ).tables
-    for name, table in made.items():
+    for name, table in nonempty(made.items()):
         columns = ", ".join(CONTRACT[name].names)
         assert _rows(table) == _rows(read.execute(f"SELECT {columns} FROM {name}").to_arrow_table())
 
@@ -332,12 +339,12 @@ def test_what_is_recorded_only_after_as_of_is_counted_not_refused():
             {"customer_id": one, "transactions": ROWS_OF["transactions"][:1]} for one in ("a", "b")
         ]
     }
-    assert request_events.events(
-        parsed(body), stated, as_of=by_request(Instant, "2024-03-05T10:00:00.000001Z")
-    ).not_known_yet == {"a": 1, "b": 1}
-    assert request_events.events(
-        parsed(body), stated, as_of=by_request(Instant, "2024-03-06T10:00:00.000001Z")
-    ).not_known_yet == {"a": 0, "b": 0}
+    assert request_events.read_events(
+        parse_request(body), stated, as_of=by_request(Instant, "2024-03-05T10:00:00.000001Z")
+    ).late_rows == {"a": 1, "b": 1}
+    assert request_events.read_events(
+        parse_request(body), stated, as_of=by_request(Instant, "2024-03-06T10:00:00.000001Z")
+    ).late_rows == {"a": 0, "b": 0}
 
 
 @pytest.mark.parametrize(
@@ -362,7 +369,7 @@ def test_what_is_recorded_only_after_as_of_is_counted_not_refused():
 )
 def test_what_python_would_let_pass_is_refused(text, rule):
     with pytest.raises(Malformed, match=rule):
-        strict.read(text.encode())
+        strict.read_json(text.encode())
 
 
 @given(
@@ -378,8 +385,8 @@ def test_what_python_would_let_pass_is_refused(text, rule):
 )
 @quick
 def test_what_is_json_is_read_as_it_is(value):
-    assert strict.read(json.dumps(value).encode()) == value
-    assert strict.read(json.dumps(value, ensure_ascii=False).encode()) == value
+    assert strict.read_json(json.dumps(value).encode()) == value
+    assert strict.read_json(json.dumps(value, ensure_ascii=False).encode()) == value
 
 
 @pytest.mark.parametrize(
@@ -395,14 +402,15 @@ def test_what_is_json_is_read_as_it_is(value):
 )
 def test_bytes_that_are_no_utf8_are_refused(body):
     with pytest.raises(Malformed, match="UTF-8"):
-        strict.read(body)
+        strict.read_json(body)
 
 
 def test_a_path_reads_like_the_body():
     assert (
-        path(["customers", 3, "transactions", 0, "amount"]) == "customers[3].transactions[0].amount"
+        field_path(["customers", 3, "transactions", 0, "amount"])
+        == "customers[3].transactions[0].amount"
     )
-    assert path([]) == "body"
+    assert field_path([]) == "body"
 
 
 def test_an_instant_has_no_wall_clock_of_ours():

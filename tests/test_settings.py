@@ -1,4 +1,6 @@
-"""The configuration: unknown keys are refused with a suggestion, values by their rule, instants by one reading."""
+"""The configuration: unknown keys are refused with a suggestion, values by their rule, instants by
+one reading.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ GOOD = {"business": {"zone": "UTC"}, "tables": {"transactions": "SELECT 1"}}
 
 
 def of(tmp_path, **sections):
-    return settings.from_mapping(GOOD | sections, folder=tmp_path, where="lifecycle.toml")
+    return settings.settings_from_mapping(GOOD | sections, folder=tmp_path, where="lifecycle.toml")
 
 
 @pytest.mark.parametrize(
@@ -55,9 +57,9 @@ def test_values_outside_their_rule_are_refused(tmp_path, sections):
 def test_a_file_that_is_no_toml_and_one_that_is_not_there(tmp_path):
     (tmp_path / "bad.toml").write_text("[business\n")
     with pytest.raises(errors.UsageError, match="not valid TOML"):
-        settings.load(tmp_path / "bad.toml")
+        settings.load_settings(tmp_path / "bad.toml")
     with pytest.raises(errors.FileMissing):
-        settings.load(tmp_path / "absent.toml")
+        settings.load_settings(tmp_path / "absent.toml")
 
 
 @pytest.mark.parametrize(

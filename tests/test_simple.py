@@ -1,4 +1,6 @@
-"""Where the ladder recommends a simpler churn model, `[training] churn_model` makes a whole release of it."""
+"""Where the ladder recommends a simpler churn model, `[training] churn_model` makes a whole release
+of it.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +12,7 @@ from features.core.errors import BadSetting
 from serving.release import release as releases
 from serving.scoring.cannot_churn import CannotChurn
 from serving.scoring.parts import Linear
+from tests.support.checks import nonempty
 from training import fitting, job, promote
 from training.evaluation import baseline_comparison
 from training.models import blending, simpler_models
@@ -38,7 +41,7 @@ def made(stated, trained_subscriptions, kept):
 
 
 def test_its_score_of_churn_knows_four_columns_and_no_other(made):
-    scorer = releases.load(made.folder).scorer
+    scorer = releases.load_release(made.folder).scorer
     assert [type(part) for _, part in scorer.churn.parts if not isinstance(part, CannotChurn)] == [
         Linear
     ]
@@ -51,7 +54,7 @@ def test_its_score_of_churn_knows_four_columns_and_no_other(made):
         np.full(matrix.shape, np.nan),
     ):
         assert np.array_equal(part.margins(matrix), part.margins(np.where(named, matrix, other)))
-    for at in np.flatnonzero(named):
+    for at in nonempty(np.flatnonzero(named)):
         moved = matrix.copy()
         moved[:, at] = np.quantile(matrix[:, at], 0.9)
         assert not np.array_equal(part.margins(matrix), part.margins(moved))
@@ -59,19 +62,19 @@ def test_its_score_of_churn_knows_four_columns_and_no_other(made):
 
 def test_it_is_a_release_like_any_other(made, stated, kept, monkeypatch):
     monkeypatch.setenv("LIFECYCLE_HOME", str(kept))
-    found = made.evaluation["found"]["churn"]
+    found = made.evaluation["models"]["churn"]
     assert (found["model"], found["columns"], found["weight"]) == (
         "RFM logistic",
         simpler_models.COLUMNS["RFM logistic"],
         0.0,
     )
-    assert made.evaluation["found"]["next-stage"]["model"] == "blend"
+    assert made.evaluation["models"]["next-stage"]["model"] == "blend"
     release = promote.promote(made.folder.name)
     assert (made.status, release.scorer.status) == ("ok", "ok")
-    assert "The churn model is the simpler RFM logistic" in card.text(
+    assert "The churn model is the simpler RFM logistic" in card.card_text(
         release.scorer, made.evaluation, stated
     )
-    assert fitting.ingredients(release)["churn"].columns == list(
+    assert fitting.specs_of(release)["churn"].columns == list(
         simpler_models.COLUMNS["RFM logistic"]
     )  # what the gate refits
     section = made.evaluation["churn"]["everyone"]
@@ -84,18 +87,19 @@ def test_a_release_says_that_it_is_what_is_recommended_or_how_to_have_it(made):
     account = dict(made.evaluation)
     told = {"population": "everyone", "recommended": "RFM logistic", "verdict": "…"}
     account["recommendation"] = {"churn": told, "next_stage": None}
-    assert baseline_comparison.lines(account)[0].endswith("This release serves that one")
+    assert baseline_comparison.lines(account)[0].endswith("This release serves it")
     account["recommendation"] = {
         "churn": told | {"recommended": baseline_comparison.OURS},
         "next_stage": None,
     }
     assert baseline_comparison.lines(account)[0].endswith("which here is RFM logistic")
     account |= {
-        "found": {"churn": {"model": "blend"}},
+        "models": {"churn": {"model": "blend"}},
         "recommendation": {"churn": told, "next_stage": None},
     }
     assert baseline_comparison.lines(account)[0].endswith(
-        'This release serves our model; churn_model = "RFM logistic" under [training] makes one of it'
+        'This release serves our model; set churn_model = "RFM logistic" under [training] to train'
+        " that one"
     )
 
 
@@ -116,7 +120,7 @@ def test_what_is_left_out_of_the_search_is_told():
     matrix = rng.gamma(1, 10, (400, 2))
     labels = (rng.random(400) < 1 / (1 + np.exp(2 - np.log1p(matrix[:, 0])))).astype(int)
     folds = Folds(((np.arange(200), np.arange(200, 400)),), "forward in time")
-    found = blending.find_simple(
+    found = blending.simple_model_spec(
         "recency",
         matrix,
         labels,
@@ -125,7 +129,7 @@ def test_what_is_left_out_of_the_search_is_told():
         folds=folds,
     )
     assert found.losses["blend"] == found.losses["ridge"] < np.log(2)
-    blend = blending.fit(found, matrix, labels, names=("recency", "noise"), outputs=1, seed=7)
+    blend = blending.fit_blend(found, matrix, labels, names=("recency", "noise"), outputs=1, seed=7)
     [(share, part)] = blend.parts
     assert share == 1.0
     assert part.weights[0][0] > 0

@@ -8,14 +8,15 @@ from pyarrow import csv, parquet
 
 from features.core import settings
 from lifecycle.simulation import MODES, START, simulate, write
-from tests.simulation_outcomes import LATENCY
+from tests.support.checks import nonempty
+from tests.support.simulation_outcomes import LATENCY
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_files_hold_the_tables_and_a_valid_configuration(mode, tmp_path):
     simulated = simulate(customers=60, days=500, mode=mode, horizon_days=45)
     write(simulated, folder=tmp_path)
-    for name, table in simulated.tables.items():
+    for name, table in nonempty(simulated.tables.items()):
         types = csv.ConvertOptions(column_types=table.schema, strings_can_be_null=True)
         assert csv.read_csv(tmp_path / "data" / f"{name}.csv", convert_options=types) == table
     assert parquet.read_table(tmp_path / "truth" / "truth.parquet") == simulated.truth
@@ -23,15 +24,17 @@ def test_files_hold_the_tables_and_a_valid_configuration(mode, tmp_path):
     assert set(stated["files"]) == set(stated["tables"]) == set(simulated.tables)
     assert stated["contract"]["data_until"] == "2023-05-16"
     assert stated["churn"]["horizon_days"] == 45
-    loaded = settings.load(tmp_path / "lifecycle.toml")
+    loaded = settings.load_settings(tmp_path / "lifecycle.toml")
     assert loaded.contractual == (mode == "subscription")
-    assert all(settings.file_path(loaded, path).is_file() for path in loaded.files.values())
+    assert all(
+        settings.file_path(loaded, path).is_file() for path in nonempty(loaded.files.values())
+    )
 
 
 def evaluated(mode, folder, *, until):
     """The dates `write` has training looked at on, where the data end on `until`."""
     write(simulate(customers=9, days=(until - START).days, mode=mode), folder=folder)
-    return settings.load(folder / "lifecycle.toml").training.evaluate
+    return settings.load_settings(folder / "lifecycle.toml").training.evaluate
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -21,7 +21,9 @@ def test_retail_recursion_equals_walking_forwards_from_the_evening_before():
     lives = world.Lives(
         level, level > 9, np.array([1, world.NEVER, 0])
     )  # the third left the day before
-    p, left = shop._leaving(SimpleNamespace(buys=buys), lives, horizon)(day)
+    p, left = shop._leave_probability(SimpleNamespace(purchase_probability=buys), lives, horizon)(
+        day
+    )
     assert left.tolist() == [False, False, True]
     assert p == pytest.approx([silence(3, 0.03, horizon), silence(1, 0.05, horizon), 1.0])
 
@@ -29,7 +31,7 @@ def test_retail_recursion_equals_walking_forwards_from_the_evening_before():
 def silence(level, buys, horizon):
     here, left = np.eye(5)[level], 0.0
     for _ in range(horizon):
-        here = here @ world.transition()
+        here = here @ world.transition_matrix()
         left += here @ world.LEAVES
         here = here * (1 - world.LEAVES) * (1 - buys)
     return left + here.sum()
@@ -56,7 +58,7 @@ def test_subscription_recursion_equals_walking_forwards_from_the_evening_before(
         np.empty((4, 0)),
     )
     plans = subs.Plans(alike & annual, alike & auto_renew)
-    p, left = subs._leaving(plans, cover, np.array([level, alike * 0]), horizon)(day)
+    p, left = subs._leave_probability(plans, cover, np.array([level, alike * 0]), horizon)(day)
     starts = [
         ("running", 0, term - 1),
         ("running", 3, 9),
@@ -84,9 +86,11 @@ def leaves(start, annual, auto_renew, horizon):
 
 
 def one_day(status, level, days_left, annual, auto_renew):
-    """(chance, state tomorrow) of running or decided with days left, or of waiting so many days for a new term."""
+    """(chance, state tomorrow) of running or decided with days left, or of waiting so many days for
+    a new term.
+    """
     fresh = int(subs.TERM_DAYS[int(annual)]) - 1
-    for to, step in enumerate(world.transition()[level]):
+    for to, step in enumerate(world.transition_matrix()[level]):
         if status not in ("running", "decided"):
             yield step, ("running", to, fresh) if status == 1 else (status - 1, to, None)
             continue

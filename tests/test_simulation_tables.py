@@ -8,44 +8,41 @@ import pyarrow as pa
 import pytest
 
 from lifecycle.simulation import simulate
-from tests.simulation_outcomes import END
-from tests.simulation_outcomes import retail as retail
-from tests.simulation_outcomes import simulated as simulated
-from tests.simulation_outcomes import subscription as subscription
+from tests.support.simulation_outcomes import END
 
 
-def test_equal_seeds_give_equal_businesses(simulated):
+def test_equal_seeds_give_equal_businesses(simulation):
     again, other = (
-        simulate(mode=simulated.mode),
-        simulate(mode=simulated.mode, seed=8, customers=100),
+        simulate(mode=simulation.mode),
+        simulate(mode=simulation.mode, seed=8, customers=100),
     )
-    assert again == simulated
+    assert again == simulation
     assert (
         other.tables["interactions"]
-        != simulate(mode=simulated.mode, customers=100).tables["interactions"]
+        != simulate(mode=simulation.mode, customers=100).tables["interactions"]
     )
 
 
-def test_ids_are_text_with_leading_zeros(simulated):
-    ids = simulated.tables["customers"]["customer_id"]
+def test_ids_are_text_with_leading_zeros(simulation):
+    ids = simulation.tables["customers"]["customer_id"]
     assert ids.type == pa.string()
     assert ids[0].as_py() == "000001"
-    for table in [*simulated.tables.values(), simulated.truth]:
+    for table in [*simulation.tables.values(), simulation.truth]:
         assert set(table["customer_id"].unique().to_pylist()) <= set(ids.to_pylist())
 
 
-def test_nothing_happens_before_acquisition_or_after_the_end(simulated):
-    acquired = simulated.tables["customers"].to_pandas().set_index("customer_id")["acquired_at"]
+def test_nothing_happens_before_acquisition_or_after_the_end(simulation):
+    acquired = simulation.tables["customers"].to_pandas().set_index("customer_id")["acquired_at"]
     for name in ("transactions", "interactions", "feedback"):
-        rows = simulated.tables[name].to_pandas()
+        rows = simulation.tables[name].to_pandas()
         assert (rows["occurred_at"] >= rows["customer_id"].map(acquired)).all()
         assert rows["occurred_at"].is_monotonic_increasing
         for column in {"occurred_at", "recorded_at", "answered_at", "resolved_at"} & set(rows):
             assert (rows[column].dropna() < END).all()
 
 
-def test_transactions_are_sensible(simulated):
-    rows = simulated.tables["transactions"].to_pandas()
+def test_transactions_are_sensible(simulation):
+    rows = simulation.tables["transactions"].to_pandas()
     late = rows["recorded_at"] - rows["occurred_at"]
     assert rows["transaction_id"].is_unique
     assert set(rows["kind"]) == {"purchase", "refund", "payment_failed"}
@@ -61,16 +58,16 @@ def test_transactions_are_sensible(simulated):
     )
 
 
-def test_refunds_pay_back_at_most_what_was_paid(retail):
-    rows = retail.tables["transactions"].to_pandas()
+def test_refunds_pay_back_at_most_what_was_paid(retail_simulation):
+    rows = retail_simulation.tables["transactions"].to_pandas()
     paid = rows[rows["kind"] == "purchase"].groupby("customer_id")["amount"].sum()
     back = rows[rows["kind"] == "refund"].groupby("customer_id")["amount"].sum()
     assert len(back) > 100
     assert (-back <= paid.reindex(back.index)).all()
 
 
-def test_feedback_is_sensible(simulated):
-    rows = simulated.tables["feedback"].to_pandas()
+def test_feedback_is_sensible(simulation):
+    rows = simulation.tables["feedback"].to_pandas()
     survey = rows["kind"].isin(["csat", "nps"])
     assert (rows["score"].notna() == rows["answered_at"].notna()).all()
     assert (rows["answered_at"].dropna() >= rows["occurred_at"][rows["answered_at"].notna()]).all()
@@ -87,12 +84,12 @@ def test_feedback_is_sensible(simulated):
     assert scores.loc["nps"].tolist() == [0, 10]
 
 
-def test_leaving_is_final_in_retail(retail):
-    truth = retail.truth.to_pandas().query("left")
+def test_leaving_is_final_in_retail(retail_simulation):
+    truth = retail_simulation.truth.to_pandas().query("left")
     left = pd.to_datetime(truth.groupby("customer_id")["as_of"].min())
     after = {}
     for name in ("transactions", "interactions", "feedback"):
-        rows = retail.tables[name].to_pandas()
+        rows = retail_simulation.tables[name].to_pandas()
         after[name] = rows[rows["occurred_at"] >= rows["customer_id"].map(left)]
     assert len(left) > 1000
     assert after["transactions"].empty
@@ -101,31 +98,32 @@ def test_leaving_is_final_in_retail(retail):
     assert after["feedback"]["answered_at"].isna().all()
 
 
-def test_some_prospects_never_buy_and_only_retail_has_them(simulated):
+def test_some_prospects_never_buy_and_only_retail_has_them(simulation):
     buyers = (
-        simulated.tables["transactions"]
+        simulation.tables["transactions"]
         .to_pandas()
         .query("kind == 'purchase'")["customer_id"]
         .nunique()
     )
     share = 1 - buyers / 3000
-    assert 0.02 < share < 0.04 if simulated.mode == "retail" else share < 0.005
+    assert 0.02 < share < 0.04 if simulation.mode == "retail" else share < 0.005
 
 
-def test_only_subscriptions_have_contracts_usage_and_cancel_pages(simulated):
-    kinds = set(simulated.tables["interactions"]["kind"].unique().to_pylist())
-    contractual = simulated.mode == "subscription"
-    assert ("contracts" in simulated.tables) == contractual
+def test_only_subscriptions_have_contracts_usage_and_cancel_pages(simulation):
+    kinds = set(simulation.tables["interactions"]["kind"].unique().to_pylist())
+    contractual = simulation.mode == "subscription"
+    assert ("contracts" in simulation.tables) == contractual
     own = {"usage", "cancel_page"} if contractual else {"visit", "downgrade_page"}
     assert kinds == {"sent", "opened", "call"} | own
 
 
-# --- contracts ---------------------------------------------------------------------------------------------------
+# --- contracts ------------------------------------------------------------------------------------
+# ---------------
 
 
 @pytest.fixture(scope="module")
-def contracts(subscription):
-    return subscription.tables["contracts"].to_pandas()
+def contracts(subscription_simulation):
+    return subscription_simulation.tables["contracts"].to_pandas()
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +162,8 @@ def test_a_cancellation_is_a_later_version_of_the_last_term(contracts, terms):
     assert terms.loc[terms["cancelled_at"].notna(), "next_starts"].isna().all()
 
 
-def test_every_term_is_paid_when_it_starts(subscription, terms):
-    bought = subscription.tables["transactions"].to_pandas().query("kind == 'purchase'")
+def test_every_term_is_paid_when_it_starts(subscription_simulation, terms):
+    bought = subscription_simulation.tables["transactions"].to_pandas().query("kind == 'purchase'")
     paid = terms.merge(
         bought,
         left_on=["customer_id", "starts_at"],
@@ -179,9 +177,9 @@ def test_every_term_is_paid_when_it_starts(subscription, terms):
     assert (paid["amount"].dropna() <= paid["price"][paid["amount"].notna()]).all()
 
 
-def test_usage_needs_cover(subscription, terms):
+def test_usage_needs_cover(subscription_simulation, terms):
     usage = (
-        subscription.tables["interactions"]
+        subscription_simulation.tables["interactions"]
         .to_pandas()
         .query("kind == 'usage'")[["customer_id", "occurred_at"]]
     )
@@ -190,8 +188,12 @@ def test_usage_needs_cover(subscription, terms):
     assert (at["occurred_at"] < at["ends_at"]).all()
 
 
-def test_cancel_pages_often_precede_cancelling_and_sometimes_nothing(subscription, terms):
-    pages = subscription.tables["interactions"].to_pandas().query("kind == 'cancel_page'")
+def test_cancel_pages_often_precede_cancelling_and_sometimes_nothing(
+    subscription_simulation, terms
+):
+    pages = (
+        subscription_simulation.tables["interactions"].to_pandas().query("kind == 'cancel_page'")
+    )
     cancelled = terms.dropna(subset="cancelled_at").set_index("customer_id")["cancelled_at"]
     ahead = cancelled.reindex(pages["customer_id"]).to_numpy() - pages["occurred_at"].to_numpy()
     near = pages[(ahead > np.timedelta64(0)) & (ahead < np.timedelta64(11, "D"))]

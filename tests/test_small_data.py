@@ -14,17 +14,14 @@ from features.core.errors import NotEnoughData
 from features.recipes.stages import STAGES
 from lifecycle.commands import run
 from serving.release import blend_files
-from serving.scoring.parts import Blend, design, sigmoid
+from serving.scoring.parts import Blend, design_matrix, sigmoid
 from serving.scoring.rates import LEVELS, Rates
-from tests.test_cli import write_shop
-from tests.tracking_homes import fresh as fresh
-from tests.tracking_homes import released as released
-from tests.tracking_homes import template as template
+from tests.support.command_line import write_shop
 from training import job, promote, promotion_log
 from training.models import fit_rates
 from training.reports import summary
 
-COLUMNS = ("segment_big", "past_stay_rate", "past_windows")
+COLUMNS = ("segment_big", "past_retention_rate", "past_windows")
 
 
 def part(**stated):
@@ -35,10 +32,10 @@ def part(**stated):
             "everyone": 0.5,
             "segment": np.array([[5.0, 10.0]]),
             "stage": stage,
-            "segment_at": (0,),
-            "stage_at": 3,
-            "own_at": (1, 2),
-            "behind": (10.0, 10.0, 20.0),
+            "segment_columns": (0,),
+            "stage_start": 3,
+            "own_past_columns": (1, 2),
+            "prior_strength": (10.0, 10.0, 20.0),
             **stated,
         }
     )
@@ -49,7 +46,7 @@ def rows(*stated):
     return pa.table(
         {
             "segment_big": [float(one[0]) for one in stated],
-            "past_stay_rate": [
+            "past_retention_rate": [
                 None if one[1] is None else (one[2] + 1) / (one[1] + 2) for one in stated
             ],
             "past_windows": pa.array([one[1] for one in stated], pa.float64()),
@@ -60,9 +57,9 @@ def rows(*stated):
 
 
 def said(found, table):
-    matrix = design(table, COLUMNS)
+    matrix = design_matrix(table, COLUMNS)
     return sigmoid(found.margins(matrix)[:, 0]).tolist(), [
-        LEVELS[at] for at in found.finest(matrix)
+        LEVELS[at] for at in found.finest_level(matrix)
     ]
 
 
@@ -88,12 +85,14 @@ def test_a_rate_stands_on_the_next_coarser_one():
 def test_a_row_alone_gets_what_it_gets_among_others_and_a_release_keeps_it(tmp_path):
     table = rows((0, 3, 1, "new"), (1, None, 0, "loyal"), (1, 40, 2, "dormant"))
     blend = Blend(((1.0, part()),))
-    read = blend_files.read(
-        json.loads(json.dumps(blend_files.write(blend, "churn", tmp_path))), tmp_path, ()
+    read = blend_files.read_blend(
+        json.loads(json.dumps(blend_files.write_blend(blend, "churn", tmp_path))), tmp_path, ()
     )
-    together = blend.margins(design(table, COLUMNS))
-    assert np.array_equal(read.margins(design(table, COLUMNS)), together)
-    alone = np.concatenate([read.margins(design(table.slice(at, 1), COLUMNS)) for at in range(3)])
+    together = blend.margins(design_matrix(table, COLUMNS))
+    assert np.array_equal(read.margins(design_matrix(table, COLUMNS)), together)
+    alone = np.concatenate(
+        [read.margins(design_matrix(table.slice(at, 1), COLUMNS)) for at in range(3)]
+    )
     assert np.array_equal(alone, together)
 
 
@@ -104,43 +103,43 @@ def test_rates_are_counted_and_the_own_past_is_left_out_with_contracts(
         table = pq.read_table(business.run.folder / "features.parquet")
         left = np.arange(table.num_rows) % 3 == 0
         labelled = table.append_column("churned", pa.array(left))
-        found = fit_rates.churn(
+        found = fit_rates.fit_rates(
             labelled,
             business.release.scorer.columns,
             business.release.scorer.definitions,
-            business.settings,
+            contractual=business.settings.contractual,
         )
         first = found.parts[0][1]
         assert first.everyone == (left.sum() + 1) / (len(left) + 2)
         assert (first.stage[:, 1].sum(), first.stage[:, 0].sum()) == (len(left), left.sum())
-        assert bool(first.own_at) is own
-        assert len(first.segment_at) == sum(
+        assert bool(first.own_past_columns) is own
+        assert len(first.segment_columns) == sum(
             name.startswith("segment") for name in business.release.scorer.columns
         )
-        p = sigmoid(first.margins(design(table, business.release.scorer.columns))[:, 0])
+        p = sigmoid(first.margins(design_matrix(table, business.release.scorer.columns))[:, 0])
         assert ((p > 0) & (p < 1)).all()
 
 
-def test_one_customer_with_a_few_purchases_has_a_stage_a_rate_and_the_marks(tmp_path, fresh):
+def test_one_customer_with_a_few_purchases_has_a_stage_a_rate_and_the_marks(tmp_path, store_home):
     config = write_shop(
         tmp_path,
         [("only", day, 5) for day in ("2024-01-05", "2024-02-01", "2024-03-05", "2024-05-20")],
     )
     done = run.run(config)
-    [row] = pq.read_table(done.run.folder / "scores.parquet").to_pylist()
+    [row] = pq.read_table(done.batch.folder / "scores.parquet").to_pylist()
     assert (done.value["status"], row["stage"]) == ("not_enough_data", "at_risk")
     assert 0 < row["p_churn"] < 1
     assert sum(row[f"p_next_{stage}"] for stage in STAGES) == pytest.approx(1)
     assert {"not_enough_data", "rate_of:everyone"} <= set(row["warnings"])
     assert "1 by the rate of everyone" in done.text
-    line = promotion_log.of(done.value["release"])
+    line = promotion_log.find_promotion(done.value["release"])
     assert (line["forced"], line["reason"]) == (False, "lifecycle run: nothing better is served")
-    assert "only" not in promotion_log.path().read_text()
+    assert "only" not in promotion_log.log_path().read_text()
 
 
 def test_everybody_s_mark_is_counted_in_the_summary(trained_shop, tmp_path):
     table = pq.read_table(trained_shop.run.folder / "scores.parquet")
-    assert "by the rate of" not in summary.scored(trained_shop.run.folder)
+    assert "by the rate of" not in summary.scores_text(trained_shop.run.folder)
     marks = [
         ["not_enough_data", f"rate_of:{('stage', 'own_past')[at % 2]}"]
         for at in range(table.num_rows)
@@ -149,13 +148,13 @@ def test_everybody_s_mark_is_counted_in_the_summary(trained_shop, tmp_path):
     pq.write_table(table.set_column(at, "warnings", pa.array(marks)), tmp_path / "scores.parquet")
     half = table.num_rows // 2
     assert (
-        f"{half:,} by the rate of the own past, {table.num_rows - half:,} by the rate of the stage"
-        in summary.scored(tmp_path)
+        f"{half:,} by the rate of their own past, {table.num_rows - half:,} by the rate of the"
+        " stage" in summary.scores_text(tmp_path)
     )
 
 
-def test_a_run_keeps_a_release_that_is_ok_and_replaces_one_that_is_not(trained_shop, released):
-    _, name = released
+def test_a_run_keeps_a_release_that_is_ok_and_replaces_one_that_is_not(trained_shop, release_home):
+    _, name = release_home
     promote.promote(name)
     history, why = (
         trained_shop.history,
@@ -164,17 +163,18 @@ def test_a_run_keeps_a_release_that_is_ok_and_replaces_one_that_is_not(trained_s
     stated = trained_shop.settings.model_copy(
         update={"training": trained_shop.settings.training.model_copy(update={"max_dates": 1})}
     )
-    small = job.fall_back(history, stated, why)
-    served, kept = run.chosen(small, history, stated)
-    assert (served.id, promote.served()) == (name, name)
+    small = job.train_rates(history, stated, why)
+    choice = run.choose_release(small, history, stated)
+    served, kept = choice.release, choice.kept_because
+    assert (served.id, promote.served_release_id()) == (name, name)
     assert kept == ["its status is not_enough_data: its scores are rates"]
     off = [family for family in FAMILIES if family != "recency"]
     other = stated.model_copy(update={"features": stated.features.model_copy(update={"off": off})})
-    moved = job.fall_back(history, other, why)
-    assert run.chosen(moved, history, other)[0].id == moved.folder.name
+    moved = job.train_rates(history, other, why)
+    assert run.choose_release(moved, history, other).release.id == moved.folder.name
     assert (
-        promotion_log.of(moved.folder.name)["reason"]
+        promotion_log.find_promotion(moved.folder.name)["reason"]
         == "lifecycle run: the release served is for another configuration"
     )
     # What is served can no longer score for the first configuration: anything that can is better.
-    assert run.chosen(small, history, stated)[0].id == small.folder.name
+    assert run.choose_release(small, history, stated).release.id == small.folder.name

@@ -16,14 +16,11 @@ from features.core import settings
 from features.core.errors import NotEnoughData
 from features.core.instants import DAY_US
 from features.tables import history
-from tests.tracking_homes import champion, client, parents
-from tests.tracking_homes import fresh as fresh
-from tests.tracking_homes import template as template
-from tests.trained_business import at_home as at_home
-from tests.trained_business import business as business
+from tests.support.checks import nonempty
+from tests.support.tracking_stores import champion, client, parents
 from training import job
 from training.promote import promote
-from training.tracking import record, tracking
+from training.tracking import record, run_writer, tracking
 
 PICTURES = {"pictures/calibration.png", "pictures/lift.png"}
 PLANT = "pl4nt3d"
@@ -47,7 +44,8 @@ def test_mlflow_has_a_parent_run_with_nested_trials_and_pictures(at_home, name):
     )
     assert len(trials) == 2
     assert all(
-        math.isfinite(trial.data.metrics["log_loss"]) and trial.data.params for trial in trials
+        math.isfinite(trial.data.metrics["log_loss"]) and trial.data.params
+        for trial in nonempty(trials)
     )
     assert {
         found.path for found in client().list_artifacts(run.info.run_id, "pictures")
@@ -93,11 +91,13 @@ def test_several_evaluation_dates_are_several_steps(trained_shop):
     half = rows.num_rows // 2
     as_of = rows["as_of"].to_numpy() + np.where(np.arange(rows.num_rows) < half, 0, 7 * DAY_US)
     both = rows.set_column(rows.column_names.index("as_of"), "as_of", [as_of])
-    held = record.HeldOut(both, rows["p_churn"].to_numpy(), np.zeros((rows.num_rows, 7)))
-    points = list(record._by_date("churn", held))
+    held = record.Holdout(both, rows["p_churn"].to_numpy(), np.zeros((rows.num_rows, 7)))
+    points = list(record.metrics_by_date("churn", held))
     assert len({name for name, _, _ in points}) == 6
     rates = [
-        (value, tracking._step(at)) for name, value, at in points if name == "by_date/everyone_rate"
+        (value, run_writer.date_step(at))
+        for name, value, at in points
+        if name == "by_date/everyone_rate"
     ]
     left = rows["churned"].to_numpy()
     assert [value for value, _ in rates] == [left[:half].mean(), left[half:].mean()]
@@ -128,7 +128,7 @@ def test_two_configurations_that_differ_in_one_select_differ_in_its_hash(at_home
     other = stated.model_copy(
         update={"tables": {**stated.tables, name: stated.tables[name] + " WHERE true"}}
     )
-    one, two = record.configuration(stated), record.configuration(other)
+    one, two = record.masked_configuration(stated), record.masked_configuration(other)
     assert [key for key in one["tables"] if one["tables"][key] != two["tables"][key]] == [name]
 
 
@@ -149,22 +149,22 @@ def test_datasets_have_digests_and_schemas_and_no_rows(at_home):
 def test_the_revision_is_a_tag_where_git_knows_one(tmp_path):
     import subprocess
 
-    from training.tracking.revision import revisions
+    from training.tracking.revision import revision_tags
 
-    assert not [name for name in revisions(tmp_path) if name.startswith("configuration")]
+    assert not [name for name in revision_tags(tmp_path) if name.startswith("configuration")]
     (tmp_path / "lifecycle.toml").write_text("a = 1")
     who = ["-c", "user.name=nobody", "-c", "user.email=nobody@localhost"]
     for arguments in (["init", "-q"], ["add", "."], [*who, "commit", "-qm", "first"]):
         subprocess.run(["git", "-C", str(tmp_path), *arguments], check=True)
-    clean = revisions(tmp_path)
+    clean = revision_tags(tmp_path)
     assert re.fullmatch("[0-9a-f]{40}", clean["configuration.revision"])
     assert clean["configuration.dirty"] == "false"
     (tmp_path / "lifecycle.toml").write_text("a = 2")
-    assert revisions(tmp_path)["configuration.dirty"] == "true"
+    assert revision_tags(tmp_path)["configuration.dirty"] == "true"
 
 
 def test_runs_are_listed_newest_first_with_their_verdict_and_role(at_home):
-    found = {row["run"]: row for row in tracking.runs(100)}
+    found = {row["run"]: row for row in tracking.list_runs(100)}
     row = found[at_home.trained.runs["churn"]]
     section = at_home.trained.evaluation["churn"]["eligible"]
     assert (row["figure"], row["population"], row["value"], row["low"], row["high"]) == (
@@ -176,41 +176,43 @@ def test_runs_are_listed_newest_first_with_their_verdict_and_role(at_home):
     )
     assert row["verdict"] in section["verdicts"]
     assert (row["release"], row["champion"], row["served"]) == (at_home.release.id, True, True)
-    starts = [each["started"] for each in tracking.runs(100)]
+    starts = [each["started"] for each in tracking.list_runs(100)]
     assert starts == sorted(starts, reverse=True)
-    assert len(tracking.runs(1)) == 1
-    text = tracking.text(list(found.values()))
+    assert len(tracking.list_runs(1)) == 1
+    text = tracking.runs_text(list(found.values()))
     assert f"AUROC {section['auroc']:.3f}" in text
     assert "served" in text
     assert json.loads(json.dumps(row)) == row
 
 
-def test_nothing_of_a_customer_is_in_the_store(shop, home):
-    """Ids, categories and channels of every row carry a planted word; one training, one promotion; then every byte.
+def test_nothing_of_a_customer_is_in_the_store(shop, store_home):
+    """Ids, categories and channels of every row carry a planted word; one training, one promotion;
+    then every byte.
 
-    A release names the levels of attributes that 1 % and five customers share; the planted region has four.
+    A release names the levels of attributes that 1 % and five customers share; the planted region
+    has four.
     """
-    folder = home / "planted"
+    folder = store_home / "planted"
     shutil.copytree(shop[0], folder)
     for path in (folder / "data").glob("*.csv"):
         path.write_text(_planted(path.read_text()))
-    stated = settings.load(folder / "lifecycle.toml")
+    stated = settings.load_settings(folder / "lifecycle.toml")
     quick = stated.training.model_copy(
         update={"trials": 1, "seconds": 5, "evaluate": [], "max_dates": 3, "step_days": 90}
     )
     stated = stated.model_copy(update={"training": quick})
-    found, _ = history.load(stated)
+    found, _ = history.load_history(stated)
     assert PLANT in found.connection.table("transactions").fetchone()[0]
     made = job.train(found, stated)
     promote(made.folder.name)
     assert all(made.runs.values())
-    holdout = home / "mlruns" / "holdout"
+    holdout = store_home / "mlruns" / "holdout"
     assert any(_holds_plant(path) for path in holdout.rglob("*.parquet")), (
         "the search would not find a planted word"
     )
     files = [
         path
-        for path in (home / "mlruns").rglob("*")
+        for path in (store_home / "mlruns").rglob("*")
         if path.is_file() and holdout not in path.parents
     ]
     assert len(files) > 100
@@ -247,14 +249,14 @@ def _holds_plant(path):
     return PLANT.encode() in path.read_bytes()
 
 
-def test_a_business_without_enough_data_is_recorded_as_such(shop, fresh):
+def test_a_business_without_enough_data_is_recorded_as_such(shop, store_home):
     _, stated, found = shop
     why = NotEnoughData(where="here", got="too little", rule="More.", fix="Wait.")
     quick = stated.training.model_copy(update={"evaluate": [], "max_dates": 2, "step_days": 90})
-    made = job.fall_back(found, stated.model_copy(update={"training": quick}), why)
+    made = job.train_rates(found, stated.model_copy(update={"training": quick}), why)
     assert set(made.runs) == {"churn", "next-stage"}
-    tags = [run.data.tags for run in parents(fresh)]
+    tags = [run.data.tags for run in parents(store_home)]
     assert [(each["status"], each["verdict"]) for each in tags] == [
         ("not_enough_data", "not enough data")
     ] * 2
-    assert champion("churn", fresh) == (None, made.folder.name)
+    assert champion("churn", store_home) == (None, made.folder.name)

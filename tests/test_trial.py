@@ -14,16 +14,18 @@ from serving.release import sandbox
 
 
 def copy_of(business, tmp_path, change):
-    """A copy of the promoted release whose booster was changed and whose manifest says so: every hash fits."""
+    """A copy of the promoted release whose booster was changed and whose manifest says so: every
+    hash fits.
+    """
     folder = tmp_path / "crafted"
     shutil.copytree(business.release.folder, folder)
     model = next(iter(sorted(folder.glob("churn-*.ubj"))))
     model.write_bytes(change(model.read_bytes()))
     manifest = json.loads((folder / "manifest.json").read_text())
-    manifest["files"] = releases.hashes(folder)
-    manifest["id"] = releases.identity(manifest["files"])
+    manifest["files"] = releases.hash_files(folder)
+    manifest["id"] = releases.content_id(manifest["files"])
     (folder / "manifest.json").write_text(json.dumps(manifest))
-    assert releases.verify(folder) == manifest["id"]
+    assert releases.verify_release(folder) == manifest["id"]
     return folder
 
 
@@ -54,7 +56,7 @@ def test_a_crafted_model_is_refused_and_we_live(trained_shop, tmp_path, change):
 
 
 def test_a_child_that_takes_too_long_is_ended(trained_shop, monkeypatch):
-    monkeypatch.setattr(sandbox, "SECONDS", 0.05)
+    monkeypatch.setattr(sandbox, "LIMIT_SECONDS", 0.05)
     with pytest.raises(ReleaseRefused, match="could not read"):
         sandbox.load_in_subprocess(trained_shop.release.folder)
 

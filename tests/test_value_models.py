@@ -122,7 +122,8 @@ def test_the_base_measures_waits_money_and_quarters(shop):
     assert base.cohort_quantiles[:19] == pytest.approx(
         quantiles(totals.values(), n=20, method="inclusive")
     )
-    # Buying on any day with one own chance: waits without memory, but for those who left and wait on: below 1.
+    # Buying on any day with one own chance: waits without memory, but for those who left and wait
+    # on: below 1.
     assert 0.5 < base.wait_shape < 1
     assert base.money_p * base.money_v / (base.money_q - 1) == pytest.approx(
         5000, rel=0.3

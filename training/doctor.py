@@ -1,4 +1,4 @@
-"""What `lifecycle doctor` examines where training is installed: the tracking store. It makes none, and changes none."""
+"""The checks of `lifecycle doctor` on the tracking store; it creates and changes none."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ import sqlite3
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 from features.core.settings import home
-from serving.doctor.findings import Finding, guarded
-from serving.release.release import releases
+from serving.doctor.findings import Finding, run_check
+from serving.release.release import releases_folder
 from training.tracking import pending, tracking
 
 PATIENCE_S = 3
@@ -19,40 +20,45 @@ TABLE = "experiments"
 
 
 class _Unusable(Exception):
-    """Why the store cannot be used, in words without its user or password."""
+    """Why the store cannot be used, without its user or password."""
 
 
 def examine() -> list[Finding]:
-    """The store, what waits to be recorded; where there is a store: whether it was moved, and whether `champion` lags.
+    """Whether the store answers, which records it lacks, whether it moved, and what is champion.
 
-    A store that is away costs PATIENCE_S seconds.
+    The last two only where there is a store. A store that does not answer costs PATIENCE_S seconds.
     """
-    found, made = [], False
+    findings: list[Finding] = []
+    exists = False
     try:
-        made = _made(tracking.address())
-        found.append(
-            Finding(
-                "tracking", "ok", _told() + (" answers" if made else ", made by the first training")
-            )
-        )
-    except _Unusable as trouble:
-        found.append(Finding("tracking", "failed", f"{_told()} cannot be used: {trouble}", _mend()))
-    found += guarded("tracking records", _waiting)
-    if made:
-        found += [*guarded("tracking place", _place), *guarded("registry", _champion)]
-    return found
+        exists = _has_tables(tracking.store_address())
+        state = "answers" if exists else "does not exist yet; the first training creates it"
+        findings.append(Finding("tracking", "ok", f"{_public_address()} {state}"))
+    except _Unusable as error:
+        observed = f"{_public_address()} cannot be used: {error}"
+        findings.append(Finding("tracking", "failed", observed, _store_fix()))
+    findings += run_check("tracking records", _check_pending)
+    if exists:
+        findings += run_check("tracking place", _check_place)
+        findings += run_check("registry", _check_champion)
+    return findings
 
 
-def _told() -> str:
-    """The address without what only its owner should know: user, password and options."""
-    return re.sub(r"//[^/@]*@", "//", tracking.address()).split("?")[0]
+def _public_address() -> str:
+    """The address without user, password and options, which only its owner should know."""
+    return re.sub(r"//[^/@]*@", "//", tracking.store_address()).split("?")[0]
 
 
-def _mend() -> str:
-    file = _file(tracking.address())
+def _store_fix() -> str:
+    file = _file(tracking.store_address())
     if file:
-        return f"Bring {file} back from a copy, or move it away: the next training makes a new one."
-    return "Start the store, or set MLFLOW_TRACKING_URI right. Training goes on meanwhile, and records later."
+        return (
+            f"Restore {file} from a backup, or move it away: the next training creates a new one."
+        )
+    return (
+        "Start the store, or correct MLFLOW_TRACKING_URI. Training works meanwhile; its record "
+        "follows."
+    )
 
 
 def _file(address: str) -> Path | None:
@@ -63,14 +69,14 @@ def _file(address: str) -> Path | None:
     )
 
 
-def _made(address: str) -> bool:
-    """Whether MLflow's tables are there; _Unusable within seconds, where MLflow itself would try again for minutes."""
+def _has_tables(address: str) -> bool:
+    """Whether MLflow's tables exist. _Unusable within seconds; MLflow would retry for minutes."""
     if _file(address):
-        return tracking.exists() and bool(_read(address, f"SELECT count(*) FROM {TABLE}"))
+        return tracking.store_exists() and bool(_read(address, f"SELECT count(*) FROM {TABLE}"))
     return _server(address) if address.startswith(("http://", "https://")) else _database(address)
 
 
-def _read(address: str, query: str) -> list[tuple]:
+def _read(address: str, query: str) -> list[tuple[Any, ...]]:
     where = f"file:{urllib.request.pathname2url(str(_file(address)))}?mode=ro"
     try:
         with contextlib.closing(sqlite3.connect(where, uri=True, timeout=PATIENCE_S)) as connection:
@@ -86,7 +92,7 @@ def _server(address: str) -> bool:
             return True
     except urllib.error.HTTPError as error:
         with error:
-            # Without its password the server may say no, but it is there.
+            # This request has no password: a server that refuses it still answers.
             if error.code in (401, 403) and "@" in address:
                 return True
             raise _Unusable(f"it answers {error.code}") from error
@@ -105,40 +111,41 @@ def _database(address: str) -> bool:
         )
         return sqlalchemy.inspect(engine).has_table(TABLE)
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise _Unusable(type(error).__name__) from error  # its own words name the user
+        # The error's own text names the user.
+        raise _Unusable(type(error).__name__) from error
 
 
-def _waiting() -> list[Finding]:
-    count = len(pending.waiting())
-    if not count:
-        return [Finding("tracking records", "ok", "none waits")]
-    fix = "`lifecycle runs` writes them, once the store answers."
-    return [Finding("tracking records", "warning", f"{count} wait in {pending.folder()}", fix)]
+def _check_pending() -> list[Finding]:
+    waiting = len(pending.list_pending())
+    if not waiting:
+        return [Finding("tracking records", "ok", "none is pending")]
+    observed = f"{waiting} pending in {pending.pending_folder()}"
+    fix = "Type `lifecycle runs` once the store answers: it writes them."
+    return [Finding("tracking records", "warning", observed, fix)]
 
 
-def _place() -> list[Finding]:
-    """MLflow keeps whole paths, so a store that was moved has lost its pictures and models."""
-    address, here = tracking.address(), (home() / "mlruns" / "artifacts").as_uri()
+def _check_place() -> list[Finding]:
+    """MLflow stores absolute paths: a store that was moved does not find its plots and models."""
+    address, here = tracking.store_address(), (home() / "mlruns" / "artifacts").as_uri()
     if not _file(address):
         return []
-    rows = _read(
-        address, f"SELECT artifact_location FROM {TABLE} WHERE name = '{tracking.EXPERIMENT}'"
-    )
+    query = f"SELECT artifact_location FROM {TABLE} WHERE name = '{tracking.EXPERIMENT}'"
+    rows = _read(address, query)
     if not rows or rows[0][0].rstrip("/") == here:
-        return [Finding("tracking place", "ok", "where it was made")]
-    fix = "Move mlruns/ back where it was, or put mlruns/mlflow.db away; releases and scores do not need it."
-    return [
-        Finding(
-            "tracking place", "warning", f"pictures and models are sought under {rows[0][0]}", fix
-        )
-    ]
+        return [Finding("tracking place", "ok", "where it was created")]
+    fix = (
+        "Move mlruns/ back where it was, or move mlruns/mlflow.db away; releases and scores do not "
+        "need it."
+    )
+    observed = f"MLflow looks for plots and models under {rows[0][0]}"
+    return [Finding("tracking place", "warning", observed, fix)]
 
 
-def _champion() -> list[Finding]:
-    if not (releases() / "CURRENT").is_file():
+def _check_champion() -> list[Finding]:
+    if not (releases_folder() / "CURRENT").is_file():
         return []
-    lagging = tracking.lagging()
+    lagging = tracking.lagging_models()
     if not lagging:
-        return [Finding("registry", "ok", "champion is what is served")]
-    found = f"champion is not what is served: {', '.join(lagging)}"
-    return [Finding("registry", "warning", found, "`lifecycle runs` moves it.")]
+        return [Finding("registry", "ok", "champion is the served release")]
+    observed = f"champion is not the served release: {', '.join(lagging)}"
+    return [Finding("registry", "warning", observed, "Type `lifecycle runs`: it moves champion.")]

@@ -13,15 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.core import settings as settings_of
 from features.core.instants import DAY_US
-from features.core.progress import steps
+from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.engine.build import build
 from features.engine.business_columns import columns_for
-from features.engine.columns import ColumnOf
-from features.labels.outcomes import observe
+from features.engine.columns import FeatureColumn
+from features.labels.outcomes import observe_outcomes
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import PopulationStats, population_stats
 from features.recipes.stages import STATE_COLUMNS
@@ -34,95 +35,127 @@ LABELS = ("churned", "outcome_stage")
 
 @dataclass(frozen=True)
 class Examples:
-    """`rows`: features.recipes.stages.STATE_COLUMNS, the feature columns, `churned`, `outcome_stage`, `split` (train, evaluate, later).
+    """Feature rows with outcomes: one per customer with activity and as_of, sorted by both.
 
-    One row per customer with activity and as_of, sorted by as_of, customer_id. `late` counts activity from before an
-    as_of that was recorded after it: it stands on neither side. `modelled` names the columns a model may use.
+    `rows`: features.recipes.stages.STATE_COLUMNS, the feature columns (`columns`), LABELS, `split`
+    (train, evaluate, later). `population_stats`: one per as_of. `late_activity` counts activity
+    from before an as_of that was recorded after it: it is neither in the features nor an outcome.
+    `modelled` names the columns that a model may use.
     """
 
     rows: pa.Table
-    columns: tuple[ColumnOf, ...]
+    columns: tuple[FeatureColumn, ...]
     definitions: Definitions
-    bases: tuple[PopulationStats, ...]
-    late: int
+    population_stats: tuple[PopulationStats, ...]
+    late_activity: int
     modelled: tuple[str, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
+        """The names of the feature columns."""
         return tuple(column.name for column in self.columns)
 
-    def at(self, as_of: Sequence[int]) -> pa.Table:
-        import pyarrow.compute as pc
-
-        return self.rows.filter(
-            pc.is_in(self.rows["as_of"], value_set=pa.array(list(as_of), pa.int64()))
-        )
+    def rows_at(self, as_of: Sequence[int]) -> pa.Table:
+        """The rows of these instants (µs)."""
+        instants = pa.array(list(as_of), pa.int64())
+        return self.rows.filter(pc.is_in(self.rows["as_of"], value_set=instants))
 
 
-def make_examples(history: History, settings: Settings, plan: plans.Plan) -> Examples:
-    """Rows and labels for every instant of the plan, each computed once."""
+@dataclass(frozen=True)
+class ExampleColumns:
+    """What is known of examples before a row is built: definitions, columns, those of a model."""
+
+    definitions: Definitions
+    columns: tuple[FeatureColumn, ...]
+    modelled: tuple[str, ...]
+
+
+def example_columns(history: History, settings: Settings, plan: plans.Plan) -> ExampleColumns:
+    """The definitions learned at the earliest evaluation date, and the columns they give."""
     definitions = learn_definitions(history.as_of(plan.evaluate[0]), settings)
     columns = tuple(columns_for(history, definitions, settings))
-    tables, bases, late = [], [], 0
-    for at in steps(
-        sorted({*plan.train, *plan.evaluate, *plan.refit}), label="feature rows and outcomes"
-    ):
-        rows, base, missed = labelled(
-            history, settings, at, definitions=definitions, columns=columns
+    modelled = supported_columns(
+        columns, first=plans.first_activity(history), dates=plan.train or plan.refit
+    )
+    return ExampleColumns(definitions, columns, modelled)
+
+
+def make_examples(
+    history: History,
+    settings: Settings,
+    plan: plans.Plan,
+    *,
+    columns: ExampleColumns | None = None,
+) -> Examples:
+    """Rows and labels for every instant of the plan, each computed once.
+
+    `columns`: what `example_columns` gave, where it is known already.
+    """
+    known_columns = columns or example_columns(history, settings, plan)
+    definitions, all_columns = known_columns.definitions, known_columns.columns
+    tables, stats, late_activity = [], [], 0
+    instants = sorted({*plan.train, *plan.evaluate, *plan.refit})
+    for at in track_steps(instants, label="feature rows and outcomes"):
+        rows, population, late = label_rows(
+            history, settings, at, definitions=definitions, columns=all_columns
         )
         split = "train" if at in plan.train else "evaluate" if at in plan.evaluate else "later"
         tables.append(rows.append_column("split", pa.array([split] * rows.num_rows, pa.string())))
-        bases.append(base)
-        late += missed
-    modelled = supported(
-        columns, first=plans.first_activity(history), dates=plan.train or plan.refit
-    )
+        stats.append(population)
+        late_activity += late
     return Examples(
         pa.concat_tables(tables).combine_chunks(),
-        columns,
+        all_columns,
         definitions,
-        tuple(bases),
-        late,
-        modelled,
+        tuple(stats),
+        late_activity,
+        known_columns.modelled,
     )
 
 
-def labelled(
+def label_rows(
     history: History,
     settings: Settings,
     at: int,
     *,
     definitions: Definitions,
-    columns: Sequence[ColumnOf],
+    columns: Sequence[FeatureColumn],
 ) -> tuple[pa.Table, PopulationStats, int]:
-    """The feature rows of one instant with LABELS, the base they rest on, and the activity that came too late."""
+    """The feature rows of one instant with LABELS, their population stats, the late activity.
+
+    Late activity is the count of activities that were recorded only after the instant.
+    """
     known = history.as_of(at)
-    base = population_stats(known, definitions)
-    rows = build(known, base=base, definitions=definitions, columns=columns)
-    outcome = observe(history, known, definitions=definitions, settings=settings)
+    population = population_stats(known, definitions)
+    rows = build(known, population=population, definitions=definitions, columns=columns)
+    outcome = observe_outcomes(history, known, definitions=definitions, settings=settings)
     for name in LABELS:
         rows = rows.append_column(name, outcome.rows[name])
-    return rows, base, outcome.late
+    return rows, population, outcome.late
 
 
-def supported(columns: Sequence[ColumnOf], *, first: int, dates: Sequence[int]) -> tuple[str, ...]:
-    """The columns whose windows reach no further back than the history known at the middle training date.
+def supported_columns(
+    columns: Sequence[FeatureColumn], *, first: int, dates: Sequence[int]
+) -> tuple[str, ...]:
+    """The columns whose windows are no longer than the history before the middle training date.
 
-    A window longer than the data is the same as all time in every training row, and something else on the day the
-    data outgrow it: a model would have learned nothing about that, and answer all the same (docs/decisions/011).
+    `first`: the first activity, `dates`: the training dates, both µs. A window longer than the
+    data equals all time in every training row, and differs from it once the data are longer: a
+    model would answer about a difference it never saw (docs/decisions/011).
     """
     known_days = (sorted(dates)[len(dates) // 2] - first) / DAY_US if dates else 0
     return tuple(column.name for column in columns if column.reach_days <= known_days)
 
 
 def frame(config: str | Path) -> Any:
-    """Features, labels, as_of (UTC) and split of one configuration as a pandas frame (floats, NaN where null)."""
+    """Features, labels, as_of (UTC) and split of a configuration as a pandas frame; null is NaN."""
     import pandas
 
-    settings = settings_of.load(Path(config))
-    history, _ = histories.load(settings)
+    settings = settings_of.load_settings(Path(config))
+    history, _ = histories.load_history(settings)
     plan = plans.make_plan(history, settings)
-    made = make_examples(history, settings, plan)
-    found = made.rows.select([*STATE_COLUMNS, *made.names, *LABELS, "split"]).to_pandas()
-    found["as_of"] = pandas.to_datetime(found["as_of"], unit="us", utc=True)
-    return found
+    examples = make_examples(history, settings, plan)
+    columns = [*STATE_COLUMNS, *examples.names, *LABELS, "split"]
+    rows = examples.rows.select(columns).to_pandas()
+    rows["as_of"] = pandas.to_datetime(rows["as_of"], unit="us", utc=True)
+    return rows

@@ -1,142 +1,151 @@
-"""From rows and what a search found to a scorer: both models fitted, calibrated, and how sure they are."""
+"""From labelled rows to a scorer: both models, the calibration of p, reasons and uncertainty."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
 
 from features.core.settings import Settings
-from serving.release import release as releases
-from serving.scoring.parts import Blend
+from features.recipes.definitions import Definitions
+from serving.release.release import Release
+from serving.scoring.parts import Blend, Rate
 from serving.scoring.scorer import Calibration, Scorer
-from training import examples, plan
+from training.examples import Examples
 from training.models import churn, next_stage
 from training.models.blending import BlendSpec
 from training.parallel import run_in_parallel
-from training.uncertainty import out_of_fold
+from training.uncertainty.out_of_fold import OutOfFold, fit_uncertainty
 
+# The share of the seconds of a search that the churn model gets.
 CHURN_SHARE = 0.6
+FREQUENCIES = "frequencies"
+# What a search found for each model; None where q stays with frequencies.
+Specs = dict[str, BlendSpec | None]
 
 
 def search_models(
-    early: pa.Table, made: examples.Examples, settings: Settings, only: str | None
-) -> dict[str, BlendSpec | None]:
-    """The ingredients of both models (or of `only` one), searched side by side; None where q stays with frequencies."""
+    rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, only: str | None = None
+) -> Specs:
+    """Search the blends of both models side by side on labelled rows, or of `only` one."""
     seconds = settings.training.seconds
 
-    def leaving(share: float = 1.0) -> BlendSpec:
-        return churn.search_churn_model(early, made.modelled, settings, seconds=seconds * share)
+    def search_churn(share: float = 1.0) -> BlendSpec:
+        return churn.search_churn_model(rows, columns, settings, seconds=seconds * share)
 
-    def staying(share: float = 1.0) -> BlendSpec | None:
-        enough = next_stage.enough(early)
-        return (
-            next_stage.search_stage_model(early, made.modelled, settings, seconds=seconds * share)
-            if enough
-            else None
-        )
+    def search_stages(share: float = 1.0) -> BlendSpec | None:
+        if not next_stage.has_enough_stayers(rows):
+            return None
+        return next_stage.search_stage_model(rows, columns, settings, seconds=seconds * share)
 
     if only is not None:
-        return {only: leaving() if only == "churn" else staying()}
-    found = run_in_parallel(lambda: leaving(CHURN_SHARE), lambda: staying(1 - CHURN_SHARE))
-    return dict(zip(("churn", "next-stage"), found, strict=True))
+        return {only: search_churn() if only == "churn" else search_stages()}
+    churn_spec, stage_spec = run_in_parallel(
+        lambda: search_churn(CHURN_SHARE), lambda: search_stages(1 - CHURN_SHARE)
+    )
+    return {"churn": churn_spec, "next-stage": stage_spec}
 
 
-def fit(
-    found: dict[str, BlendSpec | None], rows: pa.Table, made: examples.Examples, settings: Settings
-) -> Scorer:
-    """The scorer of what was found on labelled rows, calibrated, with reasons, sets and spreads."""
-    scorer, said = _fitted(found, rows, made, settings)
-    return out_of_fold.sure(scorer, rows, said, settings)
+def specs_of(release: Release) -> Specs:
+    """What the search of a release found, as its evaluation holds it."""
+    return {
+        model: None if spec == FREQUENCIES else BlendSpec(**spec)
+        for model, spec in release.evaluation["models"].items()
+    }
 
 
-def refitted(
-    found: dict[str, BlendSpec | None],
-    made: examples.Examples,
-    dates: plan.Plan,
-    settings: Settings,
-    *,
-    status: str,
-) -> Scorer:
-    """What is released: both models fitted on every refit date; where there was no skill, the base rate of churn."""
-    rows = made.at(dates.refit)
-    scorer, said = _fitted(found, rows, made, settings)
-    final = with_status(status, scorer, rows)
-    if status == "no_skill":
-        said = said.at_one_rate(final.churn.parts[0][1].margin[0])
-    return out_of_fold.sure(final, rows, said, settings)
+@dataclass(frozen=True)
+class Fitting:
+    """Fits the models of `specs` on any labelled rows: the same columns and rules every time.
+
+    `outcome_window_us`: horizon and label latency, in µs. `contractual`: cover can end.
+    """
+
+    specs: Specs
+    columns: tuple[str, ...]
+    definitions: Definitions
+    outcome_window_us: int
+    seed: int
+    contractual: bool
+
+    def fit_scorer(self, rows: pa.Table) -> Scorer:
+        """Both models, calibrated, with reasons and with the uncertainty of scores."""
+        scorer, predicted = self._fit_with_out_of_fold(rows)
+        return fit_uncertainty(scorer, rows, predicted, outcome_window_us=self.outcome_window_us)
+
+    def fit_released_scorer(self, rows: pa.Table, *, status: str) -> Scorer:
+        """As `fit_scorer`; with status no_skill p is the base rate of churn."""
+        scorer, predicted = self._fit_with_out_of_fold(rows)
+        scorer = with_status(status, scorer, rows)
+        if status == "no_skill":
+            base_rate = scorer.churn.parts[0][1]
+            assert isinstance(base_rate, Rate)
+            predicted = predicted.with_one_rate(base_rate.margin[0])
+        return fit_uncertainty(scorer, rows, predicted, outcome_window_us=self.outcome_window_us)
+
+    def fit_models(self, rows: pa.Table, *, margin: np.ndarray | None = None) -> Scorer:
+        """Both models and the calibration of p, without reasons and uncertainty.
+
+        `margin`: out-of-fold log-odds of churn (rows,), where they are known already. q comes from
+        frequencies where too few customers stayed.
+        """
+        spec = self.specs["churn"]
+        assert spec is not None
+        (blend, calibration), (q, classes) = run_in_parallel(
+            lambda: churn.fit_churn_model(
+                spec,
+                rows,
+                self.columns,
+                outcome_window_us=self.outcome_window_us,
+                seed=self.seed,
+                contractual=self.contractual,
+                margin=margin,
+            ),
+            lambda: self._fit_stages(rows),
+        )
+        stay_rows = next_stage.stayers(rows).num_rows
+        return Scorer(
+            self.definitions, self.columns, blend, calibration, q, classes, rows.num_rows, stay_rows
+        )
+
+    def _fit_stages(self, rows: pa.Table) -> tuple[Blend, tuple[str, ...]]:
+        spec = self.specs["next-stage"]
+        if spec is None or not next_stage.has_enough_stayers(rows):
+            return next_stage.fit_frequencies(rows)
+        return next_stage.fit_stage_model(spec, rows, self.columns, seed=self.seed)
+
+    def _fit_with_out_of_fold(self, rows: pa.Table) -> tuple[Scorer, OutOfFold]:
+        """The models with their reasons, and the predictions for each row without its customer."""
+        predicted = OutOfFold.predict(
+            self.specs["churn"],
+            self.specs["next-stage"],
+            rows,
+            self.columns,
+            outcome_window_us=self.outcome_window_us,
+            seed=self.seed,
+            contractual=self.contractual,
+        )
+        scorer = self.fit_models(rows, margin=predicted.margin)
+        return replace(scorer, reason_reference=churn.reason_reference(scorer, rows)), predicted
+
+
+def fitting_for(specs: Specs, examples: Examples, settings: Settings) -> Fitting:
+    """The fitting of `specs` with the columns and definitions of these examples."""
+    return Fitting(
+        specs,
+        examples.modelled,
+        examples.definitions,
+        settings.outcome_window_us,
+        settings.training.seed,
+        settings.contractual,
+    )
 
 
 def with_status(status: str, scorer: Scorer, rows: pa.Table) -> Scorer:
     """The scorer with that status: without skill, p is the base rate of `rows`."""
     if status != "no_skill":
         return replace(scorer, status=status)
-    return replace(scorer, status=status, churn=churn.base_rate(rows), calibration=Calibration())
-
-
-def _fitted(
-    found: dict[str, BlendSpec | None], rows: pa.Table, made: examples.Examples, settings: Settings
-) -> tuple[Scorer, out_of_fold.OutOfFold]:
-    """The scorer of what was found, fitted on `rows`, and what is said of each row without its customer."""
-    churn_said, stages_said = run_in_parallel(
-        lambda: out_of_fold.of_churn(found["churn"], rows, made.modelled, settings),
-        lambda: out_of_fold.of_stages(found["next-stage"], rows, made.modelled, settings),
+    return replace(
+        scorer, status=status, churn=churn.fit_base_rate(rows), calibration=Calibration()
     )
-    said = out_of_fold.OutOfFold(*churn_said, stages_said)
-    scorer = models(found, rows, made, settings, margin=said.margin)
-    return replace(scorer, bearings=churn.bearings(scorer, rows)), said
-
-
-def models(
-    found: dict[str, BlendSpec | None],
-    rows: pa.Table,
-    made: examples.Examples,
-    settings: Settings,
-    *,
-    margin: np.ndarray | None = None,
-) -> Scorer:
-    """Both models on labelled rows and the calibration of p, without reasons, sets and spreads.
-
-    `margin`: log-odds from fits without the row's customer, where they are known already.
-    """
-    (blend, calibrated), (q, classes) = run_in_parallel(
-        lambda: churn.fit(found["churn"], rows, made.modelled, settings, margin=margin),
-        lambda: _stages(found["next-stage"], rows, made, settings),
-    )
-    stay_rows = next_stage.stayers(rows).num_rows
-    return Scorer(
-        made.definitions, made.modelled, blend, calibrated, q, classes, rows.num_rows, stay_rows
-    )
-
-
-def _stages(
-    part: BlendSpec | None, rows: pa.Table, made: examples.Examples, settings: Settings
-) -> tuple[Blend, tuple[str, ...]]:
-    """q and its stages; by frequencies where no model is worth it."""
-    return (
-        next_stage.frequencies(rows)
-        if part is None
-        else next_stage.fit(part, rows, made.modelled, settings)
-    )
-
-
-def refits(
-    found: dict[str, BlendSpec | None], made: examples.Examples, settings: Settings
-) -> Callable[[pa.Table], Scorer]:
-    """Fits what was found on any labelled rows, q by frequencies where they are too few: no reasons, sets or spreads."""
-
-    def fit(rows: pa.Table) -> Scorer:
-        enough = {} if next_stage.enough(rows) else {"next-stage": None}
-        return models(found | enough, rows, made, settings)
-
-    return fit
-
-
-def ingredients(release: releases.Release) -> dict[str, BlendSpec | None]:
-    """What a release's search found, as its evaluation tells it."""
-    found = release.evaluation["found"]
-    return {
-        job: None if part == "frequencies" else BlendSpec(**part) for job, part in found.items()
-    }

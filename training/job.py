@@ -1,4 +1,9 @@
-"""The training job: examples → search → models on earlier dates → evaluation → refit → release, holdout and record."""
+"""One training, step by step: plan → examples → search → fit → evaluate → refit → release → record.
+
+run = TrainingRun(history, settings)
+run.evaluation          # computes every step before it, once
+trained = run.finish()  # writes the release and the records
+"""
 
 from __future__ import annotations
 
@@ -6,6 +11,7 @@ import tempfile
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +21,41 @@ import pyarrow.parquet as pq
 
 from features.core.errors import NotEnoughData, ReleaseRefused
 from features.core.instants import day_text
-from features.core.progress import say
+from features.core.progress import print_status
 from features.core.settings import Settings, home
 from features.recipes.stages import STAGES
 from features.tables.history import History
-from serving.release import release as releases
+from serving.release.release import (
+    Release,
+    current_release_folder,
+    load_release,
+    write_release,
+)
 from serving.scoring.scorer import Calibration, Scorer
-from training import examples, fitting, metrics, plan, promote
+from training import fitting, metrics
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
 from training.evaluation.gate import judge
+from training.examples import ExampleColumns, Examples, example_columns, make_examples
+from training.fitting import Specs, fitting_for, specs_of, with_status
 from training.models import churn, fit_rates, next_stage
-from training.models.blending import BlendSpec
+from training.plan import Plan, make_plan, refuse_without_dates
 from training.plots.draw import draw
+from training.promote import newest_release_folder
 from training.reports import card
 from training.tracking import record, tracking
-from training.uncertainty import out_of_fold
+from training.uncertainty.out_of_fold import uncertainty_report
 
 JOBS = ("churn", "next-stage")
+NOTE = "Figures are of the models fitted on the train dates; the release is refitted on all dates."
 
 
 @dataclass(frozen=True)
 class Trained:
-    """What a job left behind: the release folder, its status, the evaluation, the MLflow run ids (None: not recorded)."""
+    """What a training wrote: the release folder, its status, the evaluation, the MLflow run ids.
+
+    A run id is None where MLflow could not record the run.
+    """
 
     folder: Path
     status: str
@@ -45,256 +63,335 @@ class Trained:
     runs: dict[str, str | None]
 
 
+class TrainingRun:
+    """One training. Each step is computed when it is first asked for, from the steps before it.
+
+    `only` trains one of JOBS; the other model comes from the newest release.
+    """
+
+    def __init__(
+        self,
+        history: History,
+        settings: Settings,
+        *,
+        only: str | None = None,
+        learning_curve: bool = False,
+    ) -> None:
+        self.history = history
+        self.settings = settings
+        self.only = only
+        self.learning_curve = learning_curve
+        self.began = time.time()
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The instants that are trained on, evaluated and refitted. NotEnoughData without any."""
+        plan = make_plan(self.history, self.settings)
+        refuse_without_dates(plan, self.settings)
+        return plan
+
+    @cached_property
+    def columns(self) -> ExampleColumns:
+        """The definitions and columns of the examples, known before a row is built."""
+        return example_columns(self.history, self.settings, self.plan)
+
+    @cached_property
+    def other_release(self) -> Release | None:
+        """With `only` the release of the other model; ReleaseRefused where the two do not fit."""
+        return None if self.only is None else _other_release(self)
+
+    @cached_property
+    def examples(self) -> Examples:
+        """Feature rows with outcomes. What would be refused is refused before a row is built."""
+        _ = self.other_release
+        examples = make_examples(self.history, self.settings, self.plan, columns=self.columns)
+        churn.refuse_too_few(examples.rows_at(self.plan.train))
+        return examples
+
+    @cached_property
+    def train_rows(self) -> pa.Table:
+        """The examples of the training dates."""
+        return self.examples.rows_at(self.plan.train)
+
+    @cached_property
+    def eval_rows(self) -> pa.Table:
+        """The examples of the evaluation dates; no model has seen them before the refit."""
+        return self.examples.rows_at(self.plan.evaluate)
+
+    @cached_property
+    def specs(self) -> Specs:
+        """What the search found for each model. With `only` the other release's spec is used too.
+
+        Its model is fitted on the training dates anew: as served it has seen the evaluation dates.
+        """
+        former = specs_of(self.other_release) if self.other_release else {}
+        columns = self.examples.modelled
+        return former | fitting.search_models(
+            self.train_rows, columns, self.settings, only=self.only
+        )
+
+    @cached_property
+    def fitting(self) -> fitting.Fitting:
+        """Fits these specs on any rows."""
+        return fitting_for(self.specs, self.examples, self.settings)
+
+    @cached_property
+    def eval_scorer(self) -> Scorer:
+        """The scorer fitted on the training dates alone: the one that is evaluated."""
+        return self.fitting.fit_scorer(self.train_rows)
+
+    @cached_property
+    def scorer_report(self) -> dict[str, Any]:
+        """The evaluation beside the baselines, without what only the release adds."""
+        report = evaluate(
+            self.eval_scorer, self.train_rows, self.eval_rows, self.examples, self.settings
+        )
+        report |= uncertainty_report(self.eval_scorer, self.eval_rows)
+        if self.learning_curve:
+            report["learning_curve"] = curves.learning_curve(
+                self.fitting.fit_models, self.examples, self.plan, self.settings
+            )
+        return report
+
+    @cached_property
+    def status(self) -> str:
+        """ok or no_skill; of the other release's churn model where that one is kept."""
+        if self.only == "next-stage" and self.other_release is not None:
+            return self.other_release.scorer.status
+        return "ok" if metrics.has_skill(self.scorer_report["churn"]) else "no_skill"
+
+    @cached_property
+    def final_scorer(self) -> Scorer:
+        """The scorer of the release: both models fitted on every refit date."""
+        _ = self.status
+        print_status(f"fitting the release on {len(self.plan.refit)} dates")
+        rows = self.examples.rows_at(self.plan.refit)
+        scorer = self.fitting.fit_released_scorer(rows, status=self.status)
+        if self.other_release is None:
+            return scorer
+        return _with_other_model(scorer, self.other_release.scorer, str(self.only))
+
+    @cached_property
+    def evaluation(self) -> dict[str, Any]:
+        """All that evaluation.json holds: aggregates only."""
+        facts = _training_facts(self)
+        return self.scorer_report | facts | _gate_section(self)
+
+    def finish(self) -> Trained:
+        """Write the release (not served yet), the hold-out predictions and the MLflow records."""
+        folder = _write_release(
+            self.final_scorer, self.examples, self.history, self.settings, self.evaluation
+        )
+        return Trained(folder, self.status, self.evaluation, _record_runs(self, folder))
+
+
 def train(
     history: History, settings: Settings, *, only: str | None = None, learning_curve: bool = False
 ) -> Trained:
-    """Train both models (or one of JOBS, the other from the newest release) and write a release, not yet served.
+    """Train both models (or one of JOBS) and write a release, which is not served yet.
 
-    `learning_curve` refits what was found on fewer customers and dates, and adds the curve to the evaluation.
+    `only`: the other model comes from the newest release; ReleaseRefused where that release has
+    another configuration. `learning_curve`: also refit on fewer customers and dates.
     NotEnoughData says what is missing; nothing is written then.
     """
-    began = time.time()
-    dates, made, found, scorer, other = fit_for_evaluation(history, settings, only=only)
-    early, late = made.at(dates.train), made.at(dates.evaluate)
-    account = evaluate(scorer, early, late, made, settings) | out_of_fold.account(scorer, late)
-    if learning_curve:
-        account["learning_curve"] = curves.curve(
-            fitting.refits(found, made, settings), made, dates, settings
-        )
-    say(f"fitting the release on {len(dates.refit)} dates")
-    status = "ok" if metrics.has_skill(account["churn"]) else "no_skill"
-    if only == "next-stage":
-        status = other.scorer.status  # the churn part is the other release's, and so is its verdict
-    account |= _about(made, settings, dates, found, status)
-    final = fitting.refitted(found, made, dates, settings, status=status)
-    if only == "churn":
-        final = replace(
-            final,
-            next_stage=other.scorer.next_stage,
-            classes=other.scorer.classes,
-            stay_rows=other.scorer.stay_rows,
-        )
-    if only == "next-stage":
-        final = replace(
-            final,
-            churn=other.scorer.churn,
-            calibration=other.scorer.calibration,
-            bearings=other.scorer.bearings,
-        )
-    account |= _gate(scorer, final, made, dates, history, settings)
-    folder = _release(final, made, history, settings, account)
-    return Trained(
-        folder,
-        status,
-        account,
-        _record(found, only, account, settings, scorer, made, dates, folder, began),
-    )
+    return TrainingRun(history, settings, only=only, learning_curve=learning_curve).finish()
 
 
-def fit_for_evaluation(
-    history: History, settings: Settings, *, only: str | None = None
-) -> tuple[
-    plan.Plan, examples.Examples, dict[str, BlendSpec | None], Scorer, releases.Release | None
-]:
-    """Everything up to the scorer fitted on the training dates alone: what the evaluation looks at.
+def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Trained:
+    """Write a release of rates, marked not_enough_data, where `why` there is no model.
 
-    With `only` the other model's ingredients come from the newest release and are fitted on the training dates too:
-    the part that is served has seen the evaluation dates, and would flatter itself.
+    Stages and the rate of each segment are useful all the same (`training.models.fit_rates`).
     """
-    dates = plan.make_plan(history, settings)
-    plan.refuse_without_dates(dates, settings)
-    made = examples.make_examples(history, settings, dates)
-    early = made.at(dates.train)
-    churn.refuse_too_few(early, settings)
-    other = _newest(settings, made) if only else None
-    found = (fitting.ingredients(other) if other else {}) | fitting.search_models(
-        early, made, settings, only
-    )
-    return dates, made, found, fitting.fit(found, early, made, settings), other
-
-
-def _gate(
-    early: Scorer,
-    final: Scorer,
-    made: examples.Examples,
-    dates: plan.Plan,
-    history: History,
-    settings: Settings,
-) -> dict[str, Any]:
-    """{"gate": …} of `training.evaluation.gate`; where the release that is served is this very one, what its own gate said."""
-    try:
-        champion = releases.load(releases.current())
-    except ReleaseRefused:
-        champion = None  # nothing is served, or nothing that could be
-    if champion and _same(final, champion.scorer, made.at(dates.evaluate)):
-        return {"gate": champion.evaluation["gate"]} if "gate" in champion.evaluation else {}
-
-    def fit(release: releases.Release, rows: pa.Table, of: examples.Examples) -> Scorer:
-        of = replace(of, modelled=release.scorer.columns)
-        scorer = fitting.models(fitting.ingredients(release), rows, of, settings)
-        return fitting.with_status(
-            release.scorer.status, replace(scorer, bearings=churn.bearings(scorer, rows)), rows
-        )
-
-    say("the gate: beside the release that is served")
-    judged = fitting.with_status(final.status, early, made.at(dates.train))
-    return {"gate": judge(judged, champion, made, dates, history, settings, fit=fit)}
-
-
-def _same(one: Scorer, other: Scorer, rows: pa.Table) -> bool:
-    if (one.definitions, one.columns, one.status) != (
-        other.definitions,
-        other.columns,
-        other.status,
-    ):
-        return False
-    return all(
-        np.array_equal(ours, theirs)
-        for ours, theirs in zip(one.score(rows), other.score(rows), strict=True)
-    )
-
-
-def fall_back(history: History, settings: Settings, why: NotEnoughData) -> Trained:
-    """A release of rates (`training.models.fit_rates`), marked `not_enough_data`: stages and a rate are still worth having."""
     began = time.time()
-    dates = replace(plan.make_plan(history, settings), train=())
-    made = examples.make_examples(history, settings, dates)
-    rows = made.rows
-    q, classes = fit_rates.next_stage(rows, made.modelled)
-    p = fit_rates.churn(rows, made.modelled, made.definitions, settings)
-    scorer = Scorer(
-        made.definitions,
-        made.modelled,
+    plan = replace(make_plan(history, settings), train=())
+    examples = make_examples(history, settings, plan)
+    evaluation = {
+        "status": "not_enough_data",
+        "why": {"got": why.got, "rule": why.rule, "do": why.fix},
+        "rows": examples.rows.num_rows,
+    }
+    scorer = _rates_scorer(examples, contractual=settings.contractual)
+    folder = _write_release(scorer, examples, history, settings, evaluation)
+    records = record.build_records(
+        JOBS,
+        evaluation=evaluation,
+        settings=settings,
+        examples=examples,
+        dates=plan,
+        holdout=None,
+        blends={},
+        release=folder,
+        began=began,
+        pictures=(),
+    )
+    runs = {each.job: tracking.record_run(each) for each in records}
+    return Trained(folder, "not_enough_data", evaluation, runs)
+
+
+def _rates_scorer(examples: Examples, *, contractual: bool) -> Scorer:
+    rows = examples.rows
+    q, classes = fit_rates.fit_stage_rates(rows, examples.modelled)
+    p = fit_rates.fit_rates(rows, examples.modelled, examples.definitions, contractual=contractual)
+    return Scorer(
+        examples.definitions,
+        examples.modelled,
         p,
         Calibration(),
         q,
         classes,
         rows.num_rows,
         next_stage.stayers(rows).num_rows,
-        "not_enough_data",
-    )
-    account = {
-        "status": "not_enough_data",
-        "why": {"got": why.got, "rule": why.rule, "do": why.fix},
-        "rows": rows.num_rows,
-    }
-    folder = _release(scorer, made, history, settings, account)
-    kept = record.records(
-        JOBS,
-        account=account,
-        settings=settings,
-        made=made,
-        dates=dates,
-        held=None,
-        found={},
-        release=folder,
-        began=began,
-        pictures=(),
-    )
-    return Trained(
-        folder, "not_enough_data", account, {each.job: tracking.record(each) for each in kept}
+        status="not_enough_data",
     )
 
 
-def _newest(settings: Settings, made: examples.Examples) -> releases.Release:
-    newest = releases.load(promote.newest())
-    same = {
-        "the configuration": newest.made_for == settings.definitions(),
-        "the features": newest.scorer.columns == made.modelled,
-        "the stage definitions": newest.scorer.definitions == made.definitions,
-        "having been trained": "found" in newest.evaluation,
-    }
-    differs = [what for what, equal in same.items() if not equal]
-    if differs:
+def _other_release(run: TrainingRun) -> Release:
+    """The newest release, if its other model fits this training; ReleaseRefused otherwise."""
+    fix = "Train both models. Type: lifecycle train"
+    try:
+        newest = load_release(newest_release_folder())
+    except ReleaseRefused as error:
         raise ReleaseRefused(
-            where=f"release {newest.id}",
-            got=f"a difference in {', '.join(differs)}",
-            rule="Two models of one release share configuration, features and stages.",
-            fix="Run `lifecycle train` for both.",
+            where=f"train {run.only}",
+            got=f"no release to take the other model from ({error.got})",
+            rule="A release holds both models.",
+            fix=fix,
+        ) from error
+    fits = {
+        "the configuration": newest.config == run.settings.definitions(),
+        "the features": newest.scorer.columns == run.columns.modelled,
+        "the stage definitions": newest.scorer.definitions == run.columns.definitions,
+        "the kind of training": "models" in newest.evaluation,
+    }
+    differences = [what for what, same in fits.items() if not same]
+    if differences:
+        raise ReleaseRefused(
+            where=f"train {run.only}, release {newest.id}",
+            got=f"a difference in {', '.join(differences)}",
+            rule="Both models of a release share configuration, features and stages.",
+            fix=fix,
         )
     return newest
 
 
-def _about(
-    made: examples.Examples, settings: Settings, dates: plan.Plan, found, status: str
-) -> dict[str, Any]:
-    def days(instants: tuple[int, ...]) -> list[str]:
-        return [day_text(at, zone=settings.zone) for at in instants]
-
-    return {
-        "status": status,
-        "horizon_days": settings.churn.horizon_days,
-        "features": len(made.modelled),
-        "as_of": {
-            "train": days(dates.train),
-            "evaluate": days(dates.evaluate),
-            "refit": days(dates.refit),
-        },
-        "late_activity": made.late,
-        "left_out": sorted(set(made.names) - set(made.modelled)),
-        "found": {job: part.summary() if part else "frequencies" for job, part in found.items()},
-        "note": "Figures are of the models fitted on the train dates; the release is refitted on the refit dates.",
-    }
-
-
-def _release(
-    scorer: Scorer,
-    made: examples.Examples,
-    history: History,
-    settings: Settings,
-    account: dict[str, Any],
-) -> Path:
-    times = {"made_at": datetime.now(UTC).isoformat(), "versions": card.versions()}
-    return releases.write(
+def _with_other_model(scorer: Scorer, other: Scorer, only: str) -> Scorer:
+    """The scorer with the other release's model in place of the one that was not trained."""
+    if only == "churn":
+        return replace(
+            scorer, next_stage=other.next_stage, classes=other.classes, stay_rows=other.stay_rows
+        )
+    return replace(
         scorer,
-        all_columns=list(made.columns),
-        settings=settings,
-        tables=history.names,
-        base=max(made.bases, key=lambda base: base.as_of),
-        evaluation=account,
-        card=card.text(scorer, account, settings),
-        times=times,
+        churn=other.churn,
+        calibration=other.calibration,
+        reason_reference=other.reason_reference,
     )
 
 
-def _record(
-    found: dict[str, BlendSpec | None],
-    only: str | None,
-    account: dict[str, Any],
-    settings: Settings,
+def _training_facts(run: TrainingRun) -> dict[str, Any]:
+    def days(instants: tuple[int, ...]) -> list[str]:
+        return [day_text(at, zone=run.settings.zone) for at in instants]
+
+    plan, examples = run.plan, run.examples
+    models = {
+        job: spec.summary() if spec else fitting.FREQUENCIES for job, spec in run.specs.items()
+    }
+    return {
+        "status": run.status,
+        "horizon_days": run.settings.churn.horizon_days,
+        "features": len(examples.modelled),
+        "as_of": {
+            "train": days(plan.train),
+            "evaluate": days(plan.evaluate),
+            "refit": days(plan.refit),
+        },
+        "late_activity": examples.late_activity,
+        "unused_features": sorted(set(examples.names) - set(examples.modelled)),
+        "models": models,
+        "note": NOTE,
+    }
+
+
+def _gate_section(run: TrainingRun) -> dict[str, Any]:
+    """{"gate": …}: the comparison with the release that is served.
+
+    Where this training made the served release once more, the section of that release.
+    """
+    try:
+        champion = load_release(current_release_folder())
+    except ReleaseRefused:
+        champion = None  # Nothing is served, or nothing that could be.
+    if champion and _same_scores(run.final_scorer, champion.scorer, run.eval_rows):
+        return {"gate": champion.evaluation["gate"]} if "gate" in champion.evaluation else {}
+
+    def fit(release: Release, rows: pa.Table, examples: Examples) -> Scorer:
+        examples = replace(examples, modelled=release.scorer.columns)
+        scorer = fitting_for(specs_of(release), examples, run.settings).fit_models(rows)
+        scorer = replace(scorer, reason_reference=churn.reason_reference(scorer, rows))
+        return with_status(release.scorer.status, scorer, rows)
+
+    print_status("gate: comparing with the release that is served")
+    challenger = with_status(run.final_scorer.status, run.eval_scorer, run.train_rows)
+    verdict = judge(
+        challenger, champion, run.examples, run.plan, run.history, run.settings, fit=fit
+    )
+    return {"gate": verdict}
+
+
+def _same_scores(one: Scorer, other: Scorer, rows: pa.Table) -> bool:
+    ours = (one.definitions, one.columns, one.status)
+    if ours != (other.definitions, other.columns, other.status):
+        return False
+    pairs = zip(one.score(rows), other.score(rows), strict=True)
+    return all(np.array_equal(mine, theirs) for mine, theirs in pairs)
+
+
+def _write_release(
     scorer: Scorer,
-    made: examples.Examples,
-    dates: plan.Plan,
-    folder: Path,
-    began: float,
-) -> dict[str, str | None]:
-    """One MLflow run a job that was asked for; the hold-out predictions beside the store, never in it."""
-    late = made.at(dates.evaluate)
-    held = record.HeldOut(late, *scorer.score(late))
-    with tempfile.TemporaryDirectory(prefix="lifecycle-pictures-") as place:
-        kept = record.records(
-            [only] if only else JOBS,
-            account=account,
-            settings=settings,
-            made=made,
-            dates=dates,
-            held=held,
-            found=found,
+    examples: Examples,
+    history: History,
+    settings: Settings,
+    evaluation: dict[str, Any],
+) -> Path:
+    newest = max(examples.population_stats, key=lambda population: population.as_of)
+    return write_release(
+        scorer,
+        all_columns=list(examples.columns),
+        settings=settings,
+        tables=history.names,
+        population=newest,
+        evaluation=evaluation,
+        card=card.card_text(scorer, evaluation, settings),
+        times={"made_at": datetime.now(UTC).isoformat(), "versions": card.package_versions()},
+    )
+
+
+def _record_runs(run: TrainingRun, folder: Path) -> dict[str, str | None]:
+    """One MLflow run for each trained model; the hold-out predictions lie beside the store."""
+    holdout = record.Holdout(run.eval_rows, *run.eval_scorer.score(run.eval_rows))
+    with tempfile.TemporaryDirectory(prefix="lifecycle-plots-") as place:
+        records = record.build_records(
+            [run.only] if run.only else JOBS,
+            evaluation=run.evaluation,
+            settings=run.settings,
+            examples=run.examples,
+            dates=run.plan,
+            holdout=holdout,
+            blends=run.specs,
             release=folder,
-            began=began,
-            pictures=draw(account, Path(place)),
+            began=run.began,
+            pictures=draw(run.evaluation, Path(place)),
         )
-        runs = {each.job: tracking.record(each) for each in kept}
-    _holdout(next((run for run in runs.values() if run), folder.name), held)
+        runs = {each.job: tracking.record_run(each) for each in records}
+    _save_holdout(next((name for name in runs.values() if name), folder.name), holdout)
     return runs
 
 
-def _holdout(name: str, held: record.HeldOut) -> None:
+def _save_holdout(name: str, holdout: record.Holdout) -> None:
     folder = home() / "mlruns" / "holdout" / name
     folder.mkdir(parents=True, exist_ok=True)
-    kept = held.rows.select(
-        ["customer_id", "as_of", "eligible", "churned", "outcome_stage"]
-    ).append_column("p_churn", pa.array(held.p))
+    keys = ["customer_id", "as_of", "eligible", "churned", "outcome_stage"]
+    rows = holdout.rows.select(keys).append_column("p_churn", pa.array(holdout.p))
     for k, stage in enumerate(STAGES):
-        kept = kept.append_column(f"p_next_{stage}", pa.array(held.p_next[:, k]))
-    pq.write_table(kept, folder / "predictions.parquet")
+        rows = rows.append_column(f"p_next_{stage}", pa.array(holdout.p_next[:, k]))
+    pq.write_table(rows, folder / "predictions.parquet")

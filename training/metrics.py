@@ -1,11 +1,12 @@
-"""How good it is, for whom, against what, and how sure that is. Everything is said for everyone and for eligible.
+"""Metrics of both models and their intervals, for everyone and for eligible customers.
 
-Intervals are 95 %: AUROC by DeLong, Delong & Clarke-Pearson 1988; differences of losses by a bootstrap over customers
-(all rows of one customer move together).
+Intervals are 95 %: of the AUROC by DeLong (DeLong, DeLong & Clarke-Pearson 1988), of differences
+of log losses by a bootstrap over customers (all rows of one customer move together).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,19 +14,20 @@ import numpy as np
 POPULATIONS = ("everyone", "eligible")
 REPLICATES = 400
 GAINS = (10, 20, 30)
-SAME = 1e-9  # a difference of losses that arithmetic makes by itself
+NEGLIGIBLE = 1e-9  # differences of log loss up to this come from rounding
 
 
-def churn_metrics(y: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
-    """AUROC with its interval, average precision, log loss, Brier, ECE, top-decile lift and gain of p (rows,) for y (bool).
+def churn_metrics(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    """The metrics of p (rows,) for y (bool (rows,)).
 
-    `gain_10`: the share of all leavers that is found among the riskiest 10 % of rows. None where y has not both classes
-    (log loss and Brier: where there are no rows).
+    AUROC with its interval, average precision, log loss, Brier score, calibration error (ECE),
+    lift of the riskiest tenth, and gains. `gain_10`: the share of all churners among the riskiest
+    10 % of rows. None where y has a single class (log loss and Brier: where there are no rows).
     """
     from sklearn.metrics import average_precision_score
 
-    out: dict[str, float | None] = {"rows": len(y), "rate": float(y.mean()) if len(y) else None}
-    out["log_loss"] = float(losses(y, p).mean()) if len(y) else None
+    out: dict[str, Any] = {"rows": len(y), "rate": float(y.mean()) if len(y) else None}
+    out["log_loss"] = float(log_losses(y, p).mean()) if len(y) else None
     out["brier"] = float(((p - y) ** 2).mean()) if len(y) else None
     if not len(y) or y.all() or not y.any():
         names = ("auroc", "auroc_low", "auroc_high", "average_precision", "ece", "top_decile_lift")
@@ -43,25 +45,31 @@ def churn_metrics(y: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
 
 
 def top_lift(y: np.ndarray, p: np.ndarray, *, share: float = 0.1) -> float:
-    """How many times the average rate the riskiest share has."""
+    """The churn rate of the riskiest share, as a multiple of the average rate."""
     return gain(y, p, share=share) / share
 
 
 def gain(y: np.ndarray, p: np.ndarray, *, share: float) -> float:
-    """The share of leavers among the riskiest `share` of rows; where its edge cuts through equal p, in proportion."""
-    rows, left = ranked(y, p)
-    return float(np.interp(share, rows / rows[-1], left / left[-1]))
+    """The share of churners among the riskiest `share` of rows.
+
+    Where the edge of the share cuts through rows of equal p, they count in proportion.
+    """
+    rows, churners = cumulative_counts(y, p)
+    return float(np.interp(share, rows / rows[-1], churners / churners[-1]))
 
 
-def ranked(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(rows, leavers) with at least each distinct p, highest first, int (distinct + 1,), both beginning with 0."""
+def cumulative_counts(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(rows, churners) whose p is at least each distinct p, highest first.
+
+    Int (distinct + 1,); both begin with 0.
+    """
     order = np.argsort(-p, kind="stable")
     ends = np.append(np.flatnonzero(np.diff(p[order])), len(p) - 1)
     return np.append(0, ends + 1), np.append(0, np.cumsum(y[order])[ends])
 
 
-def losses(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Log loss of each row."""
+def log_losses(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Log loss of each row, float64 (rows,)."""
     return -np.log(np.where(y, p, 1 - p))
 
 
@@ -81,113 +89,129 @@ def auroc(y: np.ndarray, score: np.ndarray) -> tuple[float, float]:
 
 
 def ece(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> float:
-    """Expected calibration error: how far bins of rows are off, each weighted by its rows."""
+    """Expected calibration error: |mean p − observed rate| of bins, each weighted by its rows."""
     off = np.bincount(_bins(p, bins), weights=y.astype(float) - p)
     return float(abs(off).sum() / len(p))
 
 
-def reliability(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> list[dict[str, float]]:
-    """Per bin of rows, lowest p first: mean p, share that left, rows."""
+def reliability_bins(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> list[dict[str, float]]:
+    """Per bin of rows, lowest p first: `predicted` (mean p), `observed` (rate of y), `rows`."""
     number = _bins(p, bins)
     parts = [number == at for at in np.unique(number)]
     return [
-        {"p": float(p[part].mean()), "left": float(y[part].mean()), "rows": int(part.sum())}
+        {
+            "predicted": float(p[part].mean()),
+            "observed": float(y[part].mean()),
+            "rows": int(part.sum()),
+        }
         for part in parts
     ]
 
 
 def _bins(p: np.ndarray, bins: int) -> np.ndarray:
-    """A bin number per row: bins of about equally many rows, rows with equal p always in one (their order says nothing)."""
+    """A bin number per row, bins of about equally many rows.
+
+    Rows with equal p always share a bin, because their order carries no information.
+    """
     from scipy.stats import rankdata
 
     bins = max(1, min(bins, len(p)))
     return ((rankdata(p) - 0.5) * bins / max(1, len(p))).astype(int)
 
 
-def stage_losses(outcome: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """Log loss of each row; infinite where a realised stage had probability 0 (which must not happen)."""
+def stage_log_losses(outcome: np.ndarray, p: np.ndarray) -> np.ndarray:
+    """Log loss of each row for stages (index in STAGES, (rows,)) and p (rows, 7).
+
+    Infinite where an observed stage had probability 0, which must not happen.
+    """
     with np.errstate(divide="ignore"):
         return -np.log(p[np.arange(len(outcome)), outcome])
 
 
-def stage_metrics(outcome: np.ndarray, p: np.ndarray) -> dict[str, float | None]:
-    """Log loss, ranked probability score over the stages in their order, accuracy and macro-F1 of the likeliest stage."""
+def stage_metrics(outcome: np.ndarray, p: np.ndarray) -> dict[str, Any]:
+    """Log loss, ranked probability score (in the order of STAGES), accuracy and macro-F1.
+
+    The last two judge the likeliest stage. All None without rows.
+    """
     if not len(outcome):
         return {"rows": 0} | dict.fromkeys(
             ("log_loss", "ranked_probability_score", "accuracy", "macro_f1")
         )
-    happened = np.arange(p.shape[1]) >= outcome[:, None]
-    rps = ((np.cumsum(p, axis=1) - happened) ** 2)[:, :-1].sum(axis=1) / (p.shape[1] - 1)
-    said = p.argmax(axis=1)
+    reached = np.arange(p.shape[1]) >= outcome[:, None]
+    rps = ((np.cumsum(p, axis=1) - reached) ** 2)[:, :-1].sum(axis=1) / (p.shape[1] - 1)
+    likeliest = p.argmax(axis=1)
     return {
         "rows": len(outcome),
-        "log_loss": float(stage_losses(outcome, p).mean()),
+        "log_loss": float(stage_log_losses(outcome, p).mean()),
         "ranked_probability_score": float(rps.mean()),
-        "accuracy": float((said == outcome).mean()),
-        "macro_f1": macro_f1(outcome, said),
+        "accuracy": float((likeliest == outcome).mean()),
+        "macro_f1": macro_f1(outcome, likeliest),
     }
 
 
-def macro_f1(outcome: np.ndarray, said: np.ndarray) -> float:
-    """The mean F1 of the stages that came, each counting alike: 2 · hits / (came + said).
+def macro_f1(outcome: np.ndarray, predicted: np.ndarray) -> float:
+    """The mean F1 of the observed stages, equally weighted: 2 · hits / (observed + predicted).
 
-    Over the stages that came, so that every model is measured on the same ones.
+    Only observed stages count, so that every model is measured on the same ones.
     """
-    hits = np.bincount(outcome[outcome == said], minlength=outcome.max() + 1)
-    came, told = (
-        np.bincount(outcome),
-        np.bincount(said, minlength=outcome.max() + 1)[: outcome.max() + 1],
-    )
-    there = came > 0
-    return float((2 * hits[there] / (came + told)[there]).mean())
+    stages = outcome.max() + 1
+    hits = np.bincount(outcome[outcome == predicted], minlength=stages)
+    observed_counts = np.bincount(outcome)
+    predicted_counts = np.bincount(predicted, minlength=stages)[:stages]
+    there = observed_counts > 0
+    return float((2 * hits[there] / (observed_counts + predicted_counts)[there]).mean())
 
 
-def resampled(lost: np.ndarray, customers: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Means of each column of `lost` (rows, k) in REPLICATES draws of customers with replacement, (REPLICATES, k).
+def bootstrap_means(losses: np.ndarray, customers: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Means of each column of `losses` (rows, k) in draws of customers, (REPLICATES, k).
 
-    All rows of one customer move together, all columns move together, and the rows' order says nothing.
+    Customers are drawn with replacement, so all rows of one customer move together, and so do all
+    columns. The rows' order does not matter.
     """
     _, group = np.unique(customers, return_inverse=True)
     groups, rng = int(group.max()) + 1, np.random.default_rng(seed)
     sizes = np.bincount(group, minlength=groups)
     sums = np.stack(
-        [np.bincount(group, weights=column, minlength=groups) for column in lost.T], axis=1
+        [np.bincount(group, weights=column, minlength=groups) for column in losses.T], axis=1
     )
-    out = np.empty((REPLICATES, lost.shape[1]))
+    out = np.empty((REPLICATES, losses.shape[1]))
     for at in range(REPLICATES):
         times = np.bincount(rng.integers(0, groups, groups), minlength=groups)
         out[at] = (times @ sums) / (times @ sizes)
     return out
 
 
-def paired(
+def paired_difference(
     ours: np.ndarray, theirs: np.ndarray, customers: np.ndarray, *, seed: int = 0
 ) -> dict[str, float]:
-    """Mean of ours − theirs with a 95 % interval from a bootstrap over customers; below 0 we lose less."""
-    return paired_with({"": theirs}, ours, customers, seed=seed)[""]
+    """Mean of ours − theirs (losses (rows,)) with its 95 % interval; below 0 ours is better."""
+    return paired_differences({"": theirs}, ours, customers, seed=seed)[""]
 
 
-def paired_with(
+def paired_differences(
     theirs: dict[str, np.ndarray], ours: np.ndarray, customers: np.ndarray, *, seed: int = 0
 ) -> dict[str, dict[str, float]]:
-    """`paired` with each of several, in the same draws of customers."""
+    """`paired_difference` with each of several, in the same draws of customers."""
     each = np.stack([ours - other for other in theirs.values()], axis=1)
-    means = resampled(each, customers, seed=seed)
-    return {name: interval(each[:, at].mean(), means[:, at]) for at, name in enumerate(theirs)}
+    means = bootstrap_means(each, customers, seed=seed)
+    return {
+        name: difference_interval(each[:, at].mean(), means[:, at])
+        for at, name in enumerate(theirs)
+    }
 
 
-def interval(value: float, means: np.ndarray) -> dict[str, float]:
+def difference_interval(value: float, means: np.ndarray) -> dict[str, float]:
     """A mean difference and the middle 95 % of its replicates."""
     low, high = np.quantile(means, (0.025, 0.975))
     return {"difference": float(value), "low": float(low), "high": float(high)}
 
 
-def verdict(name: str, difference: dict[str, float]) -> str:
-    """`better than recency by 0.0120 (0.0080 … 0.0160)`: in words, with the interval, in log loss."""
-    value, low, high = (difference[of] for of in ("difference", "low", "high"))
-    if high < -SAME:
+def verdict(name: str, difference: Mapping[str, float]) -> str:
+    """`better than recency by 0.0120 (0.0080 … 0.0160)`: in log loss, with the interval."""
+    value, low, high = (difference[key] for key in ("difference", "low", "high"))
+    if high < -NEGLIGIBLE:
         return f"better than {name} by {-value:.4f} ({-high:.4f} … {-low:.4f})"
-    if low > SAME:
+    if low > NEGLIGIBLE:
         return f"worse than {name} by {value:.4f} ({low:.4f} … {high:.4f})"
     return f"no better than {name}: {_signed(value)} ({_signed(low)} … {_signed(high)})"
 
@@ -196,8 +220,11 @@ def _signed(value: float) -> str:
     return "0.0000" if abs(value) < 5e-5 else f"{value:+.4f}"
 
 
-def has_skill(churn: dict[str, Any]) -> bool:
-    """Skill means that the interval of the AUROC lies above one half, among eligible if they can tell, else everyone."""
+def has_skill(churn: Mapping[str, Any]) -> bool:
+    """Whether the interval of the AUROC lies above one half.
+
+    Among eligible customers where their AUROC is known, else among everyone.
+    """
     known = [
         churn[who] for who in ("eligible", "everyone") if churn[who].get("auroc_low") is not None
     ]

@@ -1,4 +1,4 @@
-"""Two independent pieces of work side by side on two cores; who is no longer waited for stops at the next look."""
+"""Two independent tasks in parallel. If one fails, the other stops at its next check."""
 
 from __future__ import annotations
 
@@ -11,79 +11,94 @@ from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
-One, Other = TypeVar("One"), TypeVar("Other")
-_GIVEN_UP: ContextVar[threading.Event | None] = ContextVar("given_up", default=None)
-_CALM: ContextVar[bool] = ContextVar("calm", default=False)
+One = TypeVar("One")
+Other = TypeVar("Other")
+_CANCEL_EVENT: ContextVar[threading.Event | None] = ContextVar("cancel_event", default=None)
+_BLAS_LIMITED: ContextVar[bool] = ContextVar("blas_limited", default=False)
 
-# Seconds an ended work waits for the one beside it. An interrupt in the midst of an import can leave Python's import
-# lock behind, and the other thread then waits for it for good.
-LOOKS_WITHIN = 15.0
+# Seconds that a failed task waits for the other one. The wait is bounded because an interrupt
+# during an import can leave Python's import lock held, and the other thread then never ends.
+CANCEL_WAIT_SECONDS = 15.0
 
 
 class Cancelled(Exception):
-    """Nobody waits for this work any more: the one beside it failed, or was interrupted."""
+    """The result of this task is not needed any more: the other task failed or was interrupted."""
 
 
 def run_in_parallel(one: Callable[[], One], other: Callable[[], Other]) -> tuple[One, Other]:
-    """(one(), other()), the second in a thread of its own where there are two cores; an error of either ends both.
+    """(one(), other()); the second runs in its own thread where there are two cores.
 
-    Neither may depend on the other: the answers are those of one after the other, bit for bit.
+    An error of either ends both. Neither may depend on the other: the results are bit for bit
+    those of running one after the other.
     """
     with single_threaded_blas():
         if (os.cpu_count() or 1) < 2:
             return one(), other()
-        given_up = threading.Event()
-        before = _GIVEN_UP.set(given_up)
-        beside = ThreadPoolExecutor(1)
-        coming = beside.submit(copy_context().run, _or_give_up, other, given_up)
-        try:
-            return _or_give_up(one, given_up), coming.result()
-        except Cancelled:
-            raise coming.exception() or Cancelled() from None
-        except BaseException:  # also an interrupt while only the other is still at work
-            given_up.set()
-            wait([coming], timeout=LOOKS_WITHIN)
-            raise
-        finally:
-            beside.shutdown(wait=False)
-            _GIVEN_UP.reset(before)
+        return _run_in_two_threads(one, other)
 
 
-def _or_give_up(work: Callable[[], One], given_up: threading.Event) -> One:
-    """What `work` answers; where it fails, whoever works beside it need not go on."""
+def _run_in_two_threads(one: Callable[[], One], other: Callable[[], Other]) -> tuple[One, Other]:
+    cancel = threading.Event()
+    token = _CANCEL_EVENT.set(cancel)
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(copy_context().run, _cancel_on_error, other, cancel)
+    try:
+        return _cancel_on_error(one, cancel), future.result()
+    except Cancelled:
+        # The first task was cancelled by the second: the second one's error is the cause.
+        raise future.exception() or Cancelled() from None
+    except BaseException:  # also an interrupt while only the second task still works
+        cancel.set()
+        wait([future], timeout=CANCEL_WAIT_SECONDS)
+        raise
+    finally:
+        pool.shutdown(wait=False)
+        _CANCEL_EVENT.reset(token)
+
+
+def _cancel_on_error(work: Callable[[], One], cancel: threading.Event) -> One:
+    """The result of `work`; if it fails, the other task is told to stop."""
     try:
         return work()
     except BaseException:
-        given_up.set()
+        cancel.set()
         raise
 
 
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Linear algebra on one thread, solvers' warnings unsaid. Both are the whole process's: set once, around all threads."""
+    """Linear algebra on one thread, without the solvers' warnings.
+
+    Both settings are global to the process, so they are set once, around all threads.
+    """
     from scipy.linalg import LinAlgWarning
     from sklearn.exceptions import ConvergenceWarning
     from threadpoolctl import threadpool_limits
 
-    if _CALM.get():
+    if _BLAS_LIMITED.get():
         yield
         return
-    before = _CALM.set(True)
+    token = _BLAS_LIMITED.set(True)
     try:
-        # One thread: BLAS adds in another order with another number of them, and the last bits would follow the machine.
+        # One thread: with another number of threads BLAS adds in another order, and the last bits
+        # of the result would depend on the machine.
         with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
-            # A singular Hessian makes the solver fall back to lbfgs: slower, and still the same optimum. It notices by
-            # an error made of the warning; the other thread may take its filters away, so they are set out here too.
+            # With a singular Hessian the solver falls back to lbfgs: slower, but the same optimum.
+            # It notices this by an error made of the warning. The other thread can remove the
+            # solver's own filters, so they are set here too.
             warnings.simplefilter("error", category=LinAlgWarning)
             warnings.simplefilter("ignore", category=ConvergenceWarning)
             warnings.filterwarnings("ignore", message=".*(Hessian|line search).*")
             yield
     finally:
-        _CALM.reset(before)
+        _BLAS_LIMITED.reset(token)
 
 
 def check_cancelled() -> None:
-    """GivenUp where this thread's work is not waited for; cheap, for long work to call now and then."""
-    given_up = _GIVEN_UP.get()
-    if given_up is not None and given_up.is_set():
+    """Cancelled if the result of this thread's work is not needed any more.
+
+    Cheap; long work calls it now and then.
+    """
+    cancel = _CANCEL_EVENT.get()
+    if cancel is not None and cancel.is_set():
         raise Cancelled

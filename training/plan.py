@@ -1,7 +1,7 @@
-"""Which instants are trained on, and which are only looked at afterwards.
+"""Which instants are trained on, and which are only evaluated on.
 
-Embargo: a training as_of plus horizon plus label latency never passes the earliest evaluation as_of, and nothing more
-is asked. Every instant is a local midnight.
+Embargo: a training as_of plus horizon plus label latency never passes the earliest evaluation
+as_of. Every instant is a local midnight.
 """
 
 from __future__ import annotations
@@ -16,13 +16,16 @@ import narwhals as nw
 from features.core.errors import ImmatureWindow, NotEnoughData
 from features.core.instants import DAY_US, day_text, instant, local_date, midnight_before
 from features.core.settings import Settings
-from features.labels.outcomes import mature
+from features.labels.outcomes import is_mature
 from features.tables.history import History
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Instants (µs): `train` before the embargo of the earliest of `evaluate`; `refit` all mature ones."""
+    """Instants (µs), each tuple ascending.
+
+    `train` ends before the embargo of the earliest of `evaluate`; `refit`: the newest mature ones.
+    """
 
     train: tuple[int, ...]
     evaluate: tuple[int, ...]
@@ -30,57 +33,74 @@ class Plan:
 
 
 def make_plan(history: History, settings: Settings) -> Plan:
-    """Plan from the settings and the data's span; errors when no window is complete or a stated date is not mature."""
+    """The plan of a training from the settings and the span of the data.
+
+    ImmatureWindow where no outcome window is complete or a configured date is not mature.
+    """
     first = first_activity(history)
-    span = settings.outcome_window_us
-    newest = midnight_before(history.data_until - span, settings.zone)
+    window = settings.outcome_window_us
+    newest = midnight_before(history.data_until - window, settings.zone)
     if newest <= first:
-        raise ImmatureWindow(
-            where="[churn] horizon_days",
-            got=f"activity from {day_text(first, zone=settings.zone)} to "
-            f"{day_text(history.data_until, zone=settings.zone)}",
-            rule=f"The data must be longer than the horizon ({settings.churn.horizon_days} days) and label latency.",
-            fix="Shorten the horizon, or bring more history.",
-        )
-    evaluate = tuple(
-        sorted(instant(day, zone=settings.zone) for day in settings.training.evaluate)
-    ) or (newest,)
+        raise _too_short(first, history, settings)
+    evaluate = _evaluation_dates(settings) or (newest,)
     refuse_immature(evaluate, history, settings, where="[training] evaluate")
     enough = first + (settings.training.history_days or settings.churn.horizon_days) * DAY_US
-    last = midnight_before(evaluate[0] - span, settings.zone)
-    train = _steps(last, settings, while_=lambda at: at >= enough, towards=-1)[
+    last = midnight_before(evaluate[0] - window, settings.zone)
+    train = _midnights(last, settings, while_=lambda at: at >= enough, direction=-1)[
         : settings.training.max_dates
     ]
-    # The refit goes on in the same steps (those rows exist already) and takes the evaluation dates in.
-    onward = _steps(last, settings, while_=lambda at: at <= newest, towards=1)
+    # The refit continues in the same steps, because those rows are computed already, and adds the
+    # evaluation dates.
+    onward = _midnights(last, settings, while_=lambda at: at <= newest, direction=1)
     refit = sorted({*train, *(at for at in onward if at >= enough), *evaluate})
     return Plan(tuple(sorted(train)), evaluate, tuple(refit[-settings.training.max_dates :]))
+
+
+def _evaluation_dates(settings: Settings) -> tuple[int, ...]:
+    return tuple(sorted(instant(day, zone=settings.zone) for day in settings.training.evaluate))
+
+
+def _too_short(first: int, history: History, settings: Settings) -> ImmatureWindow:
+    span = " to ".join(day_text(at, zone=settings.zone) for at in (first, history.data_until))
+    return ImmatureWindow(
+        where="[churn] horizon_days",
+        got=f"activity from {span}",
+        rule="The data must be longer than the horizon "
+        f"({settings.churn.horizon_days} days) and label latency.",
+        fix="Set a smaller [churn] horizon_days, or add older rows to the tables.",
+    )
 
 
 def refuse_immature(
     instants: Sequence[int], history: History, settings: Settings, *, where: str
 ) -> None:
-    """ImmatureWindow for the first instant whose outcomes are not all known yet; `where` it was stated."""
+    """ImmatureWindow for the first instant whose outcomes are not all known yet.
+
+    `where` names the setting or option with the instants.
+    """
     for at in instants:
-        if not mature(at, history=history, settings=settings):
+        if not is_mature(at, history=history, settings=settings):
             raise ImmatureWindow(
                 where=where,
                 got=f"{day_text(at, zone=settings.zone)}, and the data end at "
                 f"{day_text(history.data_until, zone=settings.zone)}",
-                rule="An evaluation date's outcome window must be complete.",
-                fix="Name an earlier date.",
+                rule="The outcome window of an evaluation date must be complete.",
+                fix="Give an earlier date.",
             )
 
 
-def _steps(
-    start: int, settings: Settings, *, while_: Callable[[int], bool], towards: int
+def _midnights(
+    start: int, settings: Settings, *, while_: Callable[[int], bool], direction: int
 ) -> list[int]:
-    """Local midnights `step_days` apart from `start` on, as long as the condition holds."""
-    day, found = local_date(start, settings.zone), []
+    """Local midnights `step_days` apart from `start` on, as long as the condition holds.
+
+    `direction`: 1 forward in time, −1 backward.
+    """
+    day, instants = local_date(start, settings.zone), []
     while while_(at := instant(day, zone=settings.zone)):
-        found.append(at)
-        day += timedelta(days=towards * settings.training.step_days)
-    return found
+        instants.append(at)
+        day += timedelta(days=direction * settings.training.step_days)
+    return instants
 
 
 def refuse_without_dates(plan: Plan, settings: Settings) -> None:
@@ -89,62 +109,58 @@ def refuse_without_dates(plan: Plan, settings: Settings) -> None:
         raise NotEnoughData(
             where="training",
             got="no training date before the evaluation date",
-            rule="Training needs a horizon of history, a complete window, and an evaluation date after it: three "
-            f"horizons of {settings.churn.horizon_days} days.",
-            fix="Shorten [churn] horizon_days, set [training] history_days lower, or bring more history.",
+            rule="Training needs a horizon of history, a complete outcome window, and an "
+            f"evaluation date after it: three horizons of {settings.churn.horizon_days} days.",
+            fix="Set a smaller [churn] horizon_days or [training] history_days, or add older rows.",
         )
 
 
-def rolling(history: History, settings: Settings, *, most: int) -> tuple[int, ...]:
-    """The newest mature local midnight and those before it, `step_days` apart, on which a training had a date to train on.
+def rolling_dates(history: History, settings: Settings, *, most: int) -> tuple[int, ...]:
+    """The newest mature local midnights, `step_days` apart, each with a training date before it.
 
-    At most `most`, oldest first; () where there is none. Stated evaluation dates play no part.
+    At most `most`, oldest first; () where there is none. Configured evaluation dates are ignored.
     """
-    span = settings.outcome_window_us
-    newest, first = (
-        midnight_before(history.data_until - span, settings.zone),
-        first_activity(history),
-    )
-    found = _steps(newest, settings, while_=lambda at: at > first, towards=-1)
-    able = (at for at in found if make_then(history, settings, at).train)
-    return tuple(sorted(islice(able, most)))
+    first = first_activity(history)
+    newest = midnight_before(history.data_until - settings.outcome_window_us, settings.zone)
+    instants = _midnights(newest, settings, while_=lambda at: at > first, direction=-1)
+    trainable = (at for at in instants if plan_as_of(history, settings, at).train)
+    return tuple(sorted(islice(trainable, most)))
 
 
-def make_then(history: History, settings: Settings, at: int) -> Plan:
-    """The plan a training at the instant `at` had made; no dates where no window was complete by then."""
+def plan_as_of(history: History, settings: Settings, at: int) -> Plan:
+    """The plan of a training at the instant `at`; without dates where no window was complete."""
     try:
-        return make_plan(as_if(history, at), undated(settings))
+        return make_plan(truncated_at(history, at), without_eval_dates(settings))
     except (ImmatureWindow, NotEnoughData):
         return Plan((), (), ())
 
 
-def as_if(history: History, at: int) -> History:
-    """The history as if `at` were today: the data end there. What lies behind it is still there, and must not matter."""
+def truncated_at(history: History, at: int) -> History:
+    """The history with the data's end at `at`.
+
+    Later rows are still there, but every reader cuts at the data's end, so they must not matter.
+    """
     return replace(history, data_until=at)
 
 
-def undated(settings: Settings) -> Settings:
-    """The settings without evaluation dates of their own: the newest complete window is evaluated on."""
+def without_eval_dates(settings: Settings) -> Settings:
+    """The settings without configured evaluation dates: the newest complete window is evaluated."""
     return settings.model_copy(
         update={"training": settings.training.model_copy(update={"evaluate": []})}
     )
 
 
 def first_activity(history: History) -> int:
-    """The first activity known by the data's end; NotEnoughData where there is none."""
+    """The first activity (µs) known by the data's end; NotEnoughData where there is none."""
     rows = history.qualifying(history.cut(history.activity_table, history.data_until))
-    found = (
-        rows.select(nw.col("occurred_at").min())
-        .collect(backend="pyarrow")
-        .to_native()[0][0]
-        .as_py()
-    )
-    if found is None:
+    first = rows.select(nw.col("occurred_at").min()).collect(backend="pyarrow").to_native()
+    instant_us = first[0][0].as_py()
+    if instant_us is None:
         raise NotEnoughData(
             where="[activity]",
             got=f"no row of kind {', '.join(history.activity_kinds)} in {history.activity_table} "
             "before the data's end",
-            rule="Activity drives gaps, stages and churn; there must be some.",
-            fix="Name kinds that the table has ([activity] kinds).",
+            rule="Gaps, stages and churn are computed from activity, so there must be some.",
+            fix="Set [activity] kinds to kinds that the table has.",
         )
-    return found
+    return instant_us

@@ -1,145 +1,171 @@
-"""Promotion: a release is verified whole, then CURRENT names it. This alone decides what is served.
+"""Promotion: verify a release, then write its id to CURRENT. CURRENT alone decides what is served.
 
-By hand it is refused where the scores are rates (status not ok) or the gate refused it, unless forced with a reason.
-The registered models' alias `champion` follows. Where the store is away it lags, and the next promotion, the next
-training, `repair` or `lifecycle runs` moves it.
+A manual promotion is refused where the scores are rates (status not ok) or the gate refused the
+release, unless it is forced with a reason. The alias `champion` of the registered models follows.
+While MLflow's store cannot be reached the alias is late; the next promotion, the next training,
+`repair` or `lifecycle runs` moves it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from features.core.errors import PromotionRefused, ReleaseRefused, StoreFailed
-from features.core.progress import say
+from features.core.progress import print_status
+from features.core.staged_files import staged_file
 from serving.release import release as releases
 from training import promotion_log
 from training.evaluation import gate
 from training.tracking import tracking
-from training.tracking.tracking import lagging, repair
+from training.tracking.tracking import lagging_models, repair
 
-__all__ = ["lagging", "newest", "promote", "repair", "serve", "served", "standing"]
+__all__ = [
+    "check_promotion",
+    "lagging_models",
+    "newest_release_folder",
+    "promote",
+    "repair",
+    "serve_release",
+    "served_release_id",
+]
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What speaks against a release, in words, and what is to be known beside it; `verdict` in one line."""
+class PromotionCheck:
+    """Why a release must not be served (`objections`), and what else is to be known (`note`)."""
 
-    against: tuple[str, ...]
+    objections: tuple[str, ...]
     note: str | None
 
     @property
     def verdict(self) -> str:
-        if self.against:
-            return f"{gate.REFUSED}: {'; '.join(self.against)}"
+        """The result on one line, for the promotion log."""
+        if self.objections:
+            return f"{gate.REFUSED}: {'; '.join(self.objections)}"
         return f"{gate.NOT_JUDGED}: {self.note}" if self.note else gate.PASSES
 
 
 def promote(name: str | None = None, *, force: str | None = None) -> releases.Release:
-    """Promotion by hand of release `name` (default: the newest): verified, judged, then served.
+    """Manual promotion of release `name` (default: the newest): verify, check, then serve it.
 
-    PromotionRefused where something speaks against it and `force` gives no reason.
+    PromotionRefused where the check has objections and `force` gives no reason.
     """
-    reason = None if force is None else promotion_log.stated(force)
-    release = releases.load(folder_of(name))
-    found = standing(release)
-    if found.note:
-        say(f"warning: {found.note}")
-    if found.against and reason is None:
-        raise refusal(release, found)
-    return serve(release, found, reason=reason, forced=reason is not None)
+    reason = None if force is None else promotion_log.validate_reason(force)
+    release = releases.load_release(find_release_folder(name))
+    check = check_promotion(release)
+    if check.note:
+        print_status(f"warning: {check.note}")
+    if check.objections and reason is None:
+        raise refusal_error(release, check)
+    return serve_release(release, check, reason=reason, forced=reason is not None)
 
 
-def refusal(release: releases.Release, found: Standing) -> PromotionRefused:
+def refusal_error(release: releases.Release, check: PromotionCheck) -> PromotionRefused:
     return PromotionRefused(
         where=f"release {release.id}",
-        got="; ".join(found.against),
-        rule="A release is served where it has skill and is no worse than the one that is served.",
-        fix='Train again, or say why all the same: lifecycle promote ID --force "the reason".',
+        got="; ".join(check.objections),
+        rule="A release is served where it has skill and is no worse than the served one.",
+        fix="Train again, or promote it manually and give the reason: "
+        f'lifecycle promote {release.id} --force "reason".',
     )
 
 
-def standing(release: releases.Release) -> Standing:
-    """What speaks against serving this release. The gate counts as far as it judged against what is served."""
-    status, judged, now = release.scorer.status, release.evaluation.get("gate"), served()
-    against = [] if status == "ok" else [f"its status is {status}: its scores are rates"]
-    if now in (None, release.id):
-        return Standing(tuple(against), None)
-    if judged is None or judged["champion"] != now:
-        there = (
-            f"release {judged['champion']}, which is not the one served"
-            if judged and judged["champion"]
-            else "nothing"
-        )
-        return Standing(
-            tuple(against),
-            f"the gate judged this release against {there}; against release {now} nobody did",
-        )
-    if judged["verdict"] == gate.NOT_JUDGED:
-        return Standing(tuple(against), f"the gate did not judge it: {'; '.join(judged['why'])}")
-    return Standing((*against, *(judged["why"] if judged["verdict"] == gate.REFUSED else ())), None)
+def check_promotion(release: releases.Release) -> PromotionCheck:
+    """The objections to serving this release.
 
-
-def serve(
-    release: releases.Release, found: Standing, *, reason: str | None = None, forced: bool = False
-) -> releases.Release:
-    """Record the promotion, then replace CURRENT atomically, whatever speaks against it.
-
-    `champion` follows as far as the store can be reached; a promotion never fails for it.
+    The gate's verdict counts only where it was reached against the release that is served now.
     """
-    promotion_log.append(
-        release.id, previous=served(), forced=forced, reason=reason, verdict=found.verdict
+    status, served = release.scorer.status, served_release_id()
+    objections = [] if status == "ok" else [f"its status is {status}: its scores are rates"]
+    if served in (None, release.id):
+        return PromotionCheck(tuple(objections), None)
+    judged = release.evaluation.get("gate")
+    if judged is None or judged["champion"] != served:
+        return PromotionCheck(tuple(objections), _not_judged_note(judged, served))
+    if judged["verdict"] == gate.NOT_JUDGED:
+        note = f"the gate did not judge it: {'; '.join(judged['why'])}"
+        return PromotionCheck(tuple(objections), note)
+    if judged["verdict"] == gate.REFUSED:
+        objections += judged["why"]
+    return PromotionCheck(tuple(objections), None)
+
+
+def _not_judged_note(judged: dict[str, Any] | None, served: str | None) -> str:
+    champion = judged["champion"] if judged else None
+    other = f"release {champion}, which is not the served one" if champion else "no release"
+    return f"the gate compared this release with {other}, and not with the served release {served}"
+
+
+def serve_release(
+    release: releases.Release,
+    check: PromotionCheck,
+    *,
+    reason: str | None = None,
+    forced: bool = False,
+) -> releases.Release:
+    """Record the promotion, then replace CURRENT atomically, whatever the objections.
+
+    The alias `champion` follows if MLflow's store can be reached; a promotion never fails for it.
+    """
+    promotion_log.append_promotion(
+        release.id,
+        previous=served_release_id(),
+        forced=forced,
+        reason=reason,
+        verdict=check.verdict,
     )
-    staged = releases.releases() / f".CURRENT-{os.getpid()}"
     try:
-        staged.write_text(release.id + "\n")
-        os.replace(staged, releases.releases() / "CURRENT")
+        with staged_file(releases.releases_folder() / "CURRENT") as staged:
+            staged.write_text(release.id + "\n")
     except OSError as error:
         raise StoreFailed(
             where="mlruns/releases/CURRENT",
             got=error.strerror or "a write that failed",
             rule="The release store must be writable.",
-            fix="Free space or rights; promote again.",
+            fix="Free disk space or grant write access, then promote again.",
         ) from error
     try:
         tracking.repair()
     except StoreFailed as error:
-        say(f"served; the alias champion in MLflow follows later ({error.got})")
+        print_status(f"served; the alias champion in MLflow follows later ({error.got})")
     return release
 
 
-def served() -> str | None:
-    """The id CURRENT names, None when nothing was promoted yet."""
+def served_release_id() -> str | None:
+    """The id in CURRENT; None where nothing was promoted yet."""
     try:
-        return releases.current().name
+        return releases.current_release_folder().name
     except ReleaseRefused:
         return None
 
 
-def folder_of(name: str | None) -> Path:
+def find_release_folder(name: str | None) -> Path:
     """The folder of a release (default: the newest)."""
-    folder = releases.releases() / name if name else newest()
+    folder = releases.releases_folder() / name if name else newest_release_folder()
     if not (folder / "manifest.json").is_file():
         raise ReleaseRefused(
             where="promote",
             got="no such release",
             rule="ID names a folder under mlruns/releases.",
-            fix="Leave ID out for the newest, or look at what is there.",
+            fix="Leave ID out for the newest, or choose one of: ls mlruns/releases.",
+            values=[] if name is None else [name],
         )
     return folder
 
 
-def newest() -> Path:
-    """The release that was made last."""
-    folders = [path for path in releases.releases().glob("*") if (path / "manifest.json").is_file()]
+def newest_release_folder() -> Path:
+    """The folder of the release that was written last. ReleaseRefused where there is none."""
+    manifests = releases.releases_folder().glob("*/manifest.json")
+    folders = [path.parent for path in manifests]
     if not folders:
         raise ReleaseRefused(
             where="promote",
-            got="no release at all",
-            rule="A release is made by `lifecycle train`.",
-            fix="Run `lifecycle train -c …` first.",
+            got="no release",
+            rule="`lifecycle train` writes releases.",
+            fix="Type: lifecycle train",
         )
     return max(
         folders, key=lambda path: json.loads((path / "manifest.json").read_text())["made_at"]

@@ -1,4 +1,7 @@
-"""Who was served when, and why: a line a promotion in mlruns/releases/promotions.jsonl, and its tags in MLflow."""
+"""Which release was served when, and why: a line per promotion, and its tags in MLflow.
+
+The lines stand in mlruns/releases/promotions.jsonl.
+"""
 
 from __future__ import annotations
 
@@ -13,27 +16,30 @@ from serving.release import release as releases
 LONGEST_REASON = 500
 
 
-def path() -> Path:
-    return releases.releases() / "promotions.jsonl"
+def log_path() -> Path:
+    return releases.releases_folder() / "promotions.jsonl"
 
 
-def stated(reason: str) -> str:
-    """The reason as it is recorded; BadSetting for none, or one that is no line of text."""
+def validate_reason(reason: str) -> str:
+    """The reason as it is recorded; BadSetting where it is empty or not one short line."""
     reason = reason.strip()
     if not reason or len(reason) > LONGEST_REASON or not reason.isprintable():
         raise BadSetting(
             where="--force",
-            got="no reason" if not reason else "a reason that is no short line",
-            rule=f"A forced promotion has a reason: one line, up to {LONGEST_REASON} characters.",
-            fix='Say why: --force "the old one was trained on wrong data".',
+            got=f"a reason of {len(reason)} characters" if reason else "no reason",
+            rule=f"A forced promotion needs a reason: one line, up to {LONGEST_REASON} characters.",
+            fix='Type the reason: --force "the old one was trained on wrong data".',
         )
     return reason
 
 
-def append(
+def append_promotion(
     release: str, *, previous: str | None, forced: bool, reason: str | None, verdict: str
 ) -> dict[str, Any]:
-    """Add a line: time, release, previous, forced, reason, verdict; the line. StoreFailed where it cannot be written."""
+    """Append and return a line: time, release, previous, forced, reason, verdict.
+
+    StoreFailed where it cannot be written.
+    """
     line = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "release": release,
@@ -43,35 +49,35 @@ def append(
         "verdict": verdict,
     }
     try:
-        with path().open("a", encoding="utf-8") as file:
+        with log_path().open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")
     except OSError as error:
         raise StoreFailed(
             where="mlruns/releases/promotions.jsonl",
             got=error.strerror or "a write that failed",
             rule="Every promotion is recorded before it happens.",
-            fix="Free space or rights; promote again.",
+            fix="Free disk space or grant write access, then promote again.",
         ) from error
     return line
 
 
-def of(release: str) -> dict[str, Any] | None:
-    """The newest line of a release; None where there is none, or none that can be read."""
+def find_promotion(release: str) -> dict[str, Any] | None:
+    """The newest line of a release; None where there is none or the log cannot be read."""
     try:
-        lines = [json.loads(line) for line in path().read_text(encoding="utf-8").splitlines()]
+        lines = [json.loads(line) for line in log_path().read_text(encoding="utf-8").splitlines()]
         return next((line for line in reversed(lines) if line["release"] == release), None)
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def tags(release: str) -> dict[str, str]:
-    """The newest line of a release as tags: promoted, promoted.verdict, promoted.forced, promoted.reason."""
-    line = of(release)
+def promotion_tags(release: str) -> dict[str, str]:
+    """The newest line of a release as tags: promoted, promoted.verdict, .forced and .reason."""
+    line = find_promotion(release)
     if line is None:
         return {}
-    found = {
+    tags = {
         "promoted": line["time"],
         "promoted.verdict": line["verdict"],
         "promoted.forced": str(line["forced"]).lower(),
     }
-    return found | ({"promoted.reason": line["reason"]} if line["reason"] else {})
+    return tags | ({"promoted.reason": line["reason"]} if line["reason"] else {})

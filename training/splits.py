@@ -1,4 +1,8 @@
-"""Two ways of being unseen: later in time, and another customer. A random row split cannot be asked for."""
+"""Two ways of being unseen: later in time, and another customer. There is no random split of rows.
+
+Rows of one customer resemble each other, and so do neighbouring dates: a random split would put
+near copies of its training rows into the check set.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +12,17 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from features.core.settings import Settings
-
 GROUPS = 3
-ANSWERED = 20_000  # rows said of without their customer are enough for a calibration, for sets, for spreads
+# So many out-of-fold rows are enough for a calibration, for prediction sets and for spreads.
+OUT_OF_FOLD_ROWS = 20_000
 
 
 @dataclass(frozen=True)
 class Folds:
-    """(fit rows, check rows) pairs of row numbers; `kind` is `forward in time` or `grouped by customer`."""
+    """(fit rows, check rows) pairs of row numbers.
+
+    `kind` is `forward in time` or `grouped by customer`.
+    """
 
     pairs: tuple[tuple[np.ndarray, np.ndarray], ...]
     kind: str
@@ -25,30 +31,36 @@ class Folds:
 def customer_groups(rows: pa.Table, *, groups: int = GROUPS) -> np.ndarray:
     """A stable group number per row, equal for all rows of one customer, int (rows,)."""
     ids = rows["customer_id"].to_pylist()
+    # A hash of the id: the group is the same in every run and does not depend on the other rows.
     number = {
         name: int(hashlib.sha256(name.encode()).hexdigest()[:8], 16) % groups for name in set(ids)
     }
     return np.array([number[name] for name in ids], dtype=np.int64)
 
 
-def left_out_groups(group: np.ndarray) -> list[int]:
-    """The groups to be left out in turn: as many as it takes to answer for ANSWERED rows, all of them where rows are few."""
+def out_of_fold_groups(group: np.ndarray) -> list[int]:
+    """The groups that are left out in turn.
+
+    As many as give OUT_OF_FOLD_ROWS rows; all of them where there are fewer rows.
+    """
     sizes = np.cumsum(np.bincount(group, minlength=GROUPS))
-    return list(range(min(GROUPS, int(np.searchsorted(sizes, ANSWERED)) + 1)))
+    return list(range(min(GROUPS, int(np.searchsorted(sizes, OUT_OF_FOLD_ROWS)) + 1)))
 
 
-def tuning_folds(rows: pa.Table, settings: Settings) -> Folds:
-    """Check on the newest as_of, fit on those whose windows closed before it; where there are none, by customer."""
+def tuning_folds(rows: pa.Table, *, outcome_window_us: int) -> Folds:
+    """Check on the newest as_of, fit on the dates whose outcome windows closed before it.
+
+    Where no such dates exist (or one side has a single class), the folds are groups of customers.
+    """
     at = rows["as_of"].to_numpy()
-    window = settings.outcome_window_us
     newest = at.max()
-    fit, check = np.flatnonzero(at + window <= newest), np.flatnonzero(at == newest)
+    fit, check = np.flatnonzero(at + outcome_window_us <= newest), np.flatnonzero(at == newest)
     if _both_classes(rows, fit) and _both_classes(rows, check):
         return Folds(((fit, check),), "forward in time")
     group = customer_groups(rows)
     pairs = tuple((np.flatnonzero(group != g), np.flatnonzero(group == g)) for g in range(GROUPS))
-    kept = tuple(pair for pair in pairs if all(_both_classes(rows, part) for part in pair))
-    return Folds(kept, "grouped by customer")
+    usable = tuple(pair for pair in pairs if all(_both_classes(rows, part) for part in pair))
+    return Folds(usable, "grouped by customer")
 
 
 def _both_classes(rows: pa.Table, part: np.ndarray) -> bool:

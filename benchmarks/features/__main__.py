@@ -1,7 +1,7 @@
-"""What the features cost and what they are worth: `python -m benchmarks.features [--only PART …] [--json]`.
+"""Cost and value of the features: `python -m benchmarks.features [--only PART …] [--json]`.
 
-Each part runs in a process of its own (its peak memory is its own), one after the other. The last line is one JSON
-object with the figures of the parts that ran.
+The parts run one after the other, each in its own process, so that its peak memory is its own. The
+last line is one JSON object with the figures of the parts that ran.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.features", description=__doc__)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--json", action="store_true", help="the last line alone")
-    asked = parser.parse_args()
-    told: dict[str, Any] = {}
-    for name in asked.only:
-        figures, words, seconds = children.run("benchmarks.features", name)
-        told |= figures
-        if not asked.json:
-            print(f"{name} ({seconds:.0f} s)\n{words}\n", flush=True)
-    print(json.dumps(told))
+    arguments = parser.parse_args()
+    all_figures: dict[str, Any] = {}
+    for name in arguments.only:
+        figures, report, seconds = children.run_part("benchmarks.features", name)
+        all_figures |= figures
+        if not arguments.json:
+            print(f"{name} ({seconds:.0f} s)\n{report}\n", flush=True)
+    print(json.dumps(all_figures))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""Several as_of dates at once, beside one statement of an expert: an inequality join with filtered aggregates.
+"""Features at several as_of dates, compared with one SQL statement of an expert.
 
-Both run on the same table in the same engine with the same two threads, in turn; every value is compared.
+The statement is an inequality join with filtered aggregates. Both run alternately on the same
+table, in the same engine, with two threads; all values are compared.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ import pyarrow as pa
 
 from benchmarks.features import worlds
 from features.core.instants import DAY_US
-from features.core.progress import say
-from features.engine.columns import ColumnOf, columns
-from features.engine.many_dates import build_many, values
+from features.core.progress import print_status
+from features.engine.columns import FeatureColumn, list_columns
+from features.engine.many_dates import build_columns, build_many
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import PopulationStats, population_stats
 from features.tables.history import History
@@ -25,31 +26,33 @@ DATES = tuple(worlds.START_US + (365 + 30 * number) * DAY_US for number in range
 ROUNDS = 3
 
 
-def measured(*, transactions: int = 10_000_000, customers: int = 200_000) -> dict[str, Any]:
+def measure(*, transactions: int = 10_000_000, customers: int = 200_000) -> dict[str, Any]:
     """Seconds of each round and side, of one plain scan, and of the whole catalogue."""
-    say(f"drawing {transactions:,} transactions")
+    print_status(f"drawing {transactions:,} transactions")
     history = worlds.shop(transactions=transactions, customers=customers, memory="8GB", threads=2)
-    stated = worlds.settings("transactions")
-    definitions = learn_definitions(history.as_of(DATES[0]), stated)
+    settings = worlds.settings("transactions")
+    definitions = learn_definitions(history.as_of(DATES[0]), settings)
     base = population_stats(history.as_of(DATES[0]), definitions)
     bases = [PopulationStats(**{**vars(base), "as_of": at}) for at in DATES]
-    every = columns(definitions, tables=history.names)
+    every = list_columns(definitions, tables=history.names)
     chosen = [column for column in every if column.name in _expert_columns()]
     rounds = []
     for _ in range(ROUNDS):
-        theirs, expert = _timed(lambda: _expert(history))
-        ours, found = _timed(
-            lambda: values(history, definitions=definitions, bases=bases, columns=chosen)
+        theirs, expert = _time(lambda: _expert(history))
+        ours, result = _time(
+            lambda: build_columns(
+                history, definitions=definitions, populations=bases, columns=chosen
+            )
         )
-        scan, _ = _timed(lambda: _scan(history))
+        scan, _ = _time(lambda: _scan(history))
         rounds.append({"ours": ours, "expert": theirs, "scan": scan})
-    worst = _compared(history, found, expert, chosen)
-    say("the whole catalogue")
+    worst = _largest_difference(history, result, expert, chosen)
+    print_status("the whole catalogue")
     return {
         "transactions": transactions,
         "customers": customers,
         "dates": len(DATES),
-        "rows": found.num_rows,
+        "rows": result.num_rows,
         "columns": [column.name for column in chosen],
         "rounds": rounds,
         "largest_difference": worst,
@@ -57,14 +60,17 @@ def measured(*, transactions: int = 10_000_000, customers: int = 200_000) -> dic
     }
 
 
-def _timed(work: Any) -> tuple[float, Any]:
+def _time(work: Any) -> tuple[float, Any]:
     began = time.perf_counter()
-    found = work()
-    return time.perf_counter() - began, found
+    result = work()
+    return time.perf_counter() - began, result
 
 
 def _expert_columns() -> dict[str, str]:
-    """column -> the expert's aggregate. Money in currency, ages in days, windows of whole days before as_of."""
+    """column -> the expert's aggregate.
+
+    Money in currency, ages in days, windows of whole days before as_of.
+    """
     out: dict[str, str] = {}
     for days in (*worlds.WINDOWS, None):
         name, since = (
@@ -88,33 +94,40 @@ def _expert_columns() -> dict[str, str]:
         near, far = (f"as_of - {times * days * DAY_US}" for times in (1, 2))
         spent = [
             f"coalesce(sum(amount) FILTER (kind = 'purchase' AND occurred_at >= {near}), 0)",
-            f"coalesce(sum(amount) FILTER (kind = 'purchase' AND occurred_at >= {far} AND occurred_at < {near}), 0)",
+            "coalesce(sum(amount) FILTER "
+            f"(kind = 'purchase' AND occurred_at >= {far} AND occurred_at < {near}), 0)",
         ]
         out[f"amount_trend_{days}d"] = " - ".join(f"ln(1 + {money} / 100.0)" for money in spent)
     return out
 
 
 def _expert(history: History) -> pa.Table:
-    """customer_id, as_of and the columns, of whoever has a purchase before as_of."""
+    """customer_id, as_of and the columns, for customers with a purchase before as_of."""
     aggregates = ", ".join(f"{sql} AS {name}" for name, sql in _expert_columns().items())
     dates = ", ".join(f"({at})" for at in DATES)
     return history.connection.execute(
-        f"SELECT customer_id, as_of, {aggregates} FROM transactions JOIN (VALUES {dates}) AS dates(as_of) "
+        f"SELECT customer_id, as_of, {aggregates} "
+        f"FROM transactions JOIN (VALUES {dates}) AS dates(as_of) "
         "ON occurred_at < as_of AND recorded_at < as_of GROUP BY customer_id, as_of "
         "HAVING count(*) FILTER (kind = 'purchase') > 0"
     ).to_arrow_table()
 
 
 def _scan(history: History) -> Any:
-    """One look at every cell that the columns need."""
+    """One scan of all cells that the columns need."""
     return history.connection.execute(
-        "SELECT count(customer_id), max(occurred_at), max(recorded_at), count(*) FILTER (kind = 'purchase'), sum(amount), "
-        "sum(discount) FROM transactions"
+        "SELECT count(customer_id), max(occurred_at), max(recorded_at), "
+        "count(*) FILTER (kind = 'purchase'), sum(amount), sum(discount) FROM transactions"
     ).fetchall()
 
 
-def _compared(history: History, ours: pa.Table, expert: pa.Table, chosen: list[ColumnOf]) -> float:
-    """The largest relative difference of any value; both sides in the same order. Another null is infinite."""
+def _largest_difference(
+    history: History, ours: pa.Table, expert: pa.Table, chosen: list[FeatureColumn]
+) -> float:
+    """The largest relative difference of any value; infinite where one side alone is null.
+
+    Both sides are sorted alike before they are compared.
+    """
     order = [("as_of", "ascending"), ("customer_id", "ascending")]
     expert, worst = expert.sort_by(order), 0.0
     if not ours.select(["customer_id", "as_of"]).equals(expert.select(["customer_id", "as_of"])):
@@ -131,8 +144,10 @@ def _floats(table: pa.Table, name: str) -> np.ndarray:
     return table[name].to_numpy().astype(np.float64)
 
 
-def _catalogue(history: History, definitions: Definitions, every: list[ColumnOf]) -> dict[str, Any]:
-    """Every column, with the standing, at every date: seconds, rows and bytes of what came out, as it came."""
+def _catalogue(
+    history: History, definitions: Definitions, every: list[FeatureColumn]
+) -> dict[str, Any]:
+    """All columns with the current state at all dates: seconds, rows and bytes of the result."""
     began, rows, size = time.perf_counter(), 0, 0
     for _, _, table in build_many(history, definitions=definitions, columns=every, as_of=DATES):
         rows, size = rows + table.num_rows, size + table.nbytes
@@ -144,26 +159,27 @@ def _catalogue(history: History, definitions: Definitions, every: list[ColumnOf]
     }
 
 
-def figures(found: dict[str, Any]) -> dict[str, float]:
-    rounds = found["rounds"]
+def figures(result: dict[str, Any]) -> dict[str, float]:
+    rounds = result["rounds"]
     return {
         "expert_sql_ratio": round(median(one["expert"] / one["ours"] for one in rounds), 2),
         "scan_ratio": round(median(one["ours"] / one["scan"] for one in rounds), 1),
     }
 
 
-def text(found: dict[str, Any]) -> str:
-    whole, lines = found["catalogue"], []
+def report_text(result: dict[str, Any]) -> str:
+    whole, lines = result["catalogue"], []
     lines.append(
-        f"{found['transactions']:,} transactions, {found['customers']:,} customers, {found['dates']} dates, "
-        f"{len(found['columns'])} columns, {found['rows']:,} rows; largest difference {found['largest_difference']:.1e}"
+        f"{result['transactions']:,} transactions, {result['customers']:,} customers, "
+        f"{result['dates']} dates, {len(result['columns'])} columns, {result['rows']:,} rows; "
+        f"largest difference {result['largest_difference']:.1e}"
     )
     lines += [
-        f"  ours {one['ours']:.2f} s, expert {one['expert']:.2f} s, a plain scan {one['scan']:.3f} s"
-        for one in found["rounds"]
+        f"  ours {one['ours']:.2f} s, expert {one['expert']:.2f} s, scan {one['scan']:.3f} s"
+        for one in result["rounds"]
     ]
     lines.append(
-        f"  the whole catalogue: {whole['seconds']:.0f} s, {whole['columns']} columns, {whole['rows']:,} rows, "
-        f"{whole['bytes'] / 1e9:.1f} GB"
+        f"  the whole catalogue: {whole['seconds']:.0f} s, {whole['columns']} columns, "
+        f"{whole['rows']:,} rows, {whole['bytes'] / 1e9:.1f} GB"
     )
     return "\n".join(lines)

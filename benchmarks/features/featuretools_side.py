@@ -1,7 +1,8 @@
-"""What runs inside featuretools' environment: `python featuretools_side.py FOLDER` (see environment.py).
+"""Runs in featuretools' environment: `python featuretools_side.py FOLDER` (see environment.py).
 
-FOLDER holds request.json, customers.parquet, asked.parquet (customer_id, time) and one parquet file an event table.
-A row counts when its time is at or before the cutoff: the caller keeps instants apart or cuts a microsecond earlier.
+FOLDER holds request.json, customers.parquet, requested.parquet (customer_id, time) and one parquet
+file for each event table. featuretools counts rows at or before the cutoff: the caller avoids equal
+instants or cuts a microsecond earlier.
 """
 
 from __future__ import annotations
@@ -23,51 +24,54 @@ OBJECTS = {
 
 def read(path):
     """A table as pandas, its instants in nanoseconds, which is what woodwork takes."""
-    found = pandas.read_parquet(path)
-    for name in found.select_dtypes("datetime"):
-        found[name] = found[name].astype("datetime64[ns]")
-    return found
+    table = pandas.read_parquet(path)
+    for name in table.select_dtypes("datetime"):
+        table[name] = table[name].astype("datetime64[ns]")
+    return table
 
 
-def texts(rows):
-    """Said outright: left to guess, woodwork takes ids of digits for numbers, and finds no event of theirs."""
+def text_types(rows):
+    """Types of the text columns.
+
+    Without them woodwork reads ids of digits as numbers and matches no event of these customers.
+    """
     return dict.fromkeys(rows.select_dtypes(["object", "string"]), "Categorical")
 
 
-def entities(folder, events):
+def build_entity_set(folder, events):
     """Customers and their event tables, with the last time indexes that training windows need."""
-    made = featuretools.EntitySet("business")
+    entity_set = featuretools.EntitySet("business")
     customers = read(folder / "customers.parquet")
-    made.add_dataframe(
+    entity_set.add_dataframe(
         dataframe_name="customers",
         dataframe=customers,
         index="customer_id",
-        logical_types=texts(customers),
+        logical_types=text_types(customers),
     )
     for name in events:
         rows = read(folder / f"{name}.parquet")
-        made.add_dataframe(
+        entity_set.add_dataframe(
             dataframe_name=name,
             dataframe=rows,
             index="row",
             make_index=True,
             time_index="occurred_at",
-            logical_types=texts(rows),
+            logical_types=text_types(rows),
         )
-        made.add_relationship("customers", "customer_id", name, "customer_id")
+        entity_set.add_relationship("customers", "customer_id", name, "customer_id")
     # Without them a training window leaves every aggregate empty.
-    made.add_last_time_indexes()
-    return made
+    entity_set.add_last_time_indexes()
+    return entity_set
 
 
-def one(made, asked, call):
+def run_dfs(entity_set, requested, call):
     """One call of dfs: its matrix by (customer_id, time), and its seconds."""
     primitives = call["aggregations"] and [OBJECTS.get(name, name) for name in call["aggregations"]]
     began = time.perf_counter()
     matrix, _ = featuretools.dfs(
-        entityset=made,
+        entityset=entity_set,
         target_dataframe_name="customers",
-        cutoff_time=asked,
+        cutoff_time=requested,
         agg_primitives=primitives,
         trans_primitives=call["transforms"],
         training_window=call["window"],
@@ -83,17 +87,20 @@ def one(made, asked, call):
 def main():
     folder = Path(sys.argv[1])
     request = json.loads((folder / "request.json").read_text())
-    made, asked = entities(folder, request["events"]), read(folder / "asked.parquet")
-    found = [one(made, asked, call) for call in request["calls"]]
-    whole = pandas.concat([matrix.sort_index() for matrix, _, _ in found], axis=1).reset_index()
+    entity_set, requested = (
+        build_entity_set(folder, request["events"]),
+        read(folder / "requested.parquet"),
+    )
+    results = [run_dfs(entity_set, requested, call) for call in request["calls"]]
+    whole = pandas.concat([matrix.sort_index() for matrix, _, _ in results], axis=1).reset_index()
     whole["customer_id"] = whole["customer_id"].astype(str)
-    whole.to_parquet(folder / "found.parquet", index=False)
+    whole.to_parquet(folder / "answer.parquet", index=False)
     print(
         json.dumps(
             {
-                "rows": len(asked),
-                "columns": sum(count for _, count, _ in found),
-                "seconds": [seconds for _, _, seconds in found],
+                "rows": len(requested),
+                "columns": sum(count for _, count, _ in results),
+                "seconds": [seconds for _, _, seconds in results],
             }
         )
     )

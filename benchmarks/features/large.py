@@ -1,4 +1,4 @@
-"""A million customers and fifty million events in three tables, one as_of, the whole catalogue: time and memory."""
+"""A million customers, fifty million events in three tables, one as_of: time and memory."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 
 from benchmarks.features import worlds
 from features.core.instants import DAY_US
-from features.core.progress import say
+from features.core.progress import print_status
 from features.engine.build import build
-from features.engine.columns import columns
+from features.engine.columns import list_columns
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
 
 
-def measured(*, customers: int = 1_000_000, events: int = 50_000_000) -> dict[str, Any]:
-    """Seconds of each step; memory in GB: of the process while it drew the events, and at its peak."""
-    say(f"drawing {events:,} events")
+def measure(*, customers: int = 1_000_000, events: int = 50_000_000) -> dict[str, Any]:
+    """Seconds of each step; peak memory in GB after drawing the events, and at the end."""
+    print_status(f"drawing {events:,} events")
     history = worlds.shop(
         transactions=events // 2,
         interactions=events * 2 // 5,
@@ -33,8 +33,8 @@ def measured(*, customers: int = 1_000_000, events: int = 50_000_000) -> dict[st
     seconds["definitions"] = time.perf_counter() - began
     base = population_stats(known, definitions)
     seconds["base"] = time.perf_counter() - began - seconds["definitions"]
-    chosen, began = columns(definitions, tables=history.names), time.perf_counter()
-    rows = build(known, base=base, definitions=definitions, columns=chosen)
+    chosen, began = list_columns(definitions, tables=history.names), time.perf_counter()
+    rows = build(known, population=base, definitions=definitions, columns=chosen)
     seconds["features"] = time.perf_counter() - began
     return {
         "customers": customers,
@@ -52,14 +52,15 @@ def _peak_gb() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def figures(found: dict[str, Any]) -> dict[str, float]:
-    return {"peak_rss_gb": round(found["peak_gb"], 1)}
+def figures(result: dict[str, Any]) -> dict[str, float]:
+    return {"peak_rss_gb": round(result["peak_gb"], 1)}
 
 
-def text(found: dict[str, Any]) -> str:
-    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in found["seconds"].items())
+def report_text(result: dict[str, Any]) -> str:
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in result["seconds"].items())
     return (
-        f"{found['customers']:,} customers, {found['events']:,} events: {found['rows']:,} rows, {found['columns']} columns "
-        f"({found['bytes'] / 1e9:.1f} GB)\n  {seconds}; peak memory {found['peak_gb']:.1f} GB "
-        f"({found['drawn_gb']:.1f} GB after drawing the events)"
+        f"{result['customers']:,} customers, {result['events']:,} events: "
+        f"{result['rows']:,} rows, {result['columns']} columns "
+        f"({result['bytes'] / 1e9:.1f} GB)\n  {seconds}; peak memory {result['peak_gb']:.1f} GB "
+        f"({result['drawn_gb']:.1f} GB after drawing the events)"
     )

@@ -1,8 +1,9 @@
-"""What the catalogue is worth: one booster setting on several sets of columns, same rows, same outcomes.
+"""The value of the catalogue: one booster setting on several sets of columns, on the same rows.
 
-The setting is the first guess of training's search at a rate of .05 for 200 rounds, every column open to every tree;
-it is nobody's best and was not chosen by these dates. All models learn from and are judged on customers at risk (the
-eligible: active within a horizon before as_of).
+The setting is the first one that training's search tries, with a rate of .05, 200 rounds and all
+columns open to every tree. It is tuned for nobody and was not chosen on these dates. All models
+learn from customers at risk and are evaluated on them (the eligible: active within a horizon before
+as_of).
 """
 
 from __future__ import annotations
@@ -15,26 +16,32 @@ from typing import Any
 import numpy as np
 
 from benchmarks.features import environment, opponents, retailers
-from benchmarks.features.compared import Difference, Rows, Told, difference, words
+from benchmarks.features.comparison import (
+    Difference,
+    ModelResult,
+    Rows,
+    difference,
+    format_difference,
+)
 from benchmarks.features.opponents import DFS, OWN_PAST_RATE, RFM
 from benchmarks.features.retailers import Retailer, Round
 from features.core.instants import day_text
-from features.core.progress import say
+from features.core.progress import print_status
 from serving.scoring.parts import sigmoid
 from training.models import ridge, search
 
-SETTING = search.FIRST_GUESS | {"learning_rate": 0.05, "colsample_bytree": 1.0}
+SETTING = search.INITIAL_SETTINGS | {"learning_rate": 0.05, "colsample_bytree": 1.0}
 ROUNDS, SEED = 200, 7
 CATALOGUE, PAST = "catalogue", "own past rate"
 OPPONENTS = ("RFM", PAST, *DFS)
 
 
 @dataclass(frozen=True)
-class Judged:
-    """One retailer: what is told of each model, the families it has, columns of each model, dates, rows, their rate."""
+class Evaluation:
+    """One retailer: the result of each model; its families, columns, dates, rows and churn rate."""
 
     name: str
-    told: dict[str, Told]
+    results: dict[str, ModelResult]
     families: tuple[str, ...]
     columns: dict[str, str]
     dates: tuple[str, ...]
@@ -44,7 +51,10 @@ class Judged:
 
 @dataclass(frozen=True)
 class Chosen:
-    """Columns of a matrix (rows, every): those `named`, or (None) those a model may use at the round."""
+    """Columns of a matrix (rows, all columns) that one model may use.
+
+    Those `named`, or with None those that a model may use at the round; without those in `but`.
+    """
 
     matrix: np.ndarray
     every: tuple[str, ...]
@@ -52,7 +62,7 @@ class Chosen:
     but: frozenset[str] = frozenset()
 
     def at(self, one: Round, train: np.ndarray) -> np.ndarray:
-        """The columns' numbers; those that are constant over the training rows stay out."""
+        """Positions of the columns that vary over the training rows."""
         names = (frozenset(one.modelled) if self.named is None else self.named) - self.but
         numbers = np.array([number for number, name in enumerate(self.every) if name in names], int)
         values = self.matrix[np.ix_(train, numbers)]
@@ -60,26 +70,28 @@ class Chosen:
         return numbers[(values != values[:1]).any(axis=0)]
 
 
-def measured(
+def measure(
     *, names: tuple[str, ...] = retailers.NAMES, home: Path = environment.HOME
 ) -> dict[str, Any]:
     """Every model on every retailer; SystemExit where the public data are absent."""
-    if absent := retailers.missing():
+    if absent := retailers.missing_data():
         raise SystemExit(
-            f"quality needs {', '.join(absent)} under LIFECYCLE_DATA; docs/data.md lists their origin"
+            f"quality needs {', '.join(absent)} under LIFECYCLE_DATA; see docs/data.md"
         )
-    environment.interpreter(home)
+    environment.make_environment(home)
     shops = []
     for name in names:
-        say(f"quality: rows of {name}")
-        shops.append(retailers.retailer(name))
-    found = opponents.synthesised(shops, home)
-    judged = [_judged(shop, {kind: found[shop.name, kind] for kind in DFS}) for shop in shops]
-    return {"judged": judged, "dfs_seconds": sum(one.seconds for one in found.values())}
+        print_status(f"quality: rows of {name}")
+        shops.append(retailers.load_retailer(name))
+    result = opponents.synthesise(shops, home)
+    evaluations = [
+        _evaluate(shop, {kind: result[shop.name, kind] for kind in DFS}) for shop in shops
+    ]
+    return {"evaluations": evaluations, "dfs_seconds": sum(one.seconds for one in result.values())}
 
 
-def _judged(shop: Retailer, synthesised: dict[str, opponents.Synthesis]) -> Judged:
-    say(f"quality: models of {shop.name}")
+def _evaluate(shop: Retailer, synthesised: dict[str, opponents.Synthesis]) -> Evaluation:
+    print_status(f"quality: models of {shop.name}")
     at, y = shop.rows["as_of"].to_numpy(), shop.rows["churned"].to_numpy()
     families = tuple(
         dict.fromkeys(shop.families[name] for one in shop.rounds for name in one.modelled)
@@ -87,14 +99,14 @@ def _judged(shop: Retailer, synthesised: dict[str, opponents.Synthesis]) -> Judg
     sets = _sets(shop, synthesised, families)
     jobs = [(name, one) for name in sets for one in shop.rounds]
     with ThreadPoolExecutor(2) as two:
-        scored = list(two.map(lambda job: _boosted(sets[job[0]], job[1], at, y), jobs))
+        predictions = list(two.map(lambda job: _boosted(sets[job[0]], job[1], at, y), jobs))
     jobs += [(PAST, one) for one in shop.rounds]
-    scored += [_own_past_rate(shop, one, at, y) for one in shop.rounds]
+    predictions += [_own_past_rate(shop, one, at, y) for one in shop.rounds]
     late = np.concatenate([np.flatnonzero(at == one.at) for one in shop.rounds])
     rows = Rows(y[late], at[late], np.array(shop.rows["customer_id"].to_pylist())[late])
-    told = {
-        name: rows.told(
-            np.concatenate([p for (of, _), p in zip(jobs, scored, strict=True) if of == name])
+    results = {
+        name: rows.evaluate(
+            np.concatenate([p for (of, _), p in zip(jobs, predictions, strict=True) if of == name])
         )
         for name in dict.fromkeys(name for name, _ in jobs)
     }
@@ -102,20 +114,22 @@ def _judged(shop: Retailer, synthesised: dict[str, opponents.Synthesis]) -> Judg
         f"{day_text(one.at, zone=shop.settings.zone)} from {len(one.train)}" for one in shop.rounds
     )
     sizes = {name: _size(sets[name], shop.rounds, at) for name in (CATALOGUE, "RFM", *DFS)}
-    sizes |= {kind: f"{sizes[kind]} of {found.all_columns}" for kind, found in synthesised.items()}
-    sizes |= {CATALOGUE: f"{sizes[CATALOGUE]} of {len(shop.made.names)}", PAST: "1"}
-    return Judged(shop.name, told, families, sizes, dates, len(late), float(y[late].mean()))
+    sizes |= {
+        kind: f"{sizes[kind]} of {result.all_columns}" for kind, result in synthesised.items()
+    }
+    sizes |= {CATALOGUE: f"{sizes[CATALOGUE]} of {len(shop.example_set.names)}", PAST: "1"}
+    return Evaluation(shop.name, results, families, sizes, dates, len(late), float(y[late].mean()))
 
 
 def _sets(
     shop: Retailer, synthesised: dict[str, opponents.Synthesis], families: tuple[str, ...]
 ) -> dict[str, Chosen]:
-    every = shop.made.names
+    every = shop.example_set.names
     matrix = np.stack([shop.rows[name].to_numpy().astype(float) for name in every], axis=1)
     out = {CATALOGUE: Chosen(matrix, every), "RFM": Chosen(matrix, every, frozenset(RFM))}
     out |= {
-        kind: Chosen(found.matrix, found.names, frozenset(found.names))
-        for kind, found in synthesised.items()
+        kind: Chosen(result.matrix, result.names, frozenset(result.names))
+        for kind, result in synthesised.items()
     }
     for family in families:
         mine = frozenset(name for name in every if shop.families[name] == family)
@@ -130,7 +144,7 @@ def _boosted(chosen: Chosen, one: Round, at: np.ndarray, y: np.ndarray) -> np.nd
     numbers = chosen.at(one, train)
     if not numbers.size:
         return np.full(late.size, y[train].mean())
-    part, _, _ = search.boost(
+    part, _, _ = search.fit_booster(
         chosen.matrix[np.ix_(train, numbers)],
         y[train].astype(int),
         names=tuple(f"column {n}" for n in numbers),
@@ -143,12 +157,15 @@ def _boosted(chosen: Chosen, one: Round, at: np.ndarray, y: np.ndarray) -> np.nd
 
 
 def _own_past_rate(shop: Retailer, one: Round, at: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """The shrunk share of own past horizons without activity, brought to a probability by a logistic: its order stays."""
+    """The shrunk share of own past horizons without activity, through a logistic.
+
+    The logistic makes it a probability and keeps its order.
+    """
     rate, train = (
         1 - shop.rows[OWN_PAST_RATE].to_numpy().astype(float)[:, None],
         np.isin(at, one.train),
     )
-    part = ridge.fit(rate[train], y[train].astype(int), strength=1.0, outputs=1)
+    part = ridge.fit_ridge(rate[train], y[train].astype(int), strength=1.0, outputs=1)
     return sigmoid(part.margins(rate[at == one.at])[:, 0])
 
 
@@ -157,17 +174,19 @@ def _size(chosen: Chosen, rounds: tuple[Round, ...], at: np.ndarray) -> str:
     return f"{min(counts)}–{max(counts)}" if min(counts) < max(counts) else str(counts[0])
 
 
-def against(judged: list[Judged], one: str, other: str) -> Difference | None:
+def against(evaluations: list[Evaluation], one: str, other: str) -> Difference | None:
     """one − other, pooled over the retailers that have both; None where none has."""
     pairs = [
-        (shop.told[one], shop.told[other]) for shop in judged if {one, other} <= set(shop.told)
+        (shop.results[one], shop.results[other])
+        for shop in evaluations
+        if {one, other} <= set(shop.results)
     ]
     return difference(pairs) if pairs else None
 
 
-def figures(found: dict[str, Any]) -> dict[str, float]:
-    """AUROC differences over the opponents, pooled; of the two kinds of DFS the one that flatters least."""
-    over = {name: against(found["judged"], CATALOGUE, name).auroc[0] for name in OPPONENTS}
+def figures(result: dict[str, Any]) -> dict[str, float]:
+    """Pooled AUROC differences to the opponents; for DFS the smaller of its two differences."""
+    over = {name: against(result["evaluations"], CATALOGUE, name).auroc[0] for name in OPPONENTS}
     return {
         "auroc_over_rfm": round(over["RFM"], 4),
         "auroc_over_past_rate": round(over[PAST], 4),
@@ -175,34 +194,35 @@ def figures(found: dict[str, Any]) -> dict[str, float]:
     }
 
 
-def text(found: dict[str, Any]) -> str:
-    judged, lines = found["judged"], []
-    for shop in judged:
+def report_text(result: dict[str, Any]) -> str:
+    evaluations, lines = result["evaluations"], []
+    for shop in evaluations:
         lines.append(
             f"{shop.name}: {shop.rows:,} rows, {shop.rate:.3f} left; {', '.join(shop.dates)} dates"
         )
         lines += [
-            f"  {name:18}{told.auroc:8.4f}{told.log_loss:8.4f}   {shop.columns[name]} columns"
-            for name, told in shop.told.items()
+            f"  {name:18}{model.auroc:8.4f}{model.log_loss:8.4f}   {shop.columns[name]} columns"
+            for name, model in shop.results.items()
             if name in shop.columns
         ]
         lines += _over([shop])
     lines += [
         "all, each retailer alike",
-        *_over(judged),
+        *_over(evaluations),
         "families (AUROC and log loss against the whole catalogue)",
     ]
-    for family in dict.fromkeys(family for shop in judged for family in shop.families):
-        where = sum(family in shop.families for shop in judged)
+    for family in dict.fromkeys(family for shop in evaluations for family in shop.families):
+        where = sum(family in shop.families for shop in evaluations)
         lines += [
-            f"  {how:8}{family:14}{where}  {words(against(judged, f'{how} {family}', CATALOGUE))}"
+            f"  {how:8}{family:14}{where}  {format_difference(change)}"
             for how in ("without", "only")
+            if (change := against(evaluations, f"{how} {family}", CATALOGUE))
         ]
-    return "\n".join([*lines, f"DFS took {found['dfs_seconds']:.0f} s"])
+    return "\n".join([*lines, f"DFS took {result['dfs_seconds']:.0f} s"])
 
 
-def _over(judged: list[Judged]) -> list[str]:
+def _over(evaluations: list[Evaluation]) -> list[str]:
     return [
-        f"    {CATALOGUE} − {name:18}{words(against(judged, CATALOGUE, name))}"
+        f"    {CATALOGUE} − {name:18}{format_difference(against(evaluations, CATALOGUE, name))}"
         for name in OPPONENTS
     ]

@@ -1,7 +1,8 @@
-"""What the models are worth: `python -m benchmarks.models [--only PART …] [--sets SET …] [--json]`.
+"""The value of the models: `python -m benchmarks.models [--only PART …] [--sets SET …] [--json]`.
 
-Each part runs in a process of its own, one after the other; fits are kept under `.benchmarks/models`, so that a second
-run takes up where the first ended. The last line is one JSON object: each figure's value, and whether it holds.
+The parts run one after the other, each in its own process. Fits are stored under
+`.benchmarks/models`, so that an interrupted run continues where it stopped. The last line is one
+JSON object with the value of each figure and whether it reaches its goal.
 """
 
 from __future__ import annotations
@@ -18,36 +19,36 @@ from benchmarks import children
 from benchmarks.models import automl, opponents, ours, part, sets
 from features.core.settings import data_folder
 
-PARTS = ("churn", "stages", "calibrated", "conformal", "later", "threads", "latent", "past")
+PARTS = ("churn", "stages", "calibrated", "later", "latent", "past")
 
 
 def main() -> None:
-    stated = _parser().parse_args()
+    arguments = _parser().parse_args()
     absent = [
         data
-        for data, _ in (sets.SETS[name] for name in stated.sets)
+        for data, _ in (sets.SETS[name] for name in arguments.sets)
         if data != "simulation" and not (data_folder() / data).is_dir()
     ]
     if absent:
         raise SystemExit(
             f"{', '.join(absent)} wanted under LIFECYCLE_DATA; docs/data.md lists their origin"
         )
-    asked = part.Asked(
-        stated.sets,
-        stated.opponents,
-        stated.seconds,
-        stated.autogluon_seconds,
-        stated.long,
-        stated.customers,
-        stated.latent_customers,
+    options = part.Options(
+        arguments.sets,
+        arguments.opponents,
+        arguments.seconds,
+        arguments.autogluon_seconds,
+        arguments.long,
+        arguments.customers,
+        arguments.latent_customers,
     )
-    told: dict[str, Any] = {}
-    for name in stated.only:
-        figures, words, seconds = children.run("benchmarks.models", name, asked)
-        told |= figures
-        if not stated.json:
-            print(f"{name} ({seconds:.0f} s)\n{words}\n{_verdicts(figures)}\n", flush=True)
-    print(json.dumps(told))
+    all_figures: dict[str, Any] = {}
+    for name in arguments.only:
+        figures, report, seconds = children.run_part("benchmarks.models", name, options)
+        all_figures |= figures
+        if not arguments.json:
+            print(f"{name} ({seconds:.0f} s)\n{report}\n{_verdicts(figures)}\n", flush=True)
+    print(json.dumps(all_figures))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -71,17 +72,17 @@ def _parser() -> argparse.ArgumentParser:
         "--latent-customers",
         type=int,
         default=20_000,
-        help="of the simulated shop beside its truth",
+        help="of the simulated shop of part latent",
     )
     parser.add_argument("--json", action="store_true", help="the last line alone")
     return parser
 
 
 def _verdicts(figures: dict[str, Any]) -> str:
-    words = {True: "holds", False: "MISSED", None: ""}
+    verdicts = {True: "reached", False: "MISSED", None: ""}
     return "\n".join(
-        f"  {name:40}{told['value']!s:>10}  {told['wanted']:28}{words[told['holds']]}"
-        for name, told in figures.items()
+        f"  {name:40}{one['value']!s:>10}  {one['goal']:28}{verdicts[one['reached']]}"
+        for name, one in figures.items()
     )
 
 

@@ -1,7 +1,7 @@
-"""AutoGluon in an environment of its own: its pins and ours do not go together.
+"""AutoGluon in its own environment: its pinned packages and ours conflict.
 
-It lies under `.benchmarks` in the checkout; made at need with venv and pip (some 3 GB, a few minutes). What is
-asked and answered lies as parquet and JSON in a folder.
+The environment lies under `.benchmarks` in the checkout; it is made with venv and pip when it is
+needed (some 3 GB, a few minutes). Request and answer are parquet and JSON files in a folder.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ import pyarrow.parquet as pq
 
 from benchmarks import children
 from benchmarks.features.environment import HOME
-from benchmarks.models import kept
+from benchmarks.models import cache
 from benchmarks.models.sets import Case
-from features.core.progress import say
+from features.core.progress import print_status
 from training.splits import customer_groups
 
 SIDE = Path(__file__).with_name("automl_side.py")
@@ -32,26 +32,26 @@ BAGS = 8
 PRESET = "best_quality"
 
 
-def answer(case: Case, *, seconds: float = SECONDS) -> kept.Answer:
-    """`p` of the evaluated rows, `left_out` of the training rows it can answer for unseen: the newest date's."""
+def answer(case: Case, *, seconds: float = SECONDS) -> cache.Answer:
+    """`p` of the evaluated rows, and `left_out` of the unseen training rows (newest date)."""
     of = [
         case.digest,
         PACKAGES,
-        kept.digest_of_files("benchmarks/models/automl_side.py"),
+        cache.digest_of_files("benchmarks/models/automl_side.py"),
         BAGS,
         PRESET,
         seconds,
     ]
-    return kept.answered("autogluon", of, lambda: _fitted(case, seconds))
+    return cache.cached_answer("autogluon", of, lambda: _fitted(case, seconds))
 
 
-def _fitted(case: Case, seconds: float) -> kept.Answer:
-    python = children.interpreter(HOME / "autogluon", PACKAGES)
-    say(f"AutoGluon, {seconds:.0f} s: {case.name}")
-    with tempfile.TemporaryDirectory(prefix="autogluon-") as place:
-        folder = Path(place)
-        _ask(folder, case, seconds)
-        # Its models are written beside what it was asked, and go with it.
+def _fitted(case: Case, seconds: float) -> cache.Answer:
+    python = children.make_environment(HOME / "autogluon", PACKAGES)
+    print_status(f"AutoGluon, {seconds:.0f} s: {case.name}")
+    with tempfile.TemporaryDirectory(prefix="autogluon-") as path:
+        folder = Path(path)
+        _write_request(folder, case, seconds)
+        # Its models are written into the folder of the request and are deleted with it.
         done = subprocess.run(
             [str(python), str(SIDE), str(folder)],
             stdout=subprocess.PIPE,
@@ -61,13 +61,16 @@ def _fitted(case: Case, seconds: float) -> kept.Answer:
         )
         if done.returncode:
             raise SystemExit(f"AutoGluon ended with exit code {done.returncode}")
-        said = json.loads(done.stdout.splitlines()[-1])
-        found = np.load(folder / "found.npz", allow_pickle=False)
-        return {name: found[name] for name in found.files}, said
+        details = json.loads(done.stdout.splitlines()[-1])
+        archive = np.load(folder / "answer.npz", allow_pickle=False)
+        return {name: archive[name] for name in archive.files}, details
 
 
-def _ask(folder: Path, case: Case, seconds: float) -> None:
-    """Plain float64 columns, NaN where null; the bag of each row by its customer, so that no customer is in two."""
+def _write_request(folder: Path, case: Case, seconds: float) -> None:
+    """Plain float64 columns, NaN where null, and the bag of each row.
+
+    Bags are groups of customers, so that no customer is in two.
+    """
     early, late = case.matrices
     rows = case.early
     columns = {f"x{number}": early[:, number] for number in range(early.shape[1])}
@@ -86,10 +89,10 @@ def _ask(folder: Path, case: Case, seconds: float) -> None:
 
 
 def _plain_environment() -> dict[str, str]:
-    """Without the limits we set ourselves, and reporting to nobody."""
+    """Our environment without our thread limits, and without telemetry."""
     ours = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "PYTHONPATH")
-    kept_ones = {name: value for name, value in os.environ.items() if name not in ours}
-    return kept_ones | {
+    inherited = {name: value for name, value in os.environ.items() if name not in ours}
+    return inherited | {
         "AUTOGLUON_DISABLE_TELEMETRY": "1",
         "DO_NOT_TRACK": "1",
         "HF_HUB_OFFLINE": "1",

@@ -1,10 +1,11 @@
-"""Runs in AutoGluon's own environment: `python automl_side.py FOLDER`. The last line is one JSON object.
+"""Runs in AutoGluon's environment: `python automl_side.py FOLDER`; prints one JSON object last.
 
-Forward in time: fitted on all training dates but the newest, in bags that keep a customer together; the newest date
-is tuning data (weights of the ensemble, calibration). With one date alone, bagged by customer, nothing held out.
+Forward in time: fitted on all training dates except the newest, in bags that keep a customer
+together; the newest date is tuning data (weights of the ensemble, calibration). With a single date
+it is bagged by customer and nothing is held out.
 
-One thread a model, one bag after the other: on two shared cores a LightGBM bag took 4 s so, 7 s in ray's processes, and 22 s
-with two threads.
+One thread for each model, one bag after the other: on two shared cores a LightGBM bag took 4 s so,
+7 s in ray's processes, and 22 s with two threads.
 """
 
 from __future__ import annotations
@@ -20,16 +21,16 @@ from autogluon.tabular import TabularPredictor, __version__
 
 
 def main(folder: Path) -> None:
-    asked = json.loads((folder / "request.json").read_text())
+    request = json.loads((folder / "request.json").read_text())
     early, late = (
         pandas.read_parquet(folder / "early.parquet"),
         pandas.read_parquet(folder / "late.parquet"),
     )
-    columns = [f"x{number}" for number in range(asked["columns"])]
+    columns = [f"x{number}" for number in range(request["columns"])]
     newest = (early["as_of"] == early["as_of"].max()).to_numpy()
     forward = not newest.all() and early["churned"][~newest].nunique() == 2
     fit = early[~newest] if forward else early
-    held = (
+    tuning = (
         {"tuning_data": early.loc[newest, [*columns, "churned"]], "use_bag_holdout": True}
         if forward
         else {}
@@ -44,22 +45,22 @@ def main(folder: Path) -> None:
     began = time.monotonic()
     predictor.fit(
         fit[[*columns, "churned", "bag"]],
-        presets=asked["preset"],
-        time_limit=asked["seconds"],
+        presets=request["preset"],
+        time_limit=request["seconds"],
         ag_args_fit={"num_cpus": 1},
         ag_args_ensemble={"fold_fitting_strategy": "sequential_local"},
-        **held,
+        **tuning,
     )
     took = time.monotonic() - began
-    p = _left(predictor, late[columns])
+    p = _p_churned(predictor, late[columns])
     left_out = np.full(len(early), np.nan)
-    if forward:  # an ensemble weighted on held-out rows answers for those alone
-        left_out[newest] = _left(predictor, early.loc[newest, columns])
+    if forward:  # an ensemble weighted on held-out rows predicts those alone
+        left_out[newest] = _p_churned(predictor, early.loc[newest, columns])
     else:
-        left_out[:] = _inside(predictor.predict_proba_oof()[1].to_numpy())
-    np.savez(folder / "found.npz", p=p, left_out=left_out)
+        left_out[:] = _clip(predictor.predict_proba_oof()[1].to_numpy())
+    np.savez(folder / "answer.npz", p=p, left_out=left_out)
     board = predictor.leaderboard(silent=True)
-    said = {
+    details = {
         "seconds": took,
         "version": __version__,
         "forward": bool(forward),
@@ -67,15 +68,15 @@ def main(folder: Path) -> None:
         "models": len(board),
         "validated": float(board["score_val"].max()),
     }
-    print(json.dumps(said))
+    print(json.dumps(details))
 
 
-def _left(predictor: TabularPredictor, rows: pandas.DataFrame) -> np.ndarray:
-    return _inside(predictor.predict_proba(rows)[1].to_numpy())
+def _p_churned(predictor: TabularPredictor, rows: pandas.DataFrame) -> np.ndarray:
+    return _clip(predictor.predict_proba(rows)[1].to_numpy())
 
 
-def _inside(p: np.ndarray) -> np.ndarray:
-    """Kept off 0 and 1, where one row could lose without end."""
+def _clip(p: np.ndarray) -> np.ndarray:
+    """Clipped, because the log loss of one row at 0 or 1 could be infinite."""
     return np.clip(p.astype(np.float64), 1e-6, 1 - 1e-6)
 
 

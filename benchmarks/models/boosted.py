@@ -1,7 +1,8 @@
-"""XGBoost as a data scientist who knows it would tune it: 50 trials of Optuna, early stopping, forward in time.
+"""XGBoost as an experienced data scientist would tune it: 50 trials of Optuna, forward in time.
 
-No class weights; the search ends by trials alone, hopeless ones are stopped; the best settings are fitted on all
-training rows with the rounds that were best on the folds.
+Early stopping and no class weights. The search ends after a number of trials and stops bad ones
+early. The best settings are fitted on all training rows with the number of rounds that was best on
+the folds.
 """
 
 from __future__ import annotations
@@ -11,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.models import kept
+from benchmarks.models import cache
 from benchmarks.models.sets import Case
-from features.core.progress import say
+from features.core.progress import print_status
 from training.splits import GROUPS, customer_groups, tuning_folds
 
 TRIALS, ROUNDS, PATIENCE, SEED, THREADS = 50, 2000, 50, 7, 2
@@ -25,7 +26,7 @@ FIXED = {
     "seed": SEED,
     "verbosity": 0,
 }
-# (low, high, even in logarithms)
+# (low, high, on a log scale)
 SPACE = {
     "max_depth": (3, 8, False),
     "learning_rate": (0.01, 0.3, True),
@@ -39,9 +40,9 @@ SPACE = {
 Pairs = tuple[tuple[np.ndarray, np.ndarray], ...]
 
 
-def answer(case: Case) -> kept.Answer:
-    pairs = tuning_folds(case.early, case.settings).pairs
-    folds = kept.digest_of_arrays([rows for pair in pairs for rows in pair])
+def answer(case: Case) -> cache.Answer:
+    pairs = tuning_folds(case.early, outcome_window_us=case.settings.outcome_window_us).pairs
+    folds = cache.digest_of_arrays([rows for pair in pairs for rows in pair])
     of = [
         case.digest,
         folds,
@@ -50,12 +51,12 @@ def answer(case: Case) -> kept.Answer:
         PATIENCE,
         FIXED,
         SPACE,
-        kept.versions("xgboost", "optuna"),
+        cache.versions("xgboost", "optuna"),
     ]
-    return kept.answered("xgboost", of, lambda: _tuned(case, pairs))
+    return cache.cached_answer("xgboost", of, lambda: _tune(case, pairs))
 
 
-def _tuned(case: Case, pairs: Pairs) -> kept.Answer:
+def _tune(case: Case, pairs: Pairs) -> cache.Answer:
     began, (matrix, late) = time.monotonic(), case.matrices
     labels = case.early["churned"].to_numpy().astype(int)
     settings, rounds, loss = _search(case, matrix, labels, pairs)
@@ -68,8 +69,8 @@ def _tuned(case: Case, pairs: Pairs) -> kept.Answer:
             left_out[mine] = _predict(
                 _fit(matrix[others], labels[others], settings, rounds), matrix[mine]
             )
-    said = {"seconds": took, "settings": settings, "rounds": rounds, "loss": loss}
-    return {"p": p, "left_out": left_out}, said
+    details = {"seconds": took, "settings": settings, "rounds": rounds, "loss": loss}
+    return {"p": p, "left_out": left_out}, details
 
 
 def _search(
@@ -95,18 +96,18 @@ def _search(
     )
 
     def objective(trial: Any) -> float:
-        settings = {name: _suggested(trial, name) for name in SPACE}
-        told = [_fold(trial, settings, number, *fold) for number, fold in enumerate(folds)]
-        trial.set_user_attr("rounds", round(float(np.mean([rounds for rounds, _ in told]))))
-        say(f"XGBoost: {case.name}, trial {trial.number + 1} of {TRIALS}")
-        return float(np.mean([loss for _, loss in told]))
+        settings = {name: _suggest(trial, name) for name in SPACE}
+        results = [_fold(trial, settings, number, *fold) for number, fold in enumerate(folds)]
+        trial.set_user_attr("rounds", round(float(np.mean([rounds for rounds, _ in results]))))
+        print_status(f"XGBoost: {case.name}, trial {trial.number + 1} of {TRIALS}")
+        return float(np.mean([loss for _, loss in results]))
 
     study.optimize(objective, n_trials=TRIALS)
     best = study.best_trial
     return best.params, best.user_attrs["rounds"], float(best.value)
 
 
-def _suggested(trial: Any, name: str) -> float:
+def _suggest(trial: Any, name: str) -> float:
     low, high, log = SPACE[name]
     suggest = trial.suggest_int if isinstance(low, int) else trial.suggest_float
     return suggest(name, low, high, log=log)
@@ -146,7 +147,7 @@ def _fit(matrix: np.ndarray, labels: np.ndarray, settings: dict[str, Any], round
 
 
 def _predict(model: Any, matrix: np.ndarray) -> np.ndarray:
-    """P(churned), kept off 0 and 1 as our own is."""
+    """P(churned), clipped away from 0 and 1 as our own is."""
     import xgboost
 
     p = model.predict(xgboost.DMatrix(matrix.astype(np.float32), nthread=THREADS)).astype(

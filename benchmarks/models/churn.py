@@ -1,13 +1,13 @@
-"""Churn: log loss against every opponent, the worst set, the time of training, and the default budget beside it."""
+"""Churn: log loss against every opponent, the worst set, training time, and the default budget."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.models import automl, judged, ours
-from benchmarks.models.judged import LONGER, OURS, Answers
+from benchmarks.models import automl, comparison, ours
+from benchmarks.models.comparison import LONGER, OURS, Answers
 from benchmarks.models.opponents import AUTOGLUON
-from benchmarks.models.part import Asked, figure, rounded
+from benchmarks.models.part import Options, figure, round_interval
 from benchmarks.models.sets import population
 from training import metrics
 
@@ -15,83 +15,86 @@ BEHIND, TIME = 0.005, 0.1
 LONG_CASE = ("cdnow", "1998-03-31")
 
 
-def measured(asked: Asked) -> dict[str, Any]:
-    every = judged.answers(asked, longer=True)
-    sets = [judged.judged(name, every, judged.losses) for name in asked.sets]
+def measure(options: Options) -> dict[str, Any]:
+    every = comparison.answers(options, longer=True)
+    sets = [comparison.judge(name, every, comparison.losses) for name in options.sets]
     return {
         "every": every,
         "sets": sets,
-        "opponents": asked.opponents,
+        "opponents": options.opponents,
         "seconds": _seconds(every),
-        "long": _long(every) if asked.long else None,
+        "long": _long(every) if options.long else None,
     }
 
 
 def _seconds(every: list[Answers]) -> dict[str, float]:
-    """Seconds of training over all dates, by model that told its own."""
-    named = [name for name, said in every[0].said.items() if "seconds" in said]
-    return {name: sum(one.said[name]["seconds"] for one in every) for name in named}
+    """Seconds of training over all dates, by model that measures its own."""
+    named = [name for name, details in every[0].details.items() if "seconds" in details]
+    return {name: sum(one.details[name]["seconds"] for one in every) for name in named}
 
 
 def _long(every: list[Answers]) -> dict[str, float] | None:
     """Log loss of ours and of AutoGluon with half an hour, on one date."""
     for one in every:
         if (one.case.data, str(one.case.day)) == LONG_CASE:
-            found, said = automl.answer(one.case, seconds=automl.LONG_SECONDS)
+            answer, details = automl.answer(one.case, seconds=automl.LONG_SECONDS)
             y = one.case.late["churned"].to_numpy()
             return {
-                "ours": float(judged.losses(one)[OURS].mean()),
-                "seconds": said["seconds"],
-                "theirs": float(metrics.losses(y, found["p"]).mean()),
+                "ours": float(comparison.losses(one)[OURS].mean()),
+                "seconds": details["seconds"],
+                "theirs": float(metrics.log_losses(y, answer["p"]).mean()),
             }
     return None
 
 
-def figures(found: dict[str, Any]) -> dict[str, Any]:
-    told = {}
-    for name in found["opponents"]:
-        pair = judged.difference(found["sets"], OURS, name)
-        told[f"log_loss_over_{_key(name)}"] = figure(
+def figures(result: dict[str, Any]) -> dict[str, Any]:
+    out = {}
+    for name in result["opponents"]:
+        pair = comparison.difference(result["sets"], OURS, name)
+        out[f"log_loss_over_{_key(name)}"] = figure(
             pair["difference"],
             pair["difference"] < 0,
             "< 0",
-            interval=rounded(pair),
+            interval=round_interval(pair),
             sure=pair["high"] < 0,
         )
     behind = (
-        {one.name: _behind(one, found["opponents"]) for one in found["sets"]}
-        if found["opponents"]
+        {one.name: _behind(one, result["opponents"]) for one in result["sets"]}
+        if result["opponents"]
         else {}
     )
     worst = max(behind.values(), default=None)
-    told["behind_the_best_of_them"] = figure(
+    out["behind_the_best_of_them"] = figure(
         worst,
         None if worst is None else worst <= BEHIND,
         f"<= {BEHIND} on each set",
         sets=_rounded(behind),
     )
     ratio = (
-        found["seconds"][OURS] / found["seconds"][AUTOGLUON]
-        if AUTOGLUON in found["seconds"]
+        result["seconds"][OURS] / result["seconds"][AUTOGLUON]
+        if AUTOGLUON in result["seconds"]
         else None
     )
-    told["training_time_of_autogluon"] = figure(
+    out["training_time_of_autogluon"] = figure(
         ratio, None if ratio is None else ratio <= TIME, f"<= {TIME}"
     )
-    pair = judged.difference(found["sets"], LONGER, OURS)
-    told["default_budget_log_loss"] = figure(
-        pair["difference"], None, f"{ours.DEFAULT:.0f} s − this budget", interval=rounded(pair)
+    pair = comparison.difference(result["sets"], LONGER, OURS)
+    out["default_budget_log_loss"] = figure(
+        pair["difference"],
+        None,
+        f"{ours.DEFAULT:.0f} s − this budget",
+        interval=round_interval(pair),
     )
-    if found["long"]:
-        told["log_loss_over_autogluon_1800_s"] = figure(
-            found["long"]["ours"] - found["long"]["theirs"],
-            found["long"]["ours"] < found["long"]["theirs"],
+    if result["long"]:
+        out["log_loss_over_autogluon_1800_s"] = figure(
+            result["long"]["ours"] - result["long"]["theirs"],
+            result["long"]["ours"] < result["long"]["theirs"],
             "< 0, one date",
         )
-    return told
+    return out
 
 
-def _behind(one: judged.Judged, opponents: list[str]) -> float:
+def _behind(one: comparison.SetResult, opponents: list[str]) -> float:
     return one.mean(OURS) / min(one.mean(name) for name in opponents) - 1
 
 
@@ -103,38 +106,36 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 4) for name, value in values.items()}
 
 
-def text(found: dict[str, Any]) -> str:
-    models, lines = list(found["every"][0].arrays), []
+def report_text(result: dict[str, Any]) -> str:
+    models, lines = list(result["every"][0].arrays), []
     lines.append(f"{'AUROC and log loss':34}" + "".join(f"{name[:20]:>22}" for name in models))
-    for one in found["every"]:
+    for one in result["every"]:
         for who in ("everyone", "eligible"):
             mine = population(one.case.late, who)
             y = one.case.late["churned"].to_numpy()[mine]
             if 0 < y.sum() < len(y):
-                told = [
-                    (metrics.auroc(y, p[mine])[0], metrics.losses(y, p[mine]).mean())
+                measures = [
+                    (metrics.auroc(y, p[mine])[0], metrics.log_losses(y, p[mine]).mean())
                     for p in (one.arrays[name]["p"] for name in models)
                 ]
                 lines.append(
                     f"{one.case.name + ', ' + who:34}"
-                    + "".join(f"{a:13.4f}{b:9.4f}" for a, b in told)
+                    + "".join(f"{a:13.4f}{b:9.4f}" for a, b in measures)
                 )
     lines.append("log loss by set, then ours − theirs (95 %)")
-    for part in found["sets"]:
+    for part in result["sets"]:
         lines.append(f"{part.name:34}" + "".join(f"{part.mean(name):22.4f}" for name in models))
-        lines += _over([part], found["opponents"])
-    lines += ["all sets, each alike", *_over(found["sets"], [*found["opponents"], LONGER])]
-    lines += [f"  training, {name}: {took:.0f} s" for name, took in found["seconds"].items()]
-    if found["long"]:
+        lines += _over([part], result["opponents"])
+    lines += ["all sets, each alike", *_over(result["sets"], [*result["opponents"], LONGER])]
+    lines += [f"  training, {name}: {took:.0f} s" for name, took in result["seconds"].items()]
+    if result["long"]:
         lines.append(
             "  {} {}: ours {ours:.4f}, AutoGluon in {seconds:.0f} s {theirs:.4f}".format(
-                *LONG_CASE, **found["long"]
+                *LONG_CASE, **result["long"]
             )
         )
     return "\n".join(lines)
 
 
-def _over(sets: list[judged.Judged], names: list[str]) -> list[str]:
-    return [
-        f"    ours − {name:24}{judged.words(judged.difference(sets, OURS, name))}" for name in names
-    ]
+def _over(sets: list[comparison.SetResult], names: list[str]) -> list[str]:
+    return [f"    ours − {name:24}{comparison.format_pair(sets, OURS, name)}" for name in names]

@@ -1,6 +1,7 @@
-"""Validation against later truth: what a training on a day had said of itself, and what came of its scores that day.
+"""Estimates compared with later outcomes: a backtest of each set.
 
-`training.backtest.backtest` walks each data set's rolling dates, as `lifecycle backtest` does, with the search of this benchmark.
+`training.backtest.backtest` walks over the rolling dates of each data set, as `lifecycle backtest`
+does, with the search budget of this benchmark.
 """
 
 from __future__ import annotations
@@ -11,51 +12,51 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks.models import kept
-from benchmarks.models.part import Asked, figure
+from benchmarks.models import cache
+from benchmarks.models.part import Options, figure
 from benchmarks.models.sets import DATES, SETS, Case
 from training.backtest import backtest, coverage
 
 MEDIAN = 2.0
-# Days, where a year of data leaves one date to look back on from 90 days ahead, and eight from 30.
+# In days. With 90 days ahead a year of data leaves one date for the backtest, with 30 eight.
 HORIZON = {"online_retail": 30, "complete_journey": 30}
 SHOWN = (("churn", "auroc"), ("churn", "log_loss"), ("next_stage", "log_loss"))
 
 
-def measured(asked: Asked) -> dict[str, Any]:
-    told = {}
-    for name in asked.sets:
+def measure(options: Options) -> dict[str, Any]:
+    out = {}
+    for name in options.sets:
         data, who = SETS[name]
-        case = Case(data, DATES[data][-1], asked.customers)
+        case = Case(data, DATES[data][-1], options.customers)
         training = case.settings.training.model_copy(
-            update={"seconds": asked.seconds, "evaluate": []}
+            update={"seconds": options.seconds, "evaluate": []}
         )
         churn = case.settings.churn
         churn = churn.model_copy(update={"horizon_days": HORIZON.get(data, churn.horizon_days)})
-        stated = case.settings.model_copy(update={"training": training, "churn": churn})
-        # Its own store of finished dates, so that a second run goes on; nobody else's studies.
-        home = kept.FOLDER / "home"
+        settings = case.settings.model_copy(update={"training": training, "churn": churn})
+        # Its own home: a second run continues from its finished dates and sees no other studies.
+        home = cache.FOLDER / "home"
         home.mkdir(parents=True, exist_ok=True)
         with mock.patch.dict(os.environ, {"LIFECYCLE_HOME": str(home)}):
-            account = backtest.walk(case.history, stated).account
-        told[f"{name}, {churn.horizon_days} days"] = (who, account)
-    return {"sets": told}
+            report = backtest.walk_dates(case.history, settings).report
+        out[f"{name}, {churn.horizon_days} days"] = (who, report)
+    return {"sets": out}
 
 
-def _found(account: dict[str, Any], who: str, section: str, of: str) -> dict[str, Any] | None:
-    return account["validation"][section][who][of]
+def _summary(report: dict[str, Any], who: str, section: str, of: str) -> dict[str, Any] | None:
+    return report["validation"][section][who][of]
 
 
-def figures(found: dict[str, Any]) -> dict[str, Any]:
+def figures(result: dict[str, Any]) -> dict[str, Any]:
     """Over the dates of all sets: churn's log loss."""
     off, biased = [], {}
-    for name, (who, account) in found["sets"].items():
+    for name, (who, report) in result["sets"].items():
         off += [
             abs(one["errors"])
-            for date in account["dates"]
+            for date in report["dates"]
             if (one := date["difference"]["churn"][who]["log_loss"]) and one["errors"] is not None
         ]
-        mine = _found(account, who, "churn", "log_loss")
+        mine = _summary(report, who, "churn", "log_loss")
         if mine and mine["low"] is not None:
             biased[name] = not mine["low"] <= 0 <= mine["high"]
     median = float(np.median(off)) if off else None
@@ -76,25 +77,29 @@ def figures(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def text(found: dict[str, Any]) -> str:
+def report_text(result: dict[str, Any]) -> str:
     lines = [
-        f"{'truth − what was said':30}{'dates':>6}{'median |off|':>14}{'within 2':>10}   mean (95 %)"
+        f"{'later − estimate':30}{'dates':>6}{'median |error|':>15}{'within 2':>10}   mean (95 %)"
     ]
-    for name, (who, account) in found["sets"].items():
+    for name, (who, report) in result["sets"].items():
         for section, of in SHOWN:
-            one = _found(account, who, section, of)
+            one = _summary(report, who, section, of)
             if one:
                 low, high = (
                     "?" if one[end] is None else f"{one[end]:+.4f}" for end in ("low", "high")
                 )
                 lines.append(
-                    f"{name:30}{one['dates']:6}{_told(one['median_errors']):>14}{_told(one['within_two']):>10}"
+                    f"{name:30}{one['dates']:6}{_rounded(one['median_errors']):>15}"
+                    f"{_rounded(one['within_two']):>10}"
                     f"   {one['mean_difference']:+.4f} ({low} … {high})  {section} {of}"
                 )
-        lines += [*coverage.lines(account["held"], who), *coverage.interval_lines(account["held"])]
-        lines.append(f"    {account['verdict']}")
+        lines += [
+            *coverage.set_lines(report["coverage"], who),
+            *coverage.interval_lines(report["coverage"]),
+        ]
+        lines.append(f"    {report['verdict']}")
     return "\n".join(lines)
 
 
-def _told(value: float | None) -> str:
+def _rounded(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"

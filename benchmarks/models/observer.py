@@ -1,9 +1,9 @@
-"""The most the tables can tell: P(leave) of the simulated shop, from its tables alone, for who knows its numbers.
+"""The Bayesian filter of the simulated shop: P(leave) from its tables and its true parameters.
 
-A Bayesian filter, day by day, over each customer's hidden state (gone, or a level of satisfaction) and a grid of own
-buying probabilities. It reads purchases, visits and their pages, letters, complaints, surveys, reviews, calls and page
-views as of an instant; only the end of letters and surveys long after a leaving is not read. No model of these tables
-can do better than by luck.
+The filter goes day by day over each customer's hidden state (left, or a level of satisfaction) and
+a grid of own buying probabilities. It reads purchases, visits and their pages, letters, complaints,
+surveys, reviews, calls and page views as of an instant; only the end of letters and surveys long
+after a leaving is not read. A model of these tables can be better only by chance.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from lifecycle.simulation.world import (
     OPENS,
     STEP_DOWN,
     VISITS,
-    VISITS_A_BUY,
+    VISITS_PER_PURCHASE,
 )
 
-GRID = 7  # own buying probabilities, each as likely as the others
-SILENT, NOTHING = 11, 12  # a survey without an answer, and no survey: beside the scores 0 … 10
-LOW = np.arange(5) <= 1  # the levels a fall to which brings complaints
+GRID = 7  # own buying probabilities, all equally likely
+SILENT, NOTHING = 11, 12  # an unanswered survey, and no survey; other codes are scores 0 … 10
+LOW = np.arange(5) <= 1  # a fall to these levels brings complaints
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Days × customers, as far as known: what each day showed of each customer."""
+class Observations:
+    """What each day showed of each customer, as far as known: arrays (days, customers)."""
 
     bought: np.ndarray
     visits: np.ndarray
@@ -48,12 +48,12 @@ class Seen:
     csat: np.ndarray
     nps: np.ndarray
     review: np.ndarray
-    alive: np.ndarray  # something that only those do who have not left
+    alive: np.ndarray  # an event that only remaining customers have
 
 
 def p_leave(customers: int, who: np.ndarray, *, day: int, horizon: int) -> np.ndarray:
-    """P(no purchase in the `horizon` days from `day`) of each of the customers `who` (numbers from 0), float64."""
-    shop = _shop(customers)
+    """P(no purchase in the `horizon` days from `day`) of the customers `who` (numbers from 0)."""
+    shop = _shop_tables(customers)
     people = shop["customers"]
     acquired = _days(people["acquired_at"])[who]
     business = np.array([each == "business" for each in people["segment"].to_pylist()])[who].astype(
@@ -64,16 +64,18 @@ def p_leave(customers: int, who: np.ndarray, *, day: int, horizon: int) -> np.nd
     buys = np.minimum(
         buys * np.array([[1.0], [1.15]]), 0.12
     )  # as `draw_people` has them: business customers more often
-    found = seen(shop, who, day=day)
-    state = _filtered(found, acquired, business, _first_levels(referral), buys, day=day)
+    observed = observe(shop, who, day=day)
+    state = _filter_states(observed, acquired, business, _first_levels(referral), buys, day=day)
     silent = np.ones((2, GRID, 5))
     for _ in range(horizon):
-        silent = (LEAVES + (1 - LEAVES) * (1 - buys[:, :, None]) * silent) @ world.transition().T
+        silent = (
+            LEAVES + (1 - LEAVES) * (1 - buys[:, :, None]) * silent
+        ) @ world.transition_matrix().T
     return (state[:, :, :5] * silent[business]).sum(axis=(1, 2)) + state[:, :, 5].sum(axis=1)
 
 
 @cache
-def _shop(customers: int) -> dict[str, pa.Table]:
+def _shop_tables(customers: int) -> dict[str, pa.Table]:
     return simulation.simulate(customers=customers).tables
 
 
@@ -92,57 +94,57 @@ def _days(column: pa.ChunkedArray) -> np.ndarray:
     ).astype(int)
 
 
-def seen(shop: dict[str, pa.Table], who: np.ndarray, *, day: int) -> Seen:
-    """What the tables had said of the customers `who` when `day` began."""
+def observe(shop: dict[str, pa.Table], who: np.ndarray, *, day: int) -> Observations:
+    """What the tables show of the customers `who` when `day` begins."""
     place = np.full(shop["customers"].num_rows, -1)
     place[who] = np.arange(len(who))
 
-    def of(name: str) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+    def known_rows(name: str) -> tuple[pa.Table, np.ndarray, np.ndarray]:
         table = shop[name]
         mine, on = (
             place[np.array(table["customer_id"].to_pylist()).astype(int) - 1],
             _days(table["occurred_at"]),
         )
         known = _days(table["recorded_at"]) if "recorded_at" in table.column_names else on
-        kept = (mine >= 0) & (on < day) & (known < day)
-        return table.filter(pa.array(kept)), on[kept], mine[kept]
+        chosen_rows = (mine >= 0) & (on < day) & (known < day)
+        return table.filter(pa.array(chosen_rows)), on[chosen_rows], mine[chosen_rows]
 
-    def counted(
+    def count_events(
         on: np.ndarray, mine: np.ndarray, chosen: np.ndarray, weight: np.ndarray | None = None
     ) -> np.ndarray:
         out = np.zeros((day, len(who)), dtype=np.int16)
         np.add.at(out, (on[chosen], mine[chosen]), 1 if weight is None else weight[chosen])
         return out
 
-    paid, on, mine = of("transactions")
-    bought = counted(on, mine, np.array(paid["kind"].to_pylist()) == "purchase") > 0
-    did, on, mine = of("interactions")
+    paid, on, mine = known_rows("transactions")
+    bought = count_events(on, mine, np.array(paid["kind"].to_pylist()) == "purchase") > 0
+    did, on, mine = known_rows("interactions")
     kind = np.array(did["kind"].to_pylist())
     quantity = np.nan_to_num(did["quantity"].to_numpy().astype(float)).astype(int)
     visits, pages = (
-        counted(on, mine, kind == "visit"),
-        counted(on, mine, kind == "visit", quantity - 1),
+        count_events(on, mine, kind == "visit"),
+        count_events(on, mine, kind == "visit", quantity - 1),
     )
-    letters = counted(on, mine, np.isin(kind, ("sent", "opened")))
-    alive = counted(on, mine, np.isin(kind, ("call", "downgrade_page"))) > 0
-    said, on, mine = of("feedback")
-    kind, answered = np.array(said["kind"].to_pylist()), _days(said["answered_at"])
-    score = np.nan_to_num(said["score"].to_numpy().astype(float)).astype(int)
+    letters = count_events(on, mine, np.isin(kind, ("sent", "opened")))
+    alive = count_events(on, mine, np.isin(kind, ("call", "downgrade_page"))) > 0
+    feedback, on, mine = known_rows("feedback")
+    kind, answered = np.array(feedback["kind"].to_pylist()), _days(feedback["answered_at"])
+    score = np.nan_to_num(feedback["score"].to_numpy().astype(float)).astype(int)
     score = np.where((answered >= 0) & (answered < day), score, SILENT)
 
     def survey(name: str) -> np.ndarray:
         out = np.full((day, len(who)), NOTHING, dtype=np.int8)
-        # One sent in the last days may still be answered: its silence says nothing yet.
+        # A survey of the last days may still be answered, so it is not read as unanswered.
         chosen = (kind == name) & ((score != SILENT) | (on < day - 3))
         out[on[chosen], mine[chosen]] = score[chosen]
         return out
 
-    return Seen(
+    return Observations(
         bought,
         visits,
         pages,
         letters,
-        counted(on, mine, kind == "complaint") > 0,
+        count_events(on, mine, kind == "complaint") > 0,
         survey("csat"),
         survey("nps"),
         survey("review"),
@@ -151,7 +153,7 @@ def seen(shop: dict[str, pa.Table], who: np.ndarray, *, day: int) -> Seen:
 
 
 def _scores(spread: float, step: float, low: int, high: int, *, answers: bool) -> np.ndarray:
-    """Likelihood of a survey's outcome by level and, last, for who has left: (13, 6)."""
+    """Likelihood of a survey's outcome by level and, last, after leaving: (13, 6)."""
     out = np.zeros((NOTHING + 1, 6))
     edges = np.concatenate([[-np.inf], np.arange(low, high) + 0.5, [np.inf]])
     for level in range(5):
@@ -164,8 +166,8 @@ def _scores(spread: float, step: float, low: int, high: int, *, answers: bool) -
     return out
 
 
-def _filtered(
-    found: Seen,
+def _filter_states(
+    observed: Observations,
     acquired: np.ndarray,
     business: np.ndarray,
     first: np.ndarray,
@@ -173,10 +175,10 @@ def _filtered(
     *,
     day: int,
 ) -> np.ndarray:
-    """P(own buying probability, state) when `day` begins: (customers, GRID, 6), the last state gone."""
+    """P(own buying probability, state) as `day` begins: (customers, GRID, 6); last: has left."""
     state = np.zeros((len(acquired), GRID, 6))
     state[:, :, :5] = first[:, None] / GRID
-    often = np.maximum(VISITS_A_BUY * buys, 0.02)[:, :, None] * VISITS  # (2, GRID, 5)
+    often = np.maximum(VISITS_PER_PURCHASE * buys, 0.02)[:, :, None] * VISITS  # (2, GRID, 5)
     spontaneous, purchase = np.stack([1 - often, often]), np.stack([1 - buys, buys])
     csat, nps = _scores(0.7, 1, 1, 5, answers=True), _scores(1.2, 2.5, 0, 10, answers=True)
     review = _scores(0.7, 1, 1, 5, answers=False)
@@ -188,26 +190,30 @@ def _filtered(
         before, of = state[on], business[on]
         fell = np.zeros((len(on), GRID, 5))
         fell[:, :, :4] = before[:, :, 1:5] * STEP_DOWN[1:]
-        moved = before[:, :, :5] @ world.transition()
+        moved = before[:, :, :5] @ world.transition_matrix()
         gone = before[:, :, 5] + moved @ LEAVES
         stays, fell = moved * (1 - LEAVES), fell * (1 - LEAVES) * LOW * COMPLAINS_ON_FALL
-        complained = found.complained[at, on][:, None, None]
+        complained = observed.complained[at, on][:, None, None]
         stays = np.where(complained, stays * COMPLAINS + fell, stays * (1 - COMPLAINS) - fell)
-        bought, visits = found.bought[at, on].astype(int), found.visits[at, on].astype(int)
+        bought, visits = observed.bought[at, on].astype(int), observed.visits[at, on].astype(int)
         extra = np.clip(visits - bought, 0, 1)
         shown = (
-            letter[np.minimum(found.letters[at, on], 2)]
-            * csat[found.csat[at, on]]
-            * nps[found.nps[at, on]]
+            letter[np.minimum(observed.letters[at, on], 2)]
+            * csat[observed.csat[at, on]]
+            * nps[observed.nps[at, on]]
         )
-        shown = shown * review[found.review[at, on]]
-        counted = found.pages[at, on][:, None] * np.log(views) - visits[:, None] * views
-        shown[:, :5] *= np.exp(counted - counted.max(axis=1, keepdims=True))
+        shown = shown * review[observed.review[at, on]]
+        page_log_likelihood = (
+            observed.pages[at, on][:, None] * np.log(views) - visits[:, None] * views
+        )
+        shown[:, :5] *= np.exp(page_log_likelihood - page_log_likelihood.max(axis=1, keepdims=True))
         stays = (
             stays * purchase[bought, of][:, :, None] * spontaneous[extra, of] * shown[:, None, :5]
         )
-        silent = ~(found.complained[at, on] | (visits > 0) | (bought > 0) | found.alive[at, on])
-        # The pages' likelihood is told up to a factor of its own; where there were any, nobody is gone.
+        silent = ~(
+            observed.complained[at, on] | (visits > 0) | (bought > 0) | observed.alive[at, on]
+        )
+        # The likelihood of the pages is known up to a factor; after a page view nobody has left.
         state[on, :, :5], state[on, :, 5] = stays, gone * (silent * shown[:, 5])[:, None]
         state[on] /= state[on].sum(axis=(1, 2), keepdims=True)
     return state

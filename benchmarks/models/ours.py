@@ -1,6 +1,6 @@
-"""Our own model, learned by the training job itself; the rows it would build are handed to it.
+"""Our own model, trained by the training job itself on rows that are ready.
 
-The time of training is that of the whole job on ready rows: both models, search, calibration and fit.
+The training time is that of the whole job: both models, search, calibration and fit.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks.models import kept
+from benchmarks.models import cache
 from benchmarks.models.sets import Case
-from features.core.progress import say
+from features.core.progress import print_status
 from features.core.settings import Training
 from training import examples, job
 from training.examples import Examples
@@ -43,58 +43,66 @@ SOURCES = (
 Change = Callable[[Examples], Examples]
 
 
-def learned(
+def train(
     case: Case, *, seconds: float = SECONDS, variant: str = "", change: Change | None = None
-) -> kept.Answer:
-    """`p` (rows,), `p_next`, `q` and `sets` (rows, 7) of the evaluated rows; said: the seconds of training, the weight found.
+) -> cache.Answer:
+    """`p` (rows,), `p_next`, `q` and `sets` (rows, 7) of the evaluated rows, and details.
 
-    `variant` names a `change` of the examples (columns left out or added); the rows stay the same.
+    The details are the seconds of training and the summary of each model. `variant` names a
+    `change` of the examples (columns left out or added); the rows stay the same.
     """
     of = {
         "rows": [
             case.digest,
-            kept.digest_of_arrays(
+            cache.digest_of_arrays(
                 np.array(part["outcome_stage"].to_pylist()) for part in (case.early, case.late)
             ),
         ],
         "seconds": seconds,
         "variant": variant,
-        "source": kept.digest_of_files(*SOURCES),
+        "source": cache.digest_of_files(*SOURCES),
         "training": case.settings.training.model_dump(mode="json"),
-        "versions": kept.versions("numpy", "sklearn", "xgboost", "optuna"),
+        "versions": cache.versions("numpy", "sklearn", "xgboost", "optuna"),
     }
-    told = f"ours, {seconds:.0f} s{', ' + variant if variant else ''}: {case.name}"
-    return kept.answered(
-        "ours", of, lambda: _learn(case, change(case.made) if change else case.made, seconds, told)
+    status = f"ours, {seconds:.0f} s{', ' + variant if variant else ''}: {case.name}"
+    return cache.cached_answer(
+        "ours",
+        of,
+        lambda: _train(case, change(case.examples) if change else case.examples, seconds, status),
     )
 
 
-def _learn(case: Case, made: Examples, seconds: float, told: str) -> kept.Answer:
-    say(told)
+def _train(case: Case, example_set: Examples, seconds: float, status: str) -> cache.Answer:
+    print_status(status)
     training = case.settings.training.model_copy(update={"seconds": seconds})
-    stated = case.settings.model_copy(update={"training": training})
-    with _own_home(), mock.patch.object(examples, "make", return_value=made):
+    settings = case.settings.model_copy(update={"training": training})
+    with _own_home(), mock.patch.object(examples, "make_examples", return_value=example_set):
         began, worked = time.monotonic(), time.process_time()
-        dates, _, found, scorer, _ = job.fit_for_evaluation(case.history, stated)
+        run = job.TrainingRun(case.history, settings)
+        dates, parts, scorer = run.plan, run.specs, run.eval_scorer
         took, worked = time.monotonic() - began, time.process_time() - worked
-    late = made.at(dates.evaluate)
+    late = example_set.rows_at(dates.evaluate)
     p, p_next = scorer.score(late)
-    # Where the data were too few for sets, every stage that is possible is said.
-    held = scorer.sets.sets(p_next, late["eligible"].to_numpy()) if scorer.sets else p_next > 0
-    return {"p": p, "p_next": p_next, "q": scorer.q_stay(late), "sets": held}, {
+    # Where the data are too few for sets, every possible stage is in the set.
+    sets = (
+        scorer.prediction_sets.membership(p_next, late["eligible"].to_numpy())
+        if scorer.prediction_sets
+        else p_next > 0
+    )
+    return {"p": p, "p_next": p_next, "q": scorer.q_stay(late), "sets": sets}, {
         "seconds": took,
         "cpu_seconds": worked,
-        "found": _told(found),
+        "parts": _summaries(parts),
     }
 
 
-def _told(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: part.summary() if part else "frequencies" for name, part in found.items()}
+def _summaries(parts: dict[str, Any]) -> dict[str, Any]:
+    return {name: part.summary() if part else "frequencies" for name, part in parts.items()}
 
 
 @contextmanager
 def _own_home() -> Iterator[None]:
-    """A home nobody searched in: a study kept by an earlier run would answer at once."""
+    """A home without studies: a stored study of an earlier run would shorten the search."""
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
         mock.patch.dict(os.environ, {"LIFECYCLE_HOME": folder}),
@@ -103,10 +111,12 @@ def _own_home() -> Iterator[None]:
 
 
 def without(family: str) -> Change:
-    """The examples with a family's columns kept from the model."""
+    """The examples without the columns of a family."""
 
-    def change(made: Examples) -> Examples:
-        mine = {column.name for column in made.columns if column.feature.family == family}
-        return replace(made, modelled=tuple(name for name in made.modelled if name not in mine))
+    def change(example_set: Examples) -> Examples:
+        mine = {column.name for column in example_set.columns if column.feature.family == family}
+        return replace(
+            example_set, modelled=tuple(name for name in example_set.modelled if name not in mine)
+        )
 
     return change

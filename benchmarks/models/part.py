@@ -1,4 +1,4 @@
-"""What a part is asked, and how a figure is told."""
+"""The options of a part, and the form of a figure."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Asked:
-    """The sets and opponents to look at, our seconds of search and AutoGluon's of fitting, customers simulated."""
+class Options:
+    """Sets and opponents, seconds of our search and of an AutoGluon fit, simulated customers."""
 
     sets: list[str]
     opponents: list[str]
@@ -19,16 +19,16 @@ class Asked:
     latent_customers: int
 
 
-def figure(value: float | None, holds: bool | None, wanted: str, **more: Any) -> dict[str, Any]:
-    """One figure of the last line; `holds` is None where nothing was wanted, or nothing could be measured."""
-    told = None if value is None else round(float(value), 4)
+def figure(value: float | None, reached: bool | None, goal: str, **more: Any) -> dict[str, Any]:
+    """One figure of the last line; `reached` is None without a goal or without a measurement."""
+    shown = None if value is None else round(float(value), 4)
     return {
-        "value": told,
-        "wanted": wanted,
-        "holds": None if holds is None else bool(holds),
+        "value": shown,
+        "goal": goal,
+        "reached": None if reached is None else bool(reached),
         **more,
     }
 
 
-def rounded(found: dict[str, float]) -> list[float]:
-    return [round(found[name], 4) for name in ("low", "high")]
+def round_interval(interval: dict[str, float]) -> list[float]:
+    return [round(interval[name], 4) for name in ("low", "high")]

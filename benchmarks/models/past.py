@@ -1,57 +1,59 @@
-"""What the customer's own earlier outcomes (#72, the family `past`) are worth: our model with and without them.
+"""The value of the customer's own earlier outcomes: our model with and without the family `past`.
 
-They are lagged by horizon and label latency: only windows that had closed before the row's as_of are counted.
+They are lagged by horizon and label latency: only windows that had closed before as_of count.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.models import judged, ours
-from benchmarks.models.judged import OURS, Answers
-from benchmarks.models.part import Asked, figure, rounded
+from benchmarks.models import comparison, ours
+from benchmarks.models.comparison import OURS, Answers
+from benchmarks.models.part import Options, figure, round_interval
 from benchmarks.models.sets import cases
 from training import metrics
 
 FAMILY, WITHOUT = "past", "without"
 
 
-def measured(asked: Asked) -> dict[str, Any]:
+def measure(options: Options) -> dict[str, Any]:
     every = []
-    for case in cases(asked.sets, customers=asked.customers):
-        with_it, told = ours.learned(case, seconds=asked.seconds)
-        without, other = ours.learned(
-            case, seconds=asked.seconds, variant=f"without {FAMILY}", change=ours.without(FAMILY)
+    for case in cases(options.sets, customers=options.customers):
+        with_family, details = ours.train(case, seconds=options.seconds)
+        without, other = ours.train(
+            case, seconds=options.seconds, variant=f"without {FAMILY}", change=ours.without(FAMILY)
         )
-        every.append(Answers(case, {OURS: with_it, WITHOUT: without}, {OURS: told, WITHOUT: other}))
+        every.append(
+            Answers(case, {OURS: with_family, WITHOUT: without}, {OURS: details, WITHOUT: other})
+        )
     return {
         "every": every,
-        "sets": [judged.judged(name, every, judged.losses) for name in asked.sets],
+        "sets": [comparison.judge(name, every, comparison.losses) for name in options.sets],
     }
 
 
-def figures(found: dict[str, Any]) -> dict[str, Any]:
-    pair = judged.difference(found["sets"], OURS, WITHOUT)
+def figures(result: dict[str, Any]) -> dict[str, Any]:
+    pair = comparison.difference(result["sets"], OURS, WITHOUT)
     return {
         "own_history_log_loss": figure(
-            pair["difference"], None, "with − without", interval=rounded(pair)
+            pair["difference"], None, "with − without", interval=round_interval(pair)
         )
     }
 
 
-def text(found: dict[str, Any]) -> str:
+def report_text(result: dict[str, Any]) -> str:
     lines = []
-    for one in found["every"]:
+    for one in result["every"]:
         y = one.case.late["churned"].to_numpy()
         areas = [metrics.auroc(y, one.arrays[name]["p"])[0] for name in (OURS, WITHOUT)]
         lines.append(f"  {one.case.name:28} AUROC with {areas[0]:.4f}, without {areas[1]:.4f}")
     lines += [
-        f"{part.name:28} log loss with − without {judged.words(judged.difference([part], OURS, WITHOUT))}"
-        for part in found["sets"]
+        f"{part.name:28} log loss with − without {comparison.format_pair([part], OURS, WITHOUT)}"
+        for part in result["sets"]
     ]
     return "\n".join(
         [
             *lines,
-            f"{'all, each set alike':28} {judged.words(judged.difference(found['sets'], OURS, WITHOUT))}",
+            f"{'all, equal weights':28} {comparison.format_pair(result['sets'], OURS, WITHOUT)}",
         ]
     )

@@ -1,7 +1,8 @@
-"""The sets of the models' figures: a data set, a population, three evaluation dates, and the rows of each date.
+"""The sets of the models' figures: a data set, a population, three dates, and their rows.
 
-Rows are built once, and kept: every model of a date learns from the same table and answers for the same rows. A model
-learns from everyone with activity; where a set's population is the eligible, it is judged on their rows alone.
+Rows are built once and stored: all models of a date learn from the same table and answer for the
+same rows. A model learns from all customers with activity; where a set's population is the
+eligible, it is evaluated on their rows alone.
 """
 
 from __future__ import annotations
@@ -19,16 +20,22 @@ import pyarrow.parquet as pq
 
 from benchmarks.features.environment import ROOT
 from benchmarks.features.retailers import COMPLETE_JOURNEY
-from benchmarks.models import kept
-from features.core.progress import say
-from features.core.settings import Settings, Training, file_path, from_mapping, load
+from benchmarks.models import cache
+from features.core.progress import print_status
+from features.core.settings import (
+    Settings,
+    Training,
+    file_path,
+    load_settings,
+    settings_from_mapping,
+)
 from features.engine.business_columns import columns_for
-from features.engine.columns import ColumnOf
+from features.engine.columns import FeatureColumn
 from features.recipes.definitions import Definitions
 from features.tables import history as histories
 from features.tables.history import History
 from lifecycle import simulation
-from serving.scoring.parts import design
+from serving.scoring.parts import design_matrix
 from training import examples, plan
 from training.examples import Examples
 
@@ -38,7 +45,7 @@ DATES = {
     "complete_journey": (date(2017, 8, 1), date(2017, 9, 1), date(2017, 10, 1)),
     "simulation": (date(2024, 8, 1), date(2024, 9, 1), date(2024, 10, 1)),
 }
-# What is pooled, each alike: (data, population).
+# What is pooled, with equal weights: (data, population).
 SETS = {
     "online_retail": ("online_retail", "everyone"),
     "cdnow": ("cdnow", "everyone"),
@@ -51,7 +58,7 @@ CUSTOMERS = 3000  # of the simulated shop
 
 @dataclass(frozen=True)
 class Case:
-    """A data set as if one evaluation date were today: what is learned from lies before it, embargo kept."""
+    """A data set as of one evaluation date: training rows lie before it, with the embargo."""
 
     data: str
     day: date
@@ -68,80 +75,86 @@ class Case:
 
     @cached_property
     def settings(self) -> Settings:
-        """The data's configuration with the product's own training settings, and this one date."""
-        stated = _stated(self.data, self.customers)
-        return stated.model_copy(update={"training": Training(evaluate=[self.day])})
+        """The data's configuration with default training settings and this one date."""
+        settings = _load_set(self.data, self.customers)
+        return settings.model_copy(update={"training": Training(evaluate=[self.day])})
 
     @cached_property
     def history(self) -> History:
-        return histories.load(self.settings)[0]
+        return histories.load_history(self.settings)[0]
 
     @cached_property
     def plan(self) -> plan.Plan:
-        found = plan.make_plan(self.history, self.settings)
-        plan.refuse_without_dates(found, self.settings)
-        return found
+        plan_ = plan.make_plan(self.history, self.settings)
+        plan.refuse_without_dates(plan_, self.settings)
+        return plan_
 
     @cached_property
-    def made(self) -> Examples:
-        """Every row of the plan; read where an earlier run built the same."""
-        folder = kept.FOLDER / f"rows-{kept.digest([self._of(), self._source()])}"
+    def examples(self) -> Examples:
+        """All rows of the plan; read from disk if an earlier run built the same."""
+        folder = cache.FOLDER / f"rows-{cache.digest([self._of(), self._source()])}"
         if not folder.is_dir():
-            say(f"rows of {self.name}")
+            print_status(f"rows of {self.name}")
             built = examples.make_examples(self.history, self.settings, self.plan)
-            kept.place(folder, lambda staged: _write(staged, built))
-        said = json.loads((folder / "said.json").read_text())
-        definitions = Definitions.from_mapping(said["definitions"])
-        columns: tuple[ColumnOf, ...] = tuple(columns_for(self.history, definitions, self.settings))
+            cache.place_folder(folder, lambda staged: _write(staged, built))
+        details = json.loads((folder / "details.json").read_text())
+        definitions = Definitions.from_mapping(details["definitions"])
+        columns: tuple[FeatureColumn, ...] = tuple(
+            columns_for(self.history, definitions, self.settings)
+        )
         rows = pq.read_table(folder / "rows.parquet").combine_chunks()
-        return Examples(rows, columns, definitions, (), said["late"], tuple(said["modelled"]))
+        return Examples(
+            rows, columns, definitions, (), details["late_activity"], tuple(details["modelled"])
+        )
 
     @cached_property
     def early(self) -> pa.Table:
-        return self.made.at(self.plan.train)
+        return self.examples.rows_at(self.plan.train)
 
     @cached_property
     def late(self) -> pa.Table:
-        return self.made.at(self.plan.evaluate)
+        return self.examples.rows_at(self.plan.evaluate)
 
     @cached_property
     def matrices(self) -> tuple[np.ndarray, np.ndarray]:
-        """What every opponent gets: the design matrices of the training rows and of the evaluated ones."""
-        return design(self.early, self.made.modelled), design(self.late, self.made.modelled)
+        """The design matrices of the training rows and of the evaluated rows, for all opponents."""
+        return design_matrix(self.early, self.examples.modelled), design_matrix(
+            self.late, self.examples.modelled
+        )
 
     @cached_property
     def digest(self) -> str:
-        """Over what a model of churn may look at: the matrices, whose rows they are, from when, and the outcomes."""
-        told = [
+        """Digest over all that a churn model may use: matrices, customers, dates and outcomes."""
+        parts = [
             np.array(part[name].to_pylist())
             for part in (self.early, self.late)
             for name in ("customer_id", "as_of", "churned")
         ]
-        return kept.digest_of_arrays([*self.matrices, *told])
+        return cache.digest_of_arrays([*self.matrices, *parts])
 
     def _of(self) -> list[Any]:
-        stated = self.settings.model_dump(mode="json", exclude={"folder", "engine", "files"})
-        stated["training"] = {
+        settings = self.settings.model_dump(mode="json", exclude={"folder", "engine", "files"})
+        settings["training"] = {
             key: value
-            for key, value in stated["training"].items()
+            for key, value in settings["training"].items()
             if key not in ("seconds", "trials", "seed")
         }
         files = [
-            kept.digest_of_arrays([np.fromfile(file_path(self.settings, path), np.uint8)])
+            cache.digest_of_arrays([np.fromfile(file_path(self.settings, path), np.uint8)])
             for path in self.settings.files.values()
         ]
-        return [stated, files]
+        return [settings, files]
 
     @staticmethod
     def _source() -> list[str]:
         return [
-            kept.digest_of_files("features/**/*.py", "training/plan.py", "training/examples.py"),
-            *kept.versions("duckdb"),
+            cache.digest_of_files("features/**/*.py", "training/plan.py", "training/examples.py"),
+            *cache.versions("duckdb"),
         ]
 
 
 def cases(names: list[str], *, customers: int = CUSTOMERS) -> list[Case]:
-    """Every date of the data the named sets need, each once."""
+    """All dates of the data that the sets need, each once."""
     return [
         Case(data, day, customers)
         for data in dict.fromkeys(SETS[name][0] for name in names)
@@ -153,12 +166,12 @@ def population(rows: pa.Table, who: str) -> np.ndarray:
     return np.ones(rows.num_rows, bool) if who == "everyone" else rows["eligible"].to_numpy()
 
 
-def simulated(customers: int) -> Path:
+def shop_folder(customers: int) -> Path:
     """The folder of the simulated shop, as `lifecycle demo` writes one."""
-    folder = kept.FOLDER / f"shop-{customers}-{kept.digest_of_files('lifecycle/simulation/*.py')}"
+    folder = cache.FOLDER / f"shop-{customers}-{cache.digest_of_files('lifecycle/simulation/*.py')}"
     if not folder.is_dir():
-        say(f"simulating {customers:,} customers")
-        kept.place(
+        print_status(f"simulating {customers:,} customers")
+        cache.place_folder(
             folder,
             lambda staged: simulation.write(
                 simulation.simulate(customers=customers), folder=staged
@@ -167,19 +180,19 @@ def simulated(customers: int) -> Path:
     return folder
 
 
-def _stated(data: str, customers: int) -> Settings:
+def _load_set(data: str, customers: int) -> Settings:
     if data == "simulation":
-        return load(simulated(customers) / "lifecycle.toml")
+        return load_settings(shop_folder(customers) / "lifecycle.toml")
     if data == "complete_journey":
-        return from_mapping(COMPLETE_JOURNEY, folder=ROOT, where=data)
-    return load(ROOT / "examples" / f"{data}.toml")
+        return settings_from_mapping(COMPLETE_JOURNEY, folder=ROOT, where=data)
+    return load_settings(ROOT / "examples" / f"{data}.toml")
 
 
-def _write(folder: Path, made: Examples) -> None:
-    pq.write_table(made.rows, folder / "rows.parquet", compression="zstd")
-    said = {
-        "definitions": asdict(made.definitions),
-        "late": made.late,
-        "modelled": list(made.modelled),
+def _write(folder: Path, example_set: Examples) -> None:
+    pq.write_table(example_set.rows, folder / "rows.parquet", compression="zstd")
+    details = {
+        "definitions": asdict(example_set.definitions),
+        "late_activity": example_set.late_activity,
+        "modelled": list(example_set.modelled),
     }
-    (folder / "said.json").write_text(json.dumps(said))
+    (folder / "details.json").write_text(json.dumps(details))

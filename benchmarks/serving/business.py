@@ -1,6 +1,7 @@
-"""What is asked about: a simulated shop with a promoted release, a finished run and registered models in a home of its own.
+"""The business of the serving benchmark: a simulated shop with a promoted release, in its own home.
 
-`python -m benchmarks.serving.business HOME` makes it, in a process that ends: the one that measures stays small.
+It has a finished run and registered models. `python -m benchmarks.serving.business HOME` makes it,
+in a process that ends: the process that measures stays small.
 """
 
 from __future__ import annotations
@@ -23,25 +24,26 @@ from features.core.contract import CONTRACT
 from features.core.instants import midnight_before
 from features.core.settings import MINOR_DIGITS
 from serving.api.schemas import rfc3339
+from serving.batch.writers import with_microseconds
 
 CUSTOMERS, TRIALS, SEED, CURRENCY = 3000, 3, 7, "EUR"
 
 
 @dataclass(frozen=True)
 class Business:
-    """The latest run of a home, as its files tell it."""
+    """The latest run of a home, read from its files."""
 
     home: Path
     run: Path
 
     @cached_property
     def scores(self) -> pa.Table:
-        return pq.read_table(self.run / "scores.parquet")
+        return with_microseconds(pq.read_table(self.run / "scores.parquet"))
 
     @cached_property
     def rows(self) -> pa.Table:
-        """Feature rows, of everybody with activity."""
-        return pq.read_table(self.run / "features.parquet")
+        """Feature rows of all customers with activity."""
+        return with_microseconds(pq.read_table(self.run / "features.parquet"))
 
     @cached_property
     def features(self) -> tuple[str, ...]:
@@ -55,26 +57,26 @@ class Business:
 
     @cached_property
     def ids(self) -> list[str]:
-        """Customers with activity, in an order that is none and is always the same."""
+        """Customers with activity, shuffled always the same way."""
         return (
             np.random.default_rng(SEED).permutation(self.rows["customer_id"].to_pylist()).tolist()
         )
 
     @cached_property
     def events(self) -> dict[str, dict[str, list[dict[str, Any]]]]:
-        """Per customer every raw event the run knew of, as a request says it."""
-        found: dict[str, dict[str, list[dict[str, Any]]]] = {}
+        """All raw events that the run knew, by customer, in the form of a request."""
+        events: dict[str, dict[str, list[dict[str, Any]]]] = {}
         for file in sorted((self.run / "history").glob("*.parquet")):
             if file.stem == "customers":
                 continue
             for row in pq.read_table(file).to_pylist():
                 cells = {
-                    column.name: _said(column.type, row[column.name])
+                    column.name: _json_value(column.type, row[column.name])
                     for column in CONTRACT[file.stem].columns
                     if row[column.name] is not None and column.name != "customer_id"
                 }
-                found.setdefault(row["customer_id"], {}).setdefault(file.stem, []).append(cells)
-        return found
+                events.setdefault(row["customer_id"], {}).setdefault(file.stem, []).append(cells)
+        return events
 
     def size(self, customer: str) -> int:
         """How many raw events a customer has."""
@@ -95,7 +97,7 @@ def by_id(customers: list[str]) -> bytes:
     return _json({"customer_ids": customers})
 
 
-def _said(kind: str, value: Any) -> Any:
+def _json_value(kind: str, value: Any) -> Any:
     if kind == "instant":
         return rfc3339(value)
     return value / 10 ** MINOR_DIGITS.get(CURRENCY, 2) if kind == "money" else value
@@ -105,8 +107,8 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def made(home: Path) -> Business:
-    """Make the business in a child, then read where its latest run lies."""
+def make_business(home: Path) -> Business:
+    """Make the business in a child process, then find its latest run."""
     environment = {
         **os.environ,
         "LIFECYCLE_HOME": str(home),
@@ -124,23 +126,25 @@ def made(home: Path) -> Business:
     )
 
 
-def _make(home: Path) -> None:
-    from features.core import settings
-    from features.tables import history
+def _train_and_score(home: Path) -> None:
+    from features.core.settings import load_settings
+    from features.tables.history import load_history
     from lifecycle import simulation
     from serving.batch import run_folders
     from training import job
     from training.promote import promote
 
     simulation.write(simulation.simulate(customers=CUSTOMERS), folder=home / "shop")
-    stated = settings.load(home / "shop" / "lifecycle.toml")
-    stated = stated.model_copy(
-        update={"training": stated.training.model_copy(update={"trials": TRIALS})}
+    settings = load_settings(home / "shop" / "lifecycle.toml")
+    settings = settings.model_copy(
+        update={"training": settings.training.model_copy(update={"trials": TRIALS})}
     )
-    found, _ = history.load(stated)
-    release = promote(job.train(found, stated).folder.name)
-    run_folders.score(found, stated, release, as_of=midnight_before(found.data_until, stated.zone))
+    history, _ = load_history(settings)
+    release = promote(job.train(history, settings).folder.name)
+    run_folders.score_batch(
+        history, settings, release, as_of=midnight_before(history.data_until, settings.zone)
+    )
 
 
 if __name__ == "__main__":
-    _make(Path(sys.argv[1]))
+    _train_and_score(Path(sys.argv[1]))

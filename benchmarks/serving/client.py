@@ -1,6 +1,7 @@
-"""A closed-loop HTTP/1.1 client: a few kept connections, one request in flight on each, ready-made bytes, no parsing.
+"""A closed-loop HTTP/1.1 client: persistent connections, one request in flight on each.
 
-One epoll, one send and one or two receives a request: some 20 µs, so that what is measured is the other side.
+Requests are ready bytes and answers are not parsed. A request costs one epoll, one send and one or
+two receives, some 20 µs, so that the service is measured and not the client.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ MOST_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class Block:
-    """What one stretch of asking gave: requests a second, and each answer's time in ms (requests,)."""
+    """One block of requests: requests per second, and the time of each answer in ms (requests,)."""
 
     per_second: float
     ms: np.ndarray
@@ -50,7 +51,7 @@ def request(
 
 
 class Connection:
-    """One kept connection, and the part of an answer that has come."""
+    """One persistent connection, and the part of an answer that has arrived."""
 
     def __init__(self, port: int) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
@@ -58,12 +59,12 @@ class Connection:
         self.began = 0.0
         self._got, self._whole = b"", 0
 
-    def send(self, asked: bytes) -> None:
+    def send(self, request_bytes: bytes) -> None:
         self._got, self._whole, self.began = b"", 0, time.perf_counter()
-        self.socket.sendall(asked)
+        self.socket.sendall(request_bytes)
 
     def receive(self) -> bytes | None:
-        """The body once it is all there; RuntimeError for any status but 200."""
+        """The body once it is complete, else None; RuntimeError for any status but 200."""
         more = self.socket.recv(MOST_BYTES)
         if not more:
             raise RuntimeError("the service closed the connection")
@@ -78,9 +79,9 @@ class Connection:
 
 
 def _length(got: bytes) -> int:
-    """Bytes of the whole answer, 0 while its head is not there yet."""
-    head, found, _ = got.partition(b"\r\n\r\n")
-    if not found:
+    """Bytes of the whole answer; 0 while its head is incomplete."""
+    head, separator, _ = got.partition(b"\r\n\r\n")
+    if not separator:
         return 0
     status, *fields = head.split(b"\r\n")
     if status.split(b" ")[1] != b"200":
@@ -91,11 +92,11 @@ def _length(got: bytes) -> int:
     return len(head) + 4 + int(lengths[0])
 
 
-def once(port: int, asked: bytes) -> bytes:
+def once(port: int, request_bytes: bytes) -> bytes:
     """The body of one answer."""
     connection = Connection(port)
     try:
-        connection.send(asked)
+        connection.send(request_bytes)
         while (body := connection.receive()) is None:
             pass
         return body
@@ -106,9 +107,9 @@ def once(port: int, asked: bytes) -> bytes:
 def ask(
     port: int, requests: Sequence[bytes], *, connections: int = 1, seconds: float | None = None
 ) -> Block:
-    """Ask in turn, for some seconds or each request once."""
+    """Send the requests in turn, for some seconds or each once."""
     opened = [Connection(port) for _ in range(connections)]
-    # A collection here would be told as theirs.
+    # A garbage collection of the client would count as time of the service.
     gc.collect()
     gc.disable()
     try:
@@ -120,22 +121,22 @@ def ask(
 
 
 def _loop(opened: list[Connection], requests: Sequence[bytes], seconds: float | None) -> Block:
-    took: list[float] = []
+    milliseconds: list[float] = []
     waiting, sent = selectors.DefaultSelector(), len(opened)
     for at, connection in enumerate(opened):
         waiting.register(connection.socket, selectors.EVENT_READ, connection)
         connection.send(requests[at % len(requests)])
     began = time.perf_counter()
     until = began + (float("inf") if seconds is None else seconds)
-    while len(took) < sent:
+    while len(milliseconds) < sent:
         for key, _ in waiting.select():
             connection = key.data
             if connection.receive() is None:
                 continue
             now = time.perf_counter()
-            took.append((now - connection.began) * 1000)
+            milliseconds.append((now - connection.began) * 1000)
             if now < until and (seconds is not None or sent < len(requests)):
                 connection.send(requests[sent % len(requests)])
                 sent += 1
     waiting.close()
-    return Block(len(took) / (time.perf_counter() - began), np.array(took))
+    return Block(len(milliseconds) / (time.perf_counter() - began), np.array(milliseconds))

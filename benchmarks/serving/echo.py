@@ -1,6 +1,6 @@
-"""BentoML as it comes, with an answer made before: what our guard and our look-up are measured against.
+"""BentoML with its defaults and a constant answer: the opponent of our middleware and look-up.
 
-A module of its own: nothing of ours is imported that its collector would have to walk through.
+It is a module of its own, so that none of our imports burden its garbage collector.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FILE = "echo.json"
 
 
 def answer() -> dict[str, Any]:
-    """What the echoes say: an answer of ours that the benchmark wrote down."""
+    """The constant answer of the echoes: an answer of ours that the benchmark stored."""
     return json.loads((Path(os.environ.get("LIFECYCLE_HOME") or ".") / FILE).read_text())
 
 

@@ -1,7 +1,8 @@
-"""Services for comparison only: BentoML's own endpoints at their leanest. `lifecycle serve` knows none of them.
+"""Services for comparison only: BentoML endpoints with as little work as possible.
 
-They have the settings of our service (no log, no metrics, no tracing, a collector that rests) and declare their answer
-as JSON. `LeanEcho` answers with an answer made before; `Ready` puts the Scorer on ready rows.
+They have the settings of our service (no log, no metrics, no tracing, a garbage collector at rest)
+and declare their answer as JSON. `LeanEcho` returns a constant answer; `Ready` applies the Scorer
+to ready rows.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from bentoml.validators import ContentType
 from benchmarks.serving.echo import answer
 from serving.api.service import Lifecycle
 
-# Without it BentoML works the schema out anew for every answer, to learn that it is JSON.
+# Without it BentoML computes the schema again for every answer.
 Json = Annotated[dict[str, Any], ContentType("application/json")]
 
 
@@ -38,12 +39,12 @@ class LeanEcho:
 
 @bentoml.service(**Lifecycle.config)
 class Ready:
-    """Ready feature rows, a list a column, null where a feature is null; p_churn and p_next, one row each."""
+    """Ready feature rows, one list for each column, null where null; returns p_churn and p_next."""
 
     def __init__(self) -> None:
         from serving.release import release
 
-        self.scorer = release.load(release.current()).scorer
+        self.scorer = release.load_release(release.current_release_folder()).scorer
         self.schema = pa.schema(columns(self.scorer))
         _settled()
 
@@ -54,7 +55,7 @@ class Ready:
 
 
 def columns(scorer: Any) -> list[tuple[str, pa.DataType]]:
-    """What the Scorer needs of a feature row: where the customer stands, and the features."""
+    """The columns that the Scorer needs: the current state, and the features."""
     stages = ["stage", "stage_if_inactive"] + ["stage_idle"] * scorer.definitions.contractual
     numbers = ["as_of", "n", "first_at", "last_at"]
     state = [(name, pa.string()) for name in stages] + [(name, pa.int64()) for name in numbers]

@@ -1,4 +1,4 @@
-"""The services as child processes on free ports, each stopped with all it started, whatever happens."""
+"""The services as child processes on free ports; each is stopped with all its children."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ KEY = "a-key-of-the-benchmark-alone"
 
 @dataclass(frozen=True)
 class Host:
-    """A service that answers on `port`; `ready_s` from the start of its process to the first 200 of its probe."""
+    """A service on `port`; `ready_s`: seconds from the start of its process to a ready probe."""
 
     port: int
     ready_s: float
 
 
 def free_port() -> int:
-    with socket.socket() as tried:
-        tried.bind(("127.0.0.1", 0))
-        return tried.getsockname()[1]
+    with socket.socket() as probe_socket:
+        probe_socket.bind(("127.0.0.1", 0))
+        return probe_socket.getsockname()[1]
 
 
 def store(home: Path) -> str:
-    """The MLflow store of a home, whatever the caller's environment says."""
+    """The MLflow store of a home, independent of the caller's environment."""
     return f"sqlite:///{home / 'mlruns' / 'mlflow.db'}"
 
 
@@ -43,7 +43,7 @@ def lifecycle(
     home: Path, *, tracking: str | None = None
 ) -> contextlib.AbstractContextManager[Host]:
     """`lifecycle serve`, one worker."""
-    return _hosted(
+    return _run_service(
         "lifecycle serve --port {port}",
         home,
         "/readyz",
@@ -52,29 +52,31 @@ def lifecycle(
 
 
 def bento(home: Path, service: str) -> contextlib.AbstractContextManager[Host]:
-    """`module:Class` of `benchmarks.serving`, started as `lifecycle serve` starts its own: one worker."""
+    """`module:Class` of `benchmarks.serving`, started as `lifecycle serve` starts: one worker."""
     command = f"bentoml serve benchmarks.serving.{service} --host 127.0.0.1 --port {{port}}"
-    return _hosted(command, home, "/readyz", {"BENTOML_HOME": str(home / "mlruns" / "bentoml")})
+    return _run_service(
+        command, home, "/readyz", {"BENTOML_HOME": str(home / "mlruns" / "bentoml")}
+    )
 
 
 def mlflow(home: Path, model: str) -> contextlib.AbstractContextManager[Host]:
-    """`mlflow models serve` of the registered model: its usual one worker, and no line a request."""
+    """`mlflow models serve` of the registered model: one worker as by default, no access log."""
     command = f"mlflow models serve -m models:/{model}@champion --env-manager local --port {{port}}"
-    return _hosted(
+    return _run_service(
         command, home, "/ping", {"MLFLOW_TRACKING_URI": store(home), "UVICORN_ACCESS_LOG": "false"}
     )
 
 
 @contextlib.contextmanager
-def _hosted(command: str, home: Path, probe: str, asked: dict[str, str]) -> Iterator[Host]:
+def _run_service(command: str, home: Path, probe: str, extra: dict[str, str]) -> Iterator[Host]:
     port = free_port()
     arguments = command.format(port=port).split()
     began = time.monotonic()
-    # A session of its own: all that the service starts ends with it.
+    # A session of its own, so that all child processes end with the service.
     child = subprocess.Popen(
         [sys.executable, "-m", *arguments],
         cwd=ROOT,
-        env={**_environment(home), **asked},
+        env={**_environment(home), **extra},
         start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -106,9 +108,9 @@ def _wait(child: subprocess.Popen, url: str, name: str) -> None:
     while child.poll() is None and time.monotonic() < until:
         with (
             contextlib.suppress(urllib.error.URLError, OSError),
-            urllib.request.urlopen(url, timeout=5) as said,
+            urllib.request.urlopen(url, timeout=5) as response,
         ):
-            if said.status == 200:
+            if response.status == 200:
                 return
         time.sleep(0.02)
     raise SystemExit(f"{name} is not ready after {READY_SECONDS} s (or ended)")
@@ -123,7 +125,10 @@ def _end(child: subprocess.Popen) -> None:
 
 @contextlib.contextmanager
 def silent_server() -> Iterator[str]:
-    """The address of a server that takes connections and never answers: worse than one that refuses them."""
+    """The address of a server that accepts connections and never answers.
+
+    That is worse than a server that refuses them.
+    """
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen(64)

@@ -1,6 +1,7 @@
-"""What is measured: blocks of asking in turn (A B, then B A, …), so that what a shared machine does hits both alike.
+"""The measurements: blocks of requests that alternate (A B, then B A, …).
 
-A ratio is the median over rounds of one round's two blocks; a time or a rate is the median over rounds.
+So other load on a shared machine affects both services alike. A ratio is the median over rounds of
+the ratio of one round's two blocks; a time or a rate is the median over rounds.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from benchmarks.serving import hosts
 from benchmarks.serving.business import Business, by_id
 from benchmarks.serving.client import Block, ask, once, request
 from benchmarks.serving.echo import FILE
-from features.core.progress import steps
+from features.core.progress import track_steps
 from serving.api.answers import COLUMNS
-from training.tracking.registered_model import inputs, outputs
+from training.tracking.registered_model import input_columns, output_columns
 
 OURS, SCORER, MLFLOW, RAW = (
     "lifecycle serve",
@@ -31,12 +32,12 @@ OURS, SCORER, MLFLOW, RAW = (
 )
 ECHOES = {"echo, as it comes": "echo:Echo", "echo, at its leanest": "endpoints:LeanEcho"}
 CONNECTIONS = (1, 4)
-MODEL = "next_stage"  # its answer needs the whole of Scorer.score, as ours does
-FIRST = 500  # the ready rows' place among the run's
+MODEL = "next_stage"  # its answer needs all of Scorer.score, as ours does
+FIRST = 500  # the first ready row among the rows of the run
 
 
 @dataclass(frozen=True)
-class Asked:
+class Target:
     """Ready requests to one port."""
 
     port: int
@@ -67,25 +68,25 @@ class Side:
         )
 
 
-def in_turn(
-    asked: Mapping[str, Asked],
+def run_alternately(
+    targets: Mapping[str, Target],
     *,
     rounds: int,
     seconds: float,
     connections: int = 1,
     label: str = "",
 ) -> dict[str, Side]:
-    """Every service once a round, the order turned round each time, after a warm-up."""
-    for one in asked.values():
+    """After a warm-up, a block of each service in every round; the order alternates."""
+    for one in targets.values():
         ask(one.port, one.requests, seconds=0.5, connections=connections)
-    blocks: dict[str, list[Block]] = {name: [] for name in asked}
-    for number in steps(range(rounds), label=label, total=rounds):
-        for name in list(asked)[:: 1 if number % 2 else -1]:
-            one = asked[name]
+    blocks: dict[str, list[Block]] = {name: [] for name in targets}
+    for number in track_steps(range(rounds), label=label, total=rounds):
+        for name in list(targets)[:: 1 if number % 2 else -1]:
+            one = targets[name]
             blocks[name].append(
                 ask(one.port, one.requests, seconds=seconds, connections=connections)
             )
-    return {name: Side(tuple(found)) for name, found in blocks.items()}
+    return {name: Side(tuple(results)) for name, results in blocks.items()}
 
 
 def score_request(port: int, body: bytes) -> bytes:
@@ -93,7 +94,10 @@ def score_request(port: int, body: bytes) -> bytes:
 
 
 def write_echo(business: Business, ours: int) -> int:
-    """Give the echoes one of our answers to say, as long in BentoML's spelling (with spaces) as in ours; its bytes."""
+    """Write one of our answers for the echoes; returns its bytes.
+
+    It is as long in BentoML's JSON (with spaces) as in ours.
+    """
     body = once(ours, score_request(ours, by_id(business.ids[:1])))
     answer = json.loads(body)
     entry = answer["scores"][0]
@@ -102,46 +106,52 @@ def write_echo(business: Business, ours: int) -> int:
     return len(body)
 
 
-def echoed(
+def measure_echoes(
     business: Business, ours: int, *, rounds: int, seconds: float
 ) -> dict[int, dict[str, Side]]:
-    """By id, one customer a request: our service beside both echoes, by number of connections."""
-    asked = [by_id([one]) for one in business.ids[:200]]
+    """By id, one customer a request: our service and both echoes, by number of connections."""
+    bodies = [by_id([one]) for one in business.ids[:200]]
     with contextlib.ExitStack() as open_hosts:
-        asks = {OURS: Asked(ours, [score_request(ours, body) for body in asked])}
+        targets_by_service = {OURS: Target(ours, [score_request(ours, body) for body in bodies])}
         for name, service in ECHOES.items():
             port = open_hosts.enter_context(hosts.bento(business.home, service)).port
-            asks[name] = Asked(
-                port, [request("/score", body, port=port, key=hosts.KEY) for body in asked]
+            targets_by_service[name] = Target(
+                port, [request("/score", body, port=port, key=hosts.KEY) for body in bodies]
             )
         return {
-            k: in_turn(
-                asks, rounds=rounds, seconds=seconds, connections=k, label=f"echo, {k} connections"
+            k: run_alternately(
+                targets_by_service,
+                rounds=rounds,
+                seconds=seconds,
+                connections=k,
+                label=f"echo, {k} connections",
             )
             for k in CONNECTIONS
         }
 
 
-def hundred(business: Business, ours: int, *, rounds: int, seconds: float) -> dict[int, Side]:
+def measure_hundred(
+    business: Business, ours: int, *, rounds: int, seconds: float
+) -> dict[int, Side]:
     """A hundred customers a request by id, by number of connections."""
-    asked = Asked(
+    target = Target(
         ours,
         [score_request(ours, by_id(business.ids[at : at + 100])) for at in range(0, 2000, 100)],
     )
     return {
-        k: in_turn({OURS: asked}, rounds=rounds, seconds=seconds, connections=k, label="100 ids")[
-            OURS
-        ]
+        k: run_alternately(
+            {OURS: target}, rounds=rounds, seconds=seconds, connections=k, label="100 ids"
+        )[OURS]
         for k in CONNECTIONS
     }
 
 
-def mlflow_served(
+def measure_mlflow(
     business: Business, *, rounds: int, seconds: float
 ) -> dict[int, tuple[str, dict[str, Side]]]:
-    """Ready rows: by rows a request, the form MLflow answers fastest, and both sides."""
-    columns = [name for name, _ in inputs(business.features, MODEL, contractual=False)]
-    found = {}
+    """By rows a request: the form that MLflow answers fastest, and both sides."""
+    columns = [name for name, _ in input_columns(business.features, MODEL, contractual=False)]
+    results = {}
     with (
         hosts.bento(business.home, "endpoints:Ready") as scorer,
         hosts.mlflow(business.home, MODEL) as theirs,
@@ -149,24 +159,26 @@ def mlflow_served(
         for size in (1, 100):
             rows = business.rows.slice(FIRST, size)
             forms = {
-                name: Asked(
+                name: Target(
                     theirs.port, [request("/invocations", body, port=theirs.port, kind=kind)]
                 )
                 for name, (kind, body) in _forms(rows.select(columns)).items()
             }
-            tried = in_turn(forms, rounds=2, seconds=seconds / 2, label="MLflow's forms")
-            best = max(tried, key=lambda name: tried[name].per_second)
+            trials = run_alternately(forms, rounds=2, seconds=seconds / 2, label="MLflow's forms")
+            best = max(trials, key=lambda name: trials[name].per_second)
             _, body = _forms(rows.select(columns))["inputs"]
-            asked = {
-                SCORER: Asked(scorer.port, [request("/score", body, port=scorer.port)]),
+            targets = {
+                SCORER: Target(scorer.port, [request("/score", body, port=scorer.port)]),
                 MLFLOW: forms[best],
             }
-            check_bits(business, rows["customer_id"].to_pylist(), asked)
-            found[size] = (
+            check_bits(business, rows["customer_id"].to_pylist(), targets)
+            results[size] = (
                 best,
-                in_turn(asked, rounds=rounds, seconds=seconds, label=f"ready rows: {size}"),
+                run_alternately(
+                    targets, rounds=rounds, seconds=seconds, label=f"ready rows: {size}"
+                ),
             )
-    return found
+    return results
 
 
 def _forms(rows: pa.Table) -> dict[str, tuple[str, bytes]]:
@@ -182,25 +194,25 @@ def _forms(rows: pa.Table) -> dict[str, tuple[str, bytes]]:
     return {**forms, "csv": ("text/csv", lines.getvalue())}
 
 
-def check_bits(business: Business, ids: list[str], asked: Mapping[str, Asked]) -> None:
-    """Both sides answer the batch run's numbers, to the last bit; otherwise nothing is compared."""
+def check_bits(business: Business, ids: list[str], targets: Mapping[str, Target]) -> None:
+    """AssertionError unless both sides answer the numbers of the batch run to the last bit."""
     ours, theirs = (
-        json.loads(once(asked[name].port, asked[name].requests[0])) for name in (SCORER, MLFLOW)
+        json.loads(once(targets[name].port, targets[name].requests[0])) for name in (SCORER, MLFLOW)
     )
-    names = [name for name, _ in outputs(MODEL)]
+    names = [name for name, _ in output_columns(MODEL)]
     of = {row["customer_id"]: row for row in business.scores.to_pylist()}
     wanted = [[of[one][name] for name in names] for one in ids]
     assert ours["p_churn"] == [of[one]["p_churn"] for one in ids], (
-        "p_churn of ready rows is not the batch run's"
+        "p_churn of ready rows differs from the batch run"
     )
-    assert ours["p_next"] == wanted, "p_next of ready rows is not the batch run's"
+    assert ours["p_next"] == wanted, "p_next of ready rows differs from the batch run"
     assert [[row[name] for name in names] for row in theirs["predictions"]] == wanted, (
-        "MLflow answers otherwise"
+        "the answer of MLflow differs from the batch run"
     )
 
 
-def raw_events(business: Business, ours: int, *, rounds: int) -> dict[str, Side]:
-    """Raw events: 200 customers one by one, the middle 20 of them by number of events, and 100 in a request."""
+def measure_raw_events(business: Business, ours: int, *, rounds: int) -> dict[str, Side]:
+    """Raw events: 200 customers singly, the middle 20 by number of events, and 100 a request."""
     customers = business.ids[:200]
     by_size = sorted(customers, key=business.size)
     check_entries(business, ours, by_size[::10])
@@ -214,14 +226,14 @@ def raw_events(business: Business, ours: int, *, rounds: int) -> dict[str, Side]
         for name, group in groups.items()
     }
     blocks: dict[str, list[Block]] = {name: [] for name in bodies}
-    for _ in steps(range(rounds), label="raw events", total=rounds):
+    for _ in track_steps(range(rounds), label="raw events", total=rounds):
         for name, requests in bodies.items():
             blocks[name].append(ask(ours, requests))
-    return {name: Side(tuple(found)) for name, found in blocks.items()}
+    return {name: Side(tuple(results)) for name, results in blocks.items()}
 
 
 def check_entries(business: Business, ours: int, customers: list[str]) -> None:
-    """By raw events and by id the same entries; otherwise nothing is timed. Warms both ways up."""
+    """AssertionError unless raw events and ids give equal entries. Warms up both paths."""
 
     def entries(body: bytes) -> list[dict]:
         return [
@@ -230,16 +242,16 @@ def check_entries(business: Business, ours: int, customers: list[str]) -> None:
         ]
 
     assert entries(by_id(customers)) == entries(business.by_events(customers)), (
-        "raw events answer otherwise than the run"
+        "the answer to raw events differs from the run"
     )
 
 
-def ready(business: Business, *, rounds: int) -> dict[str, float]:
-    """Seconds until /readyz answers 200, with the store at hand and with a tracking server that never answers."""
-    found: dict[str, list[float]] = {"store at hand": [], "tracking server silent": []}
+def measure_ready(business: Business, *, rounds: int) -> dict[str, float]:
+    """Seconds until /readyz answers 200, with a store and with a silent tracking server."""
+    results: dict[str, list[float]] = {"store at hand": [], "tracking server silent": []}
     with hosts.silent_server() as silent:
-        for _ in steps(range(rounds), label="ready", total=rounds):
+        for _ in track_steps(range(rounds), label="ready", total=rounds):
             for name, tracking in (("store at hand", None), ("tracking server silent", silent)):
                 with hosts.lifecycle(business.home, tracking=tracking) as host:
-                    found[name].append(host.ready_s)
-    return {name: median(seconds) for name, seconds in found.items()}
+                    results[name].append(host.ready_s)
+    return {name: median(seconds) for name, seconds in results.items()}

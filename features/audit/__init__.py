@@ -1,15 +1,16 @@
-"""`lifecycle audit`: every promise about time, tried on the user's own tables, and what there looks like a leak.
+"""`lifecycle audit`: checks on the user's own tables that features use only what was known.
 
-    tables ─► ten as_of ─► the same knowledge in other worlds ─► equal, bit for bit?      (parity, worlds)
-                       └─► rows beside what came of them    ─► does one column know it?   (leaks)
-           └─► columns no feature reads yet, clocks         ─► as of today? a load time?  (attributes, clocks)
+    tables ─► ten as_of ─► the same knowledge, other tables ─► equal bits?   (parity, perturbations)
+                       └─► rows and their outcomes ─► does one column reveal them?         (leaks)
+           └─► columns that no feature reads, clocks ─► today's values? load times?
+                                                                            (attributes, clocks)
 
-`audit` gives plain data, `text` a table of it.
+`audit` returns plain data, `report_text` turns it into text.
 """
 
 from __future__ import annotations
 
-from features.audit.report import text
+from features.audit.report import report_text
 from features.audit.run import audit
 
-__all__ = ["audit", "text"]
+__all__ = ["audit", "report_text"]

@@ -1,77 +1,75 @@
-"""Clocks that contradict each other: events recorded before they happened, and histories loaded in one go."""
+"""Clocks that contradict each other: early recording, late recording and bulk loads."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from features.audit.findings import LEAK, LOOK, Finding
+from features.audit.findings import LEAK, REVIEW, Finding
 from features.core.contract import EVENT_TABLES
 from features.core.instants import DAY_US
 from features.tables.history import History
 
-SPAN_DAYS = 30  # a shorter history may well have come in one go
+MIN_SPAN_DAYS = 30  # a shorter history may really have been recorded at once
+# Shares of rows: recorded on one day, occurred at one instant, recorded before they occurred.
 BULK, CROWD, EARLY = 0.95, 0.2, 0.01
-FAR_DAYS = 30
+MIN_CROWD_ROWS = 100
+LATE_DAYS = 30
 
 
-def contradictions(history: History) -> Iterator[Finding]:
+def find_clock_errors(history: History) -> Iterator[Finding]:
+    """Findings about occurred_at and recorded_at of each event table."""
     for name in history.names:
         if name in EVENT_TABLES:
-            yield from _of_table(history, name)
+            yield from _check_clocks(history, name)
 
 
-def _of_table(history: History, name: str) -> Iterator[Finding]:
-    run = history.connection.execute
-    count, first, last, early, lag = run(
-        f"SELECT count(*), min(occurred_at), max(occurred_at), count(*) FILTER (recorded_at < occurred_at), "
-        f"median(recorded_at - occurred_at) FROM {name}"
-    ).fetchone()
+def _check_clocks(history: History, name: str) -> Iterator[Finding]:
+    where = f"{name}.recorded_at"
+    [(count, first, last, early, lag)] = history.connection.execute(
+        "SELECT count(*), min(occurred_at), max(occurred_at), "
+        "count(*) FILTER (recorded_at < occurred_at), median(recorded_at - occurred_at) "
+        f"FROM {name}"
+    ).fetchall()
     if not count:
         return
     if early / count >= EARLY:
-        yield Finding(
-            LOOK,
-            "recorded before it happened",
-            f"{name}.recorded_at",
-            f"{early:,} of {count:,} rows were recorded "
-            "before they happened: one of the two clocks is not what it says",
-            early / count,
+        reason = (
+            f"{early:,} of {count:,} rows were recorded before they occurred: "
+            "one of the two clocks is wrong"
         )
-    if last - first < SPAN_DAYS * DAY_US:
+        yield Finding(REVIEW, "recorded before it happened", where, reason, early / count)
+    if last - first < MIN_SPAN_DAYS * DAY_US:
         return
-    yield from _loaded_at_once(history, name, count)
-    if lag > FAR_DAYS * DAY_US:
-        yield Finding(
-            LOOK,
-            "recorded long after",
-            f"{name}.recorded_at",
-            f"half of the rows were recorded {lag / DAY_US:,.0f} "
-            "days and more after they happened: if that is a load, leave recorded_at out",
-            lag / DAY_US,
+    yield from _check_load(history, name, count)
+    if lag > LATE_DAYS * DAY_US:
+        days = lag / DAY_US
+        reason = (
+            f"half of the rows were recorded {days:,.0f} or more days after they occurred: "
+            "if recorded_at is a load time, remove it from the SELECT"
         )
+        yield Finding(REVIEW, "recorded long after", where, reason, days)
 
 
-def _loaded_at_once(history: History, name: str, count: int) -> Iterator[Finding]:
-    run = history.connection.execute
-    clock = f"SELECT count(*) AS rows FROM {name} GROUP BY"
-    recorded = run(f"SELECT max(rows) FROM ({clock} recorded_at // {DAY_US})").fetchone()[0] / count
-    happened = run(f"SELECT max(rows) FROM ({clock} occurred_at)").fetchone()[0] / count
+def _check_load(history: History, name: str, count: int) -> Iterator[Finding]:
+    """Whether most rows have one recorded day, or many one instant of occurrence."""
+    recorded = _largest_group(history, name, f"recorded_at // {DAY_US}") / count
+    occurred = _largest_group(history, name, "occurred_at") / count
     if recorded >= BULK:
-        yield Finding(
-            LEAK,
-            "bulk load",
-            f"{name}.recorded_at",
-            f"{recorded:.0%} of the rows were recorded on one day: before it "
-            "nothing was known, so no past as_of can be replayed. Leave recorded_at out if it is a load time, and "
-            "state [contract] arrives_after_hours",
-            recorded,
+        reason = (
+            f"{recorded:.0%} of the rows were recorded on one day, and nothing was known before "
+            "it, so no earlier as_of can be replayed. If recorded_at is a load time, remove it "
+            "and set [contract] arrives_after_hours"
         )
-    if happened >= CROWD and count >= 100:
-        yield Finding(
-            LEAK,
-            "load time",
-            f"{name}.occurred_at",
-            f"{happened:.0%} of the rows happened at one instant: it looks "
-            "like the time of a load, not of an event",
-            happened,
+        yield Finding(LEAK, "bulk load", f"{name}.recorded_at", reason, recorded)
+    if occurred >= CROWD and count >= MIN_CROWD_ROWS:
+        reason = (
+            f"{occurred:.0%} of the rows occurred at one instant, "
+            "which looks like the time of a load and not of an event"
         )
+        yield Finding(LEAK, "load time", f"{name}.occurred_at", reason, occurred)
+
+
+def _largest_group(history: History, name: str, expression: str) -> int:
+    groups = f"SELECT count(*) AS rows FROM {name} GROUP BY {expression}"
+    [(largest,)] = history.connection.execute(f"SELECT max(rows) FROM ({groups})").fetchall()
+    return int(largest)

@@ -1,4 +1,4 @@
-"""What the audit says beside plain differences: where it looks like a leak, how sure, and why, in words."""
+"""What looks like a leak: where, how severe, and why."""
 
 from __future__ import annotations
 
@@ -7,51 +7,57 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-LEAK, AGREED, LOOK = "leak", "agreed", "look"
+LEAK, AGREED, REVIEW = "leak", "agreed", "review"
 
 
 @dataclass(frozen=True)
 class Finding:
-    """severity: leak (fails the audit), agreed (known by contract, not a leak), look (worth a look). No ids, no values."""
+    """A column that looks like a leak. It holds no customer ids and no values.
+
+    severity: leak (fails the audit), agreed (known by contract, so no leak), review (a person
+    should look at it). figure: the share or AUROC that decided. as_of: µs, if it was seen at one.
+    """
 
     severity: str
     kind: str
     where: str
-    why: str
+    reason: str
     figure: float | None = None
     as_of: int | None = None
 
 
 @dataclass(frozen=True)
 class AsOfSlice:
-    """Rows at a mature as_of beside what came of them; `asked`: eligible, and leaving is not yet agreed by contract."""
+    """Rows at a mature as_of and their outcomes (rows match).
+
+    at_risk: (rows,) bool, customers who are eligible and have not agreed by contract to leave.
+    """
 
     at: int
     rows: pa.Table
     outcome: pa.Table
-    asked: np.ndarray
+    at_risk: np.ndarray
 
     @property
     def churned(self) -> np.ndarray:
         return self.outcome["churned"].to_numpy()
 
-    def values(self, name: str) -> np.ndarray:
+    def column_values(self, name: str) -> np.ndarray:
         """One column as float64 (rows,), NaN where null."""
-        return floats(self.rows[name])
+        return to_floats(self.rows[name])
 
 
-def floats(column: pa.ChunkedArray) -> np.ndarray:
+def to_floats(column: pa.ChunkedArray) -> np.ndarray:
+    """The column as float64 (rows,), NaN where null."""
     return column.cast(pa.float64()).to_numpy()
 
 
-def worst(findings: list[Finding]) -> list[Finding]:
-    """Of several findings of one kind in one place the one with the highest figure; in the order of severity."""
+def keep_worst(findings: list[Finding]) -> list[Finding]:
+    """The finding with the highest figure of each severity, kind and place, leaks first."""
     best: dict[tuple[str, str, str], Finding] = {}
-    for found in findings:
-        key = (found.severity, found.kind, found.where)
-        if key not in best or (found.figure or 0) > (best[key].figure or 0):
-            best[key] = found
-    order = (LEAK, AGREED, LOOK)
-    return sorted(
-        best.values(), key=lambda found: (order.index(found.severity), found.where, found.kind)
-    )
+    for finding in findings:
+        key = (finding.severity, finding.kind, finding.where)
+        if key not in best or (finding.figure or 0) > (best[key].figure or 0):
+            best[key] = finding
+    order = (LEAK, AGREED, REVIEW)
+    return sorted(best.values(), key=lambda one: (order.index(one.severity), one.where, one.kind))

@@ -1,8 +1,9 @@
-"""The promise, tried on the user's own tables: what is known before as_of decides every value, and nothing else.
+"""Checks that only what was known before as_of decides the features, on the user's own tables.
 
-Each world below holds the same knowledge at as_of as the real one, so its rows must be the same, bit for bit. Planning
-is what costs, not rows: so the worlds of one as_of are first built side by side, as one; where anything differs, each is
-built by itself, definitions and base made anew, and that names the world.
+Under each perturbation below the knowledge at as_of is the same as in the real history, so the
+rows must be equal bit for bit. Planning is the main cost, not rows. So the perturbations of one
+as_of are first checked all at once. Where something differs, each is checked alone, with newly
+learned definitions and population statistics, which shows the perturbation that is responsible.
 """
 
 from __future__ import annotations
@@ -24,126 +25,152 @@ from features.recipes.population_stats import PopulationStats, population_stats
 from features.tables.history import History
 
 THREADS = (1, 2, 4)
-ALONE, BY_THREADS = "one against all", "threads"
+SINGLE_CUSTOMERS, THREAD_COUNTS = "single customers", "threads"
 
 
 @dataclass(frozen=True)
-class Kept:
-    """What a release freezes, and the base at one as_of."""
+class Learned:
+    """What a release freezes, and the population statistics at one as_of."""
 
     definitions: Definitions
-    base: PopulationStats
+    population: PopulationStats
 
 
-def kept_at(history: History, settings: Settings, at: int) -> Kept:
-    """Definitions and base as they are learned at one as_of."""
+def learn_at(history: History, settings: Settings, at: int) -> Learned:
+    """Definitions and population statistics as they are learned at one as_of (µs)."""
     known = history.as_of(at)
     definitions = learn_definitions(known, settings)
-    return Kept(definitions, population_stats(known, definitions))
+    return Learned(definitions, population_stats(known, definitions))
 
 
-def rows_at(history: History, settings: Settings, at: int, kept: Kept) -> pa.Table:
-    """The feature rows at one as_of, by customer_id."""
-    chosen = columns_for(history, kept.definitions, settings)
-    return build(history.as_of(at), base=kept.base, definitions=kept.definitions, columns=chosen)
+def build_rows_at(history: History, settings: Settings, at: int, learned: Learned) -> pa.Table:
+    """The feature rows of all customers at one as_of (µs), sorted by customer_id."""
+    return build(
+        history.as_of(at),
+        population=learned.population,
+        definitions=learned.definitions,
+        columns=columns_for(history, learned.definitions, settings),
+    )
 
 
 @dataclass(frozen=True)
 class Builder:
-    """How base and rows are made: as training, batch and the service make them, if nothing else is said."""
+    """How the audit learns and builds rows; by default as training, batch and the service do."""
 
-    keep: Callable[[History, Settings, int], Kept] = kept_at
-    rows: Callable[[History, Settings, int, Kept], pa.Table] = rows_at
+    learn: Callable[[History, Settings, int], Learned] = learn_at
+    build_rows: Callable[[History, Settings, int, Learned], pa.Table] = build_rows_at
 
 
 @dataclass(frozen=True)
 class AuditCase:
-    """One as_of of the real world: its rows, what they rest on, and all tables (`replayed`: delivered twice)."""
+    """One as_of of the real history: its rows, what they depend on, and all tables.
+
+    replayed: the tables as read from files that were delivered twice; None if there are no files.
+    """
 
     history: History
     settings: Settings
     tables: perturbations.Tables
     at: int
-    making: Builder
-    kept: Kept
+    builder: Builder
+    learned: Learned
     rows: pa.Table
     replayed: perturbations.Tables | None
 
     @contextmanager
-    def world(self, tables: perturbations.Tables, *, threads: int = 1) -> Iterator[History]:
-        other = perturbations.rebuilt(
-            self.history, tables, threads=threads, memory=self.settings.engine.memory
-        )
+    def perturbed_history(
+        self, tables: perturbations.Tables, *, threads: int = 1
+    ) -> Iterator[History]:
+        """The same history over other tables; closed at the end of the block."""
+        memory = self.settings.engine.memory
+        other = perturbations.rebuild_history(self.history, tables, threads=threads, memory=memory)
         try:
             yield other
         finally:
             other.connection.close()
 
-    def rows_in(self, other: History, kept: Kept | None = None) -> pa.Table:
-        return self.making.rows(other, self.settings, self.at, kept or self.kept)
+    def build_rows(self, other: History, learned: Learned | None = None) -> pa.Table:
+        return self.builder.build_rows(other, self.settings, self.at, learned or self.learned)
 
-    def kept_in(self, other: History) -> Kept:
-        return self.making.keep(other, self.settings, self.at)
+    def learn(self, other: History) -> Learned:
+        return self.builder.learn(other, self.settings, self.at)
 
 
 @dataclass(frozen=True)
-class World:
-    """`base_kept`: the promise is about customers, ids or loads, so base and definitions stay those of the real world."""
+class Perturbation:
+    """A way to change the tables that must change no feature.
+
+    keeps_population: it changes customers, ids or load times, which may change definitions and
+    population statistics; so those of the real history are used.
+    """
 
     name: str
-    words: str
+    description: str
     tables: Callable[[AuditCase], perturbations.Tables]
-    base_kept: bool = False
+    keeps_population: bool = False
 
 
-REPLAYS = World(
-    "replays", "every delivery comes twice, and is read by the contract", lambda s: s.replayed
+def _replayed(case: AuditCase) -> perturbations.Tables:
+    if case.replayed is None:
+        raise ValueError("the tables of this case were not read twice")
+    return case.replayed
+
+
+REPLAYS = Perturbation("replays", "every delivery comes twice", _replayed)
+ROW_ORDER = Perturbation(
+    "row order",
+    "rows come in another order",
+    lambda case: perturbations.shuffle_rows(case.tables),
 )
-ROW_ORDER = World(
-    "row order", "rows come in another order", lambda s: perturbations.shuffled(s.tables)
+OTHER_IDS = Perturbation(
+    "other ids",
+    "customers and rows have other ids",
+    lambda case: case.tables,
+    keeps_population=True,
 )
-OTHER_IDS = World(
-    "other ids", "customers and rows are called otherwise", lambda s: s.tables, base_kept=True
-)
-WORLDS = (
-    World(
+PERTURBATIONS = (
+    Perturbation(
         "truncated history",
-        "rows recorded and cells known at or after as_of are taken out",
-        lambda s: perturbations.truncated(s.tables, s.at),
+        "rows and cells known at or after as_of are removed",
+        lambda case: perturbations.truncate_history(case.tables, case.at),
     ),
-    World(
+    Perturbation(
         "scrambled future",
-        "rows and cells known at or after as_of say something else",
-        lambda s: perturbations.scrambled(s.tables, s.at),
+        "rows and cells known at or after as_of hold other values",
+        lambda case: perturbations.scramble_future(case.tables, case.at),
     ),
-    World(
+    Perturbation(
         "exactly at as_of",
-        "known rows once more, at as_of; empty cells are filled at as_of",
-        lambda s: perturbations.at_the_instant(s.tables, s.at),
+        "known rows are repeated at as_of; empty cells are filled at as_of",
+        lambda case: perturbations.copy_to_instant(case.tables, case.at),
     ),
-    World(
+    Perturbation(
         "late arrivals",
-        "rows and corrections from before as_of, recorded at or after it",
-        lambda s: perturbations.late(s.tables, s.at),
+        "rows and corrections from before as_of are recorded at or after it",
+        lambda case: perturbations.add_late_rows(case.tables, case.at),
     ),
     REPLAYS,
     ROW_ORDER,
     OTHER_IDS,
-    World(
+    Perturbation(
         "other load times",
         "known rows were recorded at other times, in the same order",
-        lambda s: perturbations.loaded_otherwise(s.tables, s.at),
-        base_kept=True,
+        lambda case: perturbations.change_load_times(case.tables, case.at),
+        keeps_population=True,
     ),
 )
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Of one feature in one world at one as_of: how many rows differ, the first one's place by customer_id, its values."""
+    """One feature that differs under one perturbation at one as_of.
+
+    rows: how many differ. position: the place of the first one in the order of customer_id.
+    known, other: its value in the real history and under the perturbation.
+    """
 
     feature: str
-    world: str
+    perturbation: str
     as_of: int
     rows: int
     position: int
@@ -153,183 +180,196 @@ class Difference:
 
 @dataclass
 class CheckResult:
-    """What one world was tried on, in all. `bases`: at how many as_of definitions and base were made anew in it too."""
+    """What one perturbation was checked on, over all as_of.
 
-    world: str
-    words: str
+    relearned: number of as_of at which definitions and population statistics were compared too.
+    """
+
+    perturbation: str
+    description: str
     dates: int = 0
-    bases: int = 0
+    relearned: int = 0
     rows: int = 0
     values: int = 0
     differences: list[Difference] = field(default_factory=list)
 
     def count(self, rows: pa.Table) -> None:
-        self.dates, self.rows, self.values = (
-            self.dates + 1,
-            self.rows + rows.num_rows,
-            self.values + rows.num_rows * rows.num_columns,
-        )
+        self.dates += 1
+        self.count_rows(rows)
+
+    def count_rows(self, rows: pa.Table) -> None:
+        self.rows += rows.num_rows
+        self.values += rows.num_rows * rows.num_columns
 
 
-Tallies = dict[str, CheckResult]
+Results = dict[str, CheckResult]
+# (column, rows that differ, position of the first, its value in one table, in the other)
+ColumnDifference = tuple[str, int, int, str, str]
 
 
-def together(
-    scene: AuditCase, tried: Sequence[World], threads: int, tallies: Tallies
+def check_all_at_once(
+    case: AuditCase, chosen: Sequence[Perturbation], threads: int, results: Results
 ) -> list[Difference]:
-    """All worlds at one as_of as one, side by side: it costs one plan. What differs is looked at apart (`apart`)."""
-    tables, old = perturbations.stacked([world.tables(scene) for world in tried])
-    with scene.world(tables, threads=threads) as other:
-        rows = scene.rows_in(other)
-    called = rows["customer_id"].to_pylist()
-    found = []
-    for world, names in zip(tried, old, strict=True):
-        mine = [place for place, name in enumerate(called) if name in names]
-        part = rows.take(pa.array(mine, pa.int64()))
-        ids = pa.array([names[called[place]] for place in mine], pa.string())
-        part = part.set_column(part.column_names.index("customer_id"), "customer_id", ids).sort_by(
-            "customer_id"
+    """Build the rows of all perturbations at one as_of as one table: they share one plan.
+
+    `check_each` looks closer where something differs.
+    """
+    tables, names = perturbations.stack_customers([one.tables(case) for one in chosen])
+    with case.perturbed_history(tables, threads=threads) as other:
+        rows = case.build_rows(other)
+    ids = rows["customer_id"].to_pylist()
+    differences = []
+    for perturbation, old_names in zip(chosen, names, strict=True):
+        places = [place for place, name in enumerate(ids) if name in old_names]
+        part = _with_ids(
+            rows.take(pa.array(places, pa.int64())), [old_names[ids[place]] for place in places]
         )
-        found += _differences(world.name, scene, part)
-        tallies[world.name].count(part)
-    tallies[BY_THREADS].count(rows)
-    return found
+        differences += _differences(perturbation.name, case, part)
+        results[perturbation.name].count(part)
+    results[THREAD_COUNTS].count(rows)
+    return differences
 
 
-def apart(scene: AuditCase, tried: Sequence[World]) -> list[Difference]:
-    """Every world at one as_of by itself, base and definitions made anew, and every number of threads."""
-    found = []
-    for world in tried:
-        tables = (
-            perturbations.renamed(scene.tables)
-            if world is OTHER_IDS
-            else (world.tables(scene), None)
+def _with_ids(rows: pa.Table, ids: Sequence[str]) -> pa.Table:
+    """The rows with these customer ids, sorted by them."""
+    place = rows.column_names.index("customer_id")
+    return rows.set_column(place, "customer_id", pa.array(ids, pa.string())).sort_by("customer_id")
+
+
+def check_each(case: AuditCase, chosen: Sequence[Perturbation]) -> list[Difference]:
+    """Check every perturbation alone at one as_of, then every number of threads.
+
+    Definitions and population statistics are learned again under each.
+    """
+    differences = []
+    for perturbation in chosen:
+        if perturbation is OTHER_IDS:
+            tables, old_names = perturbations.rename_ids(case.tables)
+            differences += check_one(perturbation, case, tables, old_names)
+        else:
+            differences += check_one(perturbation, case, perturbation.tables(case))
+    unchanged = Perturbation(THREAD_COUNTS, "", lambda case: case.tables)
+    # The same tables with other numbers of threads: sums must not depend on the order of work.
+    for count in THREADS:
+        differences += check_one(unchanged, case, case.tables, threads=count)
+    return differences
+
+
+def check_one(
+    perturbation: Perturbation,
+    case: AuditCase,
+    tables: perturbations.Tables,
+    old_names: dict[str, str] | None = None,
+    threads: int = 1,
+) -> list[Difference]:
+    """Build the rows under one perturbation alone, and compare them with the real ones.
+
+    `old_names`: the real id of each customer id, where the perturbation renames them.
+    """
+    with case.perturbed_history(tables, threads=threads) as other:
+        learned = case.learned if perturbation.keeps_population else case.learn(other)
+        rows = case.build_rows(other, learned)
+    if old_names:
+        rows = _with_ids(rows, [old_names[name] for name in rows["customer_id"].to_pylist()])
+    return _differences(perturbation.name, case, rows)
+
+
+def check_learned(
+    perturbation: Perturbation, case: AuditCase, result: CheckResult
+) -> list[Difference]:
+    """Compare the definitions and population statistics that are learned under a perturbation."""
+    with case.perturbed_history(perturbation.tables(case)) as other:
+        learned = case.learn(other)
+    result.relearned += 1
+    pairs = (
+        ("definitions", case.learned.definitions, learned.definitions),
+        ("population", case.learned.population, learned.population),
+    )
+    return [
+        Difference(
+            f"({part}: {name})",
+            perturbation.name,
+            case.at,
+            case.rows.num_rows,
+            0,
+            str(value)[:60],
+            str(getattr(other_part, name))[:60],
         )
-        found += by_itself(world, scene, *tables)
-    return found + [
-        one
-        for count in THREADS
-        for one in by_itself(_threads(), scene, scene.tables, None, threads=count)
+        for part, known_part, other_part in pairs
+        for name, value in vars(known_part).items()
+        if value != getattr(other_part, name)
     ]
 
 
-def _threads() -> World:
-    return World(BY_THREADS, "", lambda s: s.tables)
-
-
-def by_itself(
-    world: World,
-    scene: AuditCase,
-    tables: perturbations.Tables,
-    old: dict[str, str] | None = None,
-    threads: int = 1,
+def check_single_customers(
+    case: AuditCase, positions: list[int], result: CheckResult
 ) -> list[Difference]:
-    with scene.world(tables, threads=threads) as other:
-        kept = scene.kept if world.base_kept else scene.kept_in(other)
-        rows = scene.rows_in(other, kept)
-    if old:
-        ids = pa.array([old[name] for name in rows["customer_id"].to_pylist()], pa.string())
-        rows = rows.set_column(rows.column_names.index("customer_id"), "customer_id", ids).sort_by(
-            "customer_id"
-        )
-    return _differences(world.name, scene, rows)
-
-
-def bases(world: World, scene: AuditCase, tally: CheckResult) -> list[Difference]:
-    """Definitions and base made anew in one world."""
-    with scene.world(world.tables(scene)) as other:
-        kept = scene.kept_in(other)
-    tally.bases += 1
-    found = []
-    for part in ("definitions", "base"):
-        one, two = getattr(scene.kept, part), getattr(kept, part)
-        for name in vars(one):
-            if getattr(one, name) != getattr(two, name):
-                rows = scene.rows.num_rows
-                found.append(
-                    Difference(
-                        f"({part}: {name})",
-                        world.name,
-                        scene.at,
-                        rows,
-                        0,
-                        str(getattr(one, name))[:60],
-                        str(getattr(two, name))[:60],
-                    )
-                )
-    return found
-
-
-def alone(scene: AuditCase, positions: list[int], tally: CheckResult) -> list[Difference]:
-    """Some customers each in a world of their own, the base kept."""
-    found = []
+    """Build some customers each in a history without all others, with the real population."""
+    differences = []
     for position in positions:
-        customer = scene.rows["customer_id"][position].as_py()
-        with scene.world(perturbations.only(scene.tables, customer)) as other:
-            rows = scene.rows_in(other)
-        for name, count, _, known, shown in compared(scene.rows.slice(position, 1), rows):
-            found.append(Difference(name, ALONE, scene.at, count, position, known, shown))
-        tally.rows, tally.values = (
-            tally.rows + rows.num_rows,
-            tally.values + rows.num_rows * rows.num_columns,
-        )
-    tally.dates += 1
-    return found
+        customer = case.rows["customer_id"][position].as_py()
+        with case.perturbed_history(perturbations.keep_customer(case.tables, customer)) as other:
+            rows = case.build_rows(other)
+        expected = case.rows.slice(position, 1)
+        for name, count, _, known, alone in compare_tables(expected, rows):
+            differences.append(
+                Difference(name, SINGLE_CUSTOMERS, case.at, count, position, known, alone)
+            )
+        result.count_rows(rows)
+    result.dates += 1
+    return differences
 
 
-def _differences(world: str, scene: AuditCase, rows: pa.Table) -> list[Difference]:
-    return [Difference(name, world, scene.at, *rest) for name, *rest in compared(scene.rows, rows)]
+def _differences(perturbation: str, case: AuditCase, rows: pa.Table) -> list[Difference]:
+    return [
+        Difference(name, perturbation, case.at, count, position, known, other)
+        for name, count, position, known, other in compare_tables(case.rows, rows)
+    ]
 
 
-def compared(one: pa.Table, other: pa.Table) -> Iterator[tuple[str, int, int, str, str]]:
-    """(column, rows that differ, position of the first, its two values) for every column that is not equal bit for bit.
+def compare_tables(one: pa.Table, other: pa.Table) -> Iterator[ColumnDifference]:
+    """Yield a ColumnDifference for every column that is not equal bit for bit.
 
-    Rows are matched by customer_id; `(rows)` and `(columns)` stand for those that only one of the two has.
+    Rows are matched by customer_id. `(rows)` and `(columns)` stand for rows and columns that only
+    one of the tables has.
     """
-    mine, theirs = (
+    ids, other_ids = (
         np.array(table["customer_id"].to_pylist(), dtype=object) for table in (one, other)
     )
-    if list(mine) != list(theirs):
-        alike = np.isin(mine, theirs)
-        yield (
-            "(rows)",
-            int((~alike).sum() + (~np.isin(theirs, mine)).sum()),
-            int(np.argmin(alike)),
-            str(len(mine)),
-            str(len(theirs)),
-        )
-        _, first, second = np.intersect1d(mine, theirs, return_indices=True)
+    if list(ids) != list(other_ids):
+        shared = np.isin(ids, other_ids)
+        count = int((~shared).sum() + (~np.isin(other_ids, ids)).sum())
+        yield "(rows)", count, int(np.argmin(shared)), str(len(ids)), str(len(other_ids))
+        # Only rows that both tables have can be compared further.
+        _, first, second = np.intersect1d(ids, other_ids, return_indices=True)
         one, other = one.take(pa.array(first)), other.take(pa.array(second))
-    either = set(one.column_names) ^ set(other.column_names)
-    for name in sorted(either):
-        yield (
-            f"(columns) {name}",
-            one.num_rows,
-            0,
-            "there" if name in one.column_names else "absent",
-            "the other way",
-        )
+    for name in sorted(set(one.column_names) ^ set(other.column_names)):
+        present = "present" if name in one.column_names else "absent"
+        yield f"(columns) {name}", one.num_rows, 0, present, "the opposite"
     for name in one.column_names:
         if name in other.column_names and name != "customer_id":
-            wrong = np.flatnonzero(~same(one[name], other[name]))
-            if wrong.size:
-                at = int(wrong[0])
-                yield name, int(wrong.size), at, _shown(one[name][at]), _shown(other[name][at])
+            unequal = np.flatnonzero(~equal_bits(one[name], other[name]))
+            if unequal.size:
+                at = int(unequal[0])
+                shown = _value_text(one[name][at]), _value_text(other[name][at])
+                yield name, int(unequal.size), at, *shown
 
 
-def same(one: pa.ChunkedArray, other: pa.ChunkedArray) -> np.ndarray:
-    """Which rows are equal, bit for bit; null equals null only."""
+def equal_bits(one: pa.ChunkedArray, other: pa.ChunkedArray) -> np.ndarray:
+    """(rows,) whether the values are equal bit for bit; null equals null only."""
+    # Equal numbers can differ in their bits (0.0 and −0.0), and NaN never equals itself.
     if pa.types.is_floating(one.type) and one.type == other.type:
-        one, other = _bits(one), _bits(other)
-    both = pc.and_(one.is_null(), other.is_null())
-    return pc.or_(pc.fill_null(pc.equal(one, other), False), both).to_numpy()
+        one, other = _to_bits(one), _to_bits(other)
+    both_null = pc.and_(one.is_null(), other.is_null())
+    return pc.or_(pc.fill_null(pc.equal(one, other), False), both_null).to_numpy()
 
 
-def _bits(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _to_bits(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Floats as the integers of their bits, so that 0.0 and −0.0 differ."""
     whole = column.cast(pa.float64()).combine_chunks()
     bits = whole.fill_null(0.0).to_numpy(zero_copy_only=False).view(np.int64)
     return pa.chunked_array([pa.array(bits, mask=whole.is_null().to_numpy(zero_copy_only=False))])
 
 
-def _shown(value: pa.Scalar) -> str:
+def _value_text(value: pa.Scalar) -> str:
     return "null" if value.as_py() is None else str(value.as_py())

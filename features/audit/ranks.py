@@ -1,4 +1,4 @@
-"""How well one column tells another by order alone: AUROC and rank correlation, ties counted half."""
+"""How well one column predicts another by its order: AUROC and rank correlation."""
 
 from __future__ import annotations
 
@@ -7,20 +7,24 @@ from scipy.stats import rankdata
 
 
 def auroc(y: np.ndarray, score: np.ndarray) -> float:
-    """P(a row with y has the higher score), ties half; y bool (rows,) with both kinds in it, score without NaN."""
+    """P(a row with y has the higher score than one without), ties counted half.
+
+    y: bool (rows,) with both values. score: (rows,) without NaN.
+    """
     hits = int(y.sum())
     return float((rankdata(score)[y].sum() - hits * (hits + 1) / 2) / (hits * (len(y) - hits)))
 
 
-def tells(y: np.ndarray, values: np.ndarray) -> float:
-    """The best AUROC of a column in either direction, with its nulls (NaN) last or first."""
+def best_auroc(y: np.ndarray, values: np.ndarray) -> float:
+    """The best AUROC of a column in either direction, with NaN as the lowest or highest value."""
     empty = np.isnan(values)
-    sides = (np.where(empty, end, values) for end in ((-np.inf, np.inf) if empty.any() else (0.0,)))
-    return max(max(found, 1 - found) for found in (auroc(y, side) for side in sides))
+    ends = (-np.inf, np.inf) if empty.any() else (0.0,)
+    scores = [auroc(y, np.where(empty, end, values)) for end in ends]
+    return max(max(score, 1 - score) for score in scores)
 
 
-def correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's rank correlation over the rows where both have a value; 0 where either is constant."""
+def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Spearman's ρ over the rows where both have a value; 0 where either is constant."""
     both = ~(np.isnan(one) | np.isnan(other))
     if both.sum() < 3 or np.ptp(one[both]) == 0 or np.ptp(other[both]) == 0:
         return 0.0

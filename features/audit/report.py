@@ -1,49 +1,60 @@
-"""The audit as a table for people."""
+"""The audit's report as text for people."""
 
 from __future__ import annotations
 
 from typing import Any
 
+PROMISE = (
+    "The audit removes, scrambles or delays later rows in ten ways "
+    "and checks that no feature changes."
+)
 
-def text(found: dict[str, Any]) -> str:
-    """What was tried, what differed, what looks like a leak, and what could not be tried."""
-    customers = found["customers"]
-    sample = "" if customers["audited"] == customers["of"] else f" of {customers['of']:,} (drawn)"
-    dates = found["as_of"]
+
+def report_text(report: dict[str, Any]) -> str:
+    """The result first, then what was checked, what differed, and what looks like a leak."""
+    customers, dates = report["customers"], report["as_of"]
+    sample = ""
+    if customers["audited"] != customers["total"]:
+        sample = f" of {customers['total']:,} (drawn)"
     lines = [
-        f"{found['business']}: {found['columns']} feature columns, {customers['audited']:,} customers{sample}, {len(dates)} as_of "
-        f"from {dates[0]} to {dates[-1]} (seed {found['seed']}), {found['seconds']:.0f} s",
+        f"{report['business']}: {report['columns']} feature columns, "
+        f"{customers['audited']:,} customers{sample}, {len(dates)} as_of from {dates[0]} "
+        f"to {dates[-1]} (seed {report['seed']}), {report['seconds']:.0f} s",
+        PROMISE,
         "",
-        f"  {'world':<20}{'as_of':>6}{'base':>6}{'rows':>10}{'values':>14}{'differ':>8}   what is other there",
+        f"  {'perturbation':<20}{'as_of':>6}{'relearned':>11}{'rows':>10}{'values':>14}"
+        f"{'differ':>8}   what is changed",
     ]
     lines += [
-        f"  {world['world']:<20}{world['as_of']:>6}{world['bases'] or '':>6}{world['rows']:>10,}{world['values']:>14,}"
-        f"{world['differences']:>8}   {world['words']}"
-        for world in found["worlds"]
+        f"  {one['perturbation']:<20}{one['as_of']:>6}{one['relearned'] or '':>11}"
+        f"{one['rows']:>10,}{one['values']:>14,}{one['differences']:>8}   {one['description']}"
+        for one in report["perturbations"]
     ]
-    lines += _differences(found["differences"])
+    lines += _difference_lines(report["differences"])
     lines += [
         "",
-        "  what looks like a leak" if found["findings"] else "  nothing looks like a leak",
+        "  what looks like a leak" if report["findings"] else "  nothing looks like a leak",
     ]
-    for one in found["findings"]:
+    for one in report["findings"]:
         at = f" (as_of {one['as_of']})" if one["as_of"] else ""
-        lines.append(f"  {one['severity']:<7}{one['kind']}: {one['where']}{at}\n{'':9}{one['why']}")
-    lines += [f"  not tried: {what}" for what in found["untested"]]
-    return "\n".join([*lines, "", f"  {'passed' if found['passed'] else 'FAILED'}"])
+        lines.append(f"  {one['severity']:<8}{one['kind']}: {one['where']}{at}")
+        lines.append(f"{'':10}{one['reason']}")
+    lines += [f"  not checked: {what}" for what in report["untested"]]
+    return "\n".join([*lines, "", f"  {'passed' if report['passed'] else 'FAILED'}"])
 
 
-def _differences(found: list[dict[str, Any]]) -> list[str]:
-    """Two lines a feature: in which worlds it differs, and the first row by its place in the order of customer_id."""
+def _difference_lines(differences: list[dict[str, Any]]) -> list[str]:
+    """Two lines per feature: its perturbations, and the first row by its place (never its id)."""
     grouped: dict[str, list[dict[str, Any]]] = {}
-    for one in found:
+    for one in differences:
         grouped.setdefault(one["feature"], []).append(one)
     lines = ["", f"  {len(grouped)} features differ"] if grouped else []
-    for feature, every in grouped.items():
-        first, among = every[0], ", ".join(dict.fromkeys(one["world"] for one in every))
+    for feature, group in grouped.items():
+        first, names = group[0], ", ".join(dict.fromkeys(one["perturbation"] for one in group))
         lines += [
-            f"  differs {feature}: {among}",
-            f"{'':10}first at {first['as_of']}, {first['rows']:,} rows, row {first['position']} by customer_id: "
-            f"{first['known']}, and {first['other']} there ({first['world']})",
+            f"  differs {feature}: {names}",
+            f"{'':10}first at {first['as_of']}, {first['rows']:,} rows, "
+            f"row {first['position']} by customer_id: {first['known']}, "
+            f"and {first['other']} under {first['perturbation']}",
         ]
     return lines

@@ -1,4 +1,7 @@
-"""The feature catalogue: one file a family, one function a feature. Importing it registers them all."""
+"""The feature catalogue: one file per family, one function per feature.
+
+Importing this package registers every feature.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from features.catalogue import (
     value,
 )
 
-# The order of columns, of docs/features.md and of reasons that tie.
+# The order of the feature columns and of docs/features.md; models depend on it.
 FAMILIES = tuple(
     family.__name__.rsplit(".", 1)[-1]
     for family in (

@@ -1,4 +1,4 @@
-"""Breadth: how many kinds of things a customer buys, how evenly, whether new ones come in; and when in the week."""
+"""Breadth: how many categories a customer buys, how evenly, and at which hours of the week."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from features.recipes.recipe import LOG_SCALE, Recipe, Reduction, feature, ratio
 
 
 @feature(tables=("transactions",), unit="categories", words="bought from {value:.0f} categories")
-def breadth() -> Recipe:
+def distinct_categories() -> Recipe:
     """Distinct categories bought (not additive).
 
     Formula: distinct category. Window: all time. Null: never (0). Source: catalogue 58.
@@ -18,33 +18,34 @@ def breadth() -> Recipe:
 @feature(
     tables=("transactions",),
     unit="nats",
-    words="an evenness of {value:.2f} over the categories bought",
+    words="spread of purchases over categories (entropy): {value:.2f}",
 )
 def category_entropy() -> Recipe:
-    """Entropy of the purchases by category: 0 where all are of one, ln k where k are bought equally often.
+    """Entropy of the purchases by category.
 
-    Formula: Σ share · ln(1 / share) over categories, in millionths. Window: all time.
-    Null: no purchase with a category. Source: catalogue 59.
+    0 where all are of one category, ln k for k categories equally often. Formula: Σ share · ln(1 /
+    share) over categories, in millionths. Window: all time. Null: no purchase with a category.
+    Source: catalogue 59.
     """
-    surprise = Reduction("categories", "sum", value="surprise")
+    entropy_terms = Reduction("categories", "sum", value="entropy_term")
     bought = Reduction("categories", "sum", value="bought")
     return Recipe(
-        {"surprise": surprise, "bought": bought},
-        lambda r, now: ratio(r.surprise, r.bought) / LOG_SCALE,
+        {"entropy_terms": entropy_terms, "bought": bought},
+        lambda r, now: ratio(r.entropy_terms, r.bought) / LOG_SCALE,
     )
 
 
 @feature(
     tables=("transactions",),
     unit="share",
-    words="{value:.0%} of the purchases opened a new category ({window})",
+    words="{value:.0%} of purchases were the first in their category ({window})",
     windows="W",
 )
-def novelty(days: int | None) -> Recipe:
-    """Purchases of a category never bought before, over purchases.
+def new_category_share(days: int | None) -> Recipe:
+    """Share of purchases that were the first in their category.
 
-    Formula: categories first bought in the window / purchases. Window: W and all time. Null: no purchase in it.
-    Source: catalogue 60.
+    Formula: categories first bought in the window / purchases. Window: W and all time. Null: no
+    purchase in it. Source: catalogue 60.
     """
     opened = Reduction("categories", "count", since_days=days)
     bought = Reduction("transactions", "count", kinds=("purchase",), since_days=days)
@@ -52,17 +53,19 @@ def novelty(days: int | None) -> Recipe:
 
 
 @feature(
-    tables=("activity",), unit="nats", words="an evenness of {value:.2f} over the hours of the week"
+    tables=("activity",),
+    unit="nats",
+    words="spread of activity over the hours of the week (entropy): {value:.2f}",
 )
 def hour_entropy() -> Recipe:
-    """Entropy of activity days by weekday and hour of their first event, on the business's clock (168 cells).
+    """Entropy of activity days by weekday and hour of their first event, in local time (168 cells).
 
     Formula: Σ share · ln(1 / share) over cells, in millionths. Window: all time. Null: no activity.
     Source: catalogue 61.
     """
-    surprise = Reduction("hours", "sum", value="surprise")
+    entropy_terms = Reduction("hours", "sum", value="entropy_term")
     begun = Reduction("hours", "sum", value="begun")
     return Recipe(
-        {"surprise": surprise, "begun": begun},
-        lambda r, now: ratio(r.surprise, r.begun) / LOG_SCALE,
+        {"entropy_terms": entropy_terms, "begun": begun},
+        lambda r, now: ratio(r.entropy_terms, r.begun) / LOG_SCALE,
     )

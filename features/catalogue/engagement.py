@@ -1,4 +1,4 @@
-"""Engagement: what customers do besides buying. `sent` is ours, not theirs."""
+"""Engagement: what customers do besides buying. Kind `sent` is the business's own message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ANSWERS = ("opened", "clicked")
     windows="W",
 )
 def interactions(days: int | None) -> Recipe:
-    """Interactions the customer began (every kind but `sent`).
+    """Interactions that the customer began (every kind but `sent`).
 
     Formula: count. Window: W and all time. Null: never (0). Source: catalogue 47.
     """
@@ -30,7 +30,7 @@ def interactions(days: int | None) -> Recipe:
     windows="W",
 )
 def engaged_days(days: int | None) -> Recipe:
-    """Distinct local days with an interaction the customer began (not additive).
+    """Distinct local days with an interaction that the customer began (not additive).
 
     Formula: distinct local days. Window: W and all time. Null: never (0). Source: catalogue 13, 47.
     """
@@ -43,13 +43,14 @@ def engaged_days(days: int | None) -> Recipe:
 @feature(
     tables=("interactions",),
     unit="minutes or pages",
-    words="{value:,.0f} minutes or pages in {window}",
+    words="{value:,.0f} minutes (or pages) of use in {window}",
     windows="W",
 )
-def engaged_quantity(days: int | None) -> Recipe:
-    """Minutes or pages of interactions.
+def interaction_quantity(days: int | None) -> Recipe:
+    """Total quantity of the interactions that the customer began: minutes of use, or pages.
 
-    Formula: Σ quantity, in thousandths. Window: W and all time. Null: never (0). Source: catalogue 48–49.
+    Formula: Σ quantity, in thousandths. Window: W and all time. Null: never (0).
+    Source: catalogue 48–49.
     """
     total = Reduction(
         "interactions", "sum", value="quantity_milli", where="by_customer", since_days=days
@@ -60,14 +61,15 @@ def engaged_quantity(days: int | None) -> Recipe:
 @feature(
     tables=("interactions",),
     unit="share",
-    words="engaged on {value:.0%} of the month's days in the last week",
+    words="{value:.0%} of the month's engaged days were in the last week",
 )
 def stickiness() -> Recipe:
-    """Engaged days of the last 7 over those of the last 30, shrunk to the pace of an even month.
+    """Engaged days of the last 7 over those of the last 30, shrunk towards an evenly spread month.
 
     Formula: (d_7 + 7/30) / (d_30 + 1). Window: 7 and 30 days. Null: never. Source: catalogue 50.
     """
 
+    # The prior is one engaged day in 30, spread evenly.
     def engaged(days: int) -> Reduction:
         return Reduction(
             "interactions", "distinct", value="local_day", where="by_customer", since_days=days
@@ -81,13 +83,14 @@ def stickiness() -> Recipe:
 @feature(
     tables=("interactions",),
     unit="ratio",
-    words="contacts at {value:.1f} times the earlier pace ({window})",
+    words="contacts at {value:.1f} times the earlier rate ({window})",
     windows="w",
 )
-def engagement_pace(days: int) -> Recipe:
-    """Interactions of the last window against four times that window, shrunk to 1.
+def engagement_trend_ratio(days: int) -> Recipe:
+    """Interaction rate of the last window over that of four times the window, shrunk towards 1.
 
-    Formula: (c_W + ½) / (c_4W / 4 + ½). Window: W. Null: never. Source: catalogue 39 on interactions.
+    Formula: (c_W + ½) / (c_4W / 4 + ½). Window: W. Null: never. Source: catalogue 39 on
+    interactions.
     """
 
     def met(since: int) -> Reduction:
@@ -100,30 +103,33 @@ def engagement_pace(days: int) -> Recipe:
 
 @feature(
     tables=("interactions",),
-    unit="interactions, faded",
-    words="a faded contact count of {value:.1f}",
+    unit="interactions, weighted",
+    words="{value:.1f} contacts, recent ones weighted more",
     windows="H",
 )
-def interactions_faded(days: float) -> Recipe:
-    """Interactions the customer began, each counting half after every half-life.
+def interactions_ewm(days: float) -> Recipe:
+    """Exponentially weighted number of interactions that the customer began.
 
-    Formula: Σ 0.5^(age / h). Window: all time, h = 1, 3, 6 base gaps. Null: never (0). Source: catalogue 15.
+    Formula: Σ 0.5^(age / h). Window: all time, h = 1, 3, 6 population mean gaps. Null: never (0).
+    Source: catalogue 15.
     """
-    faded = Reduction("interactions", "decay", where="by_customer", half_life_days=days)
-    return Recipe({"faded": faded}, lambda r, now: r.faded / DECAY_SCALE)
+    weighted = Reduction("interactions", "decay", where="by_customer", half_life_days=days)
+    return Recipe({"weighted": weighted}, lambda r, now: r.weighted / DECAY_SCALE)
 
 
 @feature(
     tables=("interactions",),
     unit="share",
-    words="answers {value:.0%} of the messages ({window})",
+    words="opened or clicked {value:.0%} of messages in {window}",
     windows="W",
 )
 def response_rate(days: int | None) -> Recipe:
-    """Messages opened or clicked over messages sent, shrunk to one in five.
+    """Messages opened or clicked over messages sent, shrunk towards one in five.
 
-    Formula: (answers + 1) / (sent + 5). Window: W and all time. Null: never. Source: catalogue 54.
+    Formula: (opened or clicked + 1) / (sent + 5). Window: W and all time. Null: never.
+    Source: catalogue 54.
     """
+    # The prior is one answer to five messages.
     answers = Reduction("interactions", "count", kinds=ANSWERS, since_days=days)
     sent = Reduction("interactions", "count", kinds=("sent",), since_days=days)
     return Recipe({"answers": answers, "sent": sent}, lambda r, now: (r.answers + 1) / (r.sent + 5))
@@ -135,9 +141,10 @@ def response_rate(days: int | None) -> Recipe:
     words="{value:.0f} contacts since the last activity",
 )
 def interactions_since_activity() -> Recipe:
-    """Interactions the customer began since the last activity.
+    """Interactions that the customer began since the last activity.
 
-    Formula: count after the last activity's first event. Window: since then. Null: never (0). Source: catalogue 56.
+    Formula: count after the last activity's first event. Window: since then. Null: never (0).
+    Source: catalogue 56.
     """
     count = Reduction("interactions", "count", where="after_activity")
     return Recipe({"count": count}, lambda r, now: r.count)
@@ -146,13 +153,14 @@ def interactions_since_activity() -> Recipe:
 @feature(
     tables=("interactions",),
     unit="visits",
-    words="{value:.0f} looks at the cancel page in {window}",
+    words="{value:.0f} visits to cancel or downgrade pages in {window}",
     windows="W",
 )
-def leaving_intent(days: int | None) -> Recipe:
+def cancel_page_visits(days: int | None) -> Recipe:
     """Visits to cancel or downgrade pages (never the cancellation itself).
 
-    Formula: count of kinds cancel_page, downgrade_page. Window: W and all time. Null: never (0). Source: catalogue 57.
+    Formula: count of kinds cancel_page, downgrade_page. Window: W and all time. Null: never (0).
+    Source: catalogue 57.
     """
     count = Reduction("interactions", "count", kinds=LEAVING, since_days=days)
     return Recipe({"count": count}, lambda r, now: r.count)
@@ -170,15 +178,15 @@ def calls(days: int | None) -> Recipe:
 
 @feature(
     tables=("interactions",),
-    unit="share, faded",
-    words="answers a faded {value:.0%} of the messages",
+    unit="share, weighted",
+    words="opened or clicked {value:.0%} of messages, recent ones weighted more",
     windows="H",
 )
-def response_rate_faded(days: float) -> Recipe:
-    """Messages opened or clicked over messages sent, each counting half after every half-life, shrunk to one in five.
+def response_rate_ewm(days: float) -> Recipe:
+    """Exponentially weighted share of messages opened or clicked, shrunk towards one in five.
 
-    Formula: (Σ answers · 0.5^(age / h) + 1) / (Σ sent · 0.5^(age / h) + 5). Window: all time, h = 1, 3, 6 base gaps.
-    Null: never. Source: catalogue 54, 15.
+    Formula: (Σ opened or clicked · 0.5^(age / h) + 1) / (Σ sent · 0.5^(age / h) + 5). Window: all
+    time, h = 1, 3, 6 population mean gaps. Null: never. Source: catalogue 54, 15.
     """
     answers = Reduction("interactions", "decay", kinds=ANSWERS, half_life_days=days)
     sent = Reduction("interactions", "decay", kinds=("sent",), half_life_days=days)
@@ -191,13 +199,14 @@ def response_rate_faded(days: float) -> Recipe:
 @feature(
     tables=("interactions", "transactions"),
     unit="purchases a day",
-    words="buys {value:.2f} times an engaged day ({window})",
+    words="{value:.2f} purchases per engaged day in {window}",
     windows="W",
 )
 def conversion(days: int | None) -> Recipe:
-    """Purchases per engaged day, shrunk to one in five.
+    """Purchases per engaged day, shrunk towards one in five.
 
-    Formula: (purchases + 1) / (engaged days + 5). Window: W and all time. Null: never. Source: catalogue 55.
+    Formula: (purchases + 1) / (engaged days + 5). Window: W and all time. Null: never.
+    Source: catalogue 55.
     """
     bought = Reduction("transactions", "count", kinds=("purchase",), since_days=days)
     engaged = Reduction(
@@ -221,12 +230,15 @@ def recency_call() -> Recipe:
 
 
 @feature(
-    tables=("interactions",), unit="days", words="last look at a cancel page {value:.0f} days ago"
+    tables=("interactions",),
+    unit="days",
+    words="last visit to a cancel or downgrade page {value:.0f} days ago",
 )
-def recency_leaving() -> Recipe:
+def recency_cancel_page() -> Recipe:
     """Days since the last visit to a cancel or downgrade page.
 
-    Formula: as_of − last of kinds cancel_page, downgrade_page. Window: all time. Null: none. Source: catalogue 3, 57.
+    Formula: as_of − last of kinds cancel_page, downgrade_page. Window: all time. Null: none.
+    Source: catalogue 3, 57.
     """
     return Recipe(
         {"last": Reduction("interactions", "max", kinds=LEAVING)},
@@ -235,12 +247,15 @@ def recency_leaving() -> Recipe:
 
 
 @feature(
-    tables=("interactions",), unit="days", words="last answered a message {value:.0f} days ago"
+    tables=("interactions",),
+    unit="days",
+    words="last opened or clicked a message {value:.0f} days ago",
 )
-def recency_answer() -> Recipe:
+def recency_response() -> Recipe:
     """Days since a message was last opened or clicked.
 
-    Formula: as_of − last of kinds opened, clicked. Window: all time. Null: none. Source: catalogue 3, 54.
+    Formula: as_of − last of kinds opened, clicked. Window: all time. Null: none.
+    Source: catalogue 3, 54.
     """
     return Recipe(
         {"last": Reduction("interactions", "max", kinds=ANSWERS)},

@@ -1,11 +1,13 @@
-"""Frequency: how often, in windows, faded, and as a mean age."""
+"""Frequency: how often a customer is active, in windows and exponentially weighted."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import narwhals as nw
 
 from features.core.instants import DAY_US
-from features.recipes.recipe import DECAY_SCALE, Recipe, Reduction, feature, ratio
+from features.recipes.recipe import DECAY_SCALE, Now, Recipe, Reduction, feature, ratio
 
 
 @feature(
@@ -31,9 +33,10 @@ def active_days(days: int | None) -> Recipe:
     windows="W",
 )
 def purchases(days: int | None) -> Recipe:
-    """Purchases, each counted, also several on one day.
+    """Number of purchases; several on one day each count.
 
-    Formula: count of kind purchase. Window: W and all time. Null: never (0). Source: RFM; catalogue 12.
+    Formula: count of kind purchase. Window: W and all time. Null: never (0). Source: RFM;
+    catalogue 12.
     """
     count = Reduction("transactions", "count", kinds=("purchase",), since_days=days)
     return Recipe({"count": count}, lambda r, now: r.count)
@@ -41,56 +44,61 @@ def purchases(days: int | None) -> Recipe:
 
 @feature(
     tables=("activity",),
-    unit="active days, faded",
-    words="a faded activity count of {value:.1f}",
+    unit="active days, weighted",
+    words="{value:.1f} active days, recent ones weighted more",
     windows="H",
 )
-def activity_faded(days: float) -> Recipe:
-    """Activity, each day counting half after every half-life.
+def activity_ewm(days: float) -> Recipe:
+    """Exponentially weighted number of active days: the weight halves with every half-life.
 
-    Formula: Σ 0.5^(age / h). Window: all time, h = 1, 3, 6 base gaps. Null: never (0). Source: catalogue 15.
+    Formula: Σ 0.5^(age / h). Window: all time, h = 1, 3, 6 population mean gaps. Null: never (0).
+    Source: catalogue 15.
     """
     return Recipe(
-        {"faded": Reduction("activity", "decay", half_life_days=days)},
-        lambda r, now: r.faded / DECAY_SCALE,
+        {"weighted": Reduction("activity", "decay", half_life_days=days)},
+        lambda r, now: r.weighted / DECAY_SCALE,
     )
 
 
-@feature(tables=("activity",), unit="days", words="activity {value:.0f} days old on average")
-def mean_age() -> Recipe:
+@feature(tables=("activity",), unit="days", words="activities are {value:.0f} days old on average")
+def mean_activity_age() -> Recipe:
     """Mean age of the activities.
 
-    Formula: mean(as_of − occurred_at). Window: all time. Null: no activity. Source: RelBench rel-hm; catalogue 16.
+    Formula: mean(as_of − occurred_at). Window: all time. Null: no activity. Source: RelBench
+    rel-hm; catalogue 16.
     """
 
-    def formula(r, now):
+    def formula(r: Any, now: Now) -> nw.Expr:
         return now.minutes / 1440 - ratio(r.minutes, r.count) / 1440
 
     minutes = Reduction("activity", "sum", value="occurred_minutes")
     return Recipe({"minutes": minutes, "count": Reduction("activity", "count")}, formula)
 
 
-@feature(
-    tables=("activity",), unit="share", words="active in {value:.0%} of the last 12 usual gaps"
-)
-def active_periods() -> Recipe:
-    """Share of the last 12 windows of one base gap with activity.
+@feature(tables=("activity",), unit="share", words="active in {value:.0%} of the last 12 periods")
+def active_period_share() -> Recipe:
+    """Share of the last 12 periods, each one population mean gap long, with activity.
 
-    Formula: windows with activity / 12. Window: 12 base gaps. Null: never (0). Source: catalogue 14.
+    Formula: periods with activity / 12. Window: 12 population mean gaps. Null: never (0).
+    Source: catalogue 14.
     """
     periods = Reduction("activity", "distinct", value="period", where="in_periods")
     return Recipe({"periods": periods}, lambda r, now: r.periods / 12)
 
 
-@feature(tables=("activity",), unit="per day", words="active on {value:.2f} days a day")
+@feature(
+    tables=("activity",), unit="per day", words="{value:.2f} active days per day as a customer"
+)
 def activity_rate() -> Recipe:
-    """Active days per day as a customer, the customer counted as one base gap old at least.
+    """Active days per day as a customer, who counts as at least one population mean gap old.
 
-    Formula: n / max(tenure, base gap). Window: all time. Null: no activity. Source: own past rate (RelBench).
+    Formula: n / max(tenure, population mean gap). Window: all time. Null: no activity. Source: own
+    past rate (RelBench).
     """
 
-    def formula(r, now):
-        floor = now.definitions.base_gap_us / DAY_US
+    def formula(r: Any, now: Now) -> nw.Expr:
+        # Without the floor a customer of one day would be active every day.
+        floor = now.definitions.population_mean_gap_us / DAY_US
         age = now.age_days(r.first)
         return r.count / nw.when(age > floor).then(age).otherwise(
             nw.when(~age.is_null()).then(nw.lit(floor))

@@ -1,14 +1,15 @@
-"""Rhythm: how long this customer usually waits, and whether the present wait is longer than that."""
+"""Rhythm: the usual gap between a customer's activities, and whether the current one is longer."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import narwhals as nw
 
 from features.core.instants import DAY_US
 from features.recipes import stages
-from features.recipes.recipe import LOG_SCALE, Recipe, Reduction, feature, ratio, variance
+from features.recipes.recipe import LOG_SCALE, Now, Recipe, Reduction, feature, ratio, variance
 from features.recipes.rows.gap_pairs import DISTANCES
 
 DAY_MINUTES = 1440
@@ -30,15 +31,18 @@ _LONGEST = Reduction("activity", "max", value="gap_minutes", where="has_gap")
     leaving=1,
 )
 def overdue() -> Recipe:
-    """The present wait over the customer's usual gap, shrunk to the base's.
+    """Days since the last activity over the customer's usual gap.
 
-    Formula: recency / g, g = (2·base gap + Σ own gaps) / (2 + number of own gaps). Window: all time.
-    Null: no activity. Source: architecture, stages; catalogue 7.
+    Formula: recency / g, g = (2·population mean gap + Σ own gaps) / (2 + number of own gaps).
+    Window: all time. Null: no activity. Source: architecture, stages; catalogue 7.
     """
 
-    def formula(r, now):
+    def formula(r: Any, now: Now) -> nw.Expr:
         usual = stages.usual_gap(
-            first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us
+            first=r.first,
+            last=r.last,
+            count=r.count,
+            population_mean_gap_us=now.definitions.population_mean_gap_us,
         )
         return (now.as_of - r.last) / usual
 
@@ -47,16 +51,19 @@ def overdue() -> Recipe:
 
 @feature(tables=("activity",), unit="days", words="usually active every {value:.0f} days")
 def usual_gap() -> Recipe:
-    """g, the customer's usual gap shrunk to the base's.
+    """g, the customer's usual gap, shrunk towards the population mean gap.
 
-    Formula: (2·base gap + Σ own gaps) / (2 + number of own gaps). Window: all time. Null: no activity.
-    Source: architecture, stages.
+    Formula: (2·population mean gap + Σ own gaps) / (2 + number of own gaps). Window: all time.
+    Null: no activity. Source: architecture, stages.
     """
     return Recipe(
         {"first": _FIRST, "last": _LAST, "count": _COUNT},
         lambda r, now: (
             stages.usual_gap(
-                first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us
+                first=r.first,
+                last=r.last,
+                count=r.count,
+                population_mean_gap_us=now.definitions.population_mean_gap_us,
             )
             / DAY_US
         ),
@@ -64,12 +71,16 @@ def usual_gap() -> Recipe:
 
 
 @feature(
-    tables=("activity",), unit="ratio", words="{value:.1f} times the longest gap so far", leaving=1
+    tables=("activity",),
+    unit="ratio",
+    words="inactive for {value:.1f} times the longest gap so far",
+    leaving=1,
 )
 def recency_over_longest_gap() -> Recipe:
-    """The present wait over the longest own gap.
+    """Days since the last activity over the customer's longest gap.
 
-    Formula: recency / longest own gap. Window: all time. Null: under two activities. Source: catalogue 8.
+    Formula: recency / longest own gap. Window: all time. Null: under two activities.
+    Source: catalogue 8.
     """
     return Recipe(
         {"last": _LAST, "longest": _LONGEST},
@@ -78,13 +89,15 @@ def recency_over_longest_gap() -> Recipe:
 
 
 @feature(
-    tables=("activity",), unit="share", words="a wait longer than {value:.0%} of the gaps so far"
+    tables=("activity",), unit="share", words="inactive for longer than {value:.0%} of earlier gaps"
 )
-def gaps_outlasted() -> Recipe:
-    """Shrunk share of own gaps that were shorter than the present wait.
+def recency_percentile() -> Recipe:
+    """Share of the customer's gaps that were shorter than the current one, shrunk towards one half.
 
-    Formula: (1 + gaps < recency) / (2 + gaps). Window: all time. Null: no activity. Source: catalogue 9.
+    Formula: (1 + number of gaps < recency) / (2 + number of gaps). Window: all time. Null: no
+    activity. Source: catalogue 9.
     """
+    # One shorter and one longer gap are added, so that few gaps do not give 0 or 1.
     shorter = Reduction("activity", "count", where="gap_below_recency")
     return Recipe(
         {"shorter": shorter, "gaps": _GAPS, "last": _LAST},
@@ -92,18 +105,19 @@ def gaps_outlasted() -> Recipe:
     )
 
 
-@feature(tables=("activity",), unit="days", words="gaps of {value:.0f} days on average")
+@feature(tables=("activity",), unit="days", words="{value:.0f} days between activities on average")
 def gap_mean() -> Recipe:
-    """Mean own gap.
+    """Mean gap between the customer's activities.
 
-    Formula: Σ gaps / (n − 1), gaps in whole minutes. Window: all time. Null: under two activities. Source: catalogue 17.
+    Formula: Σ gaps / (n − 1), gaps in whole minutes. Window: all time. Null: under two activities.
+    Source: catalogue 17.
     """
     return _mean_gap("has_gap")
 
 
-@feature(tables=("activity",), unit="days", words="a median gap of {value:.0f} days")
+@feature(tables=("activity",), unit="days", words="typically {value:.0f} days between activities")
 def gap_median() -> Recipe:
-    """Median own gap (not additive).
+    """Median gap between the customer's activities (not additive).
 
     Formula: median of gaps. Window: all time. Null: under two activities. Source: catalogue 17.
     """
@@ -111,14 +125,15 @@ def gap_median() -> Recipe:
     return Recipe({"median": median}, lambda r, now: r.median / DAY_MINUTES)
 
 
-@feature(tables=("activity",), unit="ratio", words="gaps that vary {value:.1f} times their mean")
+@feature(tables=("activity",), unit="ratio", words="gaps vary by {value:.1f} times their mean")
 def gap_cv() -> Recipe:
-    """Coefficient of variation of own gaps.
+    """Coefficient of variation of the customer's gaps.
 
-    Formula: sd(gap) / mean(gap). Window: all time. Null: under three activities. Source: catalogue 19.
+    Formula: sd(gap) / mean(gap). Window: all time. Null: under three activities.
+    Source: catalogue 19.
     """
 
-    def formula(r, now):
+    def formula(r: Any, now: Now) -> nw.Expr:
         return ratio(variance(r.minutes, r.squares, r.gaps).sqrt(), ratio(r.minutes, r.gaps))
 
     return Recipe({"minutes": _MINUTES, "squares": _SQUARES, "gaps": _GAPS}, formula)
@@ -127,16 +142,17 @@ def gap_cv() -> Recipe:
 @feature(
     tables=("activity",),
     unit="sd",
-    words="the wait is {value:.1f} standard deviations over the mean gap",
+    words="the current gap is {value:+.1f} standard deviations from the mean gap",
 )
-def gap_z() -> Recipe:
-    """How far the present wait lies above the mean own gap, in standard deviations (at least a day).
+def recency_zscore() -> Recipe:
+    """Z-score of the current gap against the customer's earlier gaps.
 
-    Formula: (recency − mean gap) / max(sd gap, 1 day). Window: all time. Null: under three activities.
-    Source: catalogue 10.
+    Formula: (recency − mean gap) / max(sd gap, 1 day). Window: all time. Null: under three
+    activities. Source: catalogue 10.
     """
 
-    def formula(r, now):
+    def formula(r: Any, now: Now) -> nw.Expr:
+        # At least a day: activity is by day, and a perfect rhythm would divide by 0.
         spread = variance(r.minutes, r.squares, r.gaps).sqrt() / DAY_MINUTES
         wait = now.age_days(r.last) - ratio(r.minutes, r.gaps) / DAY_MINUTES
         return wait / nw.when(spread > 1).then(spread).otherwise(
@@ -149,32 +165,38 @@ def gap_z() -> Recipe:
 @feature(
     tables=("activity",),
     unit="nats",
-    words="so long a wait is a surprise of {value:.1f}",
+    words="score for an unusually long gap: {value:.1f}",
     leaving=1,
 )
-def wait_surprise() -> Recipe:
-    """How surprising the present wait is to a Weibull whose mean is g and whose shape is fitted on the base's waits.
+def recency_cumulative_hazard() -> Recipe:
+    """Cumulative hazard of the current gap under a Weibull with mean g and the population's shape.
 
-    Formula: −log S(recency) = (recency / g · Γ(1 + 1/k))^k; k by maximum likelihood from the base's completed gaps and
-    open waits (censored), each over its customer's g, in [1/16, 16], and 1 where nobody has a gap. Window: all time.
-    Null: no activity. Source: Platzer & Reutterer 2016; Lawless 2003, 5.2 (fit); catalogue 11 (base).
+    Formula: −log S(recency) = (recency / g · Γ(1 + 1/k))^k; k by maximum likelihood from the
+    population's completed gaps and open ones (censored), each over its customer's g, in [1/16, 16],
+    and 1 where nobody has a gap. Window: all time. Null: no activity. Source: Platzer & Reutterer
+    2016; Lawless 2003, 5.2 (fit); catalogue 11 (population).
     """
 
-    def formula(r, now):
+    def formula(r: Any, now: Now) -> nw.Expr:
         usual = stages.usual_gap(
-            first=r.first, last=r.last, count=r.count, base_gap_us=now.definitions.base_gap_us
+            first=r.first,
+            last=r.last,
+            count=r.count,
+            population_mean_gap_us=now.definitions.population_mean_gap_us,
         )
-        shape = now.base.wait_shape
+        # Γ(1 + 1/k) makes g the mean of the Weibull.
+        shape = now.population.wait_shape
         return ((now.as_of - r.last) / usual * math.gamma(1 + 1 / shape)) ** shape
 
     return Recipe({"first": _FIRST, "last": _LAST, "count": _COUNT}, formula)
 
 
-@feature(tables=("activity",), unit="days", words="gaps that differ by {value:.0f} days")
+@feature(tables=("activity",), unit="days", words="gaps vary by {value:.0f} days")
 def gap_sd() -> Recipe:
-    """Standard deviation of own gaps.
+    """Standard deviation of the customer's gaps.
 
-    Formula: sd(gap), n − 1 in the denominator. Window: all time. Null: under three activities. Source: catalogue 18.
+    Formula: sd(gap), n − 1 in the denominator. Window: all time. Null: under three activities.
+    Source: catalogue 18.
     """
     return Recipe(
         {"minutes": _MINUTES, "squares": _SQUARES, "gaps": _GAPS},
@@ -182,11 +204,14 @@ def gap_sd() -> Recipe:
     )
 
 
-@feature(tables=("activity",), unit="days", words="the last gap was {value:.0f} days")
+@feature(
+    tables=("activity",), unit="days", words="the last gap between activities was {value:.0f} days"
+)
 def gap_last() -> Recipe:
     """The last completed gap.
 
-    Formula: last − the activity before. Window: last 2 activities. Null: under two activities. Source: catalogue 20.
+    Formula: last − the activity before. Window: last 2 activities. Null: under two activities.
+    Source: catalogue 20.
     """
     return Recipe({"last_gap": _LAST_GAP}, lambda r, now: r.last_gap / DAY_MINUTES)
 
@@ -195,9 +220,10 @@ def gap_last() -> Recipe:
     tables=("activity",), unit="ratio", words="the last gap was {value:.1f} times the mean gap"
 )
 def gap_last_over_mean() -> Recipe:
-    """The last completed gap over the mean own gap: above 1 the customer slows down.
+    """The last completed gap over the mean gap: above 1 the customer slows down.
 
-    Formula: last gap / mean gap. Window: all time. Null: under two activities. Source: catalogue 21.
+    Formula: last gap / mean gap. Window: all time. Null: under two activities.
+    Source: catalogue 21.
     """
     return Recipe(
         {"last_gap": _LAST_GAP, "minutes": _MINUTES, "gaps": _GAPS},
@@ -205,20 +231,26 @@ def gap_last_over_mean() -> Recipe:
     )
 
 
-@feature(tables=("activity",), unit="days", words="gaps of {value:.0f} days lately")
-def gap_mean_recent() -> Recipe:
-    """Mean of the last five own gaps.
+@feature(
+    tables=("activity",), unit="days", words="the last five gaps are {value:.0f} days on average"
+)
+def gap_mean_last_five() -> Recipe:
+    """Mean of the customer's last five gaps.
 
-    Formula: Σ last 5 gaps / their number. Window: last 6 activities. Null: under two activities. Source: catalogue 17.
+    Formula: Σ last 5 gaps / their number. Window: last 6 activities. Null: under two activities.
+    Source: catalogue 17.
     """
     return _mean_gap("recent_gap")
 
 
-@feature(tables=("activity",), unit="days", words="gaps of {value:.0f} days over the last ten")
+@feature(
+    tables=("activity",), unit="days", words="the last ten gaps are {value:.0f} days on average"
+)
 def gap_mean_last_ten() -> Recipe:
-    """Mean of the last ten own gaps.
+    """Mean of the customer's last ten gaps.
 
-    Formula: Σ last 10 gaps / their number. Window: last 11 activities. Null: under two activities. Source: catalogue 17.
+    Formula: Σ last 10 gaps / their number. Window: last 11 activities. Null: under two activities.
+    Source: catalogue 17.
     """
     return _mean_gap("ten_gaps")
 
@@ -234,33 +266,36 @@ def _mean_gap(where: str) -> Recipe:
 @feature(
     tables=("activity",),
     unit="log a gap",
-    words="each gap {value:+.2f} longer than the one before, on the log scale",
+    words="each gap is {value:+.2f} longer than the one before (log scale)",
 )
 def gap_slope() -> Recipe:
-    """Theil–Sen slope of the last gaps: above 0 the customer slows down. One odd gap moves it little (not additive).
+    """Theil–Sen slope of the last gaps (not additive): above 0 the customer slows down.
 
-    Formula: median of (log gap_j − log gap_i) / (j − i) over all pairs i < j of the last five gaps.
-    Window: last 6 activities. Null: under three gaps. Source: Sen 1968; catalogue 22.
+    One outlying gap changes it little. Formula: median of (log gap_j − log gap_i) / (j − i) over
+    all pairs i < j of the last five gaps. Window: last 6 activities. Null: under three gaps.
+    Source: Sen 1968; catalogue 22.
     """
     slope = Reduction("gap_pairs", "median", value="slope_twelfths")
     gaps = Reduction("activity", "count", where="recent_gap")
 
-    def formula(r, now):
+    def formula(r: Any, now: Now) -> nw.Expr:
+        # Two gaps have one slope, which is mostly noise.
         return nw.when(r.gaps >= 3).then(r.slope / (DISTANCES * LOG_SCALE))
 
     return Recipe({"slope": slope, "gaps": gaps}, formula)
 
 
-@feature(tables=("activity",), unit="log", words="a rhythm regular to {value:.2f}")
-def regularity() -> Recipe:
-    """How even the gaps are: 0 for a metronome, larger the more irregular.
+@feature(tables=("activity",), unit="log", words="irregularity of gaps: {value:.2f} (0 is regular)")
+def irregularity() -> Recipe:
+    """How irregular the gaps are: 0 for perfectly regular ones, larger for more irregular ones.
 
-    Formula: log(mean gap) − mean(log gap), the sufficient statistic of a Gamma's shape. Window: all time.
-    Null: under three activities. Source: Platzer & Reutterer 2016 (Pareto/GGG); catalogue 23.
+    Formula: log(mean gap) − mean(log gap), the sufficient statistic of a Gamma's shape. Window: all
+    time. Null: under three activities. Source: Platzer & Reutterer 2016 (Pareto/GGG); catalogue 23.
     """
     logs = Reduction("activity", "sum", value="gap_log", where="has_gap")
 
-    def formula(r, now):
+    def formula(r: Any, now: Now) -> nw.Expr:
+        # By Jensen's inequality the difference is 0 or more.
         return nw.when(r.gaps >= 2).then((r.minutes / r.gaps).log() - r.logs / (r.gaps * LOG_SCALE))
 
     return Recipe({"minutes": _MINUTES, "logs": logs, "gaps": _GAPS}, formula)
@@ -269,18 +304,18 @@ def regularity() -> Recipe:
 @feature(
     tables=("activity",),
     unit="probability",
-    words="the purchase model gives {value:.0%} for staying away",
+    words="{value:.0%} probability of no activity, by the purchase model",
     leaving=1,
 )
 def p_no_activity() -> Recipe:
-    """P(no activity in the horizon) by BG/NBD, its four parameters fitted on the base at as_of.
+    """P(no activity in the horizon) by BG/NBD, fitted on the population at as_of.
 
-    Formula: 1 − P(alive)·(1 − ((α+T)/(α+T+h))^(r+x)); P(alive) = 1 where x = 0. Window: all time. Null: no activity.
-    Source: Fader, Hardie & Lee 2005, eq. 7–8; catalogue 71.
+    Formula: 1 − P(alive)·(1 − ((α+T)/(α+T+h))^(r+x)); P(alive) = 1 where x = 0. Window: all time.
+    Null: no activity. Source: Fader, Hardie & Lee 2005, eq. 7–8; catalogue 71.
     """
 
-    def formula(r, now):
-        model = now.base
+    def formula(r: Any, now: Now) -> nw.Expr:
+        model = now.population
         repeats, last, age = r.count - 1, (r.last - r.first) / DAY_US, now.age_days(r.first)
         quiet = ((model.alpha + age) / (model.alpha + age + now.definitions.horizon_days)) ** (
             model.r + repeats

@@ -1,27 +1,33 @@
-"""Satisfaction: what customers said, when, and when they stopped answering. Scores are 0…1 on their declared scale."""
+"""Satisfaction: survey scores, when they were given, and surveys without an answer.
+
+A score is 0…1 of its declared scale.
+"""
 
 from __future__ import annotations
+
+from typing import Any
 
 import narwhals as nw
 
 from features.core.contract import SURVEYS
-from features.recipes.recipe import SCORE_SCALE, Recipe, Reduction, feature, ratio
+from features.recipes.recipe import SCORE_SCALE, Now, Recipe, Reduction, feature, ratio
 
 _ANSWERS = Reduction("feedback", "count", where="answered")
 _TOTAL = Reduction("feedback", "sum", value="score_scaled", where="answered")
 
 
-@feature(tables=("feedback",), unit="0…1", words="the last answer was {value:.0%} satisfied")
+@feature(tables=("feedback",), unit="0…1", words="last survey score: {value:.0%} of the scale")
 def satisfaction_last() -> Recipe:
-    """The newest answered score (of equal instants the lower).
+    """The newest answered score (the lower one at equal instants).
 
-    Formula: score at the last answered_at. Window: all time. Null: never answered. Source: catalogue 62.
+    Formula: score at the last answered_at. Window: all time. Null: never answered.
+    Source: catalogue 62.
     """
     last = Reduction("feedback", "min", value="score_scaled", where="is_last_answer")
     return Recipe({"last": last}, lambda r, now: r.last / SCORE_SCALE)
 
 
-@feature(tables=("feedback",), unit="days", words="the last answer is {value:.0f} days old")
+@feature(tables=("feedback",), unit="days", words="last survey answer {value:.0f} days ago")
 def satisfaction_age() -> Recipe:
     """Days since the last answer.
 
@@ -34,13 +40,14 @@ def satisfaction_age() -> Recipe:
 @feature(
     tables=("feedback",),
     unit="0…1",
-    words="answers are {value:.0%} satisfied on average ({window})",
+    words="average survey score: {value:.0%} of the scale ({window})",
     windows="W",
 )
 def satisfaction_mean(days: int | None) -> Recipe:
-    """Mean score of surveys sent in the window, shrunk to the middle by two answers.
+    """Mean score of surveys sent in the window, shrunk towards the middle by two answers.
 
-    Formula: (Σ score + 1) / (answers + 2). Window: W and all time. Null: never. Source: catalogue 64.
+    Formula: (Σ score + 1) / (answers + 2). Window: W and all time. Null: never.
+    Source: catalogue 64.
     """
     answers = Reduction("feedback", "count", where="answered", since_days=days)
     total = Reduction("feedback", "sum", value="score_scaled", where="answered", since_days=days)
@@ -50,7 +57,7 @@ def satisfaction_mean(days: int | None) -> Recipe:
     )
 
 
-@feature(tables=("feedback",), unit="0…1", words="the worst answer was {value:.0%} satisfied")
+@feature(tables=("feedback",), unit="0…1", words="lowest survey score: {value:.0%} of the scale")
 def satisfaction_min() -> Recipe:
     """Lowest answered score.
 
@@ -60,12 +67,15 @@ def satisfaction_min() -> Recipe:
     return Recipe({"low": low}, lambda r, now: r.low / SCORE_SCALE)
 
 
-@feature(tables=("feedback",), unit="share", words="{value:.0%} of the answers were unhappy")
+@feature(
+    tables=("feedback",), unit="share", words="{value:.0%} of survey answers were in the lower half"
+)
 def satisfaction_low_share() -> Recipe:
-    """Share of answers in the lower half of their scale, shrunk.
+    """Share of answers in the lower half of their scale, shrunk towards 0.
 
     Formula: (answers < ½) / (answers + 1). Window: all time. Null: never (0). Source: catalogue 65.
     """
+    # One more answer in the denominator, so that a single low answer does not give 1.
     low = Reduction("feedback", "count", where="low_answer")
     return Recipe({"low": low, "answers": _ANSWERS}, lambda r, now: r.low / (r.answers + 1))
 
@@ -73,10 +83,10 @@ def satisfaction_low_share() -> Recipe:
 @feature(
     tables=("feedback",),
     unit="0…1",
-    words="the last answer lies {value:+.0%} from the customer's own mean",
+    words="the last survey score is {value:+.0%} from the customer's mean",
 )
 def satisfaction_change() -> Recipe:
-    """The last score less the own mean.
+    """The last score minus the customer's mean score.
 
     Formula: last − mean. Window: all time. Null: never answered. Source: catalogue 66.
     """
@@ -90,11 +100,11 @@ def satisfaction_change() -> Recipe:
 @feature(
     tables=("feedback",),
     unit="surveys",
-    words="{value:.0f} surveys left unanswered in {window}",
+    words="{value:.0f} unanswered surveys in {window}",
     windows="W",
 )
-def silence(days: int | None) -> Recipe:
-    """Surveys sent and not answered (as known at as_of).
+def unanswered_surveys(days: int | None) -> Recipe:
+    """Surveys sent and not answered, as known at as_of.
 
     Formula: sent − answered. Window: W and all time. Null: never (0). Source: catalogue 68.
     """
@@ -102,9 +112,9 @@ def silence(days: int | None) -> Recipe:
     return Recipe({"count": count}, lambda r, now: r.count)
 
 
-@feature(tables=("feedback",), unit="0…1", words="the last csat answer was {value:.0%} satisfied")
+@feature(tables=("feedback",), unit="0…1", words="last CSAT score: {value:.0%} of the scale")
 def satisfaction_last_csat() -> Recipe:
-    """The newest csat score (of equal instants the lower).
+    """The newest CSAT score (the lower one at equal instants).
 
     Formula: score at the last answered_at of kind csat. Window: all time. Null: never answered one.
     Source: catalogue 62.
@@ -112,9 +122,9 @@ def satisfaction_last_csat() -> Recipe:
     return _last_of("csat")
 
 
-@feature(tables=("feedback",), unit="0…1", words="the last nps answer was {value:.0%} of its scale")
+@feature(tables=("feedback",), unit="0…1", words="last NPS score: {value:.0%} of the scale")
 def satisfaction_last_nps() -> Recipe:
-    """The newest nps score (of equal instants the lower).
+    """The newest NPS score (the lower one at equal instants).
 
     Formula: score at the last answered_at of kind nps. Window: all time. Null: never answered one.
     Source: catalogue 62.
@@ -122,9 +132,9 @@ def satisfaction_last_nps() -> Recipe:
     return _last_of("nps")
 
 
-@feature(tables=("feedback",), unit="0…1", words="the last review was {value:.0%} satisfied")
+@feature(tables=("feedback",), unit="0…1", words="last review score: {value:.0%} of the scale")
 def satisfaction_last_review() -> Recipe:
-    """The newest review's score (of equal instants the lower).
+    """The newest review's score (the lower one at equal instants).
 
     Formula: score at the last answered_at of kind review. Window: all time. Null: never reviewed.
     Source: catalogue 62.
@@ -142,20 +152,21 @@ def _last_of(kind: str) -> Recipe:
 @feature(
     tables=("feedback",),
     unit="0…1 an answer",
-    words="the last five answers move by {value:+.0%} each",
+    words="the last five survey scores change by {value:+.0%} each",
 )
 def satisfaction_slope() -> Recipe:
-    """Slope of the last five scores over their order of answering (of equal instants the lower is later).
+    """Slope of the last five scores by their order (at equal instants the lower one comes later).
 
-    Formula: least squares of score on answer number. Window: the last 5 answers. Null: under 3 answers.
-    Source: catalogue 66.
+    Formula: least squares of score on answer number. Window: the last 5 answers. Null: under 3
+    answers. Source: catalogue 66.
     """
     count = Reduction("feedback", "count", where="recent_answer")
     total = Reduction("feedback", "sum", value="score_scaled", where="recent_answer")
     placed = Reduction("feedback", "sum", value="score_by_place", where="recent_answer")
 
-    def formula(r, now):
-        # Places count from the end, so the sign turns; Σ place and Σ place² of 1 … n are known.
+    def formula(r: Any, now: Now) -> nw.Expr:
+        # Places count from the newest answer, so the sign is reversed. Σ place and Σ place² of
+        # 1 … n have closed forms.
         top = r.total * (r.count + 1) / 2 - r.placed
         bottom = r.count * (r.count * r.count - 1) / 12
         return nw.when(r.count >= 3).then(top / bottom / SCORE_SCALE)
@@ -166,13 +177,14 @@ def satisfaction_slope() -> Recipe:
 @feature(
     tables=("feedback",),
     unit="answers",
-    words="{value:.0f} answers to surveys of {window}",
+    words="{value:.0f} survey answers in {window}",
     windows="W",
 )
 def answers(days: int | None) -> Recipe:
     """Surveys sent in the window that are answered, reviews included.
 
-    Formula: count of answered. Window: W and all time, by sending. Null: never (0). Source: catalogue 64.
+    Formula: count of answered. Window: W and all time, by sending. Null: never (0).
+    Source: catalogue 64.
     """
     return Recipe(
         {"count": Reduction("feedback", "count", where="answered", since_days=days)},
@@ -180,12 +192,12 @@ def answers(days: int | None) -> Recipe:
     )
 
 
-@feature(tables=("feedback",), unit="hours", words="took {value:.0f} hours to answer")
+@feature(tables=("feedback",), unit="hours", words="takes {value:.0f} hours to answer a survey")
 def hours_to_answer() -> Recipe:
     """Mean hours from sending to answer.
 
-    Formula: mean(answered_at − occurred_at), in whole minutes each. Window: all time. Null: never answered.
-    Source: catalogue 68 (the other side of silence).
+    Formula: mean(answered_at − occurred_at), in whole minutes each. Window: all time. Null: never
+    answered. Source: catalogue 68 (the other side of silence).
     """
     minutes = Reduction("feedback", "sum", value="answer_minutes", where="answered")
     return Recipe(
@@ -205,32 +217,33 @@ def _answered(*kinds: str, days: int | None = None) -> Reduction:
 @feature(
     tables=("feedback",),
     unit="share",
-    words="{value:.0%} of the csat answers were in the top quarter",
+    words="{value:.0%} of CSAT answers were in the top quarter",
 )
 def csat_top_share() -> Recipe:
-    """Top-box share: csat answers in the top quarter of their scale (4 and 5 of 1…5).
+    """Top-box share: CSAT answers in the top quarter of their scale (4 and 5 of 1…5).
 
-    Formula: (csat ≥ ¾) / csat answers. Window: all time. Null: no csat answer. Source: catalogue 65; CSAT.
+    Formula: (csat ≥ ¾) / CSAT answers. Window: all time. Null: no CSAT answer.
+    Source: catalogue 65; CSAT.
     """
     return _share_of("csat", "top_answer")
 
 
-@feature(
-    tables=("feedback",), unit="share", words="{value:.0%} of the nps answers were a promoter's"
-)
+@feature(tables=("feedback",), unit="share", words="{value:.0%} of NPS answers were promoters")
 def nps_promoter_share() -> Recipe:
-    """Share of nps answers that are a promoter's: 9 or 10 of 0…10, on another scale its upper tenth.
+    """Share of NPS answers that are promoters: 9 or 10 of 0…10, else the upper tenth of the scale.
 
-    Formula: (nps ≥ 0.9) / nps answers. Window: all time. Null: no nps answer. Source: Reichheld 2003.
+    Formula: (nps ≥ 0.9) / NPS answers. Window: all time. Null: no NPS answer. Source: Reichheld
+    2003.
     """
     return _share_of("nps", "promoter")
 
 
-@feature(tables=("feedback",), unit="share", words="{value:.0%} of the nps answers were passive")
+@feature(tables=("feedback",), unit="share", words="{value:.0%} of NPS answers were passives")
 def nps_passive_share() -> Recipe:
-    """Share of nps answers between a detractor's and a promoter's: 7 or 8 of 0…10.
+    """Share of NPS answers that are passives: 7 or 8 of 0…10.
 
-    Formula: (0.6 < nps < 0.9) / nps answers. Window: all time. Null: no nps answer. Source: Reichheld 2003.
+    Formula: (0.6 < nps < 0.9) / NPS answers. Window: all time. Null: no NPS answer.
+    Source: Reichheld 2003.
     """
     return Recipe(
         {"promoters": _PROMOTERS, "detractors": _DETRACTORS, "all": _answered("nps")},
@@ -238,13 +251,12 @@ def nps_passive_share() -> Recipe:
     )
 
 
-@feature(
-    tables=("feedback",), unit="share", words="{value:.0%} of the nps answers were a detractor's"
-)
+@feature(tables=("feedback",), unit="share", words="{value:.0%} of NPS answers were detractors")
 def nps_detractor_share() -> Recipe:
-    """Share of nps answers that are a detractor's: 0 to 6 of 0…10, on another scale its lower six tenths.
+    """Share of NPS answers that are detractors: 0 to 6 of 0…10, else the lower six tenths.
 
-    Formula: (nps ≤ 0.6) / nps answers. Window: all time. Null: no nps answer. Source: Reichheld 2003.
+    Formula: (nps ≤ 0.6) / NPS answers. Window: all time. Null: no NPS answer. Source: Reichheld
+    2003.
     """
     return _share_of("nps", "detractor")
 
@@ -253,11 +265,12 @@ _PROMOTERS = Reduction("feedback", "count", kinds=("nps",), where="promoter")
 _DETRACTORS = Reduction("feedback", "count", kinds=("nps",), where="detractor")
 
 
-@feature(tables=("feedback",), unit="−1…1", words="an own net promoter score of {value:+.2f}")
+@feature(tables=("feedback",), unit="−1…1", words="own net promoter score: {value:+.2f}")
 def nps() -> Recipe:
     """The customer's own net promoter score.
 
-    Formula: promoter share − detractor share. Window: all time. Null: no nps answer. Source: Reichheld 2003.
+    Formula: promoter share − detractor share. Window: all time. Null: no NPS answer.
+    Source: Reichheld 2003.
     """
     return Recipe(
         {"promoters": _PROMOTERS, "detractors": _DETRACTORS, "all": _answered("nps")},
@@ -265,7 +278,7 @@ def nps() -> Recipe:
     )
 
 
-@feature(tables=("feedback",), unit="0…1", words="reviews are {value:.0%} satisfied on average")
+@feature(tables=("feedback",), unit="0…1", words="average review score: {value:.0%} of the scale")
 def review_mean() -> Recipe:
     """Mean score of the reviews.
 
@@ -281,13 +294,13 @@ def review_mean() -> Recipe:
 @feature(
     tables=("feedback",),
     unit="0…1",
-    words="scores lie {value:+.0%} from what others say of the same items",
+    words="scores are {value:+.0%} from other customers' scores of the same items",
 )
 def item_bias() -> Recipe:
-    """How far the customer's scores lie from what everybody says of the same items.
+    """Mean difference of the customer's scores from everybody's mean score of the same items.
 
-    Formula: mean(score − the item's mean in the base, of items with 5 answers). Window: all time.
-    Null: no answer on a known item. Source: catalogue 67; RelBench user_bias.
+    Formula: mean(score − the item's mean in the population, of items with 5 answers). Window: all
+    time. Null: no answer on a known item. Source: catalogue 67; RelBench user_bias.
     """
     against = Reduction("feedback", "sum", value="against_item", where="on_known_item")
     count = Reduction("feedback", "count", where="on_known_item")
@@ -297,12 +310,13 @@ def item_bias() -> Recipe:
 
 
 @feature(
-    tables=("feedback",), unit="surveys", words="the last {value:.0f} surveys were left unanswered"
+    tables=("feedback",), unit="surveys", words="the last {value:.0f} surveys were not answered"
 )
-def silence_streak() -> Recipe:
-    """Surveys sent after the last one that was answered, none of them answered.
+def unanswered_streak() -> Recipe:
+    """Surveys sent after the last answered one, all of them unanswered.
 
-    Formula: count of unanswered surveys sent after it. Window: since then. Null: never (0). Source: catalogue 68.
+    Formula: count of unanswered surveys sent after it. Window: since then. Null: never (0).
+    Source: catalogue 68.
     """
     return Recipe(
         {"count": Reduction("feedback", "count", where="silent_since")}, lambda r, now: r.count
@@ -312,14 +326,16 @@ def silence_streak() -> Recipe:
 @feature(
     tables=("feedback",),
     unit="share",
-    words="answers {value:.0%} of the surveys ({window})",
+    words="answered {value:.0%} of surveys in {window}",
     windows="W",
 )
 def answer_rate(days: int | None) -> Recipe:
-    """Surveys answered over surveys sent, shrunk to one in two.
+    """Surveys answered over surveys sent, shrunk towards one in two.
 
-    Formula: (answered + 1) / (sent + 2). Window: W and all time, by sending. Null: never. Source: catalogue 68.
+    Formula: (answered + 1) / (sent + 2). Window: W and all time, by sending. Null: never.
+    Source: catalogue 68.
     """
+    # The prior is one answer to two surveys; reviews are not sent and do not count.
     sent = Reduction("feedback", "count", kinds=SURVEYS, since_days=days)
     return Recipe(
         {"answered": _answered(*SURVEYS, days=days), "sent": sent},

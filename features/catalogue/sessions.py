@@ -1,4 +1,4 @@
-"""Sessions: visits without a break of more than 30 minutes. A visit of its own is a session of no length."""
+"""Sessions: visits without a break of more than 30 minutes. A single visit has length 0."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def _begun(days: int | None) -> Reduction:
     tables=("interactions",), unit="sessions", words="{value:.0f} sessions in {window}", windows="W"
 )
 def sessions(days: int | None) -> Recipe:
-    """Sessions begun: visits, logins, usage, cancel or downgrade pages more than 30 minutes after the one before.
+    """Sessions begun; a session ends after 30 minutes without a visit.
 
-    Formula: count of visits without another in the 30 minutes before. Window: W and all time. Null: never (0).
-    Source: catalogue 47.
+    Formula: count of visits, logins, usage, cancel and downgrade pages with none of them in the 30
+    minutes before. Window: W and all time. Null: never (0). Source: catalogue 47.
     """
     return Recipe({"begun": _begun(days)}, lambda r, now: r.begun)
 
@@ -25,14 +25,14 @@ def sessions(days: int | None) -> Recipe:
 @feature(
     tables=("interactions",),
     unit="visits a session",
-    words="{value:.1f} pages or uses a session ({window})",
+    words="{value:.1f} visits per session in {window}",
     windows="W",
 )
 def session_depth(days: int | None) -> Recipe:
     """Visits, logins, usage, cancel and downgrade pages per session.
 
-    Formula: those in the window / sessions begun in it. Window: W and all time. Null: no session begun in it.
-    Source: catalogue 48.
+    Formula: those in the window / sessions begun in it. Window: W and all time. Null: no session
+    begun in it. Source: catalogue 48.
     """
     visits = Reduction("interactions", "count", where="visit", since_days=days)
     return Recipe(
@@ -43,14 +43,15 @@ def session_depth(days: int | None) -> Recipe:
 @feature(
     tables=("interactions",),
     unit="minutes a session",
-    words="{value:.1f} minutes a session ({window})",
+    words="{value:.1f} minutes per session in {window}",
     windows="W",
 )
 def session_minutes(days: int | None) -> Recipe:
-    """Minutes from the first to the last visit of a session, by the clock (stated minutes are in engaged_quantity).
+    """Minutes from the first to the last visit of a session, by the clock.
 
-    Formula: Σ time since the visit before, within sessions / sessions begun. Window: W and all time.
-    Null: no session begun in it. Source: catalogue 49.
+    Minutes that the data state are in `interaction_quantity`. Formula: Σ time since the visit
+    before, within sessions / sessions begun. Window: W and all time. Null: no session begun in it.
+    Source: catalogue 49.
     """
     stayed = Reduction("interactions", "sum", value="stayed_us", since_days=days)
     return Recipe(

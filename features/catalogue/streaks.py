@@ -1,4 +1,4 @@
-"""Streaks: the last twelve windows one after the other, newest first. Which of them saw activity, and how much."""
+"""Streaks: which of the last twelve consecutive windows had activity, and how much."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import narwhals as nw
 
-from features.recipes.recipe import Recipe, Reduction, feature
+from features.recipes.recipe import Now, Recipe, Reduction, feature
 
 WINDOWS = 12
 
@@ -26,20 +26,20 @@ def _counts(r: Any) -> list[nw.Expr]:
 
 def _first(tests: Iterable[nw.Expr]) -> nw.Expr:
     """The number of the newest window that passes; twelve where none does."""
-    found = nw.lit(WINDOWS)
+    number = nw.lit(WINDOWS)
     for k, test in reversed(list(enumerate(tests))):
-        found = nw.when(test).then(nw.lit(k)).otherwise(found)
-    return found
+        number = nw.when(test).then(nw.lit(k)).otherwise(number)
+    return number
 
 
 @feature(
     tables=("activity",),
     unit="windows",
-    words="no activity for {value:.0f} windows in a row ({window})",
+    words="no activity for {value:.0f} periods of {window} in a row",
     windows="w",
 )
-def empty_streak(days: int) -> Recipe:
-    """Windows without activity, from as_of backwards up to the newest one that has some.
+def inactive_streak(days: int) -> Recipe:
+    """Consecutive windows without activity, counted back from as_of.
 
     Formula: min k with c_k > 0, c_k the count of window k = 0 … 11; at most 12. Window: 12 · W.
     Null: never (0 where the newest window has activity). Source: catalogue 44.
@@ -50,11 +50,11 @@ def empty_streak(days: int) -> Recipe:
 @feature(
     tables=("activity",),
     unit="windows",
-    words="active in {value:.0f} windows in a row ({window})",
+    words="active in {value:.0f} periods of {window} in a row",
     windows="w",
 )
 def active_streak(days: int) -> Recipe:
-    """Windows with activity, from as_of backwards up to the newest one that has none.
+    """Consecutive windows with activity, counted back from as_of.
 
     Formula: min k with c_k = 0, c_k the count of window k = 0 … 11; at most 12. Window: 12 · W.
     Null: never (0 where the newest window has none). Source: catalogue 45.
@@ -65,17 +65,19 @@ def active_streak(days: int) -> Recipe:
 @feature(
     tables=("activity",),
     unit="windows",
-    words="most active {value:.0f} windows ago ({window})",
+    words="most active {value:.0f} periods of {window} ago",
     windows="w",
 )
 def since_peak(days: int) -> Recipe:
-    """Windows since the most active one of the last twelve; of equal ones the newest counts.
+    """Windows since the most active of the last twelve; the newest counts if several are equal.
 
-    Formula: min k with c_k = max c, k = 0 … 11. Window: 12 · W. Null: no activity in the twelve. Source: catalogue 46.
+    Formula: min k with c_k = max c, k = 0 … 11. Window: 12 · W. Null: no activity in the twelve.
+    Source: catalogue 46.
     """
 
-    def formula(r, now):
-        # Count and age in one whole number: the largest is the most active window, and of those the newest.
+    def formula(r: Any, now: Now) -> nw.Expr:
+        # Count and age in one whole number: its maximum is the most active window, and the newest
+        # of equally active ones.
         best = nw.max_horizontal(*(count * 16 + (15 - k) for k, count in enumerate(_counts(r))))
         return nw.when(best >= 16).then(15 - best % 16)
 

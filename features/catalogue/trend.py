@@ -1,15 +1,16 @@
-"""Trend: is there more or less of it than before?"""
+"""Trend: whether activity and spending rise or fall."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
 from functools import reduce
+from typing import Any
 
 import narwhals as nw
 
 from features.core.instants import DAY_US
-from features.recipes.recipe import Recipe, Reduction, feature
+from features.recipes.recipe import Now, Recipe, Reduction, feature
 
 SLOPE_WINDOWS = 6
 
@@ -25,28 +26,29 @@ def _spent(since: int, until: int = 0) -> Reduction:
 @feature(
     tables=("activity",),
     unit="ratio",
-    words="activity at {value:.1f} times the earlier pace ({window})",
+    words="activity at {value:.1f} times the earlier rate ({window})",
     windows="W",
 )
-def pace(days: int | None) -> Recipe:
-    """Pace of the last window against the pace of four times that window, shrunk to 1.
+def trend_ratio(days: int | None) -> Recipe:
+    """Activity rate of the last window over that of four times the window, shrunk towards 1.
 
-    Formula: (c_W + ½) / (c_4W / 4 + ½); all time: (c of the last base gap + ½) / (n /
-    (tenure in base gaps + 1) + ½). Window: W and all time.
-    Null: never. Source: RelBench amazon; catalogue 39.
+    Formula: (c_W + ½) / (c_4W / 4 + ½); all time: (c of the last population mean gap + ½) / (n /
+    (tenure in population mean gaps + 1) + ½). Window: W and all time. Null: never. Source: RelBench
+    amazon; catalogue 39.
     """
     if days is None:
-        return _long_pace()
+        return _long_trend_ratio()
     counts = {"near": _active(days), "far": _active(4 * days)}
+    # Half an activity on both sides: a customer without any gets 1 instead of 0 / 0.
     return Recipe(counts, lambda r, now: (r.near + 0.5) / (r.far / 4 + 0.5))
 
 
-def _long_pace() -> Recipe:
-    def formula(r, now):
-        gap_days = now.definitions.base_gap_us / DAY_US
+def _long_trend_ratio() -> Recipe:
+    def formula(r: Any, now: Now) -> nw.Expr:
+        gap_days = now.definitions.population_mean_gap_us / DAY_US
         return (r.near + 0.5) / (r.all / (now.age_days(r.first) / gap_days + 1) + 0.5)
 
-    near = Reduction("activity", "count", where="in_last_base_gap")
+    near = Reduction("activity", "count", where="in_last_mean_gap")
     return Recipe(
         {"near": near, "all": _active(None), "first": Reduction("activity", "min")}, formula
     )
@@ -55,13 +57,14 @@ def _long_pace() -> Recipe:
 @feature(
     tables=("activity",),
     unit="ratio",
-    words="activity changed by {value:+.0%} against the window before ({window})",
+    words="activity changed by {value:+.0%} from the previous {window}",
     windows="w",
 )
-def change(days: int) -> Recipe:
-    """Change against the window before.
+def count_change(days: int) -> Recipe:
+    """Relative change of the activity count from the window before.
 
-    Formula: (c_W − c_previous W) / (c_previous W + 1). Window: W. Null: never. Source: catalogue 40.
+    Formula: (c_W − c_previous W) / (c_previous W + 1). Window: W. Null: never.
+    Source: catalogue 40.
     """
     counts = {"near": _active(days), "before": _active(2 * days, days)}
     return Recipe(counts, lambda r, now: (r.near - r.before) / (r.before + 1))
@@ -70,19 +73,21 @@ def change(days: int) -> Recipe:
 @feature(
     tables=("activity",),
     unit="sd",
-    words="activity {value:+.1f} standard deviations from expected ({window})",
+    words="activity is {value:+.1f} standard deviations from expected in {window}",
     windows="w",
 )
-def surprise(days: int) -> Recipe:
-    """How far the window's count lies from what the own long rate expects.
+def count_zscore(days: int) -> Recipe:
+    """Z-score of the window's activity count against the customer's long-run rate.
 
-    Formula: (c_W − E) / √E, E = W · (n + 1) / (tenure + base gap). Window: W. Null: no activity.
-    Source: catalogue 43.
+    Formula: (c_W − E) / √E, E = W · (n + 1) / (tenure + population mean gap). Window: W. Null: no
+    activity. Source: catalogue 43.
     """
 
-    def formula(r, now):
-        span = now.age_days(r.first) + now.definitions.base_gap_us / DAY_US
+    def formula(r: Any, now: Now) -> nw.Expr:
+        # One more activity and one more gap: a prior of one activity per population mean gap.
+        span = now.age_days(r.first) + now.definitions.population_mean_gap_us / DAY_US
         expected = (r.all + 1) * days / span
+        # The standard deviation of a Poisson count is the root of its mean.
         return (r.near - expected) / expected.sqrt()
 
     return Recipe(
@@ -94,25 +99,28 @@ def surprise(days: int) -> Recipe:
 @feature(
     tables=("transactions",),
     unit="log currency",
-    words="spending moved by {value:+.2f} on the log scale ({window})",
+    words="spending changed by {value:+.2f} (log scale) from the previous {window}",
     windows="w",
 )
 def amount_trend(days: int) -> Recipe:
-    """Log money of the window less the log money of the window before.
+    """Log spending of the window minus log spending of the window before.
 
-    Formula: log1p(Σ_W) − log1p(Σ_previous W), in currency. Window: W. Null: never. Source: catalogue 32.
+    Formula: log1p(Σ_W) − log1p(Σ_previous W), in currency. Window: W. Null: never.
+    Source: catalogue 32.
     """
 
-    def formula(r, now):
+    def formula(r: Any, now: Now) -> nw.Expr:
         unit = now.definitions.minor_units
+        # Plus one currency unit, because the logarithm of 0 is not finite.
         return (r.near / unit + 1).log() - (r.before / unit + 1).log()
 
     return Recipe({"near": _spent(days), "before": _spent(2 * days, days)}, formula)
 
 
 def _slope(values: Sequence[nw.Expr]) -> nw.Expr:
-    """OLS slope per window of equally spaced values, newest first: Σ (x − mean x) y / Σ (x − mean x)²."""
+    """OLS slope per window of values, newest first: Σ (x − mean x) y / Σ (x − mean x)²."""
     middle = (len(values) - 1) / 2
+    # Values come newest first, so the weight falls with k while time rises.
     rise = [(middle - k) * value for k, value in enumerate(values)]
     return reduce(operator.add, rise) / sum((middle - k) ** 2 for k in range(len(values)))
 
@@ -125,17 +133,17 @@ def _each(days: int, of: Callable[[int, int], Reduction]) -> dict[str, Reduction
 @feature(
     tables=("activity",),
     unit="log a window",
-    words="activity moving by {value:+.2f} a window on the log scale ({window})",
+    words="activity changes by {value:+.2f} (log scale) every {window}",
     windows="w",
 )
 def activity_slope(days: int) -> Recipe:
-    """Straight line through the log counts of the last six windows.
+    """Linear trend of the log activity counts of the last six windows.
 
-    Formula: OLS slope of log1p(c_k) over windows k = 5 … 0, per window. Window: 6 · W. Null: never (0 without activity).
-    Source: catalogue 41.
+    Formula: OLS slope of log1p(c_k) over windows k = 5 … 0, per window. Window: 6 · W. Null: never
+    (0 without activity). Source: catalogue 41.
     """
 
-    def formula(r, now):
+    def formula(r: Any, now: Now) -> nw.Expr:
         return _slope([(getattr(r, f"w{k}") + 1).log() for k in range(SLOPE_WINDOWS)])
 
     return Recipe(_each(days, _active), formula)
@@ -144,13 +152,14 @@ def activity_slope(days: int) -> Recipe:
 @feature(
     tables=("activity",),
     unit="active days",
-    words="the change in activity itself changed by {value:+.0f} ({window})",
+    words="the change in activity changed by {value:+.0f} ({window})",
     windows="w",
 )
 def acceleration(days: int) -> Recipe:
-    """Second difference of windowed counts: below 0 growth slows, or decline quickens.
+    """Second difference of windowed counts: below 0 growth slows down or decline speeds up.
 
-    Formula: c_0 − 2·c_1 + c_2, c_0 the newest window. Window: 3 · W. Null: never. Source: catalogue 42.
+    Formula: c_0 − 2·c_1 + c_2, c_0 the newest window. Window: 3 · W. Null: never.
+    Source: catalogue 42.
     """
     counts = {
         "near": _active(days),
@@ -163,17 +172,17 @@ def acceleration(days: int) -> Recipe:
 @feature(
     tables=("transactions",),
     unit="log currency a window",
-    words="spending moving by {value:+.2f} a window on the log scale ({window})",
+    words="spending changes by {value:+.2f} (log scale) every {window}",
     windows="w",
 )
 def amount_slope(days: int) -> Recipe:
-    """Straight line through the log money of the last six windows.
+    """Linear trend of the log spending of the last six windows.
 
-    Formula: OLS slope of log1p(Σ amount of purchases above 0, in currency) over windows k = 5 … 0, per window.
-    Window: 6 · W. Null: never (0 without money). Source: catalogue 32.
+    Formula: OLS slope of log1p(Σ amount of purchases above 0, in currency) over windows k = 5 … 0,
+    per window. Window: 6 · W. Null: never (0 without purchases). Source: catalogue 32.
     """
 
-    def formula(r, now):
+    def formula(r: Any, now: Now) -> nw.Expr:
         return _slope(
             [
                 (getattr(r, f"w{k}") / now.definitions.minor_units + 1).log()

@@ -1,8 +1,8 @@
-"""Value: what the purchase model expects of a customer in the horizon, in activity and in money.
+"""Value: the activity and spending that the purchase models expect within the horizon.
 
-BG/NBD (Fader, Hardie & Lee 2005) tells how many active days to expect, Gamma-Gamma (Fader & Hardie 2013) how much
-money one of them brings; their parameters are fitted on the base at as_of. The fourth of them, P(no activity), is in
-`rhythm`.
+BG/NBD (Fader, Hardie & Lee 2005) gives the number of active days, Gamma-Gamma (Fader & Hardie 2013)
+the spending of one active day. Their parameters are fitted on the population at as_of. A fourth
+result, P(no activity), is in `rhythm`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ _SMALL = 1e-5
 
 
 def _alive(r: Any, now: Now) -> nw.Expr:
-    """P(alive); 1 without a repeat, for there was no occasion to leave."""
-    model = now.base
-    # At least two activities, or the odds divide by b − 1.
+    """P(alive); 1 without a repeat, because the model lets customers leave only after one."""
+    model = now.population
+    # At least two activities: with one the odds would divide by b − 1.
     some = nw.max_horizontal(r.count, nw.lit(2))
     silence = (now.age_days(r.first) + model.alpha) / ((r.last - r.first) / DAY_US + model.alpha)
     odds = model.a / (some + (model.b - 2)) * silence ** (some + (model.r - 1))
@@ -34,11 +34,15 @@ def _alive(r: Any, now: Now) -> nw.Expr:
 
 
 def _expected(r: Any, now: Now) -> nw.Expr:
-    """Expected active days in the horizon: the mean over p by two-point Gauss quadrature of its Beta(a, b + x)."""
-    a, b, n = now.base.a, now.base.b, r.count
-    shape = n + (now.base.r - 1)
-    reach = now.definitions.horizon_days / (now.age_days(r.first) + now.base.alpha)
-    # The points are the roots of the second orthogonal polynomial: middle ± spread, their product known as well.
+    """Expected active days in the horizon.
+
+    The mean over p ~ Beta(a, b + x) is a two-point Gauss quadrature (Golub & Welsch 1969).
+    """
+    a, b, n = now.population.a, now.population.b, r.count
+    shape = n + (now.population.r - 1)
+    reach = now.definitions.horizon_days / (now.age_days(r.first) + now.population.alpha)
+    # The two points are the roots of the second orthogonal polynomial (middle ± spread). The
+    # smaller one comes from their product, which loses no digits.
     size = n + (a + b + 1)
     spread = ((n + b) * (a + 1) / (n + (a + b))).sqrt() / size
     often = (a + 1) / size + spread
@@ -49,8 +53,11 @@ def _expected(r: Any, now: Now) -> nw.Expr:
 
 
 def _count_given(p: nw.Expr, shape: nw.Expr, reach: nw.Expr) -> nw.Expr:
-    """Active days of a customer alive who leaves with probability p after each: (1 − (1 + p·reach)^−shape) / p."""
-    # Where next to nobody leaves the difference from 1 has no digits left, and the series has them all.
+    """Active days of a living customer who leaves with probability p after each one.
+
+    (1 − (1 + p·reach)^−shape) / p.
+    """
+    # For a tiny p the difference from 1 loses all its digits; the series keeps them.
     series = shape * reach * (1 - (shape + 1) * p * reach / 2)
     return (
         nw.when(shape * reach * p < _SMALL)
@@ -62,13 +69,14 @@ def _count_given(p: nw.Expr, shape: nw.Expr, reach: nw.Expr) -> nw.Expr:
 @feature(
     tables=("activity",),
     unit="probability",
-    words="the purchase model gives {value:.0%} for still being there",
+    words="{value:.0%} probability of still being a customer, by the purchase model",
 )
 def p_alive() -> Recipe:
-    """P(the customer has not left for good) by BG/NBD, its four parameters fitted on the base at as_of.
+    """P(the customer has not left for good) by BG/NBD, fitted on the population at as_of.
 
-    Formula: 1 / (1 + a / (b + x − 1) · ((α + T) / (α + t_x))^(r + x)); 1 where x = 0. Window: all time.
-    Null: no activity. Source: Fader, Hardie & Lee 2005, eq. 10 (denominator); catalogue 71 (base).
+    Formula: 1 / (1 + a / (b + x − 1) · ((α + T) / (α + t_x))^(r + x)); 1 where x = 0. Window: all
+    time. Null: no activity. Source: Fader, Hardie & Lee 2005, eq. 10 (denominator); catalogue 71
+    (population).
     """
     return Recipe(_MODEL, _alive)
 
@@ -76,16 +84,17 @@ def p_alive() -> Recipe:
 @feature(
     tables=("activity",),
     unit="active days",
-    words="the purchase model expects {value:.1f} active days",
+    words="{value:.1f} active days expected by the purchase model",
     leaving=-1,
 )
 def expected_activities() -> Recipe:
-    """Active days that BG/NBD expects in the horizon, leaving within it included.
+    """Active days that BG/NBD expects in the horizon, allowing for leaving within it.
 
-    Formula: P(alive) · E[(1 − (1 + p·h / (α + T))^−(r + x)) / p] over p ~ Beta(a, b + x), the conditional expectation
-    (eq. 10) with its integral by two-point Gauss quadrature; a fraction of a percent off for most customers, up to a
-    tenth for one much younger than the horizon. Window: all time. Null: no activity.
-    Source: Fader, Hardie & Lee 2005, eq. 10; Golub & Welsch 1969; catalogue 71 (base).
+    Formula: P(alive) · E[(1 − (1 + p·h / (α + T))^−(r + x)) / p] over p ~ Beta(a, b + x), the
+    conditional expectation (eq. 10) with its integral by two-point Gauss quadrature; a fraction of
+    a percent off for most customers, up to a tenth for one much younger than the horizon.
+    Window: all time. Null: no activity. Source: Fader, Hardie & Lee 2005, eq. 10; Golub & Welsch
+    1969; catalogue 71 (population).
     """
     return Recipe(_MODEL, _expected)
 
@@ -93,18 +102,19 @@ def expected_activities() -> Recipe:
 @feature(
     tables=("transactions",),
     unit="currency",
-    words="the purchase model expects {value:,.0f} to be spent",
+    words="{value:,.0f} of spending expected by the purchase model",
 )
 def expected_spend() -> Recipe:
-    """Money expected in the horizon: expected active days times the money of one, shrunk to the base's.
+    """Expected spending in the horizon: expected active days times the shrunk spending of one.
 
-    Formula: expected_activities · p·(v + Σ amount) / (p·n + q − 1), amounts above 0 of purchases, n active days; p, q, v
-    fitted on the base. Where buying is not the activity, money is spread over the active days. Window: all time.
-    Null: no activity. Source: Fader & Hardie 2013, eq. 5; catalogue 71 (base).
+    Formula: expected_activities · p·(v + Σ amount) / (p·n + q − 1), amounts above 0 of purchases, n
+    active days; p, q, v fitted on the population. Where buying is not the activity, the amount is
+    spread over the active days. Window: all time. Null: no activity. Source: Fader & Hardie 2013,
+    eq. 5; catalogue 71 (population).
     """
 
-    def formula(r, now):
-        p, q, v = now.base.money_p, now.base.money_q, now.base.money_v
+    def formula(r: Any, now: Now) -> nw.Expr:
+        p, q, v = now.population.money_p, now.population.money_q, now.population.money_v
         a_day = (r.spent + v) * p / (r.count * p + (q - 1))
         return _expected(r, now) * a_day / now.definitions.minor_units
 

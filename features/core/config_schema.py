@@ -1,4 +1,7 @@
-"""The sections of a `lifecycle.toml`: every key with its type, bounds, default and meaning. docs/settings.md is made of it."""
+"""The sections of a `lifecycle.toml`: every key with its type, bounds, default and meaning.
+
+`docs/settings.md` is generated from this file: the text under a key is its row there.
+"""
 
 from __future__ import annotations
 
@@ -26,26 +29,30 @@ Days = Annotated[int, Field(ge=1, le=3650)]
 
 
 class Section(BaseModel):
-    """A section: unknown keys are refused, and the text under a key is its meaning."""
+    """A section of the configuration. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Business(Section):
     name: str = "my business"
-    """As pages and cards name it."""
+    """The name shown on pages and model cards."""
     archetype: Literal["non-contractual", "contractual", "low-frequency", "one-off"] = (
         "non-contractual"
     )
-    """`contractual`: cover can end, and churn is that it did. `one-off`: nobody is expected back, and nothing is scored."""
+    """`contractual`: customers pay for terms, and churn means that the paid cover ended. `one-off`:
+    nobody is expected to buy again, and nothing is scored.
+    """
     zone: str | None = None
-    """IANA name of the zone of midnights (UTC where left out) and of naive instants (refused where left out)."""
+    """IANA name of the business's time zone. Midnights are local midnights there (UTC if not set).
+    Times without an offset are read in this zone (refused if it is not set).
+    """
     currency: str = Field(default="EUR", pattern="^[A-Z]{3}$")
-    """Three capitals; decides how many minor digits money has."""
+    """Three capital letters (ISO 4217). It decides how many decimal digits an amount has."""
 
     @field_validator("zone")
     @classmethod
-    def _zone_exists(cls, zone: str | None) -> str | None:
+    def _check_zone(cls, zone: str | None) -> str | None:
         if zone is not None:
             try:
                 ZoneInfo(zone)
@@ -58,94 +65,120 @@ class Business(Section):
 
 class Activity(Section):
     table: Literal["transactions", "interactions"] = "transactions"
-    """Whose rows are activity."""
+    """The table whose rows count as activity."""
     kinds: list[str] = Field(default=["purchase"], min_length=1)
-    """The kinds of its rows that count: what a customer does while still a customer."""
+    """The kinds of rows in that table that count as activity: what only a current customer does."""
 
 
 class Churn(Section):
     horizon_days: Days = 90
-    """Churned: no activity in so many days from `as_of` on; contractual: cover ended or was cancelled in them."""
+    """Length of the window from `as_of` on, in days. A customer without activity in it has churned;
+    with contracts, a customer whose cover ended or was cancelled in it.
+    """
     eligible_days: Days | None = None
-    """Eligible: active in so many days before `as_of`, the horizon where left out. Not used with contracts: covered at `as_of`."""
+    """A customer is eligible who was active in this number of days before `as_of` (the horizon if
+    not set). Not used with contracts: there a customer is eligible who has cover at `as_of`.
+    """
     label_latency_days: int = Field(default=0, ge=0, le=365)
-    """So many days after a window's end its outcome is known; nothing is learned from it before."""
+    """Days from the end of a window until its outcome is known. Nothing is learned from a window
+    earlier.
+    """
     grace_days: int = Field(default=0, ge=0, le=365)
-    """A renewal so many days late is a renewal; `label_latency_days` must cover it. `check` suggests a number."""
+    """A renewal at most this number of days late still counts as a renewal. `label_latency_days`
+    must be at least as large. `lifecycle check` suggests a number.
+    """
 
 
 class Stages(Section):
     multiples: list[float] | None = Field(default=None, min_length=3, max_length=3)
-    """At risk, dormant and churned begin at these multiples of the usual gap; learned from the gaps where left out."""
+    """At risk, dormant and churned begin at these multiples of the customer's usual gap. Learned
+    from all gaps if not set.
+    """
     acquired: Literal["first_activity", "second_activity"] = "first_activity"
-    """Whether tenure and cohorts count from the first activity on or from the second."""
+    """The activity from which tenure and cohorts count."""
 
     @field_validator("multiples")
     @classmethod
-    def _rising(cls, multiples: list[float] | None) -> list[float] | None:
+    def _check_multiples(cls, multiples: list[float] | None) -> list[float] | None:
         if multiples is not None and not (1 <= multiples[0] < multiples[1] < multiples[2] < 1000):
-            raise ValueError("multiples rise: 1 <= m1 < m2 < m3 < 1000")
+            raise ValueError("multiples must rise: 1 <= m1 < m2 < m3 < 1000")
         return multiples
 
 
 class Contract(Section):
     data_until: str | None = None
-    """Up to when the data are complete; the newest instant at which an event was recorded where left out."""
+    """The instant until which the data are complete. If not set: the newest instant at which an
+    event was recorded.
+    """
     max_staleness_days: int = Field(default=3, ge=0, le=365)
-    """`as_of` may lie so many days after the data's end, and no more."""
+    """The largest number of days by which `as_of` may lie after the end of the data."""
     exact_duplicates: Literal["drop", "keep"] = "drop"
-    """`drop`: of rows alike in everything one is kept. `keep`: all, but transactions that carry an id."""
+    """`drop`: of rows that are equal in every column, one counts. `keep`: all of them count, except
+    transactions with an id, of which one counts.
+    """
     arrives_after_hours: dict[str, float] = {}
-    """By table: so many hours after an event its row is known, where the row does not say (`recorded_at`)."""
+    """By table: hours from an event until its row is known, for rows without `recorded_at`."""
     scales: dict[str, tuple[float, float]] = {"csat": (1, 5), "nps": (0, 10), "review": (1, 5)}
-    """By kind of feedback: lowest and highest score."""
+    """By kind of feedback: the lowest and the highest possible score."""
     constant_attributes: list[str] = []
-    """Attributes of customers that never change; only these, and those with `valid_from`, are features."""
+    """Attributes of customers that never change. Only these, and attributes of rows with
+    `valid_from`, become features.
+    """
 
     @field_validator("scales")
     @classmethod
-    def _rising(cls, scales: dict[str, tuple[float, float]]) -> dict[str, tuple[float, float]]:
+    def _check_scales(
+        cls, scales: dict[str, tuple[float, float]]
+    ) -> dict[str, tuple[float, float]]:
         for low, high in scales.values():
             if not (-NUMBER_LIMIT <= low < high <= NUMBER_LIMIT):
-                raise ValueError("a scale is [lowest, highest], and rises")
+                raise ValueError("a scale is [lowest, highest], with lowest < highest")
         return scales
 
 
 class Features(Section):
     windows_days: list[Days] | None = Field(default=None, min_length=1, max_length=8)
-    """The windows features look back through; 1, 3, 6, 12 × the median gap, snapped, where left out."""
+    """Lengths of the windows before `as_of` that features count in, in days. If not set: 1, 3, 6
+    and 12 median gaps, each moved to the nearest of 7, 14, 30, 60, 90, 180 and 365.
+    """
     off: list[str] = []
-    """Families, features or columns that are not made."""
+    """Families, features or columns that are not computed."""
     own: str | None = Field(default=None, min_length=1)
-    """A Python file of your own recipes; it runs as code, and is kept in the release."""
+    """A Python file with your own features. It runs as code, and a copy goes into the release."""
 
 
 class Satisfaction(Section):
     resolve_within_hours: float = Field(default=48, gt=0, le=8760)
-    """The service level of complaints."""
+    """Hours within which a complaint should be resolved."""
 
 
 class Training(Section):
     evaluate: list[date] = []
-    """Dates kept out of training for the figures; the release is then refitted on them too. The newest complete one where left out."""
+    """Evaluation dates. The model is evaluated on them without having been trained on them; the
+    release is then fitted on all dates. If not set: the newest date whose outcomes are complete.
+    """
     step_days: Days = 30
-    """From one training date to the next."""
+    """Days from one training date to the next."""
     history_days: Days | None = None
-    """Every training date has so many days of data behind it; as many as the horizon where left out."""
+    """The smallest number of days of data before a training date. If not set: the horizon."""
     max_dates: int = Field(default=12, ge=1, le=60)
-    """At most so many training dates, the newest ones."""
+    """The largest number of training dates; the newest are used."""
     trials: int = Field(default=40, ge=1, le=10_000)
-    """The search of a model ends after so many trials …"""
+    """The search of a model ends after this number of trials …"""
     seconds: float = Field(default=120, gt=0, le=86_400)
-    """… or so many seconds of searching, both models together. Bound by trials alone, equal data give equal models."""
+    """… or after this number of seconds, for both models together. If only `trials` ends the
+    search, equal data give equal models.
+    """
     seed: int = 7
-    """Of everything drawn by chance."""
+    """Seed of every random draw."""
     churn_model: Literal["blend", "recency", "RFM logistic"] = "blend"
-    """`blend` searches; the others are plain logistic regressions of one column or four, for where the ladder recommends them."""
+    """`blend` searches for the best model. The others are plain logistic regressions on one column
+    or on four, for the case that the comparison with baselines recommends them.
+    """
 
 
 class Engine(Section):
     memory: str = Field(default="4GB", pattern=r"^\d+(MB|GB)$")
-    """What the engine may take, like 512MB or 4GB; beyond it, it spills to disk."""
+    """Memory limit of the query engine, like 512MB or 4GB. Beyond it, the engine writes to disk."""
     threads: int = Field(default=2, ge=1, le=256)
-    """What the engine may use. No result depends on it."""
+    """Threads of the query engine. No result depends on their number."""

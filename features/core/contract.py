@@ -1,9 +1,10 @@
-"""The data contract, as data: which tables and columns there are, their types, and when each cell becomes known.
+"""The data contract as data: the tables and columns, their types, and when each cell becomes known.
 
-Everything else reads this: the strict parser (`features.tables.parsing`), the cut (`features.tables.history`), the generated
-page `docs/contract.md`. Types: `id` text, never a number · `instant` int64 microseconds UTC · `money` int64 minor
-units · `number` float64, finite, at most 10^12 · `text` · `flag` boolean. A row that breaks a rule goes to the rejects with its
-reason, and read = kept + rejected.
+The parser (`features.tables.parsing`), the cut at an instant (`features.tables.history`) and the
+generated page `docs/contract.md` all read it. Types: `id` text, never a number · `instant` int64
+microseconds UTC · `money` int64 minor units · `number` float64, finite, at most 10^12 · `text` ·
+`flag` boolean. A row that breaks a rule goes to the rejects with its reason, so that read = kept +
+rejected.
 """
 
 from __future__ import annotations
@@ -11,14 +12,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 EARLIEST_US = 0
-LATEST_US = 7_258_118_400_000_000  # 2200-01-01: past it, a typing slip is likelier than an event
+# 2200-01-01: a later instant is more likely a typing error than an event.
+LATEST_US = 7_258_118_400_000_000
 MONEY_LIMIT = 10**15
-NUMBER_LIMIT = 10**12  # features count in thousandths, in 64 bits
+NUMBER_LIMIT = 10**12  # features sum thousandths in 64 bits
 
 
 @dataclass(frozen=True)
 class Column:
-    """One column. `known_at` names the column whose instant makes this cell known (default: the row's clocks)."""
+    """One column of a table.
+
+    known_at: the column whose instant makes this cell known; None: the cell is known with its row.
+    kinds: the only values allowed; none given: any. may_lie_ahead: an instant that may be later
+    than its row's.
+    """
 
     name: str
     type: str
@@ -31,7 +38,11 @@ class Column:
 
 @dataclass(frozen=True)
 class Table:
-    """One table. `clock` is when its rows happened; `version_of` the columns that make rows versions of one thing."""
+    """One table.
+
+    clock: the column that says when a row happened. version_of: rows that are equal in these
+    columns are versions of one another. attributes: a row describes a customer and is no event.
+    """
 
     name: str
     meaning: str
@@ -51,12 +62,14 @@ class Table:
 _CUSTOMER = Column(
     "customer_id",
     "id",
-    "whose row it is; text, so leading zeros and ids beyond int64 survive",
+    "the customer; text, so that leading zeros and ids beyond int64 are preserved",
     True,
 )
 _OCCURRED = Column("occurred_at", "instant", "when it happened", True)
 _RECORDED = Column(
-    "recorded_at", "instant", "when we could have known it; default: when it happened"
+    "recorded_at",
+    "instant",
+    "when the row was recorded, and so could be known; default: when it happened",
 )
 _CHANNEL = Column("channel", "text", "where it happened")
 
@@ -65,48 +78,52 @@ CONTRACT: dict[str, Table] = {
     for table in (
         Table(
             "customers",
-            "one row a customer, or one row a version of a customer (with valid_from)",
+            "one row per customer, or one row per version of a customer (with valid_from)",
             None,
             (
                 _CUSTOMER,
-                Column("valid_from", "instant", "from when this row's attributes hold"),
-                Column("acquired_at", "instant", "when the customer became one"),
-                Column("channel", "text", "where the customer came from"),
-                Column("segment", "text", "the business's own grouping"),
+                Column(
+                    "valid_from",
+                    "instant",
+                    "the instant from which this row's attributes are valid",
+                ),
+                Column("acquired_at", "instant", "when the customer was acquired"),
+                Column("channel", "text", "the channel through which the customer was acquired"),
+                Column("segment", "text", "the business's own grouping of customers"),
                 Column("region", "text", "where the customer lives"),
-                Column("consent", "flag", "may be contacted"),
-                Column("acquisition_cost", "money", "what winning the customer cost"),
+                Column("consent", "flag", "whether the customer may be contacted"),
+                Column("acquisition_cost", "money", "the cost of acquiring the customer"),
             ),
             version_of=("customer_id", "valid_from"),
             attributes=True,
         ),
         Table(
             "transactions",
-            "what was bought, given back, or failed to be paid",
+            "purchases, refunds and failed payments",
             "occurred_at",
             (
                 _CUSTOMER,
                 _OCCURRED,
                 Column(
-                    "amount", "money", "paid (a refund may be stated negative or positive)", True
+                    "amount", "money", "the amount paid (of a refund: negative or positive)", True
                 ),
                 _RECORDED,
                 Column(
                     "transaction_id",
                     "id",
-                    "rows with one id are versions: the latest recorded counts",
+                    "rows with the same id are versions: the latest recorded counts",
                 ),
                 Column(
                     "kind",
                     "text",
-                    "what it was; default: purchase, or refund where the amount is negative",
+                    "the kind; default: purchase, or refund where the amount is negative",
                     kinds=("purchase", "refund", "payment_failed", "void"),
                 ),
-                Column("quantity", "number", "pieces"),
-                Column("category", "text", "what was bought"),
-                Column("discount", "money", "taken off the price"),
+                Column("quantity", "number", "the number of pieces"),
+                Column("category", "text", "the category of what was bought"),
+                Column("discount", "money", "the discount on the price"),
                 _CHANNEL,
-                Column("method", "text", "how it was paid"),
+                Column("method", "text", "the method of payment"),
             ),
             version_of=("customer_id", "transaction_id"),
         ),
@@ -130,7 +147,7 @@ CONTRACT: dict[str, Table] = {
         ),
         Table(
             "feedback",
-            "surveys from their sending on, reviews, complaints",
+            "surveys (from the sending on), reviews, complaints",
             "occurred_at",
             (
                 _CUSTOMER,
@@ -138,47 +155,68 @@ CONTRACT: dict[str, Table] = {
                 Column(
                     "kind",
                     "text",
-                    "what it was",
+                    "the kind",
                     True,
                     kinds=("csat", "nps", "review", "complaint"),
                 ),
                 Column(
                     "score",
                     "number",
-                    "on the kind's declared scale; empty until answered",
+                    "the score on the scale configured for the kind; empty until answered",
                     known_at="answered_at",
                 ),
-                Column("answered_at", "instant", "when the answer came", known_at="answered_at"),
+                Column(
+                    "answered_at", "instant", "when the survey was answered", known_at="answered_at"
+                ),
                 Column(
                     "resolved_at",
                     "instant",
-                    "when the complaint was closed",
+                    "when the complaint was resolved",
                     known_at="resolved_at",
                 ),
-                Column("topic", "text", "what it was about"),
-                Column("item", "text", "which product or order"),
+                Column("topic", "text", "the topic"),
+                Column("item", "text", "the product or order"),
                 _RECORDED,
             ),
         ),
         Table(
             "contracts",
-            "paid terms; a later row with equal customer, start and plan is a version",
+            "paid terms; a later recorded row of the same customer, start and plan is a version",
             "recorded_at",
             (
                 _CUSTOMER,
                 Column(
-                    "starts_at", "instant", "cover begins; may lie ahead", True, may_lie_ahead=True
+                    "starts_at",
+                    "instant",
+                    "when cover begins; may lie in the future",
+                    True,
+                    may_lie_ahead=True,
                 ),
-                Column("ends_at", "instant", "cover ends; may lie ahead", True, may_lie_ahead=True),
-                Column("cancelled_at", "instant", "when it was cancelled", known_at="cancelled_at"),
-                Column("plan", "text", "which plan"),
-                Column("price", "money", "for the term"),
-                Column("auto_renew", "flag", "renews by itself"),
-                Column("recorded_at", "instant", "when we could have known it; default: starts_at"),
+                Column(
+                    "ends_at",
+                    "instant",
+                    "when cover ends; may lie in the future",
+                    True,
+                    may_lie_ahead=True,
+                ),
+                Column(
+                    "cancelled_at",
+                    "instant",
+                    "when the term was cancelled",
+                    known_at="cancelled_at",
+                ),
+                Column("plan", "text", "the plan"),
+                Column("price", "money", "the price of the term"),
+                Column("auto_renew", "flag", "whether the term renews automatically"),
+                Column(
+                    "recorded_at",
+                    "instant",
+                    "when the row was recorded, and so could be known; default: starts_at",
+                ),
             ),
             version_of=("customer_id", "starts_at", "plan"),
         ),
     )
 }
-SURVEYS = ("csat", "nps", "review")  # kinds of feedback that are asked for a score
+SURVEYS = ("csat", "nps", "review")  # kinds of feedback that ask for a score
 EVENT_TABLES = ("transactions", "interactions", "feedback")

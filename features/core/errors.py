@@ -1,11 +1,11 @@
 """Everything that can go wrong, as one tree; each leaf has an exit code and an HTTP status.
 
     LifecycleError
-    ├── UsageError                     2 · 400   the command or the configuration is off
-    │   ├── UnknownKey                           a key nobody knows (with a suggestion)
-    │   ├── BadSetting                           a value outside its rule
-    │   └── SelectRefused                        a table's SELECT that is not one plain SELECT
-    ├── InputRefused                   3 · 422   the caller can fix it: the data, or the question asked of it
+    ├── UsageError                     2 · 400   the command or the configuration is wrong
+    │   ├── UnknownKey                           an unknown key (with a suggestion)
+    │   ├── BadSetting                           a value that breaks its rule
+    │   └── SelectRefused                        a text under [tables] that is not one plain SELECT
+    ├── InputRefused                   3 · 422   the data or the request; the caller can fix it
     │   ├── FileMissing
     │   ├── QueryFailed
     │   ├── ColumnMissing
@@ -15,24 +15,24 @@
     │   ├── DuplicateCustomers
     │   ├── ContradictoryVersions
     │   ├── AsOfTooLate
-    │   ├── Timeless                             a table that says nothing of when
+    │   ├── TimestampsMissing                    a table without any instant
     │   ├── ImmatureWindow
     │   ├── NotEnoughData
     │   └── ArchetypeRefused
-    ├── RequestRefused                 3 · 422   a request to the service that it will not answer
-    │   ├── KeyMissing                   3 · 401   no key, or not one of ours
-    │   ├── NotHere                      3 · 404   no such page, or no such customer
+    ├── RequestRefused                 3 · 422   a request that the service refuses
+    │   ├── KeyMissing                   3 · 401   no key, or an unknown one
+    │   ├── NotFound                     3 · 404   no such page, or no such customer
     │   ├── MethodRefused                3 · 405
     │   ├── BodyTooLarge                 3 · 413
-    │   ├── NotJson                      3 · 415   another media type than application/json
-    │   └── Malformed                    3 · 422   a field outside its rule
-    ├── ReleaseRefused                 1 · 503   a release that does not verify, or does not fit
-    ├── PromotionRefused               1 · 503   a release without skill, or worse than the one that is served
+    │   ├── NotJson                      3 · 415   a media type other than application/json
+    │   └── Malformed                    3 · 422   a field that breaks its rule
+    ├── ReleaseRefused                 1 · 503   a damaged release, or one of another configuration
+    ├── PromotionRefused               1 · 503   a release without skill, or worse than the champion
     ├── StoreFailed                    4 · 503   a store that cannot be reached, or is full
-    └── Interrupted                    5 · 503   stopped safely; run it again and it goes on
+    └── Interrupted                    5 · 503   stopped safely; the same command continues the work
 
-An error says where, what was got, the rule, and what to do. It has two audiences, and one renderer each: the
-owner at the command line may see up to three offending values; everybody else sees counts only.
+An error gives the place, what was got, the rule, and what to do. It is rendered in two ways: the
+owner at the command line sees up to three offending values; everybody else sees counts only.
 """
 
 from __future__ import annotations
@@ -44,7 +44,10 @@ SHOWN_VALUES = 3
 
 
 class LifecycleError(Exception):
-    """`where` it happened, what was `got`, the `rule`, how to `fix` it, and `values` for the owner's eyes only."""
+    """Where it happened, what was got, the rule and the fix.
+
+    values: up to three offending values, which only the owner at the command line sees.
+    """
 
     exit_code = 1
     status = 500
@@ -113,7 +116,7 @@ class AsOfTooLate(InputRefused):
     pass
 
 
-class Timeless(InputRefused):
+class TimestampsMissing(InputRefused):
     pass
 
 
@@ -137,7 +140,7 @@ class KeyMissing(RequestRefused):
     status = 401
 
 
-class NotHere(RequestRefused):
+class NotFound(RequestRefused):
     status = 404
 
 
@@ -173,14 +176,19 @@ class Interrupted(LifecycleError):
     exit_code, status = 5, 503
 
 
-def for_owner(error: LifecycleError) -> str:
-    """The error for the owner at the command line: four lines, with up to three offending values."""
+def owner_text(error: LifecycleError) -> str:
+    """The error for the owner at the command line: four lines, up to three offending values."""
     shown = f" ({', '.join(repr(value) for value in error.values)})" if error.values else ""
-    return f"error in {error.where}\n  got:  {error.got}{shown}\n  rule: {error.rule}\n  do:   {error.fix}"
+    return (
+        f"error in {error.where}\n"
+        f"  got:  {error.got}{shown}\n"
+        f"  rule: {error.rule}\n"
+        f"  do:   {error.fix}"
+    )
 
 
-def for_others(error: LifecycleError) -> dict[str, str]:
-    """The error for HTTP, logs, metrics and MLflow: where and which rule, never a value."""
+def public_details(error: LifecycleError) -> dict[str, str]:
+    """The error for HTTP, logs, metrics and MLflow: the place and the rule, never a value."""
     return {
         "error": type(error).__name__,
         "where": error.where,
@@ -190,6 +198,9 @@ def for_others(error: LifecycleError) -> dict[str, str]:
 
 
 def suggestion(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:
-    """`did you mean 'x'?` when a known name is near (0 … 1, difflib's ratio), else nothing."""
-    near = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
-    return f"did you mean '{near[0]}'?" if near else ""
+    """`did you mean 'x'?` where a known name is similar enough, else ''.
+
+    cutoff: the least similarity, 0 … 1, as difflib's ratio.
+    """
+    similar = difflib.get_close_matches(name, list(known), n=1, cutoff=cutoff)
+    return f"did you mean '{similar[0]}'?" if similar else ""

@@ -1,6 +1,8 @@
-"""Instants: int64 microseconds UTC, and the local days and midnights of a business's zone. The one home of both.
+"""Instants as int64 microseconds UTC, and the local dates and midnights of a business's time zone.
 
-A day of a horizon or window is 86,400 s; a date means local midnight. Only doors read the machine's clock.
+All code that needs a local date or a midnight uses this module. A day of a horizon or window is
+86,400 s; a date means local midnight. Only the command line and the service read the machine's
+clock.
 """
 
 from __future__ import annotations
@@ -15,26 +17,30 @@ MINUTE_US, HOUR_US, DAY_US = 60_000_000, 3_600_000_000, 86_400_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def instant(stated: str | date | datetime, *, zone: str) -> int:
-    """An as_of in microseconds UTC. A date means local midnight in `zone`; a naive time is read in `zone`."""
-    if isinstance(stated, str):
+def instant(value: str | date | datetime, *, zone: str) -> int:
+    """An as_of in µs UTC. A date means local midnight in `zone`; a naive time is local there.
+
+    Raises BadSetting for a text that is neither a date nor an RFC 3339 instant.
+
+    >>> instant("1970-01-02", zone="UTC")
+    86400000000
+    """
+    if isinstance(value, str):
         try:
-            stated = (
-                datetime.fromisoformat(stated) if len(stated) > 10 else date.fromisoformat(stated)
-            )
+            value = datetime.fromisoformat(value) if len(value) > 10 else date.fromisoformat(value)
         except ValueError as error:
             raise BadSetting(
                 where="as_of",
                 got="not a date",
                 rule="as_of is YYYY-MM-DD or an RFC 3339 instant.",
-                fix="Write it like 2011-09-10 or 2011-09-10T00:00:00+01:00.",
-                values=[stated],
+                fix="Write it as in 2011-09-10 or 2011-09-10T00:00:00+01:00.",
+                values=[value],
             ) from error
-    if not isinstance(stated, datetime):
-        stated = datetime.combine(stated, time.min)
-    if stated.tzinfo is None:
-        stated = stated.replace(tzinfo=ZoneInfo(zone))
-    since = stated - _EPOCH
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time.min)
+    if value.tzinfo is None:
+        value = value.replace(tzinfo=ZoneInfo(zone))
+    since = value - _EPOCH
     return since.days * DAY_US + since.seconds * 1_000_000 + since.microseconds
 
 
@@ -45,15 +51,15 @@ def day_text(at: int, *, zone: str) -> str:
 
 
 def local_date(at: int, zone: str) -> date:
-    """The day of an instant in a zone."""
+    """The local date of an instant (µs UTC) in a zone."""
     return (_EPOCH + timedelta(microseconds=at)).astimezone(ZoneInfo(zone)).date()
 
 
 def midnight_before(at: int, zone: str) -> int:
-    """The last local midnight at or before an instant."""
+    """The last local midnight at or before an instant, both in µs UTC."""
     return instant(local_date(at, zone), zone=zone)
 
 
 def last_midnight(zone: str) -> int:
-    """The last local midnight, by the machine's clock (doors only)."""
+    """The last local midnight by the machine's clock; for the command line and the service only."""
     return midnight_before(round(clock.time() * 1_000_000), zone)

@@ -1,29 +1,101 @@
-"""Progress with a time left on long steps; quiet when nobody watches."""
+"""Progress on standard error: a bar on a terminal, plain lines elsewhere, nothing when quiet.
+
+The command line calls `set_quiet` once. Without that call (a notebook, a library, a test) nothing
+is printed unless standard error is a terminal.
+"""
 
 from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
+LINE_EVERY_S = 30.0
 
-def steps(items: Iterable[Item], *, label: str, total: int | None = None) -> Iterator[Item]:
-    """The items, with a bar and a time left on standard error if that is a terminal; one bar at a time, the main thread's."""
-    if not sys.stderr.isatty() or threading.current_thread() is not threading.main_thread():
-        yield from items
+# None: nobody has decided, so only a terminal sees progress.
+_quiet: bool | None = None
+_last_line_at: dict[str, float] = {}
+
+
+def set_quiet(quiet: bool | None) -> None:
+    """Switch progress off (True), on everywhere (False), or on for terminals only (None)."""
+    global _quiet
+    _quiet = quiet
+    _last_line_at.clear()
+
+
+def print_status(text: str) -> None:
+    """Print one line about a phase of the work."""
+    if _prints_lines():
+        _print(text)
+
+
+def print_step(label: str, text: str) -> None:
+    """Print `label: text` about one step of a long phase.
+
+    A terminal sees every step; elsewhere at most one line per label in LINE_EVERY_S seconds,
+    because a log file keeps them all.
+    """
+    if not _prints_lines():
         return
+    now = time.monotonic()
+    if _on_terminal() or now - _last_line_at.get(label, -LINE_EVERY_S) >= LINE_EVERY_S:
+        _last_line_at[label] = now
+        _print(f"{label}: {text}")
+
+
+def track_steps(items: Iterable[Item], *, label: str, total: int | None = None) -> Iterator[Item]:
+    """Yield the items and show how many are done.
+
+    A bar with the time left on a terminal; only of the main thread, because two bars would
+    overwrite each other. Elsewhere one line at the beginning and one every LINE_EVERY_S seconds.
+    """
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    if not _prints_lines():
+        yield from items
+    elif not _on_terminal():
+        yield from _with_lines(items, label, total)
+    elif threading.current_thread() is threading.main_thread():
+        yield from _with_bar(items, label, total)
+    else:
+        yield from items
+
+
+def _prints_lines() -> bool:
+    return _on_terminal() if _quiet is None else not _quiet
+
+
+def _on_terminal() -> bool:
+    return sys.stderr.isatty()
+
+
+def _print(text: str) -> None:
+    # One write per line: threads that print at the same time do not mix their lines.
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
+
+
+def _with_bar(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
+    # Imported here because scoring and the service never draw a bar.
     from rich.console import Console
     from rich.progress import track
 
-    yield from track(
-        items, description=label, total=total, console=Console(stderr=True), transient=True
-    )
+    console = Console(stderr=True)
+    yield from track(items, description=label, total=total, console=console, transient=True)
 
 
-def say(text: str) -> None:
-    """One line about what is being done, for whoever watches the terminal."""
-    if sys.stderr.isatty():
-        print(text, file=sys.stderr, flush=True)
+def _with_lines(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
+    _print(label if total is None else f"{label}: {total:,} to do")
+    of = "" if total is None else f" of {total:,}"
+    began = last = time.monotonic()
+    for done, item in enumerate(items):
+        now = time.monotonic()
+        if now - last >= LINE_EVERY_S:
+            last = now
+            _print(f"{label}: {done:,}{of} done after {now - began:.0f} s")
+        yield item

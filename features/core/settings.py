@@ -1,6 +1,7 @@
-"""What to do is `lifecycle.toml`, validated whole; where things are is the environment, read here and nowhere else.
+"""Settings: one validated `lifecycle.toml`, and the environment variables (read only here).
 
-Unknown keys are refused with a suggestion. Paths resolve against the toml's folder; `${LIFECYCLE_DATA}` expands.
+Unknown keys are refused with a suggestion. Paths are relative to the folder of the toml;
+`${LIFECYCLE_DATA}` expands.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from features.core.config_schema import (
     MINOR_DIGITS,
@@ -32,13 +34,15 @@ TABLES = ("customers", "transactions", "interactions", "feedback", "contracts")
 
 
 class Settings(Section):
-    """One validated `lifecycle.toml`; `folder` is where it lies."""
+    """One validated `lifecycle.toml`; `folder` is the folder it is in."""
 
     business: Business = Business()
     files: dict[str, str] = Field(default_factory=dict)
-    """A name for each file the SELECTs read: CSV or Parquet. Paths from the configuration's folder; `${LIFECYCLE_DATA}` expands."""
+    """A name for each file that the SELECTs read: CSV or Parquet. Paths are relative to the
+    configuration's folder; `${LIFECYCLE_DATA}` expands.
+    """
     tables: dict[Literal["customers", "transactions", "interactions", "feedback", "contracts"], str]
-    """One SELECT a table, whose columns are those of the [contract](contract.md)."""
+    """One SELECT per table. Its columns are those of the [contract](contract.md)."""
     activity: Activity = Activity()
     churn: Churn = Churn()
     stages: Stages = Stages()
@@ -50,20 +54,24 @@ class Settings(Section):
     folder: Path = Path()
 
     @model_validator(mode="after")
-    def _tables_fit(self) -> Settings:
+    def _check_tables(self) -> Settings:
         if self.activity.table not in self.tables:
             raise ValueError(
-                f"[activity] table = '{self.activity.table}' has no SELECT under [tables]; customers without events cannot be scored or audited"
+                f"[activity] table = '{self.activity.table}' has no SELECT under [tables]; "
+                "customers without events cannot be scored or audited"
             )
         if self.business.archetype == "contractual" and "contracts" not in self.tables:
             raise ValueError("archetype 'contractual' needs a SELECT for contracts under [tables]")
         if self.contract.constant_attributes and "customers" not in self.tables:
             raise ValueError(
-                "[contract] constant_attributes are columns of customers, which has no SELECT under [tables]; customers without events cannot be scored or audited"
+                "[contract] constant_attributes are columns of customers, "
+                "which has no SELECT under [tables]; "
+                "customers without events cannot be scored or audited"
             )
         if self.churn.grace_days > self.churn.label_latency_days:
             raise ValueError(
-                "label_latency_days must cover grace_days: a renewal in grace must be known"
+                "label_latency_days must be at least grace_days: "
+                "a renewal within grace must be known"
             )
         return self
 
@@ -81,7 +89,7 @@ class Settings(Section):
 
     @property
     def outcome_window_us(self) -> int:
-        """From as_of until its outcome is known: the horizon and the label latency, in µs."""
+        """The time from as_of until its outcome is known, in µs: horizon + label latency."""
         return (self.churn.horizon_days + self.churn.label_latency_days) * DAY_US
 
     @property
@@ -89,113 +97,125 @@ class Settings(Section):
         return MINOR_DIGITS.get(self.business.currency, 2)
 
     def arrives_after_us(self, table: str) -> int:
-        """How long after an event its row is recorded where the row does not say, in µs."""
+        """The time from an event until its row is recorded, in µs, for rows without recorded_at."""
         return round(self.contract.arrives_after_hours.get(table, 0) * HOUR_US)
 
     def definitions(self) -> dict[str, Any]:
-        """What a release and a run must agree on: everything but where files lie, how is trained, and what the engine may take."""
+        """What a release and a run must agree on, as JSON.
+
+        All sections but [files], [training] and [engine].
+        """
         return self.model_dump(mode="json", exclude={"files", "folder", "training", "engine"})
 
 
-def load(path: Path) -> Settings:
-    """Read and validate one `lifecycle.toml`; UsageError names the key, the rule and a suggestion."""
+def load_settings(path: Path) -> Settings:
+    """Read and validate one `lifecycle.toml`.
+
+    Raises FileMissing without the file, UsageError where it is no TOML, and UnknownKey or
+    BadSetting with the key, the rule and a suggestion.
+    """
     path = Path(path)
     if not path.is_file():
         raise FileMissing(
             where=str(path),
             got="no such file",
             rule="-c names a lifecycle.toml.",
-            fix="Write one with `lifecycle init FILES…`, or name an existing one.",
+            fix="Write one with `lifecycle init FILES…`, or give the path of an existing one.",
         )
     try:
-        stated = tomllib.loads(path.read_text(encoding="utf-8"))
+        mapping = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UsageError(
             where=str(path),
             got=f"not valid TOML: {error}",
             rule="The configuration is TOML in UTF-8.",
-            fix="Mend the line named.",
+            fix="Correct that line.",
         ) from error
-    return from_mapping(stated, folder=path.resolve().parent, where=path.name)
+    return settings_from_mapping(mapping, folder=path.resolve().parent, where=path.name)
 
 
-def from_mapping(stated: dict[str, Any], *, folder: Path, where: str) -> Settings:
+def settings_from_mapping(mapping: dict[str, Any], *, folder: Path, where: str) -> Settings:
+    """Settings from a parsed TOML, which errors call `where`.
+
+    Raises UnknownKey or BadSetting for the first error.
+    """
     try:
-        return Settings.model_validate({**stated, "folder": folder})
+        return Settings.model_validate({**mapping, "folder": folder})
     except ValidationError as error:
-        raise _refusal(error.errors()[0], where) from error
+        raise _usage_error(error.errors()[0], where) from error
 
 
-def _refusal(first: Any, where: str) -> UsageError:
-    place = [str(part) for part in first["loc"]]
-    at = f"{where} [{'.'.join(place)}]"
-    if first["type"] == "extra_forbidden" or (
-        first["type"] == "literal_error" and place[-1] == "[key]"
-    ):
-        key = place[-1] if place[-1] != "[key]" else place[-2]
-        section = Settings.model_fields.get(place[0]) if len(place) > 1 else None
-        model = getattr(section, "annotation", None)
-        known = (
-            TABLES
-            if place[0] == "tables"
-            else getattr(model, "model_fields", Settings.model_fields)
-        )
-        return UnknownKey(
-            where=at,
-            got=f"unknown key '{key}'",
-            rule="Every key is known; nothing is ignored.",
-            fix=suggestion(key, known)
-            or f"known here: {', '.join(k for k in known if k != 'folder')}.",
-        )
+def _usage_error(first: ErrorDetails, where: str) -> UsageError:
+    path = [str(part) for part in first["loc"]]
+    # A wrong table name is a wrong key of a dict, which pydantic reports with "[key]" at the end.
+    is_table_name = first["type"] == "literal_error" and path[-1] == "[key]"
+    path = path[:-1] if is_table_name else path
+    place = f"{where} [{'.'.join(path)}]"
+    if is_table_name or first["type"] == "extra_forbidden":
+        return _unknown_key(path, place)
     return BadSetting(
-        where=at,
-        got="a value outside its rule",
+        where=place,
+        got="a value that breaks its rule",
         rule=first["msg"] + ".",
-        fix="Change the value named.",
+        fix="Change this value.",
         values=[] if isinstance(first["input"], dict) else [first["input"]],
     )
 
 
+def _unknown_key(path: list[str], place: str) -> UnknownKey:
+    section = Settings.model_fields.get(path[0]) if len(path) > 1 else None
+    model = getattr(section, "annotation", None)
+    fields = getattr(model, "model_fields", Settings.model_fields)
+    known = TABLES if path[0] == "tables" else tuple(key for key in fields if key != "folder")
+    return UnknownKey(
+        where=place,
+        got=f"unknown key '{path[-1]}'",
+        rule="Only known keys are allowed; none is ignored.",
+        fix=suggestion(path[-1], known) or f"Known here: {', '.join(known)}.",
+    )
+
+
 def home() -> Path:
-    """LIFECYCLE_HOME, where `mlruns/` and `scores/` lie; the working folder if unset."""
+    """LIFECYCLE_HOME, the folder of `mlruns/` and `scores/`; the working folder if not set."""
     return Path(os.environ.get("LIFECYCLE_HOME") or Path.cwd()).resolve()
 
 
 def data_folder() -> Path:
-    """LIFECYCLE_DATA, where public data lies; `../shared/data` beside the checkout if unset."""
-    beside = Path(__file__).resolve().parents[3] / "shared" / "data"
-    return Path(os.environ.get("LIFECYCLE_DATA") or beside)
+    """LIFECYCLE_DATA, the folder of the public data; if not set, `../shared/data`."""
+    default = Path(__file__).resolve().parents[3] / "shared" / "data"
+    return Path(os.environ.get("LIFECYCLE_DATA") or default)
 
 
 def tracking_address() -> str | None:
+    """MLFLOW_TRACKING_URI; None if not set."""
     return os.environ.get("MLFLOW_TRACKING_URI") or None
 
 
 def api_keys() -> tuple[str, ...]:
-    """The service's keys as LIFECYCLE_API_KEYS states them, comma separated; empty if unset."""
-    stated = os.environ.get("LIFECYCLE_API_KEYS") or ""
-    return tuple(key.strip() for key in stated.split(",") if key.strip())
+    """The keys in LIFECYCLE_API_KEYS, separated by commas there; empty if not set."""
+    keys = os.environ.get("LIFECYCLE_API_KEYS") or ""
+    return tuple(key.strip() for key in keys.split(",") if key.strip())
 
 
 def log_level() -> str:
-    """LIFECYCLE_LOG: 'info' and 'debug' say more; '' if unset."""
+    """LIFECYCLE_LOG in lower case: 'info' or 'debug'; '' if not set."""
     return (os.environ.get("LIFECYCLE_LOG") or "").lower()
 
 
 def workers() -> int:
-    """LIFECYCLE_WORKERS: how many processes answer; 1 if unset."""
-    stated = os.environ.get("LIFECYCLE_WORKERS") or "1"
-    if not stated.isdecimal() or not 1 <= int(stated) <= 64:
+    """LIFECYCLE_WORKERS, the number of processes of the service; 1 if not set."""
+    count = os.environ.get("LIFECYCLE_WORKERS") or "1"
+    if not count.isdecimal() or not 1 <= int(count) <= 64:
         raise BadSetting(
             where="LIFECYCLE_WORKERS",
             got="not a number of processes",
             rule="It is a whole number from 1 to 64.",
-            fix="Set it to the cores to be used.",
-            values=[stated],
+            fix="Set it to the number of processor cores the service may use.",
+            values=[count],
         )
-    return int(stated)
+    return int(count)
 
 
-def file_path(settings: Settings, stated: str) -> Path:
-    """The path a `[files]` entry names, resolved against the toml's folder."""
-    return (settings.folder / stated.replace("${LIFECYCLE_DATA}", str(data_folder()))).resolve()
+def file_path(settings: Settings, entry: str) -> Path:
+    """The absolute path of an entry under [files]; relative paths start at the toml's folder."""
+    return (settings.folder / entry.replace("${LIFECYCLE_DATA}", str(data_folder()))).resolve()

@@ -1,7 +1,8 @@
-"""The one builder of feature rows: for training, batch and online alike.
+"""The only builder of feature rows, for training, batch scoring and the service.
 
-`build` cuts nothing itself (Known is already cut), reduces each known table once, and evaluates every formula over
-the reductions. The same code and the same integers give the same bits, for one customer or for all of them.
+`build` cuts nothing off: `Known` holds only what was known at as_of. It reduces each table to one
+row per customer and evaluates every formula over the reductions. The same code over the same
+integers gives the same bits, for one customer or for all.
 """
 
 from __future__ import annotations
@@ -13,143 +14,162 @@ import narwhals as nw
 import pyarrow as pa
 
 from features.core.instants import DAY_US
-from features.engine.columns import ColumnOf
+from features.engine.columns import FeatureColumn
 from features.recipes.definitions import Definitions
 from features.recipes.population_stats import PopulationStats
-from features.recipes.recipe import Now, Recipe, Reduction
-from features.recipes.rows import prepared
-from features.recipes.stages import ENDLESS, STATE_COLUMNS, overdue_at, people_of, stage_at
+from features.recipes.recipe import Now, Reduction
+from features.recipes.rows import prepare_rows
+from features.recipes.stages import ENDLESS, STATE_COLUMNS, overdue_at, stage_at, summarise_activity
 from features.tables.history import Known
+
+# Reductions that are 0, not null, for a customer without rows in the table.
+ZERO_WITHOUT_ROWS = ("count", "sum", "decay", "distinct")
 
 
 def build(
     known: Known,
     *,
-    base: PopulationStats,
+    population: PopulationStats,
     definitions: Definitions,
-    columns: Sequence[ColumnOf],
+    columns: Sequence[FeatureColumn],
     customers: Sequence[str] | None = None,
 ) -> pa.Table:
-    """One row per customer with activity known at `known.as_of`, sorted by customer_id.
+    """Build one feature row per customer with activity known at `known.as_of`.
 
-    Columns: STATE (stage, rule, s₀, eligibility and what they rest on), then one float64 per column, null by the
-    feature's own rule. `customers` keeps the rows of these ids. Pure: equal inputs give equal bits.
+    Args:
+        known: what was known before an instant (`History.as_of`).
+        population: statistics of all customers at the same instant (`population_stats`).
+        definitions: what the release froze (`learn_definitions`).
+        columns: the feature columns (`columns_for`).
+        customers: build only the rows of these ids; ids without activity are left out.
+
+    Returns:
+        A table (customers, state columns + feature columns), sorted by customer_id: first
+        STATE_COLUMNS (stage, rule, eligibility, instants in µs UTC), then one float64 per column
+        in its feature's unit (docs/features.md). A cell is null where the feature's Null rule says
+        so, and never NaN or infinite.
+
+    Pure: equal inputs give equal bits, whatever the row order, threads or other customers.
     """
     if customers is not None:
-        known = only(known, customers)
-    now, rows = Now(known.as_of, definitions, base), known.kept(current_state(known, definitions))
-    reduced = [known.kept(frame) for frame in reductions(known, now, columns).values()]
-    return (
-        formulas(known.kept(joined(rows, reduced)), now, columns)
-        .collect(backend="pyarrow")
-        .to_native()
-    )
+        known = restrict_to_customers(known, customers)
+    now = Now(known.as_of, definitions, population)
+    # Each frame is computed once: a plan through all of them would be planned again at every join.
+    rows = known.materialise(current_state(known, definitions))
+    reduced = [known.materialise(frame) for frame in reduce_tables(known, now, columns).values()]
+    joined = known.materialise(join_by_customer(rows, reduced))
+    return evaluate_formulas(joined, now, columns).collect(backend="pyarrow").to_native()
 
 
-def joined(rows: nw.LazyFrame, beside: Sequence[nw.LazyFrame]) -> nw.LazyFrame:
-    """`rows` and, where there is one, the row of the same customer_id in each frame beside it.
+def join_by_customer(rows: nw.LazyFrame, others: Sequence[nw.LazyFrame]) -> nw.LazyFrame:
+    """Left-join the frames `others` to `rows` by customer_id.
 
-    By the engine's own join (DuckDB and Spark spell it alike): narwhals names every column anew at every join.
+    It uses the engine's own join, which DuckDB and Spark spell alike: narwhals renames every column
+    at every join, which is slow for hundreds of columns.
     """
     native = rows.to_native()
-    for frame in beside:
+    for frame in others:
         native = native.join(frame.to_native(), "customer_id", "left")
     return nw.from_native(native)
 
 
-def reductions(
-    known: Known, now: Now, columns: Sequence[ColumnOf], *, apart: frozenset[str] = frozenset()
+def reduce_tables(
+    known: Known,
+    now: Now,
+    columns: Sequence[FeatureColumn],
+    *,
+    except_keys: frozenset[str] = frozenset(),
 ) -> dict[str, nw.LazyFrame]:
-    """Per table one row a customer with every reduction that the columns need of it, without the keys in `apart`."""
-    needed = [reduction for reduction in needed_by(columns) if reduction.key not in apart]
-    out = {}
+    """For each table one row per customer with every reduction that the columns need of it.
+
+    Reductions whose key is in `except_keys` are left out: another source has them already.
+    """
+    needed = [red for red in needed_reductions(columns) if red.key not in except_keys]
+    frames = {}
     for table in sorted({red.table for red in needed}):
-        grouped = prepared(known, now, table).group_by("customer_id")
-        out[table] = grouped.agg(
+        grouped = prepare_rows(known, now, table).group_by("customer_id")
+        frames[table] = grouped.agg(
             **{red.key: red.expression(known.as_of) for red in needed if red.table == table}
         )
-    return out
+    return frames
 
 
-def needed_by(columns: Sequence[ColumnOf]) -> list[Reduction]:
-    """Every reduction the columns rest on, once."""
-    return list(
-        {red.key: red for column in columns for red in column.recipe().reductions.values()}.values()
-    )
+def needed_reductions(columns: Sequence[FeatureColumn]) -> list[Reduction]:
+    """Every reduction that the columns need, once each."""
+    by_key = {red.key: red for column in columns for red in column.recipe().reductions.values()}
+    return list(by_key.values())
 
 
-def formulas(
+def evaluate_formulas(
     rows: nw.LazyFrame,
     now: Now,
-    columns: Sequence[ColumnOf],
+    columns: Sequence[FeatureColumn],
     *,
-    beside: Sequence[str] = STATE_COLUMNS,
-    ordered: bool = False,
+    leading_columns: Sequence[str] = STATE_COLUMNS,
+    already_sorted: bool = False,
 ) -> nw.LazyFrame:
-    """`beside` and one value a column, by customer_id, from standing rows joined with their reductions.
+    """The `leading_columns` and one float64 per feature column, sorted by customer_id.
 
-    `ordered`: the rows already lie by customer_id, and are not sorted again.
+    `rows` hold the leading columns and every reduction, one row per customer. `already_sorted`
+    says that they are sorted by customer_id, and skips the sort.
     """
-    zeros = [
-        red.key for red in needed_by(columns) if red.how in ("count", "sum", "decay", "distinct")
-    ]
+    # A customer without a row in a table has count 0 there, not null.
+    zeros = [red.key for red in needed_reductions(columns) if red.how in ZERO_WITHOUT_ROWS]
     rows = rows.with_columns(nw.col(key).fill_null(0) for key in zeros) if zeros else rows
-    values = {column.name: _value(column.recipe(), now).cast(nw.Float64) for column in columns}
-    found = rows.select(*beside, **values)
-    return found if ordered else found.sort("customer_id")
+    values = {column.name: _formula_value(column, now) for column in columns}
+    result = rows.select(*leading_columns, **values)
+    return result if already_sorted else result.sort("customer_id")
 
 
-def _value(recipe: Recipe, now: Now) -> nw.Expr:
-    return recipe.formula(
-        SimpleNamespace(**{name: nw.col(red.key) for name, red in recipe.reductions.items()}), now
-    )
+def _formula_value(column: FeatureColumn, now: Now) -> nw.Expr:
+    recipe = column.recipe()
+    reduced = {name: nw.col(red.key) for name, red in recipe.reductions.items()}
+    return recipe.formula(SimpleNamespace(**reduced), now).cast(nw.Float64)
 
 
 def current_state(known: Known, definitions: Definitions) -> nw.LazyFrame:
-    """STATE for everybody with activity: where they stand now, and where they will if nothing happens."""
-    people = people_of(known.activity, at=known.as_of, definitions=definitions)
+    """STATE_COLUMNS of every customer with activity: the stage now, and later if inactive."""
+    people = summarise_activity(known.activity, at=known.as_of, definitions=definitions)
     horizon = known.as_of + definitions.horizon_days * DAY_US
-    until, nobody = nw.col("cover_until"), nw.lit(None, dtype=nw.Int64)
+    until, no_cover = nw.col("cover_until"), nw.lit(None, dtype=nw.Int64)
     if definitions.contractual:
-        people = people.join(cover_of(known), on="customer_id", how="left")
+        people = people.join(current_cover(known), on="customer_id", how="left")
         eligible = ~until.is_null() & (until > known.as_of)
     else:
-        people = people.with_columns(cover_until=nobody)
+        people = people.with_columns(cover_until=no_cover)
         eligible = nw.col("last_at") >= known.as_of - definitions.eligible_days * DAY_US
     stage, rule = stage_at(known.as_of, multiples=definitions.multiples, until=until)
-    # Standing still: nothing is done, and cover (where there is any) runs on.
-    endless = nw.lit(ENDLESS) if definitions.contractual else nobody
+    # Idle means: no further activity, while cover (if there is any) continues.
+    endless = nw.lit(ENDLESS) if definitions.contractual else no_cover
     idle, _ = stage_at(horizon, multiples=definitions.multiples, until=endless)
+    at = known.as_of
     return people.with_columns(
-        as_of=known.as_of
-        if isinstance(known.as_of, nw.Expr)
-        else nw.lit(known.as_of, dtype=nw.Int64),
+        as_of=at if isinstance(at, nw.Expr) else nw.lit(at, dtype=nw.Int64),
         eligible=eligible,
         stage=stage,
         stage_rule=rule,
-        overdue_state=overdue_at(known.as_of),
+        overdue_state=overdue_at(at),
         stage_idle=idle,
         stage_if_inactive=nw.lit("churned") if definitions.contractual else idle,
     )
 
 
-def cover_of(known: Known) -> nw.LazyFrame:
-    """Until when each customer has cover, as known: customer_id, cover_until (µs; may lie ahead, or in the past)."""
+def current_cover(known: Known) -> nw.LazyFrame:
+    """Until when each customer is known to have cover: customer_id, cover_until (µs)."""
     begun = known.tables["contracts"].filter(nw.col("starts_at") <= known.as_of)
     return begun.group_by("customer_id").agg(cover_until=nw.col("ends_at").max())
 
 
-def only(known: Known, customers: Sequence[str]) -> Known:
-    """Known of these customers alone (the base must come from everybody)."""
-    mine = nw.col("customer_id").is_in(list(customers))
-    tables = {name: rows.filter(mine) for name, rows in known.tables.items()}
-    return Known(
-        known.as_of, tables, known.activity.filter(mine), known.customers.filter(mine), known.kept
-    )
+def restrict_to_customers(known: Known, customers: Sequence[str]) -> Known:
+    """Known of these customers alone. Population statistics must come from all customers."""
+    chosen = nw.col("customer_id").is_in(list(customers))
+    tables = {name: rows.filter(chosen) for name, rows in known.tables.items()}
+    activity, people = known.activity.filter(chosen), known.customers.filter(chosen)
+    return Known(known.as_of, tables, activity, people, known.materialise)
 
 
 def prospects(known: Known) -> list[str]:
-    """Customers known at as_of without activity: a stage, and no scores."""
+    """Ids of customers known at as_of without activity, sorted. They have a stage and no scores."""
     active = known.activity.select("customer_id").unique()
     rows = known.customers.join(active, on="customer_id", how="anti").sort("customer_id")
     return rows.collect(backend="pyarrow").to_native()["customer_id"].to_pylist()

@@ -1,4 +1,4 @@
-"""A business's own feature is tried on empty tables before it is used: what is wrong is said with its line."""
+"""Tries a business's own features on empty tables before they are used; errors name the line."""
 
 from __future__ import annotations
 
@@ -9,81 +9,94 @@ from typing import Any
 
 import narwhals as nw
 
-from features.catalogue.custom import TABLES, WINDOWS, first_line, line_of, wrong_line
+from features.catalogue.custom import TABLES, WINDOWS, error_line, first_line, line_error
 from features.core.contract import CONTRACT, EVENT_TABLES
 from features.core.errors import BadSetting, suggestion
 from features.core.settings import Settings
 from features.engine.build import build
-from features.engine.columns import ColumnOf
+from features.engine.columns import FeatureColumn
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
 from features.recipes.recipe import Feature, Now, Recipe, Reduction
-from features.recipes.rows import prepared
-from features.tables.history import History
+from features.recipes.rows import prepare_rows
+from features.tables.history import History, Known
 from features.tables.parsing import SQL_TYPES
 from features.tables.sources import connect
 
+# The arguments of a feature function, by its kind of windows.
+_ARGUMENTS: dict[str, list[tuple[float | None, ...]]] = {
+    "": [()],
+    "W": [(30.0,), (None,)],
+    "w": [(30.0,)],
+    "H": [(30.0,)],
+}
 
-def checked_on_empty_tables(entry: Feature, name: str) -> Feature:
-    """The feature, after its recipe was built and run on empty tables; values that are not finite become null."""
-    known, now = _empty()
+
+def check_on_empty_tables(entry: Feature, name: str) -> Feature:
+    """Build and run the feature's recipe on empty tables, and return the feature.
+
+    In the feature that is returned, values that are not finite become null. `name` is the file's
+    name in messages. Errors: BadSetting with the line of the file.
+    """
+    known, now = _empty_business()
     line = first_line(entry)
-    _refuse_description(entry, name, line)
-    made = replace(entry, function=_finite(entry.function))
+    _check_description(entry, name, line)
+    guarded = replace(entry, function=_null_if_not_finite(entry.function))
     try:
-        for days in {"": (), "W": (30.0, None), "w": (30.0,), "H": (30.0,)}[entry.windows] or ((),):
-            given = () if days == () else (days,)
-            recipe = made.function(*given)
+        for arguments in _ARGUMENTS[entry.windows]:
+            recipe = guarded.function(*arguments)
             for reduction in recipe.reductions.values():
-                _refuse_reduction(reduction, entry, name, known, now)
-            _run(replace(made, function=lambda recipe=recipe: recipe), known, now)
+                _check_reduction(reduction, entry, name, known, now)
+            _run(entry, recipe, known, now)
     except BadSetting:
         raise
     except Exception as error:
         first = (str(error).strip().splitlines() or [""])[0][:200]
-        raise wrong_line(
-            name, line_of(error, name, line), f"{entry.name}: {type(error).__name__}: {first}"
-        ) from error
-    return made
+        got = f"{entry.name}: {type(error).__name__}: {first}"
+        raise line_error(name, error_line(error, name, line), got) from error
+    return guarded
 
 
-def _refuse_description(entry: Feature, name: str, line: int) -> None:
-    def wrong(got: str, fix: str) -> BadSetting:
-        return wrong_line(name, line, f"{entry.name}: {got}", fix=fix)
-
+def _check_description(entry: Feature, name: str, line: int) -> None:
+    """Refuse windows, tables, a docstring or words that do not follow the rules."""
+    got, fix = "", ""
+    tables = entry.tables if isinstance(entry.tables, tuple) else ()
+    unknown = next((table for table in tables if table not in TABLES), None)
     if entry.windows not in WINDOWS:
-        raise wrong(
-            f"windows = {entry.windows!r}",
-            "It is '' (none), 'W' (windows and all time), 'w' (windows) or 'H' (half-lives).",
-        )
-    if not isinstance(entry.tables, tuple) or not entry.tables:
-        raise wrong("tables that are no tuple of names", 'Write tables=("transactions",).')
-    for table in entry.tables:
-        if table not in TABLES:
-            raise wrong(
-                f"an unknown table '{table}'",
-                suggestion(str(table), TABLES) or f"Known: {', '.join(TABLES)}.",
-            )
-    if not entry.doc:
-        raise wrong(
-            "no docstring", "Say what it is: one sentence, then Formula, Window, Null, Source."
-        )
+        got = f"windows = {entry.windows!r}"
+        fix = "Use '' (none), 'W' (windows and all time), 'w' (windows) or 'H' (half-lives)."
+    elif not tables:
+        got, fix = "tables is not a tuple of names", 'Write tables=("transactions",).'
+    elif unknown is not None:
+        got = f"an unknown table '{unknown}'"
+        fix = suggestion(str(unknown), TABLES) or f"Use one of {', '.join(TABLES)}."
+    elif not entry.doc:
+        got = "no docstring"
+        fix = "Write one sentence, then Formula, Window, Null and Source."
+    elif not _can_fill(entry.words):
+        got, fix = "words that cannot be filled in", "Use only {value} and {window} in words."
+    if got:
+        raise line_error(name, line, f"{entry.name}: {got}", fix=fix)
+
+
+def _can_fill(words: str) -> bool:
     try:
-        entry.words.format(value=1.0, window="the last 30 days")
-    except (KeyError, IndexError, ValueError) as error:
-        raise wrong(
-            "words that cannot be filled in", "They may hold {value} and {window}."
-        ) from error
+        words.format(value=1.0, window="30 days")
+    except (KeyError, IndexError, ValueError):
+        return False
+    return True
 
 
-def _finite(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
+def _null_if_not_finite(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
+    """The feature function with a formula that gives null instead of NaN or infinity."""
+
     @wraps(function)
-    def guarded(*given: Any) -> Recipe:
-        recipe = function(*given)
+    def guarded(*arguments: float | None) -> Recipe:
+        recipe = function(*arguments)
         if not isinstance(recipe, Recipe):
             raise TypeError(f"a feature returns a Recipe, not {type(recipe).__name__}")
 
-        def formula(r: Any, now: Any) -> nw.Expr:
+        def formula(r: Any, now: Now) -> nw.Expr:
             value = recipe.formula(r, now).cast(nw.Float64)
             return nw.when(value.is_finite()).then(value)
 
@@ -92,53 +105,56 @@ def _finite(function: Callable[..., Recipe]) -> Callable[..., Recipe]:
     return guarded
 
 
-def _refuse_reduction(
-    reduction: Reduction, entry: Feature, name: str, known: Any, now: Any
+def _check_reduction(
+    reduction: Reduction, entry: Feature, name: str, known: Known, now: Now
 ) -> None:
-    def wrong(got: str, fix: str) -> BadSetting:
-        return wrong_line(name, first_line(entry), f"{entry.name}: {got}", fix=fix)
+    """Refuse a reduction of a table, column or kind that it cannot have."""
 
-    if reduction.table not in {"activity", *entry.tables}:
-        known_here = (
-            suggestion(reduction.table, TABLES)
-            or f"Name it in tables=(…): one of {', '.join(TABLES)}."
-        )
-        raise wrong(
-            f"a reduction of the table '{reduction.table}', which tables does not name", known_here
-        )
-    there = prepared(known, now, reduction.table).collect_schema()
+    def wrong(got: str, fix: str) -> BadSetting:
+        return line_error(name, first_line(entry), f"{entry.name}: {got}", fix=fix)
+
+    table = reduction.table
+    if table not in {"activity", *entry.tables}:
+        fix = suggestion(table, TABLES) or f"Add it to tables=(…): one of {', '.join(TABLES)}."
+        raise wrong(f"a reduction of the table '{table}', which is not in tables", fix)
+    schema = prepare_rows(known, now, table).collect_schema()
     for column in (reduction.value, reduction.where, "kind" if reduction.kinds else ""):
-        if column and column not in there:
-            fix = suggestion(column, there.names()) or f"Known: {', '.join(sorted(there.names()))}."
-            raise wrong(f"an unknown column '{column}' of {reduction.table}", fix)
-    whole = there[reduction.value].is_integer() or there[reduction.value] == nw.Boolean
-    if reduction.how in ("sum", "decay") and not whole:
+        if column and column not in schema:
+            names = sorted(schema.names())
+            fix = suggestion(column, names) or f"Use one of {', '.join(names)}."
+            raise wrong(f"an unknown column '{column}' of {table}", fix)
+    dtype = schema[reduction.value]
+    if reduction.how in ("sum", "decay") and not (dtype.is_integer() or dtype == nw.Boolean):
         raise wrong(
-            f"a sum of {reduction.value}, which is no whole number",
-            "Only whole numbers sum to the same in any order.",
+            f"a sum of {reduction.value}, which is not a whole number",
+            "Sum a whole number: only their sums do not depend on the order of rows.",
         )
     try:
         reduction.expression(known.as_of)
     except KeyError as error:
         raise wrong(
             f"an unknown how = {reduction.how!r}",
-            "It is count, sum, min, max, median, distinct or decay.",
+            "Use count, sum, min, max, median, distinct or decay.",
         ) from error
 
 
-def _run(entry: Feature, known: Any, now: Any) -> None:
-    column = ColumnOf(entry.name, entry, None, False)
-    build(known, base=now.base, definitions=now.definitions, columns=[column])
+def _run(entry: Feature, recipe: Recipe, known: Known, now: Now) -> None:
+    feature = replace(entry, function=lambda: recipe)
+    column = FeatureColumn(entry.name, feature, None, False)
+    build(known, population=now.population, definitions=now.definitions, columns=[column])
 
 
 @lru_cache(maxsize=1)
-def _empty() -> tuple[Any, Any]:
-    """Known and Now of a business without a single row, with every table of the contract."""
+def _empty_business() -> tuple[Known, Now]:
+    """Known and Now of a business with every table of the contract and no rows."""
     connection = connect(memory="1GB", threads=1)
     for table in CONTRACT.values():
-        typed = [f"{column.name} {SQL_TYPES[column.type]}" for column in table.columns]
-        typed += ["local_day INTEGER", "local_hour INTEGER"] if table.name in EVENT_TABLES else []
-        connection.execute(f"CREATE TABLE {table.name} ({', '.join(typed)})")
+        columns = [f"{column.name} {SQL_TYPES[column.type]}" for column in table.columns]
+        if table.name in EVENT_TABLES:
+            columns += ["local_day INTEGER", "local_hour INTEGER"]
+        connection.execute(f"CREATE TABLE {table.name} ({', '.join(columns)})")
     known = History(connection, "transactions", ("purchase",), 1, tuple(CONTRACT)).as_of(1)
-    definitions = learn_definitions(known, Settings(tables=dict.fromkeys(CONTRACT, "SELECT 1")))
+    definitions = learn_definitions(
+        known, Settings.model_validate({"tables": dict.fromkeys(CONTRACT, "SELECT 1")})
+    )
     return known, Now(1, definitions, population_stats(known, definitions))

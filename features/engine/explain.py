@@ -1,6 +1,6 @@
-"""Why a value is what it is: the formula in words, each reduction it rests on, and the very rows behind each of them.
+"""Explains a feature value: the formula, each reduction that it uses, and the rows behind them.
 
-The rows are those the builder reduces: the same prepared table, cut and filtered by the same expressions.
+The rows are those that the builder reduces: the same table, filtered by the same expressions.
 """
 
 from __future__ import annotations
@@ -9,79 +9,130 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, TypedDict, cast
 
 import narwhals as nw
 
 from features.core.contract import CONTRACT
-from features.core.errors import BadSetting, NotHere, UnknownKey, suggestion
+from features.core.errors import BadSetting, NotFound, UnknownKey, suggestion
 from features.core.instants import day_text
 from features.core.settings import Settings
-from features.engine.build import build, only, reductions
-from features.engine.business_columns import columns_for, features_of
-from features.engine.columns import ColumnOf, columns
-from features.recipes.definitions import learn_definitions
-from features.recipes.population_stats import population_stats
+from features.engine.build import ZERO_WITHOUT_ROWS, build, reduce_tables, restrict_to_customers
+from features.engine.business_columns import columns_for, custom_features
+from features.engine.columns import FeatureColumn, list_columns
+from features.recipes.definitions import Definitions, learn_definitions
+from features.recipes.population_stats import PopulationStats, population_stats
 from features.recipes.recipe import Now, Reduction
-from features.recipes.rows import prepared
+from features.recipes.rows import prepare_rows
 from features.tables.history import History, Known
 
-MOST = 50
-_OF_ACTIVITY = ("occurred_at", "local_day", "gap", "position")
-# Of these only rows that say something enter; a count takes every row.
-_NEEDS_A_VALUE = ("sum", "min", "max", "median", "distinct")
+MAX_ROWS = 50
+_ACTIVITY_CELLS = ("occurred_at", "local_day", "gap", "position")
+# Reductions that skip rows without a value; a count takes every row.
+_NEED_VALUE = ("sum", "min", "max", "median", "distinct")
+
+Cell = bool | int | float | str | None
+Row = dict[str, Any]  # one row as the engine gives it: values of any column type
 
 
-class Recorded:
-    """Stands for the definitions or the base of a formula, made when first asked, and keeps what was asked of it."""
+class ReductionReport(TypedDict):
+    """One reduction of a value: what it reads, its result, and the newest rows behind it."""
 
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self._make, self._made, self.asked = make, None, {}
+    name: str
+    table: str
+    how: str
+    of: str
+    kinds: list[str]
+    where: str
+    window: str
+    half_life_days: float | None
+    value: Cell
+    rows_read: int
+    rows: list[dict[str, Cell]]
+    rows_omitted: int
+
+
+class ValueReport(TypedDict):
+    """One feature value of one customer and everything behind it; `explain_value` returns it."""
+
+    customer: str
+    as_of: str
+    column: str
+    feature: str
+    family: str
+    unit: str
+    window: str
+    description: str
+    value: float | None
+    reductions: list[ReductionReport]
+    definitions: dict[str, Any]
+    population: dict[str, Any]
+
+
+class UsageRecorder:
+    """Stands for the definitions or the population, and records which attributes were read.
+
+    The object is made at the first read. `used`: attribute name -> value.
+    """
+
+    def __init__(self, make: Callable[[], object]) -> None:
+        self._make = make
+        self._object: object | None = None
+        self.used: dict[str, Any] = {}
 
     def __getattr__(self, name: str) -> Any:
-        if self._made is None:
-            self._made = self._make()
-        value = getattr(self._made, name)
+        if self._object is None:
+            self._object = self._make()
+        value = getattr(self._object, name)
         if not callable(value):
-            self.asked[name] = value
+            self.used[name] = value
         return value
 
 
 @dataclass(frozen=True)
-class Case:
-    """One customer's known rows and what recipes are asked with."""
+class CustomerCase:
+    """One customer's known rows, and what recipes are evaluated with."""
 
     known: Known
     now: Now
     zone: str
 
 
-def why(
+def explain_value(
     history: History,
     settings: Settings,
     *,
     customer: str,
     as_of: int,
     column: str,
-    most: int = MOST,
-) -> dict[str, Any]:
-    """The value of one column for one customer as `build` gives it at `as_of`, and everything behind it.
+    max_rows: int = MAX_ROWS,
+) -> ValueReport:
+    """Explain one feature value of one customer: its formula, reductions and the rows behind them.
 
-    Definitions are learned at `as_of`, as `lifecycle features` does. Keys: customer, as_of, column, feature, family,
-    unit, window, says, value, reductions (name, of, value, read, rows, more), definitions, base. At most `most` rows a
-    reduction, newest first. Errors: UnknownKey, BadSetting (switched off, or its table is missing), NotHere.
+    Args:
+        as_of: µs UTC; definitions and population statistics are learned at it.
+        column: a column of the feature table, such as `recency` or `amount_90d`.
+        max_rows: at most so many rows of each reduction are listed, newest first.
+
+    Returns:
+        Plain data for JSON (see ValueReport). `value` is what `build` gives: in the unit `unit`,
+        None for null. `definitions` and `population` hold the attributes that the formula reads.
+
+    Errors: UnknownKey; BadSetting if the column is off or its table is missing; NotFound for an
+    unknown customer, or one without activity before as_of.
     """
     known = history.as_of(as_of)
     definitions = learn_definitions(known, settings)
-    chosen = _chosen(history, settings, definitions, column)
-    mine = only(known, [customer])
-    _refuse_nobody(mine)
-    base = Recorded(lambda: population_stats(known, definitions))
-    recorded = Recorded(lambda: definitions)
-    case = Case(mine, Now(as_of, recorded, base), settings.zone)
-    told = _reductions(case, chosen, most)
-    rows = build(mine, base=base, definitions=definitions, columns=[chosen])
-    used = _used(case, chosen)
+    chosen = _find_column(history, settings, definitions, column)
+    own_rows = restrict_to_customers(known, [customer])
+    _check_active(own_rows)
+    population = UsageRecorder(lambda: population_stats(known, definitions))
+    frozen = UsageRecorder(lambda: definitions)
+    case = CustomerCase(own_rows, Now(as_of, frozen, population), settings.zone)
+    reductions = _report_reductions(case, chosen, max_rows)
+    statistics = cast(PopulationStats, population)  # it has every attribute of the statistics
+    rows = build(own_rows, population=statistics, definitions=definitions, columns=[chosen])
+    _evaluate_formula(case, chosen)
     return {
         "customer": customer,
         "as_of": day_text(as_of, zone=settings.zone),
@@ -90,236 +141,237 @@ def why(
         "family": chosen.feature.family,
         "unit": chosen.feature.unit,
         "window": chosen.window if chosen.takes_days else "",
-        "says": chosen.feature.doc,
+        "description": chosen.feature.doc,
         "value": rows[chosen.name][0].as_py(),
-        "reductions": told,
-        "definitions": used["definitions"],
-        "base": used["base"],
+        "reductions": reductions,
+        "definitions": {k: _as_list(v) for k, v in frozen.used.items() if k != "attributes"},
+        "population": {name: _as_list(value) for name, value in population.used.items()},
     }
 
 
-def _chosen(history: History, settings: Settings, definitions: Any, name: str) -> ColumnOf:
-    here = {one.name: one for one in columns_for(history, definitions, settings)}
-    if name in here:
-        return here[name]
-    own = features_of(settings)
-    every = {one.name: one for one in columns(definitions, tables=[*CONTRACT], own=own)}
-    if name not in every:
-        fix = (
-            suggestion(name, here)
-            or "`lifecycle features` writes them all; docs/features.md describes them."
-        )
+def _find_column(
+    history: History, settings: Settings, definitions: Definitions, name: str
+) -> FeatureColumn:
+    available = {one.name: one for one in columns_for(history, definitions, settings)}
+    if name in available:
+        return available[name]
+    custom = custom_features(settings)
+    columns = list_columns(definitions, tables=[*CONTRACT], custom=custom)
+    by_name = {one.name: one for one in columns}
+    if name not in by_name:
+        similar = suggestion(name, available)
         raise UnknownKey(
             where="--feature",
             got=f"unknown column '{name}'",
-            rule="It names a column of the feature table.",
-            fix=fix,
+            rule="--feature names a column of the feature table.",
+            fix=similar or "Use a column of docs/features.md; `lifecycle features` writes all.",
         )
-    missing = sorted(set(every[name].feature.tables) - {*history.names, "activity"})
+    missing = sorted(set(by_name[name].feature.tables) - {*history.names, "activity"})
     if missing:
         raise BadSetting(
             where="--feature",
             got=f"'{name}', which needs {', '.join(missing)}",
             rule="A feature whose table is missing is absent.",
-            fix="Give the table its SELECT under [tables].",
+            fix=f"Add a SELECT for {', '.join(missing)} under [tables].",
         )
     raise BadSetting(
         where="--feature",
         got=f"'{name}', which [features] off switches off",
         rule="Only columns that are on have values.",
-        fix="Take it (its family, or its feature) out of [features] off.",
+        fix=f"Remove '{name}', its feature or its family from [features] off.",
     )
 
 
-def _refuse_nobody(known: Known) -> None:
-    def count(frame: nw.LazyFrame) -> int:
-        return (
-            frame.select(n=nw.col("customer_id").count())
-            .collect(backend="pyarrow")
-            .to_native()["n"][0]
-            .as_py()
-        )
-
-    if count(known.activity):
+def _check_active(known: Known) -> None:
+    """NotFound if the one customer of `known` is unknown, or has no activity."""
+    if _has_rows(known.activity):
         return
-    if count(known.customers):
-        raise NotHere(
+    if _has_rows(known.customers):
+        raise NotFound(
             where="--customer",
             got="a customer without activity before as_of",
             rule="A prospect has a stage, and no feature row.",
             fix="Name a later as_of.",
         )
-    raise NotHere(
+    raise NotFound(
         where="--customer",
         got="an id that nobody has before as_of",
         rule="The customer is known at as_of.",
-        fix="Look at the id (leading zeros count), or name a later as_of.",
+        fix="Check the id (leading zeros count), or name a later as_of.",
     )
 
 
-def _reductions(case: Case, column: ColumnOf, most: int) -> list[dict[str, Any]]:
-    """Each reduction by its recipe's name: what it reads, its value, and the newest rows that enter it."""
-    values: dict[str, Any] = {}
-    for frame in reductions(case.known, case.now, [column]).values():
+def _has_rows(frame: nw.LazyFrame) -> bool:
+    counted = frame.select(n=nw.col("customer_id").count()).collect(backend="pyarrow").to_native()
+    return bool(counted["n"][0].as_py())
+
+
+def _report_reductions(
+    case: CustomerCase, column: FeatureColumn, max_rows: int
+) -> list[ReductionReport]:
+    """Each reduction by its recipe's name: what it reads, its value, and the newest rows."""
+    values: Row = {}
+    for frame in reduce_tables(case.known, case.now, [column]).values():
         values |= next(iter(frame.collect(backend="pyarrow").to_native().to_pylist()), {})
-    told, recipe = [], column.recipe().reductions
-    behind = rows_behind(case, list(recipe.values()))
-    for name, one in recipe.items():
-        rows = behind[one.key]
-        nothing = 0 if one.how in ("count", "sum", "decay", "distinct") else None
-        value = values.get(one.key)
-        told.append(
-            {
-                "name": name,
-                "table": one.table,
-                "how": one.how,
-                "of": one.value,
-                "kinds": list(one.kinds),
-                "where": one.where,
-                "window": _window(one),
-                "half_life_days": one.half_life_days or None,
-                "value": nothing if value is None else _plain(value),
-                "read": len(rows),
-                "rows": [_shown(row, one, case) for row in rows[:most]],
-                "more": max(0, len(rows) - most),
-            }
-        )
-    return told
+    recipe = column.recipe().reductions
+    rows_by_key = contributing_rows(case, list(recipe.values()))
+    return [
+        _report_reduction(name, one, values.get(one.key), rows_by_key[one.key], case, max_rows)
+        for name, one in recipe.items()
+    ]
 
 
-def rows_behind(case: Case, wanted: Sequence[Reduction]) -> dict[str, list[dict[str, Any]]]:
-    """By a reduction's key the prepared rows that enter it, newest first: no other row of the customer changes its value."""
-    behind: dict[str, list[dict[str, Any]]] = {}
-    for table in {one.table for one in wanted}:
-        mine = [one for one in wanted if one.table == table]
-        frame = prepared(case.known, case.now, table)
-        flags = {f"is_behind_{at}": one._kept(case.now.as_of) for at, one in enumerate(mine)}
+def _report_reduction(
+    name: str, one: Reduction, value: Any, rows: list[Row], case: CustomerCase, max_rows: int
+) -> ReductionReport:
+    # The formula reads 0 for a customer without rows in the table.
+    without_rows = 0 if one.how in ZERO_WITHOUT_ROWS else None
+    return {
+        "name": name,
+        "table": one.table,
+        "how": one.how,
+        "of": one.value,
+        "kinds": list(one.kinds),
+        "where": one.where,
+        "window": _window_text(one),
+        "half_life_days": one.half_life_days or None,
+        "value": without_rows if value is None else _to_plain(value),
+        "rows_read": len(rows),
+        "rows": [_row_cells(row, one, case) for row in rows[:max_rows]],
+        "rows_omitted": max(0, len(rows) - max_rows),
+    }
+
+
+def contributing_rows(case: CustomerCase, reductions: Sequence[Reduction]) -> dict[str, list[Row]]:
+    """By a reduction's key the prepared rows that enter it, newest first.
+
+    No other row of the customer changes the reduction's value.
+    """
+    entering: dict[str, list[Row]] = {}
+    for table in {one.table for one in reductions}:
+        of_table = [one for one in reductions if one.table == table]
+        frame = prepare_rows(case.known, case.now, table)
+        flags = {f"enters_{k}": one.in_window(case.now.as_of) for k, one in enumerate(of_table)}
         rows = frame.with_columns(**flags).collect(backend="pyarrow").to_native().to_pylist()
         names = frame.collect_schema().names()
         rows.sort(key=lambda row, names=names: _order(row, names), reverse=True)
-        for at, one in enumerate(mine):
-            entering = [row for row in rows if row[f"is_behind_{at}"] and _says(row, one)]
-            behind[one.key] = [{name: row[name] for name in names} for row in entering]
-    return behind
+        for k, one in enumerate(of_table):
+            entering[one.key] = [
+                {name: row[name] for name in names}
+                for row in rows
+                if row[f"enters_{k}"] and _has_value(row, one)
+            ]
+    return entering
 
 
-def _says(row: dict[str, Any], one: Reduction) -> bool:
-    needed = one.how in _NEEDS_A_VALUE or (one.how == "decay" and one.value != "occurred_at")
+def _has_value(row: Row, one: Reduction) -> bool:
+    needed = one.how in _NEED_VALUE or (one.how == "decay" and one.value != "occurred_at")
     return not needed or row[one.value] is not None
 
 
-def _order(row: dict[str, Any], names: Sequence[str]) -> tuple:
-    """Newest first; equal instants by everything the row says, never by the order rows came in."""
-    return (
-        row.get("occurred_at") or 0,
-        *((row[name] is not None, str(row[name])) for name in names),
-    )
+def _order(row: Row, names: Sequence[str]) -> tuple[object, ...]:
+    """Sort key: the instant, then every other cell, so that the order of input has no effect."""
+    cells = ((row[name] is not None, str(row[name])) for name in names)
+    return (row.get("occurred_at") or 0, *cells)
 
 
-def _window(one: Reduction) -> str:
+def _window_text(one: Reduction) -> str:
     if one.since_days is None:
         return f"all time but the last {one.until_days:g} days" if one.until_days else "all time"
-    return (
-        f"{one.since_days:g} to {one.until_days:g} days ago"
-        if one.until_days
-        else f"the last {one.since_days:g} days"
-    )
+    if one.until_days:
+        return f"{one.since_days:g} to {one.until_days:g} days ago"
+    return f"the last {one.since_days:g} days"
 
 
-def _shown(row: dict[str, Any], one: Reduction, case: Case) -> dict[str, Any]:
-    """What of a row matters: what its table says (all of it where the table is derived), and what was reduced as `value`."""
+def _row_cells(row: Row, one: Reduction, case: CustomerCase) -> dict[str, Cell]:
+    """The cells of one row to show: those of its table, and the reduced one as `value`."""
     table = CONTRACT.get(one.table)
-    said = _OF_ACTIVITY if one.table == "activity" else table.names if table else tuple(row)
-    instants = {
-        "occurred_at",
-        *(c.name for c in (table.columns if table else ()) if c.type == "instant"),
+    if one.table == "activity":
+        names: Sequence[str] = _ACTIVITY_CELLS
+    else:
+        names = table.names if table else tuple(row)
+    columns = table.columns if table else ()
+    instants = {"occurred_at", *(column.name for column in columns if column.type == "instant")}
+    cells: dict[str, Cell] = {
+        name: day_text(row[name], zone=case.zone) if name in instants else _to_plain(row[name])
+        for name in names
+        if name != "customer_id" and row.get(name) is not None
     }
-    cells = {
-        name: row[name] for name in said if name != "customer_id" and row.get(name) is not None
-    }
-    cells = {
-        name: day_text(value, zone=case.zone) if name in instants else _plain(value)
-        for name, value in cells.items()
-    }
-    # A count takes the row itself, and an instant stands there already.
-    return (
-        cells
-        if one.how == "count" or one.value in instants
-        else {**cells, "value": _plain(row[one.value])}
-    )
+    # A count reduces the row itself, and an instant is among the cells already.
+    if one.how != "count" and one.value not in instants:
+        cells["value"] = _to_plain(row[one.value])
+    return cells
 
 
-def _plain(value: Any) -> Any:
+def _to_plain(value: Any) -> Cell:
+    """A cell as JSON can hold it."""
     if isinstance(value, (date, datetime)):
         return value.isoformat()
     return value if value is None or isinstance(value, (bool, int, float, str)) else float(value)
 
 
-def _used(case: Case, column: ColumnOf) -> dict[str, dict[str, Any]]:
-    """The numbers of the definitions and of the base that the rows or the formula ask for."""
+def _evaluate_formula(case: CustomerCase, column: FeatureColumn) -> None:
+    """Evaluate the formula once, so that the recorders see what it reads."""
     recipe = column.recipe()
-    recipe.formula(
-        SimpleNamespace(**{name: nw.col(one.key) for name, one in recipe.reductions.items()}),
-        case.now,
-    )
-    learned = {
-        name: _listed(value)
-        for name, value in case.now.definitions.asked.items()
-        if name != "attributes"
-    }
-    return {
-        "definitions": learned,
-        "base": {name: _listed(value) for name, value in case.now.base.asked.items()},
-    }
+    reduced = {name: nw.col(one.key) for name, one in recipe.reductions.items()}
+    recipe.formula(SimpleNamespace(**reduced), case.now)
 
 
-def _listed(value: Any) -> Any:
-    return [_listed(one) for one in value] if isinstance(value, tuple) else value
+def _as_list(value: Any) -> Any:
+    return [_as_list(one) for one in value] if isinstance(value, tuple) else value
 
 
-def text(found: dict[str, Any]) -> str:
-    """The account for people: the value, what the column says, then each reduction with its rows as a small table."""
-    window = f", {found['window']}" if found["window"] else ""
-    value = "null" if found["value"] is None else f"{found['value']:.12g}"
+def report_text(report: ValueReport) -> str:
+    """The report as text: the value, the feature's description, and the rows of each reduction."""
+    window = f", {report['window']}" if report["window"] else ""
+    value = "null" if report["value"] is None else f"{report['value']:.12g}"
     lines = [
-        f"{found['column']} of customer {found['customer']} at {found['as_of']}: {value} ({found['unit']}{window})",
+        f"{report['column']} of customer {report['customer']} at {report['as_of']}: "
+        f"{value} ({report['unit']}{window})",
         "",
     ]
-    lines += [f"  {line}".rstrip() for line in found["says"].splitlines()]
-    for one in found["reductions"]:
-        lines += ["", *_reduction_text(one)]
-    for kind, said in (("definitions", "learned at as_of"), ("base", "of everybody, at as_of")):
-        if found[kind]:
-            lines += [
-                "",
-                f"  {said}:",
-                *(f"    {name} = {_cut(value)}" for name, value in found[kind].items()),
-            ]
+    lines += [f"  {line}".rstrip() for line in report["description"].splitlines()]
+    for one in report["reductions"]:
+        lines += ["", *_reduction_lines(one)]
+    lines += _used_lines("definitions, learned at as_of", report["definitions"])
+    lines += _used_lines("population statistics of all customers at as_of", report["population"])
     return "\n".join(lines)
 
 
-def _reduction_text(one: dict[str, Any]) -> list[str]:
+def _used_lines(title: str, values: dict[str, Any]) -> list[str]:
+    if not values:
+        return []
+    return ["", f"  {title}:", *(f"    {name} = {_cut(value)}" for name, value in values.items())]
+
+
+def _reduction_lines(one: ReductionReport) -> list[str]:
     kinds = f" of kind {', '.join(one['kinds'])}" if one["kinds"] else ""
     where = f" where {one['where']}" if one["where"] else ""
     half_life = f", half-life {one['half_life_days']:g} days" if one["half_life_days"] else ""
     value = "null" if one["value"] is None else f"{one['value']:.15g}"
-    head = f"  {one['name']} = {value}: {one['how']} of {one['of']} over {one['read']:,} rows of {one['table']}"
-    lines = [f"{head}{kinds}{where}, {one['window']}{half_life}"]
-    names = list(dict.fromkeys(name for row in one["rows"] for name in row))
-    cells = (
-        [names, *([_cut(row.get(name, "")) for name in names] for row in one["rows"])]
-        if names
-        else []
-    )
-    wide = [max(len(row[at]) for row in cells) for at in range(len(names))]
-    lines += [
-        "    " + "  ".join(cell.ljust(wide[at]) for at, cell in enumerate(row)).rstrip()
+    lines = [
+        f"  {one['name']} = {value}: {one['how']} of {one['of']} over {one['rows_read']:,} rows "
+        f"of {one['table']}{kinds}{where}, {one['window']}{half_life}",
+        *_table_lines(one["rows"]),
+    ]
+    omitted = one["rows_omitted"]
+    return [*lines, f"    … and {omitted:,} older rows"] if omitted else lines
+
+
+def _table_lines(rows: Sequence[dict[str, Cell]]) -> list[str]:
+    """The rows as aligned columns below a line of their names."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    if not names:
+        return []
+    cells = [names, *([_cut(row.get(name, "")) for name in names] for row in rows)]
+    widths = [max(len(row[k]) for row in cells) for k in range(len(names))]
+    return [
+        "    " + "  ".join(cell.ljust(widths[k]) for k, cell in enumerate(row)).rstrip()
         for row in cells
     ]
-    return [*lines, f"    … and {one['more']:,} older rows"] if one["more"] else lines
 
 
-def _cut(value: Any) -> str:
-    """A cell on one line; line ends and control characters of a file's text never reach the terminal."""
-    said = "".join(letter if letter.isprintable() else "�" for letter in str(value))
-    return said if len(said) <= 60 else f"{said[:60]}…"
+def _cut(value: object) -> str:
+    """A cell on one line. Control characters from a file's text must not reach the terminal."""
+    text = "".join(letter if letter.isprintable() else "�" for letter in str(value))
+    return text if len(text) <= 60 else f"{text[:60]}…"

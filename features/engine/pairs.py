@@ -1,7 +1,8 @@
-"""Feature rows for pairs of a customer and an instant of their own: renewal dates, days of a campaign, days of a call.
+"""Feature rows for pairs of a customer and an instant: renewal dates, campaign days, call days.
 
-Every pair becomes a customer of its own, whose rows are the customer's as known at the pair's instant; then the engine
-runs the same expressions as `table.build`, once for all of them, with `as_of` a column instead of a number.
+Every pair becomes a customer of its own, whose rows are those known at the pair's instant. The
+engine then evaluates the expressions of `build` once for all pairs, where `as_of` is a column
+instead of a number.
 """
 
 from __future__ import annotations
@@ -17,9 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.core.errors import ColumnMissing, NotEnoughData, WrongType
-from features.engine.build import build, current_state, formulas, joined, needed_by, reductions
-from features.engine.columns import ColumnOf
-from features.engine.many_dates import framed
+from features.engine.build import (
+    build,
+    current_state,
+    evaluate_formulas,
+    join_by_customer,
+    needed_reductions,
+    reduce_tables,
+)
+from features.engine.columns import FeatureColumn
+from features.engine.many_dates import PAIR_COLUMNS, frame_from_arrow
 from features.engine.running_totals import RunningTotals
 from features.recipes.definitions import Definitions
 from features.recipes.population_stats import PopulationStats
@@ -27,20 +35,22 @@ from features.recipes.recipe import Now, Reduction
 from features.recipes.stages import STATE_COLUMNS
 from features.tables.history import History, Known, active_days
 
-ROWS_AT_ONCE = 20_000_000  # joined rows the engine holds at a time
+ROWS_AT_ONCE = 20_000_000  # joined rows that the engine holds at a time
 ORDER = [("as_of", "ascending"), ("customer_id", "ascending")]
 _AS_OF = nw.col("as_of")
 
 
 @dataclass(frozen=True)
-class Paired:
-    """`rows`: one for each distinct pair with activity known, by as_of and customer_id.
+class PairRows:
+    """The rows of pairs, and what became of every requested pair.
 
-    asked = rows + repeated (pairs) + unknown (pairs of ids in no table) + without_activity (known, not active by then).
+    rows: one row for each distinct pair with activity known, sorted by as_of and customer_id.
+    requested = rows + repeated (the same pair again) + unknown (ids in no table) +
+    without_activity (known customers without activity by then).
     """
 
     rows: pa.Table
-    asked: int
+    requested: int
     repeated: int
     unknown: int
     without_activity: int
@@ -51,146 +61,157 @@ def build_pairs(
     pairs: pa.Table,
     *,
     definitions: Definitions,
-    bases: Sequence[PopulationStats],
-    columns: Sequence[ColumnOf],
+    populations: Sequence[PopulationStats],
+    columns: Sequence[FeatureColumn],
     state: bool = True,
-) -> Paired:
-    """The rows `table.build` gives for each pair of `pairs` (customer_id text, as_of int64 µs UTC), bit for bit.
+) -> PairRows:
+    """Build the feature rows of pairs of a customer and an instant, as `build` would, bit for bit.
 
-    A pair uses the newest of `bases` measured at or before its as_of. Without `state` a row is customer_id, as_of and
-    the columns, and what is additive needs no engine. Errors: ColumnMissing, WrongType
-    (also for nulls), NotEnoughData for an as_of before the first base.
+    Args:
+        pairs: customer_id (text) and as_of (int64, µs UTC), without nulls; other columns are
+            ignored, and a pair may repeat.
+        populations: a pair uses the newest of these at or before its as_of.
+        state: with the columns of `build`; without it a row is customer_id, as_of and the feature
+            columns, and additive reductions need no engine.
+
+    Units and nulls are those of `build`. Errors: ColumnMissing, WrongType (nulls too),
+    NotEnoughData for an as_of before the first population.
     """
-    asked = _checked(pairs, min(base.as_of for base in bases))
-    distinct = asked.group_by(["customer_id", "as_of"]).aggregate([]).sort_by(ORDER)
-    weights = _rows_a_customer(history, distinct["customer_id"].combine_chunks())
+    requested = _check_pairs(pairs, min(population.as_of for population in populations))
+    distinct = requested.group_by(["customer_id", "as_of"]).aggregate([]).sort_by(ORDER)
+    weights = _rows_per_customer(history, distinct["customer_id"].combine_chunks())
     known = distinct.filter(pa.array(weights > 0))
-    nobody = build(history.as_of(0), base=bases[0], definitions=definitions, columns=columns)
-    beside = STATE_COLUMNS if state else ("customer_id", "as_of")
-    made = [nobody.select([*beside, *(column.name for column in columns)])]
-    made += _made(history, known, weights[weights > 0], definitions, bases, columns, state)
-    rows = pa.concat_tables(made).sort_by(ORDER)
-    return Paired(
+    # A table of no rows gives the schema where no pair has activity.
+    empty = build(
+        history.as_of(0), population=populations[0], definitions=definitions, columns=columns
+    )
+    leading = STATE_COLUMNS if state else PAIR_COLUMNS
+    parts = [empty.select([*leading, *(column.name for column in columns)])]
+    plan = _PairPlan(history, definitions, populations, columns, state)
+    parts += plan.build_parts(known, weights[weights > 0])
+    rows = pa.concat_tables(parts).sort_by(ORDER)
+    return PairRows(
         rows,
-        asked.num_rows,
-        asked.num_rows - distinct.num_rows,
+        requested.num_rows,
+        requested.num_rows - distinct.num_rows,
         distinct.num_rows - known.num_rows,
         known.num_rows - rows.num_rows,
     )
 
 
-def _made(
-    history: History,
-    asked: pa.Table,
-    weights: np.ndarray,
-    definitions: Definitions,
-    bases: Sequence[PopulationStats],
-    columns: Sequence[ColumnOf],
-    state: bool,
-) -> Iterator[pa.Table]:
-    active = Reduction(history.activity_table, "count", kinds=history.activity_kinds)
-    needed = [*needed_by(columns), *([] if state else [active])]
-    # Nothing that running totals sum rests on the instant or the base: any Now will do.
-    spans = RunningTotals(history, Now(bases[0].as_of, definitions, bases[0]), needed)
-    ordered = sorted(bases, key=lambda base: base.as_of)
-    late = _irregular(history, asked, spans)
-    of = (
-        np.searchsorted([base.as_of for base in ordered], asked["as_of"].to_numpy(), side="right")
-        - 1
-    )
-    for number in np.unique(of):
-        now = Now(_AS_OF, definitions, ordered[number])
-        for irregular in (False, True):
-            mine = np.flatnonzero((of == number) & (late == irregular))
-            for part in _parts(mine, weights):
-                rows = _Rows(
-                    history, asked.take(pa.array(part)), now, columns, None if irregular else spans
-                )
-                yield rows.with_state() if state else rows.without_state(active)
+@dataclass(frozen=True)
+class _PairPlan:
+    """Everything that the rows of pairs depend on, except the pairs."""
+
+    history: History
+    definitions: Definitions
+    populations: Sequence[PopulationStats]
+    columns: Sequence[FeatureColumn]
+    state: bool
+
+    def build_parts(self, pairs: pa.Table, weights: np.ndarray) -> Iterator[pa.Table]:
+        """The rows of `pairs` (distinct, known customers), in parts of a bounded size."""
+        activity = Reduction(
+            self.history.activity_table, "count", kinds=self.history.activity_kinds
+        )
+        needed = [*needed_reductions(self.columns), *([] if self.state else [activity])]
+        ordered = sorted(self.populations, key=lambda population: population.as_of)
+        # Running totals depend neither on the instant nor on the population: any Now will do.
+        first = Now(self.populations[0].as_of, self.definitions, self.populations[0])
+        totals = RunningTotals(self.history, first, needed)
+        irregular = _is_irregular(self.history, pairs, totals)
+        measured = [population.as_of for population in ordered]
+        newest = np.searchsorted(measured, pairs["as_of"].to_numpy(), side="right") - 1
+        for number in np.unique(newest):
+            now = Now(_AS_OF, self.definitions, ordered[number])
+            for by_engine in (False, True):
+                chosen = np.flatnonzero((newest == number) & (irregular == by_engine))
+                for part in _split(chosen, weights):
+                    batch = _PairBatch(
+                        self.history,
+                        pairs.take(pa.array(part)),
+                        now,
+                        self.columns,
+                        None if by_engine else totals,
+                    )
+                    yield batch.with_state() if self.state else batch.without_state(activity)
 
 
-def _parts(mine: np.ndarray, weights: np.ndarray) -> Iterator[np.ndarray]:
-    """The positions `mine` in parts of at most ROWS_AT_ONCE joined rows (a pair alone may have more)."""
-    number = np.cumsum(weights[mine]) // ROWS_AT_ONCE
-    yield from (part for part in np.split(mine, np.flatnonzero(np.diff(number)) + 1) if len(part))
+def _split(positions: np.ndarray, weights: np.ndarray) -> Iterator[np.ndarray]:
+    """`positions` in parts of at most ROWS_AT_ONCE joined rows (one pair alone may have more)."""
+    number = np.cumsum(weights[positions]) // ROWS_AT_ONCE
+    parts = np.split(positions, np.flatnonzero(np.diff(number)) + 1)
+    yield from (part for part in parts if len(part))
 
 
 @dataclass(frozen=True)
-class _Rows:
-    """One part of the pairs. `spans`: where what is additive comes from; None leaves it to the engine."""
+class _PairBatch:
+    """One part of the pairs. `totals` give additive reductions; None leaves them to the engine."""
 
     history: History
-    asked: pa.Table
+    pairs: pa.Table
     now: Now
-    columns: Sequence[ColumnOf]
-    spans: RunningTotals | None
+    columns: Sequence[FeatureColumn]
+    totals: RunningTotals | None
 
     def with_state(self) -> pa.Table:
-        with _joined_to_pairs(self.history, self._subjects) as paired:
-            known = _known(paired)
-            return self._named(
-                self._built(paired, known, current_state(known, self.now.definitions)),
-                STATE_COLUMNS,
-            )
+        with _join_to_pairs(self.history, self._subjects) as paired:
+            known = _known_at_pairs(paired)
+            state = current_state(known, self.now.definitions)
+            return self._restore_ids(self._build(paired, known, state), STATE_COLUMNS)
 
-    def without_state(self, active: Reduction) -> pa.Table:
-        if self.spans is None:
-            return self.with_state().drop_columns(
-                [name for name in STATE_COLUMNS if name not in ("customer_id", "as_of")]
-            )
-        with _joined_to_pairs(self.history, self._subjects) as paired:
-            rows = paired.table("subjects").select("customer_id", "as_of")
-            return self._named(
-                self._built(paired, _known(paired), rows, active), ("customer_id", "as_of")
-            )
+    def without_state(self, activity: Reduction) -> pa.Table:
+        if self.totals is None:
+            state_only = [name for name in STATE_COLUMNS if name not in PAIR_COLUMNS]
+            return self.with_state().drop_columns(state_only)
+        with _join_to_pairs(self.history, self._subjects) as paired:
+            rows = paired.table("subjects").select(*PAIR_COLUMNS)
+            built = self._build(paired, _known_at_pairs(paired), rows, activity)
+            return self._restore_ids(built, PAIR_COLUMNS)
 
-    def _built(
-        self, paired: History, known: Known, rows: nw.LazyFrame, active: Reduction | None = None
+    def _build(
+        self, paired: History, known: Known, rows: nw.LazyFrame, activity: Reduction | None = None
     ) -> pa.Table:
-        given, keys = {}, frozenset()
-        if self.spans is not None:
-            subjects, keys = self._subjects, self.spans.keys
-            found = self.spans.of(
-                subjects["customer_id"].combine_chunks(),
-                subjects["named"].combine_chunks(),
-                subjects["as_of"].to_numpy(),
-            )
-            given = {name: framed(paired, table) for name, table in found.items()}
-        reduced = [
-            paired.kept(frame)
-            for frame in reductions(known, self.now, self.columns, apart=keys).values()
-        ]
-        made = paired.kept(joined(paired.kept(rows), [*reduced, *given.values()]))
-        if active is not None:
-            made = made.filter(nw.col(active.key) > 0)
-        beside = STATE_COLUMNS if active is None else ("customer_id", "as_of")
-        return (
-            formulas(made, self.now, self.columns, beside=beside)
-            .collect(backend="pyarrow")
-            .to_native()
+        summed = self._totals(paired)
+        keys = frozenset() if self.totals is None else self.totals.keys
+        frames = reduce_tables(known, self.now, self.columns, except_keys=keys)
+        reduced = [paired.materialise(frame) for frame in frames.values()]
+        joined = join_by_customer(paired.materialise(rows), [*reduced, *summed])
+        joined = paired.materialise(joined)
+        if activity is not None:
+            joined = joined.filter(nw.col(activity.key) > 0)
+        leading = STATE_COLUMNS if activity is None else PAIR_COLUMNS
+        values = evaluate_formulas(joined, self.now, self.columns, leading_columns=leading)
+        return values.collect(backend="pyarrow").to_native()
+
+    def _totals(self, paired: History) -> list[nw.LazyFrame]:
+        if self.totals is None:
+            return []
+        subjects = self._subjects
+        totals = self.totals.totals_for_pairs(
+            subjects["customer_id"].combine_chunks(),
+            subjects["named"].combine_chunks(),
+            subjects["as_of"].to_numpy(),
         )
+        return [frame_from_arrow(paired, table) for table in totals.values()]
 
     @property
     def _subjects(self) -> pa.Table:
         """customer_id (the pair's number), named (the customer's own id), as_of."""
-        numbers = pa.array(np.arange(self.asked.num_rows))
-        return pa.table(
-            {
-                "customer_id": numbers,
-                "named": self.asked["customer_id"],
-                "as_of": self.asked["as_of"],
-            }
-        )
+        numbers = pa.array(np.arange(self.pairs.num_rows))
+        own_id, as_of = self.pairs["customer_id"], self.pairs["as_of"]
+        return pa.table({"customer_id": numbers, "named": own_id, "as_of": as_of})
 
-    def _named(self, made: pa.Table, beside: Sequence[str]) -> pa.Table:
-        ids = self.asked["customer_id"].take(made["customer_id"])
-        found = made.set_column(made.column_names.index("customer_id"), "customer_id", ids)
-        return found.select([*beside, *(column.name for column in self.columns)])
+    def _restore_ids(self, rows: pa.Table, leading: Sequence[str]) -> pa.Table:
+        """The rows with the customers' own ids instead of the pairs' numbers."""
+        ids = self.pairs["customer_id"].take(rows["customer_id"])
+        named = rows.set_column(rows.column_names.index("customer_id"), "customer_id", ids)
+        return named.select([*leading, *(column.name for column in self.columns)])
 
 
 @contextmanager
-def _joined_to_pairs(history: History, subjects: pa.Table) -> Iterator[History]:
-    """The history of pairs: each table joined to them, in a schema of its own that does not outlive the block."""
+def _join_to_pairs(history: History, subjects: pa.Table) -> Iterator[History]:
+    """A history of pairs: each table joined to them, in a schema that is dropped afterwards."""
     schema, cursor = f"pairs_{uuid.uuid4().hex}", history.connection.cursor()
     cursor.execute(f"CREATE SCHEMA {schema}")
     try:
@@ -198,7 +219,8 @@ def _joined_to_pairs(history: History, subjects: pa.Table) -> Iterator[History]:
         cursor.execute(f"CREATE TABLE {schema}.subjects AS SELECT * FROM incoming")
         for name in history.names:
             cursor.execute(
-                f"CREATE VIEW {schema}.{name} AS SELECT t.* REPLACE (s.customer_id AS customer_id), s.as_of "
+                f"CREATE VIEW {schema}.{name} AS "
+                "SELECT t.* REPLACE (s.customer_id AS customer_id), s.as_of "
                 f"FROM main.{name} t JOIN {schema}.subjects s ON t.customer_id = s.named"
             )
         yield replace(history, connection=cursor, schema=schema)
@@ -207,73 +229,65 @@ def _joined_to_pairs(history: History, subjects: pa.Table) -> Iterator[History]:
         cursor.close()
 
 
-def _known(paired: History) -> Known:
+def _known_at_pairs(paired: History) -> Known:
+    """What was known at each pair's as_of, each pair being a customer."""
     tables = {name: paired.cut(name, _AS_OF) for name in paired.names}
     active = active_days(paired.qualifying(tables[paired.activity_table]))
-    # The days lose their as_of in the grouping, and everything after them asks for it.
-    subjects = paired.table("subjects").select("customer_id", "as_of")
-    return Known(
-        _AS_OF,
-        tables,
-        lambda: paired.kept(active.join(subjects, on="customer_id", how="left")),
-        subjects,
-    )
+    # Grouping into days drops as_of, and every later step reads it.
+    subjects = paired.table("subjects").select(*PAIR_COLUMNS)
+    with_as_of = active.join(subjects, on="customer_id", how="left")
+    return Known(_AS_OF, tables, lambda: paired.materialise(with_as_of), subjects)
 
 
-def _checked(pairs: pa.Table, earliest: int) -> pa.Table:
-    where, rule = (
-        "pairs",
-        "Pairs have the columns customer_id (text) and as_of (int64, µs UTC), without nulls.",
-    )
+def _check_pairs(pairs: pa.Table, earliest: int) -> pa.Table:
+    """The two columns of the pairs, or the first error in them."""
     for name, kind in (("customer_id", pa.string()), ("as_of", pa.int64())):
-        if name not in pairs.column_names:
-            raise ColumnMissing(
-                where=where, got=f"no column {name}", rule=rule, fix="Name the two columns so."
-            )
-        if pairs[name].type != kind:
-            raise WrongType(
-                where=f"{where}.{name}",
-                got=f"type {pairs[name].type}",
-                rule=rule,
-                fix="Cast it first.",
-            )
-        if pairs[name].null_count:
-            raise WrongType(
-                where=f"{where}.{name}",
-                got=f"{pairs[name].null_count:,} nulls",
-                rule=rule,
-                fix="Leave those pairs out.",
-            )
+        _check_column(pairs, name, kind)
     early = pc.sum(pc.less(pairs["as_of"], earliest)).as_py() or 0
     if early:
         raise NotEnoughData(
-            where=f"{where}.as_of",
-            got=f"{early:,} instants before the first base",
-            fix="Measure an earlier base.",
-            rule="A pair uses the newest base measured at or before its as_of: a later one knows the future.",
+            where="pairs.as_of",
+            got=f"{early:,} instants before the first population statistics",
+            rule="A pair uses the newest population statistics at or before its as_of: "
+            "later ones would know the future.",
+            fix="Give population statistics of an earlier as_of.",
         )
-    return pairs.select(["customer_id", "as_of"]).combine_chunks()
+    return pairs.select(list(PAIR_COLUMNS)).combine_chunks()
 
 
-def _rows_a_customer(history: History, customers: pa.Array) -> np.ndarray:
-    """How many rows all tables have of each customer (a customer may repeat); 0: in no table."""
+def _check_column(pairs: pa.Table, name: str, kind: pa.DataType) -> None:
+    rule = "Pairs have the columns customer_id (text) and as_of (int64, µs UTC), without nulls."
+    if name not in pairs.column_names:
+        raise ColumnMissing(
+            where="pairs", got=f"no column {name}", rule=rule, fix=f"Add the column {name}."
+        )
+    where, column = f"pairs.{name}", pairs[name]
+    if column.type != kind:
+        got = f"type {column.type}"
+        raise WrongType(where=where, got=got, rule=rule, fix=f"Cast the column to {kind}.")
+    if column.null_count:
+        got = f"{column.null_count:,} nulls"
+        raise WrongType(where=where, got=got, rule=rule, fix="Remove those pairs.")
+
+
+def _rows_per_customer(history: History, customers: pa.Array) -> np.ndarray:
+    """Number of rows in all tables for each of `customers` (an id may repeat); 0: in no table."""
     parts = " UNION ALL ".join(f"SELECT customer_id FROM {name}" for name in history.names)
     counted = history.connection.execute(
         f"SELECT customer_id, count(*) AS n FROM ({parts}) GROUP BY ALL"
     ).to_arrow_table()
-    found = pc.index_in(customers, counted["customer_id"].combine_chunks())
-    return pc.fill_null(counted["n"].combine_chunks().take(found), 0).to_numpy(zero_copy_only=False)
+    places = pc.index_in(customers, counted["customer_id"].combine_chunks())
+    counts = counted["n"].combine_chunks().take(places)
+    return pc.fill_null(counts, 0).to_numpy(zero_copy_only=False)
 
 
-def _irregular(history: History, asked: pa.Table, spans: RunningTotals) -> np.ndarray:
-    """Which pairs lie in an interval where what was known differs from what finally is."""
-    numbered = asked.append_column("number", pa.array(np.arange(asked.num_rows)))
-    both = framed(history, numbered).join(spans.intervals, on="customer_id", how="inner")
-    inside = (
-        both.filter((nw.col("after_us") < _AS_OF) & (nw.col("until_us") >= _AS_OF))
-        .select("number")
-        .unique()
-    )
-    out = np.zeros(asked.num_rows, bool)
-    out[inside.collect(backend="pyarrow").to_native()["number"].to_numpy()] = True
-    return out
+def _is_irregular(history: History, pairs: pa.Table, totals: RunningTotals) -> np.ndarray:
+    """(pairs,) whether what was known of the pair then differs from its final version."""
+    numbered = pairs.append_column("number", pa.array(np.arange(pairs.num_rows)))
+    intervals = totals.irregular_intervals
+    joined = frame_from_arrow(history, numbered).join(intervals, on="customer_id", how="inner")
+    inside = (nw.col("after_us") < _AS_OF) & (nw.col("until_us") >= _AS_OF)
+    numbers = joined.filter(inside).select("number").unique().collect(backend="pyarrow")
+    flags = np.zeros(pairs.num_rows, bool)
+    flags[numbers.to_native()["number"].to_numpy()] = True
+    return flags

@@ -1,9 +1,10 @@
-"""A file of customers and the instants to ask about them, read as strictly as any table of the contract."""
+"""A file of pairs (customers and instants), read as strictly as a table of the contract."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import duckdb
 import numpy as np
 import pyarrow as pa
 
@@ -12,25 +13,26 @@ from features.core.errors import ColumnMissing, EmptyTable, WrongType
 from features.core.instants import DAY_US
 from features.core.settings import Settings
 from features.engine.business_columns import columns_for
-from features.engine.pairs import Paired, build_pairs
-from features.recipes.definitions import learn_definitions
+from features.engine.pairs import PairRows, build_pairs
+from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import population_stats
 from features.tables.history import History
-from features.tables.parsing import naive_time, quoted, reading
+from features.tables.parsing import column_sql, naive_time_error, quote_identifier
 from features.tables.sources import connect, view_file
 
 COLUMNS = (
-    Column("customer_id", "id", "whom to ask about", True),
-    Column("as_of", "instant", "as of when", True),
+    Column("customer_id", "id", "the customer", True),
+    Column("as_of", "instant", "the instant of the features", True),
 )
-FEW = 31  # distinct instants that each get a base of their own
+MAX_EXACT = 31  # distinct instants that each get population statistics of their own
 STEP_DAYS = 30
 
 
-def read(path: Path, settings: Settings) -> pa.Table:
-    """customer_id (text) and as_of (µs UTC) of every row of a .csv or .parquet; a row that does not fit refuses the file.
+def read_pairs(path: Path, settings: Settings) -> pa.Table:
+    """Read customer_id (text) and as_of (int64, µs UTC) from every row of a .csv or .parquet file.
 
-    A date means local midnight in the business's zone. Errors: InputRefused leaves, with counts.
+    A date means local midnight in the business's zone. One row that breaks a rule refuses the
+    file. Errors: ColumnMissing, WrongType, NaiveTime, EmptyTable and FileMissing, with counts.
     """
     connection = connect(memory="1GB", threads=1)
     connection.execute("CREATE SCHEMA files")
@@ -42,54 +44,78 @@ def read(path: Path, settings: Settings) -> pa.Table:
             where=str(path),
             got=f"no column {', '.join(missing)}; it has {', '.join(types)}",
             rule="Pairs have the columns customer_id and as_of.",
-            fix="Name the columns so.",
+            fix=f"Name the columns {' and '.join(column.name for column in COLUMNS)}.",
         )
-    values = []
-    for column in COLUMNS:
-        found = reading(
-            column,
-            raw=quoted(column.name),
-            raw_type=types[column.name],
-            table="pairs",
-            zone=settings.zone,
-            digits=settings.minor_digits,
-        )
-        values.append(f"{found.value} AS {column.name}")
-        for reason, test in found.broken:
-            count = connection.execute(f"SELECT count(*) FROM files.pairs WHERE {test}").fetchone()[
-                0
-            ]
-            if count and reason == "naive":
-                raise naive_time(f"{path.name}.{column.name}", count)
-            if count:
-                raise WrongType(
-                    where=f"{path.name}.{column.name}",
-                    got=f"{count:,} rows that are {reason}",
-                    rule="customer_id is text, as_of a date or an instant, and neither is empty.",
-                    fix="Mend or leave out those rows.",
-                )
+    values = [
+        _value_sql(connection, column, types[column.name], path, settings) for column in COLUMNS
+    ]
     pairs = connection.execute(f"SELECT {', '.join(values)} FROM files.pairs").to_arrow_table()
     if not pairs.num_rows:
         raise EmptyTable(
             where=str(path),
             got="0 rows",
             rule="A file of pairs has rows.",
-            fix="Name another file.",
+            fix="Name a file with at least one pair.",
         )
     return pairs
 
 
-def rows_for(history: History, settings: Settings, pairs: pa.Table) -> tuple[Paired, int]:
-    """The pairs' rows, and how many bases they rest on. Definitions are learned at the earliest as_of.
+def _value_sql(
+    connection: duckdb.DuckDBPyConnection,
+    column: Column,
+    raw_type: str,
+    path: Path,
+    settings: Settings,
+) -> str:
+    """SQL that reads one column, after a check that every row keeps its rules."""
+    read = column_sql(
+        column,
+        raw=quote_identifier(column.name),
+        raw_type=raw_type,
+        table="pairs",
+        zone=settings.zone,
+        digits=settings.minor_digits,
+    )
+    where = f"{path.name}.{column.name}"
+    for reason, test in read.violations:
+        # An aggregate without groups always gives one row.
+        [(count,)] = connection.execute(f"SELECT count(*) FROM files.pairs WHERE {test}").fetchall()
+        if count and reason == "naive":
+            raise naive_time_error(where, count)
+        if count:
+            raise WrongType(
+                where=where,
+                got=f"{count:,} rows that are {reason}",
+                rule="customer_id is text, as_of a date or an instant, and neither is empty.",
+                fix="Correct or remove those rows.",
+            )
+    return f"{read.value} AS {column.name}"
 
-    Up to 31 distinct instants get a base each; more share one every 30 days, each pair the newest before its as_of.
+
+def build_for_pairs(
+    history: History,
+    settings: Settings,
+    pairs: pa.Table,
+    *,
+    definitions: Definitions | None = None,
+) -> tuple[PairRows, int]:
+    """Build the rows of pairs (`read_pairs`); also return how many populations they use.
+
+    `definitions`: those of a release; learned at the earliest as_of where left out. Up to
+    MAX_EXACT distinct instants get population statistics of their own. More instants share those of
+    every STEP_DAYS: each pair uses the newest at or before its as_of. Errors: those of
+    `build_pairs` and `columns_for`.
     """
     instants = np.unique(pairs["as_of"].to_numpy())
-    if len(instants) > FEW:
+    if len(instants) > MAX_EXACT:
         instants = np.arange(instants[0], instants[-1] + 1, STEP_DAYS * DAY_US)
-    definitions = learn_definitions(history.as_of(int(instants[0])), settings)
-    bases = [population_stats(history.as_of(int(at)), definitions) for at in instants]
-    chosen = columns_for(history, definitions, settings)
-    return build_pairs(history, pairs, definitions=definitions, bases=bases, columns=chosen), len(
-        bases
+    definitions = definitions or learn_definitions(history.as_of(int(instants[0])), settings)
+    populations = [population_stats(history.as_of(int(at)), definitions) for at in instants]
+    rows = build_pairs(
+        history,
+        pairs,
+        definitions=definitions,
+        populations=populations,
+        columns=columns_for(history, definitions, settings),
     )
+    return rows, len(populations)

@@ -1,8 +1,8 @@
-"""Grace from the data: how long after the end of cover late renewals come, and how many days of grace let them count.
+"""Grace: how late renewals come after the end of cover, and the days of grace that include them.
 
-Counted are the ends of cover that are old enough to know: what would come within UNTIL_DAYS has come. Ends younger
-than that are left out altogether, renewed or not, because the quick renewals among them would be seen and the slow
-ones not.
+Only ends of cover at least UNTIL_DAYS before the end of the data are counted, since all their
+renewals within UNTIL_DAYS are known. Later ends are left out, renewed or not: their quick renewals
+would be seen, their slow ones not.
 """
 
 from __future__ import annotations
@@ -18,24 +18,26 @@ from features.tables.history import History
 WITHIN_DAYS = (0, 1, 3, 7, 14, 30, 60)
 UNTIL_DAYS = 90
 ENOUGH = 0.95  # of the renewals that come within UNTIL_DAYS
-CAME_BACK = 0.10  # at most, of those whom the grace gives up: as for the stage multiples
-FEWEST = 30  # renewals: under that nothing is suggested
+MAX_MISSED = 0.10  # of those not renewed within grace, who renew later: as for the stage multiples
+FEWEST = 30  # renewals; with fewer, no grace is suggested
 
 
-def account(history: History, settings: Settings) -> dict[str, Any]:
-    """What `check` says of a contractual business, as plain data.
+def report(history: History, settings: Settings) -> dict[str, Any]:
+    """Late renewals of a contractual business, as plain data.
 
-    ended, too_young (of these left out), renewed (of the rest, within UNTIL_DAYS); `within`: share of the counted ends
-    renewed within so many days (None without any); `suggested` days of grace (None under FEWEST renewals): the fewest
-    within which ENOUGH of the renewals came, and after which at most CAME_BACK of those not renewed yet still were;
-    `grace_days` as configured; `missed`: share of those not renewed within it who renewed after it.
+    ended: ends of cover. too_young: those of them left out. renewed: of the others, within
+    UNTIL_DAYS. within: share of the others renewed within a number of days (None without any).
+    suggested: days of grace; the fewest within which ENOUGH of the renewals came, and after which
+    at most MAX_MISSED of those not renewed yet still renewed (None with fewer than FEWEST
+    renewals). grace_days: as configured. missed: share of those not renewed within grace_days who
+    renewed later.
     """
     ended, late = _ends(history)
     known = late[ended + UNTIL_DAYS * DAY_US <= history.data_until]
     days = np.ceil(known[~np.isnan(known)] / DAY_US).astype(int)
     by_day = np.bincount(days[days <= UNTIL_DAYS], minlength=UNTIL_DAYS + 1)
     came, grace = np.cumsum(by_day), settings.churn.grace_days
-    missed = _came_back(came, len(known))
+    missed = _renewed_later(came, len(known))
     return {
         "ended": len(ended),
         "too_young": len(ended) - len(known),
@@ -50,29 +52,30 @@ def account(history: History, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _came_back(came: np.ndarray, counted: int) -> np.ndarray:
-    """By days of grace: the share of those not renewed by then who renewed later; 0 where nobody is left."""
+def _renewed_later(came: np.ndarray, counted: int) -> np.ndarray:
+    """By days of grace: of those not renewed by then, the share that renewed later (else 0)."""
     return (came[-1] - came) / np.maximum(counted - came, 1)
 
 
 def _suggested(came: np.ndarray, missed: np.ndarray) -> int | None:
     if came[-1] < FEWEST:
         return None
-    return int(np.flatnonzero((came >= ENOUGH * came[-1]) & (missed <= CAME_BACK))[0])
+    return int(np.flatnonzero((came >= ENOUGH * came[-1]) & (missed <= MAX_MISSED))[0])
 
 
 def _ends(history: History) -> tuple[np.ndarray, np.ndarray]:
-    """Ends of cover by the end of the data (µs), and how long after each the next term began (µs; NaN: none did).
+    """Ends of cover before the end of the data (µs), and the time until the next term began.
 
-    A term inside another ends nothing. A next term that begins before the end came 0 late.
+    Arrays (ends,); the time in µs, 0 where the next term began before the end, NaN where none
+    began. A term that lies within another one has no end of its own.
     """
     terms = history.cut("contracts", history.data_until).select(
         "customer_id", "starts_at", "ends_at"
     )
     relation = history.connection.from_arrow(terms.collect(backend="pyarrow").to_native())
-    found = relation.query("terms", _ENDS.format(until=history.data_until)).to_arrow_table()
-    late = found["late"].cast("float64").to_numpy(zero_copy_only=False)
-    return found["ended"].to_numpy(), late
+    ends = relation.query("terms", _ENDS.format(until=history.data_until)).to_arrow_table()
+    late = ends["late"].cast("float64").to_numpy(zero_copy_only=False)
+    return ends["ended"].to_numpy(), late
 
 
 _ENDS = """
@@ -81,38 +84,42 @@ WITH ordered AS (
                                  ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS covered_until
     FROM terms
 ), further AS (
-    SELECT ends_at, lead(starts_at) OVER (PARTITION BY customer_id ORDER BY starts_at, ends_at) AS next_at
+    SELECT ends_at,
+           lead(starts_at) OVER (PARTITION BY customer_id ORDER BY starts_at, ends_at) AS next_at
     FROM ordered WHERE covered_until IS NULL OR ends_at > covered_until
 )
-SELECT ends_at AS ended, CASE WHEN next_at IS NOT NULL THEN greatest(next_at - ends_at, 0) END AS late
+SELECT ends_at AS ended,
+       CASE WHEN next_at IS NOT NULL THEN greatest(next_at - ends_at, 0) END AS late
 FROM further WHERE ends_at <= {until}
 """
 
 
-def advice(found: dict[str, Any]) -> list[str]:
-    """One sentence where the grace that is set takes many late renewals for leaving."""
-    suggested, grace = found["suggested"], found["grace_days"]
+def advice(report: dict[str, Any]) -> list[str]:
+    """One sentence where the configured grace counts many late renewals as churn; else nothing."""
+    suggested, grace = report["suggested"], report["grace_days"]
     if suggested is None or suggested <= grace:
         return []
     return [
-        f"{found['missed']:.0%} of those who had not renewed after grace_days = {grace} did so later, and count as churn: "
-        f"[churn] grace_days = {suggested} would wait for most of them (label_latency_days at least as much)."
+        f"{report['missed']:.0%} of those not renewed after grace_days = {grace} renewed later "
+        f"and count as churn. Set [churn] grace_days = {suggested} to include most of them "
+        "(and label_latency_days at least to that)."
     ]
 
 
-def lines(found: dict[str, Any]) -> list[str]:
-    """The account for people."""
-    counted = found["ended"] - found["too_young"]
-    told = [
-        f"  renewals: of {counted:,} ends of cover {found['renewed']:,} were renewed within {UNTIL_DAYS} days"
-        f" ({found['too_young']:,} ends younger than {UNTIL_DAYS} days are left out: theirs may still come)"
+def report_lines(report: dict[str, Any]) -> list[str]:
+    """The report as lines for the terminal."""
+    counted = report["ended"] - report["too_young"]
+    lines = [
+        f"  renewals: {report['renewed']:,} of {counted:,} ends of cover were renewed "
+        f"within {UNTIL_DAYS} days"
+        f" ({report['too_young']:,} ends are less than {UNTIL_DAYS} days old and not counted)"
     ]
     if counted:
-        shares = "  ".join(f"{days}: {share:.1%}" for days, share in found["within"].items())
-        told.append(f"            renewed within days  {shares}")
+        shares = "  ".join(f"{days}: {share:.1%}" for days, share in report["within"].items())
+        lines.append(f"            renewed within days  {shares}")
     suggested = (
-        f"under {FEWEST} renewals, none suggested"
-        if found["suggested"] is None
-        else f"suggested {found['suggested']}"
+        f"fewer than {FEWEST} renewals, none suggested"
+        if report["suggested"] is None
+        else f"suggested {report['suggested']}"
     )
-    return [*told, f"            grace_days: {suggested}; set to {found['grace_days']}"]
+    return [*lines, f"            grace_days: {suggested}; configured {report['grace_days']}"]

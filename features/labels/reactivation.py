@@ -1,8 +1,9 @@
-"""Who comes back after a silence: by length of the wait, by rule, and by horizon. What a horizon is chosen from.
+"""Reactivation: who becomes active again after a silence, by rule and by horizon.
 
-A wait begins with an activity and lasts until the next one, or is still open. Coming back is counted within a stated
-number of days after a customer was called gone. Waits too young to know that are left out altogether, ended or not:
-the quick returns among them would be seen and the slow ones not. They are counted.
+A wait begins with an activity and lasts until the next one, or is still open. A rule calls a
+customer gone after some silence; the customer is reactivated who is active within a number of days
+after that. Waits that are too young for that number of days are left out, ended or not: their quick
+returns would be seen, their slow ones not. Their number is reported.
 """
 
 from __future__ import annotations
@@ -18,22 +19,22 @@ import pyarrow as pa
 from features.core.errors import ImmatureWindow
 from features.core.instants import DAY_US, day_text
 from features.core.settings import Settings
-from features.labels.outcomes import mature, observe
+from features.labels.outcomes import is_mature, observe_outcomes
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.stages import usual_gap
 from features.tables.history import History, Known
 
 DAYS = (30, 60, 90, 120, 180)
 WITHIN_DAYS = 180
-FEWEST = 30  # waits: where fewer are still observed a share is not told
+FEWEST = 30  # waits; where fewer are still observed, no share is given
 
 
 @dataclass(frozen=True)
 class Waits:
-    """Every wait known at `as_of` (µs), arrays (waits,), in the order of customers and time.
+    """Every wait known at `as_of` (µs): arrays (waits,), in the order of customers and time.
 
-    `began` (µs); `days` it lasted, up to as_of where it is open; `usual`: the customer's usual gap in days as known when
-    it began; `ended`: whether activity ended it.
+    began: µs. days: its length, until as_of where it is open. usual: the customer's usual gap in
+    days, as known when the wait began. ended: whether an activity ended it.
     """
 
     as_of: int
@@ -44,37 +45,44 @@ class Waits:
 
 
 def waits(known: Known, definitions: Definitions) -> Waits:
-    """Every wait of everybody known at `known.as_of`; empty arrays where nobody was active."""
+    """Every wait of all customers known at `known.as_of`; empty arrays where nobody was active."""
     rows = known.activity.select("customer_id", "occurred_at", "position", "from_end")
     table = rows.sort("customer_id", "occurred_at").collect(backend="pyarrow").to_native()
     at, position = table["occurred_at"].to_numpy(), table["position"].to_numpy()
     ended = table["from_end"].to_numpy() > 1
     starts = np.flatnonzero(position == 1)
     first = np.repeat(at[starts], np.diff(np.append(starts, at.size)))
-    usual = usual_gap(first=first, last=at, count=position, base_gap_us=definitions.base_gap_us)
-    until = np.where(ended, np.append(at[1:], known.as_of)[: at.size], known.as_of)
-    return Waits(known.as_of, at, (until - at) / DAY_US, usual / DAY_US, ended)
-
-
-def still_quiet(found: Waits) -> tuple[np.ndarray, np.ndarray]:
-    """(days, share): the share of waits that last longer than so many days, rising days, from (0, 1) on.
-
-    Kaplan & Meier 1958: an open wait counts as long as it was watched. It ends where fewer than FEWEST are watched.
-    """
-    lengths, where = np.unique(found.days, return_inverse=True)
-    ends = np.bincount(where, weights=found.ended, minlength=lengths.size)
-    watched = found.days.size - np.cumsum(
-        np.append(0, np.bincount(where, minlength=lengths.size)[:-1])
+    usual = usual_gap(
+        first=first,
+        last=at,
+        count=position,
+        population_mean_gap_us=definitions.population_mean_gap_us,
     )
-    told = (watched >= FEWEST) & (ends > 0)
-    share = np.cumprod(1 - ends[told] / watched[told])
-    return np.append(0.0, lengths[told]), np.append(1.0, share)
+    now = known.instant
+    until = np.where(ended, np.append(at[1:], now)[: at.size], now)
+    return Waits(now, at, (until - at) / DAY_US, usual / DAY_US, ended)
 
 
-def elbow(days: np.ndarray, share: np.ndarray) -> float | None:
-    """The days where a falling curve lies deepest under the straight line between its ends; None for a line.
+def survival_curve(observed: Waits) -> tuple[np.ndarray, np.ndarray]:
+    """(days, share): the share of waits that last longer than a number of days; begins with (0, 1).
 
-    Satopää et al. 2011. It moves with the length of the history: a place to look at, not a rule.
+    Kaplan & Meier 1958: an open wait counts for as long as it was observed. The curve ends where
+    fewer than FEWEST waits are observed.
+    """
+    lengths, where = np.unique(observed.days, return_inverse=True)
+    ends = np.bincount(where, weights=observed.ended, minlength=lengths.size)
+    shorter = np.append(0, np.bincount(where, minlength=lengths.size)[:-1])
+    at_risk = observed.days.size - np.cumsum(shorter)
+    steps = (at_risk >= FEWEST) & (ends > 0)
+    share = np.cumprod(1 - ends[steps] / at_risk[steps])
+    return np.append(0.0, lengths[steps]), np.append(1.0, share)
+
+
+def find_elbow(days: np.ndarray, share: np.ndarray) -> float | None:
+    """The days at which a falling curve lies deepest below the straight line between its ends.
+
+    Satopää et al. 2011; None where there are fewer than three points or no fall. It depends on the
+    length of the history, so it is a hint and no rule.
     """
     if days.size < 3 or share[0] == share[-1]:
         return None
@@ -83,38 +91,41 @@ def elbow(days: np.ndarray, share: np.ndarray) -> float | None:
     return float(days[np.argmax(down - along)])
 
 
-def by_rule(
-    found: Waits,
+def compare_rules(
+    observed: Waits,
     *,
     multiples: Sequence[float],
     days: Sequence[int] = DAYS,
     within_days: int = WITHIN_DAYS,
 ) -> list[dict[str, Any]]:
-    """Per rule (multiples of the usual gap, then fixed days): who was called gone by it, and who of them came back.
+    """How many waits each rule calls gone, and how many of these are reactivated: a dict per rule.
 
-    `called`: waits that got so long; of these `too_young` ones, called less than within_days ago. Of the others the
-    `median_days` of silence at which the rule called, how many `came_back` within within_days after it, and their
-    `share`; None where there is none. A young rule of multiples has mostly quick customers among the others.
+    The rules are multiples of the usual gap, then fixed days. called: waits that got that long.
+    too_young: those called less than within_days ago. Of the others: median_days, the silence at
+    which the rule called them; reactivated, how many were active within within_days after that;
+    share, their share. None where there are no others. With a short history, the others of a rule
+    of multiples are mostly frequent customers.
     """
-    rules = [(f"{multiple:.2f} usual gaps", multiple * found.usual) for multiple in multiples]
-    rules += [(f"{count} days", np.full(found.days.size, float(count))) for count in days]
-    return [{"rule": name, **_came_back(found, quiet, within_days)} for name, quiet in rules]
+    rules = [(f"{multiple:.2f} usual gaps", multiple * observed.usual) for multiple in multiples]
+    rules += [(f"{count} days", np.full(observed.days.size, float(count))) for count in days]
+    return [{"rule": name, **_reactivated(observed, quiet, within_days)} for name, quiet in rules]
 
 
-def _came_back(found: Waits, quiet: np.ndarray, within_days: int) -> dict[str, Any]:
-    called = found.days >= quiet
-    old = called & ((found.as_of - found.began) / DAY_US >= quiet + within_days)
-    back = old & found.ended & (found.days <= quiet + within_days)
+def _reactivated(observed: Waits, quiet: np.ndarray, within_days: int) -> dict[str, Any]:
+    """quiet: (waits,), the days of silence after which the rule calls each wait's customer gone."""
+    called = observed.days >= quiet
+    old = called & ((observed.as_of - observed.began) / DAY_US >= quiet + within_days)
+    active_again = old & observed.ended & (observed.days <= quiet + within_days)
     return {
         "median_days": float(np.median(quiet[old])) if old.any() else None,
         "called": int(called.sum()),
         "too_young": int((called & ~old).sum()),
-        "came_back": int(back.sum()),
-        "share": float(back.sum() / old.sum()) if old.any() else None,
+        "reactivated": int(active_again.sum()),
+        "share": float(active_again.sum() / old.sum()) if old.any() else None,
     }
 
 
-def by_horizon(
+def compare_horizons(
     history: History,
     settings: Settings,
     *,
@@ -122,51 +133,52 @@ def by_horizon(
     days: Sequence[int] = DAYS,
     within_days: int = WITHIN_DAYS,
 ) -> pa.Table:
-    """What each horizon would have called churn: a row per horizon, as_of and customer, the same dates for all.
+    """What each horizon would have labelled as churn: a row per horizon, as_of and customer.
 
-    horizon_days, as_of (µs), customer_id, eligible (active within the horizon before as_of), recency_days, churned, and
-    of the churned `came_back`: active within within_days after the window; null where it is too young to know, and for
-    contracts, where renewals tell (`features.labels.grace`). ImmatureWindow where a horizon is not complete at a date.
+    Columns: horizon_days, as_of (µs), customer_id, eligible (active within the horizon before
+    as_of), recency_days, churned, and reactivated: of the churned, whether they were active within
+    within_days after the window. It is null for customers who did not churn, where the window is
+    too young, and for contracts (there renewals say it, see `features.labels.grace`). Raises
+    ImmatureWindow where a horizon is not complete at a date.
     """
-    _refuse_immature(history, _with(settings, max(days)), max(as_of))
+    _refuse_immature(history, _with_horizon(settings, max(days)), max(as_of))
     definitions = learn_definitions(history.as_of(min(as_of)), settings)
     parts = [
-        _labelled(history, _with(settings, horizon), at, definitions, within_days)
+        _label_date(history, _with_horizon(settings, horizon), at, definitions, within_days)
         for horizon in days
         for at in as_of
     ]
     return pa.concat_tables(parts)
 
 
-def _with(settings: Settings, horizon: int) -> Settings:
+def _with_horizon(settings: Settings, horizon: int) -> Settings:
     churn = settings.churn.model_copy(update={"horizon_days": horizon, "eligible_days": None})
     return settings.model_copy(update={"churn": churn})
 
 
 def _refuse_immature(history: History, settings: Settings, at: int) -> None:
-    if not mature(at, history=history, settings=settings):
+    if not is_mature(at, history=history, settings=settings):
         raise ImmatureWindow(
             where=f"a horizon of {settings.churn.horizon_days} days",
             got=day_text(at, zone=settings.zone),
-            rule="Its outcome window must be complete.",
-            fix="Name earlier dates or shorter horizons.",
+            rule="The outcome window must be complete.",
+            fix="Use earlier dates or shorter horizons.",
         )
 
 
-def _labelled(
+def _label_date(
     history: History, settings: Settings, at: int, definitions: Definitions, within_days: int
 ) -> pa.Table:
     known, horizon = history.as_of(at), settings.churn.horizon_days
     definitions = replace(definitions, horizon_days=horizon)
     last = known.activity.group_by("customer_id").agg(last_at=nw.col("occurred_at").max())
     people = last.sort("customer_id").collect(backend="pyarrow").to_native()
-    churned = (
-        observe(history, known, definitions=definitions, settings=settings)
-        .rows["churned"]
-        .to_numpy()
-    )
+    outcomes = observe_outcomes(history, known, definitions=definitions, settings=settings)
+    churned = outcomes.rows["churned"].to_numpy()
     quiet = (at - people["last_at"].to_numpy()) / DAY_US
-    back, known_later = _after(history, settings, at, people["customer_id"], within_days)
+    active_again, complete = _active_after(
+        history, settings, at, people["customer_id"], within_days
+    )
     return pa.table(
         {
             "horizon_days": np.full(len(quiet), horizon),
@@ -175,19 +187,19 @@ def _labelled(
             "eligible": quiet <= settings.eligible_days,
             "recency_days": quiet,
             "churned": churned,
-            "came_back": pa.array(back, mask=~(churned & known_later)),
+            "reactivated": pa.array(active_again, mask=~(churned & complete)),
         }
     )
 
 
-def _after(
+def _active_after(
     history: History, settings: Settings, at: int, customers: pa.ChunkedArray, within_days: int
 ) -> tuple[np.ndarray, bool]:
-    """(whether each was active within within_days after the window, whether that is known yet)."""
+    """Whether each customer was active after the window, and whether that is known."""
     begin = at + settings.churn.horizon_days * DAY_US
     end = begin + within_days * DAY_US
-    seen = history.qualifying(history.cut(settings.activity.table, end))
-    rows = seen.filter(nw.col("occurred_at") >= begin).select("customer_id").unique()
-    back = set(rows.collect(backend="pyarrow").to_native()["customer_id"].to_pylist())
-    told = np.array([customer in back for customer in customers.to_pylist()], dtype=bool)
-    return told, end <= history.data_until and not settings.contractual
+    events = history.qualifying(history.cut(settings.activity.table, end))
+    rows = events.filter(nw.col("occurred_at") >= begin).select("customer_id").unique()
+    active = set(rows.collect(backend="pyarrow").to_native()["customer_id"].to_pylist())
+    active_again = np.array([customer in active for customer in customers.to_pylist()], dtype=bool)
+    return active_again, end <= history.data_until and not settings.contractual

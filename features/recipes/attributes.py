@@ -1,8 +1,9 @@
-"""Attributes: what the business knows of a customer beside their events, as known at the instant.
+"""Attributes: what a business knows about a customer besides the events, as known at an instant.
 
-A row with `valid_from` is a version; the latest before as_of counts. An attribute whose rows have no `valid_from` is
-"as of today" unless `[contract] constant_attributes` says that it never changes: only then is it a feature. Which
-attributes and levels there are is learned once per release (`learn_attributes`), so columns never move with the data.
+A row with `valid_from` is a version; the latest before as_of counts. An attribute whose rows have
+no `valid_from` is "as of today" unless `[contract] constant_attributes` says that it never changes:
+only then is it a feature. Which attributes and levels there are is learned once per release
+(`learn_attributes`), so columns never move with the data.
 """
 
 from __future__ import annotations
@@ -23,7 +24,11 @@ from features.tables.history import Known
 
 @dataclass(frozen=True)
 class Attribute:
-    """An attribute of customers that has columns: (level, column) pairs; one with level '' where it is no text."""
+    """An attribute of customers that is a feature.
+
+    type: text, flag, number or money. columns: (level, column) pairs, one per frequent level of a
+    text; one pair with level '' for the other types.
+    """
 
     name: str
     type: str
@@ -31,106 +36,115 @@ class Attribute:
     columns: tuple[tuple[str, str], ...]
 
     @classmethod
-    def from_mapping(cls, stated: dict) -> Attribute:
-        return cls(**{**stated, "columns": tuple(tuple(pair) for pair in stated["columns"])})
+    def from_mapping(cls, mapping: dict[str, Any]) -> Attribute:
+        """The attribute as `dataclasses.asdict` and JSON give it back: lists become tuples."""
+        return cls(**{**mapping, "columns": tuple(tuple(pair) for pair in mapping["columns"])})
 
 
 MOST_LEVELS, LEAST_SHARE = 10, 0.01
-
-
-# A level that fewer hold would name people in the columns of a release.
+# A level that fewer customers have could identify them in the column names of a release.
 LEAST_CUSTOMERS = 5
-
-
 LONGEST_NAME = 40
-
-
 NOT_ATTRIBUTES = ("customer_id", "valid_from", "acquired_at", "as_of")
-
-
 _TYPES = {nw.String: "text", nw.Boolean: "flag", nw.Float64: "number", nw.Int64: "money"}
 
 
-def current() -> nw.Expr:
-    """Of a customer's known rows the one that counts: the latest valid_from, or the one without where there is no other."""
+def is_current_version() -> nw.Expr:
+    """Whether a row is the current one of its customer's known rows.
+
+    That is the row with the latest valid_from; a row without valid_from counts where there is no
+    other.
+    """
     since = nw.coalesce(nw.col("valid_from"), nw.lit(-1))
     return since == since.max().over("customer_id")
 
 
-def cell(name: str, *, constant: bool) -> nw.Expr:
-    """The attribute as a row may say it: a row without valid_from speaks of constants only."""
-    return nw.col(name) if constant else nw.when(~nw.col("valid_from").is_null()).then(nw.col(name))
+def attribute_value(name: str, *, constant: bool) -> nw.Expr:
+    """The attribute's value; null in a row without valid_from, unless the attribute is constant."""
+    if constant:
+        return nw.col(name)
+    return nw.when(~nw.col("valid_from").is_null()).then(nw.col(name))
 
 
-def type_of(dtype: Any) -> str:
-    """text, flag, number or money; '' for what is none of them."""
+def attribute_kind(dtype: Any) -> str:
+    """text, flag, number or money; '' for other types. dtype: a narwhals type."""
     return next((name for kind, name in _TYPES.items() if dtype == kind), "")
 
 
 def learn_attributes(known: Known, settings: Settings) -> tuple[tuple[Attribute, ...], bool]:
-    """The attributes and levels a release has columns for, and whether its customers have versions."""
+    """The attributes and levels with columns in a release, and whether customers have versions."""
     if "customers" not in known.tables:
         return (), False
     rows = known.tables["customers"]
-    dated = _one(rows.select(at=nw.col("valid_from").max())) is not None
-    people = _one(known.customers.select(count=nw.col("customer_id").count()))
-    there, standing = rows.collect_schema(), rows.filter(current())
-    contract = CONTRACT["customers"].names
-    names = [
-        *(name for name in contract if name in there),
-        *sorted(set(there.names()) - set(contract)),
-    ]
-    taken: set[str] = set()
-    found = []
-    for name in names:
-        constant, kind = name in settings.contract.constant_attributes, type_of(there[name])
-        if name in NOT_ATTRIBUTES or not kind or not (dated or constant):
+    has_versions = _single_value(rows.select(at=nw.col("valid_from").max())) is not None
+    people = _single_value(known.customers.select(count=nw.col("customer_id").count()))
+    schema, current = rows.collect_schema(), rows.filter(is_current_version())
+    used_names: set[str] = set()
+    attributes = []
+    for name in _ordered_names(schema.names()):
+        constant = name in settings.contract.constant_attributes
+        kind = attribute_kind(schema[name])
+        if name in NOT_ATTRIBUTES or not kind or not (has_versions or constant):
             continue
-        levels = _levels(standing.select(level=cell(name, constant=constant)), kind, people)
-        columns = tuple((level, _column(name, level, kind, taken)) for level in levels)
+        values = current.select(level=attribute_value(name, constant=constant))
+        columns = tuple(
+            (level, _column_name(name, level, kind, used_names))
+            for level in _levels(values, kind, people)
+        )
         if columns:
-            found.append(Attribute(name, kind, constant, columns))
-    return tuple(found), dated
+            attributes.append(Attribute(name, kind, constant, columns))
+    return tuple(attributes), has_versions
 
 
-def _one(frame: nw.LazyFrame) -> Any:
+def _ordered_names(names: list[str]) -> list[str]:
+    """The contract's columns in its order, then the others by name."""
+    contract = CONTRACT["customers"].names
+    return [
+        *(name for name in contract if name in names),
+        *sorted(set(names) - set(contract)),
+    ]
+
+
+def _single_value(frame: nw.LazyFrame) -> Any:
     return frame.collect(backend="pyarrow").to_native()[0][0].as_py()
 
 
 def _levels(cells: nw.LazyFrame, kind: str, people: int) -> list[str]:
-    """The levels of a text attribute by count, then by name; of another kind one column if anything is known."""
+    """The levels that get a column: of a text the most frequent, then by name; of other types ''.
+
+    No level where no value is known.
+    """
     cells = cells.filter(~nw.col("level").is_null())
     if kind != "text":
-        return [""] if _one(cells.select(count=nw.col("level").count())) else []
+        return [""] if _single_value(cells.select(count=nw.col("level").count())) else []
     counted = cells.with_columns(one=nw.lit(1)).group_by("level").agg(count=nw.col("one").sum())
     least = max(LEAST_CUSTOMERS, math.ceil(LEAST_SHARE * people))
     rows = (
         counted.filter(nw.col("count") >= least).collect(backend="pyarrow").to_native().to_pylist()
     )
-    # A NUL ends a statement's text; such a level stays among the rest.
-    kept = [row for row in rows if "\x00" not in row["level"]]
-    return [
-        row["level"]
-        for row in sorted(kept, key=lambda row: (-row["count"], row["level"]))[:MOST_LEVELS]
-    ]
+    # A NUL would end the text of an SQL statement; such a level counts among the other levels.
+    rows = [row for row in rows if "\x00" not in row["level"]]
+    rows.sort(key=lambda row: (-row["count"], row["level"]))
+    return [row["level"] for row in rows[:MOST_LEVELS]]
 
 
-def _column(name: str, level: str, kind: str, taken: set[str]) -> str:
-    """A readable column name that nothing else has."""
-    stem = _plain(name) + (f"_is_{_plain(level)}" if kind == "text" else "")
-    stem = f"attribute_{stem}" if _is_taken(stem) else stem
+def _column_name(name: str, level: str, kind: str, used_names: set[str]) -> str:
+    """A readable column name that no other column has; it is added to `used_names`."""
+    stem = _identifier(name) + (f"_is_{_identifier(level)}" if kind == "text" else "")
+    stem = f"attribute_{stem}" if _is_feature_name(stem) else stem
     chosen, number = stem, 2
-    while chosen in taken:
+    while chosen in used_names:
         chosen, number = f"{stem}_{number}", number + 1
-    taken.add(chosen)
+    used_names.add(chosen)
     return chosen
 
 
-def _plain(text: str) -> str:
+def _identifier(text: str) -> str:
     return re.sub(r"\W+", "_", text.lower()).strip("_")[:LONGEST_NAME] or "blank"
 
 
-def _is_taken(name: str) -> bool:
+def _is_feature_name(name: str) -> bool:
+    """Whether a feature, or one of its windows, or a state column has this name."""
     return name in STATE_COLUMNS or any(
         name == entry or name.startswith(f"{entry}_") for entry in FEATURES
     )

@@ -1,31 +1,42 @@
 """Definitions: what a release freezes, the same for every as_of.
 
-Base gap, stage multiples, windows, half-lives, the horizon, and the attributes of customers that have columns.
+The population's mean gap, stage multiples, windows, half-lives, the horizon, and the attributes of
+customers that have columns.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from features.core.instants import DAY_US
 from features.core.settings import Settings
 from features.recipes.attributes import Attribute, learn_attributes
-from features.recipes.stages import Comeback, learn_multiples
+from features.recipes.stages import learn_multiples
 from features.tables.history import Known
 
+# Window lengths people know, in days: a window is the nearest of them to a multiple of the median
+# gap.
 SNAPS = (7, 14, 30, 60, 90, 180, 365)
-
-
-BASE_GAPS_PER_WINDOW = (1, 3, 6, 12)
+MEDIAN_GAPS_PER_WINDOW = (1, 3, 6, 12)
+MEAN_GAPS_PER_HALF_LIFE = (1, 3, 6)
 
 
 @dataclass(frozen=True)
 class Definitions:
-    """What a release freezes. Gaps in µs; windows, half-lives, horizon in days; multiples of g."""
+    """What a release freezes.
 
-    base_gap_us: int
+    population_mean_gap_us: mean completed gap of all customers, in µs. multiples: of a customer's
+    usual gap g, where at_risk, dormant and churned begin. windows_days, half_lives_days,
+    horizon_days, eligible_days: in days. minor_units: in one unit of the currency. scales: (kind of
+    feedback, lowest, highest score). gaps: how many completed gaps were learned from.
+    reached_churned: spells that got as long as churned; reactivated_share: the share of them that
+    activity ended, None without any.
+    """
+
+    population_mean_gap_us: int
     median_gap_days: float
     multiples: tuple[float, float, float]
     windows_days: tuple[int, ...]
@@ -39,7 +50,7 @@ class Definitions:
     acquired: str
     learned_as_of: int
     gaps: int
-    came_back: float | None
+    reactivated_share: float | None
     reached_churned: int
     label_latency_days: int = 0
     resolve_within_hours: float = 48.0
@@ -48,68 +59,79 @@ class Definitions:
     grace_days: int = 0
 
     @classmethod
-    def from_mapping(cls, stated: dict) -> Definitions:
-        frozen = {**stated, "scales": tuple(tuple(scale) for scale in stated["scales"])}
+    def from_mapping(cls, mapping: dict[str, Any]) -> Definitions:
+        """The definitions as `dataclasses.asdict` and JSON give them back: lists become tuples."""
+        values = {**mapping, "scales": tuple(tuple(scale) for scale in mapping["scales"])}
         for name in ("multiples", "windows_days", "half_lives_days"):
-            frozen[name] = tuple(stated[name])
-        frozen["attributes"] = tuple(
-            Attribute.from_mapping(one) for one in stated.get("attributes", ())
+            values[name] = tuple(mapping[name])
+        values["attributes"] = tuple(
+            Attribute.from_mapping(attribute) for attribute in mapping.get("attributes", ())
         )
-        return cls(**frozen)
+        return cls(**values)
 
 
 def learn_definitions(known: Known, settings: Settings) -> Definitions:
-    """Learn what a release freezes from what was known at one instant (before the earliest evaluation as_of).
+    """Learn what a release freezes from what was known at one instant.
 
-    Without a completed gap the base gap is the horizon; under 500 gaps the multiples are 2, 4, 8.
+    It must not be later than the earliest evaluation date.
+    Without a completed gap the mean gap is the horizon; with fewer than 500 gaps the multiples are
+    2, 4, 8.
     """
-    days = known.activity.sort("customer_id", "occurred_at").collect(backend="pyarrow").to_native()
-    at, gap = (
-        days["occurred_at"].to_numpy(),
-        days["gap"].to_numpy(zero_copy_only=False).astype(np.float64),
-    )
-    position, last = days["position"].to_numpy(), days["from_end"].to_numpy() == 1
-    gaps = gap[position > 1]
-    base_gap = round(gaps.mean()) if gaps.size else settings.churn.horizon_days * DAY_US
-    median = float(np.median(gaps)) / DAY_US if gaps.size else float(settings.churn.horizon_days)
-    attributes, versions = learn_attributes(known, settings)
-    comeback = learn_multiples(
-        at, gap, position, last, base_gap, as_of=known.as_of, stated=settings.stages.multiples
-    )
+    attributes, has_versions = learn_attributes(known, settings)
     return Definitions(
-        base_gap_us=base_gap,
-        median_gap_days=median,
-        multiples=comeback.multiples,
-        windows_days=_windows(median, settings),
-        half_lives_days=tuple(round(k * base_gap / DAY_US, 3) for k in (1, 3, 6)),
-        horizon_days=settings.churn.horizon_days,
-        eligible_days=settings.eligible_days,
-        contractual=settings.contractual,
-        activity_table=settings.activity.table,
-        minor_units=10**settings.minor_digits,
-        scales=tuple((kind, *scale) for kind, scale in sorted(settings.contract.scales.items())),
-        acquired=settings.stages.acquired,
-        learned_as_of=known.as_of,
-        gaps=int(gaps.size),
-        **_came_back(comeback),
-        label_latency_days=settings.churn.label_latency_days,
-        resolve_within_hours=settings.satisfaction.resolve_within_hours,
+        **_learned_from_gaps(known, settings),
+        **_configured(settings),
+        learned_as_of=known.instant,
         attributes=attributes,
-        attribute_versions=versions,
-        grace_days=settings.churn.grace_days,
+        attribute_versions=has_versions,
     )
 
 
-def _came_back(comeback: Comeback) -> dict:
-    return {"came_back": comeback.share, "reached_churned": comeback.reached}
+def _learned_from_gaps(known: Known, settings: Settings) -> dict[str, Any]:
+    days = known.activity.sort("customer_id", "occurred_at").collect(backend="pyarrow").to_native()
+    at, position = days["occurred_at"].to_numpy(), days["position"].to_numpy()
+    gap = days["gap"].to_numpy(zero_copy_only=False).astype(np.float64)
+    last = days["from_end"].to_numpy() == 1
+    gaps = gap[position > 1]
+    mean_gap = round(gaps.mean()) if gaps.size else settings.churn.horizon_days * DAY_US
+    median = float(np.median(gaps)) / DAY_US if gaps.size else float(settings.churn.horizon_days)
+    learned = learn_multiples(
+        at, gap, position, last, mean_gap, as_of=known.instant, configured=settings.stages.multiples
+    )
+    return {
+        "population_mean_gap_us": mean_gap,
+        "median_gap_days": median,
+        "multiples": learned.multiples,
+        "windows_days": _windows(median, settings),
+        "half_lives_days": tuple(
+            round(count * mean_gap / DAY_US, 3) for count in MEAN_GAPS_PER_HALF_LIFE
+        ),
+        "gaps": int(gaps.size),
+        "reactivated_share": learned.reactivated_share,
+        "reached_churned": learned.reached,
+    }
+
+
+def _configured(settings: Settings) -> dict[str, Any]:
+    scales = sorted(settings.contract.scales.items())
+    return {
+        "horizon_days": settings.churn.horizon_days,
+        "eligible_days": settings.eligible_days,
+        "contractual": settings.contractual,
+        "activity_table": settings.activity.table,
+        "minor_units": 10**settings.minor_digits,
+        "scales": tuple((kind, *scale) for kind, scale in scales),
+        "acquired": settings.stages.acquired,
+        "label_latency_days": settings.churn.label_latency_days,
+        "resolve_within_hours": settings.satisfaction.resolve_within_hours,
+        "grace_days": settings.churn.grace_days,
+    }
 
 
 def _windows(median_days: float, settings: Settings) -> tuple[int, ...]:
     if settings.features.windows_days:
         return tuple(sorted(set(settings.features.windows_days)))
-    wanted = [median_days * times for times in BASE_GAPS_PER_WINDOW]
-    return tuple(
-        sorted(
-            {min(SNAPS, key=lambda snap: abs(np.log(snap / max(days, 1e-9)))) for days in wanted}
-        )
-    )
+    wanted = [max(median_days * count, 1e-9) for count in MEDIAN_GAPS_PER_WINDOW]
+    # Nearest as a ratio: 30 days are as far from 15 as from 60.
+    nearest = {min(SNAPS, key=lambda snap: abs(np.log(snap / days))) for days in wanted}
+    return tuple(sorted(nearest))

@@ -1,7 +1,8 @@
-"""Two kinds of knowledge about the whole business, both from Known and never from anything after it.
+"""Population statistics: what features need to know of all customers, at one as_of.
 
-Definitions are frozen once per release, the same for every as_of: base gap, stage multiples, windows, half-lives.
-The Base may move daily: quantiles of money, the parameters of the models of waits, activity and money.
+Unlike the definitions, which a release freezes, they may be computed anew every day: quantiles of
+money, and the parameters of the models of waits, activity and money. They come from Known, so from
+nothing later than as_of.
 """
 
 from __future__ import annotations
@@ -14,22 +15,26 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from features.core.instants import DAY_US
 from features.recipes import btyd, value_models
-from features.recipes import item_means as items
 from features.recipes.definitions import Definitions
+from features.recipes.item_means import item_mean_stats
 from features.recipes.stages import usual_gap
 from features.tables.history import Known
 
 
 @dataclass(frozen=True)
 class PopulationStats:
-    """What a feature needs from other customers, at one as_of. Money in minor units, BG/NBD in days, instants in µs.
+    """Statistics of all customers at one as_of.
 
-    wait_shape: of Weibull waits. money_p, money_q, money_v: Gamma-Gamma money an active day. cohort_cuts: the last
-    instants of the first three quarters by acquisition; cohort_quantiles: 19 quantiles of money for each quarter.
-    earliest_at: the earliest activity known; 0 where there is none. items, item_means: see `features.recipes.item_means`.
+    Money is in minor units, BG/NBD in days, instants in µs. amount_quantiles: 19 quantiles of money
+    per customer. r, alpha, a, b: BG/NBD. wait_shape: shape of Weibull waits. money_p, money_q,
+    money_v: Gamma-Gamma money per active day. cohort_cuts: the last instants of the first three
+    quarters of customers by acquisition; cohort_quantiles: 19 quantiles of money for each quarter.
+    earliest_at: the earliest known activity; 0 without any. items, item_means: see
+    `features.recipes.item_means`.
     """
 
     as_of: int
@@ -49,27 +54,29 @@ class PopulationStats:
     item_means: tuple[int, ...] = ()
 
     @classmethod
-    def stored(cls, path: Path) -> PopulationStats:
-        """The base a release or a run folder holds as `base.parquet`."""
-        import pyarrow.parquet as pq
-
+    def read(cls, path: Path) -> PopulationStats:
+        """The statistics in the `population.parquet` of a release or a run folder."""
         [row] = pq.read_table(path).to_pylist()
-        return cls(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in row.items()
-            }
-        )
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in row.items()
+        }
+        return cls(**values)
 
 
 def population_stats(known: Known, definitions: Definitions) -> PopulationStats:
-    """The base at `known.as_of`, from everybody known then. Total: an empty past gives a neutral base."""
+    """The statistics at `known.as_of`, of everybody known then; neutral values where nobody is."""
     days = known.activity.sort("customer_id", "occurred_at").collect(backend="pyarrow").to_native()
     at, position = days["occurred_at"].to_numpy(), days["position"].to_numpy()
-    model = _purchase_model(at, position, days["from_end"].to_numpy(), known.as_of)
-    model |= _wait_shape(days, known.as_of, definitions) | _money(known, definitions)
-    model |= {"earliest_at": int(at.min()) if at.size else 0} | items.measure(known, definitions)
-    return PopulationStats(known.as_of, _amount_quantiles(known), **model)
+    values: dict[str, Any] = {
+        "as_of": known.instant,
+        "amount_quantiles": _amount_quantiles(known),
+        **_purchase_model(at, position, days["from_end"].to_numpy(), known.instant),
+        **_wait_shape(days, known.instant, definitions),
+        **_money(known, definitions),
+        **item_mean_stats(known, definitions.scales),
+        "earliest_at": int(at.min()) if at.size else 0,
+    }
+    return PopulationStats(**values)
 
 
 def _amount_quantiles(known: Known) -> tuple[float, ...]:
@@ -85,12 +92,17 @@ def _amount_quantiles(known: Known) -> tuple[float, ...]:
 
 
 def _wait_shape(days: pa.Table, as_of: int, definitions: Definitions) -> dict[str, float]:
-    """The shape of waits from completed gaps and the open ones, each in its customer's usual gaps."""
+    """The shape of completed gaps and open waits, each in usual gaps of its customer."""
     at, last = days["occurred_at"].to_numpy(), days["from_end"].to_numpy() == 1
     count = days["position"].to_numpy()[last]
     gap = days["gap"].to_numpy(zero_copy_only=False).astype(np.float64)
     first = at[days["position"].to_numpy() == 1]
-    usual = usual_gap(first=first, last=at[last], count=count, base_gap_us=definitions.base_gap_us)
+    usual = usual_gap(
+        first=first,
+        last=at[last],
+        count=count,
+        population_mean_gap_us=definitions.population_mean_gap_us,
+    )
     gaps, open_waits = gap / np.repeat(usual, count), (as_of - at[last]) / usual
     completed = gaps[~np.isnan(gap)]
     waits = np.concatenate([completed, open_waits])
@@ -98,7 +110,7 @@ def _wait_shape(days: pa.Table, as_of: int, definitions: Definitions) -> dict[st
 
 
 def _money(known: Known, definitions: Definitions) -> dict[str, Any]:
-    """Gamma-Gamma over the money of an active day, and the quantiles of money by quarter of acquisition."""
+    """Gamma-Gamma over money per active day, and quantiles of money by quarter of acquisition."""
     first = nw.col("position") == (1 if definitions.acquired == "first_activity" else 2)
     acquired = nw.when(first).then(nw.col("occurred_at")).min()
     people = known.activity.group_by("customer_id").agg(
@@ -108,28 +120,38 @@ def _money(known: Known, definitions: Definitions) -> dict[str, Any]:
     cuts = value_models.cohort_cuts(table["acquired"].drop_null().to_numpy())
     if "transactions" not in known.tables:
         return {"cohort_cuts": cuts}
+    buyers = people.join(_spent(known), on="customer_id", how="inner")
+    buyers = buyers.collect(backend="pyarrow").to_native()
+    p, q, v = value_models.gamma_gamma(
+        buyers["spent"].to_numpy(), buyers["n"].to_numpy().astype(np.float64)
+    )
+    # Where tenure counts from the second activity, a customer with one has no cohort yet.
+    dated = buyers.filter(pc.is_valid(buyers["acquired"]))
+    by_cohort = value_models.cohort_quantiles(
+        dated["acquired"].to_numpy(), dated["total"].to_numpy(), cuts
+    )
+    return {
+        "money_p": p,
+        "money_q": q,
+        "money_v": v,
+        "cohort_cuts": cuts,
+        "cohort_quantiles": by_cohort,
+    }
+
+
+def _spent(known: Known) -> nw.LazyFrame:
+    """Money of each customer's purchases: `total`, and `spent` without negative amounts."""
     bought = known.tables["transactions"].filter(nw.col("kind") == "purchase")
     spent = nw.when(nw.col("amount") > 0).then(nw.col("amount")).otherwise(nw.lit(0)).sum()
-    totals = bought.group_by("customer_id").agg(
+    return bought.group_by("customer_id").agg(
         total=nw.col("amount").sum().cast(nw.Float64), spent=spent.cast(nw.Float64)
     )
-    found = (
-        people.join(totals, on="customer_id", how="inner").collect(backend="pyarrow").to_native()
-    )
-    model = value_models.gamma_gamma(
-        found["spent"].to_numpy(), found["n"].to_numpy().astype(np.float64)
-    )
-    joined = found.filter(pc.is_valid(found["acquired"]))
-    by_cohort = value_models.cohort_quantiles(
-        joined["acquired"].to_numpy(), joined["total"].to_numpy(), cuts
-    )
-    named = dict(zip(("money_p", "money_q", "money_v"), model, strict=True))
-    return named | {"cohort_cuts": cuts, "cohort_quantiles": by_cohort}
 
 
 def _purchase_model(
     at: np.ndarray, position: np.ndarray, from_end: np.ndarray, as_of: int
 ) -> dict[str, float]:
+    """The parameters of BG/NBD in days; neutral ones where nobody was active."""
     if not at.size:
         return {"r": 1.0, "alpha": 1.0, "a": 1.0, "b": 1.0}
     first, last, count = at[position == 1], at[from_end == 1], position[from_end == 1]

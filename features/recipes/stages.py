@@ -1,22 +1,32 @@
-"""Where a customer stands: seven stages, total and exclusive, a function of the events known at the instant.
+"""Stages: every customer is in exactly one of seven, decided by the events known at the instant.
 
-g = (2·base gap + Σ own gaps) / (2 + number of own gaps); overdue = recency / g; m1 < m2 < m3 multiples of g.
-First match wins and is kept as `stage_rule`:
+g is the customer's usual gap: (2·population mean gap + Σ own gaps) / (2 + number of own gaps).
+overdue = recency / g. m1 < m2 < m3 are multiples of g. The first rule that matches decides; the
+column `stage_rule` has its name:
 
-    1 churned    paid cover ended                4 dormant   overdue ≥ m2
-    2 prospect   no activity yet                 5 at_risk   overdue ≥ m1
-    3 churned    overdue ≥ m3                    6 new       one activity
-      (while cover runs: dormant)                7 loyal     run ≥ 4, or n ≥ 4 and run ≥ 2
-                                                 8 growing   the rest
+    stage_rule        stage      when
+    no_cover          churned    the paid cover has ended
+    no_activity       prospect   there was no activity yet
+    overdue_churned   churned    overdue ≥ m3 (dormant while cover runs)
+    overdue_dormant   dormant    overdue ≥ m2
+    overdue_at_risk   at_risk    overdue ≥ m1
+    one_activity      new        n = 1
+    regular           loyal      streak ≥ 4, or n ≥ 4 and streak ≥ 2
+    otherwise         growing    no other rule matches
+
+n counts activities. The streak counts the activities since the last gap of m2·g or longer, the one
+that ended it included.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, TypeVar
 
 import narwhals as nw
 import numpy as np
+
+from features.tables.history import Known
 
 STAGES = ("prospect", "new", "growing", "loyal", "at_risk", "dormant", "churned")
 CHINESE = dict(zip(STAGES, ("潜在", "新客户", "成长", "忠诚", "预警", "休眠", "流失"), strict=True))
@@ -33,40 +43,78 @@ STATE_COLUMNS = (
     "last_at",
     "cover_until",
     "overdue_state",
-    "run",
+    "streak",
 )
-ENDLESS = (1 << 63) - 1
+# The rules in the order in which they are tried, as `stage_rule` names them. The second never
+# applies to a customer with activity.
+STAGE_RULES = (
+    "no_cover",
+    "no_activity",
+    "overdue_churned",
+    "overdue_dormant",
+    "overdue_at_risk",
+    "one_activity",
+    "regular",
+    "otherwise",
+)
+ENDLESS = (1 << 63) - 1  # µs; an end of cover that no instant reaches
 FEW_GAPS = 500
 DEFAULT_MULTIPLES = (2.0, 4.0, 8.0)
+# Of the spells that reach m3; a larger share means that customers are called churned too early.
+MAX_REACTIVATED = 0.10
+M3_STEP = 0.25
+Multiples = tuple[float, float, float]
+Values = TypeVar("Values", nw.Expr, np.ndarray)
 
 
 @dataclass(frozen=True)
-class Comeback:
-    """Learned multiples; of the spells that `reached` m3·g, the `share` that was followed by activity."""
+class Reactivation:
+    """Learned multiples, and what they mean for reactivation.
 
-    multiples: tuple[float, float, float]
+    reached: spells that lasted m3·g or longer. reactivated_share: the share of them that activity
+    ended; None without.
+    """
+
+    multiples: Multiples
     reached: int
-    share: float | None
+    reactivated_share: float | None
 
 
-def usual_gap(*, first: Any, last: Any, count: Any, base_gap_us: int) -> Any:
-    """g in µs, for expressions and arrays alike: (2·base gap + Σ own gaps) / (2 + number of own gaps)."""
-    return (2 * base_gap_us + (last - first)) / (count + 1)
+class StageDefinitions(Protocol):
+    """What the stage rules need of a release's definitions."""
+
+    @property
+    def population_mean_gap_us(self) -> int: ...
+
+    @property
+    def multiples(self) -> Multiples: ...
+
+
+def usual_gap(*, first: Values, last: Values, count: Values, population_mean_gap_us: int) -> Values:
+    """The usual gap g in µs, of expressions and of arrays (customers,) alike.
+
+    g = (2·population mean gap + Σ own gaps) / (2 + number of own gaps); the own gaps add up to
+    `last` − `first`. The two population gaps are a prior: a customer without a gap of their own has
+    the population's.
+    """
+    return (2 * population_mean_gap_us + (last - first)) / (count + 1)
 
 
 def state(
     activity: nw.LazyFrame,
     *,
     at: int | nw.Expr,
-    definitions: Any,
+    definitions: StageDefinitions,
     cover: nw.LazyFrame | None = None,
 ) -> nw.LazyFrame:
-    """One row per customer with activity: n, first_at, last_at (µs), usual_gap (g, µs), overdue, run, stage, stage_rule.
+    """The stage of every customer with activity when the clock is at `at`.
 
-    `activity` is Known.activity (or Known's plus the outcome window's), `at` the clock. `cover` (customer_id,
-    cover_until in µs) is given for contractual businesses: cover that ended by `at` makes rule 1.
+    activity: Known.activity, or Known's plus the outcome window's. at: µs. cover: for contractual
+    businesses, customer_id and cover_until (µs); cover that ended by `at` matches the rule
+    no_cover. Returns one row per customer: n, first_at, last_at (µs), usual_gap (µs), streak,
+    cover_until, overdue, stage, stage_rule.
     """
-    people = people_of(activity, at=at, definitions=definitions)
+    people = summarise_activity(activity, at=at, definitions=definitions)
     if cover is None:
         people = people.with_columns(cover_until=nw.lit(None, dtype=nw.Int64))
     else:
@@ -75,27 +123,36 @@ def state(
     return people.with_columns(overdue=overdue_at(at), stage=stage, stage_rule=rule)
 
 
-def people_of(activity: nw.LazyFrame, *, at: int | nw.Expr, definitions: Any) -> nw.LazyFrame:
-    """What stages are told from, whatever the clock: n, first_at, last_at, usual_gap and run of each customer."""
-    carried = {"as_of": nw.col("as_of").max()} if isinstance(at, nw.Expr) else {}
+def summarise_activity(
+    activity: nw.LazyFrame, *, at: int | nw.Expr, definitions: StageDefinitions
+) -> nw.LazyFrame:
+    """What the stage rules read of each customer: n, first_at, last_at, usual_gap, streak."""
+    # In a prepared statement `at` is the column as_of, which must survive the grouping.
+    as_of = {"as_of": nw.col("as_of").max()} if isinstance(at, nw.Expr) else {}
     people = activity.group_by("customer_id").agg(
         n=nw.col("occurred_at").count(),
         first_at=nw.col("occurred_at").min(),
         last_at=nw.col("occurred_at").max(),
-        **carried,
+        **as_of,
     )
-    span = {"first": nw.col("first_at"), "last": nw.col("last_at"), "count": nw.col("n")}
-    people = people.with_columns(usual_gap=usual_gap(**span, base_gap_us=definitions.base_gap_us))
+    people = people.with_columns(
+        usual_gap=usual_gap(
+            first=nw.col("first_at"),
+            last=nw.col("last_at"),
+            count=nw.col("n"),
+            population_mean_gap_us=definitions.population_mean_gap_us,
+        )
+    )
     people = people.join(
         _last_long_gap(activity, people, definitions.multiples[1]), on="customer_id", how="left"
     )
     return people.with_columns(
-        run=nw.col("n") - nw.coalesce(nw.col("broken_at"), nw.lit(1)) + 1
+        streak=nw.col("n") - nw.coalesce(nw.col("broken_at"), nw.lit(1)) + 1
     ).drop("broken_at")
 
 
 def _last_long_gap(activity: nw.LazyFrame, people: nw.LazyFrame, multiple: float) -> nw.LazyFrame:
-    """The position of the activity that closed the last own gap ≥ m2·g: the run begins there."""
+    """The position of the activity that ended the last own gap ≥ m2·g: the streak begins there."""
     gaps = activity.select("customer_id", "gap", "position").filter(~nw.col("gap").is_null())
     gaps = gaps.join(people.select("customer_id", "usual_gap"), on="customer_id", how="inner")
     long = gaps.filter(nw.col("gap") >= nw.col("usual_gap") * multiple)
@@ -103,35 +160,37 @@ def _last_long_gap(activity: nw.LazyFrame, people: nw.LazyFrame, multiple: float
 
 
 def overdue_at(at: int | nw.Expr) -> nw.Expr:
-    """How long the customer has been quiet when the clock is at `at`, in usual gaps; of the columns of `people_of`."""
+    """Recency in usual gaps when the clock is at `at` (µs); reads last_at and usual_gap."""
     return (at - nw.col("last_at")) / nw.col("usual_gap")
 
 
-def stage_at(
-    at: int | nw.Expr, *, multiples: tuple[float, float, float], until: nw.Expr
-) -> tuple[nw.Expr, nw.Expr]:
-    """Stage and rule of `people_of` with the clock at `at`; `until`: cover_until, null without contracts."""
+def stage_at(at: int | nw.Expr, *, multiples: Multiples, until: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
+    """Expressions for stage and stage_rule with the clock at `at` (µs).
+
+    They read the columns of `summarise_activity`. until: cover_until, null without contracts.
+    """
     m1, m2, m3 = multiples
-    n, run, overdue = nw.col("n"), nw.col("run"), overdue_at(at)
-    runs = ~until.is_null() & (until > at)
+    n, streak, overdue = nw.col("n"), nw.col("streak"), overdue_at(at)
+    covered = ~until.is_null() & (until > at)
     rules = (
-        (1, "churned", ~until.is_null() & (until <= at)),
-        (3, "dormant", (overdue >= m3) & runs),
-        (3, "churned", overdue >= m3),
-        (4, "dormant", overdue >= m2),
-        (5, "at_risk", overdue >= m1),
-        (6, "new", n == 1),
-        (7, "loyal", (run >= 4) | ((n >= 4) & (run >= 2))),
+        ("no_cover", "churned", ~until.is_null() & (until <= at)),
+        ("overdue_churned", "dormant", (overdue >= m3) & covered),
+        ("overdue_churned", "churned", overdue >= m3),
+        ("overdue_dormant", "dormant", overdue >= m2),
+        ("overdue_at_risk", "at_risk", overdue >= m1),
+        ("one_activity", "new", n == 1),
+        ("regular", "loyal", (streak >= 4) | ((n >= 4) & (streak >= 2))),
     )
-    stage, rule = nw.lit("growing"), nw.lit(8)
-    for number, name, test in reversed(rules):
-        stage = nw.when(test).then(nw.lit(name)).otherwise(stage)
-        rule = nw.when(test).then(nw.lit(number)).otherwise(rule)
-    return stage, rule.cast(nw.Int64)
+    stage, rule = nw.lit("growing"), nw.lit("otherwise")
+    # From the last rule to the first, so that the first rule that matches wins.
+    for rule_name, stage_name, test in reversed(rules):
+        stage = nw.when(test).then(nw.lit(stage_name)).otherwise(stage)
+        rule = nw.when(test).then(nw.lit(rule_name)).otherwise(rule)
+    return stage, rule
 
 
-def endless_cover(known: Any) -> nw.LazyFrame:
-    """Cover that runs on for everybody with activity, whatever their terms say: customer_id, cover_until."""
+def endless_cover(known: Known) -> nw.LazyFrame:
+    """Cover without an end for everybody with activity: customer_id, cover_until."""
     return known.activity.select("customer_id").unique().with_columns(cover_until=nw.lit(ENDLESS))
 
 
@@ -140,51 +199,73 @@ def learn_multiples(
     gap: np.ndarray,
     position: np.ndarray,
     last: np.ndarray,
-    base_gap: int,
+    population_mean_gap_us: int,
     *,
     as_of: int,
-    stated: list[float] | None,
-) -> Comeback:
-    """Multiples from the 80, 95, 99 % points of gap / g-before-the-gap, m3 raised until at most 10 % come back.
+    configured: list[float] | None,
+) -> Reactivation:
+    """Multiples from the 80, 95 and 99 % quantiles of gap / g.
 
-    Rows are one customer's activities after the other in time order; gap in µs, NaN for the first. A spell is a
-    completed gap or the open wait at as_of; it reached m3 when it was at least m3·g long, g as known before it.
+    m3 is raised until at most 10 % of those that reach it are reactivated, but not above 4·m2.
+    at, gap, position, last: (activities,), one customer's after the other's, in time order; gap in
+    µs, NaN for the first. A spell is a completed gap or the open wait at as_of. It reached m3 when
+    it was at least m3·g long, with g as known before it. configured: [stages] multiples, used as
+    they are. With fewer than 500 completed gaps: 2, 4, 8.
     """
+    first = _first_of_each(at, position)
+    closed = _closed_gaps(at, gap, position, first, population_mean_gap_us)
+    usual = usual_gap(
+        first=first, last=at, count=position, population_mean_gap_us=population_mean_gap_us
+    )
+    waiting = ((as_of - at) / usual)[last]
+    if configured is not None:
+        return _reactivation((configured[0], configured[1], configured[2]), closed, waiting)
+    if closed.size < FEW_GAPS:
+        return _reactivation(DEFAULT_MULTIPLES, closed, waiting)
+    return _multiples_from_quantiles(closed, waiting)
+
+
+def _closed_gaps(
+    at: np.ndarray,
+    gap: np.ndarray,
+    position: np.ndarray,
+    first: np.ndarray,
+    population_mean_gap_us: int,
+) -> np.ndarray:
+    """Every completed gap in usual gaps, as known before it: it must not raise its own unit."""
     closing = position > 1
     before = at - np.where(closing, gap, 0)
-    first = _first_of_each(at, position)
     usual = usual_gap(
-        first=first, last=before, count=position - 1, base_gap_us=base_gap
-    )  # as known before the gap
-    closed = gap[closing] / usual[closing]
-    open_usual = usual_gap(first=first, last=at, count=position, base_gap_us=base_gap)
-    waiting = ((as_of - at) / open_usual)[last]
-    if stated is not None:
-        return _comeback(tuple(stated), closed, waiting)
-    if closed.size < FEW_GAPS:
-        return _comeback(DEFAULT_MULTIPLES, closed, waiting)
+        first=first,
+        last=before,
+        count=position - 1,
+        population_mean_gap_us=population_mean_gap_us,
+    )
+    return gap[closing] / usual[closing]
+
+
+def _multiples_from_quantiles(closed: np.ndarray, waiting: np.ndarray) -> Reactivation:
     points = np.quantile(closed, (0.80, 0.95, 0.99))
+    # The factors keep the stages apart where the quantiles lie close together.
     m1 = max(1.25, float(points[0]))
     m2 = max(1.5 * m1, float(points[1]))
     m3 = max(1.5 * m2, float(points[2]))
-    while (
-        found := _comeback((m1, m2, m3), closed, waiting)
-    ).share is not None and found.share > 0.10:
-        if m3 + 0.25 > 4 * m2:
-            break
-        m3 += 0.25
-    return found
+    learned = _reactivation((m1, m2, m3), closed, waiting)
+    while (learned.reactivated_share or 0) > MAX_REACTIVATED and m3 + M3_STEP <= 4 * m2:
+        m3 += M3_STEP
+        learned = _reactivation((m1, m2, m3), closed, waiting)
+    return learned
 
 
 def _first_of_each(at: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """The instant of the customer's first activity, for every activity."""
     starts = np.flatnonzero(position == 1)
     return np.repeat(at[starts], np.diff(np.append(starts, at.size))) if at.size else at
 
 
-def _comeback(multiples: tuple[float, ...], closed: np.ndarray, waiting: np.ndarray) -> Comeback:
-    back, out = int(np.sum(closed >= multiples[2])), int(np.sum(waiting >= multiples[2]))
-    return Comeback(
-        tuple(round(m, 6) for m in multiples),
-        back + out,
-        back / (back + out) if back + out else None,
-    )
+def _reactivation(multiples: Multiples, closed: np.ndarray, waiting: np.ndarray) -> Reactivation:
+    m1, m2, m3 = (round(multiple, 6) for multiple in multiples)
+    # Counted with the multiple before rounding, by which it was chosen.
+    ended, still_open = int(np.sum(closed >= multiples[2])), int(np.sum(waiting >= multiples[2]))
+    reached = ended + still_open
+    return Reactivation((m1, m2, m3), reached, ended / reached if reached else None)

@@ -1,13 +1,15 @@
-"""What is fitted on the whole base beside BG/NBD: the shape of waits, money an active day, quantiles by cohort.
+"""Models of all customers besides BG/NBD: the shape of waits, money per active day, quantiles.
 
-Waits: Weibull with one shape for everybody; the personal rate is divided out before. Open waits are censored, the
-likelihood profiled over the scale (Cohen 1965; Lawless 2003, section 5.2). Money: Gamma-Gamma (Fader & Hardie 2013,
-"The Gamma-Gamma Model of Monetary Value"; "eq." is an equation of theirs):
+Waits: Weibull with one shape for all customers; waits are first divided by the customer's usual
+gap. Open waits are censored, the likelihood profiled over the scale (Cohen 1965; Lawless 2003,
+section 5.2). Money: Gamma-Gamma (Fader & Hardie 2013, "The Gamma-Gamma Model of Monetary Value";
+"eq." is an equation of theirs):
 
     money of one active day ~ Gamma(shape p, rate nu);   nu ~ Gamma(shape q, rate v)
 
-Everything is total: an empty past, one customer and customers all alike give finite, neutral or bounded parameters.
-Arrays are sorted before they are summed, so the order of customers changes nothing, exactly.
+Everything is total: an empty past, one customer and customers all alike give finite, neutral or
+bounded parameters. Arrays are sorted before they are summed, so the order of customers changes
+nothing, exactly.
 """
 
 from __future__ import annotations
@@ -20,9 +22,9 @@ Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
 COHORTS, STEPS = 4, 20
-NEUTRAL_SHAPE = 1.0  # exponential: a wait that says nothing about its own rest
+NEUTRAL_SHAPE = 1.0  # exponential: how long a wait has lasted says nothing about its rest
 NEUTRAL_MONEY = (1.0, 2.0, 0.0)  # nobody has spent anything
-# Past these the density is a spike, or falls too fast to be one; a power of it stays finite.
+# Beyond these bounds the density is nearly a point; within them every power stays finite.
 _SHAPES = (1 / 16, 16.0)
 # p, q, v / mean. q stays above 1: the mean over customers is p v / (q - 1).
 _MONEY = ((1e-2, 1e3), (1.1, 1e3), (1e-4, 1e5))
@@ -32,9 +34,9 @@ _STARTS = ((1.0, 3.0, 2.0), (10.0, 10.0, 0.9))
 def weibull_shape(waits: Floats, closed: NDArray[np.bool_]) -> float:
     """Maximum likelihood shape k of Weibull waits, the scale left free.
 
-    waits: (n,), > 0, each in its customer's usual gaps. closed: (n,), False where the wait still goes on.
-    Solves sum(w^k log w) / sum(w^k) - 1/k = mean of log w over closed waits, whose left side rises in k.
-    Returns a number in [1/16, 16]; 1 without a closed wait. No errors.
+    waits: (n,), > 0, each in its customer's usual gaps. closed: (n,), False where the wait still
+    goes on. Solves sum(w^k log w) / sum(w^k) - 1/k = mean of log w over closed waits, whose left
+    side rises in k. Returns a number in [1/16, 16]; 1 without a closed wait. No errors.
     """
     if not closed.any():
         return NEUTRAL_SHAPE
@@ -52,10 +54,13 @@ def weibull_shape(waits: Floats, closed: NDArray[np.bool_]) -> float:
 
 
 def gamma_gamma(totals: Floats, days: Floats) -> tuple[float, float, float]:
-    """Maximum likelihood (p, q, v) of the Gamma-Gamma model (eq. 1a), L-BFGS-B over logs, the better of two starts.
+    """Maximum likelihood (p, q, v) of the Gamma-Gamma model (eq. 1a).
 
-    totals: (n,), money of each customer, any unit; who spent nothing is left out. days: (n,), active days, >= 1.
-    Returns p, q > 1 and v in the unit of `totals`; (1, 2, 0) where nobody spent anything. No errors.
+    L-BFGS-B over logs, the better of two starts.
+
+    totals: (n,), money of each customer, any unit; who spent nothing is left out. days: (n,),
+    active days, >= 1. Returns p, q > 1 and v in the unit of `totals`; (1, 2, 0) where nobody spent
+    anything. No errors.
     """
     spent = totals > 0
     if not spent.any():
@@ -64,21 +69,21 @@ def gamma_gamma(totals: Floats, days: Floats) -> tuple[float, float, float]:
     total, count = totals[spent][order], days[spent][order]
     unit = float((total / count).mean())
     levels, of = np.unique(count, return_inverse=True)
-    told = (total / unit, count, levels, of, np.bincount(of).astype(float))
+    data = (total / unit, count, levels, of, np.bincount(of).astype(float))
     bounds = [(np.log(low), np.log(high)) for low, high in _MONEY]
     how = {"jac": True, "bounds": bounds, "options": {"ftol": 1e-12, "gtol": 1e-8}}
-    found = [
-        optimize.minimize(_money_loss, np.log(start), told, method="L-BFGS-B", **how)
+    fits = [
+        optimize.minimize(_money_loss, np.log(start), data, method="L-BFGS-B", **how)
         for start in _STARTS
     ]
-    p, q, v = np.exp(min(found, key=lambda one: one.fun).x).tolist()
+    p, q, v = np.exp(min(fits, key=lambda fit: fit.fun).x).tolist()
     return p, q, v * unit
 
 
 def _money_loss(
     theta: Floats, total: Floats, count: Floats, levels: Floats, of: Integers, weight: Floats
 ) -> tuple[float, Floats]:
-    """Mean negative log likelihood (what depends on no parameter left out) and its gradient over log (p, q, v)."""
+    """Mean negative log likelihood without its constant, and its gradient over log (p, q, v)."""
     p, q, v = np.exp(theta)
     shape, far = p * levels, np.log(v + total)
     near = np.log(total) - far  # log z + log x - log(v + x z)
@@ -98,7 +103,7 @@ def quantiles(totals: Floats) -> tuple[float, ...]:
 
 
 def cohort_cuts(acquired: Integers) -> tuple[int, ...]:
-    """The three instants that part customers into quarters by acquisition: each the last of its quarter.
+    """The last instants of the first three quarters of customers by acquisition.
 
     acquired: (n,), µs. Zeros for nobody. Who was acquired at a cut belongs to the earlier cohort.
     """
@@ -113,7 +118,8 @@ def cohort_quantiles(
 ) -> tuple[float, ...]:
     """The 19 quantiles of money of each of the four cohorts, one cohort after the other.
 
-    acquired: (n,), µs; totals: (n,), money. A cohort in which nobody bought gets the quantiles of everybody.
+    acquired: (n,), µs; totals: (n,), money. A cohort in which nobody bought gets the quantiles of
+    everybody.
     """
     cohort = np.searchsorted(np.array(cuts, dtype=np.int64), acquired, side="left")
     groups = [totals[cohort == k] for k in range(COHORTS)]

@@ -1,7 +1,8 @@
-"""Columns of customers beyond the contract: which of them are kept as attributes, and under which type.
+"""Columns of customers beyond the contract: which of them become attributes, and of which type.
 
-The type is the SELECT's, never guessed from values (a later row could change a guess): CSV arrives as text, and a
-number needs its CAST there. Ids and instants are no attributes.
+The type is that of the SELECT. It is not guessed from values, because a later row could change a
+guess: a column of a CSV file is text, and a number needs a CAST in the SELECT. Ids and instants are
+not attributes.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from features.core.errors import BadSetting, suggestion
 from features.core.settings import Settings
 from features.tables.parsing import FLOATS, INTEGERS
 
-# Names that the prepared rows and the kept plan use themselves.
+# Names that the prepared rows and the prepared statements use themselves.
 RESERVED = {
     "as_of",
     "local_day",
@@ -26,49 +27,54 @@ RESERVED = {
     "is_version",
     "is_current",
 }
-_NO_ATTRIBUTE = ("customer_id", "valid_from", "acquired_at")
+_NOT_ATTRIBUTES = ("customer_id", "valid_from", "acquired_at")
 
 
-def widened(table: Table, types: dict[str, str], settings: Settings) -> Table:
-    """customers with the SELECT's further columns (`types`: DuckDB types by name) that can be attributes.
+def add_attribute_columns(table: Table, types: dict[str, str], settings: Settings) -> Table:
+    """The table of customers with the further columns of the SELECT that are attributes.
 
-    Kept are those that are constant by the settings, or all where the SELECT gives valid_from. BadSetting where
-    `constant_attributes` names what is none.
+    types: DuckDB types by column name. A further column is an attribute if its type allows it and
+    if it is constant by the settings or the SELECT has valid_from. Raises BadSetting where
+    `constant_attributes` names no such column.
     """
     constant = settings.contract.constant_attributes
-    able = [
+    further = [
         name
         for name, kind in types.items()
         if name not in table.names and attribute_type(name, kind)
     ]
-    given = [name for name in table.names if name in types and name not in _NO_ATTRIBUTE]
+    declared = [name for name in table.names if name in types and name not in _NOT_ATTRIBUTES]
     for name in constant:
-        if name not in (*able, *given):
+        if name not in (*further, *declared):
             raise BadSetting(
                 where="[contract] constant_attributes",
-                got=f"'{name}', which is no attribute of customers",
-                rule="It names columns of the SELECT for customers that are text, a number or a flag.",
-                fix=suggestion(name, [*able, *given])
-                or f"The SELECT gives {', '.join([*given, *able]) or 'none'}.",
+                got=f"'{name}', which is not an attribute of customers",
+                rule="It lists columns of the SELECT that are text, a number or a flag.",
+                fix=suggestion(name, [*further, *declared])
+                or f"The SELECT has {', '.join([*declared, *further]) or 'none'}.",
             )
-    kept = [name for name in able if name in constant or "valid_from" in types]
-    more = [
-        Column(name, attribute_type(name, types[name]), "an attribute of yours")
-        for name in sorted(kept)
+    attributes = [
+        Column(name, attribute_type(name, types[name]), "your attribute")
+        for name in sorted(further)
+        if name in constant or "valid_from" in types
     ]
-    return replace(table, columns=(*table.columns, *more))
+    return replace(table, columns=(*table.columns, *attributes))
 
 
 def attribute_type(name: str, raw_type: str) -> str:
-    """text, number or flag; '' for what is none: ids (by name or type), instants, nested values, a name with a dot."""
-    named = name.lower()
-    if re.search(r'[."\x00-\x1f]', name) or re.search(
-        r"(^|_)(uu)?id$", named
-    ):  # no expression could name the first
+    """text, number or flag; '' for a column that cannot be an attribute.
+
+    Those are ids (by name or type), instants, nested values, reserved names, and names with a dot,
+    a quote or a control character.
+    """
+    lower, raw = name.lower(), raw_type.upper()
+    # No expression can refer to a column of such a name.
+    if re.search(r'[."\x00-\x1f]', name):
         return ""
-    if named in RESERVED or re.fullmatch(r"attribute_\d+", named):
+    if re.search(r"(^|_)(uu)?id$", lower) or re.fullmatch(r"attribute_\d+", lower):
         return ""
-    raw = raw_type.upper()
+    if lower in RESERVED:
+        return ""
     if raw == "VARCHAR" or raw.startswith("ENUM"):
         return "" if raw.endswith("]") else "text"
     if raw == "BOOLEAN":

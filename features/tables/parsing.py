@@ -1,8 +1,9 @@
-"""The contract's strict reading of one column: an SQL value and an SQL test for cells that break the rule.
+"""How the contract reads one column: SQL for the value, and SQL tests for cells that break a rule.
 
-Text is read by pattern, never by sniffing: `00123` stays `00123`, `10.75` is exactly 1,075 cents, `infinity` and
-`epoch` are not instants. A naive local time that a clock change skipped reads with the offset before the change (02:30 as
-03:30), one that it repeated as the later of the two: nothing is known too early. `features.tables.clock_changes` counts both.
+Text is read by pattern and types are never guessed: `00123` stays `00123`, `10.75` is exactly 1,075
+cents, `infinity` and `epoch` are not instants. A local time without an offset that a clock change
+skipped is read with the offset before the change (02:30 as 03:30); one that occurred twice is read
+as the later of the two. So no row is known too early. `features.tables.clock_changes` counts both.
 """
 
 from __future__ import annotations
@@ -39,98 +40,106 @@ SQL_TYPES = {
 
 
 @dataclass(frozen=True)
-class Reading:
-    """`value`: SQL for the parsed cell, null where empty or unreadable. `broken`: (reason, SQL test) pairs.
+class ColumnSql:
+    """SQL for one column.
 
-    `local`: for instants that may come without an offset, SQL for the local TIMESTAMP of those that do.
+    value: SQL for the parsed cell; null where it is empty or unreadable. broken: (reason, SQL test)
+    pairs; a row for which a test is true is rejected with that reason. local: for instants that may
+    come without an offset, SQL for the local TIMESTAMP of those; else ''.
     """
 
     value: str
-    broken: tuple[tuple[str, str], ...]
+    violations: tuple[tuple[str, str], ...]
     local: str = ""
 
 
-def quoted(name: str) -> str:
+def quote_identifier(name: str) -> str:
+    """The name as an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def literal(text: str) -> str:
+    """The text as an SQL string literal."""
     return "'" + text.replace("'", "''") + "'"
 
 
 def local_day(zone: str) -> str:
-    """SQL for the day number (since 1970-01-01) that `occurred_at` has on the calendar of `zone`."""
+    """SQL for the local day of `occurred_at` in `zone`, as days since 1970-01-01."""
     local = f"timezone({literal(zone)}, make_timestamptz(occurred_at))"
     return f"CAST(date_diff('day', DATE '1970-01-01', CAST({local} AS DATE)) AS INTEGER)"
 
 
 def local_hour(zone: str) -> str:
     """SQL for the hour (0–23) that the clock of `zone` shows at `occurred_at`."""
-    return f"CAST(extract('hour' FROM timezone({literal(zone)}, make_timestamptz(occurred_at))) AS INTEGER)"
+    local = f"timezone({literal(zone)}, make_timestamptz(occurred_at))"
+    return f"CAST(extract('hour' FROM {local}) AS INTEGER)"
 
 
-def reading(
+def column_sql(
     column: Column, *, raw: str, raw_type: str, table: str, zone: str | None, digits: int
-) -> Reading:
-    """How to read `column` from the SQL expression `raw` of DuckDB type `raw_type`; WrongType or NaiveTime if never."""
-    readers = {
-        "id": _id,
-        "instant": _instant,
-        "money": _money,
-        "number": _number,
-        "text": _text,
-        "flag": _flag,
-    }
+) -> ColumnSql:
+    """SQL that reads `column` from the SQL expression `raw` of DuckDB type `raw_type`.
+
+    digits: decimal digits of the currency. zone: time zone of instants without an offset; where it
+    is None, such instants break the rule "naive". Raises WrongType where no value of `raw_type` can
+    be read as the column's type.
+    """
     where = f"{table}.{column.name}"
-    read = readers[column.type](raw, raw_type.upper(), where, zone, digits)
-    rules = list(read.broken)
+    read = _READERS[column.type](raw, raw_type.upper(), where, zone, digits)
+    rules = list(read.violations)
     if column.kinds:
         allowed = ", ".join(literal(kind) for kind in column.kinds)
         rules.append((f"{column.name}_unknown", f"({read.value}) NOT IN ({allowed})"))
     if column.required:
         rules.append((f"{column.name}_missing", f"({read.value}) IS NULL"))
-    return Reading(read.value, tuple(rules), read.local)
+    return ColumnSql(read.value, tuple(rules), read.local)
 
 
-def _refuse(where: str, raw_type: str, wanted: str, fix: str) -> WrongType:
+def _wrong_type(where: str, raw_type: str, wanted: str, fix: str) -> WrongType:
     return WrongType(where=where, got=f"type {raw_type}", rule=f"This column is {wanted}.", fix=fix)
 
 
-def _blank(raw: str) -> str:
+def _non_blank(raw: str) -> str:
+    """SQL for the trimmed text; null where nothing is left."""
     return f"nullif(trim({raw}), '')"
 
 
-def _id(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
+def _id(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> ColumnSql:
     if raw_type in INTEGERS:
-        return Reading(f"CAST({raw} AS VARCHAR)", ())
+        return ColumnSql(f"CAST({raw} AS VARCHAR)", ())
     if raw_type == "UUID":
-        return Reading(f"CAST({raw} AS VARCHAR)", ())
+        return ColumnSql(f"CAST({raw} AS VARCHAR)", ())
     if raw_type != "VARCHAR":
-        raise _refuse(
+        raise _wrong_type(
             where, raw_type, "an id: text or whole numbers", "Cast it to VARCHAR in the SELECT."
         )
-    return Reading(_blank(raw), ())
+    return ColumnSql(_non_blank(raw), ())
 
 
-def _text(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
+def _text(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> ColumnSql:
     if raw_type.startswith(("STRUCT", "MAP", "BLOB")) or raw_type.endswith("]"):
-        raise _refuse(where, raw_type, "text", "Select one plain value.")
-    return Reading(_blank(f"CAST({raw} AS VARCHAR)"), ())
+        raise _wrong_type(where, raw_type, "text", "Select one plain value.")
+    return ColumnSql(_non_blank(f"CAST({raw} AS VARCHAR)"), ())
 
 
-def _flag(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
+def _flag(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> ColumnSql:
     if raw_type == "BOOLEAN":
-        return Reading(raw, ())
+        return ColumnSql(raw, ())
     if raw_type != "VARCHAR" and raw_type not in INTEGERS:
-        raise _refuse(where, raw_type, "a flag: true or false", "Write a condition in the SELECT.")
-    text = _blank(f"CAST({raw} AS VARCHAR)")
-    value = f"CASE WHEN lower({text}) IN ('true','1','yes','t','y') THEN true WHEN lower({text}) IN ('false','0','no','f','n') THEN false END"
-    return Reading(
+        raise _wrong_type(
+            where, raw_type, "a flag: true or false", "Write a condition in the SELECT."
+        )
+    text = _non_blank(f"CAST({raw} AS VARCHAR)")
+    value = (
+        f"CASE WHEN lower({text}) IN ('true','1','yes','t','y') THEN true "
+        f"WHEN lower({text}) IN ('false','0','no','f','n') THEN false END"
+    )
+    return ColumnSql(
         value, ((f"{where.split('.')[1]}_not_a_flag", f"{text} IS NOT NULL AND ({value}) IS NULL"),)
     )
 
 
-def _number(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
+def _number(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> ColumnSql:
     name = where.split(".")[1]
     if raw_type in INTEGERS or raw_type.startswith("DECIMAL"):
         return _bounded(name, f"CAST({raw} AS DOUBLE)", ())
@@ -141,8 +150,8 @@ def _number(raw: str, raw_type: str, where: str, zone: str | None, digits: int) 
             ((f"{name}_not_finite", f"{raw} IS NOT NULL AND NOT isfinite({raw})"),),
         )
     if raw_type != "VARCHAR":
-        raise _refuse(where, raw_type, "a number", "Cast it to DOUBLE in the SELECT.")
-    text = _blank(raw)
+        raise _wrong_type(where, raw_type, "a number", "Cast it to DOUBLE in the SELECT.")
+    text = _non_blank(raw)
     cast = f"CASE WHEN regexp_matches({text}, '{NUMBER}') THEN TRY_CAST({text} AS DOUBLE) END"
     value = f"CASE WHEN isfinite({cast}) THEN {cast} END"
     return _bounded(
@@ -150,39 +159,47 @@ def _number(raw: str, raw_type: str, where: str, zone: str | None, digits: int) 
     )
 
 
-def _bounded(name: str, value: str, broken: tuple[tuple[str, str], ...]) -> Reading:
-    return Reading(value, (*broken, (f"{name}_out_of_range", f"abs({value}) > {NUMBER_LIMIT}")))
+def _bounded(name: str, value: str, broken: tuple[tuple[str, str], ...]) -> ColumnSql:
+    return ColumnSql(value, (*broken, (f"{name}_out_of_range", f"abs({value}) > {NUMBER_LIMIT}")))
 
 
-def _money(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
+def _money(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> ColumnSql:
     name, scale = where.split(".")[1], 10**digits
     if raw_type in FLOATS:
-        minor = f"({raw} * {scale})"
-        readable = f"(isfinite({raw}) AND abs({minor}) <= {MONEY_LIMIT})"
-        # A float is exact money only if it lies within its own noise of a whole minor unit.
-        whole = f"abs({minor} - round({minor})) <= greatest(1e-6, abs({minor}) * 1e-12)"
-        value = f"CASE WHEN {readable} AND {whole} THEN CAST(round({minor}) AS BIGINT) END"
-        return Reading(
-            value,
-            (
-                (f"{name}_not_finite", f"{raw} IS NOT NULL AND NOT isfinite({raw})"),
-                (f"{name}_out_of_range", f"isfinite({raw}) AND abs({minor}) > {MONEY_LIMIT}"),
-                (f"{name}_finer_than_minor_units", f"{readable} AND NOT ({whole})"),
-            ),
-        )
+        return _money_from_float(name, raw, scale)
     if raw_type in INTEGERS or raw_type.startswith("DECIMAL"):
         text, amount = f"CAST({raw} AS VARCHAR)", f"CAST({raw} AS VARCHAR)"
     elif raw_type == "VARCHAR":
-        text = _blank(raw)
+        text = _non_blank(raw)
         amount = f"CASE WHEN regexp_matches({text}, '{DECIMAL}') THEN {text} END"
     else:
-        raise _refuse(
+        raise _wrong_type(
             where, raw_type, "money: a decimal number", "Cast it to DECIMAL in the SELECT."
         )
-    minor = f"(TRY_CAST({amount} AS DECIMAL(38, 12)) * {scale})"
-    value = f"CASE WHEN abs({minor}) <= {MONEY_LIMIT} AND {minor} = trunc({minor}) THEN CAST({minor} AS BIGINT) END"
-    return Reading(
+    return _money_from_decimal(name, text, amount, scale)
+
+
+def _money_from_float(name: str, raw: str, scale: int) -> ColumnSql:
+    minor = f"({raw} * {scale})"
+    readable = f"(isfinite({raw}) AND abs({minor}) <= {MONEY_LIMIT})"
+    # A float is exact money only if it lies within its own rounding error of a whole minor unit.
+    whole = f"abs({minor} - round({minor})) <= greatest(1e-6, abs({minor}) * 1e-12)"
+    value = f"CASE WHEN {readable} AND {whole} THEN CAST(round({minor}) AS BIGINT) END"
+    return ColumnSql(
         value,
+        (
+            (f"{name}_not_finite", f"{raw} IS NOT NULL AND NOT isfinite({raw})"),
+            (f"{name}_out_of_range", f"isfinite({raw}) AND abs({minor}) > {MONEY_LIMIT}"),
+            (f"{name}_finer_than_minor_units", f"{readable} AND NOT ({whole})"),
+        ),
+    )
+
+
+def _money_from_decimal(name: str, text: str, amount: str, scale: int) -> ColumnSql:
+    minor = f"(TRY_CAST({amount} AS DECIMAL(38, 12)) * {scale})"
+    fits = f"abs({minor}) <= {MONEY_LIMIT} AND {minor} = trunc({minor})"
+    return ColumnSql(
+        f"CASE WHEN {fits} THEN CAST({minor} AS BIGINT) END",
         (
             (f"{name}_not_money", f"{text} IS NOT NULL AND {amount} IS NULL"),
             (
@@ -194,22 +211,17 @@ def _money(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -
     )
 
 
-def _instant(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> Reading:
+def _instant(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> ColumnSql:
     name = where.split(".")[1]
     if raw_type == "TIMESTAMP WITH TIME ZONE":
-        cast, text, naive, wall = raw, raw, None, ""
+        cast, text, naive, local = raw, raw, None, ""
     elif raw_type == "DATE" or raw_type.startswith("TIMESTAMP"):
-        wall = f"CAST({raw} AS TIMESTAMP)"
-        cast, text, naive = f"timezone({literal(zone or 'UTC')}, {wall})", raw, raw
+        local = f"CAST({raw} AS TIMESTAMP)"
+        cast, text, naive = f"timezone({literal(zone or 'UTC')}, {local})", raw, raw
     elif raw_type == "VARCHAR":
-        text = _blank(raw)
-        zoned = f"regexp_matches({text}, '{ZONED}')"
-        local = f"timezone({literal(zone or 'UTC')}, TRY_CAST({text} AS TIMESTAMP))"
-        cast = f"CASE WHEN regexp_matches({text}, '{INSTANT}') THEN CASE WHEN {zoned} THEN TRY_CAST({text} AS TIMESTAMPTZ) ELSE {local} END END"
-        naive = f"CASE WHEN NOT {zoned} THEN {text} END"
-        wall = f"CASE WHEN regexp_matches({text}, '{INSTANT}') AND NOT {zoned} THEN TRY_CAST({text} AS TIMESTAMP) END"
+        cast, text, naive, local = _instant_from_text(raw, zone or "UTC")
     else:
-        raise _refuse(
+        raise _wrong_type(
             where, raw_type, "an instant", "Use make_timestamp(…) or strptime(…) in the SELECT."
         )
     micros = f"CASE WHEN isfinite({cast}) THEN epoch_us({cast}) END"
@@ -220,13 +232,39 @@ def _instant(raw: str, raw_type: str, where: str, zone: str | None, digits: int)
     ]
     if zone is None and naive is not None:
         rules.append(("naive", f"({naive}) IS NOT NULL"))
-    return Reading(f"CASE WHEN {inside} THEN {micros} END", tuple(rules), wall)
+    return ColumnSql(f"CASE WHEN {inside} THEN {micros} END", tuple(rules), local)
 
 
-def naive_time(where: str, count: int) -> NaiveTime:
+def _instant_from_text(raw: str, zone: str) -> tuple[str, str, str, str]:
+    """SQL for the instant, the trimmed text, the text without an offset, its local TIMESTAMP."""
+    text = _non_blank(raw)
+    matches = f"regexp_matches({text}, '{INSTANT}')"
+    zoned = f"regexp_matches({text}, '{ZONED}')"
+    in_zone = f"timezone({literal(zone)}, TRY_CAST({text} AS TIMESTAMP))"
+    cast = (
+        f"CASE WHEN {matches} THEN "
+        f"CASE WHEN {zoned} THEN TRY_CAST({text} AS TIMESTAMPTZ) ELSE {in_zone} END END"
+    )
+    naive = f"CASE WHEN NOT {zoned} THEN {text} END"
+    local = f"CASE WHEN {matches} AND NOT {zoned} THEN TRY_CAST({text} AS TIMESTAMP) END"
+    return cast, text, naive, local
+
+
+_READERS = {
+    "id": _id,
+    "instant": _instant,
+    "money": _money,
+    "number": _number,
+    "text": _text,
+    "flag": _flag,
+}
+
+
+def naive_time_error(where: str, count: int) -> NaiveTime:
     return NaiveTime(
         where=where,
         got=f"{count:,} times without a zone",
-        rule="A naive time needs a stated zone.",
-        fix='Set [business] zone = "Europe/London" (yours), or write the offset into the data.',
+        rule="A time without an offset needs a time zone.",
+        fix='Set your zone under [business], for example zone = "Europe/London", '
+        "or write the offset into the data.",
     )

@@ -1,4 +1,4 @@
-"""`lifecycle demo`: a simulated business, the main job on it, and the truth beside it."""
+"""`lifecycle demo`: simulate a business, run the main job on it, compare with the truth."""
 
 from __future__ import annotations
 
@@ -9,29 +9,46 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.core import settings
 from features.core.errors import BadSetting, StoreFailed
 from features.core.instants import instant
-from features.core.progress import say
-from features.core.settings import home
+from features.core.progress import print_status
+from features.core.settings import Settings, home, load_settings
 from lifecycle import simulation
-from lifecycle.commands import run
+from lifecycle.commands import answer
+from lifecycle.commands.run import RunResult, run
 from training import metrics
 
-FEWEST = 50
+MIN_CUSTOMERS = 50
+# The log loss of a true probability of exactly 0 or 1 would be infinite for one surprise.
+MIN_P = 1e-6
 
 
-def demo(into: Path, *, customers: int, mode: str) -> run.Finished:
-    """Simulate into `into`, run the main job there, and add how much of the truth was found."""
-    if customers < FEWEST:
+def demo(into: Path, *, customers: int, mode: str, verbose: bool = False) -> RunResult:
+    """Simulate a business into the folder `into`, run the main job there, compare with the truth.
+
+    `mode`: retail or subscription. `verbose` adds the tables to the text. The data of the result
+    have the key `truth`: None where no evaluated row has a true probability.
+    """
+    if customers < MIN_CUSTOMERS:
         raise BadSetting(
             where="--customers",
             got=f"{customers} customers",
-            rule=f"A business worth simulating has {FEWEST}.",
-            fix="Take more.",
+            rule=f"A simulated business has at least {MIN_CUSTOMERS} customers.",
+            fix=f"Type --customers {MIN_CUSTOMERS} or more.",
             values=[customers],
         )
-    say("simulating")
+    print_status(f"simulating {customers:,} customers")
+    _simulate(into, customers=customers, mode=mode)
+    config = into / "lifecycle.toml"
+    result = run(config, simulated=True)
+    truth = _compare_with_truth(result, load_settings(config), into)
+    text = answer.answer_text(result.value, result.batch.folder, config=config, truth=truth)
+    if verbose:
+        text = f"{text}\n\n{answer.tables_text(result.value, truth)}"
+    return RunResult({**result.value, "truth": truth}, text, result.batch)
+
+
+def _simulate(into: Path, *, customers: int, mode: str) -> None:
     try:
         simulation.write(simulation.simulate(customers=customers, mode=mode), folder=into)
     except OSError as error:
@@ -39,67 +56,48 @@ def demo(into: Path, *, customers: int, mode: str) -> run.Finished:
             where="--into",
             got=error.strerror or "a write that failed",
             rule="The folder must be writable.",
-            fix="Name another folder.",
+            fix="Name another folder: lifecycle demo --into FOLDER.",
         ) from error
-    config = into / "lifecycle.toml"
-    done = run.run(config)
-    found = _beside_truth(done, settings.load(config), into)
-    told = f"{done.text}\n\n{_text(found)}\n\n{_next(config)}"
-    return run.Finished({**done.value, "truth": found}, told, done.run)
 
 
-def _beside_truth(
-    done: run.Finished, stated: settings.Settings, into: Path
-) -> dict[str, Any] | None:
-    """AUROC and log loss of the true leave probability on the hold-out rows of eligible customers, and our share."""
-    folder = home() / "mlruns" / "holdout"
-    names = [name for name in (done.value["mlflow_runs"] or {}).values() if name] or [
-        done.value["trained"]
-    ]
-    path = folder / names[0] / "predictions.parquet"
+def _compare_with_truth(result: RunResult, settings: Settings, into: Path) -> dict[str, Any] | None:
+    """AUROC and log loss of the true probability to leave and of ours, on eligible evaluation rows.
+
+    `share_of_gain`: (our AUROC − ½) ÷ (true AUROC − ½). None where there are no rows, or all have
+    one outcome.
+    """
+    path = _holdout_file(result)
     if not path.is_file():
         return None
-    rows, truth = pq.read_table(path), pq.read_table(into / "truth" / "truth.parquet")
-    at = {day: instant(day, zone=stated.zone) for day in set(truth["as_of"].to_pylist())}
-    truth = truth.set_column(
-        1, "as_of", pa.array([at[day] for day in truth["as_of"].to_pylist()], pa.int64())
-    )
-    both = rows.join(
-        truth.select(["customer_id", "as_of", "p_leave"]),
-        ["customer_id", "as_of"],
-        join_type="inner",
-    )
-    both = both.filter(both["eligible"])
-    y, p, ours = (both[name].to_numpy() for name in ("churned", "p_leave", "p_churn"))
+    rows = _with_true_probabilities(pq.read_table(path), settings, into)
+    rows = rows.filter(rows["eligible"])
+    y, true_p, p = (rows[name].to_numpy() for name in ("churned", "p_leave", "p_churn"))
     if not len(y) or y.all() or not y.any():
         return None
-    best, mine = metrics.auroc(y, p)[0], metrics.auroc(y, ours)[0]
-    inside = np.clip(p, 1e-6, 1 - 1e-6)
+    best, ours = metrics.auroc(y, true_p)[0], metrics.auroc(y, p)[0]
     return {
         "rows": len(y),
         "auroc_truth": best,
-        "auroc_ours": mine,
-        "share_of_gain": (mine - 0.5) / (best - 0.5),
-        "log_loss_truth": float(metrics.losses(y, inside).mean()),
-        "log_loss_ours": float(metrics.losses(y, ours).mean()),
+        "auroc_ours": ours,
+        "share_of_gain": (ours - 0.5) / (best - 0.5),
+        "log_loss_truth": float(metrics.log_losses(y, np.clip(true_p, MIN_P, 1 - MIN_P)).mean()),
+        "log_loss_ours": float(metrics.log_losses(y, p).mean()),
     }
 
 
-def _text(found: dict[str, Any] | None) -> str:
-    if found is None:
-        return "  the truth: no common date to compare on"
-    return (
-        f"  beside the truth ({found['rows']:,} eligible customers)          AUROC   log loss\n"
-        f"    the true leave probability{'':18}{found['auroc_truth']:>7.4f}{found['log_loss_truth']:>10.4f}\n"
-        f"    our model{'':35}{found['auroc_ours']:>7.4f}{found['log_loss_ours']:>10.4f}"
-        f"   {found['share_of_gain']:.0%} of the truth's gain over chance"
-    )
+def _holdout_file(result: RunResult) -> Path:
+    """The hold-out predictions of the first MLflow run, or of the release where there is no run."""
+    runs = [run_id for run_id in (result.value["mlflow_runs"] or {}).values() if run_id]
+    name = runs[0] if runs else result.value["trained"]
+    return home() / "mlruns" / "holdout" / name / "predictions.parquet"
 
 
-def _next(config: Path) -> str:
-    return (
-        "  what to type next\n"
-        f"    lifecycle check -c {config}            what the data hold\n"
-        f"    lifecycle features -c {config} --as-of 2024-06-01 --out rows.csv\n"
-        "    lifecycle init your-own-files.csv        your own data"
-    )
+def _with_true_probabilities(rows: pa.Table, settings: Settings, into: Path) -> pa.Table:
+    """The rows that have a true probability, with it as `p_leave`."""
+    truth = pq.read_table(into / "truth" / "truth.parquet")
+    days = truth["as_of"].to_pylist()
+    at = {day: instant(day, zone=settings.zone) for day in set(days)}
+    instants = pa.array([at[day] for day in days], pa.int64())
+    keys = ["customer_id", "as_of"]
+    truth = truth.set_column(truth.column_names.index("as_of"), "as_of", instants)
+    return rows.join(truth.select([*keys, "p_leave"]), keys, join_type="inner")

@@ -1,4 +1,4 @@
-"""check → train → promote → score, in one go."""
+"""`lifecycle run`: check → train → promote → score."""
 
 from __future__ import annotations
 
@@ -7,137 +7,162 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.core import settings
 from features.core.errors import NotEnoughData, ReleaseRefused
 from features.core.instants import DAY_US, day_text, instant, last_midnight, midnight_before
-from features.core.progress import say
-from features.tables import history
-from lifecycle.commands import check
+from features.core.progress import print_status
+from features.core.settings import Settings, load_settings
+from features.tables.history import History, load_history, refuse_too_late
+from lifecycle.commands import answer, check
 from serving.batch import run_folders
 from serving.release import release as releases
 from training import job, promote
-from training.reports import summary
 
 
 @dataclass(frozen=True)
-class Finished:
-    """What the job found, as data and as text."""
+class RunResult:
+    """The result of the main job as data and as text for a terminal, and the batch run it wrote."""
 
     value: dict[str, Any]
     text: str
-    run: run_folders.Run
+    batch: run_folders.BatchRun
 
 
-def run(config: Path, *, as_of: str | None = None) -> Finished:
-    """The main job for one configuration. Without skill or data it still ends with stages and marked rates.
+@dataclass(frozen=True)
+class Choice:
+    """The release to score with; `kept_because`: why it is not the new one (None where it is).
 
-    The release that is served stays where it is ok and something speaks against the new one; scores are its then.
+    `note`: what else is to be known about the promotion.
     """
-    began, stated = time.monotonic(), settings.load(config)
-    run_folders.refuse_archetype(stated)
-    found, counts = history.load(stated)
-    account = check.account(found, counts, stated)
-    say(check.text(account))
-    at = instant(as_of, zone=stated.zone) if as_of else newest_instant(found, stated)
-    history.refuse_too_late(found, stated, at)
+
+    release: releases.Release
+    kept_because: list[str] | None
+    note: str | None = None
+
+
+def run(
+    config: Path, *, as_of: str | None = None, verbose: bool = False, simulated: bool = False
+) -> RunResult:
+    """Check, train, promote and score one configuration.
+
+    `verbose` adds the tables to the text. `simulated`: the data end in the past on purpose, so
+    their age is no warning.
+
+    Without skill or with too few data it still ends with stages and marked rates. The served
+    release stays where it is ok and the new one must not replace it; the scores are then of the
+    served one. Errors: InputRefused for the data; PromotionRefused where no release can be served.
+    """
+    began = time.monotonic()
+    settings = load_settings(config)
+    run_folders.refuse_archetype(settings)
+    history, counts = load_history(settings)
+    report = check.build_report(history, counts, settings)
+    print_status(f"check: {check.rows_text(report)}; `lifecycle check` prints the whole report")
+    at = instant(as_of, zone=settings.zone) if as_of else newest_instant(history, settings)
+    refuse_too_late(history, settings, at)
+    trained = _train(history, settings)
+    choice = choose_release(trained, history, settings)
+    print_status("scoring")
+    batch = run_folders.score_batch(history, settings, choice.release, as_of=at)
+    value = _value(trained, choice, batch, report, at, settings)
+    stale = None if simulated else stale_warning(history, settings, at)
+    value["warnings"] = answer.collect_warnings(value, note=choice.note, stale=stale)
+    value["seconds"] = round(time.monotonic() - began, 1)
+    text = answer.answer_text(value, batch.folder, config=config)
+    if verbose:
+        text = f"{text}\n\n{answer.tables_text(value)}"
+    return RunResult(value, text, batch)
+
+
+def _train(history: History, settings: Settings) -> job.Trained:
+    """A trained release; a release of rates where the data are too few to train."""
     try:
-        made = job.train(found, stated)
+        return job.train(history, settings)
     except NotEnoughData as error:
-        made = job.fall_back(found, stated, error)
-    release, kept = chosen(made, found, stated)
-    scored = run_folders.score(found, stated, release, as_of=at)
-    value = {
-        "check": account,
-        "release": release.id,
-        "trained": made.folder.name,
-        "kept_because": kept,
-        "status": made.status,
-        "scored_status": release.scorer.status,
-        "evaluation": made.evaluation,
-        "mlflow_runs": made.runs,
-        "as_of": day_text(at, zone=stated.zone),
-        "rows": scored.rows,
-        "scores": str(scored.folder),
-        "seconds": round(time.monotonic() - began, 1),
+        return job.train_rates(history, settings, error)
+
+
+def _value(
+    trained: job.Trained,
+    choice: Choice,
+    batch: run_folders.BatchRun,
+    report: dict[str, Any],
+    at: int,
+    settings: Settings,
+) -> dict[str, Any]:
+    """What `--json` prints, without warnings and seconds."""
+    return {
+        "check": report,
+        "release": choice.release.id,
+        "release_folder": str(choice.release.folder),
+        "trained": trained.folder.name,
+        "kept_because": choice.kept_because,
+        "status": trained.status,
+        "scored_status": choice.release.scorer.status,
+        "evaluation": trained.evaluation,
+        "mlflow_runs": trained.runs,
+        "as_of": day_text(at, zone=settings.zone),
+        "rows": batch.rows,
+        "scores": str(batch.folder),
     }
-    return Finished(value, _text(value, made, scored), scored)
 
 
-def chosen(
-    made: job.Trained, found: history.History, stated: settings.Settings
-) -> tuple[releases.Release, list[str] | None]:
-    """The release to score with, and why it is not the new one (None where it is). PromotionRefused as said below.
+def choose_release(trained: job.Trained, history: History, settings: Settings) -> Choice:
+    """Serve the new release where it may be served, and choose the release to score with.
 
-    The new one is served where nothing speaks against it. It also is where it has no skill or too few data, and
-    nothing ok is served for this configuration: its scores are marked. One that the gate refused waits for a hand.
+    The new one is served where nothing objects to it. It is also served where it has no skill or
+    too few data while no release with status ok is served for this configuration: its scores are
+    marked. Errors: PromotionRefused where the gate refused a release with skill and the served one
+    cannot score; it needs manual promotion.
     """
-    release = releases.load(made.folder)
-    against, champion = promote.standing(release), _served()
+    release = releases.load_release(trained.folder)
+    promotion, champion = promote.check_promotion(release), _load_served()
     if champion and champion.id == release.id:
-        return champion, None
-    able = champion is not None and fits(champion, found, stated)
-    if against.note:
-        say(f"warning: {against.note}")
-    if not against.against:
-        return promote.serve(release, against), None
-    if able and (champion.scorer.status == "ok" or release.scorer.status == "ok"):
-        say(f"release {release.id} is not served: {'; '.join(against.against)}")
-        return champion, list(against.against)
+        return Choice(champion, None)
+    if not promotion.objections:
+        return Choice(promote.serve_release(release, promotion), None, promotion.note)
+    usable = champion is not None and can_score(champion, history, settings)
+    if champion and usable and "ok" in (champion.scorer.status, release.scorer.status):
+        return Choice(champion, list(promotion.objections), promotion.note)
     if release.scorer.status == "ok":
-        raise promote.refusal(release, against)
+        raise promote.refusal_error(release, promotion)
+    # Rates are better than no scores at all.
     why = (
         "nothing better is served"
-        if able or champion is None
+        if usable or champion is None
         else "the release served is for another configuration"
     )
-    return promote.serve(release, against, reason=f"lifecycle run: {why}"), None
+    served = promote.serve_release(release, promotion, reason=f"lifecycle run: {why}")
+    return Choice(served, None, promotion.note)
 
 
-def fits(champion: releases.Release, found: history.History, stated: settings.Settings) -> bool:
+def can_score(release: releases.Release, history: History, settings: Settings) -> bool:
     """Whether a release can score under this configuration and with these tables."""
-    return champion.made_for == stated.definitions() and set(champion.tables) <= set(found.names)
+    same = release.config == settings.definitions()
+    return same and set(release.tables) <= set(history.names)
 
 
-def _served() -> releases.Release | None:
+def _load_served() -> releases.Release | None:
     try:
-        return releases.load(releases.current())
+        return releases.load_release(releases.current_release_folder())
     except ReleaseRefused:
         return None
 
 
-def newest_instant(found: history.History, stated: settings.Settings) -> int:
-    """The last local midnight; where the data ended longer ago than the stated staleness, the data's last midnight."""
-    now = last_midnight(stated.zone)
-    if now <= found.data_until + stated.contract.max_staleness_days * DAY_US:
+def newest_instant(history: History, settings: Settings) -> int:
+    """The last local midnight; the last one of the data where they are older than the staleness."""
+    now = last_midnight(settings.zone)
+    if now <= history.data_until + settings.contract.max_staleness_days * DAY_US:
         return now
-    return midnight_before(found.data_until, stated.zone)
+    return midnight_before(history.data_until, settings.zone)
 
 
-def _text(value: dict[str, Any], made: job.Trained, scored: run_folders.Run) -> str:
-    missing = [name for name, run_id in made.runs.items() if run_id is None]
-    parts = [
-        check.text(value["check"]),
-        "",
-        summary.trained(made.evaluation),
-        "",
-        summary.scored(scored.folder),
-        "",
-    ]
-    parts += [
-        f"  as of      {value['as_of']}",
-        f"  status     {value['status']}",
-        f"  scores     {scored.folder}/scores.parquet",
-        f"  release    {made.folder}{_kept(value)}",
-        f"  seconds    {value['seconds']}",
-    ]
-    if missing:
-        parts.append(
-            f"  warning    not recorded in MLflow now: {', '.join(missing)}; it waits under mlruns/pending"
-        )
-    return "\n".join(parts)
-
-
-def _kept(value: dict[str, Any]) -> str:
-    if value["kept_because"] is None:
-        return ""
-    return f", not served: {'; '.join(value['kept_because'])}\n  scored by  {value['release']}, served as before"
+def stale_warning(history: History, settings: Settings, at: int) -> str | None:
+    """A warning where the data end before `at`, or where `at` is earlier because they are old."""
+    zone = settings.zone
+    end, as_of = day_text(history.data_until, zone=zone), day_text(at, zone=zone)
+    if at > history.data_until:
+        return f"the data end at {end}, before as_of {as_of}: later activity is not known"
+    days = (last_midnight(zone) - history.data_until) // DAY_US
+    if at < last_midnight(zone) and days > settings.contract.max_staleness_days:
+        return f"the data end at {end}, {days:,} days ago: scores are as of {as_of}, not of today"
+    return None

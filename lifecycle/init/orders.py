@@ -1,214 +1,249 @@
-"""How a file of transactions is read: what its money is, and whether its rows are orders or lines of orders."""
+"""How a file of transactions is read: its money, and whether its rows are lines of orders."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from features.tables.parsing import FLOATS, literal
-from lifecycle.init.columns import Cell, Source, constant_kind
+from lifecycle.init.cells import Cell
+from lifecycle.init.source import Source, constant_kind
 
-MOSTLY, SOME, ENOUGH = 0.95, 0.05, 20
+# Shares of ids: mostly one customer and time, some on several rows; orders enough to compare lines.
+_MOSTLY, _SOME, _MIN_ORDERS = 0.95, 0.05, 20
+# How several lines become one order, for the columns that are no sums.
+_REDUCTIONS = {
+    "occurred_at": "min",
+    "recorded_at": "max",
+    "channel": "min",
+    "method": "min",
+    "kind": "min",
+}
 
 
-def transactions(
-    source: Source, cells: dict[str, Cell], given: dict[str, str], notes: list[str]
+@dataclass
+class Draft:
+    """The SELECT of one file while it is built: SQL by contract column, and notes."""
+
+    selected: dict[str, str]
+    notes: list[str] = field(default_factory=list)
+
+
+def complete_transactions(
+    source: Source, cells: dict[str, Cell], draft: Draft
 ) -> tuple[str, set[str]]:
-    """Completes `given` for transactions; the GROUP BY if the rows are lines of orders, and the columns used."""
-    money = _money_columns(cells)
-    _paid_kind(source, cells, given, money, notes)
-    grouped = ""
-    if _is_lines(source, cells, given, notes):
-        grouped = _orders(source, cells, given, money, notes)
+    """Complete `draft` for transactions.
+
+    Returns the GROUP BY where the rows are lines of orders (else ""), and the columns used.
+    """
+    money = _money_cells(cells)
+    _choose_kind(source, cells, draft, money)
+    group_by = ""
+    if _rows_are_lines(source, cells, draft):
+        group_by = _group_lines(source, cells, draft, money)
     elif len(money) > 1:
-        given["amount"] = f"round({_worth(source, money)}, 2)"
-        notes.append(f"amount is {_named_money(money)}, rounded to cents.")
+        draft.selected["amount"] = f"round({_product(source, money)}, 2)"
+        draft.notes.append(f"amount is {_money_name(money)}, rounded to cents.")
     else:
-        given["amount"] = _to_cents(source, money[0], notes)
-    used = {cells[role].column for role in given if role in cells and role != "amount"}
-    return grouped, used | {cell.column for cell in money}
+        draft.selected["amount"] = _round_to_cents(source, money[0], draft)
+    used = {cells[role].column for role in draft.selected if role in cells and role != "amount"}
+    return group_by, used | {cell.column for cell in money}
 
 
-def _money_columns(cells: dict[str, Cell]) -> list[Cell]:
-    """The columns whose product is the money of a row: the amount, or the quantity and the price."""
-    sure = "amount" in cells and not any(
-        "end of its name" in note for note in cells["amount"].notes
-    )
-    if not sure and {"price", "quantity"} <= set(cells):
+def _money_cells(cells: dict[str, Cell]) -> list[Cell]:
+    """The columns whose product is the money of a row: the amount, or quantity and price."""
+    certain = "amount" in cells and not cells["amount"].by_ending
+    if not certain and {"price", "quantity"} <= set(cells):
         return [cells["quantity"], cells["price"]]
     return [cells.get("amount") or cells["price"]]
 
 
-def _worth(source: Source, money: list[Cell], cast: str = "TRY_CAST") -> str:
-    text = {cell.column for cell in money if source.types[cell.column] == "VARCHAR"}
+def _product(source: Source, money: list[Cell], cast: str = "TRY_CAST") -> str:
+    """SQL for the product of the money columns; text is cast to exact decimals."""
     return " * ".join(
-        f"{cast}({cell.sql} AS DECIMAL(18, 4))" if cell.column in text else cell.sql
+        f"{cast}({cell.sql} AS DECIMAL(18, 4))"
+        if source.types[cell.column] == "VARCHAR"
+        else cell.sql
         for cell in money
     )
 
 
-def _named_money(money: list[Cell]) -> str:
+def _money_name(money: list[Cell]) -> str:
     return " × ".join(cell.column for cell in money)
 
 
-def _paid_kind(
-    source: Source,
-    cells: dict[str, Cell],
-    given: dict[str, str],
-    money: list[Cell],
-    notes: list[str],
-) -> None:
-    if "kind" in given:
+def _choose_kind(source: Source, cells: dict[str, Cell], draft: Draft, money: list[Cell]) -> None:
+    """Where no column gives the kind: by the file's name, else by the sign of the amount."""
+    if "kind" in draft.selected:
         return
     kind = constant_kind(source, "transactions")
-    if kind not in (None, "purchase"):
-        given["kind"] = literal(kind)
-        notes.append(
-            f"no column says the kind; every row is taken for '{kind}', by the file's name."
+    if kind is not None and kind != "purchase":
+        draft.selected["kind"] = literal(kind)
+        draft.notes.append(
+            f"no column gives the kind; every row is read as '{kind}', by the file's name."
         )
         return
-    negative = source.ask(f"SELECT count(*) FROM {source.look} WHERE {_worth(source, money)} < 0")[
-        0
-    ][0]
-    notes.append(
-        f"no column says the kind: negative amounts ({negative:,} of {source.looked:,} rows looked at) are refunds, "
-        "the others purchases."
+    negative = source.query_count(
+        f"SELECT count(*) FROM {source.sample} WHERE {_product(source, money)} < 0"
+    )
+    draft.notes.append(
+        f"no column gives the kind: negative amounts ({negative:,} of {source.sampled:,} sampled "
+        "rows) are refunds, the others purchases."
     )
 
 
-def _to_cents(source: Source, cell: Cell, notes: list[str]) -> str:
+def _round_to_cents(source: Source, cell: Cell, draft: Draft) -> str:
     number = f"TRY_CAST({cell.sql} AS DOUBLE) * 100"
-    finer = source.ask(
-        f"SELECT count(*) FROM {source.look} WHERE abs({number} - round({number})) > 1e-6"
-    )[0][0]
+    finer = source.query_count(
+        f"SELECT count(*) FROM {source.sample} WHERE abs({number} - round({number})) > 1e-6"
+    )
     if not finer:
         return cell.sql
-    notes.append(
-        f"CHECK: {finer:,} of {source.looked:,} amounts looked at are finer than cents; they are rounded."
+    draft.notes.append(
+        f"CHECK: {finer:,} of {source.sampled:,} sampled amounts are finer than cents; "
+        "they are rounded."
     )
-    exact = (
-        cell.sql
-        if source.types[cell.column] in FLOATS
-        else f"TRY_CAST({cell.sql} AS DECIMAL(38, 6))"
-    )
+    is_float = source.types[cell.column] in FLOATS
+    exact = cell.sql if is_float else f"TRY_CAST({cell.sql} AS DECIMAL(38, 6))"
     return f"round({exact}, 2)"
 
 
-def _is_lines(
-    source: Source, cells: dict[str, Cell], given: dict[str, str], notes: list[str]
-) -> bool:
-    """Whether the id names orders of several lines; an id that is neither that nor unique is left out."""
+def _rows_are_lines(source: Source, cells: dict[str, Cell], draft: Draft) -> bool:
+    """Whether the id names orders of several lines.
+
+    An id that is neither unique nor an order's is left out of the draft.
+    """
     if "transaction_id" not in cells:
         return False
     column = cells["transaction_id"].column
-    ids, repeated, alike, surplus = _repeated_ids(source, cells)
+    ids, repeated, uniform, surplus = _repeated_ids(source, cells)
     if not surplus:
-        notes.append(_unique(column, repeated, "recorded_at" in cells))
+        draft.notes.append(_unique_note(column, repeated, versioned="recorded_at" in cells))
         return False
-    if alike >= MOSTLY * repeated and (
-        repeated >= SOME * ids or {"line", "price", "quantity"} & set(cells)
-    ):
-        notes.append(
-            f"{repeated:,} of {ids:,} {column} stand on several rows, {alike:,} of these with one customer and one "
-            "time: they are lines of orders, brought to one row an order."
+    has_lines = repeated >= _SOME * ids or bool({"line", "price", "quantity"} & set(cells))
+    if uniform >= _MOSTLY * repeated and has_lines:
+        draft.notes.append(
+            f"{repeated:,} of {ids:,} {column} are on several rows, {uniform:,} of these with one "
+            "customer and one time: the rows are lines of orders and become one row for each order."
         )
         return True
-    notes.append(
-        f"CHECK: {column} repeats ({repeated:,} of {ids:,}), not as lines of one order, so it is left out."
+    draft.notes.append(
+        f"CHECK: {column} repeats ({repeated:,} of {ids:,}), but not as lines of one order, "
+        "so it is left out."
     )
-    del given["transaction_id"]
+    del draft.selected["transaction_id"]
     return False
 
 
-def _unique(column: str, repeated: int, recorded: bool) -> str:
+def _unique_note(column: str, repeated: int, *, versioned: bool) -> str:
     if not repeated:
         return f"{column} is unique."
-    if recorded:
-        return f"{column} repeats {repeated:,} times as versions of one transaction, each with its recorded_at."
-    return f"CHECK: {repeated:,} {column} stand for several customers; each customer's row is taken for one of its own."
+    if versioned:
+        return (
+            f"{column} repeats {repeated:,} times as versions of one transaction, "
+            "each with its recorded_at."
+        )
+    return (
+        f"CHECK: {repeated:,} {column} belong to several customers; "
+        "each customer's row counts as a transaction of its own."
+    )
 
 
 def _repeated_ids(source: Source, cells: dict[str, Cell]) -> tuple[int, ...]:
-    """Ids; those on several rows; of these, with one customer and time; rows too many for an id with versions.
+    """Four counts over all rows.
 
-    Rows equal in every column count as one: they are a replay, and the contract drops it.
+    Ids; ids on several rows; of these, with one customer and time; rows too many for an id with
+    versions. Rows equal in every column count as one: the contract drops such duplicates.
     """
     id_, who, when = (cells[role].sql for role in ("transaction_id", "customer_id", "occurred_at"))
     version = cells["recorded_at"].sql if "recorded_at" in cells else "NULL"
-    each = f"""
-        SELECT count(DISTINCT hash("this row")) AS n, count(DISTINCT {who}) AS people, count(DISTINCT {when}) AS times,
-               count(DISTINCT ({who}, {version})) AS versions
-        FROM {source.whole} AS "this row" WHERE {_filled(id_)} AND {_filled(who)} GROUP BY {id_}"""
-    return source.ask(f"""
-        SELECT count(*), count(*) FILTER (WHERE n > 1), count(*) FILTER (WHERE n > 1 AND people = 1 AND times <= 1),
+    by_id = f"""
+        SELECT count(DISTINCT hash("this row")) AS n, count(DISTINCT {who}) AS people,
+               count(DISTINCT {when}) AS times, count(DISTINCT ({who}, {version})) AS versions
+        FROM {source.whole} AS "this row"
+        WHERE {_is_filled(id_)} AND {_is_filled(who)} GROUP BY {id_}"""
+    return source.query(f"""
+        SELECT count(*), count(*) FILTER (WHERE n > 1),
+               count(*) FILTER (WHERE n > 1 AND people = 1 AND times <= 1),
                coalesce(sum(n - versions), 0)
-        FROM ({each})""")[0]
+        FROM ({by_id})""")[0]
 
 
-def _filled(sql: str) -> str:
+def _is_filled(sql: str) -> str:
     return f"coalesce(trim(CAST({sql} AS VARCHAR)), '') <> ''"
 
 
-def _orders(
-    source: Source,
-    cells: dict[str, Cell],
-    given: dict[str, str],
-    money: list[Cell],
-    notes: list[str],
-) -> str:
-    """Makes `given` one row an order (sums, the first time, the last recording) and returns the GROUP BY."""
-    given.pop("category", None)
-    id_ = cells["transaction_id"]
-    if "kind" in cells and _vary(source, id_, cells["kind"].sql) > 0:
-        notes.append(
-            f"CHECK: {cells['kind'].column} varies within orders, so it is left out: negative sums are refunds."
+def _group_lines(source: Source, cells: dict[str, Cell], draft: Draft, money: list[Cell]) -> str:
+    """Make `draft` one row for each order (sums, the first time, the last recording).
+
+    Returns the GROUP BY.
+    """
+    selected, id_ = draft.selected, cells["transaction_id"]
+    selected.pop("category", None)
+    if "kind" in cells and _orders_that_vary(source, id_, cells["kind"].sql) > 0:
+        draft.notes.append(
+            f"CHECK: {cells['kind'].column} varies within orders, so it is left out: "
+            "negative sums are refunds."
         )
-        del given["kind"]
-    for role, reduce_ in (
-        ("occurred_at", "min"),
-        ("recorded_at", "max"),
-        ("channel", "min"),
-        ("method", "min"),
-        ("kind", "min"),
-    ):
-        if role in given and role in cells:
-            given[role] = f"{reduce_}({given[role]})"
-    for role in {"quantity", "discount"} & set(given):
-        given[role] = f"sum({_worth(source, [cells[role]])})"
-    given["amount"] = _order_amount(source, id_, money, notes)
-    return f" GROUP BY {', '.join(_order_keys(source, cells, notes))}"
+        del selected["kind"]
+    for role, reduction in _REDUCTIONS.items():
+        if role in selected and role in cells:
+            selected[role] = f"{reduction}({selected[role]})"
+    for role in {"quantity", "discount"} & set(selected):
+        selected[role] = f"sum({_product(source, [cells[role]])})"
+    selected["amount"] = _order_amount(source, id_, money, draft)
+    return f" GROUP BY {', '.join(_order_keys(source, cells, draft))}"
 
 
-def _order_keys(source: Source, cells: dict[str, Cell], notes: list[str]) -> list[str]:
-    """The id and the customer; the time too where the id is blank, or all such rows would be one order."""
+def _order_keys(source: Source, cells: dict[str, Cell], draft: Draft) -> list[str]:
+    """The id and the customer, and the time where the id is blank.
+
+    Without the time all rows of a customer without an id would be one order.
+    """
     id_, who, when = (cells[role] for role in ("transaction_id", "customer_id", "occurred_at"))
     keys = [source.sql(id_.column), source.sql(who.column)]
-    blank = source.ask(f"SELECT count(*) FROM {source.whole} WHERE NOT {_filled(id_.sql)}")[0][0]
+    blank = source.query_count(
+        f"SELECT count(*) FROM {source.whole} WHERE NOT {_is_filled(id_.sql)}"
+    )
     if blank:
-        notes.append(
-            f"{blank:,} rows have no {id_.column}; they are one order a customer and time."
+        draft.notes.append(
+            f"{blank:,} rows have no {id_.column}; those of one customer and time are one order."
         )
-        keys.append(f"CASE WHEN {_filled(id_.sql)} THEN NULL ELSE {source.sql(when.column)} END")
+        keys.append(f"CASE WHEN {_is_filled(id_.sql)} THEN NULL ELSE {source.sql(when.column)} END")
     return keys
 
 
-def _order_amount(source: Source, id_: Cell, money: list[Cell], notes: list[str]) -> str:
-    tried, named = _worth(source, money), _named_money(money)
-    several = f"SELECT 1 FROM {source.whole} GROUP BY {id_.sql} HAVING count(*) > 1"
-    lines = source.ask(f"SELECT count(*) FROM ({several})")[0][0]
-    if len(money) == 1 and lines >= ENOUGH and _vary(source, id_, tried) <= (1 - MOSTLY) * lines:
-        notes.append(
-            f"CHECK: {named} is the same on all lines of an order: taken for the order's total, and once."
+def _order_amount(source: Source, id_: Cell, money: list[Cell], draft: Draft) -> str:
+    """SQL for the money of an order: the sum of its lines, or the total that every line repeats."""
+    product, name = _product(source, money), _money_name(money)
+    if len(money) == 1 and _repeats_total(source, id_, product):
+        draft.notes.append(
+            f"CHECK: {name} is the same on all lines of an order: it is read as the order's total "
+            "and counted once."
         )
-        return f"max({tried})"
-    notes.append(f"amount is the sum of {named} over the order, rounded to cents.")
-    unreadable = source.ask(f"SELECT count(*) - count({tried}) FROM {source.whole}")[0][0]
+        return f"max({product})"
+    draft.notes.append(f"amount is the sum of {name} over the order, rounded to cents.")
+    unreadable = source.query_count(f"SELECT count(*) - count({product}) FROM {source.whole}")
     if not unreadable:
-        return f"round(sum({_worth(source, money, 'CAST')}), 2)"
-    notes.append(
-        f"CHECK: lines without a readable {named}: {unreadable:,}; their orders are refused, not counted short."
+        return f"round(sum({_product(source, money, 'CAST')}), 2)"
+    draft.notes.append(
+        f"CHECK: lines without a readable {name}: {unreadable:,}; their orders are rejected, "
+        "because their sums would be too small."
     )
-    return f"CASE WHEN count(*) = count({tried}) THEN round(sum({tried}), 2) END"
+    return f"CASE WHEN count(*) = count({product}) THEN round(sum({product}), 2) END"
 
 
-def _vary(source: Source, id_: Cell, sql: str) -> int:
-    """In how many orders the lines differ."""
-    differing = f"SELECT 1 FROM {source.whole} WHERE {_filled(id_.sql)} GROUP BY {id_.sql} HAVING count(DISTINCT {sql}) > 1"
-    return source.ask(f"SELECT count(*) FROM ({differing})")[0][0]
+def _repeats_total(source: Source, id_: Cell, product: str) -> bool:
+    several = f"SELECT 1 FROM {source.whole} GROUP BY {id_.sql} HAVING count(*) > 1"
+    orders = source.query_count(f"SELECT count(*) FROM ({several})")
+    return (
+        orders >= _MIN_ORDERS and _orders_that_vary(source, id_, product) <= (1 - _MOSTLY) * orders
+    )
+
+
+def _orders_that_vary(source: Source, id_: Cell, sql: str) -> int:
+    """In how many orders the lines differ in `sql`."""
+    differing = (
+        f"SELECT 1 FROM {source.whole} WHERE {_is_filled(id_.sql)} GROUP BY {id_.sql} "
+        f"HAVING count(DISTINCT {sql}) > 1"
+    )
+    return source.query_count(f"SELECT count(*) FROM ({differing})")

@@ -12,19 +12,29 @@ from features.core.contract import CONTRACT
 from features.core.errors import EmptyTable, FileMissing, QueryFailed
 from features.tables.parsing import literal
 from features.tables.sources import connect, view_file
-from lifecycle.init.columns import Cell, Source, constant_kind, stem_words, understand, words
-from lifecycle.init.orders import transactions
+from lifecycle.init.cells import Cell
+from lifecycle.init.columns import assign_roles
+from lifecycle.init.orders import Draft, complete_transactions
+from lifecycle.init.source import (
+    Source,
+    constant_kind,
+    sample_name,
+    split_words,
+    stem_words,
+)
 from lifecycle.init.words import FILE_WORDS
 
-_NEEDS = {
+_REQUIRED_ROLES = {
     "contracts": ("customer_id", "starts_at", "ends_at"),
     "feedback": ("customer_id", "occurred_at"),
     "transactions": ("customer_id", "occurred_at"),
     "interactions": ("customer_id", "occurred_at"),
     "customers": ("customer_id",),
 }
+# Points of a table whose required roles are there, of each further role, and of a telling file
+# name, which counts as much as an amount.
 _POINTS = {"contracts": 5, "feedback": 5, "transactions": 4, "interactions": 2, "customers": 1}
-_MORE_POINTS = {
+_ROLE_POINTS = {
     "transactions": {"transaction_id": 1, "line": 1, "kind": 1},
     "interactions": {"kind": 3},
     "feedback": {"kind": 2},
@@ -38,14 +48,14 @@ _MORE_POINTS = {
         "channel": 1,
     },
 }
-LOOKED_AT = 100_000
-_TAKEN = ("_read", "_parsed", "rejects")  # tables the reading makes for itself
-_NAMED = 4  # a telling file name weighs as much as an amount
+_NAME_POINTS = 4
+SAMPLE_ROWS = 100_000
+_RESERVED_NAMES = ("_read", "_parsed", "rejects")  # tables that reading creates for itself
 
 
 @dataclass(frozen=True)
-class Rival:
-    """One file, and how much speaks for its being a table."""
+class Candidate:
+    """One file as one table, with the points that decide which table it becomes."""
 
     points: int
     source: Source
@@ -54,7 +64,10 @@ class Rival:
 
 @dataclass(frozen=True)
 class Part:
-    """One file read as one contract table: its SELECT, why, the columns left out, how its times are written."""
+    """One file read as one contract table.
+
+    Its SELECT, the reasons for the user, and how its times are written (days, naive, offset).
+    """
 
     source: Source
     table: str
@@ -64,65 +77,78 @@ class Part:
     clocks: frozenset[str]
 
 
-def connected() -> tuple[duckdb.DuckDBPyConnection, frozenset[str]]:
-    """An engine where files appear as they will in `sources.read`, and the words that cannot name a column bare."""
+def open_engine() -> tuple[duckdb.DuckDBPyConnection, frozenset[str]]:
+    """An engine with files as in `sources.read_tables`, and the words that need quotes."""
     connection = connect()
     connection.execute("CREATE SCHEMA files")
     connection.execute("SET schema = 'files'")
-    words_ = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
-    return connection, frozenset(row[0] for row in connection.execute(words_).fetchall())
+    keywords = "SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category <> 'unreserved'"
+    return connection, frozenset(row[0] for row in connection.execute(keywords).fetchall())
 
 
 def open_file(
     connection: duckdb.DuckDBPyConnection, path: Path, *, taken: set[str], keywords: frozenset[str]
 ) -> Source:
-    """The file as the project will read it (every CSV column text), and a table of rows to look at."""
+    """The file as training will read it (every CSV column is text), and a sample of its rows.
+
+    Its name in [files] is added to `taken`. Raises FileMissing, QueryFailed or EmptyTable.
+    """
     if not path.is_file():
         raise FileMissing(
             where=str(path),
             got="a folder" if path.is_dir() else "no such file",
-            rule="init reads the files named.",
-            fix="Mend the path; name each file.",
+            rule="Every argument of init is a CSV or parquet file.",
+            fix="Correct the path, and name each file of a folder: lifecycle init a.csv b.csv",
         )
-    name = _name(path, taken, keywords)
+    name = _file_name(path, taken, keywords)
     try:
         view_file(connection, name, path)
-        rows = _look(connection, name)
+        rows = _create_sample(connection, name)
     except (QueryFailed, duckdb.Error) as error:
-        # The engine's own words may quote a cell; of them only the line's number is told.
-        line = re.search(r"Line: \d+", str(error))
-        raise QueryFailed(
-            where=str(path),
-            got=f"a file that does not read as {path.suffix or 'CSV'}{f' ({line[0]})' if line else ''}",
-            rule="Files are CSV in UTF-8 or parquet.",
-            fix="Open it and save it anew, as CSV in UTF-8.",
-        ) from error
-    return _source(connection, name, path, rows, keywords)
+        raise _unreadable(path, error) from error
+    return _checked_source(connection, name, path, rows, keywords)
 
 
-def _look(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Makes the table of rows to look at, and returns how many rows there are."""
-    rows = connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]
+def _unreadable(path: Path, error: Exception) -> QueryFailed:
+    # The engine's message may quote a cell, so only its line number is shown.
+    line = re.search(r"Line: \d+", str(error))
+    where = f" ({line[0]})" if line else ""
+    return QueryFailed(
+        where=str(path),
+        got=f"a file that cannot be read as {path.suffix or 'CSV'}{where}",
+        rule="Files are CSV in UTF-8 or parquet.",
+        fix="Open the file and save it again as CSV in UTF-8.",
+    )
+
+
+def _count_rows(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    (rows,) = connection.execute(f'SELECT count(*) FROM "{name}"').fetchall()[0]
+    return int(rows)
+
+
+def _create_sample(connection: duckdb.DuckDBPyConnection, name: str) -> int:
+    """Create the table of sampled rows; returns how many rows the file has."""
+    rows = _count_rows(connection, name)
     # Every k-th row, not the first ones: files are sorted by time or by customer.
-    step = -(-rows // LOOKED_AT)
+    step = -(-rows // SAMPLE_ROWS)
     every = f"QUALIFY row_number() OVER () % {step} = 0" if step > 1 else ""
-    connection.execute(f'CREATE TABLE "look at {name}" AS SELECT * FROM "{name}" {every}')
+    connection.execute(f'CREATE TABLE "{sample_name(name)}" AS SELECT * FROM "{name}" {every}')
     return rows
 
 
-def _name(path: Path, taken: set[str], keywords: frozenset[str]) -> str:
+def _file_name(path: Path, taken: set[str], keywords: frozenset[str]) -> str:
     """A name for [files]: the file's own in plain letters."""
     plain = re.sub(r"[^a-z0-9]+", "_", path.name.split(".")[0].lower()).strip("_")
     if not plain or plain[0].isdigit():
         plain = f"file_{plain}".rstrip("_")
-    if plain in keywords or plain in _TAKEN:
+    if plain in keywords or plain in _RESERVED_NAMES:
         plain = f"{plain}_file"
-    tries = [plain, *(f"{plain}_{number}" for number in range(2, len(taken) + 3))]
-    taken.add(name := next(name for name in tries if name not in taken))
+    names = [plain, *(f"{plain}_{number}" for number in range(2, len(taken) + 3))]
+    taken.add(name := next(name for name in names if name not in taken))
     return name
 
 
-def _source(
+def _checked_source(
     connection: duckdb.DuckDBPyConnection,
     name: str,
     path: Path,
@@ -134,89 +160,88 @@ def _source(
         raise EmptyTable(
             where=str(path),
             got="no rows",
-            rule="A file that is named has rows.",
-            fix="Leave it out, or export it again.",
+            rule="Every file has at least one row.",
+            fix="Leave the file out, or export it again.",
         )
     if len(types) == 1:
         raise QueryFailed(
             where=str(path),
             got="one single column",
-            rule="Commas, semicolons, tabs or bars part the columns, and every row has as many.",
-            fix="Save it with commas; mend rows of another length.",
+            rule="Columns are separated by commas, semicolons, tabs or bars, and every row has "
+            "the same number of them.",
+            fix="Save the file with commas, and correct rows with too many or too few columns.",
         )
-    looked = connection.execute(f'SELECT count(*) FROM "look at {name}"').fetchone()[0]
-    return Source(connection, name, path, rows, looked, types, keywords)
+    sampled = _count_rows(connection, sample_name(name))
+    return Source(connection, name, path, rows, sampled, types, keywords)
 
 
-def assign(sources: list[Source]) -> tuple[dict[str, list[Part]], dict[str, str]]:
-    """The parts of each table, and why a file was not used (by its name)."""
-    rivals: dict[str, list[Rival]] = {table: [] for table in CONTRACT}
+def assign_tables(sources: list[Source]) -> tuple[dict[str, list[Part]], dict[str, str]]:
+    """The parts of each table, and why each unused file is not used (by its name)."""
+    candidates: dict[str, list[Candidate]] = {table: [] for table in CONTRACT}
     unused = {}
     for source in sources:
-        read = {table: understand(source, table) for table in _POINTS}
-        points = {table: _points(source, table, cells) for table, cells in read.items()}
+        cells = {table: assign_roles(source, table) for table in _POINTS}
+        points = {table: _points(source, table, roles) for table, roles in cells.items()}
         table = max(_POINTS, key=points.__getitem__)
         if points[table]:
-            rivals[table].append(Rival(points[table], source, read[table]))
+            candidates[table].append(Candidate(points[table], source, cells[table]))
         else:
-            unused[source.name] = _lacking(read["transactions"])
-    chosen = {}
-    for table, files in rivals.items():
-        kept = _together(table, files)
-        left = f"another file reads better as {table}, and both might tell of the same"
-        unused |= {file.source.name: left for file in files if file not in kept}
-        chosen |= {table: [part(file.source, table, file.cells) for file in kept]} if kept else {}
-    return chosen, unused
+            unused[source.name] = _missing_roles(cells["transactions"])
+    parts: dict[str, list[Part]] = {}
+    for table, files in candidates.items():
+        used = _complementary(table, files)
+        reason = f"another file fits {table} better, and both could hold the same events"
+        unused |= {file.source.name: reason for file in files if file not in used}
+        if used:
+            parts[table] = [read_part(file.source, table, file.cells) for file in used]
+    return parts, unused
 
 
-def _together(table: str, files: list[Rival]) -> list[Rival]:
-    """The best file, and those that tell of other events than it does."""
-    best = max(files, key=lambda file: (file.points, file.source.rows), default=None)
-    return [file for file in files if file is best or _adds(table, file.source, best.source)]
+def _complementary(table: str, files: list[Candidate]) -> list[Candidate]:
+    """The best file, and those that hold other events than the best one does."""
+    if not files:
+        return []
+    best = max(files, key=lambda file: (file.points, file.source.rows))
+    return [file for file in files if file is best or _adds_events(table, file.source, best.source)]
 
 
 def _points(source: Source, table: str, cells: dict[str, Cell]) -> int:
-    """How much speaks for the table; 0 if the file cannot be it."""
-    named = _NAMED if _named(source, table) else 0
+    """How well the file fits the table; 0 if the file cannot be it."""
+    named = _NAME_POINTS if _is_named(source, table) else 0
     possible = {
         "transactions": "amount" in cells or "price" in cells,
         "feedback": bool(named) or bool({"score", "kind", "resolved_at"} & set(cells)),
     }
-    if any(role not in cells for role in _NEEDS[table]) or not possible.get(table, True):
+    if any(role not in cells for role in _REQUIRED_ROLES[table]) or not possible.get(table, True):
         return 0
-    if table == "customers" and repeats(source, cells["customer_id"]):
+    if table == "customers" and count_repeated_ids(source, cells["customer_id"]):
         return 0
-    return (
-        _POINTS[table]
-        + named
-        + sum(points for role, points in _MORE_POINTS[table].items() if role in cells)
-    )
+    roles = sum(points for role, points in _ROLE_POINTS[table].items() if role in cells)
+    return _POINTS[table] + named + roles
 
 
-def _named(source: Source, table: str) -> bool:
-    return (
-        bool(set(FILE_WORDS[table].split()) & stem_words(source))
-        or constant_kind(source, table) is not None
-    )
+def _is_named(source: Source, table: str) -> bool:
+    """Whether the file's name speaks of the table or of one of its kinds."""
+    named = bool(set(FILE_WORDS[table].split()) & stem_words(source))
+    return named or constant_kind(source, table) is not None
 
 
-def repeats(source: Source, cell: Cell) -> int:
-    """How many rows repeat an id that stands elsewhere already."""
-    return source.ask(
-        f"SELECT count(x) - count(DISTINCT x) FROM (SELECT trim({cell.sql}::VARCHAR) AS x FROM {source.whole})"
-    )[0][0]
+def count_repeated_ids(source: Source, cell: Cell) -> int:
+    """How many rows repeat an id of an earlier row."""
+    ids = f"SELECT trim({cell.sql}::VARCHAR) AS x FROM {source.whole}"
+    return source.query_count(f"SELECT count(x) - count(DISTINCT x) FROM ({ids})")
 
 
-def _lacking(cells: dict[str, Cell]) -> str:
+def _missing_roles(cells: dict[str, Cell]) -> str:
     if "customer_id" not in cells:
-        return "no column reads as the customer"
+        return "no column names the customer"
     if "occurred_at" not in cells:
-        return "a customer, but no time, and its customers repeat"
-    return "a customer and a time, but nothing that says what happened"
+        return "it has a customer but no time, and customer ids repeat"
+    return "it has a customer and a time, but no column says what happened"
 
 
-def _adds(table: str, source: Source, best: Source) -> bool:
-    """Whether a second file tells of other events; a second file of orders might tell of the same."""
+def _adds_events(table: str, source: Source, best: Source) -> bool:
+    """Whether a second file holds other events; a second file of orders could repeat the first."""
     if table in ("feedback", "interactions"):
         return True
     if table == "transactions" and constant_kind(source, table) in ("refund", "payment_failed"):
@@ -224,86 +249,94 @@ def _adds(table: str, source: Source, best: Source) -> bool:
     return table != "customers" and set(source.types) == set(best.types)
 
 
-def strangers(connection: duckdb.DuckDBPyConnection, people: str, events: str) -> str:
-    """How many customers of one SELECT are in the other: ids that lost their zeros in one file meet nobody."""
-    ids = "SELECT DISTINCT trim(CAST(customer_id AS VARCHAR)) AS who FROM ({}) WHERE customer_id IS NOT NULL"
-    found = f"SELECT count(*), count(known.who) FROM ({ids.format(events)}) AS seen LEFT JOIN ({ids.format(people)}) AS known USING (who)"
-    seen, known = connection.execute(found).fetchone()
-    told = f"{known:,} of the {seen:,} customers with activity are in it"
-    return (
-        f"{told}."
-        if known >= seen / 2
-        else f"CHECK: {told}: are their ids written alike in all files?"
+def overlap_note(connection: duckdb.DuckDBPyConnection, people: str, events: str) -> str:
+    """How many customers of the SELECT `events` are in the SELECT `people`.
+
+    Ids that lost their leading zeros in one file match nobody in the other.
+    """
+    ids = (
+        "SELECT DISTINCT trim(CAST(customer_id AS VARCHAR)) AS who FROM ({}) "
+        "WHERE customer_id IS NOT NULL"
     )
+    counts = (
+        f"SELECT count(*), count(known.who) FROM ({ids.format(events)}) AS active "
+        f"LEFT JOIN ({ids.format(people)}) AS known USING (who)"
+    )
+    active, known = connection.execute(counts).fetchall()[0]
+    share = f"{known:,} of the {active:,} customers with activity are in it"
+    if known >= active / 2:
+        return f"{share}."
+    return f"CHECK: {share}: are their ids written alike in all files?"
 
 
-def part(source: Source, table: str, cells: dict[str, Cell]) -> Part:
+def read_part(source: Source, table: str, cells: dict[str, Cell]) -> Part:
     """The SELECT of one file as one table, with its reasons."""
-    given = {
-        column.name: cells[column.name].sql
-        for column in CONTRACT[table].columns
-        if column.name in cells
-    }
-    notes: list[str] = []
-    grouped, used = "", {cells[role].column for role in given}
+    names = [name for name in CONTRACT[table].names if name in cells]
+    draft = Draft({name: cells[name].sql for name in names})
+    group_by, used = "", {cells[name].column for name in names}
     if table == "transactions":
-        grouped, used = transactions(source, cells, given, notes)
+        group_by, used = complete_transactions(source, cells, draft)
     elif table in ("feedback", "interactions"):
-        _kinds(source, table, cells, given, notes)
-    ordered = [(given[name], name) for name in CONTRACT[table].names if name in given]
-    listed = ", ".join(sql if sql == name else f"{sql} AS {name}" for sql, name in ordered)
-    said = [note for cell in cells.values() if cell.column in used for note in cell.notes]
-    reasons = (_why(source, table, cells, given), *said, *notes, *_left_out(source, used))
-    clocks = frozenset(cell.clock for cell in cells.values() if cell.column in used and cell.clock)
-    return Part(
-        source, table, cells, f"SELECT {listed} FROM {source.name}{grouped}", reasons, clocks
+        _complete_kinds(source, table, cells, draft)
+    columns = [(draft.selected[n], n) for n in CONTRACT[table].names if n in draft.selected]
+    listed = ", ".join(sql if sql == name else f"{sql} AS {name}" for sql, name in columns)
+    cells_used = [cell for cell in cells.values() if cell.column in used]
+    reasons = (
+        _table_note(source, table, cells, draft.selected),
+        *(note for cell in cells_used for note in cell.notes),
+        *draft.notes,
+        *_left_out_notes(source, used),
     )
+    clocks = frozenset(cell.clock for cell in cells_used if cell.clock)
+    select = f"SELECT {listed} FROM {source.name}{group_by}"
+    return Part(source, table, cells, select, reasons, clocks)
 
 
-def _why(source: Source, table: str, cells: dict[str, Cell], given: dict[str, str]) -> str:
-    read = [
+def _table_note(
+    source: Source, table: str, cells: dict[str, Cell], selected: dict[str, str]
+) -> str:
+    renamed = [
         f"{cells[role].column} → {role}"
-        for role in given
+        for role in selected
         if role in cells and cells[role].column != role
     ]
-    looked = "" if source.looked == source.rows else f", looked at {source.looked:,} of them"
-    named = "its name and " if _named(source, table) else ""
-    renamed = f": {', '.join(read)}" if read else ", under the contract's own names"
-    return f"{table} is {source.path.name} ({source.rows:,} rows{looked}), by {named}its columns{renamed}."
+    is_sampled = source.sampled != source.rows
+    sampled = f", {source.sampled:,} of them sampled" if is_sampled else ""
+    named = "its name and " if _is_named(source, table) else ""
+    columns = f": {', '.join(renamed)}" if renamed else ", which have the contract's own names"
+    return (
+        f"{table} is {source.path.name} ({source.rows:,} rows{sampled}), "
+        f"by {named}its columns{columns}."
+    )
 
 
-def _left_out(source: Source, used: set[str]) -> list[str]:
-    left = [column for column in source.types if column not in used]
-    return [f"left out: {', '.join(left)}."] if left else []
+def _left_out_notes(source: Source, used: set[str]) -> list[str]:
+    unused = [column for column in source.types if column not in used]
+    return [f"left out: {', '.join(unused)}."] if unused else []
 
 
-def _kinds(
-    source: Source, table: str, cells: dict[str, Cell], given: dict[str, str], notes: list[str]
-) -> None:
-    """What every row of feedback and interactions must say: its kind, and when a score was given."""
-    if "kind" not in given:
+def _complete_kinds(source: Source, table: str, cells: dict[str, Cell], draft: Draft) -> None:
+    """What every row of feedback and interactions needs: its kind, and when a score was given."""
+    selected = draft.selected
+    if "kind" not in selected:
         named = constant_kind(source, table)
         kind = named or (_feedback_kind(cells) if table == "feedback" else source.name)
-        given["kind"] = literal(kind)
-        by = (
-            "by the file's name" if named or table == "interactions" else "a guess from the columns"
+        selected["kind"] = literal(kind)
+        by_name = named or table == "interactions"
+        reason = "by the file's name" if by_name else "a guess from the columns"
+        draft.notes.append(
+            f"{'' if named else 'CHECK: '}no column gives the kind; "
+            f"every row is read as '{kind}', {reason}."
         )
-        notes.append(
-            f"{'' if named else 'CHECK: '}no column says the kind; every row is taken for '{kind}', {by}."
-        )
-    if "score" in given and "answered_at" not in given:
-        given["answered_at"] = given["occurred_at"]
-        notes.append("no column says when the answer came; it is taken to come at once.")
+    if "score" in selected and "answered_at" not in selected:
+        selected["answered_at"] = selected["occurred_at"]
+        draft.notes.append("no column gives the time of the answer; occurred_at is used.")
 
 
 def _feedback_kind(cells: dict[str, Cell]) -> str:
     if "score" not in cells:
         return "complaint"
-    said = words(cells["score"].column)
-    return (
-        "nps"
-        if "nps" in said
-        else "review"
-        if {"review", "rating", "stars"} & set(said)
-        else "csat"
-    )
+    words = split_words(cells["score"].column)
+    if "nps" in words:
+        return "nps"
+    return "review" if {"review", "rating", "stars"} & set(words) else "csat"

@@ -1,4 +1,4 @@
-"""The simulated business on disk, as `lifecycle` reads one: CSV files and lifecycle.toml, the truth beside them."""
+"""The simulated business on disk, as `lifecycle` reads it: CSV files, lifecycle.toml, the truth."""
 
 from __future__ import annotations
 
@@ -11,51 +11,54 @@ from lifecycle.simulation.world import Simulation
 
 _LIFECYCLE = """\
 [business]
-name = "{name}"  # as it stands in reports
-archetype = "{archetype}"  # contractual: customers pay for terms; non-contractual: they come, or do not
-zone = "UTC"  # what a time without a zone means
-currency = "EUR"  # of every amount
+name = "{name}"  # the name in reports
+archetype = "{archetype}"  # contractual: paid terms; non-contractual: single purchases
+zone = "UTC"  # the zone of times that are written without one
+currency = "EUR"  # the currency of every amount
 
-[files]  # each becomes a view of this name, every column as text
+[files]  # each file becomes a view of this name; every column is text
 {files}
 
-[tables]  # one SELECT for each table of the contract
+[tables]  # one SELECT for each table of docs/contract.md
 {tables}
 
-[activity]  # what counts as the customer being active
-table = "{activity}"  # the table that holds it
-kinds = ["{kind}"]  # its kinds that count
+[activity]  # the events that make a customer active
+table = "{activity}"  # the table of these events
+kinds = ["{kind}"]  # the kinds of these events
 
 [churn]
-horizon_days = {horizon_days}  # how far ahead leaving is asked about
-label_latency_days = {latency}  # how long after the window its outcome may still come in
-grace_days = {grace}  # how late a renewal may be and still count
+horizon_days = {horizon_days}  # the days in which a customer may leave
+label_latency_days = {latency}  # days until the last events of a window are recorded
+grace_days = {grace}  # a renewal may be this many days late
 
 [contract]
-data_until = "{until}"  # the day after the last one in the files
-constant_attributes = ["channel", "region", "segment"]  # what a customer was from the first day on, and stays
+data_until = "{until}"  # the day after the last day in the files
+constant_attributes = ["channel", "region", "segment"]  # these never change
 
 [training]
-{evaluate}  # looked at after training, on a date the truth is known for
-seconds = 10  # how long the search for good settings may take
-max_dates = 9  # how many dates to learn from
+{evaluate}  # dates that are kept for evaluation; their true outcomes are known
+seconds = 10  # the time limit of the search for good settings
+max_dates = 9  # the number of dates to learn from
 """
 
 
 def write(simulation: Simulation, *, folder: Path) -> None:
-    """`data/*.csv` and `lifecycle.toml` as a business would have them; the truth apart, in `truth/truth.parquet`."""
+    """Write `data/*.csv` and `lifecycle.toml`, and the truth as `truth/truth.parquet`.
+
+    OSError where the folder cannot be written.
+    """
     # No value holds a comma or a quote, so nothing is quoted, and an empty cell is a null.
-    plain = csv.WriteOptions(quoting_style="none", quoting_header="none")
-    for room in ("data", "truth"):
-        (folder / room).mkdir(parents=True, exist_ok=True)
+    options = csv.WriteOptions(quoting_style="none", quoting_header="none")
+    for name in ("data", "truth"):
+        (folder / name).mkdir(parents=True, exist_ok=True)
     for name, table in simulation.tables.items():
-        csv.write_csv(table, folder / "data" / f"{name}.csv", plain)
+        csv.write_csv(table, folder / "data" / f"{name}.csv", options)
     parquet.write_table(simulation.truth, folder / "truth" / "truth.parquet")
     (folder / "lifecycle.toml").write_text(_lifecycle(simulation), encoding="utf-8")
 
 
 def _evaluate(simulation: Simulation, *, latency: int) -> str:
-    """The newest date of the truth whose outcomes are all in, or none where the span is too short for one."""
+    """The newest date of the truth whose outcomes are complete, or none in short data."""
     last = simulation.start + timedelta(days=simulation.days - simulation.horizon_days - latency)
     days = [day for day in set(simulation.truth["as_of"].to_pylist()) if day <= last]
     return f"evaluate = [{max(days)}]" if days else "evaluate = []"

@@ -1,4 +1,4 @@
-"""The truth, in no table of the business: on the first of each month, who leaves with which probability."""
+"""The truth, which is in no table of the business: p_leave of each customer, month by month."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from lifecycle.simulation.world import START, Leaving, People, rows
+from lifecycle.simulation.world import START, LeaveProbability, People, event_rows
 
 
-def truth_table(people: People, leaving: Leaving, days: int, horizon: int) -> pa.Table:
-    """One row for each such date and customer acquired before it."""
+def truth_table(
+    people: People, leave_probability: LeaveProbability, days: int, horizon: int
+) -> pa.Table:
+    """One row for the first of each month and each customer acquired before it."""
     parts = [np.empty((4, 0))]
     for day in _first_of_months(days - horizon):
         known = np.flatnonzero(people.acquired < day)
-        p, left = leaving(day)
-        parts.append(rows(known, day, p[known], left[known]))
+        p, left = leave_probability(day)
+        parts.append(event_rows(known, day, p[known], left[known]))
     who, day, p, left = np.concatenate(parts, axis=1)
     columns = {
         "customer_id": people.ids.take(pa.array(who.astype(int))),

@@ -1,4 +1,4 @@
-"""Score rows as the API says them: the batch table's names and numbers, instants as RFC 3339, and why an entry is empty."""
+"""Score rows as entries of an API answer: the score table's columns, instants as RFC 3339."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ import pyarrow as pa
 
 from features.recipes.stages import STAGES
 from serving.api.schemas import rfc3339
-from serving.scoring.reasons import REASONS
+from serving.scoring.reasons import REASON_COUNT
 
-FEW = 8  # rows up to which reading them one by one costs less than a take
-# The batch table's columns in its order, but as_of and release_id: they are said once for all entries.
+FEW_ROWS = 8  # up to so many, reading them one by one costs less than a take
+# The columns of the score table in its order, without as_of and release_id: an answer has them once
+# for all entries.
 COLUMNS = (
     "customer_id",
     "horizon_days",
@@ -26,20 +27,21 @@ COLUMNS = (
     "stage_if_inactive",
     *(f"p_next_{stage}" for stage in STAGES),
     "next_stages",
-    *(f"reason_{k + 1}" for k in range(REASONS)),
+    *(f"reason_{k + 1}" for k in range(REASON_COUNT)),
     "warnings",
 )
+Entry = dict[str, Any]
 
 
-def entries(scores: pa.Table) -> list[dict[str, Any]]:
-    """One entry a row; `error` is null where there is a score, `prospect` where there was no activity yet."""
-    return _marked(scores.select(COLUMNS).to_pylist())
+def entries(scores: pa.Table) -> list[Entry]:
+    """One entry per row; `error` is null where there is a score, `prospect` without activity."""
+    return _add_error(scores.select(COLUMNS).to_pylist())
 
 
-def structs(scores: pa.Table) -> pa.StructArray:
-    """Every row as its entry without `error`, for `entries_at`; the columns are shared, not copied.
+def entry_structs(scores: pa.Table) -> pa.StructArray:
+    """Every row as its entry without `error`, for `take_entries`; the columns are not copied.
 
-    A column that an older run does not have is null.
+    A column that the run does not have is null.
     """
     nothing = pa.nulls(scores.num_rows)
     columns = [
@@ -49,29 +51,30 @@ def structs(scores: pa.Table) -> pa.StructArray:
     return pa.RecordBatch.from_arrays(columns, names=list(COLUMNS)).to_struct_array()
 
 
-def entries_at(said: pa.StructArray, rows: list[int]) -> list[dict[str, Any]]:
-    """The entries of these rows, in this order. `entries(scores.take(rows))` says the same, later."""
-    if len(rows) <= FEW:
-        return _marked([said[row].as_py() for row in rows])
-    return _marked(said.take(pa.array(rows, pa.int64())).to_pylist())
+def take_entries(structs: pa.StructArray, rows: list[int]) -> list[Entry]:
+    """The entries of these rows, in this order; as `entries(scores.take(rows))`, but faster."""
+    if len(rows) <= FEW_ROWS:
+        return _add_error([structs[row].as_py() for row in rows])
+    return _add_error(structs.take(pa.array(rows, pa.int64())).to_pylist())
 
 
-def _marked(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _add_error(rows: list[Entry]) -> list[Entry]:
     for row in rows:
         row["error"] = "prospect" if row["stage"] == "prospect" else None
     return rows
 
 
-def unknown(customer: str) -> dict[str, Any]:
-    """The entry of a customer nobody knows: null but for the id asked for."""
-    empty: dict[str, Any] = dict.fromkeys(COLUMNS)
+def unknown_entry(customer: str) -> Entry:
+    """The entry of a customer that is not in the data: null but for the requested id."""
+    empty: Entry = dict.fromkeys(COLUMNS)
     return {**empty, "customer_id": customer, "warnings": [], "error": "unknown_customer"}
 
 
-def answer(release: str, as_of: int, scores: list[dict[str, Any]]) -> dict[str, Any]:
+def answer(release: str, as_of: int, scores: list[Entry]) -> dict[str, Any]:
+    """The body of an answer; `as_of` in µs UTC becomes RFC 3339."""
     return {"release_id": release, "as_of": rfc3339(as_of), "scores": scores}
 
 
-def encoded(value: Any) -> bytes:
-    """JSON in UTF-8; a NaN is an error of ours and never leaves."""
+def encode_json(value: Any) -> bytes:
+    """JSON in UTF-8; ValueError for NaN, which never leaves the service."""
     return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()

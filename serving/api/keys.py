@@ -1,7 +1,8 @@
-"""Who may ask: API keys, known here only by their sha256. The environment names them, or a file only its owner reads.
+"""API keys: who may send requests. The service knows only their sha256.
 
-A key is 32 random bytes: nobody finds it from its hash. A page session is an expiry signed with that hash, so who reads
-the file could read the pages; it is written for its owner alone.
+They come from LIFECYCLE_API_KEYS, or from a file that only its owner reads. A key is 32 random
+bytes, so its hash does not reveal it. A page session is an expiry signed with that hash: who can
+read the file could open the pages, therefore it is written for its owner alone.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from features.core.errors import StoreFailed
 from features.core.settings import api_keys, home
+from features.core.staged_files import staged_file
 
 FILE = "keys.json"
 SESSION_SECONDS = 12 * 3600
@@ -25,7 +27,7 @@ SESSION_SECONDS = 12 * 3600
 
 @dataclass(frozen=True)
 class Keys:
-    """`hashes` of the keys that open the service, where they came from, and what is wrong with the file ('' if nothing)."""
+    """`hashes` of the accepted keys, their `source`, the `problem` of the file ('' for none)."""
 
     source: str
     hashes: tuple[str, ...]
@@ -33,34 +35,36 @@ class Keys:
 
     @property
     def count(self) -> int:
+        """How many keys are accepted."""
         return len(self.hashes)
 
-    def opens(self, key: str) -> bool:
-        """Whether this key is one of ours; every hash is compared, in constant time."""
+    def accepts(self, key: str) -> bool:
+        """Whether this is one of the keys; every hash is compared, in constant time."""
+        # No early end: the time must not depend on which key matches.
         given = _hash(key)
         return bool(sum([hmac.compare_digest(given, known) for known in self.hashes]))
 
-    def session(self, *, now: float) -> str:
-        """A value for the page's cookie: an expiry (seconds) and its signature."""
+    def new_session(self, *, now: float) -> str:
+        """A value for the page's cookie: an expiry (seconds since 1970) and its signature."""
         until = str(int(now) + SESSION_SECONDS)
         return f"{until}.{_sign(self.hashes[0], until)}"
 
-    def in_session(self, value: str, *, now: float) -> bool:
+    def is_session(self, value: str, *, now: float) -> bool:
+        """Whether `value` is a session of `new_session` that has not expired."""
         until, _, signature = value.partition(".")
-        given = signature.encode(
-            "utf-8", "surrogatepass"
-        )  # compared as bytes: as text it may only be ASCII
-        signed = sum(
-            [hmac.compare_digest(_sign(known, until).encode(), given) for known in self.hashes]
-        )
-        return bool(signed) and until.isdecimal() and float(until) > now
+        # compare_digest takes text only if it is ASCII, so bytes are compared.
+        given = signature.encode("utf-8", "surrogatepass")
+        matches = [
+            hmac.compare_digest(_sign(known, until).encode(), given) for known in self.hashes
+        ]
+        return bool(sum(matches)) and until.isdecimal() and float(until) > now
 
 
-def found() -> Keys:
+def load_keys() -> Keys:
     """The keys of LIFECYCLE_API_KEYS (comma separated), else of `<home>/keys.json`, else none."""
-    stated = api_keys()
-    if stated:
-        return Keys("environment", tuple(_hash(key) for key in stated))
+    configured = api_keys()
+    if configured:
+        return Keys("environment", tuple(_hash(key) for key in configured))
     path = home() / FILE
     if not path.is_file():
         return Keys("none", ())
@@ -68,43 +72,43 @@ def found() -> Keys:
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         problem = "the key file can be read or written by others"
     try:
-        return Keys("file", _stored(path), problem)
+        return Keys("file", _read_hashes(path), problem)
     except (OSError, ValueError, KeyError, TypeError):
         return Keys("file", (), "the key file cannot be read")
 
 
-def _stored(path: Path) -> tuple[str, ...]:
+def _read_hashes(path: Path) -> tuple[str, ...]:
     return tuple(str(key["sha256"]) for key in json.loads(path.read_text())["keys"])
 
 
-def make() -> str:
-    """A new key, its hash written to `<home>/keys.json` (mode 0600) beside the others; the key itself is returned once."""
+def make_key() -> str:
+    """A new key; its hash is added to `<home>/keys.json` (mode 0600).
+
+    The key itself is returned once and stored nowhere. StoreFailed where the file cannot be
+    written.
+    """
     key, path = secrets.token_urlsafe(32), home() / FILE
     known: list[dict[str, str]] = []
     if path.is_file():
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-            known = [{"sha256": value} for value in _stored(path)]
-    staged = path.with_name(f".{FILE}.{os.getpid()}")
+            known = [{"sha256": value} for value in _read_hashes(path)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _write_private(
-            staged, json.dumps({"keys": [*known, {"sha256": _hash(key)}]}, indent=1) + "\n"
-        )
-        os.replace(staged, path)
+        with staged_file(path) as staged:
+            content = {"keys": [*known, {"sha256": _hash(key)}]}
+            _write_private(staged, json.dumps(content, indent=1) + "\n")
     except OSError as error:
         raise StoreFailed(
             where=FILE,
             got=error.strerror or "a write that failed",
             rule="LIFECYCLE_HOME must be writable.",
-            fix="Free space or rights, or name keys in LIFECYCLE_API_KEYS.",
+            fix="Free disk space, correct the folder's rights, or set LIFECYCLE_API_KEYS.",
         ) from error
-    finally:
-        with contextlib.suppress(OSError):
-            staged.unlink()
     return key
 
 
 def _write_private(path: Path, text: str) -> None:
+    # Mode 0600 from the start: after a chmod, others could have read it in between.
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)
 
@@ -114,6 +118,5 @@ def _hash(key: str) -> str:
 
 
 def _sign(known: str, until: str) -> str:
-    return hmac.new(
-        known.encode(), until.encode("utf-8", "surrogatepass"), hashlib.sha256
-    ).hexdigest()
+    message = until.encode("utf-8", "surrogatepass")
+    return hmac.new(known.encode(), message, hashlib.sha256).hexdigest()

@@ -1,4 +1,4 @@
-"""What is counted about requests: route, status, seconds, rule broken. Never an id, a value or a path as it was sent."""
+"""Counts of requests: route, status, seconds, broken rule. Never an id, a value or a raw path."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 
 class Meters:
-    """Counters of one process; with several workers `text` adds up all of them."""
+    """Counters of one process; with several workers `render` adds up all of them."""
 
     def __init__(self) -> None:
-        # Imported only now: in a worker, where the counters live is known after the service module was imported.
+        # Imported here: in a worker, prometheus_client learns where the counters live only after
+        # the service module was imported.
         from prometheus_client import CollectorRegistry, Counter, Histogram
 
         self._registry = CollectorRegistry()
@@ -25,26 +26,26 @@ class Meters:
             "lifecycle_request_seconds", "Time to answer.", ["route"], buckets=BUCKETS, **within
         )
         self.refused = Counter(
-            "lifecycle_refused", "Requests refused, by rule.", ["error"], **within
+            "lifecycle_refused", "Refused requests, by rule.", ["error"], **within
         )
         self.customers = Counter(
-            "lifecycle_customers", "Customers answered for.", ["asked"], **within
+            "lifecycle_customers", "Customers in answers, by kind of request.", ["kind"], **within
         )
 
-    def text(self, standing: dict[str, float]) -> bytes:
-        """Prometheus' text format; `standing` are values of this moment, name to number."""
+    def render(self, gauges: dict[str, float]) -> bytes:
+        """The counters and the current values of `gauges` (name to number), as Prometheus text."""
         from prometheus_client import CollectorRegistry, Gauge, generate_latest
         from prometheus_client.multiprocess import MultiProcessCollector
 
-        shared, moment = self._registry, CollectorRegistry()
+        counters, current = self._registry, CollectorRegistry()
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            shared = CollectorRegistry()
-            MultiProcessCollector(shared)
-        for name, value in standing.items():
-            Gauge(f"lifecycle_{name}", name.replace("_", " "), registry=moment).set(value)
-        return generate_latest(shared) + generate_latest(moment)
+            counters = CollectorRegistry()
+            MultiProcessCollector(counters)
+        for name, value in gauges.items():
+            Gauge(f"lifecycle_{name}", name.replace("_", " "), registry=current).set(value)
+        return generate_latest(counters) + generate_latest(current)
 
 
 def age_seconds(as_of_us: int) -> float:
-    """How long ago an instant was, by the machine's clock (a door's reading)."""
+    """Seconds since an instant (µs UTC), by the machine's clock."""
     return max(0.0, time.time() - as_of_us / 1_000_000)

@@ -1,7 +1,7 @@
-"""The first and last thing a request meets: who asks, how much, for which of our pages; and nothing unsaid on the way out.
+"""The first and last step of every request: key, size, known page; and what may leave the service.
 
-Outside of everything else, BentoML's own pages included. Errors leave as rule and path, never with a value; what is
-not one of ours becomes a plain 500 that names its type in the log.
+It wraps everything else, BentoML's own pages included. Errors leave as rule and path, never with a
+value; an exception that is no refusal becomes a plain 500, with its type in the log.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from features.core.errors import (
@@ -18,21 +18,24 @@ from features.core.errors import (
     KeyMissing,
     LifecycleError,
     MethodRefused,
-    NotHere,
-    for_others,
+    NotFound,
+    public_details,
 )
 from features.core.settings import log_level
 from serving.api import keys
 from serving.api.metering import Meters
-from serving.api.pages import CONTENT_POLICY, login
+from serving.api.pages import CONTENT_POLICY, login_page
 
-Scope, Send = dict[str, Any], Callable[[dict[str, Any]], Awaitable[None]]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Send = Callable[[Message], Awaitable[None]]
+Receive = Callable[[], Awaitable[Message]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
 PROBES = ("/livez", "/readyz", "/healthz")
 ROUTES = ("/", "/login", "/logout", "/metrics", "/openapi.json", "/v1/model", "/v1/score")
 CUSTOMER = "/v1/customers/"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-MOST_BYTES, LOGIN_BYTES = 32 << 20, 4096
+MAX_BODY_BYTES, MAX_LOGIN_BYTES = 32 << 20, 4096
 DENIAL = "websocket.http.response"
 COOKIE = "lifecycle_session"
 HEADERS = [
@@ -46,178 +49,193 @@ log = logging.getLogger("lifecycle.service")
 
 
 class RequestMiddleware:
-    """ASGI middleware. State of its own: the keys as they stood at the start, and the counters."""
+    """ASGI middleware. Its own state: the keys as they were at the start, and the counters."""
 
-    def __init__(self, app: Any) -> None:
-        self.app, self.keys, self.meters = app, keys.found(), Meters()
-        for theirs in (
-            "uvicorn.access",
-            "uvicorn.error",
-        ):  # below warnings they say paths as they were sent
-            logging.getLogger(theirs).setLevel(logging.WARNING)
+    def __init__(self, app: App) -> None:
+        self.app, self.keys, self.meters = app, keys.load_keys(), Meters()
+        # Below warnings, uvicorn logs raw paths, which may contain ids.
+        for name in ("uvicorn.access", "uvicorn.error"):
+            logging.getLogger(name).setLevel(logging.WARNING)
         if log_level() in ("info", "debug"):
             logging.basicConfig()
             log.setLevel(logging.INFO)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            return await self._deny(scope, send)
-        if scope["type"] != "http":
-            return await self.app(scope, receive, send)
-        route, began, status = route_of(scope["path"]), time.perf_counter(), [0]
+            await self._deny(scope, send)
+        elif scope["type"] == "http":
+            await self._respond(scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
+        route, start, status = route_name(scope["path"]), time.perf_counter(), 0
         scope["lifecycle.meters"], scope["lifecycle.keys"] = self.meters, self.keys
 
-        async def sent(message: dict[str, Any]) -> None:
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
             if message["type"] == "http.response.start":
-                status[0] = message["status"]
-                kept = [pair for pair in message.get("headers", []) if pair[0].lower() != b"server"]
-                message = {**message, "headers": kept + HEADERS}
+                status = message["status"]
+                others = [
+                    pair for pair in message.get("headers", []) if pair[0].lower() != b"server"
+                ]
+                message = {**message, "headers": others + HEADERS}
             await send(message)
 
         try:
-            await self._answer(scope, receive, sent, route)
-        except Exception as error:  # it must not reach BentoML, which waits out its time limit and then says nothing
-            if not status[0]:
-                await crashed(sent, error)
+            await self._answer(scope, receive, send_with_headers, route)
+        except Exception as error:
+            # It must not reach BentoML, which would wait for its time limit and then send nothing.
+            if not status:
+                await send_internal_error(send_with_headers, error)
         finally:
-            seconds = time.perf_counter() - began
-            self.meters.requests.labels(route, str(status[0] or 500)).inc()
-            self.meters.seconds.labels(route).observe(seconds)
-            method = (
-                scope["method"] if scope["method"] in METHODS else "another method"
-            )  # it is the caller's text
-            log.info("%s %s %d %.1f ms", method, route, status[0] or 500, seconds * 1000)
+            self._record(scope["method"], route, status or 500, time.perf_counter() - start)
+
+    def _record(self, method: str, route: str, status: int, seconds: float) -> None:
+        self.meters.requests.labels(route, str(status)).inc()
+        self.meters.seconds.labels(route).observe(seconds)
+        # An unknown method is the caller's text and stays out of the log.
+        method = method if method in METHODS else "another method"
+        log.info("%s %s %d %.1f ms", method, route, status, seconds * 1000)
 
     async def _deny(self, scope: Scope, send: Send) -> None:
-        """Nothing here speaks websocket; without a key that is 401 like all else, where the server can say it."""
+        """Refuse a websocket: 404, without a key 401; a plain close where the server has no way."""
         if DENIAL not in scope.get("extensions", {}):
             await send({"type": "websocket.close", "code": 1008})
             return
-        status = 404 if authorised({**scope, "method": "GET"}, self.keys) else 401
+        status = 404 if is_authorised({**scope, "method": "GET"}, self.keys) else 401
         await send({"type": f"{DENIAL}.start", "status": status, "headers": HEADERS})
         await send({"type": f"{DENIAL}.body", "body": b""})
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, route: str) -> None:
         try:
-            self._admit(scope, route)
+            self._check_request(scope, route)
         except LifecycleError as error:
-            await refuse(scope, send, error, self.meters)
+            await send_refusal(scope, send, error, self.meters)
         else:
-            await self.app(
-                scope, _bounded(receive, LOGIN_BYTES if route == "/login" else MOST_BYTES), send
-            )
+            limit = MAX_LOGIN_BYTES if route == "/login" else MAX_BODY_BYTES
+            await self.app(scope, _limit_body(receive, limit), send)
 
-    def _admit(self, scope: Scope, route: str) -> None:
-        """Raise what keeps a request out: no key, no such page, too large."""
+    def _check_request(self, scope: Scope, route: str) -> None:
+        """KeyMissing, NotFound or BodyTooLarge for a request that the service will not read."""
         if route in PROBES or (route == "/login" and scope["method"] == "POST"):
             return
-        if not authorised(scope, self.keys):
+        if not is_authorised(scope, self.keys):
             raise KeyMissing(
                 where="authorization",
-                got="no key that opens",
+                got="no accepted key",
                 rule="Every page but the probes needs a key.",
-                fix="Send 'Authorization: Bearer KEY'; the owner has it from `lifecycle serve`.",
+                fix="Send 'Authorization: Bearer KEY'; `lifecycle serve` gave the owner the key.",
             )
         if route == "other":
-            raise NotHere(
+            raise NotFound(
                 where="path",
-                got="a page that is not here",
+                got="an unknown page",
                 rule="The pages are listed at /.",
-                fix="Mend the path.",
+                fix="Correct the path.",
             )
         length = header(scope, b"content-length")
-        if length.isascii() and length.isdigit() and int(length[:18]) > MOST_BYTES:
-            raise too_large()
+        # Cut to 18 digits: the caller may send a number with millions of them.
+        if length.isascii() and length.isdigit() and int(length[:18]) > MAX_BODY_BYTES:
+            raise body_too_large()
 
 
-def route_of(path: str) -> str:
-    """The page's name as it may be counted and logged: an id in a path never is."""
+def route_name(path: str) -> str:
+    """The page's name for counters and log; an id in a path is never part of it."""
     if path in PROBES or path in ROUTES:
         return path
-    return (
-        f"{CUSTOMER}{{id}}" if path.startswith(CUSTOMER) and len(path) > len(CUSTOMER) else "other"
-    )
+    is_customer = path.startswith(CUSTOMER) and len(path) > len(CUSTOMER)
+    return f"{CUSTOMER}{{id}}" if is_customer else "other"
 
 
 def header(scope: Scope, name: bytes) -> str:
-    """The header's text; '' if absent, or if stated twice: two answers are none."""
-    found = [value for key, value in scope["headers"] if key.lower() == name]
-    return found[0].decode("latin-1") if len(found) == 1 else ""
+    """The header's text; '' if it is absent or sent more than once."""
+    values = [value for key, value in scope["headers"] if key.lower() == name]
+    return values[0].decode("latin-1") if len(values) == 1 else ""
 
 
-def authorised(scope: Scope, known: keys.Keys) -> bool:
-    """By a key in the header; pages that only read also by the login's cookie."""
+def is_authorised(scope: Scope, known: keys.Keys) -> bool:
+    """By a key in the header; for GET and HEAD also by the login's cookie."""
     scheme, _, key = header(scope, b"authorization").partition(" ")
     if scheme.lower() == "bearer":
-        return known.opens(key.strip())
-    return scope["method"] in ("GET", "HEAD") and known.in_session(cookie(scope), now=time.time())
+        return known.accepts(key.strip())
+    return scope["method"] in ("GET", "HEAD") and known.is_session(cookie(scope), now=time.time())
 
 
 def cookie(scope: Scope) -> str:
+    """The value of the session's cookie; '' without one."""
     pairs = (part.strip().partition("=") for part in header(scope, b"cookie").split(";"))
     return next((value for name, _, value in pairs if name == COOKIE), "")
 
 
-def too_large() -> BodyTooLarge:
+def body_too_large() -> BodyTooLarge:
+    """The refusal of a body over the limit."""
     return BodyTooLarge(
         where="body",
         got="a body over the limit",
-        rule=f"A body has at most {MOST_BYTES >> 20} MiB.",
-        fix="Ask for fewer customers a request.",
+        rule=f"A body has at most {MAX_BODY_BYTES >> 20} MiB.",
+        fix="Send fewer customers per request.",
     )
 
 
-def _bounded(receive: Receive, most: int) -> Receive:
-    """The same messages, as long as all bodies together stay under the limit (a length need not be stated, or true)."""
-    taken = 0
+def _limit_body(receive: Receive, limit: int) -> Receive:
+    """The same messages; BodyTooLarge once all parts of the body exceed `limit` bytes.
 
-    async def received() -> dict[str, Any]:
-        nonlocal taken
+    The content-length header is not enough: it may be absent or false.
+    """
+    total = 0
+
+    async def receive_limited() -> Message:
+        nonlocal total
         message = await receive()
-        taken += len(message.get("body", b""))
-        if taken > most:
-            raise too_large()
+        total += len(message.get("body", b""))
+        if total > limit:
+            raise body_too_large()
         return message
 
-    return received
+    return receive_limited
 
 
-async def crashed(send: Send, error: Exception) -> None:
-    """What is not one of our refusals: its type for the log, nothing of it for the caller."""
-    where = "".join(traceback.format_tb(error.__traceback__)) if log_level() == "debug" else ""
-    log.error(
-        "an error of ours: %s\n%s", type(error).__name__, where
-    )  # the places, not the text: it may hold values
-    said = {
+async def send_internal_error(send: Send, error: Exception) -> None:
+    """Answer 500 for an exception that is no refusal: its type goes to the log, nothing leaves."""
+    # The places only, not the exception's text: it may contain values.
+    places = "".join(traceback.format_tb(error.__traceback__)) if log_level() == "debug" else ""
+    log.error("internal error: %s\n%s", type(error).__name__, places)
+    body = {
         "error": "InternalError",
         "where": "the service",
-        "rule": "This is an error of ours.",
-        "do": "Tell the owner: the log names its type.",
+        "rule": "This is an internal error.",
+        "do": "Tell the owner of the service; the log names the error's type.",
     }
-    await respond(send, 500, said)
+    await respond(send, 500, body)
 
 
-async def refuse(
+async def send_refusal(
     scope: Scope, send: Send, error: LifecycleError, meters: Meters, *, allow: str = ""
 ) -> None:
-    """The error as others may see it; the page at / answers with its login form. `allow`: a 405's methods."""
+    """The error's public details; without a key, the page at / answers with its login form.
+
+    `allow`: the methods of the page, for a 405.
+    """
     meters.refused.labels(type(error).__name__).inc()
     headers = [(b"www-authenticate", b"Bearer")] if isinstance(error, KeyMissing) else []
     headers += [(b"allow", allow.encode())] if isinstance(error, MethodRefused) else []
     if isinstance(error, KeyMissing) and scope["path"] == "/":
-        await respond(send, error.status, login(), kind="text/html; charset=utf-8", more=headers)
+        kind = "text/html; charset=utf-8"
+        await respond(send, error.status, login_page(), kind=kind, more=headers)
         return
-    await respond(send, error.status, for_others(error), more=headers)
+    await respond(send, error.status, public_details(error), more=headers)
 
 
 async def respond(
     send: Send,
     status: int,
-    value: Any,
+    value: object,
     *,
     kind: str = "application/json",
     more: list[tuple[bytes, bytes]] | None = None,
 ) -> None:
+    """Send a whole response; `value` is bytes, or becomes JSON."""
     body = value if isinstance(value, bytes) else json.dumps(value, ensure_ascii=False).encode()
     headers = [
         (b"content-type", kind.encode()),

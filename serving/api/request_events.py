@@ -1,6 +1,7 @@
-"""Raw events of a request, read by the contract's rules: the same cells as the batch job reads from files.
+"""Raw events of a request, read by the contract's rules into the tables that the batch job reads.
 
-A row that the batch job would reject and count is refused here by its path: a request is taken whole or not at all.
+A row that the batch job would reject and count is refused here by its path: a request is accepted
+as a whole or not at all.
 """
 
 from __future__ import annotations
@@ -13,209 +14,221 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.core.contract import CONTRACT, MONEY_LIMIT, NUMBER_LIMIT, SURVEYS
+from features.core.contract import CONTRACT, MONEY_LIMIT, NUMBER_LIMIT, SURVEYS, Table
 from features.core.settings import Settings
-from features.engine.prepared import typed
+from features.engine.prepared import rows_to_arrow
 from features.recipes.attributes import Attribute
-from serving.api.schemas import SENT, ScoreRequest, path
-from serving.api.strict import refused
+from serving.api.schemas import REQUEST_TABLES, ScoreRequest, field_path
+from serving.api.strict import malformed_error
+
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Events:
-    """Typed contract tables, and per customer how many rows count only after as_of (`arrives_after_hours`)."""
+class RequestEvents:
+    """Typed contract tables, and per customer the number of rows that count only after as_of.
+
+    Such `late_rows` come from a table with `arrives_after_hours`.
+    """
 
     tables: dict[str, pa.Table]
-    not_known_yet: Counter[str]
+    late_rows: Counter[str]
 
 
-def events(
+def read_events(
     request: ScoreRequest, settings: Settings, *, as_of: int, attributes: Sequence[Attribute] = ()
-) -> Events:
-    """Every event of the request as the contract reads it; Malformed with the path of the first that breaks a rule.
+) -> RequestEvents:
+    """The request's events as the contract reads them; Malformed with the path of a broken rule.
 
-    `attributes`: the release's, of which a row of customers may state those that the contract does not name.
+    `attributes`: those of the release; a row of `customers` may have those that are not in the
+    contract. `as_of` in µs UTC.
     """
     further = {
-        one.name: one.type for one in attributes if one.name not in CONTRACT["customers"].names
+        each.name: each.type for each in attributes if each.name not in CONTRACT["customers"].names
     }
-    out: dict[str, pa.Table] = {}
-    late: Counter[str] = Counter()
-    for name in SENT:
+    tables: dict[str, pa.Table] = {}
+    late_rows: Counter[str] = Counter()
+    for name in REQUEST_TABLES:
         rows = []
-        for place, customer, stated in _stated(request, name, settings):
-            row = _cells(name, stated, settings, place)
-            _refuse_later(name, row, stated, as_of, place)
+        for place, customer, sent in _rows_of_table(request, name, settings):
+            row = _contract_row(name, sent, settings, place)
+            _refuse_future(name, row, sent, as_of, place)
             if name == "customers":
-                row |= _attributes(row.pop("attributes"), further, f"{place}.attributes")
+                row |= _read_attributes(row.pop("attributes"), further, f"{place}.attributes")
             else:
-                late[customer] += row["recorded_at"] >= as_of
+                # Known only later, so its features ignore it; the answer warns of it.
+                late_rows[customer] += row["recorded_at"] >= as_of
             rows.append({"customer_id": customer, **row})
         if rows:
-            out[name] = typed(name, _folded(name, rows, settings), attributes)
-    return Events(out, late)
+            tables[name] = rows_to_arrow(
+                name, _without_duplicates(name, rows, settings), attributes
+            )
+    return RequestEvents(tables, late_rows)
 
 
-def _stated(
+def _rows_of_table(
     request: ScoreRequest, name: str, settings: Settings
-) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    for at, customer in enumerate(request.customers or []):
+) -> Iterator[tuple[str, str, Row]]:
+    """(path, customer id, row) of every row of one table."""
+    for position, customer in enumerate(request.customers or []):
         rows = getattr(customer, name)
         if rows and name not in settings.tables:
-            raise refused(
-                path(["customers", at, name]),
-                "rows of a table that this release does not know",
-                f"This release knows {', '.join(table for table in SENT if table in settings.tables)}.",
+            known = ", ".join(table for table in REQUEST_TABLES if table in settings.tables)
+            raise malformed_error(
+                field_path(["customers", position, name]),
+                "rows of a table that this release does not have",
+                f"This release has {known}.",
             )
         for number, row in enumerate(rows):
-            yield f"customers[{at}].{name}[{number}]", customer.customer_id.read, vars(row)
+            path = f"customers[{position}].{name}[{number}]"
+            yield path, customer.customer_id.normalized, vars(row)
 
 
-def _cells(name: str, stated: dict[str, Any], settings: Settings, place: str) -> dict[str, Any]:
-    """The cells in contract types, with the contract's defaults and its rules over several columns."""
-    row = dict(stated)
-    for column in CONTRACT[name].columns:
-        if column.type == "money" and row.get(column.name) is not None:
-            row[column.name] = minor_units(
-                row[column.name], settings.minor_digits, f"{place}.{column.name}"
-            )
-        elif column.type == "number" and abs(row.get(column.name) or 0) > NUMBER_LIMIT:
-            raise refused(
-                f"{place}.{column.name}",
-                "a number out of range",
-                f"A number is at most {NUMBER_LIMIT:,}.",
-            )
+def _contract_row(name: str, sent: Row, settings: Settings, place: str) -> Row:
+    """The row in contract types and with its defaults; checks the rules over several columns."""
+    row = _contract_numbers(name, sent, settings, place)
     if name == "customers":
         return row
     clock = "starts_at" if name == "contracts" else "occurred_at"
+    # Without recorded_at a row counts from its own instant, plus the known delay of its table.
     if row["recorded_at"] is None:
         row["recorded_at"] = row[clock] + settings.arrives_after_us(name)
     if name == "transactions" and row["kind"] is None:
         row["kind"] = "refund" if row["amount"] < 0 else "purchase"
     if name == "contracts" and row["ends_at"] <= row["starts_at"]:
-        raise refused(
-            f"{place}.ends_at", "a term that ends before it starts", "ends_at is after starts_at."
-        )
+        rule = "ends_at is after starts_at."
+        raise malformed_error(f"{place}.ends_at", "a term that ends before it starts", rule)
     if name == "feedback":
-        _refuse_answer(row, settings, place)
+        _check_feedback_instants(row, place)
+        _check_score(row, settings, place)
     return row
 
 
-def _attributes(stated: dict[str, Any], further: dict[str, str], place: str) -> dict[str, Any]:
-    """The business's own attributes of one row; refused where the release has none of that name or of another type."""
-    for name, value in stated.items():
+def _contract_numbers(name: str, sent: Row, settings: Settings, place: str) -> Row:
+    """The row with money in minor units and numbers within their limit."""
+    row = dict(sent)
+    for column in CONTRACT[name].columns:
+        value, where = row.get(column.name), f"{place}.{column.name}"
+        if column.type == "money" and value is not None:
+            row[column.name] = minor_units(value, settings.minor_digits, where)
+        elif column.type == "number":
+            _check_number(value, where)
+    return row
+
+
+def _check_number(value: float | None, where: str) -> None:
+    if value is not None and abs(value) > NUMBER_LIMIT:
+        rule = f"A number is at most {NUMBER_LIMIT:,}."
+        raise malformed_error(where, "a number out of range", rule)
+
+
+def _read_attributes(sent: Row, further: dict[str, str], place: str) -> Row:
+    """The business's own attributes of one row, null where absent.
+
+    Malformed where the release has none of that name or of another type.
+    """
+    for name, value in sent.items():
         if name not in further:
-            raise refused(
-                place,
-                "an attribute that this release does not know",
-                "Attributes are those that the release was trained with and the contract does not name.",
-            )
+            got = "an attribute that this release does not have"
+            rule = "Attributes are those of the training that are not in the contract."
+            raise malformed_error(place, got, rule)
         kind = {bool: "flag", float: "number"}.get(type(value), "text")
         if kind != further[name]:
-            raise refused(
-                place,
-                "an attribute of another type",
-                "An attribute is text, a number or a flag as it was in training.",
-            )
-        if kind == "number" and abs(value) > NUMBER_LIMIT:
-            raise refused(place, "a number out of range", f"A number is at most {NUMBER_LIMIT:,}.")
-    return {name: stated.get(name) for name in further}
+            rule = "An attribute is text, a number or a flag as it was in training."
+            raise malformed_error(place, "an attribute of another type", rule)
+        if kind == "number":
+            _check_number(value, place)
+    return {name: sent.get(name) for name in further}
 
 
-def minor_units(stated: float, digits: int, where: str) -> int:
-    """Money in whole minor units, by the contract's rule for floats: exact within a float's own noise, or refused."""
-    minor = stated * 10**digits
+def minor_units(amount: float, digits: int, where: str) -> int:
+    """Money in whole minor units; Malformed for an amount finer than these.
+
+    The contract's rule for floats: exact within a float's own rounding.
+    """
+    minor = amount * 10**digits
     if abs(minor) > MONEY_LIMIT:
-        raise refused(
-            where, "an amount out of range", f"Money is at most {MONEY_LIMIT:,} minor units."
-        )
+        rule = f"Money is at most {MONEY_LIMIT:,} minor units."
+        raise malformed_error(where, "an amount out of range", rule)
     whole = int(minor + math.copysign(0.5, minor))  # halves away from zero, as the database rounds
     if abs(minor - whole) > max(1e-6, abs(minor) * 1e-12):
-        raise refused(
-            where, "an amount finer than minor units", f"Money has at most {digits} decimals."
-        )
+        rule = f"Money has at most {digits} decimals."
+        raise malformed_error(where, "an amount finer than minor units", rule)
     return whole
 
 
-def _refuse_answer(row: dict[str, Any], settings: Settings, place: str) -> None:
-    score, answered = row["score"], row["answered_at"]
+def _check_feedback_instants(row: Row, place: str) -> None:
+    answered, resolved = row["answered_at"], row["resolved_at"]
     if answered is not None and answered < row["occurred_at"]:
-        raise refused(
-            f"{place}.answered_at",
-            "an answer before the question",
-            "answered_at is not before occurred_at.",
-        )
-    if row["resolved_at"] is not None and row["resolved_at"] < row["occurred_at"]:
-        raise refused(
-            f"{place}.resolved_at",
-            "resolved before it was raised",
-            "resolved_at is not before occurred_at.",
-        )
+        rule = "answered_at is not before occurred_at."
+        raise malformed_error(f"{place}.answered_at", "an answer before the question", rule)
+    if resolved is not None and resolved < row["occurred_at"]:
+        rule = "resolved_at is not before occurred_at."
+        raise malformed_error(f"{place}.resolved_at", "resolved before it was raised", rule)
+
+
+def _check_score(row: Row, settings: Settings, place: str) -> None:
+    """A score has an answered_at and lies on its scale."""
+    score, kind, scales = row["score"], row["kind"], settings.contract.scales
     if score is None:
         return
-    if answered is None:
-        raise refused(
-            f"{place}.answered_at",
-            "a score without its instant",
-            "A score comes with its answered_at.",
-        )
-    if row["kind"] in SURVEYS and row["kind"] not in settings.contract.scales:
-        raise refused(
-            f"{place}.score",
-            "a score without a scale",
-            "A survey's score has a scale under [contract] scales.",
-        )
-    low, high = settings.contract.scales.get(row["kind"], (float("-inf"), float("inf")))
+    if row["answered_at"] is None:
+        rule = "A score comes with its answered_at."
+        raise malformed_error(f"{place}.answered_at", "a score without its instant", rule)
+    if kind in SURVEYS and kind not in scales:
+        rule = "A survey's score has a scale under [contract] scales."
+        raise malformed_error(f"{place}.score", "a score without a scale", rule)
+    low, high = scales.get(kind, (-math.inf, math.inf))
     if not low <= score <= high:
-        raise refused(
-            f"{place}.score",
-            "a score off its scale",
-            f"A {row['kind']} score lies from {low:g} to {high:g}.",
-        )
+        rule = f"A {kind} score is from {low:g} to {high:g}."
+        raise malformed_error(f"{place}.score", "a score outside its scale", rule)
 
 
-def _refuse_later(
-    name: str, row: dict[str, Any], stated: dict[str, Any], as_of: int, place: str
-) -> None:
+def _refuse_future(name: str, row: Row, sent: Row, as_of: int, place: str) -> None:
+    """Malformed for an instant at or after as_of, except those that may lie ahead."""
     for column in CONTRACT[name].columns:
-        at = stated.get(column.name)
-        if column.type == "instant" and not column.may_lie_ahead and at is not None and at >= as_of:
-            raise refused(
-                f"{place}.{column.name}",
-                "an instant at or after as_of",
-                "What is sent was known before as_of.",
-            )
-    if name == "contracts" and stated["recorded_at"] is None and row["recorded_at"] >= as_of:
-        raise refused(
-            f"{place}.recorded_at",
-            "a term ahead of as_of",
-            "A term that starts ahead comes with its recorded_at.",
-        )
+        value = sent.get(column.name)
+        if column.type != "instant" or column.may_lie_ahead or value is None:
+            continue
+        if value >= as_of:
+            rule = "Events of a request are known before as_of."
+            raise malformed_error(f"{place}.{column.name}", "an instant at or after as_of", rule)
+    if name == "contracts" and sent["recorded_at"] is None and row["recorded_at"] >= as_of:
+        rule = "A term that starts at or after as_of has its recorded_at."
+        raise malformed_error(f"{place}.recorded_at", "a term that starts after as_of", rule)
 
 
-def _folded(name: str, rows: list[dict[str, Any]], settings: Settings) -> list[dict[str, Any]]:
-    """Rows equal in every column once, where the settings say so; two versions at one instant are refused."""
+def _without_duplicates(name: str, rows: list[Row], settings: Settings) -> list[Row]:
+    """The rows without exact duplicates, where the settings say so.
+
+    Malformed for two versions at one instant.
+    """
     drop, table = settings.contract.exact_duplicates == "drop", CONTRACT[name]
-    seen, kept = set(), []
+    seen: set[tuple[Any, ...]] = set()
+    unique = []
     for row in rows:
-        cells = (
-            tuple(row.values())
-            if table.attributes
-            else tuple(row[column] for column in table.names)
-        )
-        folds = drop or (
-            table.version_of and (name != "transactions" or row["transaction_id"] is not None)
-        )
-        if not folds or cells not in seen:
-            kept.append(row)
+        # Attributes of the business are not in the contract's names.
+        names = row if table.attributes else table.names
+        cells = tuple(row[column] for column in names)
+        if cells not in seen or not (drop or _is_version(table, row)):
+            unique.append(row)
         seen.add(cells)
     if table.version_of:
-        named = [row for row in kept if name != "transactions" or row["transaction_id"] is not None]
-        key = table.version_of if table.attributes else (*table.version_of, "recorded_at")
-        if len({tuple(row[column] for column in key) for row in named}) < len(named):
-            raise refused(
-                f"customers[].{name}",
-                "versions that contradict each other",
-                f"Rows equal in {', '.join(key)} are equal in everything.",
-            )
-    return kept
+        _refuse_contradictions(table, [row for row in unique if _is_version(table, row)])
+    return unique
+
+
+def _is_version(table: Table, row: Row) -> bool:
+    """Whether the row is a version of something: transactions only with a transaction_id."""
+    if not table.version_of:
+        return False
+    return table.name != "transactions" or row["transaction_id"] is not None
+
+
+def _refuse_contradictions(table: Table, versions: list[Row]) -> None:
+    # Of attributes no two versions may share an instant; elsewhere a correction is recorded later.
+    key = table.version_of if table.attributes else (*table.version_of, "recorded_at")
+    if len({tuple(row[column] for column in key) for row in versions}) < len(versions):
+        rule = f"Rows with equal {', '.join(key)} are equal in all columns."
+        got = "versions that contradict each other"
+        raise malformed_error(f"customers[].{table.name}", got, rule)

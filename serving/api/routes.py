@@ -1,4 +1,7 @@
-"""The pages of the service, as one small application that BentoML hosts. It knows HTTP; `serving.api.state` knows the answers."""
+"""The pages of the service, as one small application that BentoML hosts.
+
+This module knows HTTP; `serving.api.state` knows the answers.
+"""
 
 from __future__ import annotations
 
@@ -16,76 +19,118 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from features.core.errors import LifecycleError, MethodRefused, NotJson
-from serving.api import pages as page
-from serving.api import strict
-from serving.api.answers import encoded
+from serving.api import pages, strict
+from serving.api.answers import encode_json
+from serving.api.keys import SESSION_SECONDS
 from serving.api.metering import age_seconds
-from serving.api.middleware import COOKIE, crashed, header, refuse
-from serving.api.schemas import AskedOne, parsed
+from serving.api.middleware import (
+    COOKIE,
+    Receive,
+    Scope,
+    Send,
+    header,
+    send_internal_error,
+    send_refusal,
+)
+from serving.api.schemas import REQUESTED_ID, ScoreRequest, parse_request
 from serving.api.state import ServingState
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+GetState = Callable[[], ServingState]
 SMALL_BYTES = 1 << 17
-BODY_SECONDS = 30  # under BentoML's time limit, whose answer would be a 504
+BODY_SECONDS = 30  # below BentoML's time limit, whose answer would be a 504
 
 
-def made(desk: Callable[[], ServingState]) -> Starlette:
-    """The application; `desk` gives what is served, once the service has opened it."""
-
-    async def score(request: Request) -> Response:
-        _refuse_other_media(header(request.scope, b"content-type"))
-        body, now = await _body(request), time.time_ns() // 1000
-        if (
-            len(body) <= SMALL_BYTES
-            and (asked := parsed(strict.read(body))).customer_ids is not None
-        ):
-            kind, said = "id", desk().by_id(asked.customer_ids, as_of=asked.as_of)
-        else:  # off the event loop, so that look-ups go on
-            kind, said = await anyio.to_thread.run_sync(lambda: _scored(desk(), body, now))
-        request.scope["lifecycle.meters"].customers.labels(kind).inc(len(said["scores"]))
-        return _json(said)
-
-    async def customer(request: Request) -> Response:
-        try:
-            asked = AskedOne.validate_python(request.path_params["customer_id"])
-        except ValidationError as error:
-            raise strict.refused(
-                "customer_id", "an id that is none", "An id is text, and not blank."
-            ) from error
-        return _json(await anyio.to_thread.run_sync(lambda: desk().customer(asked)))
-
-    async def model(_: Request) -> Response:
-        return _json(desk().model())
-
-    async def metrics(request: Request) -> Response:
-        standing = {
-            "problem": float(bool(desk().problem)),
-            "release_rows": desk().shown.release.scorer.churn_rows,
-        }
-        run = desk().shown.run
-        if run is not None:
-            standing |= {"run_age_seconds": age_seconds(run.as_of), "run_customers": len(run.ids)}
-        text = request.scope["lifecycle.meters"].text(standing)
-        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
-
-    pages: dict[str, tuple[str, Endpoint]] = {
+def make_app(get_state: GetState) -> Starlette:
+    """The application; `get_state` gives what is served, once the service has loaded it."""
+    endpoints: dict[str, tuple[str, Endpoint]] = {
         "/": ("GET", _reference),
         "/login": ("POST", _login),
         "/logout": ("GET", _logout),
         "/openapi.json": ("GET", _openapi),
-        "/v1/score": ("POST", score),
-        "/v1/model": ("GET", model),
-        "/metrics": ("GET", metrics),
-        "/v1/customers/{customer_id:path}": ("GET", customer),
+        "/v1/score": ("POST", _score_endpoint(get_state)),
+        "/v1/model": ("GET", _model_endpoint(get_state)),
+        "/metrics": ("GET", _metrics_endpoint(get_state)),
+        "/v1/customers/{customer_id:path}": ("GET", _customer_endpoint(get_state)),
     }
-    # No `methods`: every method comes here, those that HTTP does not know too, and is refused in our own words.
+    # Routes without `methods`: every method arrives here, unknown ones too, and is refused with
+    # our own message.
     return Starlette(
-        routes=[Route(at, _answered(of, method)) for at, (method, of) in pages.items()]
+        routes=[
+            Route(path, _only_method(endpoint, method))
+            for path, (method, endpoint) in endpoints.items()
+        ]
     )
 
 
-def _refuse_other_media(stated: str) -> None:
-    media, *parameters = [part.strip().lower().replace('"', "") for part in stated.split(";")]
+def _score_endpoint(get_state: GetState) -> Endpoint:
+    async def score(request: Request) -> Response:
+        _refuse_other_media(header(request.scope, b"content-type"))
+        body, now = await _read_body(request), time.time_ns() // 1000
+        question = parse_request(strict.read_json(body)) if len(body) <= SMALL_BYTES else None
+        if question is not None and question.customer_ids is not None:
+            kind, result = _answer_score(get_state(), question, now)
+        else:  # in a thread, so that the event loop can answer requests by id meanwhile
+            kind, result = await anyio.to_thread.run_sync(
+                lambda: _answer_score(
+                    get_state(), question or parse_request(strict.read_json(body)), now
+                )
+            )
+        request.scope["lifecycle.meters"].customers.labels(kind).inc(len(result["scores"]))
+        return _json_response(result)
+
+    return score
+
+
+def _answer_score(
+    state: ServingState, question: ScoreRequest, now: int
+) -> tuple[str, dict[str, Any]]:
+    """(kind of request, answer); `now` in µs UTC."""
+    if question.customer_ids is not None:
+        return "id", state.score_by_id(question.customer_ids, as_of=question.as_of)
+    return "events", state.score_by_events(question, now=now)
+
+
+def _customer_endpoint(get_state: GetState) -> Endpoint:
+    async def customer(request: Request) -> Response:
+        try:
+            requested = REQUESTED_ID.validate_python(request.path_params["customer_id"])
+        except ValidationError as error:
+            raise strict.malformed_error(
+                "customer_id", "no valid id", "An id is text, and not blank."
+            ) from error
+        return _json_response(
+            await anyio.to_thread.run_sync(lambda: get_state().customer_entry(requested))
+        )
+
+    return customer
+
+
+def _model_endpoint(get_state: GetState) -> Endpoint:
+    async def model(_: Request) -> Response:
+        return _json_response(get_state().model_info())
+
+    return model
+
+
+def _metrics_endpoint(get_state: GetState) -> Endpoint:
+    async def metrics(request: Request) -> Response:
+        state = get_state()
+        gauges: dict[str, float] = {
+            "problem": float(bool(state.problem)),
+            "release_rows": state.served.release.scorer.churn_rows,
+        }
+        run = state.served.run
+        if run is not None:
+            gauges |= {"run_age_seconds": age_seconds(run.as_of), "run_customers": len(run.ids)}
+        text = request.scope["lifecycle.meters"].render(gauges)
+        return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+    return metrics
+
+
+def _refuse_other_media(content_type: str) -> None:
+    media, *parameters = [part.strip().lower().replace('"', "") for part in content_type.split(";")]
     charsets = {part for part in parameters if part.startswith("charset=")}
     if media != "application/json" or charsets - {"charset=utf-8"}:
         raise NotJson(
@@ -96,23 +141,23 @@ def _refuse_other_media(stated: str) -> None:
         )
 
 
-async def _body(request: Request) -> bytes:
-    """The whole body; Malformed where it stops midway or takes too long, BodyTooLarge by the guard's limit."""
+async def _read_body(request: Request) -> bytes:
+    """The whole body.
+
+    Malformed where it stops midway or takes too long, BodyTooLarge by the middleware's limit.
+    """
     try:
         with anyio.fail_after(BODY_SECONDS):
             return await request.body()
     except (ClientDisconnect, TimeoutError) as error:
-        raise strict.refused(
-            "body",
-            "a body that did not arrive",
-            f"A body comes whole, within {BODY_SECONDS} seconds.",
-        ) from error
+        rule = f"A body arrives whole, within {BODY_SECONDS} seconds."
+        raise strict.malformed_error("body", "a body that did not arrive", rule) from error
 
 
-def _answered(endpoint: Endpoint, method: str) -> Callable[[Request], Awaitable[Response]]:
-    """The endpoint for its one method; what it raises leaves through the one renderer, inside of Starlette's own."""
+def _only_method(endpoint: Endpoint, method: str) -> _ErrorBoundary:
+    """The endpoint for its one method (GET also for HEAD), with its errors as answers."""
 
-    async def answered(request: Request) -> Response:
+    async def checked(request: Request) -> Response:
         if request.method != method and not (request.method == "HEAD" and method == "GET"):
             raise MethodRefused(
                 where="method",
@@ -121,62 +166,59 @@ def _answered(endpoint: Endpoint, method: str) -> Callable[[Request], Awaitable[
                 fix=f"Use {method}.",
             )
         if request.scope["query_string"] and request.scope["path"].startswith("/v1/"):
-            raise strict.refused(
-                "query", "a query string", "No page takes a query, and nothing is ignored."
-            )
+            rule = "No page has query parameters, and none is ignored."
+            raise strict.malformed_error("query", "a query string", rule)
         return await endpoint(request)
 
-    return _Caught(answered, "GET, HEAD" if method == "GET" else method)
+    return _ErrorBoundary(checked, "GET, HEAD" if method == "GET" else method)
 
 
-class _Caught:
-    """An endpoint as an ASGI application whose refusals are answers: Starlette would log them as crashes."""
+class _ErrorBoundary:
+    """An endpoint as an ASGI application; Starlette's own handler would log refusals as crashes."""
 
     def __init__(self, endpoint: Endpoint, allow: str) -> None:
         self.endpoint, self.allow = endpoint, allow
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await self.endpoint(Request(scope, receive))
         except LifecycleError as error:
-            return await refuse(scope, send, error, scope["lifecycle.meters"], allow=self.allow)
+            meters = scope["lifecycle.meters"]
+            return await send_refusal(scope, send, error, meters, allow=self.allow)
         except Exception as error:
-            return await crashed(send, error)
+            return await send_internal_error(send, error)
         return await response(scope, receive, send)
 
 
-def _scored(desk: ServingState, body: bytes, now: int) -> tuple[str, dict[str, Any]]:
-    asked = parsed(strict.read(body))
-    if asked.customer_ids is not None:
-        return "id", desk.by_id(asked.customer_ids, as_of=asked.as_of)
-    return "events", desk.by_events(asked, now=now)
-
-
-def _json(value: Any) -> Response:
-    return Response(encoded(value), media_type="application/json")
+def _json_response(value: Any) -> Response:
+    return Response(encode_json(value), media_type="application/json")
 
 
 async def _reference(_: Request) -> Response:
-    return Response(page.reference(), media_type="text/html")
+    return Response(pages.reference_page(), media_type="text/html")
 
 
 async def _openapi(_: Request) -> Response:
-    return _json(page.openapi())
+    return _json_response(pages.openapi())
 
 
 async def _login(request: Request) -> Response:
-    """The form's key for a cookie that lasts half a day; wrong keys get the form again."""
+    """Exchange the form's key for a session cookie; a wrong key gets the form again."""
     try:
-        body = await _body(request)
+        body = await _read_body(request)
     except LifecycleError:  # a form that is too large, or never ends, holds no key
         body = b""
     known = request.scope["lifecycle.keys"]
     key = parse_qs(body.decode("latin-1")).get("key", [""])[0].strip()
-    if not known.opens(key):
-        return Response(page.login(wrong=True), status_code=401, media_type="text/html")
+    if not known.accepts(key):
+        return Response(pages.login_page(wrong=True), status_code=401, media_type="text/html")
     response = RedirectResponse("/", status_code=303)
     response.set_cookie(
-        COOKIE, known.session(now=time.time()), max_age=12 * 3600, httponly=True, samesite="strict"
+        COOKIE,
+        known.new_session(now=time.time()),
+        max_age=SESSION_SECONDS,
+        httponly=True,
+        samesite="strict",
     )
     return response
 

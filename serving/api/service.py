@@ -1,16 +1,17 @@
-"""The BentoML service, and the only place that knows BentoML: it hosts one application and opens what that answers from.
+"""The BentoML service, and the only module that knows BentoML: it hosts one application.
 
-`lifecycle serve`, or `bentoml serve serving.api.service:Lifecycle`. BentoML gives workers, probes, time-outs and a bound on
-concurrent requests; pages, strictness and metrics are ours (docs/decisions/014), because its own log and its metrics
-hold paths and values as they were sent.
+`lifecycle serve`, or `bentoml serve serving.api.service:Lifecycle`. BentoML gives workers, probes,
+time-outs and a limit of concurrent requests. Pages, strictness and metrics are our own
+(docs/decisions/014), because BentoML's log and metrics contain raw paths and values.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+from typing import TYPE_CHECKING
 
-# Before BentoML and the libraries under it are imported: no telemetry, no spinning threads.
+# Before BentoML and the libraries below it are imported: no telemetry, no busy-waiting threads.
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -20,25 +21,31 @@ import bentoml
 from features.core.settings import workers
 from serving.api.middleware import RequestMiddleware
 
-_open: list = []
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from serving.api.state import ServingState
+
+open_states: list[ServingState] = []
 
 
-def _desk():
-    return _open[-1]
+def current_state() -> ServingState:
+    """What this process serves; IndexError before the service has started."""
+    return open_states[-1]
 
 
-def _pages():
-    from serving.api.routes import made
+def _application() -> Starlette:
+    from serving.api.routes import make_app
 
-    return made(_desk)
+    return make_app(current_state)
 
 
-@bentoml.asgi_app(_pages(), path="/")
+@bentoml.asgi_app(_application(), path="/")
 @bentoml.service(
     workers=workers(),
     traffic={"timeout": 60, "max_concurrency": 256},
     metrics={"enabled": False},
-    # It would take over a caller's trace ids and baggage, and its log would say them.
+    # Tracing would take over a caller's trace ids and baggage, and log them.
     tracing={"excluded_urls": "."},
     logging={"access": {"enabled": False}},
 )
@@ -48,18 +55,20 @@ class Lifecycle:
     def __init__(self) -> None:
         from serving.api.state import ServingState
 
-        self.desk = ServingState.opened()
-        _open.append(self.desk)
-        self.desk.watch()
-        # What was loaded stays; without this every collection walks through it, in the middle of a request.
+        self.state = ServingState.load()
+        open_states.append(self.state)
+        self.state.watch()
+        # What was loaded stays in memory. Without this, every collection would walk through it,
+        # in the middle of a request.
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
 
     @bentoml.on_shutdown
     def close(self) -> None:
-        """End the watch."""
-        self.desk.close()
-        _open.remove(self.desk)
+        """Stop watching the pointers."""
+        self.state.close()
+        open_states.remove(self.state)
 
 
-Lifecycle.add_asgi_middleware(RequestMiddleware)
+# The decorators return BentoML's Service, which type checkers do not see.
+Lifecycle.add_asgi_middleware(RequestMiddleware)  # type: ignore[attr-defined]  # see above

@@ -1,4 +1,4 @@
-"""JSON as strictly as the contract: what Python's reader would let pass quietly is refused here."""
+"""JSON as strict as the data contract: what Python's reader would accept silently is refused."""
 
 from __future__ import annotations
 
@@ -7,42 +7,48 @@ from typing import Any, NoReturn
 
 from features.core.errors import Malformed
 
-MOST_KEYS = 100  # far above any table's columns: a million unknown names are refused before each becomes an error
+# Far above the columns of any table: an object with a million unknown names is refused before each
+# name becomes an error of its own.
+MAX_KEYS = 100
 
 
-def read(body: bytes) -> Any:
-    """The value of a JSON body; Malformed for bad UTF-8, bad JSON, NaN, Infinity, repeated keys, numbers without end."""
+def read_json(body: bytes) -> Any:
+    """The value of a JSON body.
+
+    Malformed for bad UTF-8, bad JSON, NaN, Infinity, repeated keys, integers with thousands of
+    digits.
+    """
     try:
         return json.loads(body.decode("utf-8"), object_pairs_hook=_object, parse_constant=_constant)
     except UnicodeDecodeError as error:
-        raise refused("body", "bytes that are no UTF-8", "A body is JSON in UTF-8.") from error
-    except RecursionError as error:
-        raise refused(
-            "body", "values nested too deep", "A request is three levels deep."
+        raise malformed_error(
+            "body", "bytes that are no UTF-8", "A body is JSON in UTF-8."
         ) from error
+    except RecursionError as error:
+        got, rule = "values nested too deep", "A request is three levels deep."
+        raise malformed_error("body", got, rule) from error
     except ValueError as error:  # JSONDecodeError, and integers with thousands of digits
-        raise refused("body", "text that is no JSON", "A body is one JSON object.") from error
+        raise malformed_error(
+            "body", "text that is no JSON", "A body is one JSON object."
+        ) from error
 
 
-def refused(where: str, got: str, rule: str) -> Malformed:
-    return Malformed(
-        where=where,
-        got=got,
-        rule=rule,
-        fix="See the reference at /, mend the field named, send it again.",
-    )
+def malformed_error(where: str, got: str, rule: str) -> Malformed:
+    """The refusal of a field: its path, what it is, and its rule; never its value."""
+    fix = "Correct the field as the reference at / describes it, and send the request again."
+    return Malformed(where=where, got=got, rule=rule, fix=fix)
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    if len(pairs) > MOST_KEYS:
-        raise refused(
-            "body", "an object with too many keys", f"An object has at most {MOST_KEYS} keys."
-        )
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise refused("body", "an object that names a key twice", "A key stands once in an object.")
-    return made
+    if len(pairs) > MAX_KEYS:
+        rule = f"An object has at most {MAX_KEYS} keys."
+        raise malformed_error("body", "an object with too many keys", rule)
+    result = dict(pairs)
+    if len(result) != len(pairs):
+        rule = "An object has each key once."
+        raise malformed_error("body", "an object with a key twice", rule)
+    return result
 
 
 def _constant(_: str) -> NoReturn:
-    raise refused("body", "NaN or an infinity", "Numbers are finite.")
+    raise malformed_error("body", "NaN or an infinity", "Numbers are finite.")

@@ -1,40 +1,85 @@
-"""Whole files or none: tables out as parquet or CSV, staged and renamed. And the clock that doors may read."""
+"""Tables for users, as parquet or CSV: a whole file or none, with instants as datetimes.
+
+Tables inside the program have instants as int64 microseconds UTC. They become datetimes only when a
+file for a user is written; `with_microseconds` is the way back.
+"""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.parquet as pq
 
 from features.core.errors import BadSetting, StoreFailed
+from features.core.staged_files import staged_file
+
+INSTANT_COLUMNS = ("as_of", "first_at", "last_at", "cover_until")
+DATETIME = pa.timestamp("us", tz="UTC")
+# 9999-12-31T23:59:59.999999Z, the last instant that Python and pandas can read.
+LAST_INSTANT_US = 253_402_300_799_999_999
 
 
-def write(table: pa.Table, path: Path) -> None:
-    """Write .parquet or .csv at once; what stood there before stays until the new file is whole."""
+def with_datetimes(table: pa.Table) -> pa.Table:
+    """The table with its instants as timestamp[us, tz=UTC]; null stays null.
+
+    Of the int64 columns those in INSTANT_COLUMNS. An instant after year 9999 (cover without an end)
+    becomes null.
+    """
+    for position, name in enumerate(table.column_names):
+        column = table.column(position)
+        # By name and type: a business may call a text attribute first_at.
+        if name in INSTANT_COLUMNS and pa.types.is_int64(column.type):
+            is_datetime = pc.less_equal(column, LAST_INSTANT_US)
+            datetimes = pc.if_else(is_datetime, column, pa.scalar(None, pa.int64())).cast(DATETIME)
+            table = table.set_column(position, name, datetimes)
+    return table
+
+
+def with_microseconds(table: pa.Table) -> pa.Table:
+    """The inverse of `with_datetimes`: instants as int64 microseconds UTC."""
+    for position, name in enumerate(table.column_names):
+        column = table.column(position)
+        if name in INSTANT_COLUMNS and pa.types.is_timestamp(column.type):
+            table = table.set_column(position, name, column.cast(DATETIME).cast(pa.int64()))
+    return table
+
+
+def write_table(table: pa.Table, path: Path) -> None:
+    """Write .parquet or .csv, by the ending of `path`; an old file stays until the new is whole.
+
+    Instants are written as datetimes. CSV has no lists: their elements are joined with `|`.
+    BadSetting for another ending, StoreFailed where the file cannot be written.
+    """
     if path.suffix not in (".parquet", ".csv"):
         raise BadSetting(
             where="--out",
             got=f"a name ending in '{path.suffix}'",
             rule="It ends in .parquet or .csv.",
-            fix="Rename it.",
+            fix="Give --out a name that ends in .parquet or .csv.",
         )
-    staged = path.with_name(f".{path.name}.{os.getpid()}")
+    table = with_datetimes(table)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix == ".parquet":
-            pq.write_table(table, staged)
-        else:
-            pa.csv.write_csv(table, staged)
-        os.replace(staged, path)
+        with staged_file(path) as staged:
+            if path.suffix == ".parquet":
+                pq.write_table(table, staged)
+            else:
+                pa.csv.write_csv(_without_lists(table), staged)
     except OSError as error:
         raise StoreFailed(
             where="--out",
             got=error.strerror or "a write that failed",
-            rule="The folder must be writable, with room.",
-            fix="Free space or rights; run again.",
+            rule="The folder must be writable, with free space.",
+            fix="Free disk space or correct the folder's rights; run again.",
         ) from error
-    finally:
-        staged.unlink(missing_ok=True)
+
+
+def _without_lists(table: pa.Table) -> pa.Table:
+    for position, name in enumerate(table.column_names):
+        column = table.column(position)
+        if pa.types.is_list(column.type):
+            table = table.set_column(position, name, pc.binary_join(column, "|"))
+    return table

@@ -1,4 +1,4 @@
-"""What `lifecycle doctor` found: one finding a thing, its state, and what to do about it."""
+"""The findings of `lifecycle doctor`: one per thing, with its state and what to do about it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ STATES = ("ok", "warning", "failed")
 
 @dataclass(frozen=True)
 class Finding:
-    """`name` of the thing, its `state` (one of STATES), what was `found`, and the `fix`, empty exactly where ok."""
+    """The `name` of the thing, its `state` (one of STATES), what was `observed`, and the `fix`.
+
+    `fix` is empty exactly where the state is ok; ValueError otherwise.
+    """
 
     name: str
     state: str
-    found: str
+    observed: str
     fix: str = ""
 
     def __post_init__(self) -> None:
@@ -26,45 +29,36 @@ class Finding:
             )
 
 
-def worst(findings: Iterable[Finding]) -> str:
-    """The worst state of all; `ok` of none."""
+def worst_state(findings: Iterable[Finding]) -> str:
+    """The worst state of all findings; `ok` if there are none."""
     return max((finding.state for finding in findings), key=STATES.index, default="ok")
 
 
-def text(findings: Sequence[Finding]) -> str:
-    """One line a finding, its fix beneath, and a last line that counts the states."""
+def findings_text(findings: Sequence[Finding]) -> str:
+    """One line per finding, its fix below, and a last line that counts the states."""
     width = max((len(finding.name) for finding in findings), default=0)
     lines = []
     for finding in findings:
-        lines.append(f"  {finding.state:<8} {finding.name:<{width}}  {finding.found}")
+        lines.append(f"  {finding.state:<8} {finding.name:<{width}}  {finding.observed}")
         if finding.fix:
             lines.append(f"  {'':<8} {'':<{width}}  do: {finding.fix}")
     counts = [sum(finding.state == state for finding in findings) for state in STATES]
     return "\n".join([*lines, "", f"  {counts[0]} ok, {counts[1]} warnings, {counts[2]} failed"])
 
 
-def guarded(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
-    """What `check` finds. The doctor is called when things are broken: one that breaks a check hides no other."""
+def run_check(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:
+    """The findings of `check`; an exception becomes a finding.
+
+    The doctor is used when things are broken: a check that fails must not hide the others.
+    """
     try:
         return check()
     except LifecycleError as error:
         return [Finding(name, "failed", error.got, error.fix)]
     except OSError as error:
-        why = error.strerror or type(error).__name__
-        return [
-            Finding(
-                name,
-                "failed",
-                f"could not be read: {why}",
-                "Give this user the right to read LIFECYCLE_HOME.",
-            )
-        ]
+        observed = f"could not be read: {error.strerror or type(error).__name__}"
+        fix = "Give this user the right to read LIFECYCLE_HOME."
+        return [Finding(name, "failed", observed, fix)]
     except Exception as error:
-        return [
-            Finding(
-                name,
-                "failed",
-                f"an error of ours: {type(error).__name__}",
-                "Please report it, with this line.",
-            )
-        ]
+        observed = f"internal error: {type(error).__name__}"
+        return [Finding(name, "failed", observed, "Please report it, with this line.")]

@@ -2,42 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from serving.scoring.cannot_churn import CannotChurn
-from serving.scoring.cells import Cells
+from serving.scoring.cells import CellMargins
 from serving.scoring.parts import Blend, Boosted, Linear, Part, Rate
 from serving.scoring.rates import Rates
 
-PLAIN = {"linear": Linear, "cells": Cells, "rates": Rates, "settled": CannotChurn}
+PLAIN_PARTS: dict[str, type[Linear | CellMargins | Rates | CannotChurn]] = {
+    "linear": Linear,
+    "cell_margins": CellMargins,
+    "rates": Rates,
+    "cannot_churn": CannotChurn,
+}
 
 
-def write(blend: Blend, name: str, folder: Path) -> list[dict[str, Any]]:
-    """The parts as JSON-ready data; boosters go to `<name>-<number>.ubj` in the folder."""
-    kinds = {kind: word for word, kind in PLAIN.items()}
-    out: list[dict[str, Any]] = []
-    for at, (weight, part) in enumerate(blend.parts):
+def write_blend(blend: Blend, name: str, folder: Path) -> list[dict[str, Any]]:
+    """The parts as JSON-ready data; boosters are written to `<name>-<number>.ubj` in the folder."""
+    kinds = {part_class: kind for kind, part_class in PLAIN_PARTS.items()}
+    result: list[dict[str, Any]] = []
+    for number, (weight, part) in enumerate(blend.parts):
         if isinstance(part, Boosted):
-            file = f"{name}-{at}.ubj"
+            file = f"{name}-{number}.ubj"
             (folder / file).write_bytes(part.raw)
-            out.append({"kind": "boosted", "weight": weight, "file": file})
+            result.append({"kind": "boosted", "weight": weight, "file": file})
         elif isinstance(part, Rate):
-            out.append({"kind": "rate", "weight": weight, "margin": list(part.margin)})
+            result.append({"kind": "rate", "weight": weight, "margin": list(part.margin)})
         else:
-            out.append({"kind": kinds[type(part)], "weight": weight, **part.to_mapping()})
-    return out
+            result.append({"kind": kinds[type(part)], "weight": weight, **part.to_mapping()})
+    return result
 
 
-def read(parts: list[dict[str, Any]], folder: Path, names: tuple[str, ...]) -> Blend:
-    """What `write` gave; `names` are the design's columns."""
+def read_blend(parts: list[dict[str, Any]], folder: Path, names: tuple[str, ...]) -> Blend:
+    """The inverse of `write_blend`; `names` are the columns of the design matrix."""
+    return Blend(tuple((part["weight"], _read_part(part, folder, names)) for part in parts))
 
-    def part(stated: dict[str, Any]) -> Part:
-        rest = {key: value for key, value in stated.items() if key not in ("kind", "weight")}
-        if stated["kind"] == "boosted":
-            return Boosted((folder / rest["file"]).read_bytes(), names)
-        if stated["kind"] == "rate":
-            return Rate(tuple(rest["margin"]))
-        return PLAIN[stated["kind"]].from_mapping(rest)
 
-    return Blend(tuple((stated["weight"], part(stated)) for stated in parts))
+def _read_part(mapping: Mapping[str, Any], folder: Path, names: tuple[str, ...]) -> Part:
+    values = {key: value for key, value in mapping.items() if key not in ("kind", "weight")}
+    if mapping["kind"] == "boosted":
+        return Boosted((folder / values["file"]).read_bytes(), names)
+    if mapping["kind"] == "rate":
+        return Rate(tuple(values["margin"]))
+    return PLAIN_PARTS[mapping["kind"]].from_mapping(values)

@@ -1,6 +1,7 @@
-"""Synthetic raw events that every release carries: a load must rebuild their rows and scores, or it is not used.
+"""Synthetic raw events inside every release: a load must rebuild their rows and scores exactly.
 
-Nobody's data: thirty invented customers whose gaps are multiples of the base's, with every kind the catalogue reads.
+They are nobody's data: thirty invented customers whose gaps are multiples of the population mean
+gap, with every kind that the catalogue reads.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ import pyarrow as pa
 
 from features.core.contract import CONTRACT, EVENT_TABLES
 from features.core.instants import DAY_US, HOUR_US
-from features.engine.prepared import ARROW_TYPES, columns_of
+from features.engine.prepared import ARROW_TYPES, table_columns
 from features.recipes.attributes import Attribute
 from features.recipes.definitions import Definitions
 from features.recipes.population_stats import PopulationStats
 from features.tables.history import History
 from features.tables.sources import connect
 
-PEOPLE, EVENTS = 30, 12
+PEOPLE, EVENTS_EACH = 30, 12
 _KINDS = {
     "transactions": ("purchase", "purchase", "purchase", "refund", "payment_failed"),
     "interactions": ("visit", "usage", "sent", "opened", "call", "cancel_page"),
@@ -25,25 +26,25 @@ _KINDS = {
 }
 
 
-def events(
+def golden_events(
     definitions: Definitions,
     *,
     tables: tuple[str, ...],
     activity_kinds: tuple[str, ...],
     as_of: int,
 ) -> dict[str, pa.Table]:
-    """Typed contract tables before `as_of`, equal for equal arguments; ids are `golden-00` …"""
+    """Typed contract tables before `as_of` (µs), equal for equal arguments; ids `golden-00` …"""
     rng = np.random.default_rng(20260101)
-    out = {}
+    result = {}
     for name in tables:
         if name in EVENT_TABLES:
-            out[name] = _events(rng, name, definitions, activity_kinds, as_of)
+            result[name] = _events(rng, name, definitions, activity_kinds, as_of)
         elif name == "contracts":
-            out[name] = _contracts(rng, as_of)
+            result[name] = _contracts(rng, as_of)
         elif name == "customers":
-            # Numbers of their own: a table more or less changes none of the others.
-            out[name] = _customers(np.random.default_rng(20260102), definitions, as_of)
-    return out
+            # A generator of its own: with or without this table the others are equal.
+            result[name] = _customers(np.random.default_rng(20260102), definitions, as_of)
+    return result
 
 
 def _ids(numbers: np.ndarray) -> list[str]:
@@ -51,12 +52,16 @@ def _ids(numbers: np.ndarray) -> list[str]:
 
 
 def _events(
-    rng, name: str, definitions: Definitions, activity_kinds: tuple[str, ...], as_of: int
+    rng: np.random.Generator,
+    name: str,
+    definitions: Definitions,
+    activity_kinds: tuple[str, ...],
+    as_of: int,
 ) -> pa.Table:
-    people = np.repeat(np.arange(PEOPLE), EVENTS)
-    back = (
-        np.abs(rng.normal(0, 8, people.size)) * definitions.base_gap_us * (0.02 + people / PEOPLE)
-    )
+    people = np.repeat(np.arange(PEOPLE), EVENTS_EACH)
+    # One customer after the other waits longer: from 0.02 to about 1 population mean gap.
+    scale = 0.02 + people / PEOPLE
+    back = np.abs(rng.normal(0, 8, people.size)) * definitions.population_mean_gap_us * scale
     at = as_of - 1 - back.astype(np.int64)
     kinds = (*activity_kinds, *_KINDS[name]) if name == definitions.activity_table else _KINDS[name]
     columns = {
@@ -83,7 +88,7 @@ def _events(
     return _typed(name, columns)
 
 
-def _contracts(rng, as_of: int) -> pa.Table:
+def _contracts(rng: np.random.Generator, as_of: int) -> pa.Table:
     people = np.arange(PEOPLE)
     starts = as_of - rng.integers(1, 300, PEOPLE) * DAY_US
     length = np.where(people % 4 == 0, 365, 30) * DAY_US
@@ -101,8 +106,8 @@ def _contracts(rng, as_of: int) -> pa.Table:
     return _typed("contracts", columns)
 
 
-def _customers(rng, definitions: Definitions, as_of: int) -> pa.Table:
-    """One row or two versions of a person: every learned level, one that nobody learned, and nothing at all."""
+def _customers(rng: np.random.Generator, definitions: Definitions, as_of: int) -> pa.Table:
+    """One or two versions per customer: every learned level, an unknown level, and nulls."""
     people = np.concatenate([np.arange(PEOPLE), np.arange(0, PEOPLE, 3)])
     since = (
         as_of - np.where(np.arange(people.size) < PEOPLE, 300, 20) * DAY_US - people * DAY_US // 7
@@ -112,41 +117,44 @@ def _customers(rng, definitions: Definitions, as_of: int) -> pa.Table:
         "valid_from": pa.array(since),
         "acquired_at": pa.array(since),
     }
-    for one in definitions.attributes:
-        number = rng.integers(0, len(one.columns) + 2, people.size)
-        said = {
-            "text": [*(level for level, _ in one.columns), "a level nobody learned", None],
+    for attribute in definitions.attributes:
+        number = rng.integers(0, len(attribute.columns) + 2, people.size)
+        by_type: dict[str, list[object]] = {
+            "text": [*(level for level, _ in attribute.columns), "a level nobody learned", None],
             "flag": [True, False, None],
             "money": [990, 125_000, None],
             "number": [0.25, -3.0, None],
-        }[one.type]
-        columns[one.name] = pa.array([said[k] for k in number], ARROW_TYPES[one.type])
+        }
+        values = [by_type[attribute.type][k] for k in number]
+        columns[attribute.name] = pa.array(values, ARROW_TYPES[attribute.type])
     return _typed("customers", columns, definitions.attributes)
 
 
 def _typed(
     name: str, columns: dict[str, pa.Array], attributes: tuple[Attribute, ...] = ()
 ) -> pa.Table:
+    # Columns that the events do not have are null, so every column of the contract exists.
     table, rows = CONTRACT[name], len(columns["customer_id"])
-    made = {
+    typed = {
         column.name: columns[column.name].cast(ARROW_TYPES[column.type])
         if column.name in columns
         else pa.nulls(rows, ARROW_TYPES[column.type])
-        for column in columns_of(name, attributes)
+        for column in table_columns(name, attributes)
     }
     if name in EVENT_TABLES:
-        made |= {name: columns[name] for name in ("local_day", "local_hour")}
-    return pa.table(made).sort_by([(column.name, "ascending") for column in table.columns])
+        typed |= {name: columns[name] for name in ("local_day", "local_hour")}
+    return pa.table(typed).sort_by([(column.name, "ascending") for column in table.columns])
 
 
-def history(
+def golden_history(
     tables: dict[str, pa.Table],
     *,
     definitions: Definitions,
     activity_kinds: tuple[str, ...],
     as_of: int,
 ) -> History:
-    """A History over typed tables in an engine of its own."""
+    """A History over typed tables, in a database of its own."""
+    # Small limits: golden rows are few, and a service may load a release under load.
     connection = connect(memory="1GB", threads=1)
     for name, table in tables.items():
         connection.register("incoming", table)
@@ -155,8 +163,8 @@ def history(
     return History(connection, definitions.activity_table, activity_kinds, as_of, tuple(tables))
 
 
-def base(definitions: Definitions, as_of: int) -> PopulationStats:
-    """A fixed base, so that golden rows do not depend on a fit."""
+def golden_population(as_of: int) -> PopulationStats:
+    """Fixed population statistics, so that golden rows do not depend on a fit."""
     return PopulationStats(
         as_of,
         tuple(float(cut) * 500 for cut in range(1, 20)),

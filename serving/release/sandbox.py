@@ -1,7 +1,7 @@
-"""A release is tried in a child process first: a crafted model can crash or hang whoever reads it.
+"""A release is loaded in a child process first: a crafted model can crash or hang its reader.
 
-`admitted` verifies the hashes, lets a child with limits load the release and rebuild its golden rows, and only then
-loads it here. `python -m serving.release.sandbox FOLDER` is that child.
+`load_in_subprocess` verifies the hashes, lets a child with limits load the release and rebuild its
+golden rows, and only then loads it here. `python -m serving.release.sandbox FOLDER` is the child.
 """
 
 from __future__ import annotations
@@ -13,55 +13,60 @@ import sys
 from pathlib import Path
 
 from features.core.errors import ReleaseRefused
-from serving.release.release import Release, load, verify
+from serving.release.release import Release, load_release, verify_release
 
-SECONDS, MEMORY = 90, 8 << 30
+LIMIT_SECONDS, LIMIT_BYTES = 90, 8 << 30
 
 
 def load_in_subprocess(folder: Path) -> Release:
-    """The release, after a child survived loading it; ReleaseRefused says what the child died of."""
-    name = verify(folder)
+    """Load the release after a child process could; ReleaseRefused says why the child could not."""
+    # Before the child: an altered file is not even read there.
+    name = verify_release(folder)
+    # -P: the child must not import modules from the working folder.
     command = [sys.executable, "-P", "-m", "serving.release.sandbox", str(folder)]
     try:
-        tried = subprocess.run(command, capture_output=True, timeout=SECONDS, check=False)
+        child = subprocess.run(command, capture_output=True, timeout=LIMIT_SECONDS, check=False)
     except subprocess.TimeoutExpired as error:
-        raise _refused(name, f"a model that a child could not read in {SECONDS} seconds") from error
-    if tried.returncode:
-        raise _refused(
-            name, _said(tried.stdout) or f"a model that crashed the child (exit {tried.returncode})"
-        )
-    return load(folder)
+        got = f"a model that a child process could not read in {LIMIT_SECONDS} seconds"
+        raise _refusal(name, got) from error
+    if child.returncode:
+        got = _child_message(child.stdout)
+        got = got or f"a model that crashed the child process (exit {child.returncode})"
+        raise _refusal(name, got)
+    return load_release(folder)
 
 
-def _said(output: bytes) -> str:
+def _child_message(output: bytes) -> str:
+    """The child's refusal; '' where it died without one."""
     try:
         return str(json.loads(output)["got"])
     except (ValueError, KeyError, TypeError):
         return ""
 
 
-def _refused(name: str, got: str) -> ReleaseRefused:
+def _refusal(name: str, got: str) -> ReleaseRefused:
     return ReleaseRefused(
         where=f"release {name}",
         got=got,
-        rule="A release is used after a child has loaded it and rebuilt its golden rows.",
+        rule="A release is used after a child process has loaded it and rebuilt its golden rows.",
         fix="Promote another release, or train again.",
     )
 
 
-def _limit() -> None:
-    """Bound what the child may take, where the platform can."""
+def _limit_resources() -> None:
+    """Limit CPU time and memory of this process, where the platform can."""
     with contextlib.suppress(ImportError, OSError, ValueError):
         import resource
 
-        resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS))
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_CPU, (LIMIT_SECONDS, LIMIT_SECONDS))
+        resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
 
 
 def main(folder: Path) -> int:
-    _limit()
+    """Load the release with limits; 1 where it is refused, with the reason as JSON."""
+    _limit_resources()
     try:
-        load(folder)
+        load_release(folder)
     except ReleaseRefused as error:
         print(json.dumps({"got": error.got}))
         return 1

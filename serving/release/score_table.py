@@ -1,4 +1,4 @@
-"""What a release says of feature rows: the score columns of the architecture, one row a customer."""
+"""The score table of feature rows under a release: one row per customer."""
 
 from __future__ import annotations
 
@@ -10,110 +10,138 @@ import pyarrow as pa
 from features.recipes.stages import STAGES
 from serving.release.release import Release
 from serving.scoring.evidence import GRADES, grades
-from serving.scoring.prediction_sets import named
-from serving.scoring.reasons import REASONS, reasons
+from serving.scoring.prediction_sets import stage_lists
+from serving.scoring.reasons import REASON_COUNT, reasons
 
 REFUSED_ARCHETYPES = ("one-off",)
+UNCERTAINTY_COLUMNS = ("p_churn_low", "p_churn_high", "evidence", "next_stages")
+REASON_COLUMNS = tuple(f"reason_{k + 1}" for k in range(REASON_COUNT))
+Values = dict[str, list[Any]]
 
-
-def score_table(
-    rows: pa.Table, release: Release, *, extra: list[str], as_of: int, stale: bool
-) -> pa.Table:
-    """The score columns of the architecture, by customer_id; `extra` are prospects: a stage, and null scores."""
-    refused = release.made_for["business"]["archetype"] in REFUSED_ARCHETYPES
-    p, p_next = release.scorer.score(rows)
-    if refused:
-        p, p_next = np.full(len(p), np.nan), np.full(p_next.shape, np.nan)
-    why = (
-        [[None] * REASONS] * rows.num_rows
-        if refused
-        else reasons(release.scorer, rows, release.columns)
-    )
-    sure = _sureness(rows, release, p, p_next)
-    scored = {
-        "customer_id": rows["customer_id"].to_pylist() + extra,
-        "as_of": [as_of] * (rows.num_rows + len(extra)),
-        "horizon_days": [release.scorer.definitions.horizon_days] * (rows.num_rows + len(extra)),
-        "eligible": rows["eligible"].to_pylist() + [False] * len(extra),
-        "stage": rows["stage"].to_pylist() + ["prospect"] * len(extra),
-        "stage_rule": rows["stage_rule"].to_pylist() + [2] * len(extra),
-        "p_churn": _nullable(p, len(extra)),
-        **{
-            name: sure[name] + [None] * len(extra)
-            for name in ("p_churn_low", "p_churn_high", "evidence")
-        },
-        "stage_if_inactive": rows["stage_if_inactive"].to_pylist() + [None] * len(extra),
-    }
-    scored |= {
-        f"p_next_{stage}": _nullable(p_next[:, k], len(extra)) for k, stage in enumerate(STAGES)
-    }
-    scored["next_stages"] = sure["next_stages"] + [None] * len(extra)
-    scored |= {f"reason_{k + 1}": [w[k] for w in why] + [None] * len(extra) for k in range(REASONS)}
-    scored["warnings"] = _warnings(rows, release, stale) + [["prospect:no_activity_yet"]] * len(
-        extra
-    )
-    scored["release_id"] = [release.id] * (rows.num_rows + len(extra))
-    return pa.table(
-        {name: pa.array(values, type=SCORE_TYPES.get(name)) for name, values in scored.items()}
-    ).sort_by("customer_id")
-
-
+# In the order of the table's columns.
 SCORE_TYPES = {
+    "customer_id": pa.string(),
     "as_of": pa.int64(),
     "horizon_days": pa.int64(),
-    "stage_rule": pa.int64(),
     "eligible": pa.bool_(),
-    **dict.fromkeys(("p_churn", "p_churn_low", "p_churn_high"), pa.float64()),
-    **dict.fromkeys(("evidence", "next_stages"), pa.string()),
     "stage": pa.string(),
+    "stage_rule": pa.string(),
+    "p_churn": pa.float64(),
+    "p_churn_low": pa.float64(),
+    "p_churn_high": pa.float64(),
+    "evidence": pa.string(),
     "stage_if_inactive": pa.string(),
-    "warnings": pa.list_(pa.string()),
-    "customer_id": pa.string(),
     **{f"p_next_{stage}": pa.float64() for stage in STAGES},
-    **{f"reason_{k + 1}": pa.string() for k in range(REASONS)},
+    "next_stages": pa.list_(pa.string()),
+    **dict.fromkeys(REASON_COLUMNS, pa.string()),
+    "warnings": pa.list_(pa.string()),
+    "release_id": pa.string(),
 }
 
 
-def _sureness(
-    rows: pa.Table, release: Release, p: np.ndarray, p_next: np.ndarray
-) -> dict[str, list[Any]]:
-    """How sure the scores are, a list a column: null where there is no score, or nothing to measure it by."""
-    scorer, scored = release.scorer, ~np.isnan(p)
-    empty: list[Any] = [None] * len(p)
-    out = dict.fromkeys(("p_churn_low", "p_churn_high", "evidence", "next_stages"), empty)
-    if not scored.all():
-        return out
+def score_table(
+    rows: pa.Table, release: Release, *, prospects: list[str], as_of: int, stale: bool
+) -> pa.Table:
+    """The score columns, sorted by customer_id; `as_of` is int64 µs UTC.
+
+    `prospects` are customers without activity: they have a stage and null scores. `stale`: as_of
+    lies after the end of the data, which every row's warnings then say.
+    """
+    values = _scored_values(rows, release, stale=stale)
+    for name, empty in _prospect_values(len(prospects)).items():
+        values[name] = values[name] + empty
+    count = rows.num_rows + len(prospects)
+    values["customer_id"] = rows["customer_id"].to_pylist() + prospects
+    values["as_of"] = [as_of] * count
+    values["horizon_days"] = [release.scorer.definitions.horizon_days] * count
+    values["release_id"] = [release.id] * count
+    arrays = {name: pa.array(values[name], type=kind) for name, kind in SCORE_TYPES.items()}
+    return pa.table(arrays).sort_by("customer_id")
+
+
+def score_rows(rows: pa.Table, release: Release) -> pa.Table:
+    """The score columns of feature rows in their order, each at its own `as_of` (int64 µs UTC)."""
+    values = _scored_values(rows, release, stale=False)
+    values["customer_id"] = rows["customer_id"].to_pylist()
+    values["as_of"] = rows["as_of"].to_pylist()
+    values["horizon_days"] = [release.scorer.definitions.horizon_days] * rows.num_rows
+    values["release_id"] = [release.id] * rows.num_rows
+    return pa.table({name: pa.array(values[name], type=kind) for name, kind in SCORE_TYPES.items()})
+
+
+def _scored_values(rows: pa.Table, release: Release, *, stale: bool) -> Values:
+    """The columns that differ between customers, for customers with activity."""
+    p, p_next = release.scorer.score(rows)
+    sentences: list[list[str | None]] = [[None] * REASON_COUNT] * rows.num_rows
+    if release.config["business"]["archetype"] in REFUSED_ARCHETYPES:
+        p, p_next = np.full(len(p), np.nan), np.full(p_next.shape, np.nan)
+    else:
+        sentences = reasons(release.scorer, rows, release.columns)
+    state = ("eligible", "stage", "stage_rule", "stage_if_inactive")
+    return {
+        **{name: rows[name].to_pylist() for name in state},
+        "p_churn": _null_where_nan(p),
+        **{f"p_next_{stage}": _null_where_nan(p_next[:, k]) for k, stage in enumerate(STAGES)},
+        **_uncertainty(rows, release, p, p_next),
+        **{name: [texts[k] for texts in sentences] for k, name in enumerate(REASON_COLUMNS)},
+        "warnings": _warnings(rows, release, stale),
+    }
+
+
+def _prospect_values(count: int) -> Values:
+    """The same columns for customers without activity: null but for what is known of them."""
+    values: Values = {name: [None] * count for name in SCORE_TYPES}
+    for name in ("customer_id", "as_of", "horizon_days", "release_id"):
+        del values[name]
+    return values | {
+        "eligible": [False] * count,
+        "stage": ["prospect"] * count,
+        "stage_rule": ["no_activity"] * count,
+        "warnings": [["prospect:no_activity_yet"]] * count,
+    }
+
+
+def _uncertainty(rows: pa.Table, release: Release, p: np.ndarray, p_next: np.ndarray) -> Values:
+    """Interval, evidence and next stages; null without a score, or where none was measured."""
+    scorer = release.scorer
+    result: Values = {name: [None] * len(p) for name in UNCERTAINTY_COLUMNS}
+    # Scores are refused for all rows or for none.
+    if np.isnan(p).any():
+        return result
     grade = grades(rows, scorer.definitions)
-    out["evidence"] = [GRADES[number] for number in grade]
-    if scorer.spread is not None:
-        out["p_churn_low"], out["p_churn_high"] = (
-            side.tolist() for side in scorer.spread.interval(p, grade)
-        )
-    if scorer.sets is not None:
-        out["next_stages"] = named(scorer.sets.sets(p_next, rows["eligible"].to_numpy()))
-    return out
+    result["evidence"] = [GRADES[number] for number in grade]
+    if scorer.rate_spread is not None:
+        low, high = scorer.rate_spread.interval(p, grade)
+        result["p_churn_low"], result["p_churn_high"] = low.tolist(), high.tolist()
+    if scorer.prediction_sets is not None:
+        members = scorer.prediction_sets.membership(p_next, rows["eligible"].to_numpy())
+        result["next_stages"] = stage_lists(members)
+    return result
 
 
-def _nullable(values: np.ndarray, extra: int) -> list[float | None]:
-    return [None if np.isnan(v) else float(v) for v in values] + [None] * extra
+def _null_where_nan(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(value) else float(value) for value in values]
 
 
 def _warnings(rows: pa.Table, release: Release, stale: bool) -> list[list[str]]:
-    archetype, at_most = (
-        release.made_for["business"]["archetype"],
-        release.made_for["contract"]["max_staleness_days"],
-    )
-    everybody = [f"as_of_after_data_until:{at_most}d_at_most"] if stale else []
+    archetype = release.config["business"]["archetype"]
+    at_most = release.config["contract"]["max_staleness_days"]
+    of_everybody = [f"as_of_after_data_until:{at_most}d_at_most"] if stale else []
     if release.scorer.status != "ok":
-        everybody.append(release.scorer.status)
+        of_everybody.append(release.scorer.status)
     if archetype in REFUSED_ARCHETYPES:
-        everybody.append(f"archetype_refused:{archetype}")
+        of_everybody.append(f"archetype_refused:{archetype}")
     if release.scorer.definitions.contractual:
-        why = "ineligible:no_running_cover"
+        ineligible = "ineligible:no_running_cover"
     else:
-        why = f"ineligible:no_activity_in_{release.scorer.definitions.eligible_days}_days"
-    rates = [[f"rate_of:{level}"] if level else [] for level in release.scorer.rate_of(rows)]
+        days = release.scorer.definitions.eligible_days
+        ineligible = f"ineligible:no_activity_in_{days}_days"
+    levels = release.scorer.rate_levels(rows)
     return [
-        everybody + rate + ([] if eligible else [why])
-        for rate, eligible in zip(rates, rows["eligible"].to_pylist(), strict=True)
+        [
+            *of_everybody,
+            *([f"rate_of:{level}"] if level else []),
+            *([] if eligible else [ineligible]),
+        ]
+        for level, eligible in zip(levels, rows["eligible"].to_pylist(), strict=True)
     ]

@@ -1,13 +1,13 @@
-"""Calibration: from the blend's log-odds to the log-odds that are said. Monotone, applied last, plain numbers.
+"""Calibration: from the blend's log-odds to the log-odds of the score. Monotone, applied last.
 
     none      margin
     platt     shift + low · margin                                     (low = high)
     beta      shift + low · ln p − high · ln(1 − p), p = sigmoid(margin)
-    isotonic  shift + the straight lines through (knots, heights), of slope low below them and high above
+    isotonic  shift + piecewise linear through (knots, heights), slope low below and high above
 
-Beta is Kull, Silva Filho & Flach 2017. Every kind rises strictly: no two customers change places, and two that differ
-are tied only where their log-odds round to the same number. Each value comes from its own margin alone, so one row
-and a thousand rows give the same bits.
+Beta is Kull, Silva Filho & Flach 2017. Every kind is strictly increasing: the order of customers
+never changes, and two customers are tied only where their log-odds round to the same number. Each
+value depends on its own margin alone, so one row and a thousand rows give the same bits.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ import numpy as np
 from serving.scoring.parts import sigmoid
 
 KINDS = ("none", "platt", "beta", "isotonic")  # the simplest first
-FAR = 500.0  # log-odds beyond which exp would overflow
+LOG_ODDS_LIMIT = 500.0  # beyond it exp would overflow
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """One of KINDS with its numbers. `low` and `high` are the slopes at small and at large p, both above 0.
+    """One of KINDS with its numbers. `low`, `high`: the slopes at small and at large p, above 0.
 
-    `why` says in words how the kind was chosen; it takes no part in scores or equality. ValueError for numbers that
-    would not rise.
+    `note` says how the kind was chosen; it takes no part in scores or equality. ValueError for
+    numbers whose map would not be strictly increasing.
     """
 
     kind: str = "none"
@@ -40,28 +40,29 @@ class Calibration:
     shift: float = 0.0
     knots: tuple[float, ...] = ()
     heights: tuple[float, ...] = ()
-    why: str = field(default="", compare=False)
+    note: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        finite = all(
-            isfinite(x) for x in (self.low, self.high, self.shift, *self.knots, *self.heights)
+        numbers = (self.low, self.high, self.shift, *self.knots, *self.heights)
+        is_increasing = min(self.low, self.high) > 0 and all(
+            a < b for points in (self.knots, self.heights) for a, b in pairwise(points)
         )
-        rising = all(a < b for line in (self.knots, self.heights) for a, b in pairwise(line))
-        shaped = len(self.knots) == len(self.heights) and bool(self.knots) == (
-            self.kind == "isotonic"
-        )
-        bent = self.kind in ("beta", "isotonic") or self.low == self.high
+        has_knots = bool(self.knots) == (self.kind == "isotonic")
+        # Only beta and isotonic have two slopes.
+        slopes_fit = self.kind in ("beta", "isotonic") or self.low == self.high
         if (
             self.kind not in KINDS
-            or not (finite and rising and shaped and bent)
-            or min(self.low, self.high) <= 0
+            or not (all(map(isfinite, numbers)) and is_increasing)
+            or not (has_knots and len(self.knots) == len(self.heights) and slopes_fit)
         ):
-            raise ValueError("a calibration is one of none, platt, beta, isotonic, and rises")
+            raise ValueError(
+                "a calibration is one of none, platt, beta, isotonic, and is strictly increasing"
+            )
 
     def log_odds(self, margin: np.ndarray) -> np.ndarray:
         """Calibrated log-odds, float64 (rows,), for the blend's `margin` (rows,)."""
         if self.kind == "isotonic":
-            return self.shift + self._along(margin)
+            return self.shift + self._interpolate(margin)
         if self.kind == "beta":
             return (
                 self.shift
@@ -72,35 +73,37 @@ class Calibration:
 
     def p(self, margin: np.ndarray) -> np.ndarray:
         """Calibrated probabilities, float64 (rows,)."""
-        return sigmoid(np.clip(self.log_odds(margin), -FAR, FAR))
+        return sigmoid(np.clip(self.log_odds(margin), -LOG_ODDS_LIMIT, LOG_ODDS_LIMIT))
 
     @property
     def slope(self) -> float:
-        """How much log-odds move with the margin, over the whole map: one positive number for everybody.
+        """Mean slope of the calibrated log-odds over the margin: one positive number for all rows.
 
-        Contributions are told in calibrated log-odds by it. A slope of each customer's own would mix scales where
-        what is typical is subtracted, and could turn a reason round; one number keeps every sign and order.
+        Contributions are scaled by it. A slope per customer would mix scales where the typical
+        contribution is subtracted, and could flip the sign of a reason; one number keeps all
+        signs and the order.
         """
         if len(self.knots) > 1:
             return (self.heights[-1] - self.heights[0]) / (self.knots[-1] - self.knots[0])
         return (self.low + self.high) / 2
 
-    def _along(self, margin: np.ndarray) -> np.ndarray:
+    def _interpolate(self, margin: np.ndarray) -> np.ndarray:
         knots, heights = np.asarray(self.knots), np.asarray(self.heights)
-        at = np.searchsorted(knots, margin, side="right")
-        rise = np.concatenate([[self.low], np.diff(heights) / np.diff(knots), [self.high]])
-        begin = np.maximum(at - 1, 0)
-        # Rounding may carry the end of a line past the next knot; the ceiling keeps the order.
+        piece = np.searchsorted(knots, margin, side="right")
+        slopes = np.concatenate([[self.low], np.diff(heights) / np.diff(knots), [self.high]])
+        start = np.maximum(piece - 1, 0)
+        # Rounding may carry the end of a piece past the next knot; the ceiling keeps the order.
         return np.minimum(
-            heights[begin] + rise[at] * (margin - knots[begin]), np.append(heights, np.inf)[at]
+            heights[start] + slopes[piece] * (margin - knots[start]),
+            np.append(heights, np.inf)[piece],
         )
 
     def to_mapping(self) -> dict[str, Any]:
+        """JSON-ready data for `from_mapping`."""
         return asdict(self) | {"knots": list(self.knots), "heights": list(self.heights)}
 
     @classmethod
-    def from_mapping(cls, stated: Mapping[str, Any]) -> Calibration:
-        """What `to_mapping` gave. ValueError or TypeError for anything else."""
-        return cls(
-            **{**stated, "knots": tuple(stated["knots"]), "heights": tuple(stated["heights"])}
-        )
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Calibration:
+        """The inverse of `to_mapping`. ValueError or TypeError for anything else."""
+        knots, heights = tuple(mapping["knots"]), tuple(mapping["heights"])
+        return cls(**{**mapping, "knots": knots, "heights": heights})

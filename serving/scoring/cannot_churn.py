@@ -1,26 +1,27 @@
-"""Cover that cannot end in the window: where nobody could ever be seen leaving, p is the floor and no model's guess.
+"""Cover that cannot end in the window: nobody can be observed leaving, so p is the floor.
 
-Of rows with cover (docs/decisions/022), by the features `can_end` and `cancelled_beyond`:
+Kinds of rows with cover (docs/decisions/022), by the features `can_end` and `cancelled_beyond`:
 
-    lapse         the cover known of ends within the horizon: the model
-    cancellation  only a cancellation could end it: the model, unless no training row of this kind ever left
-    nothing       what carries it is already cancelled, so nothing is left to end: the floor
+    lapse         the known cover ends within the horizon: the model decides
+    cancellation  only a cancellation could end it: the model decides, unless no training row of
+                  this kind ever left
+    nothing       the cover is already cancelled for a later date, nothing can end: the floor
 
-Non-contractual businesses have no such part, and neither have those that switched these features off.
+Non-contractual businesses have no such part; nor have those that switched these features off.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-KINDS = ("lapse", "cancellation", "nothing")  # lapse: also whoever has no cover
+KINDS = ("lapse", "cancellation", "nothing")  # rows without cover count as lapse
 COLUMNS = ("can_end", "cancelled_beyond")
-MIN_LOG_ODDS = (
-    -1000.0
-)  # log-odds that every calibration takes below the floor, whatever the model added
+# So low that every calibration gives p below the floor, whatever the other parts add.
+MIN_LOG_ODDS = -1000.0
 
 
 def kinds(can_end: np.ndarray, cancelled_beyond: np.ndarray) -> np.ndarray:
@@ -30,32 +31,39 @@ def kinds(can_end: np.ndarray, cancelled_beyond: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class CannotChurn:
-    """A part of the blend: NEVER for rows of the kinds in `never`, 0 for the others; `at`: where COLUMNS are.
+    """A part of the blend: MIN_LOG_ODDS for rows of `kinds`, 0 for the others.
 
-    It contributes to no reason: its rows are told what the model says of them.
+    `positions`: where COLUMNS are in the design matrix. It contributes to no reason: the reasons of
+    its rows are those of the model.
     """
 
-    at: tuple[int, int]
-    never: tuple[str, ...]
+    positions: tuple[int, int]
+    kinds: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        if len(self.at) != 2 or not set(self.never) <= set(KINDS[1:]):
-            raise ValueError("never leaving is of rows whose cover cannot end")
+        if len(self.positions) != 2 or not set(self.kinds) <= set(KINDS[1:]):
+            raise ValueError(f"the kinds that cannot churn are some of {KINDS[1:]}")
 
-    def rows(self, matrix: np.ndarray) -> np.ndarray:
-        """Which rows of the design are settled, bool (rows,)."""
-        numbers = [KINDS.index(name) for name in self.never]
-        return np.isin(kinds(matrix[:, self.at[0]], matrix[:, self.at[1]]), numbers)
+    def row_mask(self, matrix: np.ndarray) -> np.ndarray:
+        """The rows of the design matrix that cannot churn, bool (rows,)."""
+        numbers = [KINDS.index(name) for name in self.kinds]
+        can_end, cancelled_beyond = (matrix[:, position] for position in self.positions)
+        return np.isin(kinds(can_end, cancelled_beyond), numbers)
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
-        return np.where(self.rows(matrix), MIN_LOG_ODDS, 0.0)[:, None]
+        """MIN_LOG_ODDS or 0, float64 (rows, 1)."""
+        return np.where(self.row_mask(matrix), MIN_LOG_ODDS, 0.0)[:, None]
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Zeros, float64 (rows, columns)."""
         return np.zeros(matrix.shape)
 
     def to_mapping(self) -> dict[str, Any]:
-        return {"at": list(self.at), "never": list(self.never)}
+        """JSON-ready data for `from_mapping`."""
+        return {"positions": list(self.positions), "kinds": list(self.kinds)}
 
     @classmethod
-    def from_mapping(cls, stated: dict[str, Any]) -> CannotChurn:
-        return cls(tuple(stated["at"]), tuple(stated["never"]))
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> CannotChurn:
+        """The inverse of `to_mapping`. ValueError or KeyError for anything else."""
+        can_end, cancelled_beyond = mapping["positions"]
+        return cls((can_end, cancelled_beyond), tuple(mapping["kinds"]))

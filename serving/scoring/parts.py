@@ -1,11 +1,13 @@
-"""The parts a score is made of, as plain data: linear parts, boosters, rates, calibration.
+"""The parts of a score, as plain data: linear parts, boosters, rates, and their blend.
 
-A linear part adds its columns one after the other (a running sum is defined to), so one row and a thousand rows give
-the same bits; a matrix product would not. Training fits through these same functions; nothing here knows how a part was found.
+A linear part adds its columns one after the other (the order of a running sum is defined), so one
+row and a thousand rows give the same bits; a matrix product would not. Training uses these same
+functions to fit; nothing here knows how a part was fitted.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,85 +16,91 @@ import pyarrow as pa
 
 from features.recipes.stages import STAGES
 from serving.scoring.cannot_churn import CannotChurn
-from serving.scoring.cells import Cells
+from serving.scoring.cells import CellMargins
 from serving.scoring.rates import Rates
 
-BLOCK = 512  # rows whose terms fit the processor's cache
+BLOCK_ROWS = 512  # their terms fit the processor's cache
 
 
-def design(rows: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
-    """The model's matrix, float64 (rows, columns + 14): features (NaN where null), then stage and s₀ one-hot."""
-    out = np.empty((rows.num_rows, len(columns) + 2 * len(STAGES)))
+def design_matrix(rows: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
+    """The model's input, float64 (rows, columns + 14).
+
+    The features (NaN where null), then `stage` and `stage_if_inactive` one-hot.
+    """
+    matrix = np.empty((rows.num_rows, len(columns) + 2 * len(STAGES)))
     if rows.num_rows:
-        # At once: one column after the other, a single row costs a hundred look-ups.
+        # In one call: column by column, a single row would cost a hundred look-ups.
         features = rows.select(columns).combine_chunks().to_batches()[0]
-        out[:, : len(columns)] = features.to_tensor(null_to_nan=True)
+        matrix[:, : len(columns)] = features.to_tensor(null_to_nan=True)
     for block, name in enumerate(("stage", "stage_if_inactive")):
         stage = rows[name].to_numpy()
-        for at, value in enumerate(STAGES):
-            out[:, len(columns) + block * len(STAGES) + at] = stage == value
-    return out
+        for position, value in enumerate(STAGES):
+            matrix[:, len(columns) + block * len(STAGES) + position] = stage == value
+    return matrix
 
 
 def design_names(columns: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of the design matrix's columns, in order."""
     return (*columns, *(f"stage={s}" for s in STAGES), *(f"stage_if_inactive={s}" for s in STAGES))
 
 
-def logged(matrix: np.ndarray) -> np.ndarray:
-    """sign(x)·log1p(|x|): counts, money and days all lose their long right tail."""
+def signed_log1p(matrix: np.ndarray) -> np.ndarray:
+    """sign(x)·log1p(|x|): shortens the long right tail of counts, money and days."""
     return np.sign(matrix) * np.log1p(np.abs(matrix))
 
 
 @dataclass(frozen=True)
 class Linear:
-    """Margins of k outputs: intercept + Σ weight·z, z = (log feature − mean) / spread, 0 and `missing` where null.
+    """Margins of k outputs: intercept + Σ weight·z; where null, z is 0 and `missing` is added.
 
-    mean, spread, low, high: (columns,); weights, missing: (k, columns); intercept: (k,). Beyond `low` and `high`, what
-    it was fitted on, a straight line knows nothing: values there count as the nearest one it has seen.
+    z = (signed_log1p(feature) − mean) / scale. mean, scale, low, high: (columns,); weights,
+    missing: (k, columns); intercept: (k,). Values are clipped to `low` … `high`, the range seen in
+    training.
     """
 
     mean: np.ndarray
-    spread: np.ndarray
+    scale: np.ndarray
     weights: np.ndarray
     missing: np.ndarray
     intercept: np.ndarray
     low: np.ndarray | None = None
     high: np.ndarray | None = None
 
-    def standard(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(z, null) of shape (rows, columns)."""
-        null, values = np.isnan(matrix), logged(matrix)
+    def standardise(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(z float64, null bool), each (rows, columns)."""
+        null, values = np.isnan(matrix), signed_log1p(matrix)
         if self.low is not None:
             values = np.clip(values, self.low, self.high)
-        z = (values - self.mean) / self.spread
+        z = (values - self.mean) / self.scale
         return np.where(null, 0.0, z), null
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
-        out = np.empty((len(matrix), len(self.intercept)))
-        for start in range(0, len(matrix), BLOCK):
-            z, null = (part.T.copy() for part in self.standard(matrix[start : start + BLOCK]))
+        """Each row's margins, float64 (rows, k)."""
+        result = np.empty((len(matrix), len(self.intercept)))
+        for start in range(0, len(matrix), BLOCK_ROWS):
+            block = matrix[start : start + BLOCK_ROWS]
+            z, null = (values.T.copy() for values in self.standardise(block))
             terms = np.empty((z.shape[0] + 1, z.shape[1]))
             for k in range(len(self.intercept)):
                 terms[0] = self.intercept[k]
                 terms[1:] = self.weights[k][:, None] * z + self.missing[k][:, None] * null
-                out[start : start + BLOCK, k] = np.add.accumulate(terms, axis=0)[-1]
-        return out
+                result[start : start + BLOCK_ROWS, k] = np.add.accumulate(terms, axis=0)[-1]
+        return result
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
-        """Of a single-output part: (rows, columns) that sum to margin − intercept."""
-        z, null = self.standard(matrix)
+        """Of a single-output part: (rows, columns) whose row sum is margin − intercept."""
+        z, null = self.standardise(matrix)
         return self.weights[0] * z + self.missing[0] * null
 
     def to_mapping(self) -> dict[str, Any]:
-        return {
-            one.name: value.tolist()
-            for one in fields(self)
-            if (value := getattr(self, one.name)) is not None
-        }
+        """JSON-ready data for `from_mapping`; without `low` and `high` where they are None."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: value.tolist() for name, value in values.items() if value is not None}
 
     @classmethod
-    def from_mapping(cls, stated: dict[str, Any]) -> Linear:
-        return cls(**{name: np.asarray(value, dtype=np.float64) for name, value in stated.items()})
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Linear:
+        """The inverse of `to_mapping`. ValueError or TypeError for anything else."""
+        return cls(**{name: np.asarray(value, np.float64) for name, value in mapping.items()})
 
 
 class Boosted:
@@ -108,16 +116,18 @@ class Boosted:
             raise ValueError("the booster's columns are not the release's columns, in order")
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
-        if not len(matrix):  # of nobody, but as wide as of anybody
+        """Each row's margins, float64 (rows, k)."""
+        if not len(matrix):  # no row, but as many outputs as for one
             return self.margins(np.zeros((1, len(self.names))))[:0]
-        # In place: on one row, making XGBoost's own matrix costs more than the trees. Names were checked at loading.
-        found = self.booster.inplace_predict(
+        # In place: for one row, building XGBoost's own matrix costs more than the trees do. The
+        # names were checked when the booster was read.
+        margins = self.booster.inplace_predict(
             matrix.astype(np.float32), predict_type="margin", validate_features=False
         )
-        return found.astype(np.float64).reshape(len(matrix), -1)
+        return margins.astype(np.float64).reshape(len(matrix), -1)
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
-        """Exact TreeSHAP values of a single-output booster: (rows, columns), summing to margin − bias."""
+        """Exact TreeSHAP values of a single-output booster, (rows, columns): sum margin − bias."""
         if not len(matrix):
             return np.zeros((0, len(self.names)))
         import xgboost
@@ -128,36 +138,45 @@ class Boosted:
 
 @dataclass(frozen=True)
 class Rate:
-    """The same margins for everybody: a base rate, or the stages' frequencies."""
+    """The same margins for every row: a base rate, or the frequencies of the stages."""
 
     margin: tuple[float, ...]
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
+        """The margins repeated, float64 (rows, k)."""
         return np.tile(np.asarray(self.margin), (len(matrix), 1))
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """Zeros, float64 (rows, columns)."""
         return np.zeros(matrix.shape)
 
 
-Part = Linear | Boosted | Rate | Rates | Cells | CannotChurn
+Part = Linear | Boosted | Rate | Rates | CellMargins | CannotChurn
 
 
 @dataclass(frozen=True)
 class Blend:
-    """A weighted sum of margins: of log-odds for churn, of log-probabilities (up to a constant) for stages."""
+    """A weighted sum of margins: log-odds for churn, log-probabilities for the next stage.
+
+    Log-probabilities are blended up to a constant per row, which the softmax removes.
+    """
 
     parts: tuple[tuple[float, Part], ...]
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
-        total = None
+        """The blended margins, float64 (rows, k). ValueError for a blend without parts."""
+        total: np.ndarray | None = None
         for weight, part in self.parts:
-            mine = part.margins(matrix)
-            # Log-probabilities blend only on one scale: each part is normalised first.
-            mine = weight * (mine if mine.shape[1] == 1 else log_softmax(mine))
-            total = mine if total is None else total + mine
+            margins = part.margins(matrix)
+            # Log-probabilities blend only on one scale, so each part is normalised first.
+            term = weight * (margins if margins.shape[1] == 1 else log_softmax(margins))
+            total = term if total is None else total + term
+        if total is None:
+            raise ValueError("a blend has at least one part")
         return total
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """The weighted contributions of the parts, float64 (rows, columns)."""
         total = np.zeros(matrix.shape)
         for weight, part in self.parts:
             total = total + weight * part.contributions(matrix)
@@ -165,18 +184,19 @@ class Blend:
 
 
 def log_softmax(margins: np.ndarray) -> np.ndarray:
-    """Row-wise, the columns added in order."""
-    top = margins.max(axis=1, keepdims=True)
-    shifted = margins - top
+    """Log-probabilities of each row, (rows, k); the columns are added in order."""
+    shifted = margins - margins.max(axis=1, keepdims=True)
     total = np.zeros((len(margins), 1))
-    for at in range(margins.shape[1]):
-        total[:, 0] += np.exp(shifted[:, at])
+    for k in range(margins.shape[1]):
+        total[:, 0] += np.exp(shifted[:, k])
     return shifted - np.log(total)
 
 
 def sigmoid(margin: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(−margin))."""
     return 1.0 / (1.0 + np.exp(-margin))
 
 
 def log_odds(p: np.ndarray) -> np.ndarray:
+    """ln(p / (1 − p))."""
     return np.log(p) - np.log1p(-p)

@@ -1,13 +1,14 @@
-"""Rates in place of a model: own past, stage, segment, everyone, each standing on the next coarser. A part, as plain data.
+"""Rates in place of a model: everyone, segment, stage, own past. A part of the blend, as data.
 
-    rate = (left + behind · coarser rate) / (rows + behind)
+    rate = (left + prior_strength · coarser rate) / (rows + prior_strength)
 
-from everyone to the segment, to the stage, to the customer's own closed windows. A level with few rows says what the
-coarser one says; a level with many says its own.
+from everyone to the segment, to the stage, to the customer's own closed windows. A level with few
+rows stays near the coarser rate; a level with many rows has its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,85 +21,87 @@ LEVELS = ("everyone", "segment", "stage", "own_past")
 
 @dataclass(frozen=True)
 class Rates:
-    """`everyone`: the share that left. `segment` (levels, 2), `stage` (stages, 2): how many left, of how many rows.
+    """`everyone`: the share that left. `segment` (segments, 2), `stage` (stages, 2): left, rows.
 
-    `stage_at` is where the stage's one-hot columns begin; `segment_at` the 0-or-1 column of each segment; `own_at` the
-    columns past_stay_rate and past_windows, or nothing. `behind`: the rows that stand behind segment, stage, own past.
+    `stage_start`: where the stage's one-hot columns begin. `segment_columns`: the 0-or-1 column of
+    each segment. `own_past_columns`: those of past_retention_rate and past_windows, or nothing.
+    `prior_strength`: the weight of the coarser rate in rows, for segment, stage and own past.
     """
 
     everyone: float
     segment: np.ndarray
     stage: np.ndarray
-    segment_at: tuple[int, ...]
-    stage_at: int
-    own_at: tuple[int, ...]
-    behind: tuple[float, float, float]
+    segment_columns: tuple[int, ...]
+    stage_start: int
+    own_past_columns: tuple[int, ...]
+    prior_strength: tuple[float, float, float]
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
         """Log-odds of the finest rate, float64 (rows, 1)."""
         rate = np.full(len(matrix), self.everyone)
-        for counts, behind in zip(self._counts(matrix), self.behind, strict=True):
-            rate = (counts[:, 0] + behind * rate) / (counts[:, 1] + behind)
+        for counts, strength in zip(self._counts(matrix), self.prior_strength, strict=True):
+            # Shrinkage: the coarser rate counts like `strength` further rows.
+            rate = (counts[:, 0] + strength * rate) / (counts[:, 1] + strength)
         return (np.log(rate) - np.log1p(-rate))[:, None]
 
-    def finest(self, matrix: np.ndarray) -> np.ndarray:
-        """Per row the index in LEVELS of the finest level whose own rows weigh at least what stands behind it."""
+    def finest_level(self, matrix: np.ndarray) -> np.ndarray:
+        """Per row the index in LEVELS of the finest level with at least `prior_strength` rows."""
         level = np.zeros(len(matrix), dtype=int)
-        for at, (counts, behind) in enumerate(
-            zip(self._counts(matrix), self.behind, strict=True), start=1
-        ):
-            level = np.where(counts[:, 1] >= behind, at, level)
+        levels = zip(self._counts(matrix), self.prior_strength, strict=True)
+        for number, (counts, strength) in enumerate(levels, start=1):
+            level = np.where(counts[:, 1] >= strength, number, level)
         return level
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
-        """Of no column: none is told."""
+        """Zeros, float64 (rows, columns): a rate has no reasons."""
         return np.zeros(matrix.shape)
 
     def _counts(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(left, rows) of each row's segment, stage and own past, float64 (rows, 2) each."""
-        stage = self.stage[matrix[:, self.stage_at : self.stage_at + len(STAGES)].argmax(axis=1)]
-        return self._segment(matrix), stage, self._own(matrix)
+        one_hot = matrix[:, self.stage_start : self.stage_start + len(STAGES)]
+        stage = self.stage[one_hot.argmax(axis=1)]
+        return self._segment_counts(matrix), stage, self._own_past_counts(matrix)
 
-    def _segment(self, matrix: np.ndarray) -> np.ndarray:
-        found = np.zeros((len(matrix), 2))
-        for at, counts in zip(self.segment_at, self.segment, strict=True):
-            found[matrix[:, at] == 1] = counts
-        return found
+    def _segment_counts(self, matrix: np.ndarray) -> np.ndarray:
+        result = np.zeros((len(matrix), 2))
+        for column, counts in zip(self.segment_columns, self.segment, strict=True):
+            result[matrix[:, column] == 1] = counts
+        return result
 
-    def _own(self, matrix: np.ndarray) -> np.ndarray:
-        """past_stay_rate is (stayed + 1) / (windows + 2): the windows without activity, and all. Null: none."""
-        if not self.own_at:
+    def _own_past_counts(self, matrix: np.ndarray) -> np.ndarray:
+        """(windows without activity, windows) of each row; null is 0.
+
+        They come from past_windows and past_retention_rate, which is (stayed + 1) / (windows + 2).
+        """
+        if not self.own_past_columns:
             return np.zeros((len(matrix), 2))
-        stay, windows = (np.nan_to_num(matrix[:, at]) for at in self.own_at)
-        stayed = np.clip(np.round(stay * (windows + 2) - 1), 0, windows)
+        rate, windows = (np.nan_to_num(matrix[:, column]) for column in self.own_past_columns)
+        # Solved for stayed; rounding undoes the float error of the ratio.
+        stayed = np.clip(np.round(rate * (windows + 2) - 1), 0, windows)
         return np.stack([windows - stayed, windows], axis=1)
 
     def to_mapping(self) -> dict[str, Any]:
+        """JSON-ready data for `from_mapping`."""
         return {
             "everyone": self.everyone,
             "segment": self.segment.tolist(),
             "stage": self.stage.tolist(),
-            "segment_at": list(self.segment_at),
-            "stage_at": self.stage_at,
-            "own_at": list(self.own_at),
-            "behind": list(self.behind),
+            "segment_columns": list(self.segment_columns),
+            "stage_start": self.stage_start,
+            "own_past_columns": list(self.own_past_columns),
+            "prior_strength": list(self.prior_strength),
         }
 
     @classmethod
-    def from_mapping(cls, stated: dict[str, Any]) -> Rates:
-        segment, stage = (
-            np.asarray(stated[name], dtype=np.float64).reshape(-1, 2)
-            for name in ("segment", "stage")
-        )
-        at = {
-            name: tuple(int(value) for value in stated[name]) for name in ("segment_at", "own_at")
-        }
-        behind = tuple(float(value) for value in stated["behind"])
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> Rates:
+        """The inverse of `to_mapping`. ValueError, KeyError or TypeError for anything else."""
+        segment_strength, stage_strength, own_strength = map(float, mapping["prior_strength"])
         return cls(
-            float(stated["everyone"]),
-            segment,
-            stage,
-            stage_at=int(stated["stage_at"]),
-            behind=behind,
-            **at,
+            everyone=float(mapping["everyone"]),
+            segment=np.asarray(mapping["segment"], dtype=np.float64).reshape(-1, 2),
+            stage=np.asarray(mapping["stage"], dtype=np.float64).reshape(-1, 2),
+            segment_columns=tuple(map(int, mapping["segment_columns"])),
+            stage_start=int(mapping["stage_start"]),
+            own_past_columns=tuple(map(int, mapping["own_past_columns"])),
+            prior_strength=(segment_strength, stage_strength, own_strength),
         )

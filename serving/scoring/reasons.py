@@ -1,9 +1,10 @@
-"""Why a score is what it is: exact contributions to the log-odds, one reason a family of features, in words.
+"""The reasons of a score: exact contributions to the log-odds, one reason per feature family.
 
-A family's contribution is the sum of its columns' (they are many views of one thing, and their shares among each
-other mean little). Told are the families that put the score where it is: above the typical customer's, those that
-raise it, strongest first; below, those that lower it. Typical is the mean eligible customer of the training rows. Of the columns that moved a family that way it is told by the
-one whose value by itself says so most.
+The contribution of a family is the sum over its columns: they are many views of one thing, and how
+the sum is divided among them means little. Typical is the mean eligible customer of the training
+rows. Where a score is above the typical customer's, the reasons are the families that raise it,
+strongest first; where it is below, those that lower it. The sentence names one column of the
+family: of those that moved it in that direction, the one whose value says so most by itself.
 """
 
 from __future__ import annotations
@@ -11,97 +12,121 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from features.engine.columns import ColumnOf
-from serving.scoring.parts import logged
+from features.engine.columns import FeatureColumn
+from serving.scoring.parts import signed_log1p
 from serving.scoring.scorer import Scorer, ordered_sum
 
-REASONS = 3
+REASON_COUNT = 3
 
 
-def reasons(scorer: Scorer, rows: pa.Table, columns: list[ColumnOf]) -> list[list[str | None]]:
-    """Per row up to three sentences, strongest first: `raises the risk: …` or `lowers the risk: …`."""
+def reasons(scorer: Scorer, rows: pa.Table, columns: list[FeatureColumn]) -> list[list[str | None]]:
+    """Per row three sentences `raises the risk: …` or `lowers the risk: …`, strongest first.
+
+    None fills up rows with fewer reasons; all are None where the scores are base rates.
+    """
     if scorer.status != "ok":
-        return [[None] * REASONS for _ in range(rows.num_rows)]
-    used = _used(scorer, columns)
+        return [[None] * REASON_COUNT for _ in range(rows.num_rows)]
+    used = _model_columns(scorer, columns)
     values = np.stack([rows[column.name].to_numpy() for column in used], axis=1)
-    _, members = _families(used)
-    moved = _moved(scorer, rows)
-    totals, sides = _totals(moved, members)
-    order = np.argsort(-totals * sides[:, None], axis=1, kind="stable")[:, :REASONS]
-    alone = _alone(scorer, values)
-    out = []
+    _, members = _group_by_family(used)
+    excess = _excess_contributions(scorer, rows)
+    totals, sides = _family_totals(excess, members)
+    order = _strongest_first(totals, sides)[:, :REASON_COUNT]
+    # On the side of each row: what is above 0 speaks for the direction of its reasons.
+    excess, alone = excess * sides[:, None], _univariate_effects(scorer, values) * sides[:, None]
+    result: list[list[str | None]] = []
     for row in range(rows.num_rows):
-        told = [
-            _told(members[f], sides[row] * moved[row], sides[row] * alone[row])
-            for f in order[row]
-            if totals[row, f] * sides[row] > 0
+        named = [
+            _most_telling_column(members[family], excess[row], alone[row])
+            for family in order[row]
+            if totals[row, family] * sides[row] > 0
         ]
-        said = [_sentence(sides[row], used[at], values[row, at]) for at in told]
-        out.append(said + [None] * (REASONS - len(said)))
-    return out
+        sentences = [_sentence(sides[row], used[at], values[row, at]) for at in named]
+        result.append([*sentences, *[None] * (REASON_COUNT - len(sentences))])
+    return result
 
 
-def leading(scorer: Scorer, rows: pa.Table, columns: list[ColumnOf]) -> list[str] | None:
-    """Per row the family of its strongest reason and the side it is on; None where the scores have no reasons."""
+def leading_families(
+    scorer: Scorer, rows: pa.Table, columns: list[FeatureColumn]
+) -> list[str] | None:
+    """Per row the family of its strongest reason and `+` (raises) or `-` (lowers).
+
+    None where the scores are base rates and have no reasons.
+    """
     if scorer.status != "ok":
         return None
-    families, members = _families(_used(scorer, columns))
-    totals, sides = _totals(_moved(scorer, rows), members)
-    strongest = np.argsort(-totals * sides[:, None], axis=1, kind="stable")[:, 0]
+    families, members = _group_by_family(_model_columns(scorer, columns))
+    totals, sides = _family_totals(_excess_contributions(scorer, rows), members)
+    strongest = _strongest_first(totals, sides)[:, 0]
     return [
-        f"{families[at]} {'+' if side > 0 else '-'}"
-        for at, side in zip(strongest, sides, strict=True)
+        f"{families[family]} {'+' if side > 0 else '-'}"
+        for family, side in zip(strongest, sides, strict=True)
     ]
 
 
-def _used(scorer: Scorer, columns: list[ColumnOf]) -> list[ColumnOf]:
+def _model_columns(scorer: Scorer, columns: list[FeatureColumn]) -> list[FeatureColumn]:
     by_name = {column.name: column for column in columns}
     return [by_name[name] for name in scorer.columns]
 
 
-def _moved(scorer: Scorer, rows: pa.Table) -> np.ndarray:
-    """(rows, columns): what each column moves, beyond what is typical."""
-    moved = scorer.contributions(rows)[:, : len(scorer.columns)]
-    return moved if scorer.bearings is None else moved - np.asarray(scorer.bearings.moved)
+def _excess_contributions(scorer: Scorer, rows: pa.Table) -> np.ndarray:
+    """Each column's contribution beyond the typical customer's, (rows, columns)."""
+    contributions = scorer.contributions(rows)[:, : len(scorer.columns)]
+    if scorer.reason_reference is None:
+        return contributions
+    return contributions - np.asarray(scorer.reason_reference.mean_contribution)
 
 
-def _families(used: list[ColumnOf]) -> tuple[list[str], list[np.ndarray]]:
+def _group_by_family(used: list[FeatureColumn]) -> tuple[list[str], list[np.ndarray]]:
     """The families by name, and the numbers of their columns."""
     families = sorted({column.feature.family for column in used})
     return families, [
-        np.array([at for at, c in enumerate(used) if c.feature.family == family])
+        np.array([at for at, column in enumerate(used) if column.feature.family == family])
         for family in families
     ]
 
 
-def _totals(moved: np.ndarray, members: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """What each family moves (rows, families), and the side of the typical customer's the score is on (rows,)."""
-    totals = np.stack([ordered_sum(moved[:, at]) for at in members], axis=1)
+def _family_totals(excess: np.ndarray, members: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """(total per family (rows, families), side (rows,): 1 above the typical score, −1 below)."""
+    totals = np.stack([ordered_sum(excess[:, columns]) for columns in members], axis=1)
+    # ordered_sum and a stable sort: one row and a thousand rows give the same reasons.
     return totals, np.where(ordered_sum(totals) > 0, 1.0, -1.0)
 
 
-def _alone(scorer: Scorer, values: np.ndarray) -> np.ndarray:
-    """(rows, columns): how far each value by itself speaks for churn (above 0) or for staying; 0 where unknown."""
-    if scorer.bearings is None:
+def _strongest_first(totals: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """The families by what they move to the row's side, int (rows, families)."""
+    return np.argsort(-totals * sides[:, None], axis=1, kind="stable")
+
+
+def _univariate_effects(scorer: Scorer, values: np.ndarray) -> np.ndarray:
+    """How far each value by itself speaks for churn (above 0) or against, (rows, columns).
+
+    0 where the value is null or nothing is known of the column.
+    """
+    reference = scorer.reason_reference
+    if reference is None:
         return np.zeros(values.shape)
-    away = np.nan_to_num(logged(values) - np.asarray(scorer.bearings.typical))
-    return away * np.asarray(scorer.bearings.direction)
+    distance = np.nan_to_num(signed_log1p(values) - np.asarray(reference.typical))
+    return distance * np.asarray(reference.direction)
 
 
-def _told(members: np.ndarray, moved: np.ndarray, alone: np.ndarray) -> int:
-    """Of the columns that moved the family its way the one that says so most by itself; `moved` where none does."""
-    helped = members[moved[members] > 0]
-    best = max(helped, key=lambda at: alone[at])
-    return best if alone[best] > 0 else max(helped, key=lambda at: moved[at])
+def _most_telling_column(members: np.ndarray, excess: np.ndarray, alone: np.ndarray) -> int:
+    """Of the family's columns with `excess` above 0 the one that is highest in `alone`.
+
+    By `excess` where none of them has `alone` above 0.
+    """
+    helpful = members[excess[members] > 0]
+    best = max(helpful, key=lambda at: alone[at])
+    return best if alone[best] > 0 else max(helpful, key=lambda at: excess[at])
 
 
-def _sentence(side: float, column: ColumnOf, value: float) -> str:
-    return f"{'raises' if side > 0 else 'lowers'} the risk: {in_words(column, value)}"
+def _sentence(side: float, column: FeatureColumn, value: float) -> str:
+    return f"{'raises' if side > 0 else 'lowers'} the risk: {describe_value(column, value)}"
 
 
-def in_words(column: ColumnOf, value: float) -> str:
-    """One value as a sentence, e.g. `last active 74 days ago`."""
-    window = f"the last {column.days:g} days" if column.days is not None else "all the time known"
+def describe_value(column: FeatureColumn, value: float) -> str:
+    """One value in words, e.g. `last active 74 days ago`."""
+    window = f"{column.days:g} days" if column.days is not None else "all recorded time"
     if np.isnan(value):
         first = column.feature.doc.splitlines()[0].rstrip(".")
         return f"not known yet: {first[0].lower()}{first[1:]}"

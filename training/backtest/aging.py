@@ -1,4 +1,4 @@
-"""What age does to a model, and how scores move between the dates of a backtest, from the predictions kept."""
+"""How a model loses with age, and how scores move between the dates of a backtest."""
 
 from __future__ import annotations
 
@@ -10,13 +10,18 @@ import pyarrow as pa
 
 from features.core.instants import DAY_US
 from training import metrics
-from training.backtest.predictions_store import Kept
+from training.backtest.predictions_store import DatePredictions
 
-MOVED, BINS = 0.2, 10
+# A p that moved by more than this counts as moved.
+MOVED = 0.2
+BINS = 10
+DAYS_A_MONTH = 30.4375
+# Predictions of a fresh model, the older model's p (rows,), and which rows count (rows,).
+Part = tuple[pa.Table, np.ndarray, np.ndarray]
 
 
-def populations(rows: pa.Table) -> dict[str, np.ndarray]:
-    """Which rows belong to everyone and to eligible, bool (rows,)."""
+def population_masks(rows: pa.Table) -> dict[str, np.ndarray]:
+    """Which rows belong to everyone and to eligible, each bool (rows,)."""
     masks = {
         "everyone": np.ones(rows.num_rows, dtype=bool),
         "eligible": rows["eligible"].to_numpy(),
@@ -24,94 +29,106 @@ def populations(rows: pa.Table) -> dict[str, np.ndarray]:
     return {who: masks[who] for who in metrics.POPULATIONS}
 
 
-def decay(found: Sequence[Kept]) -> list[dict[str, Any]]:
-    """By a model's age in days: what it loses on dates for which a fresh model is there too, on the same rows."""
-    fresh = {one.about["at"]: one.predictions for one in found}
+def decay_by_age(results: Sequence[DatePredictions]) -> list[dict[str, Any]]:
+    """Per age of a model in days: its loss compared with a fresh model's, on the same rows.
+
+    Only dates for which a fresh model exists count.
+    """
+    fresh = {result.metadata["at"]: result.predictions for result in results}
     pairs: dict[int, list[tuple[pa.Table, np.ndarray]]] = {}
-    for one in found:
-        instants, p = one.aged["as_of"].to_numpy(), one.aged["p_churn"].to_numpy()
+    for result in results:
+        later = result.later_predictions
+        instants, p = later["as_of"].to_numpy(), later["p_churn"].to_numpy()
         for at in np.unique(instants):
             if at in fresh:
-                age = round((at - one.about["at"]) / DAY_US)
+                age = round((at - result.metadata["at"]) / DAY_US)
                 pairs.setdefault(age, []).append((fresh[at], p[instants == at]))
-    return [_age(days, several) for days, several in sorted(pairs.items())]
+    return [_age_report(days, several) for days, several in sorted(pairs.items())]
 
 
-def _age(days: int, several: Sequence[tuple[pa.Table, np.ndarray]]) -> dict[str, Any]:
-    out: dict[str, Any] = {
+def _age_report(days: int, pairs: Sequence[tuple[pa.Table, np.ndarray]]) -> dict[str, Any]:
+    """`pairs`: a fresh model's predictions and the older model's p of the same rows."""
+    report: dict[str, Any] = {
         "age_days": days,
-        "months": round(days / 30.4375, 1),
-        "pairs": len(several),
+        "months": round(days / DAYS_A_MONTH, 1),
+        "pairs": len(pairs),
     }
     for who in metrics.POPULATIONS:
-        parts = [(rows, p, populations(rows)[who]) for rows, p in several]
-        y, old, new, ids = (
-            np.concatenate(column) for column in zip(*(_aged(*part) for part in parts), strict=True)
-        )
-        if not len(y):
-            out[who] = None
-            continue
-        ours, theirs = metrics.losses(y, old), metrics.losses(y, new)
-        areas = [_areas(*part) for part in parts]
-        areas = [pair for pair in areas if pair]
-        out[who] = {
-            "rows": len(y),
-            "log_loss": float(ours.mean()),
-            "fresh_log_loss": float(theirs.mean()),
-            **metrics.paired(ours, theirs, ids),
-            "auroc": float(np.mean([one for one, _ in areas])) if areas else None,
-            "fresh_auroc": float(np.mean([other for _, other in areas])) if areas else None,
-        }
-    return out
+        parts = [(rows, p, population_masks(rows)[who]) for rows, p in pairs]
+        report[who] = _age_losses(parts)
+    return report
 
 
-def _aged(rows: pa.Table, p: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, ...]:
+def _age_losses(parts: Sequence[Part]) -> dict[str, Any] | None:
+    y, old, new, ids = (
+        np.concatenate(column) for column in zip(*(_columns(*part) for part in parts), strict=True)
+    )
+    if not len(y):
+        return None
+    old_losses, new_losses = metrics.log_losses(y, old), metrics.log_losses(y, new)
+    areas = [pair for part in parts if (pair := _areas(*part))]
+    return {
+        "rows": len(y),
+        "log_loss": float(old_losses.mean()),
+        "fresh_log_loss": float(new_losses.mean()),
+        **metrics.paired_difference(old_losses, new_losses, ids),
+        "auroc": float(np.mean([old_area for old_area, _ in areas])) if areas else None,
+        "fresh_auroc": float(np.mean([new_area for _, new_area in areas])) if areas else None,
+    }
+
+
+def _columns(rows: pa.Table, p: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, ...]:
+    """churned, the older model's p, the fresh model's p, and ids of the masked rows."""
     ids = rows["customer_id"].to_numpy().astype(str)
     return rows["churned"].to_numpy()[mask], p[mask], rows["p_churn"].to_numpy()[mask], ids[mask]
 
 
 def _areas(rows: pa.Table, p: np.ndarray, mask: np.ndarray) -> tuple[float, float] | None:
+    """AUROC of the older and of the fresh model; None where all rows have one outcome."""
     y, fresh = rows["churned"].to_numpy()[mask], rows["p_churn"].to_numpy()[mask]
     if not y.any() or y.all():
         return None
     return metrics.auroc(y, p[mask])[0], metrics.auroc(y, fresh)[0]
 
 
-def stability(before: Kept, after: Kept) -> dict[str, Any]:
-    """How scores move from one date to the next, each date's by its own model, for who is there at both.
+def score_stability(before: DatePredictions, after: DatePredictions) -> dict[str, Any]:
+    """How scores move from one date to the next, for customers in both.
 
-    `same_rows`: rank correlation of the older and the newer model on the later date's rows: what the models alone change.
+    Each date is scored by its own model. `same_rows`: rank correlation of the older and the newer
+    model on the later date's rows, which shows what the models alone change.
     """
-    out: dict[str, Any] = {"from": before.about["as_of"], "to": after.about["as_of"]}
-    instants = before.aged["as_of"].to_numpy()
-    older = before.aged["p_churn"].to_numpy()[instants == after.about["at"]]
+    report: dict[str, Any] = {"from": before.metadata["as_of"], "to": after.metadata["as_of"]}
+    later = before.later_predictions
+    older = later["p_churn"].to_numpy()[later["as_of"].to_numpy() == after.metadata["at"]]
+    newer = after.predictions["p_churn"].to_numpy()
     for who in metrics.POPULATIONS:
-        first, second = (
-            rows.filter(pa.array(populations(rows)[who])).select(["customer_id", "p_churn"])
-            for rows in (before.predictions, after.predictions)
-        )
-        both = first.join(second, "customer_id", right_suffix="_after", join_type="inner").sort_by(
-            "customer_id"
-        )
-        p, then = both["p_churn"].to_numpy(), both["p_churn_after"].to_numpy()
-        mask = populations(after.predictions)[who]
-        out[who] = {
-            "customers": len(p),
-            "rank_correlation": rank_correlation(p, then),
-            "top_decile_overlap": overlap(p, then),
-            "moved": float((abs(p - then) > MOVED).mean()) if len(p) else None,
-            "population_stability": stability_index(
-                first["p_churn"].to_numpy(), second["p_churn"].to_numpy()
-            ),
-            "same_rows": rank_correlation(
-                older[mask], after.predictions["p_churn"].to_numpy()[mask]
-            ),
-        }
-    return out
+        mask = population_masks(after.predictions)[who]
+        same_rows = rank_correlation(older[mask], newer[mask])
+        report[who] = {**_movement(before, after, who), "same_rows": same_rows}
+    return report
+
+
+def _movement(before: DatePredictions, after: DatePredictions, who: str) -> dict[str, Any]:
+    first, second = (
+        rows.filter(pa.array(population_masks(rows)[who])).select(["customer_id", "p_churn"])
+        for rows in (before.predictions, after.predictions)
+    )
+    joined = first.join(second, "customer_id", right_suffix="_after", join_type="inner")
+    joined = joined.sort_by("customer_id")
+    p, p_after = joined["p_churn"].to_numpy(), joined["p_churn_after"].to_numpy()
+    return {
+        "customers": len(p),
+        "rank_correlation": rank_correlation(p, p_after),
+        "top_decile_overlap": top_overlap(p, p_after),
+        "moved": float((abs(p - p_after) > MOVED).mean()) if len(p) else None,
+        "population_stability": stability_index(
+            first["p_churn"].to_numpy(), second["p_churn"].to_numpy()
+        ),
+    }
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
-    """Spearman's; None where one of them is constant."""
+    """Spearman's rank correlation; None where one of the two is constant."""
     from scipy.stats import rankdata
 
     if len(one) < 2 or np.ptp(one) == 0 or np.ptp(other) == 0:
@@ -119,10 +136,10 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float | None:
     return float(np.corrcoef(rankdata(one), rankdata(other))[0, 1])
 
 
-def overlap(one: np.ndarray, other: np.ndarray, *, share: float = 0.1) -> float | None:
-    """Jaccard's: who is among the riskiest tenth both times ÷ who is at all; by chance 0.053. None under ten rows.
+def top_overlap(one: np.ndarray, other: np.ndarray, *, share: float = 0.1) -> float | None:
+    """Jaccard's overlap of the riskiest tenths: in both ÷ in either; .053 by chance.
 
-    Rows are taken in the order given where p is equal.
+    None under ten rows. Where p is equal, the first rows count as riskier.
     """
     size = int(len(one) * share)
     if not size:
@@ -132,7 +149,10 @@ def overlap(one: np.ndarray, other: np.ndarray, *, share: float = 0.1) -> float 
 
 
 def stability_index(before: np.ndarray, after: np.ndarray) -> float | None:
-    """Population stability index: Σ (b − a) · ln(b / a) over the first date's tenths; half a row added to each."""
+    """Population stability index: Σ (b − a) · ln(b / a) over the first date's tenths.
+
+    Half a row is added to each tenth, so that none is empty.
+    """
     if not len(before) or not len(after):
         return None
     edges = np.unique(np.quantile(before, np.arange(1, BINS) / BINS))

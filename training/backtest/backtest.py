@@ -1,9 +1,10 @@
-"""`lifecycle backtest`: rolling dates, each as if it were today, and what happened later beside what was said then.
+"""`lifecycle backtest`: train at earlier dates as if each were today, compare with what happened.
 
-On each date the data end there, on both clocks: the stage definitions, the search, the validation at the newest
-complete window and the refit on all mature dates are those of a `train` on that day. The model's scores of that date,
-and of every later one of the walk, are then held against what came. Nothing is shared between dates but the
-tables themselves: each release freezes its own definitions, so the rows of one instant differ between two of them.
+On each date the data end there, on both clocks: stage definitions, search, validation at the newest
+complete window and refit on all mature dates are those of a `train` on that day. Its scores of that
+date and of every later date of the backtest are compared with the outcomes. Dates share nothing but
+the tables: each release freezes its own definitions, so the rows of one instant differ between two
+of them.
 """
 
 from __future__ import annotations
@@ -18,247 +19,271 @@ import pyarrow as pa
 
 from features.core.errors import LifecycleError, NotEnoughData
 from features.core.instants import DAY_US, day_text
-from features.core.progress import say
+from features.core.progress import print_status
 from features.core.settings import Settings
-from features.engine.columns import ColumnOf
+from features.engine.columns import FeatureColumn
 from features.recipes.stages import STAGES
 from features.tables.history import History
-from serving.batch import writers as files
+from serving.batch import writers
 from serving.scoring.scorer import Scorer
-from training import examples, fitting, job, metrics, plan
-from training.backtest import plots as backtest_pictures
-from training.backtest import predictions_store as backtest_kept
-from training.backtest import report as backtest_account
-from training.backtest import text as backtest_text
-from training.backtest.predictions_store import Kept
+from training import examples, job, metrics, plan
+from training.backtest import plots, predictions_store, report, text
+from training.backtest.date_metrics import score_metrics
+from training.backtest.predictions_store import DatePredictions
 from training.tracking import record, tracking
-from training.tracking.pending import Record
-from training.uncertainty import out_of_fold
+from training.tracking.pending import RunRecord
+from training.uncertainty.out_of_fold import uncertainty_report
 
-MOST, LEAST = 8, 6
+MAX_DATES, FEW_DATES = 8, 6
+SCORE_KEYS = ["customer_id", "as_of", "p_churn"]
 
 
 @dataclass(frozen=True)
-class Forecast:
-    """What a training at `as_of` had left: the released scorer, its columns, and about it (aggregates only)."""
+class DatedModel:
+    """The result of a training at `as_of` (µs): the released scorer, its columns, its metadata.
+
+    `metadata` holds aggregates only.
+    """
 
     as_of: int
     scorer: Scorer
-    columns: tuple[ColumnOf, ...]
-    about: dict[str, Any]
+    columns: tuple[FeatureColumn, ...]
+    metadata: dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Walked:
-    """A finished backtest: its folder, its account, and the predictions of all dates under each other.
+class BacktestResult:
+    """A finished backtest: its folder, its report, and the predictions of all dates.
 
-    `predictions`: customer_id, as_of, eligible, churned, outcome_stage, p_churn, p_next_<stage>; by as_of, customer_id.
+    `predictions`: customer_id, as_of, eligible, churned, outcome_stage, p_churn, p_next_<stage>;
+    sorted by as_of and customer_id.
     """
 
     folder: Path
-    account: dict[str, Any]
+    report: dict[str, Any]
     predictions: pa.Table
 
     @property
     def text(self) -> str:
-        return f"{backtest_text.text(self.account)}\n  pictures  {self.folder}"
+        """The report for a terminal."""
+        return f"{text.report_text(self.report)}\n  plots  {self.folder}"
 
 
 def backtest(
     history: History, settings: Settings, *, as_of: Sequence[int] = (), out: Path | None = None
-) -> Walked:
-    """Walk the dates (default: `dates_of`), draw the account, and record it. Killed and asked again, it goes on.
+) -> BacktestResult:
+    """Evaluate the dates (default: `choose_dates`), draw plots, and record the result in MLflow.
 
-    `out` gets the predictions of all dates. ImmatureWindow and NotEnoughData where a stated date, or every date, leaves nothing to learn from or to compare.
+    A backtest that was killed continues where it was. `out` gets the predictions of all dates.
+    ImmatureWindow and NotEnoughData where a given date, or every date, has nothing to train on or
+    to compare with.
     """
     began = time.time()
-    made = walk(history, settings, as_of=as_of)
+    result = walk_dates(history, settings, as_of=as_of)
     if out is not None:
-        files.write(made.predictions, out)
-    pictures = backtest_pictures.draw(made.account, made.folder)
-    tracking.record(_record(made, settings, pictures, began))
-    return made
+        writers.write_table(result.predictions, out)
+    pictures = plots.draw(result.report, result.folder)
+    tracking.record_run(_run_record(result, settings, pictures, began))
+    return result
 
 
-def walk(history: History, settings: Settings, *, as_of: Sequence[int] = ()) -> Walked:
-    """`backtest` without pictures and record."""
-    dates = dates_of(history, settings, as_of)
-    span = settings.outcome_window_us
-    name = backtest_kept.identity(history, settings, dates, until=dates[-1] + span)
-    folder = backtest_kept.place(name)
-    found = _finished(history, settings, dates, folder)
-    account = backtest_account.account(
-        found, settings, name=name, warnings=_warnings(dates, found, stated=bool(as_of))
-    )
-    backtest_kept.write(folder, account)
-    return Walked(
-        folder,
-        account,
-        pa.concat_tables([one.predictions for one in found if one.predictions is not None]),
-    )
+def walk_dates(
+    history: History, settings: Settings, *, as_of: Sequence[int] = ()
+) -> BacktestResult:
+    """`backtest` without plots and without a record in MLflow."""
+    dates = choose_dates(history, settings, as_of)
+    until = dates[-1] + settings.outcome_window_us
+    name = predictions_store.backtest_id(history, settings, dates, until=until)
+    folder = predictions_store.make_folder(name)
+    results = _predict_dates(history, settings, dates, folder)
+    warnings = _warnings(dates, results, chosen=bool(as_of))
+    content = report.build_report(results, settings, name=name, warnings=warnings)
+    predictions_store.write_report(folder, content)
+    tables = [result.predictions for result in results if result.predictions is not None]
+    return BacktestResult(folder, content, pa.concat_tables(tables))
 
 
-def dates_of(history: History, settings: Settings, stated: Sequence[int] = ()) -> tuple[int, ...]:
-    """The stated instants, or the newest MOST of the rolling ones; oldest first. Each could have been trained on."""
-    if not stated:
-        found = plan.rolling(history, settings, most=MOST)
-        if not found:
-            raise _nothing(
-                "--as-of",
-                "no date with a training date before it and a complete window after it",
-                settings,
-            )
-        return found
-    instants = tuple(sorted(set(stated)))
+def choose_dates(
+    history: History, settings: Settings, as_of: Sequence[int] = ()
+) -> tuple[int, ...]:
+    """The given instants, else the newest MAX_DATES rolling ones; oldest first.
+
+    Each has a training date before it and a complete window after it; else an error.
+    """
+    if not as_of:
+        dates = plan.rolling_dates(history, settings, most=MAX_DATES)
+        if not dates:
+            got = "no date with a training date before it and a complete window after it"
+            raise _not_enough("--as-of", got, settings)
+        return dates
+    instants = tuple(sorted(set(as_of)))
     plan.refuse_immature(instants, history, settings, where="--as-of")
     for at in instants:
-        if not plan.make_then(history, settings, at).train:
-            raise _nothing(
-                "--as-of",
-                f"{day_text(at, zone=settings.zone)}, before which there is no training date",
-                settings,
-            )
+        if not plan.plan_as_of(history, settings, at).train:
+            got = f"{day_text(at, zone=settings.zone)}, before which there is no training date"
+            raise _not_enough("--as-of", got, settings)
     return instants
 
 
-def forecast(history: History, settings: Settings, at: int) -> Forecast:
-    """What `train` had left at the instant `at`, and what it had said of itself. NotEnoughData where it had refused."""
-    settings = plan.undated(settings)
-    dates, made, found, scorer, _ = job.fit_for_evaluation(plan.as_if(history, at), settings)
-    late = made.at(dates.evaluate)
-    said = backtest_account.figures(late, *scorer.score(late))
-    status = "ok" if metrics.has_skill(said["churn"]) else "no_skill"
-    about = {
+def train_as_of(history: History, settings: Settings, at: int) -> DatedModel:
+    """The result of a `train` at the instant `at`, with its own validation.
+
+    NotEnoughData where that training would have been refused.
+    """
+    settings = plan.without_eval_dates(settings)
+    truncated = plan.truncated_at(history, at)
+    run = job.TrainingRun(truncated, settings)
+    dates, rows = run.plan, run.examples
+    validation = score_metrics(run.eval_rows, *run.eval_scorer.score(run.eval_rows))
+    status = "ok" if metrics.has_skill(validation["churn"]) else "no_skill"
+    metadata = {
         "as_of": day_text(at, zone=settings.zone),
         "at": at,
         "status": status,
         "train_dates": len(dates.train),
         "train_until": day_text(dates.train[-1], zone=settings.zone),
         "refit_dates": len(dates.refit),
-        "features": len(made.modelled),
-        "base_gap_days": made.definitions.base_gap_us / DAY_US,
-        "multiples": list(made.definitions.multiples),
-        "trials": {name: len(part.trials) if part else 0 for name, part in found.items()},
-        "validation": {"as_of": day_text(dates.evaluate[-1], zone=settings.zone), **said},
+        "features": len(rows.modelled),
+        "population_mean_gap_days": rows.definitions.population_mean_gap_us / DAY_US,
+        "multiples": list(rows.definitions.multiples),
+        "trials": {name: len(blend.trials) if blend else 0 for name, blend in run.specs.items()},
+        "validation": {
+            "as_of": day_text(dates.evaluate[-1], zone=settings.zone),
+            **validation,
+        },
     }
-    return Forecast(
-        at, fitting.refitted(found, made, dates, settings, status=status), made.columns, about
+    refit_rows = rows.rows_at(dates.refit)
+    released = run.fitting.fit_released_scorer(refit_rows, status=status)
+    return DatedModel(at, released, rows.columns, metadata)
+
+
+def label_rows_at(model: DatedModel, history: History, settings: Settings, at: int) -> pa.Table:
+    """The rows of every customer at one instant with their outcomes, by the model's definitions."""
+    rows, _, _ = examples.label_rows(
+        history, settings, at, definitions=model.scorer.definitions, columns=model.columns
     )
+    return rows
 
 
-def rows_of(made: Forecast, history: History, settings: Settings, at: int) -> pa.Table:
-    """Everybody at one instant, with what came."""
-    return examples.labelled(
-        history, settings, at, definitions=made.scorer.definitions, columns=made.columns
-    )[0]
-
-
-def scored(made: Forecast, rows: pa.Table) -> pa.Table:
-    """The scores of labelled rows: customer_id, as_of, eligible, LABELS, p_churn, p_next_<stage>."""
-    p, p_next = made.scorer.score(rows)
-    kept = rows.select(["customer_id", "as_of", "eligible", *examples.LABELS]).append_column(
-        "p_churn", pa.array(p)
-    )
+def score_rows(model: DatedModel, rows: pa.Table) -> pa.Table:
+    """customer_id, as_of, eligible, LABELS, p_churn, p_next_<stage> of labelled rows."""
+    p, p_next = model.scorer.score(rows)
+    scores = rows.select(["customer_id", "as_of", "eligible", *examples.LABELS])
+    scores = scores.append_column("p_churn", pa.array(p))
     for number, stage in enumerate(STAGES):
-        kept = kept.append_column(f"p_next_{stage}", pa.array(p_next[:, number]))
-    return kept
+        scores = scores.append_column(f"p_next_{stage}", pa.array(p_next[:, number]))
+    return scores
 
 
-def _finished(
+def _predict_dates(
     history: History, settings: Settings, dates: tuple[int, ...], folder: Path
-) -> list[Kept]:
-    """Every date, read where it was finished before; what is finished now is kept at once."""
+) -> list[DatePredictions]:
+    """Every date: loaded where it was finished before, else predicted and saved at once."""
     names = {at: day_text(at, zone=settings.zone).replace(":", "") for at in dates}
-    found = {at: kept for at in dates if (kept := backtest_kept.read(folder, names[at]))}
-    todo = [at for at in dates if at not in found]
-    say(
-        f"backtest {folder.name}: {len(dates)} dates, {len(found)} of them finished before; the search for the others takes "
-        f"up to {_minutes(len(todo) * settings.training.seconds)}, features and fits come on top"
+    results = {at: saved for at in dates if (saved := predictions_store.load(folder, names[at]))}
+    todo = [at for at in dates if at not in results]
+    print_status(
+        f"backtest {folder.name}: {len(dates)} dates, {len(results)} finished before; the search "
+        f"for the others takes up to {_duration(len(todo) * settings.training.seconds)}, features "
+        "and fits are added to that"
     )
     began = time.monotonic()
     for number, at in enumerate(todo, 1):
-        found[at] = _date(history, settings, at, [later for later in dates if later > at])
-        backtest_kept.keep(folder, names[at], found[at])
-        spent = time.monotonic() - began
-        say(
-            f"backtest: {names[at]} is done, {number} of {len(todo)}; "
-            f"about {_minutes(spent / number * (len(todo) - number))} left"
+        later = [other for other in dates if other > at]
+        results[at] = _predict_date(history, settings, at, later)
+        predictions_store.save(folder, names[at], results[at])
+        left = (time.monotonic() - began) / number * (len(todo) - number)
+        print_status(
+            f"backtest: {names[at]} is done, {number} of {len(todo)}; about {_duration(left)} left"
         )
-    if all(found[at].predictions is None for at in dates):
-        raise _nothing("backtest", found[dates[-1]].about["why"], settings)
-    return [found[at] for at in dates]
+    if all(results[at].predictions is None for at in dates):
+        raise _not_enough("backtest", results[dates[-1]].metadata["why"], settings)
+    return [results[at] for at in dates]
 
 
-def _date(history: History, settings: Settings, at: int, later: list[int]) -> Kept:
+def _predict_date(
+    history: History, settings: Settings, at: int, later: list[int]
+) -> DatePredictions:
+    """The predictions of a model trained at `at`: at that date, and p_churn at `later` dates."""
     began = time.monotonic()
     try:
-        made = forecast(history, settings, at)
+        model = train_as_of(history, settings, at)
     except NotEnoughData as error:
-        return Kept({"as_of": day_text(at, zone=settings.zone), "at": at, "why": error.got})
-    rows = rows_of(made, history, settings, at)
-    fresh, held = scored(made, rows), out_of_fold.account(made.scorer, rows)
-    names = ["customer_id", "as_of", "p_churn"]
-    aged = [scored(made, rows_of(made, history, settings, then)).select(names) for then in later]
-    aged = pa.concat_tables([fresh.select(names).slice(0, 0), *aged])
-    return Kept(
-        {**made.about, "held": held, "seconds": round(time.monotonic() - began, 1)}, fresh, aged
-    )
-
-
-def _warnings(dates: tuple[int, ...], found: list[Kept], *, stated: bool) -> list[str]:
-    told = [
-        f"{one.about['as_of']} is left out: {one.about['why']}"
-        for one in found
-        if one.predictions is None
+        day = day_text(at, zone=settings.zone)
+        return DatePredictions({"as_of": day, "at": at, "why": error.got})
+    rows = label_rows_at(model, history, settings, at)
+    fresh, coverage = score_rows(model, rows), uncertainty_report(model.scorer, rows)
+    tables = [
+        score_rows(model, label_rows_at(model, history, settings, then)).select(SCORE_KEYS)
+        for then in later
     ]
-    if len(dates) < LEAST and not stated:
-        told.append(
-            f"the data allow {len(dates)} date{'s' * (len(dates) > 1)}; under {LEAST} the spread is hardly known: bring "
-            "more history, or shorten [churn] horizon_days or [training] step_days"
+    # The empty table first: it gives the columns where there is no later date.
+    later_predictions = pa.concat_tables([fresh.select(SCORE_KEYS).slice(0, 0), *tables])
+    seconds = round(time.monotonic() - began, 1)
+    metadata = {**model.metadata, "coverage": coverage, "seconds": seconds}
+    return DatePredictions(metadata, fresh, later_predictions)
+
+
+def _warnings(dates: tuple[int, ...], results: list[DatePredictions], *, chosen: bool) -> list[str]:
+    """Skipped dates, and too few dates. `chosen`: the user gave the dates and knows how many."""
+    warnings = [
+        f"{result.metadata['as_of']} is skipped: {result.metadata['why']}"
+        for result in results
+        if result.predictions is None
+    ]
+    if len(dates) < FEW_DATES and not chosen:
+        warnings.append(
+            f"the data allow {len(dates)} date{'s' * (len(dates) > 1)}; under {FEW_DATES} the "
+            "spread between dates is hardly known: add older rows, or set a smaller [churn] "
+            "horizon_days or [training] step_days"
         )
-    return told
+    return warnings
 
 
-def _nothing(where: str, got: str, settings: Settings) -> LifecycleError:
+def _not_enough(where: str, got: str, settings: Settings) -> LifecycleError:
     days = settings.churn.horizon_days
     return NotEnoughData(
         where=where,
         got=got,
-        rule=f"A backtest needs a date with three horizons of {days} days (and label latency) before it, and one after it.",
-        fix="Bring more history, shorten [churn] horizon_days, or set [training] history_days lower.",
+        rule=f"A backtest needs a date with three horizons of {days} days (and label latency) "
+        "before it, and one horizon after it.",
+        fix="Add older rows, or set a smaller [churn] horizon_days or [training] history_days.",
     )
 
 
-def _minutes(seconds: float) -> str:
+def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
 
 
-def _record(made: Walked, settings: Settings, pictures: list[Path], began: float) -> Record:
-    """The walk for the tracking store, once an id: aggregates, by date where they are."""
-    account = made.account
-    metrics = {"seconds": round(time.time() - began, 1), **backtest_account.tracked(account)}
-    params = {
-        "backtest": account["backtest"],
-        "horizon_days": str(account["horizon_days"]),
-        "as_of": ", ".join(one["as_of"] for one in account["dates"]),
-        "training.seconds": str(settings.training.seconds),
-        "training.trials": str(settings.training.trials),
-    }
-    files = {"account.json": account, "configuration.json": record.configuration(settings)}
-    return Record(
+def _run_record(
+    result: BacktestResult, settings: Settings, pictures: list[Path], began: float
+) -> RunRecord:
+    """The backtest for MLflow, once per id: aggregates, and figures by date."""
+    content = result.report
+    metrics = {"seconds": round(time.time() - began, 1), **report.report_metrics(content)}
+    return RunRecord(
         "backtest",
-        params=params,
+        params={
+            "backtest": content["backtest"],
+            "horizon_days": str(content["horizon_days"]),
+            "as_of": ", ".join(date["as_of"] for date in content["dates"]),
+            "training.seconds": str(settings.training.seconds),
+            "training.trials": str(settings.training.trials),
+        },
         metrics=metrics,
-        by_date=backtest_account.by_date(account),
-        files=files,
+        by_date=report.metrics_by_date(content),
+        files={
+            "report.json": content,
+            "configuration.json": record.masked_configuration(settings),
+        },
         tags={
             "status": "ok",
-            "verdict": account["verdict"],
+            "verdict": content["verdict"],
             "mlflow.source.name": "lifecycle backtest",
             "mlflow.source.type": "LOCAL",
         },
         pictures=tuple(pictures),
         began=began,
         ended=time.time(),
-        key=f"backtest-{account['backtest']}",
+        key=f"backtest-{content['backtest']}",
     )

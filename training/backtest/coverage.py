@@ -1,85 +1,99 @@
-"""How often the next-stage sets and the intervals on p held what came, over the dates of a backtest."""
+"""How often the next-stage sets and the intervals on p contained the outcome, over all dates."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from training import metrics
+from training.formats import percent
+
+Report = Mapping[str, Any]
 
 
-def summary(dates: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """{"sets": {who: …}, "intervals": …} of the dates' own accounts (`held`); None where no date had them.
+def summarise_coverage(dates: Sequence[Report]) -> dict[str, Any]:
+    """{"sets": {who: …}, "intervals": …} of the dates' `coverage`; None where no date has them.
 
-    A set's coverage is a date's; intervals are judged on groups of like customers, all dates' groups together.
+    The coverage of a set is per date; intervals are judged on customer groups, those of all dates
+    together.
     """
-    told = [(one["as_of"], one["held"]) for one in dates if one.get("held")]
+    known = [(date["as_of"], date["coverage"]) for date in dates if date.get("coverage")]
     return {
         "sets": {
-            who: _sets([(day, of["sets"][who]) for day, of in told if of["sets"]])
+            who: _sets([(day, report["sets"][who]) for day, report in known if report["sets"]])
             for who in metrics.POPULATIONS
         },
-        "intervals": _intervals([of["evidence"] for _, of in told]),
+        "intervals": _intervals([report["evidence"] for _, report in known]),
     }
 
 
-def _sets(found: list[tuple[str, dict[str, Any]]]) -> dict[str, Any] | None:
-    found = [(day, one) for day, one in found if one["rows"]]
-    if not found:
+def _sets(by_date: list[tuple[str, Report]]) -> dict[str, Any] | None:
+    by_date = [(day, report) for day, report in by_date if report["rows"]]
+    if not by_date:
         return None
-    worst_as_of, worst = min(found, key=lambda pair: (pair[1]["coverage"], pair[0]))
+    worst_as_of, worst = min(by_date, key=lambda pair: (pair[1]["coverage"], pair[0]))
     mean, size, accuracy = (
-        float(np.mean([one[name] for _, one in found])) for name in ("coverage", "size", "accuracy")
+        float(np.mean([report[name] for _, report in by_date]))
+        for name in ("coverage", "mean_size", "accuracy")
     )
     return {
-        "dates": len(found),
+        "dates": len(by_date),
         "mean": mean,
         "worst": worst["coverage"],
         "worst_as_of": worst_as_of,
-        "size": size,
+        "mean_size": size,
         "accuracy": accuracy,
     }
 
 
-def _intervals(found: list[dict[str, Any]]) -> dict[str, Any] | None:
-    found = [one for one in found if one["groups"]]
-    if not found:
+def _intervals(reports: list[Report]) -> dict[str, Any] | None:
+    reports = [report for report in reports if report["groups"]]
+    if not reports:
         return None
-    groups = [one["groups"] for one in found]
+    groups = [report["groups"] for report in reports]
     shares = {
-        name: float(np.average([one[name] for one in found], weights=groups))
-        for name in ("inside", "inside_with_sampling")
+        name: float(np.average([report[name] for report in reports], weights=groups))
+        for name in ("coverage", "coverage_with_sampling")
     }
-    return {"dates": len(found), "groups": sum(groups), "level": found[-1]["level"], **shares}
+    level = reports[-1]["level"]
+    return {"dates": len(reports), "groups": sum(groups), "level": level, **shares}
 
 
-def lines(held: dict[str, Any], who: str) -> Iterator[str]:
-    """What the account says of the sets of one population."""
-    if found := held["sets"][who]:
+def set_lines(coverage: Report, who: str) -> Iterator[str]:
+    """The sets of one population as text."""
+    if sets := coverage["sets"][who]:
         yield (
-            f"    sets of next stages   held {found['mean']:.1%} of what came on average, {found['worst']:.1%} at worst "
-            f"({found['worst_as_of']}), with {found['size']:.2f} stages; the likeliest alone {found['accuracy']:.1%}"
+            f"    next-stage sets       coverage {percent(sets['mean'])} on average, "
+            f"{percent(sets['worst'])} at worst ({sets['worst_as_of']}), mean size "
+            f"{sets['mean_size']:.2f}; top-1 accuracy {percent(sets['accuracy'])}"
         )
 
 
-def interval_lines(held: dict[str, Any]) -> Iterator[str]:
-    """What it says of the intervals on p."""
-    if found := held["intervals"]:
+def interval_lines(coverage: Report) -> Iterator[str]:
+    """The intervals on p as text."""
+    if intervals := coverage["intervals"]:
+        groups = intervals["groups"]
+        inside, with_sampling = (
+            round(intervals[name] * groups) for name in ("coverage", "coverage_with_sampling")
+        )
         yield ""
         yield (
-            f"  intervals on p held the rate of {found['inside']:.0%} of {found['groups']} groups of like customers at "
-            f"{found['dates']} dates, {found['inside_with_sampling']:.0%} allowing for sampling (wanted {found['level']:.0%})"
+            f"  the interval on p contains the observed rate in {inside} of {groups} customer "
+            f"groups at {intervals['dates']} dates, with sampling error in {with_sampling} "
+            f"(target {percent(intervals['level'], 0)})"
         )
 
 
-def tracked(held: dict[str, Any]) -> dict[str, float]:
-    """For the tracking store: `<population>_sets_held_<mean, worst>`, `intervals_held`, as far as there are any."""
-    sets = {
-        f"{who}_sets_held_{name}": found[name]
-        for who, found in held["sets"].items()
-        if found
+def coverage_metrics(coverage: Report) -> dict[str, float]:
+    """For MLflow: `<population>_sets_coverage_<mean, worst>` and `intervals_coverage`."""
+    figures = {
+        f"{who}_sets_coverage_{name}": sets[name]
+        for who, sets in coverage["sets"].items()
+        if sets
         for name in ("mean", "worst")
     }
-    return sets | ({"intervals_held": held["intervals"]["inside"]} if held["intervals"] else {})
+    if coverage["intervals"]:
+        figures["intervals_coverage"] = coverage["intervals"]["coverage"]
+    return figures

@@ -1,17 +1,15 @@
-"""What a backtest leaves on disk: `<home>/mlruns/backtests/<id>/`, a folder a finished date, whole or not there.
+"""The files of a backtest: `<home>/mlruns/backtests/<id>/`, a folder per finished date.
 
-The id is a digest over all that decides the result, so a walk that was killed and is asked for again finds its own
-dates and no others. Predictions stay here: they are of single customers, and never go to the tracking store.
+A date's folder is complete or absent. The id is a digest of everything that decides the result, so
+a backtest that was killed and is started again finds its own dates and no others. Predictions stay
+here: they are of single customers and never go to the tracking store.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
-import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,26 +26,27 @@ from features.catalogue import custom
 from features.core.contract import CONTRACT
 from features.core.errors import StoreFailed
 from features.core.settings import Settings, home
+from features.core.staged_files import staged_file, staged_folder
 from features.tables.history import History
 from training.reports import card
 
-TABLES = ("predictions", "aged")
+TABLES = ("predictions", "later_predictions")
 
 
 @dataclass(frozen=True)
-class Kept:
-    """One finished date: `about` it (aggregates), its predictions, and its model's p at later dates (`aged`).
+class DatePredictions:
+    """One finished date: aggregates, its predictions, and its model's p_churn at later dates.
 
-    The tables are None where the date was left out; `about` then says why.
+    The tables are None where the date was skipped; `metadata["why"]` is then the reason.
     """
 
-    about: dict[str, Any]
-    predictions: pa.Table | None = None
-    aged: pa.Table | None = None
+    metadata: dict[str, Any]
+    predictions: pa.Table = None
+    later_predictions: pa.Table = None
 
 
-def place(name: str) -> Path:
-    """The folder of one backtest, made where it is not there. StoreFailed where it cannot be."""
+def make_folder(name: str) -> Path:
+    """The folder of one backtest, created if needed. StoreFailed where it cannot be created."""
     folder = home() / "mlruns" / "backtests" / name
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,27 +55,30 @@ def place(name: str) -> Path:
     return folder
 
 
-def identity(history: History, settings: Settings, dates: Sequence[int], *, until: int) -> str:
-    """16 hex digits over the dates, the configuration, the versions, our code, and every row recorded before `until`."""
-    stated = settings.model_dump(mode="json", exclude={"files", "folder", "engine"})
-    stated["training"].pop("evaluate")  # each date has its own
-    mine = custom.read(settings) if settings.features.own else ""
-    versions = {"python": platform.python_version(), **card.versions()}
-    found = [
+def backtest_id(history: History, settings: Settings, dates: Sequence[int], *, until: int) -> str:
+    """16 hex digits of a digest of everything that decides the result.
+
+    That is: the dates, the configuration, the versions, the code, and every row recorded before
+    `until` (µs).
+    """
+    config = settings.model_dump(mode="json", exclude={"files", "folder", "engine"})
+    config["training"].pop("evaluate")  # each date has its own
+    content = [
         list(dates),
-        stated,
-        mine,
-        versions,
-        _code(),
-        [_rows(history, name, until) for name in history.names],
+        config,
+        custom.read_source(settings) if settings.features.own else "",
+        {"python": platform.python_version(), **card.package_versions()},
+        _hash_code(),
+        [_hash_rows(history, name, until) for name in history.names],
     ]
-    return hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _rows(history: History, name: str, until: int) -> list[str]:
-    """A table's name, its count of rows recorded before `until` and the sum of their hashes: their order says nothing.
+def _hash_rows(history: History, name: str, until: int) -> list[str]:
+    """A table's name, the count of its rows recorded before `until`, and the sum of their hashes.
 
-    All versions count (earlier dates knew the older ones), and cells as far as they were known.
+    The order of rows does not matter. All versions count, because earlier dates knew the older
+    ones; cells count as far as they were known.
     """
     table = CONTRACT[name]
     since = (
@@ -85,66 +87,61 @@ def _rows(history: History, name: str, until: int) -> list[str]:
         else nw.col("recorded_at")
     )
     rows = history.table(name).filter(since.is_null() | (since < until))
-    hidden = [
-        nw.when(nw.col(c.known_at) < until).then(nw.col(c.name)).alias(c.name)
-        for c in table.columns
-        if c.known_at
+    known = [
+        nw.when(nw.col(column.known_at) < until).then(nw.col(column.name)).alias(column.name)
+        for column in table.columns
+        if column.known_at
     ]
-    rows = rows.with_columns(*hidden) if hidden else rows
-    asked = "SELECT count(*), sum(hash(seen)::HUGEINT) FROM seen"
-    return [name, *(str(value) for value in rows.to_native().query("seen", asked).fetchone())]
+    rows = rows.with_columns(*known) if known else rows
+    query = "SELECT count(*), sum(hash(seen)::HUGEINT) FROM seen"
+    return [name, *(str(value) for value in rows.to_native().query("seen", query).fetchone())]
 
 
-def _code() -> str:
-    hashed = hashlib.sha256()
-    for room in (features, serving, training):
-        root = Path(room.__file__).parent
+def _hash_code() -> str:
+    digest = hashlib.sha256()
+    for package in (features, serving, training):
+        root = Path(package.__path__[0])
         for path in sorted(root.rglob("*.py")):
-            hashed.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
-    return hashed.hexdigest()
+            digest.update(path.relative_to(root).as_posix().encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
-def keep(folder: Path, name: str, found: Kept) -> None:
-    """Write one date, staged and renamed once. StoreFailed when there is no room or right."""
+def save(folder: Path, name: str, result: DatePredictions) -> None:
+    """Write one date, complete or not at all. StoreFailed where there is no space or permission."""
     try:
-        staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=folder))
-        try:
+        # A folder of this date that exists could not be read: it is replaced.
+        with staged_folder(folder / name, replace=True) as staged:
             for table in TABLES:
-                if (rows := getattr(found, table)) is not None:
+                if (rows := getattr(result, table)) is not None:
                     pq.write_table(rows, staged / f"{table}.parquet")
-            (staged / "about.json").write_text(stated(found.about))
-            shutil.rmtree(folder / name, ignore_errors=True)  # one that could not be read
-            os.replace(staged, folder / name)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
+            (staged / "metadata.json").write_text(to_json(result.metadata))
     except OSError as error:
         raise _store(error) from error
 
 
-def read(folder: Path, name: str) -> Kept | None:
-    """A finished date; None where it is not there, or cannot be read any more."""
+def load(folder: Path, name: str) -> DatePredictions | None:
+    """A finished date; None where it is missing or cannot be read."""
     try:
-        about = json.loads((folder / name / "about.json").read_text())
+        about = json.loads((folder / name / "metadata.json").read_text())
         if "why" in about:
-            return Kept(about)
-        return Kept(about, *(pq.read_table(folder / name / f"{table}.parquet") for table in TABLES))
+            return DatePredictions(about)
+        return DatePredictions(
+            about, *(pq.read_table(folder / name / f"{table}.parquet") for table in TABLES)
+        )
     except (OSError, ValueError):  # pyarrow's errors are of these kinds
         return None
 
 
-def write(folder: Path, account: dict[str, Any]) -> None:
-    """`account.json`, replaced at once."""
-    staged = folder / f".account-{os.getpid()}"
+def write_report(folder: Path, report: dict[str, Any]) -> None:
+    """Write report.json, complete or not at all."""
     try:
-        staged.write_text(stated(account))
-        os.replace(staged, folder / "account.json")
+        with staged_file(folder / "report.json") as staged:
+            staged.write_text(to_json(report))
     except OSError as error:
         raise _store(error) from error
-    finally:
-        staged.unlink(missing_ok=True)
 
 
-def stated(value: Any) -> str:
+def to_json(value: Any) -> str:
     return json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
@@ -152,6 +149,7 @@ def _store(error: OSError) -> StoreFailed:
     return StoreFailed(
         where="mlruns/backtests",
         got=error.strerror or "a write that failed",
-        rule="mlruns/backtests under LIFECYCLE_HOME must be writable, with room.",
-        fix="Free space or rights, or set LIFECYCLE_HOME; run again, finished dates are kept.",
+        rule="mlruns/backtests under LIFECYCLE_HOME must be writable and have free space.",
+        fix="Free disk space, grant write access or set LIFECYCLE_HOME, then run it again: "
+        "finished dates are not computed again.",
     )

@@ -1,29 +1,31 @@
-"""What a backtest found: each date, the worst, mean and spread, what was promised before, age, and stability.
+"""The report of a backtest: each date, the levels, the validation's error, age, and stability.
 
-Aggregates only. Standard errors are of rows: one date has one row a customer. The difference between a validation
-estimate and later truth is counted in errors of both, as if of different customers; many are the same, so the count errs
-towards small. Outcome windows of dates nearer than a horizon overlap: intervals of means over dates are taken from as
-many windows as follow one another, and are wide where those are few.
+Aggregates only. Standard errors are over rows: one date has one row per customer. The difference
+between a validation estimate and the later truth is counted in errors of both, as if they were of
+different customers; many are the same, so the count is too small rather than too large. Outcome
+windows of dates nearer than a horizon overlap. Intervals of means over dates are therefore computed
+from as many windows as follow one another, and are wide where those are few.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from features.core.instants import DAY_US
 from features.core.settings import Settings
 from features.recipes.stages import STAGES
-from serving.scoring.scorer import stage_index
 from training import metrics
 from training.backtest import coverage
-from training.backtest.aging import decay, populations, stability
-from training.backtest.predictions_store import Kept
+from training.backtest.aging import decay_by_age, score_stability
+from training.backtest.date_metrics import score_metrics
+from training.backtest.predictions_store import DatePredictions
+from training.formats import decimals, percent, signed
 
+Report = dict[str, Any]
 # (section, figure): 1 where more is better.
 FIGURES = {
     ("churn", "auroc"): 1,
@@ -31,142 +33,89 @@ FIGURES = {
     ("churn", "ece"): -1,
     ("next_stage", "log_loss"): -1,
 }
-KEPT = ("rows", "rate", "auroc", "auroc_low", "auroc_high", "log_loss", "ece", "top_decile_lift")
-DRAWS, SEVERAL = 400, 3
+# An age seen on fewer dates says little.
+ENOUGH_DATES = 3
 
 
-def figures(rows: pa.Table, p: np.ndarray, p_next: np.ndarray) -> dict[str, Any]:
-    """{"churn": {who: …}, "next_stage": {who: …}}: figures of scores beside what came, each with its standard error."""
-    y, outcome = rows["churned"].to_numpy(), stage_index(rows["outcome_stage"].to_numpy())
-    masks = populations(rows)
-    return {
-        "churn": {who: _churn(y[m], p[m]) for who, m in masks.items()},
-        "next_stage": {who: _stages(outcome[m], p_next[m]) for who, m in masks.items()},
-    }
-
-
-def _churn(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
-    found = {name: value for name, value in metrics.churn_metrics(y, p).items() if name in KEPT}
-    found |= {
-        "said": float(p.mean()) if len(p) else None,
-        "log_loss_error": None,
-        "auroc_error": None,
-        "ece_error": None,
-    }
-    if len(y) > 1:
-        found["log_loss_error"] = _error(metrics.losses(y, p))
-    if found["auroc"] is not None:
-        found |= {"auroc_error": metrics.auroc(y, p)[1], "ece_error": _ece_error(y, p)}
-    return found
-
-
-def _ece_error(y: np.ndarray, p: np.ndarray) -> float:
-    """Standard deviation of the ECE when the leavers of each bin are drawn anew at the bin's rate."""
-    bins = metrics.reliability(y, p)
-    rows, said, left = (
-        np.array([b[key] for b in bins], dtype=float) for key in ("rows", "p", "left")
-    )
-    drawn = (
-        np.random.default_rng(0).binomial(rows.astype(int), left, size=(DRAWS, len(bins))) / rows
-    )
-    return float((abs(drawn - said) @ rows / rows.sum()).std())
-
-
-def _stages(outcome: np.ndarray, p: np.ndarray) -> dict[str, Any]:
-    found = {name: _finite(value) for name, value in metrics.stage_metrics(outcome, p).items()}
-    lost = metrics.stage_losses(outcome, p)
-    return found | {"log_loss_error": _finite(_error(lost)) if len(lost) > 1 else None}
-
-
-def _error(values: np.ndarray) -> float:
-    return float(values.std(ddof=1) / np.sqrt(len(values)))
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and np.isfinite(value) else None
-
-
-def account(
-    found: Sequence[Kept], settings: Settings, *, name: str, warnings: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The account of the finished dates, oldest first; None for what the dates cannot tell."""
-    able = [one for one in found if one.predictions is not None]
-    dates = [_date(one) for one in able]
-    told = {
+def build_report(
+    results: Sequence[DatePredictions],
+    settings: Settings,
+    *,
+    name: str,
+    warnings: Sequence[str] = (),
+) -> Report:
+    """The report of finished dates, oldest first; None for what the dates cannot show."""
+    predicted = [result for result in results if result.predictions is not None]
+    dates = [_date(result) for result in predicted]
+    windows = _windows(dates, settings)
+    report: Report = {
         "backtest": name,
         "horizon_days": settings.churn.horizon_days,
         "dates": dates,
-        "left_out": [
-            {"as_of": one.about["as_of"], "why": one.about["why"]}
-            for one in found
-            if one.predictions is None
+        "skipped": [
+            {"as_of": result.metadata["as_of"], "why": result.metadata["why"]}
+            for result in results
+            if result.predictions is None
         ],
-        "windows": _windows(dates, settings),
+        "windows": windows,
         "warnings": list(warnings),
+        "summary": _each_figure(lambda *figure: _summary(dates, *figure)),
+        "validation": _each_figure(lambda *figure: _validation(dates, windows, *figure)),
+        "coverage": coverage.summarise_coverage(dates),
+        "decay": decay_by_age(predicted),
+        "stability": [score_stability(a, b) for a, b in pairwise(predicted)],
     }
-    told["summary"] = _everywhere(
-        lambda section, who, figure: _summary(dates, section, who, figure)
-    )
-    told["validation"] = _everywhere(
-        lambda section, who, figure: _validation(told, section, who, figure)
-    )
-    told |= {
-        "held": coverage.summary(dates),
-        "decay": decay(able),
-        "stability": [stability(a, b) for a, b in pairwise(able)],
-    }
-    who = _headline(told)
-    return told | {"headline_population": who, "verdict": _verdict(told, who)}
+    who = "eligible" if report["summary"]["churn"]["eligible"]["auroc"] else "everyone"
+    return report | {"headline_population": who, "verdict": _verdict(report, who)}
 
 
-def _everywhere(of: Any) -> dict[str, Any]:
-    out: dict[str, Any] = {}
+def _each_figure(compute: Callable[[str, str, str], Any]) -> Report:
+    """{section: {population: {figure: …}}} of `compute(section, population, figure)`."""
+    out: Report = {}
     for section, figure in FIGURES:
         for who in metrics.POPULATIONS:
-            out.setdefault(section, {}).setdefault(who, {})[figure] = of(section, who, figure)
+            out.setdefault(section, {}).setdefault(who, {})[figure] = compute(section, who, figure)
     return out
 
 
-def _date(one: Kept) -> dict[str, Any]:
-    """A date's truth beside its validation estimate; `difference`: truth − estimate, and in standard errors."""
-    p_next = np.column_stack([one.predictions[f"p_next_{stage}"].to_numpy() for stage in STAGES])
-    truth = figures(one.predictions, one.predictions["p_churn"].to_numpy(), p_next)
-    said = one.about["validation"]
-    return {
-        **one.about,
-        **truth,
-        "difference": _everywhere(lambda *at: _difference(truth, said, *at)),
-    }
+def _date(result: DatePredictions) -> Report:
+    """A date's true figures, its validation estimate, and the difference truth − estimate."""
+    rows, validation = result.predictions, result.metadata["validation"]
+    p_next = np.column_stack([rows[f"p_next_{stage}"].to_numpy() for stage in STAGES])
+    truth = score_metrics(rows, rows["p_churn"].to_numpy(), p_next)
+    difference = _each_figure(lambda *figure: _difference(truth, validation, *figure))
+    return {**result.metadata, **truth, "difference": difference}
 
 
 def _difference(
-    truth: dict[str, Any], said: dict[str, Any], section: str, who: str, figure: str
-) -> dict[str, Any] | None:
-    now, then = truth[section][who], said[section][who]
-    if now[figure] is None or then[figure] is None:
+    truth: Report, validation: Report, section: str, who: str, figure: str
+) -> Report | None:
+    """`difference`: truth − estimate; `errors`: the same in standard errors."""
+    true, estimate = truth[section][who], validation[section][who]
+    if true[figure] is None or estimate[figure] is None:
         return None
-    errors = [each[f"{figure}_error"] or 0.0 for each in (now, then)]
-    difference, error = now[figure] - then[figure], float(np.hypot(*errors))
+    errors = [each[f"{figure}_error"] or 0.0 for each in (true, estimate)]
+    difference, error = true[figure] - estimate[figure], float(np.hypot(errors[0], errors[1]))
     return {"difference": difference, "errors": difference / error if error else None}
 
 
-def _windows(dates: Sequence[dict[str, Any]], settings: Settings) -> int:
+def _windows(dates: Sequence[Report], settings: Settings) -> int:
     """How many outcome windows of these dates follow one another without overlap."""
-    span, ends, count = settings.churn.horizon_days * DAY_US - DAY_US // 12, None, 0
-    for one in dates:
-        if ends is None or one["at"] >= ends:  # an hour or two of summer time is no overlap
-            ends, count = one["at"] + span, count + 1
-    return count
+    # Two hours less: a change to summer time is no overlap.
+    span = settings.churn.horizon_days * DAY_US - DAY_US // 12
+    end, windows = None, 0
+    for date in dates:
+        if end is None or date["at"] >= end:
+            end, windows = date["at"] + span, windows + 1
+    return windows
 
 
-def _summary(
-    dates: Sequence[dict[str, Any]], section: str, who: str, figure: str
-) -> dict[str, Any] | None:
+def _summary(dates: Sequence[Report], section: str, who: str, figure: str) -> Report | None:
     """Mean, spread (standard deviation between dates), best and worst with their dates."""
     known = [
-        (one[section][who][figure], one["as_of"])
-        for one in dates
-        if one[section][who][figure] is not None
+        (date[section][who][figure], date["as_of"])
+        for date in dates
+        if date[section][who][figure] is not None
     ]
     if not known:
         return None
@@ -184,18 +133,23 @@ def _summary(
     }
 
 
-def _validation(told: dict[str, Any], section: str, who: str, figure: str) -> dict[str, Any] | None:
-    """Truth − estimate over the dates: median |difference| in errors, share within two, mean with its 95 % interval."""
-    known = [found for one in told["dates"] if (found := one["difference"][section][who][figure])]
+def _validation(
+    dates: Sequence[Report], windows: int, section: str, who: str, figure: str
+) -> Report | None:
+    """Truth − estimate over the dates.
+
+    Median |difference| in errors, share within two errors, mean with its 95 % interval.
+    """
+    known = [one for date in dates if (one := date["difference"][section][who][figure])]
     if not known:
         return None
-    off = abs(np.array([found["errors"] for found in known if found["errors"] is not None]))
-    values = np.array([found["difference"] for found in known])
-    low, high = _interval(values, min(told["windows"], len(known)))
+    errors = abs(np.array([one["errors"] for one in known if one["errors"] is not None]))
+    values = np.array([one["difference"] for one in known])
+    low, high = _interval(values, min(windows, len(known)))
     return {
         "dates": len(known),
-        "median_errors": float(np.median(off)) if off.size else None,
-        "within_two": float((off <= 2).mean()) if off.size else None,
+        "median_errors": float(np.median(errors)) if errors.size else None,
+        "within_two": float((errors <= 2).mean()) if errors.size else None,
         "mean_difference": float(values.mean()),
         "low": low,
         "high": high,
@@ -203,7 +157,7 @@ def _validation(told: dict[str, Any], section: str, who: str, figure: str) -> di
 
 
 def _interval(values: np.ndarray, windows: int) -> tuple[float | None, float | None]:
-    """Student's 95 % interval of the mean, as if of `windows` values; (None, None) of fewer than two."""
+    """Student's 95 % interval of the mean as if of `windows` values; (None, None) under two."""
     from scipy.stats import t
 
     if windows < 2:
@@ -212,81 +166,93 @@ def _interval(values: np.ndarray, windows: int) -> tuple[float | None, float | N
     return float(values.mean()) - half, float(values.mean()) + half
 
 
-def _headline(told: dict[str, Any]) -> str:
-    return "eligible" if told["summary"]["churn"]["eligible"]["auroc"] else "everyone"
+def _verdict(report: Report, who: str) -> str:
+    """One sentence on level, validation, age and stability."""
+    parts = [
+        _level_text(report, who),
+        _validation_text(report, who),
+        _age_text(report, who),
+        _overlap_text(report, who),
+    ]
+    return "; ".join(part for part in parts if part) + "."
 
 
-def _verdict(told: dict[str, Any], who: str) -> str:
-    """One sentence on level, promise, age and stability."""
-    found, said = (
-        told["summary"]["churn"][who]["auroc"],
-        told["validation"]["churn"][who]["log_loss"],
+def _level_text(report: Report, who: str) -> str:
+    level = report["summary"]["churn"][who]["auroc"]
+    if not level:
+        return f"no date with both outcomes among {who}"
+    return (
+        f"AUROC of {who} customers {decimals(level['mean'])} on average of {level['dates']} "
+        f"dates, {decimals(level['worst'])} at worst ({level['worst_as_of']})"
     )
-    parts = [f"no date with both outcomes among {who}"]
-    if found:
-        parts = [
-            f"AUROC of {who} customers {found['mean']:.3f} on average of {found['dates']} dates, {found['worst']:.3f} at worst "
-            f"({found['worst_as_of']})"
-        ]
-    if said and said["median_errors"] is not None:
-        parts.append(
-            f"log loss was {said['median_errors']:.1f} standard errors from its validation estimate in the median, "
-            f"{bias(said)}"
-        )
-    if age := _told_age(told, who):
-        months, lost = age["months"], age[who]["difference"]
-        parts.append(
-            f"a model {months:g} months old loses {lost:+.4f} log loss against a fresh one"
-        )
-    kept = [
+
+
+def _validation_text(report: Report, who: str) -> str:
+    validation = report["validation"]["churn"][who]["log_loss"]
+    if not validation or validation["median_errors"] is None:
+        return ""
+    return (
+        f"log loss was {validation['median_errors']:.1f} standard errors from its validation "
+        f"estimate in the median, {bias_text(validation)}"
+    )
+
+
+def _age_text(report: Report, who: str) -> str:
+    """The oldest age seen on ENOUGH_DATES dates, else the oldest."""
+    known = [age for age in report["decay"] if age[who]]
+    if not known:
+        return ""
+    age = ([age for age in known if age["pairs"] >= ENOUGH_DATES] or known)[-1]
+    lost = signed(age[who]["difference"])
+    return f"a model {age['months']:g} months old loses {lost} log loss against a fresh one"
+
+
+def _overlap_text(report: Report, who: str) -> str:
+    overlaps = [
         one[who]["top_decile_overlap"]
-        for one in told["stability"]
+        for one in report["stability"]
         if one[who]["top_decile_overlap"] is not None
     ]
-    if kept:
-        parts.append(
-            f"the riskiest tenth overlaps by {np.mean(kept):.0%} from one date to the next"
-        )
-    return "; ".join(parts) + "."
+    if not overlaps:
+        return ""
+    mean = percent(float(np.mean(overlaps)), 0)
+    return f"the riskiest tenth overlaps by {mean} from one date to the next"
 
 
-def _told_age(told: dict[str, Any], who: str) -> dict[str, Any] | None:
-    """The oldest age seen on SEVERAL dates, else the oldest: one date says little."""
-    known = [age for age in told["decay"] if age[who]]
-    return ([age for age in known if age["pairs"] >= SEVERAL] or known or [None])[-1]
+def bias_text(validation: Report) -> str:
+    """What the mean of truth − estimate of a loss means."""
+    if validation["low"] is None:
+        return "too few windows to see a bias"
+    if validation["low"] <= 0 <= validation["high"]:
+        return "without a visible bias"
+    return "and the estimate is too " + ("optimistic" if validation["low"] > 0 else "pessimistic")
 
 
-def bias(said: dict[str, Any]) -> str:
-    """What the mean of truth − estimate of a loss says, in words."""
-    if said["low"] is None:
-        return "too few windows to tell a bias"
-    if said["low"] <= 0 <= said["high"]:
-        return "without a bias that shows"
-    return "and the estimate flatters" if said["low"] > 0 else "and the estimate is too strict"
-
-
-def tracked(told: dict[str, Any]) -> dict[str, float]:
-    """For the tracking store: `<population>_<section>_<figure>_<mean, spread, worst>`, and how far the estimates were off."""
-    out = {}
+def report_metrics(report: Report) -> dict[str, float]:
+    """For MLflow: `<population>_<section>_<figure>_<mean, spread, worst>` and the errors."""
+    out: dict[str, float] = {}
+    parts = (
+        ("summary", ("mean", "spread", "worst")),
+        ("validation", ("median_errors", "mean_difference")),
+    )
     for section, figure in FIGURES:
         for who in metrics.POPULATIONS:
             name = f"{who}_{section}_{figure}"
-            for under, ends in (
-                ("summary", ("mean", "spread", "worst")),
-                ("validation", ("median_errors", "mean_difference")),
-            ):
-                found = told[under][section][who][figure] or {}
-                out |= {f"{name}_{end}": found[end] for end in ends if found.get(end) is not None}
-    return out | coverage.tracked(told["held"])
+            for part, ends in parts:
+                values = report[part][section][who][figure] or {}
+                known = (end for end in ends if values.get(end) is not None)
+                out |= {f"{name}_{end}": values[end] for end in known}
+    return out | coverage.coverage_metrics(report["coverage"])
 
 
-def by_date(told: dict[str, Any]) -> tuple[tuple[str, float, int], ...]:
-    return tuple(_by_date(told))
+def metrics_by_date(report: Report) -> tuple[tuple[str, float, int], ...]:
+    """(`by_date/<population>_<section>_<figure>`, value, as_of in µs) of every date."""
+    return tuple(_metrics_by_date(report))
 
 
-def _by_date(told: dict[str, Any]) -> Iterator[tuple[str, float, int]]:
-    for one in told["dates"]:
+def _metrics_by_date(report: Report) -> Iterator[tuple[str, float, int]]:
+    for date in report["dates"]:
         for section, figure in FIGURES:
             for who in metrics.POPULATIONS:
-                if (value := one[section][who][figure]) is not None:
-                    yield f"by_date/{who}_{section}_{figure}", float(value), int(one["at"])
+                if (value := date[section][who][figure]) is not None:
+                    yield f"by_date/{who}_{section}_{figure}", float(value), int(date["at"])

@@ -1,121 +1,135 @@
-"""A backtest's account in words and small tables."""
+"""The report of a backtest as text: small tables and the verdict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from training.backtest import coverage
-from training.backtest.report import FIGURES, bias
+from training.backtest.report import FIGURES, bias_text
+from training.formats import count, decimals, percent, signed, span
 
-WORDS = {
+Report = Mapping[str, Any]
+NAMES = {
     ("churn", "auroc"): "AUROC",
     ("churn", "log_loss"): "log loss",
-    ("churn", "ece"): "calibration error",
+    ("churn", "ece"): "calibration error (ECE)",
     ("next_stage", "log_loss"): "log loss, next stage",
 }
 
 
-def text(told: dict[str, Any]) -> str:
-    """Each date beside what was said of it before, the worst, mean and spread, age, stability, and the verdict."""
-    days = [one["as_of"] for one in told["dates"]]
+def report_text(report: Report) -> str:
+    """Verdict first, then warnings, then each date with its validation, levels, age, stability."""
+    days = [date["as_of"] for date in report["dates"]]
     lines = [
-        f"  backtest of {len(days)} dates, {days[0]} … {days[-1]}, each as if it were today; horizon {told['horizon_days']} days"
+        f"  {report['verdict']}",
+        *(f"  warning: {warning}" for warning in report["warnings"]),
+        "",
+        f"  backtest of {len(days)} dates, {days[0]} … {days[-1]}, each as if it were today; "
+        f"horizon {report['horizon_days']} days",
     ]
     for who in ("eligible", "everyone"):
         lines += [
             "",
-            *_dates(told, who),
+            *_date_lines(report, who),
             "",
-            *_levels(told, who),
-            *coverage.lines(told["held"], who),
-            *_promises(told, who),
+            *_level_lines(report, who),
+            *coverage.set_lines(report["coverage"], who),
+            *_validation_lines(report, who),
         ]
     lines += [
-        *coverage.interval_lines(told["held"]),
-        *_ages(told),
-        *_moves(told),
-        "",
-        f"  {told['verdict']}",
+        *coverage.interval_lines(report["coverage"]),
+        *_age_lines(report),
+        *_stability_lines(report),
     ]
-    return "\n".join([*lines, *(f"  warning: {words}" for words in told["warnings"])])
+    return "\n".join(lines)
 
 
-def _dates(told: dict[str, Any], who: str) -> Iterator[str]:
-    yield f"  {who:<14}customers    left    AUROC  validated   errors   log loss  validated   errors     ECE"
-    for one in told["dates"]:
-        now, then, off = (
-            one["churn"][who],
-            one["validation"]["churn"][who],
-            one["difference"]["churn"][who],
-        )
-        areas, losses = (
-            (now[f], then[f], (off[f] or {}).get("errors")) for f in ("auroc", "log_loss")
-        )
-        yield (
-            f"    {one['as_of']:<12}{now['rows']:>9,}{_share(now['rate']):>8}"
-            f"{_real(areas[0]):>9}{_real(areas[1]):>11}{_signed(areas[2]):>9}"
-            f"{_real(losses[0]):>11}{_real(losses[1]):>11}{_signed(losses[2]):>9}{_real(now['ece']):>8}"
-            f"{'' if one['status'] == 'ok' else '  ' + one['status']}"
-        )
+def _date_lines(report: Report, who: str) -> Iterator[str]:
+    """The true figures of each date, the validation estimate, and the difference in errors."""
+    columns = (
+        ("customers", 11),
+        ("left", 8),
+        ("AUROC", 9),
+        ("validated", 11),
+        ("errors", 9),
+        ("log loss", 11),
+        ("validated", 11),
+        ("errors", 9),
+        ("ECE", 8),
+    )
+    yield f"  {who:<12}" + "".join(f"{name:>{width}}" for name, width in columns)
+    for date in report["dates"]:
+        true = date["churn"][who]
+        cells = [count(true["rows"]), percent(true["rate"])]
+        for figure in ("auroc", "log_loss"):
+            difference = date["difference"]["churn"][who][figure] or {}
+            cells += [
+                decimals(true[figure]),
+                decimals(date["validation"]["churn"][who][figure]),
+                signed(difference.get("errors"), 1),
+            ]
+        cells.append(decimals(true["ece"]))
+        row = "".join(f"{cell:>{width}}" for cell, (_, width) in zip(cells, columns, strict=True))
+        status = "" if date["status"] == "ok" else f"  {date['status']}"
+        yield f"    {date['as_of']:<10}{row}{status}"
 
 
-def _levels(told: dict[str, Any], who: str) -> Iterator[str]:
+def _level_lines(report: Report, who: str) -> Iterator[str]:
     for section, figure in FIGURES:
-        if found := told["summary"][section][who][figure]:
+        if level := report["summary"][section][who][figure]:
             yield (
-                f"    {WORDS[section, figure]:<22}mean {found['mean']:.4f}, spread {_real(found['spread'], 4)}, "
-                f"worst {found['worst']:.4f} ({found['worst_as_of']}), best {found['best']:.4f} ({found['best_as_of']})"
+                f"    {NAMES[section, figure]:<25}mean {decimals(level['mean'], 4)}, "
+                f"spread {decimals(level['spread'], 4)}, "
+                f"worst {decimals(level['worst'], 4)} ({level['worst_as_of']}), "
+                f"best {decimals(level['best'], 4)} ({level['best_as_of']})"
             )
 
 
-def _promises(told: dict[str, Any], who: str) -> Iterator[str]:
+def _validation_lines(report: Report, who: str) -> Iterator[str]:
     """Truth − validation estimate over the dates."""
-    found = told["validation"]["churn"][who]["log_loss"]
-    if found and found["median_errors"] is not None:
-        interval = "" if found["low"] is None else f" ({found['low']:+.4f} … {found['high']:+.4f})"
+    validation = report["validation"]["churn"][who]["log_loss"]
+    if validation and validation["median_errors"] is not None:
+        interval = (
+            ""
+            if validation["low"] is None
+            else f" (95 % CI {span(validation['low'], validation['high'], 4)})"
+        )
         yield (
-            f"    truth − validation in log loss: {found['median_errors']:.1f} standard errors in the median, "
-            f"{found['within_two']:.0%} within 2; mean {found['mean_difference']:+.4f}{interval}: {bias(found)}"
+            f"    truth − validation in log loss: {validation['median_errors']:.1f} standard "
+            f"errors in the median, {percent(validation['within_two'], 0)} within 2; mean "
+            f"{signed(validation['mean_difference'])}{interval}: {bias_text(validation)}"
         )
 
 
-def _ages(told: dict[str, Any]) -> Iterator[str]:
-    if told["decay"]:
-        yield from (
-            "",
-            "  a model's age   dates      log loss beside a fresh model's, eligible      AUROC (fresh)",
+def _age_lines(report: Report) -> Iterator[str]:
+    if report["decay"]:
+        yield ""
+        yield (
+            "  a model's age   dates      log loss − a fresh model's (95 % CI), eligible"
+            "      AUROC (fresh)"
         )
-    for age in told["decay"]:
-        if found := age["eligible"] or age["everyone"]:
+    for age in report["decay"]:
+        if lost := age["eligible"] or age["everyone"]:
+            difference = f"{signed(lost['difference'])} ({span(lost['low'], lost['high'], 4)})"
             yield (
-                f"    {age['months']:>4g} months{age['pairs']:>9}      {found['difference']:+.4f} ({found['low']:+.4f} … "
-                f"{found['high']:+.4f}){'':14}{_real(found['auroc'])} ({_real(found['fresh_auroc'])})"
+                f"    {age['months']:>4g} months{age['pairs']:>9}      {difference:<46}"
+                f"{decimals(lost['auroc'])} ({decimals(lost['fresh_auroc'])})"
             )
 
 
-def _moves(told: dict[str, Any]) -> Iterator[str]:
-    if told["stability"]:
-        yield from (
-            "",
-            "  from date to date, eligible      customers   rank corr.   top tenth   moved > .2     PSI   models alone",
-        )
-    for one in told["stability"]:
-        found = one["eligible"]
+def _stability_lines(report: Report) -> Iterator[str]:
+    if report["stability"]:
+        yield ""
         yield (
-            f"    {one['from']} → {one['to']:<12}{found['customers']:>12,}{_real(found['rank_correlation']):>13}"
-            f"{_share(found['top_decile_overlap']):>12}{_share(found['moved']):>13}{_real(found['population_stability']):>8}"
-            f"{_real(found['same_rows']):>15}"
+            "  from date to date, eligible      customers   rank corr.   top tenth   moved > .2"
+            "     PSI   models alone"
         )
-
-
-def _real(value: float | None, digits: int = 3) -> str:
-    return "–" if value is None else f"{value:.{digits}f}"
-
-
-def _signed(value: float | None) -> str:
-    return "–" if value is None else f"{value:+.1f}"
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
+    for move in report["stability"]:
+        change = move["eligible"]
+        yield (
+            f"    {move['from']} → {move['to']:<12}{change['customers']:>12,}"
+            f"{decimals(change['rank_correlation']):>13}"
+            f"{percent(change['top_decile_overlap']):>12}{percent(change['moved']):>13}"
+            f"{decimals(change['population_stability']):>8}{decimals(change['same_rows']):>15}"
+        )

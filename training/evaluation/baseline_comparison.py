@@ -1,7 +1,8 @@
-"""The ladder: our model and the baselines from simple to complex, and which of them is worth having.
+"""Our model and the baselines, from simple to complex: which candidate is worth having.
 
-A rung beats another where it loses less by more than its interval (paired, by customers). Our model is recommended
-where it beats the best simpler rung; else the simplest rung that nothing beats is. That is said aloud.
+A candidate beats another where its log loss is lower by more than the interval of the difference
+(paired, by customers). Our model is recommended where it beats the best simpler candidate; else
+the simplest candidate that none beats is, and the verdict says so.
 """
 
 from __future__ import annotations
@@ -29,31 +30,34 @@ SIMPLE_TO_COMPLEX = (
     "hurdle, constant p",
     "hurdle, logistic p",
 )
-FEWEST = 30  # customers: fewer have no interval to speak of
+MIN_CUSTOMERS = 30  # with fewer, an interval by customers means nothing
 MODELS = {"churn": "churn", "next_stage": "the next stage"}
 
 
 def baseline_comparison(
     ours: np.ndarray, theirs: Mapping[str, np.ndarray], customers: np.ndarray
 ) -> dict[str, Any]:
-    """Everything compared with everything on the same rows: `ours` and each of `theirs` are losses (rows,).
+    """Every candidate compared with every other on the same rows.
 
-    `rungs`: name and who beats it, simple ones first. `best_simpler`, and `difference` (ours − the best
-    simpler one's, with its 95 % interval by customers). `verdict` in words; `recommended` is a rung's name. All None
-    where nobody is there.
+    `ours` and each of `theirs` are log losses (rows,). `candidates`: name and who beats it, simple
+    ones first. `best_simpler`: the best of the baselines; `difference`: ours − its, with the 95 %
+    interval by customers. `verdict` in words; `recommended`: a candidate's name. The last four are
+    None without rows.
     """
     names = [*sorted(theirs, key=_rank), OURS]
     count = len(np.unique(customers))
-    out: dict[str, Any] = {"customers": count, "rungs": []}
+    out: dict[str, Any] = {"customers": count, "candidates": []}
     if not count:
         return out | dict.fromkeys(("best_simpler", "difference", "verdict", "recommended"))
-    lost = np.stack([*(theirs[name] for name in names[:-1]), ours], axis=1)
-    means, told = lost.mean(axis=0), metrics.resampled(lost, customers)
-    beats = _beats(means, told) & (count >= FEWEST)
+    losses = np.stack([*(theirs[name] for name in names[:-1]), ours], axis=1)
+    means, replicates = losses.mean(axis=0), metrics.bootstrap_means(losses, customers)
+    beats = _beats(means, replicates) & (count >= MIN_CUSTOMERS)
     best = int(means[:-1].argmin())
-    pair = metrics.interval(means[-1] - means[best], told[:, -1] - told[:, best])
+    pair = metrics.difference_interval(
+        means[-1] - means[best], replicates[:, -1] - replicates[:, best]
+    )
     chosen = len(names) - 1 if beats[-1, best] else int(np.flatnonzero(~beats.any(axis=0))[0])
-    out["rungs"] = [
+    out["candidates"] = [
         {"name": name, "beaten_by": [names[by] for by in np.flatnonzero(beats[:, at])]}
         for at, name in enumerate(names)
     ]
@@ -66,14 +70,14 @@ def _rank(name: str) -> tuple[int, str]:
     return (SIMPLE_TO_COMPLEX.index(name) if known else len(SIMPLE_TO_COMPLEX)), name
 
 
-def _beats(means: np.ndarray, told: np.ndarray) -> np.ndarray:
-    """bool (k, k): whether the row's rung loses less than the column's by more than the interval of the difference."""
-    high = np.quantile(told[:, :, None] - told[:, None, :], 0.975, axis=0)
-    return (high < -metrics.SAME) & (means[:, None] < means[None, :])
+def _beats(means: np.ndarray, replicates: np.ndarray) -> np.ndarray:
+    """Whether the row's candidate beats the column's, bool (k, k)."""
+    high = np.quantile(replicates[:, :, None] - replicates[:, None, :], 0.975, axis=0)
+    return (high < -metrics.NEGLIGIBLE) & (means[:, None] < means[None, :])
 
 
 def _verdict(best: str, chosen: str, pair: dict[str, float], customers: int) -> str:
-    if customers < FEWEST:
+    if customers < MIN_CUSTOMERS:
         return (
             f"{customers} customers are too few to tell our model from {best}: {chosen} is enough"
         )
@@ -83,66 +87,74 @@ def _verdict(best: str, chosen: str, pair: dict[str, float], customers: int) -> 
     return f"{words}, and {best} no better than {chosen}, which is simpler"
 
 
-def headline(section: Mapping[str, Any], *, told: str) -> str | None:
-    """The population a model is judged in: eligible, or everyone where the figure `told` is not known of eligible."""
+def headline_population(section: Mapping[str, Any], *, figure: str) -> str | None:
+    """The population in which a model is judged: eligible if its `figure` is known, else everyone.
+
+    None where the figure is known for neither.
+    """
     return next(
-        (who for who in ("eligible", "everyone") if section.get(who, {}).get(told) is not None),
+        (who for who in ("eligible", "everyone") if section.get(who, {}).get(figure) is not None),
         None,
     )
 
 
-def recommendation(account: Mapping[str, Any]) -> dict[str, Any]:
-    """Per model of an evaluation: the headline's population, the rung recommended there, and the ladder's verdict.
+def recommendation(evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    """Per model: the headline population, the recommended candidate and the verdict there.
 
-    None for a model whose evaluation rows cannot tell.
+    None for a model that its evaluation rows cannot judge.
     """
     out: dict[str, Any] = {}
-    for model, told in (("churn", "auroc"), ("next_stage", "log_loss")):
-        who = headline(account[model], told=told)
-        found = account[model][who]["ladder"] if who else {}
+    for model, figure in (("churn", "auroc"), ("next_stage", "log_loss")):
+        who = headline_population(evaluation[model], figure=figure)
+        comparison = evaluation[model][who]["baseline_comparison"] if who else {}
         names = ("recommended", "verdict")
         out[model] = (
-            {"population": who, **{name: found[name] for name in names}}
-            if found.get("rungs")
+            {"population": who, **{name: comparison[name] for name in names}}
+            if comparison.get("candidates")
             else None
         )
     return out
 
 
-def lines(account: Mapping[str, Any], *, why: bool = True) -> list[str]:
-    """The recommendation in words, a line a model; none where the account has none (base rates, older releases).
+def lines(evaluation: Mapping[str, Any], *, why: bool = True) -> list[str]:
+    """The recommendation in words, one line per model.
 
-    `why` adds the verdict it rests on.
+    Empty where the evaluation has none (base rates, older releases). `why` adds the verdict.
     """
-    stated = account.get("recommendation") or {}
-    return [_line(model, stated[model], account, why) for model in MODELS if stated.get(model)]
+    by_model = evaluation.get("recommendation") or {}
+    return [
+        _line(model, by_model[model], evaluation, why) for model in MODELS if by_model.get(model)
+    ]
 
 
-def _line(model: str, found: Mapping[str, Any], account: Mapping[str, Any], why: bool) -> str:
-    told = f"recommended for {MODELS[model]}: {found['recommended']}"
-    told += f" ({found['population']}: {found['verdict']})" if why else ""
-    rung, ours = found["recommended"], _ours(model, account)
-    if rung == OURS:
-        return told + (f", which here is {ours}" if ours in simpler_models.COLUMNS else "")
-    if model == "churn" and account.get("status") == "no_skill":
-        return f"{told}. This release serves base rates"
-    if rung == ours:
-        return f"{told}. This release serves that one"
-    if model == "churn" and rung in simpler_models.COLUMNS:
-        return f'{told}. This release serves {ours}; churn_model = "{rung}" under [training] makes one of it'
-    return f"{told}. A release cannot hold that one: this one serves {ours} all the same"
+def _line(
+    model: str, recommended: Mapping[str, Any], evaluation: Mapping[str, Any], why: bool
+) -> str:
+    name, served = recommended["recommended"], _served_model(model, evaluation)
+    text = f"recommended for {MODELS[model]}: {name}"
+    text += f" ({recommended['population']}: {recommended['verdict']})" if why else ""
+    if name == OURS:
+        return text + (f", which here is {served}" if served in simpler_models.COLUMNS else "")
+    if model == "churn" and evaluation.get("status") == "no_skill":
+        return f"{text}. This release serves base rates"
+    if name == served:
+        return f"{text}. This release serves it"
+    if model == "churn" and name in simpler_models.COLUMNS:
+        setting = f'churn_model = "{name}" under [training]'
+        return f"{text}. This release serves {served}; set {setting} to train that one"
+    return f"{text}. A release cannot hold that one: this one serves {served}"
 
 
-def _ours(model: str, account: Mapping[str, Any]) -> str:
-    """What a release with this evaluation serves, in a word."""
-    found = account.get("found", {}).get(model.replace("_", "-"))
-    if found == "frequencies":
-        return found
-    simpler = found.get("model") if isinstance(found, Mapping) else None
+def _served_model(model: str, evaluation: Mapping[str, Any]) -> str:
+    """The name of the model that a release with this evaluation serves."""
+    spec = evaluation.get("models", {}).get(model.replace("_", "-"))
+    if spec == "frequencies":
+        return "frequencies"
+    simpler = spec.get("model") if isinstance(spec, Mapping) else None
     return simpler if simpler in simpler_models.COLUMNS else OURS
 
 
 def populations(section: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """(population, ladder) of every population of a model's section where there is anybody."""
-    found = [(who, one.get("ladder") or {}) for who, one in section.items()]
-    return [(who, one) for who, one in found if one.get("rungs")]
+    """(population, baseline comparison) of every population of a model's section with rows."""
+    each = [(who, one.get("baseline_comparison") or {}) for who, one in section.items()]
+    return [(who, comparison) for who, comparison in each if comparison.get("candidates")]

@@ -1,6 +1,6 @@
-"""What the pictures show: points of curves and tables of stages, aggregates only, small enough to lie in a release.
+"""The points of the pictures: curves and tables of stages, small enough for a release.
 
-Rows with equal p are taken together, so no curve depends on the order of the rows.
+Aggregates only. Rows with equal p count together, so no curve depends on the order of the rows.
 """
 
 from __future__ import annotations
@@ -16,41 +16,43 @@ POINTS = 60
 
 
 def roc(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(share of stayers, share of leavers) above each distinct p, highest first, from (0, 0) to (1, 1)."""
-    rows, left = metrics.ranked(y, p)
-    return (rows - left) / (rows[-1] - left[-1]), left / left[-1]
+    """(false positive rate, true positive rate) at each distinct p, from (0, 0) to (1, 1)."""
+    rows, churners = metrics.cumulative_counts(y, p)
+    return (rows - churners) / (rows[-1] - churners[-1]), churners / churners[-1]
 
 
 def precision_recall(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """(recall, precision) at each distinct p, highest first; the last is (1, rate)."""
-    rows, left = (part[1:] for part in metrics.ranked(y, p))
-    return left / left[-1], left / rows
+    rows, churners = (part[1:] for part in metrics.cumulative_counts(y, p))
+    return churners / churners[-1], churners / rows
 
 
 def gain(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(share of customers, riskiest first; share of leavers among them), from (0, 0) to (1, 1)."""
-    rows, left = metrics.ranked(y, p)
-    return rows / rows[-1], left / left[-1]
+    """(share of customers, riskiest first; share of churners among them), from (0, 0) to (1, 1)."""
+    rows, churners = metrics.cumulative_counts(y, p)
+    return rows / rows[-1], churners / churners[-1]
 
 
 def churn_curves(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
-    """At most POINTS points of each curve, as lists; {} where there are not both leavers and stayers."""
+    """At most POINTS points of each curve, as lists; {} where y has a single class."""
     if not y.any() or y.all():
         return {}
-    (alarms, found), (recall, precision), (share, gained) = (
-        roc(y, p),
-        precision_recall(y, p),
-        gain(y, p),
-    )
+    false_positive, true_positive = roc(y, p)
+    recall, precision = precision_recall(y, p)
+    share, gained = gain(y, p)
     low, high = average_precision_interval(area_in_steps(recall, precision), positives=int(y.sum()))
     return {
-        "roc": _points(alarms + found, false_positive_rate=alarms, true_positive_rate=found),
+        "roc": _points(
+            false_positive + true_positive,
+            false_positive_rate=false_positive,
+            true_positive_rate=true_positive,
+        ),
         "precision_recall": {
             **_points(recall, recall=recall, precision=precision),
             "low": low,
             "high": high,
         },
-        "gain": _points(share + gained, share=share, found=gained),
+        "gain": _points(share + gained, share=share, recall=gained),
     }
 
 
@@ -60,7 +62,10 @@ def area_in_steps(recall: np.ndarray, precision: np.ndarray) -> float:
 
 
 def average_precision_interval(value: float, *, positives: int) -> tuple[float, float]:
-    """95 % interval of an average precision, even on the log-odds scale (Boyd, Eng & Page 2013); within (0, 1)."""
+    """95 % interval of an average precision, within (0, 1).
+
+    Symmetric in log-odds (Boyd, Eng & Page 2013, the logit interval).
+    """
     edge = 0.5 / positives
     value = min(max(value, edge), 1 - edge)
     middle, error = np.log(value / (1 - value)), 1 / np.sqrt(positives * value * (1 - value))
@@ -69,34 +74,43 @@ def average_precision_interval(value: float, *, positives: int) -> tuple[float, 
 
 
 def transitions(stage: np.ndarray, outcome: np.ndarray, p_next: np.ndarray) -> list[dict[str, Any]]:
-    """Per stage now (index in STAGES, (rows,)): rows, how many came to each outcome stage, and the mean of p_next."""
+    """Per current stage: rows, `observed` (rows by outcome stage), `predicted` (mean p_next).
+
+    `stage`, `outcome`: index in STAGES, (rows,); `p_next`: (rows, 7).
+    """
     return [
         {
             "stage": STAGES[at],
             "rows": int((stage == at).sum()),
-            "happened": np.bincount(outcome[stage == at], minlength=len(STAGES)).tolist(),
-            "said": _rounded(p_next[stage == at].mean(axis=0)),
+            "observed": np.bincount(outcome[stage == at], minlength=len(STAGES)).tolist(),
+            "predicted": _rounded(p_next[stage == at].mean(axis=0)),
         }
         for at in np.unique(stage)
     ]
 
 
 def stage_reliability(outcome: np.ndarray, p_next: np.ndarray, *, bins: int = 5) -> dict[str, Any]:
-    """Per outcome stage that was said or happened: mean p, share that came there, and rows, by bins of p."""
-    out = {}
+    """Per outcome stage that was predicted or observed, by bins of p.
+
+    `predicted` (mean p), `observed` (share that reached the stage) and `rows`.
+    """
+    out: dict[str, Any] = {}
     for at, stage in enumerate(STAGES):
         if len(outcome) and (p_next[:, at].any() or (outcome == at).any()):
-            found = metrics.reliability(outcome == at, p_next[:, at], bins=bins)
+            parts = metrics.reliability_bins(outcome == at, p_next[:, at], bins=bins)
             out[stage] = {
-                "p": _rounded([b["p"] for b in found]),
-                "came": _rounded([b["left"] for b in found]),
-                "rows": [b["rows"] for b in found],
+                "predicted": _rounded([b["predicted"] for b in parts]),
+                "observed": _rounded([b["observed"] for b in parts]),
+                "rows": [b["rows"] for b in parts],
             }
     return out
 
 
 def _points(along: np.ndarray, **axes: np.ndarray) -> dict[str, list[float]]:
-    """At most POINTS of the points, evenly spread over `along` (which never falls), the first and the last among them."""
+    """At most POINTS of the points, evenly spread over `along` (which never falls).
+
+    The first and the last are among them.
+    """
     spread = np.searchsorted(along, np.linspace(along[0], along[-1], POINTS - 1)).clip(
         0, len(along) - 1
     )

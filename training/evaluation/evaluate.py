@@ -1,4 +1,4 @@
-"""A scorer against labelled later rows and against every baseline, in both populations: the account of a training."""
+"""The evaluation of a scorer on labelled later rows, next to every baseline, by population."""
 
 from __future__ import annotations
 
@@ -20,57 +20,57 @@ from training.examples import Examples
 
 
 def evaluate(
-    scorer: Scorer, early: pa.Table, late: pa.Table, made: Examples, settings: Settings
+    scorer: Scorer, early: pa.Table, late: pa.Table, examples: Examples, settings: Settings
 ) -> dict[str, Any]:
-    """{"churn": …, "next_stage": …}, each with everyone and eligible: figures, baselines' figures, verdicts in words.
+    """{"churn": …, "next_stage": …}, each for everyone and eligible: metrics, baselines, verdicts.
 
-    In each also `ladder` (what is recommended), `slices` with the `worst_slice`, and `customers` (trained on or never).
-    Beside them the points the pictures are drawn from, `importance` and `recommendation`. Aggregates only, fit for a
-    release.
+    `early`: the training rows, `late`: the evaluation rows. Each population also has its
+    `baseline_comparison` (what is recommended), `slices` with the `worst_slice`, and `customers`
+    (trained on or never). The evaluation also holds the points of the pictures, `importance` and
+    `recommendation`. Aggregates only, so that a release may hold it.
     """
-    theirs = baselines.churn(early, late, settings)
-    their_stages = baselines.next_stage(
-        early, late, made.definitions, p_base=theirs["base rate"], p_logistic=theirs["RFM logistic"]
-    )
-    p, p_next = scorer.score(late)
-    everyone = Scored(early, late, made.definitions, p, p_next, theirs, their_stages)
-    groups = {"everyone": everyone, "eligible": everyone.eligible()}
-    account = {
-        "churn": {who: _churn(group) for who, group in groups.items()},
-        "next_stage": {who: _stages(group) for who, group in groups.items()},
+    everyone = _score_everyone(scorer, early, late, examples, settings)
+    populations = {"everyone": everyone, "eligible": everyone.eligible()}
+    evaluation = {
+        "churn": {who: _evaluate_churn(each) for who, each in populations.items()},
+        "next_stage": {who: _evaluate_stages(each) for who, each in populations.items()},
     }
     return {
-        **account,
-        "recommendation": recommendation(account),
-        "importance": importance(scorer, late, made.columns),
-        "calibration": {"kind": scorer.calibration.kind, "why": scorer.calibration.why},
-        "rates": reliability.rates(made.rows, zone=settings.zone),
+        **evaluation,
+        "recommendation": recommendation(evaluation),
+        "importance": importance(scorer, late, examples.columns),
+        "calibration": {"kind": scorer.calibration.kind, "why": scorer.calibration.note},
+        "rates": reliability.rates_by_date(examples.rows, zone=settings.zone),
         "train_rows": early.num_rows,
     }
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A population: its training rows, its evaluation rows, and what was said of these by us and by the baselines."""
+class ScoredPopulation:
+    """A population: its training rows, its evaluation rows, and their scores.
+
+    `p` (rows,) and `p_next` (rows, 7) are the model's, `baselines` and `stage_baselines` the
+    baselines' by name.
+    """
 
     early: pa.Table
     late: pa.Table
     definitions: Definitions
     p: np.ndarray
     p_next: np.ndarray
-    theirs: dict[str, np.ndarray]
-    their_stages: dict[str, np.ndarray]
+    baselines: dict[str, np.ndarray]
+    stage_baselines: dict[str, np.ndarray]
 
-    def eligible(self) -> Scored:
+    def eligible(self) -> ScoredPopulation:
         m = self.late["eligible"].to_numpy()
-        return Scored(
+        return ScoredPopulation(
             self.early.filter(self.early["eligible"]),
             self.late.filter(self.late["eligible"]),
             self.definitions,
             self.p[m],
             self.p_next[m],
-            {name: p[m] for name, p in self.theirs.items()},
-            {name: p[m] for name, p in self.their_stages.items()},
+            {name: p[m] for name, p in self.baselines.items()},
+            {name: p[m] for name, p in self.stage_baselines.items()},
         )
 
     @property
@@ -78,87 +78,123 @@ class Scored:
         return np.array(self.late["customer_id"].to_pylist())
 
 
-def _churn(group: Scored) -> dict[str, Any]:
-    y, p, ids = group.late["churned"].to_numpy(), group.p, group.customers
-    out: dict[str, Any] = metrics.churn_metrics(y, p)
+def _score_everyone(
+    scorer: Scorer, early: pa.Table, late: pa.Table, examples: Examples, settings: Settings
+) -> ScoredPopulation:
+    churn = baselines.churn_baselines(
+        early,
+        late,
+        outcome_window_us=settings.outcome_window_us,
+        contractual=settings.contractual,
+    )
+    stages = baselines.stage_baselines(
+        early,
+        late,
+        examples.definitions,
+        p_base=churn["base rate"],
+        p_logistic=churn["RFM logistic"],
+    )
+    p, p_next = scorer.score(late)
+    return ScoredPopulation(early, late, examples.definitions, p, p_next, churn, stages)
+
+
+def _evaluate_churn(population: ScoredPopulation) -> dict[str, Any]:
+    y, p, ids = population.late["churned"].to_numpy(), population.p, population.customers
+    out = metrics.churn_metrics(y, p)
     out["baselines"] = {
-        name: metrics.churn_metrics(y, other) for name, other in group.theirs.items()
+        name: metrics.churn_metrics(y, other) for name, other in population.baselines.items()
     }
-    theirs = {name: metrics.losses(y, other) for name, other in group.theirs.items()}
-    out |= _beside(metrics.losses(y, p), theirs, ids)
+    theirs = {name: metrics.log_losses(y, other) for name, other in population.baselines.items()}
+    out |= _compare(metrics.log_losses(y, p), theirs, ids)
     if len(y):
-        out["reliability"], out["curves"] = reliability.bins(y, p), curves.churn_curves(y, p)
-        out["calibration"] = reliability.account(group.late, p)
+        out["reliability"], out["curves"] = (
+            reliability.reliability_bins(y, p),
+            curves.churn_curves(y, p),
+        )
+        out["calibration"] = reliability.calibration_report(population.late, p)
 
     def cut_by(cut: slices.Cut) -> list[dict[str, Any]]:
-        return slices.churn(cut, early=group.early, y=y, p=p, customers=ids)
+        return slices.churn_slices(cut, early=population.early, y=y, p=p, customers=ids)
 
-    return out | _sliced(group, cut_by)
+    return out | _slices(population, cut_by)
 
 
-def _stages(group: Scored) -> dict[str, Any]:
+def _evaluate_stages(population: ScoredPopulation) -> dict[str, Any]:
     stage, outcome = (
-        stage_index(group.late[name].to_numpy()) for name in ("stage", "outcome_stage")
+        stage_index(population.late[name].to_numpy()) for name in ("stage", "outcome_stage")
     )
-    p, ids = group.p_next, group.customers
-    out: dict[str, Any] = metrics.stage_metrics(outcome, p)
+    p, ids = population.p_next, population.customers
+    others = population.stage_baselines
+    out = metrics.stage_metrics(outcome, p)
     out["baselines"] = {
         name: {
             **metrics.stage_metrics(outcome, other),
-            "changes": _seen(stage_metrics.changes(stage, outcome, other, ids)),
+            "changes": _recall_and_precision(
+                stage_metrics.change_metrics(stage, outcome, other, ids)
+            ),
         }
-        for name, other in group.their_stages.items()
+        for name, other in others.items()
     }
-    theirs = {
-        name: metrics.stage_losses(outcome, other) for name, other in group.their_stages.items()
-    }
-    out |= _beside(metrics.stage_losses(outcome, p), theirs, ids)
-    out["changes"] = stage_metrics.changes(stage, outcome, p, ids)
-    out["if_nothing_changed"] = stage_metrics.if_nothing_changed(stage, outcome)
-    out["by_stage"] = stage_metrics.by_stage(outcome, p)
-    if len(outcome):
-        out["transitions"] = curves.transitions(stage, outcome, p)
-        out["reliability"] = curves.stage_reliability(outcome, p)
+    theirs = {name: metrics.stage_log_losses(outcome, other) for name, other in others.items()}
+    out |= _compare(metrics.stage_log_losses(outcome, p), theirs, ids)
+    out |= _stage_details(stage, outcome, p, ids)
 
     def cut_by(cut: slices.Cut) -> list[dict[str, Any]]:
-        return slices.next_stage(
+        return slices.stage_slices(
             cut,
-            early=group.early,
-            late=group.late,
+            early=population.early,
+            late=population.late,
             outcome=outcome,
             p=p,
             customers=ids,
-            definitions=group.definitions,
+            definitions=population.definitions,
         )
 
-    return out | _sliced(group, cut_by)
+    return out | _slices(population, cut_by)
 
 
-def _seen(changes: dict[str, Any]) -> dict[str, Any]:
+def _stage_details(
+    stage: np.ndarray, outcome: np.ndarray, p: np.ndarray, ids: np.ndarray
+) -> dict[str, Any]:
+    """Changes of stage, the metrics by stage, and the points of the pictures."""
+    out: dict[str, Any] = {
+        "changes": stage_metrics.change_metrics(stage, outcome, p, ids),
+        "if_nothing_changed": stage_metrics.no_change_metrics(stage, outcome),
+        "by_stage": stage_metrics.stage_calibration(outcome, p),
+    }
+    if len(outcome):
+        out["transitions"] = curves.transitions(stage, outcome, p)
+        out["reliability"] = curves.stage_reliability(outcome, p)
+    return out
+
+
+def _recall_and_precision(changes: dict[str, Any]) -> dict[str, Any]:
     return {name: changes[name] for name in ("recall", "precision")}
 
 
-def _beside(
+def _compare(
     ours: np.ndarray, theirs: dict[str, np.ndarray], customers: np.ndarray
 ) -> dict[str, Any]:
-    """The ladder; and by baseline what we lose less or more, with the verdicts, where there is anybody."""
-    out: dict[str, Any] = {"ladder": baseline_comparison(ours, theirs, customers)}
+    """The baseline comparison, and the paired difference to every baseline with its verdict.
+
+    The latter only where the population has rows.
+    """
+    out: dict[str, Any] = {"baseline_comparison": baseline_comparison(ours, theirs, customers)}
     if len(ours):
-        out["paired_log_loss"] = metrics.paired_with(theirs, ours, customers)
+        out["paired_log_loss"] = metrics.paired_differences(theirs, ours, customers)
         out["verdicts"] = [
             metrics.verdict(name, pair) for name, pair in out["paired_log_loss"].items()
         ]
     return out
 
 
-def _sliced(group: Scored, cut_by: Callable[[slices.Cut], list[dict[str, Any]]]) -> dict[str, Any]:
-    found = [
-        row
-        for cut in slices.cuts(group.early, group.late, group.definitions)
-        for row in cut_by(cut)
-    ]
+def _slices(
+    population: ScoredPopulation, cut_by: Callable[[slices.Cut], list[dict[str, Any]]]
+) -> dict[str, Any]:
+    cuts = slices.cuts(population.early, population.late, population.definitions)
+    rows = [row for cut in cuts for row in cut_by(cut)]
     return {
-        "slices": found,
-        "worst_slice": slices.worst(found),
-        "customers": cut_by(slices.trained_on(group.early, group.late)),
+        "slices": rows,
+        "worst_slice": slices.worst_slice(rows),
+        "customers": cut_by(slices.cut_by_training(population.early, population.late)),
     }

@@ -1,7 +1,8 @@
-"""Where a model is good and where it is not: the same figures by stage, tenure, money and what customers are.
+"""Where a model is good and where it is not: the metrics by stage, tenure, money and attributes.
 
-A slice speaks only where it has LEAST_ROWS rows and LEAST_OF_EACH on either side; a smaller one says that it is too
-small. Levels of an attribute with fewer rows are one slice, `other`, so that nobody is named.
+A slice has metrics only from LEAST_ROWS rows on, with LEAST_OF_EACH on either side; a smaller one
+is marked `too_few`. Levels of an attribute with fewer rows are one slice, `other`, so that no
+customer can be recognised.
 """
 
 from __future__ import annotations
@@ -18,123 +19,149 @@ import pyarrow as pa
 from features.core.instants import DAY_US
 from features.recipes.definitions import Definitions
 from features.recipes.stages import STAGES
-from serving.scoring.scorer import floored, inactive_index, reachable_of, stage_index
+from serving.scoring.scorer import apply_floor, inactive_index, reachable_from_rows, stage_index
 from training import metrics
 
 LEAST_ROWS, LEAST_OF_EACH = 200, 20
 MOST_ATTRIBUTES = 5
 FIRST_ATTRIBUTES = ("channel", "region", "segment")
 OTHER, UNKNOWN = "other", "unknown"
-TRAINED_ON, NEVER = "trained on", "never trained on"
+TRAINED_ON, NEVER_TRAINED_ON = "trained on", "never trained on"
 K = len(STAGES)
-BEHIND = 2  # rows by which everybody's rate stands behind a slice's own
+PRIOR_ROWS = 2  # rows of everybody's rate added to a slice's own rate
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One way to cut rows into slices: the slice's number (index in `names`) of each training and evaluation row."""
+    """One way to cut rows into slices along a `dimension`.
 
-    of: str
+    `early` and `late`: the slice's number (index in `names`) of each training and evaluation row.
+    """
+
+    dimension: str
     names: tuple[str, ...]
     early: np.ndarray
     late: np.ndarray
 
 
 def cuts(early: pa.Table, late: pa.Table, definitions: Definitions) -> list[Cut]:
-    """Every way these rows can be cut in two or more: stage, tenure, value, and the text attributes of the release.
+    """Every cut of these rows into two or more slices.
 
-    An attribute counts as known at each row's as_of, by the columns it has there.
+    By stage, tenure, value, and the text attributes of the release. An attribute counts as known
+    at each row's as_of, by the columns it has there.
     """
-    found = [
-        Cut("stage", STAGES, *(stage_index(rows["stage"].to_numpy()) for rows in (early, late)))
+    all_cuts = [
+        Cut("stage", STAGES, *(stage_index(rows["stage"].to_numpy()) for rows in (early, late))),
+        _cut_into_thirds("tenure", _tenure(early), _tenure(late), "{} days"),
     ]
-    found.append(_thirds("tenure", _tenure(early), _tenure(late), "{} days"))
     if "amount_all" in late.column_names:
-        found.append(
-            _thirds("value", _float(early, "amount_all"), _float(late, "amount_all"), "{} spent")
-        )
-    texts = [one for one in definitions.attributes if one.type == "text"]
+        early_amounts, late_amounts = (_floats(rows, "amount_all") for rows in (early, late))
+        all_cuts.append(_cut_into_thirds("value", early_amounts, late_amounts, "{} spent"))
+    all_cuts += _attribute_cuts(early, late, definitions)
+    return [cut for cut in all_cuts if len(np.unique(cut.late)) > 1]
+
+
+def _attribute_cuts(early: pa.Table, late: pa.Table, definitions: Definitions) -> list[Cut]:
+    """By up to MOST_ATTRIBUTES text attributes, FIRST_ATTRIBUTES first."""
+    texts = [attribute for attribute in definitions.attributes if attribute.type == "text"]
     texts.sort(
         key=lambda one: FIRST_ATTRIBUTES.index(one.name) if one.name in FIRST_ATTRIBUTES else K
     )
-    for one in texts:
-        levels = [(level, column) for level, column in one.columns if column in late.column_names]
-        if levels and len(found) < 3 + MOST_ATTRIBUTES:
-            found.append(_levels(one.name, levels, early, late))
-    return [cut for cut in found if len(np.unique(cut.late)) > 1]
+    levels_of = {
+        one.name: [(level, column) for level, column in one.columns if column in late.column_names]
+        for one in texts
+    }
+    usable = [(name, levels) for name, levels in levels_of.items() if levels]
+    # Without amounts there is no cut by value, and room for one attribute more.
+    room = MOST_ATTRIBUTES if "amount_all" in late.column_names else MOST_ATTRIBUTES + 1
+    return [_cut_by_level(name, levels, early, late) for name, levels in usable[:room]]
 
 
-def trained_on(early: pa.Table, late: pa.Table) -> Cut:
+def cut_by_training(early: pa.Table, late: pa.Table) -> Cut:
     """Customers with a training row, and customers without any."""
     known = set(early["customer_id"].to_pylist())
     new = np.array(
         [customer not in known for customer in late["customer_id"].to_pylist()], dtype=int
     )
-    return Cut("customers", (TRAINED_ON, NEVER), np.zeros(early.num_rows, dtype=int), new)
+    early_numbers = np.zeros(early.num_rows, dtype=int)
+    return Cut("customers", (TRAINED_ON, NEVER_TRAINED_ON), early_numbers, new)
 
 
 def _tenure(rows: pa.Table) -> np.ndarray:
     return (rows["as_of"].to_numpy() - rows["first_at"].to_numpy()) / DAY_US
 
 
-def _float(rows: pa.Table, name: str) -> np.ndarray:
+def _floats(rows: pa.Table, name: str) -> np.ndarray:
     return rows[name].to_numpy(zero_copy_only=False).astype(float)
 
 
-def _thirds(of: str, early: np.ndarray, late: np.ndarray, unit: str) -> Cut:
-    """About a third of the evaluation rows each; edges are round, and equal values lie on one side."""
+def _cut_into_thirds(dimension: str, early: np.ndarray, late: np.ndarray, unit: str) -> Cut:
+    """About a third of the evaluation rows each; edges are round, equal values share a slice."""
     known = late[~np.isnan(late)]
     quantiles = np.quantile(known, (1 / 3, 2 / 3)) if known.size else []
     edges = sorted({_round(float(value)) for value in quantiles})
-    said = [f"{edge:,.10g}" for edge in edges]
-    names = [f"{low} to {high}" for low, high in itertools.pairwise(said)]
-    names = [f"up to {said[0]}", *names, f"over {said[-1]}"] if said else ["all"]
+    texts = [f"{edge:,.10g}" for edge in edges]
+    names = [f"{low} to {high}" for low, high in itertools.pairwise(texts)]
+    names = [f"up to {texts[0]}", *names, f"over {texts[-1]}"] if texts else ["all"]
 
     def number(values: np.ndarray) -> np.ndarray:
         return np.where(np.isnan(values), len(names), np.searchsorted(edges, values, side="left"))
 
-    return Cut(of, (*(unit.format(name) for name in names), UNKNOWN), number(early), number(late))
+    all_names = (*(unit.format(name) for name in names), UNKNOWN)
+    return Cut(dimension, all_names, number(early), number(late))
 
 
 def _round(value: float) -> float:
-    """Two digits: an edge is nobody's own number."""
+    """Two digits, so that an edge is not the value of one customer."""
     return round(value, 1 - math.floor(math.log10(abs(value)))) if value else 0.0
 
 
-def _levels(of: str, levels: Sequence[tuple[str, str]], early: pa.Table, late: pa.Table) -> Cut:
-    """Levels that fewer than LEAST_ROWS evaluation rows have are `other`, like those the release has no column for."""
-    held = [
-        (level, column) for level, column in levels if np.nansum(_float(late, column)) >= LEAST_ROWS
+def _cut_by_level(
+    dimension: str, levels: Sequence[tuple[str, str]], early: pa.Table, late: pa.Table
+) -> Cut:
+    """One slice per level of a text attribute.
+
+    Levels with fewer than LEAST_ROWS evaluation rows are `other`, like those without a column.
+    """
+    frequent = [
+        (level, column)
+        for level, column in levels
+        if np.nansum(_floats(late, column)) >= LEAST_ROWS
     ]
-    names = (*(level for level, _ in held), OTHER, UNKNOWN)
+    names = (*(level for level, _ in frequent), OTHER, UNKNOWN)
 
     def number(rows: pa.Table) -> np.ndarray:
-        out = np.full(rows.num_rows, len(held))
-        for at, (_, column) in enumerate(held):
-            out[_float(rows, column) == 1] = at
-        out[np.isnan(_float(rows, levels[0][1]))] = len(held) + 1
+        out = np.full(rows.num_rows, len(frequent))
+        for at, (_, column) in enumerate(frequent):
+            out[_floats(rows, column) == 1] = at
+        out[np.isnan(_floats(rows, levels[0][1]))] = len(frequent) + 1
         return out
 
-    return Cut(of, names, number(early), number(late))
+    return Cut(dimension, names, number(early), number(late))
 
 
-def churn(
+def churn_slices(
     cut: Cut, *, early: pa.Table, y: np.ndarray, p: np.ndarray, customers: np.ndarray
 ) -> list[dict[str, Any]]:
-    """The slices of a cut for churn: y (bool) and p of the evaluation rows, beside each slice's own rate in training."""
-    left = early["churned"].to_numpy()
-    rate, edge = (left.sum() + 1) / (len(left) + 2), 1 / (2 * max(len(left), 1))
-    own = _own(cut, np.stack([~left, left], axis=1), np.array([1 - rate, rate]))[:, 1]
-    lost, base = metrics.losses(y, p), metrics.losses(y, np.clip(own, edge, 1 - edge)[cut.late])
+    """The slices of a cut for churn, next to each slice's own rate in training.
+
+    `y` (bool) and `p` (rows,) are of the evaluation rows.
+    """
+    churned = early["churned"].to_numpy()
+    rate, edge = (churned.sum() + 1) / (len(churned) + 2), 1 / (2 * max(len(churned), 1))
+    outcomes = np.stack([~churned, churned], axis=1)
+    own = _training_rates(cut, outcomes, np.array([1 - rate, rate]))[:, 1]
+    losses = metrics.log_losses(y, p)
+    base_losses = metrics.log_losses(y, np.clip(own, edge, 1 - edge)[cut.late])
 
     def figures(m: np.ndarray) -> dict[str, Any]:
-        found = metrics.churn_metrics(y[m], p[m])
-        return {name: found[name] for name in ("rate", "auroc", "auroc_low", "auroc_high", "ece")}
+        each = metrics.churn_metrics(y[m], p[m])
+        return {name: each[name] for name in ("rate", "auroc", "auroc_low", "auroc_high", "ece")}
 
-    return _table(cut, lost, base, customers, figures, y.astype(int))
+    return _table(cut, losses, base_losses, customers, figures, y.astype(int))
 
 
-def next_stage(
+def stage_slices(
     cut: Cut,
     *,
     early: pa.Table,
@@ -144,31 +171,34 @@ def next_stage(
     customers: np.ndarray,
     definitions: Definitions,
 ) -> list[dict[str, Any]]:
-    """The slices of a cut for the next stage, beside how often each stage came in the slice's training rows."""
-    came = stage_index(early["outcome_stage"].to_numpy())[:, None] == np.arange(K)
-    own = _own(cut, came, (came.sum(axis=0) + 1) / (len(came) + K))
-    possible = reachable_of(late, definitions)
+    """The slices of a cut for the next stage, next to the slice's stage frequencies in training."""
+    outcomes = stage_index(early["outcome_stage"].to_numpy())[:, None] == np.arange(K)
+    own = _training_rates(cut, outcomes, (outcomes.sum(axis=0) + 1) / (len(outcomes) + K))
+    possible = reachable_from_rows(late, definitions)
     possible[np.arange(late.num_rows), inactive_index(late)] = True
-    base = floored(own[cut.late], possible, rows_behind=early.num_rows)
+    base = apply_floor(own[cut.late], possible, training_rows=early.num_rows)
 
     def figures(m: np.ndarray) -> dict[str, Any]:
-        found = metrics.stage_metrics(outcome[m], p[m])
-        return {name: found[name] for name in ("accuracy", "macro_f1", "ranked_probability_score")}
+        each = metrics.stage_metrics(outcome[m], p[m])
+        return {name: each[name] for name in ("accuracy", "macro_f1", "ranked_probability_score")}
 
-    lost, theirs = (metrics.stage_losses(outcome, each) for each in (p, base))
-    return _table(cut, lost, theirs, customers, figures, outcome)
+    losses, base_losses = (metrics.stage_log_losses(outcome, each) for each in (p, base))
+    return _table(cut, losses, base_losses, customers, figures, outcome)
 
 
-def _own(cut: Cut, came: np.ndarray, everybody: np.ndarray) -> np.ndarray:
-    """How often each outcome (columns of `came`, bool) came in each slice's training rows, (slices, outcomes)."""
-    counts = np.stack([came[cut.early == at].sum(axis=0) for at in range(len(cut.names))])
-    return (counts + BEHIND * everybody) / (counts.sum(axis=1, keepdims=True) + BEHIND)
+def _training_rates(cut: Cut, outcomes: np.ndarray, overall: np.ndarray) -> np.ndarray:
+    """The rate of each outcome in each slice's training rows, (slices, outcomes).
+
+    `outcomes`: bool (training rows, outcomes); `overall`: everybody's rates (outcomes,).
+    """
+    counts = np.stack([outcomes[cut.early == at].sum(axis=0) for at in range(len(cut.names))])
+    return (counts + PRIOR_ROWS * overall) / (counts.sum(axis=1, keepdims=True) + PRIOR_ROWS)
 
 
 def _table(
     cut: Cut,
-    lost: np.ndarray,
-    base: np.ndarray,
+    losses: np.ndarray,
+    base_losses: np.ndarray,
     customers: np.ndarray,
     figures: Callable[[np.ndarray], dict[str, Any]],
     outcome: np.ndarray,
@@ -177,43 +207,45 @@ def _table(
     for at, name in enumerate(cut.names):
         m = cut.late == at
         if m.any():
-            row = {"of": cut.of, "name": name, "rows": int(m.sum())}
-            speaks = enough(outcome[m])
-            out.append(
-                row
-                | (
-                    _figures(lost[m], base[m], customers[m], figures(m))
-                    if speaks
-                    else {"too_few": True}
-                )
-            )
+            row: dict[str, Any] = {"dimension": cut.dimension, "name": name, "rows": int(m.sum())}
+            if has_enough(outcome[m]):
+                row |= _figures(losses[m], base_losses[m], customers[m], figures(m))
+            else:
+                row["too_few"] = True
+            out.append(row)
     return out
 
 
-def enough(outcome: np.ndarray) -> bool:
-    """Whether these rows can tell: LEAST_ROWS, LEAST_OF_EACH of them apart from the most frequent outcome."""
+def has_enough(outcome: np.ndarray) -> bool:
+    """Whether a slice has enough rows: LEAST_ROWS, and LEAST_OF_EACH beside the main outcome."""
     return len(outcome) >= LEAST_ROWS and len(outcome) - np.bincount(outcome).max() >= LEAST_OF_EACH
 
 
 def _figures(
-    lost: np.ndarray, base: np.ndarray, customers: np.ndarray, figures: dict[str, Any]
+    losses: np.ndarray, base_losses: np.ndarray, customers: np.ndarray, figures: dict[str, Any]
 ) -> dict[str, Any]:
-    """`relative`: our log loss in shares of what the slice's own base rate loses; `difference` with its interval."""
-    told = {"log_loss": float(lost.mean()), "base_rate_log_loss": float(base.mean())}
-    told["relative"] = told["log_loss"] / max(told["base_rate_log_loss"], metrics.SAME)
-    found = figures | told | metrics.paired(lost, base, customers)
-    return {name: None if value is None else round(value, 5) for name, value in found.items()}
+    """`relative`: our log loss divided by that of the slice's base rate; `difference` of both."""
+    log_loss, base_log_loss = float(losses.mean()), float(base_losses.mean())
+    row = {
+        **figures,
+        "log_loss": log_loss,
+        "base_rate_log_loss": base_log_loss,
+        "relative": log_loss / max(base_log_loss, metrics.NEGLIGIBLE),
+        **metrics.paired_difference(losses, base_losses, customers),
+    }
+    return {name: None if value is None else round(value, 5) for name, value in row.items()}
 
 
-def worst(tables: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
-    """The slice that loses most in shares of its own base rate, of how many that could tell; None where none can.
+def worst_slice(rows: Sequence[dict[str, Any]]) -> dict[str, Any] | None:
+    """The slice with the largest `relative` log loss; None where no slice has enough rows.
 
-    `verdict`: `worse than its own base rate` only beyond the interval.
+    `compared`: how many slices had enough rows. `verdict`: `worse than its own base rate` only
+    where the interval says so.
     """
-    told = [row for row in tables if not row.get("too_few")]
-    if not told:
+    large = [row for row in rows if not row.get("too_few")]
+    if not large:
         return None
-    found = max(told, key=lambda row: (row["relative"], row["of"], row["name"]))
-    keys = ("of", "name", "rows", "log_loss", "relative", "difference", "low", "high")
-    words = metrics.verdict("its own base rate", found)
-    return {**{key: found[key] for key in keys}, "among": len(told), "verdict": words}
+    worst = max(large, key=lambda row: (row["relative"], row["dimension"], row["name"]))
+    keys = ("dimension", "name", "rows", "log_loss", "relative", "difference", "low", "high")
+    words = metrics.verdict("its own base rate", worst)
+    return {**{key: worst[key] for key in keys}, "compared": len(large), "verdict": words}

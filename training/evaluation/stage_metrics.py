@@ -1,4 +1,4 @@
-"""The next stage beyond its log loss: what was said of each stage, and whether true changes were seen coming."""
+"""The next stage beyond its log loss: predicted changes, and the calibration of each stage."""
 
 from __future__ import annotations
 
@@ -10,33 +10,36 @@ from features.recipes.stages import STAGES
 from training import metrics
 
 
-def changes(
+def change_metrics(
     stage: np.ndarray, outcome: np.ndarray, p: np.ndarray, customers: np.ndarray
 ) -> dict[str, Any]:
-    """Of rows whose stage truly changed, the share whose likeliest stage was the one that came, with its interval.
+    """Recall and precision of stage changes, with the recall's 95 % interval by customers.
 
-    `stage`, `outcome`: indexes in STAGES, (rows,); `p`: (rows, 7). `changed`: how many changed; `said`: how many were
-    said to; `recall`, `low`, `high`: 95 % by customers, None where nobody changed. `precision`: of those said to change,
-    the share that came where it was said, None where nobody was; without it a model that cries change looks best.
+    `stage`, `outcome`: indexes in STAGES, (rows,); `p`: (rows, 7). `changed`: rows whose stage
+    changed; `predicted`: rows whose likeliest next stage is another one. `recall`: of the changed
+    rows, the share whose likeliest stage was the observed one; None where none changed.
+    `precision`: of the rows predicted to change, the share that reached the predicted stage; None
+    where none was. Without it a model that always predicts a change would look best.
     """
-    said, moved = p.argmax(axis=1) if len(p) else np.zeros(0, dtype=int), outcome != stage
-    told = said != stage
+    likeliest = p.argmax(axis=1) if len(p) else np.zeros(0, dtype=int)
+    changed, predicted = outcome != stage, likeliest != stage
     out = {
-        "changed": int(moved.sum()),
-        "said": int(told.sum()),
+        "changed": int(changed.sum()),
+        "predicted": int(predicted.sum()),
         **dict.fromkeys(("recall", "low", "high", "precision")),
     }
-    if told.any():
-        out["precision"] = float((said == outcome)[told].mean())
-    if not moved.any():
+    if predicted.any():
+        out["precision"] = float((likeliest == outcome)[predicted].mean())
+    if not changed.any():
         return out
-    hit = (said == outcome)[moved].astype(float)
-    low, high = np.quantile(metrics.resampled(hit[:, None], customers[moved]), (0.025, 0.975))
+    hit = (likeliest == outcome)[changed].astype(float)
+    means = metrics.bootstrap_means(hit[:, None], customers[changed])
+    low, high = np.quantile(means, (0.025, 0.975))
     return out | {"recall": float(hit.mean()), "low": float(low), "high": float(high)}
 
 
-def if_nothing_changed(stage: np.ndarray, outcome: np.ndarray) -> dict[str, float | None]:
-    """What saying the stage of today would reach: accuracy and macro-F1 (its recall of changes is 0)."""
+def no_change_metrics(stage: np.ndarray, outcome: np.ndarray) -> dict[str, float | None]:
+    """Accuracy and macro-F1 of predicting the current stage (its recall of changes is 0)."""
     if not len(outcome):
         return {"accuracy": None, "macro_f1": None}
     return {
@@ -45,8 +48,11 @@ def if_nothing_changed(stage: np.ndarray, outcome: np.ndarray) -> dict[str, floa
     }
 
 
-def by_stage(outcome: np.ndarray, p: np.ndarray) -> list[dict[str, Any]]:
-    """Per stage that was said or came: mean p said, share that came, how many came, and the calibration error."""
+def stage_calibration(outcome: np.ndarray, p: np.ndarray) -> list[dict[str, Any]]:
+    """Per stage that was predicted or observed: mean p, observed share, rows, calibration error.
+
+    `rows`: how many reached the stage.
+    """
     shown = [
         at
         for at in range(len(STAGES))
@@ -55,8 +61,8 @@ def by_stage(outcome: np.ndarray, p: np.ndarray) -> list[dict[str, Any]]:
     return [
         {
             "stage": STAGES[at],
-            "said": round(float(p[:, at].mean()), 5),
-            "came": round(float((outcome == at).mean()), 5),
+            "predicted": round(float(p[:, at].mean()), 5),
+            "observed": round(float((outcome == at).mean()), 5),
             "rows": int((outcome == at).sum()),
             "ece": round(metrics.ece(outcome == at, p[:, at]), 5),
         }

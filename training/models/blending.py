@@ -1,6 +1,7 @@
-"""One way to find a model, for both questions: ridge and boosters searched on folds, blended, refitted.
+"""One way to fit both models: ridge and boosters, searched on folds, blended, refitted.
 
-`Recipe` is what the search found (strength, booster settings, weight) and is all a refit needs.
+`BlendSpec` is what the search found (ridge strength, booster settings, weight). It is all that a
+refit needs.
 """
 
 from __future__ import annotations
@@ -12,24 +13,25 @@ from typing import Any
 
 import numpy as np
 
-from features.core.progress import steps
-from serving.scoring.parts import Blend, log_softmax
+from features.core.progress import track_steps
+from serving.scoring.parts import Blend, Boosted, Part, log_softmax
 from training import metrics, parallel
 from training.models import ridge, search, simpler_models
 from training.splits import Folds
 
 WEIGHTS = np.linspace(0, 1, 11)
-COSTLY = 0.001  # of AUROC, for directions
-SEEDS = 3  # boosters of equal settings, drawn otherwise: their mean is better than any of them
-ASIDE = 1  # of them in fits that only weigh or calibrate (docs/decisions/020-the-blend.md)
+MAX_AUROC_LOSS = 0.001  # what monotone directions may cost
+SEEDS = 3  # boosters of equal settings and different seeds: their mean is better than any of them
+EVAL_SEEDS = 1  # of them in fits for weights or calibration only (docs/decisions/020-the-blend.md)
 
 
 @dataclass(frozen=True)
 class BlendSpec:
-    """The ridge's strength, the boosters' settings and rounds, their weight together, and the losses on the folds.
+    """The ridge's strength, the boosters' settings and rounds, their weight, and the fold losses.
 
-    `directions`: the columns the boosters may follow in one direction only (1 up, −1 down); empty where that cost too
-    much. `model`: the blend, or a simpler one that looks at `columns` alone.
+    `directions`: the columns that the boosters may follow in one direction only (1 up, −1 down);
+    empty where that cost too much. `model`: the blend, or a simpler model that uses only
+    `columns`.
     """
 
     strength: float
@@ -60,14 +62,41 @@ def search_blend(
     label: str,
     directions: dict[str, int] | None = None,
 ) -> BlendSpec:
-    """Search on the folds: the ridge's strength, the boosters' settings, then the weight that loses least together.
+    """Search on the folds: the ridge's strength, the boosters' settings, then their weight.
 
-    The weight goes halfway back to one half: one fold tells it only roughly, and being wrong costs most at the ends
-    (docs/decisions/020-the-blend.md). `directions` are kept unless they cost the boosters more than COSTLY of AUROC.
+    The weight is moved halfway back to one half: one fold shows it only roughly, and an error
+    costs most near 0 and 1 (docs/decisions/020-the-blend.md). `directions` are used unless they
+    cost the boosters more than MAX_AUROC_LOSS.
     """
+    strength, ridge_loss, linear = _search_ridge(matrix, labels, folds, outputs, label)
+    parallel.check_cancelled()
+    parts = [((matrix[a], labels[a]), (matrix[b], labels[b])) for a, b in folds.pairs]
+    tuned = search.tune_boosters(
+        parts, names=names, outputs=outputs, trials=trials, seconds=seconds, seed=seed, label=label
+    )
+    boosted = _booster_margins(tuned, parts, names=names, outputs=outputs, seed=seed)
+    used: dict[str, int] = {}
+    if directions:
+        monotone = _booster_margins(
+            tuned, parts, names=names, outputs=outputs, seed=seed, directions=directions
+        )
+        cost = _mean_auroc(boosted, labels, folds) - _mean_auroc(monotone, labels, folds)
+        if cost <= MAX_AUROC_LOSS:
+            boosted, used = monotone, directions
+    weight, losses = _search_weight(linear, boosted, labels, folds)
+    losses = {"ridge": ridge_loss, **losses}
+    return BlendSpec(
+        strength, tuned.settings, tuned.rounds, weight, losses, folds.kind, tuned.trials, used
+    )
+
+
+def _search_ridge(
+    matrix: np.ndarray, labels: np.ndarray, folds: Folds, outputs: int, label: str
+) -> tuple[float, float, list[np.ndarray]]:
+    """(strength, its mean log loss, its margins on every fold's check rows)."""
     paths = [
-        ridge.fits(matrix[a], labels[a], strengths=ridge.STRENGTHS, outputs=outputs)
-        for a, _ in steps(folds.pairs, label=f"{label}: ridge")
+        ridge.fit_ridges(matrix[a], labels[a], strengths=ridge.STRENGTHS, outputs=outputs)
+        for a, _ in track_steps(folds.pairs, label=f"{label}: ridge")
     ]
     margins = {
         strength: [
@@ -75,36 +104,26 @@ def search_blend(
         ]
         for at, strength in enumerate(ridge.STRENGTHS)
     }
-    losses = {strength: _loss(found, labels, folds) for strength, found in margins.items()}
-    parallel.check_cancelled()
+    losses = {strength: _mean_log_loss(each, labels, folds) for strength, each in margins.items()}
     strength = min(losses, key=losses.__getitem__)
-    parts = [((matrix[a], labels[a]), (matrix[b], labels[b])) for a, b in folds.pairs]
-    found = search.tune(
-        parts, names=names, outputs=outputs, trials=trials, seconds=seconds, seed=seed, label=label
-    )
-    boosted = _boosted(found, parts, names=names, outputs=outputs, seed=seed)
-    kept: dict[str, int] = {}
-    if directions:
-        straight = _boosted(
-            found, parts, names=names, outputs=outputs, seed=seed, directions=directions
-        )
-        if _auroc(boosted, labels, folds) - _auroc(straight, labels, folds) <= COSTLY:
-            boosted, kept = straight, directions
-    blended = {w: _loss(_mixed(margins[strength], boosted, w), labels, folds) for w in WEIGHTS}
-    best = float(min(blended, key=blended.__getitem__))
+    return strength, losses[strength], margins[strength]
+
+
+def _search_weight(
+    linear: list[np.ndarray], boosted: list[np.ndarray], labels: np.ndarray, folds: Folds
+) -> tuple[float, dict[str, float]]:
+    """The boosters' weight, and the log losses of the boosters, the best blend and this blend."""
+    by_weight = {w: _mean_log_loss(_mix(linear, boosted, w), labels, folds) for w in WEIGHTS}
+    best = float(min(by_weight, key=by_weight.__getitem__))
     weight = round((best + 0.5) / 2, 3)
-    account = {
-        "ridge": losses[strength],
-        "boosters": blended[1.0],
-        "best_blend": blended[best],
-        "blend": _loss(_mixed(margins[strength], boosted, weight), labels, folds),
+    return weight, {
+        "boosters": by_weight[1.0],
+        "best_blend": by_weight[best],
+        "blend": _mean_log_loss(_mix(linear, boosted, weight), labels, folds),
     }
-    return BlendSpec(
-        strength, found.settings, found.rounds, weight, account, folds.kind, found.trials, kept
-    )
 
 
-def find_simple(
+def simple_model_spec(
     model: str,
     matrix: np.ndarray,
     labels: np.ndarray,
@@ -113,31 +132,28 @@ def find_simple(
     columns: tuple[str, ...],
     folds: Folds,
 ) -> BlendSpec:
-    """The ingredients of a simpler model of two outcomes (`simple.COLUMNS`): nothing to search, its loss on the folds told."""
-    wanted, seen = simpler_models.columns_of(model, columns), []
+    """The spec of a simpler model of two outcomes (`simpler_models.COLUMNS`).
+
+    Nothing is searched; its log loss on the folds is measured.
+    """
+    wanted, margins = simpler_models.columns_of(model, columns), []
     for fit_on, check in folds.pairs:
-        part = ridge.fit(
-            simpler_models.only(matrix[fit_on], names, wanted),
+        part = ridge.fit_ridge(
+            simpler_models.keep_columns(matrix[fit_on], names, wanted),
             labels[fit_on],
             strength=simpler_models.STRENGTH,
             outputs=1,
         )
-        seen.append(part.margins(matrix[check]))
-    loss = _loss(seen, labels, folds)
+        margins.append(part.margins(matrix[check]))
+    loss = _mean_log_loss(margins, labels, folds)
+    losses = {"ridge": loss, "blend": loss}
     return BlendSpec(
-        simpler_models.STRENGTH,
-        {},
-        0,
-        0.0,
-        {"ridge": loss, "blend": loss},
-        folds.kind,
-        model=model,
-        columns=wanted,
+        simpler_models.STRENGTH, {}, 0, 0.0, losses, folds.kind, model=model, columns=wanted
     )
 
 
-def fit(
-    ingredients: BlendSpec,
+def fit_blend(
+    spec: BlendSpec,
     matrix: np.ndarray,
     labels: np.ndarray,
     *,
@@ -146,34 +162,30 @@ def fit(
     seed: int,
     seeds: int = SEEDS,
 ) -> Blend:
-    """The blend on these rows, with boosters of `seeds` seeds; a part with weight 0 is not fitted."""
-    parts = []
-    if ingredients.columns:
-        matrix = simpler_models.only(matrix, names, ingredients.columns)
-    if ingredients.weight < 1:
-        parts.append(
-            (
-                1 - ingredients.weight,
-                ridge.fit(matrix, labels, strength=ingredients.strength, outputs=outputs),
-            )
-        )
-    if ingredients.weight > 0:
-        boosters = _seeds(
-            ingredients.settings,
-            ingredients.rounds,
+    """The blend on these rows, with boosters of `seeds` seeds; parts of weight 0 are not fitted."""
+    parts: list[tuple[float, Part]] = []
+    if spec.columns:
+        matrix = simpler_models.keep_columns(matrix, names, spec.columns)
+    if spec.weight < 1:
+        linear = ridge.fit_ridge(matrix, labels, strength=spec.strength, outputs=outputs)
+        parts.append((1 - spec.weight, linear))
+    if spec.weight > 0:
+        boosters = _fit_boosters(
+            spec.settings,
+            spec.rounds,
             matrix,
             labels,
             names=names,
             outputs=outputs,
             seed=seed,
             seeds=seeds,
-            directions=ingredients.directions,
+            directions=spec.directions,
         )
-        parts += [(ingredients.weight * share, part) for share, part in boosters.parts]
+        parts += [(spec.weight * share, part) for share, part in boosters.parts]
     return Blend(tuple(parts))
 
 
-def _seeds(
+def _fit_boosters(
     settings: dict[str, Any],
     rounds: int,
     matrix: np.ndarray,
@@ -185,12 +197,12 @@ def _seeds(
     seeds: int = SEEDS,
     directions: dict[str, int] | None = None,
 ) -> Blend:
-    """Boosters of equal settings and different seeds, weighing alike."""
+    """Boosters of equal settings and different seeds, with equal weights."""
     if directions:
         settings = settings | {"monotone_constraints": directions}
 
-    def one(at: int) -> Any:
-        return search.boost(
+    def fit_one(at: int) -> Boosted:
+        part, _, _ = search.fit_booster(
             matrix,
             labels,
             names=names,
@@ -199,15 +211,16 @@ def _seeds(
             rounds=rounds,
             seed=seed + at,
         )
+        return part
 
-    # One thread each, side by side: the same bytes on any number of cores.
-    with ThreadPoolExecutor(min(seeds, os.cpu_count() or 1)) as side_by_side:
-        fitted = list(side_by_side.map(one, range(seeds)))
-    return Blend(tuple((1 / seeds, part) for part, _, _ in fitted))
+    # One thread each, in parallel: the same bytes on any number of cores.
+    with ThreadPoolExecutor(min(seeds, os.cpu_count() or 1)) as pool:
+        fitted = list(pool.map(fit_one, range(seeds)))
+    return Blend(tuple((1 / seeds, part) for part in fitted))
 
 
-def _boosted(
-    found: search.Found,
+def _booster_margins(
+    tuned: search.SearchResult,
     parts: list[search.Fold],
     *,
     names: tuple[str, ...],
@@ -215,45 +228,43 @@ def _boosted(
     seed: int,
     directions: dict[str, int] | None = None,
 ) -> list[np.ndarray]:
-    """The boosters' margins on every fold's check rows, from its fit rows."""
+    """The boosters' margins on every fold's check rows, fitted on its fit rows."""
     return [
-        _seeds(
-            found.settings,
-            found.rounds,
+        _fit_boosters(
+            tuned.settings,
+            tuned.rounds,
             *fit,
             names=names,
             outputs=outputs,
             seed=seed,
-            seeds=ASIDE,
+            seeds=EVAL_SEEDS,
             directions=directions,
         ).margins(check[0])
         for fit, check in parts
     ]
 
 
-def _auroc(margins: list[np.ndarray], labels: np.ndarray, folds: Folds) -> float:
-    """Mean AUROC over the folds, of log-odds."""
-    return float(
-        np.mean(
-            [
-                metrics.auroc(labels[check] == 1, margin[:, 0])[0]
-                for margin, (_, check) in zip(margins, folds.pairs, strict=True)
-            ]
-        )
-    )
+def _mean_auroc(margins: list[np.ndarray], labels: np.ndarray, folds: Folds) -> float:
+    """Mean AUROC of log-odds over the folds."""
+    aurocs = [
+        metrics.auroc(labels[check] == 1, margin[:, 0])[0]
+        for margin, (_, check) in zip(margins, folds.pairs, strict=True)
+    ]
+    return float(np.mean(aurocs))
 
 
-def _mixed(linear: list[np.ndarray], boosted: list[np.ndarray], weight: float) -> list[np.ndarray]:
+def _mix(linear: list[np.ndarray], boosted: list[np.ndarray], weight: float) -> list[np.ndarray]:
+    """The weighted margins of both parts; several outputs are mixed as log-probabilities."""
     if linear[0].shape[1] > 1:
         linear, boosted = [log_softmax(m) for m in linear], [log_softmax(m) for m in boosted]
     return [(1 - weight) * one + weight * other for one, other in zip(linear, boosted, strict=True)]
 
 
-def _loss(margins: list[np.ndarray], labels: np.ndarray, folds: Folds) -> float:
+def _mean_log_loss(margins: list[np.ndarray], labels: np.ndarray, folds: Folds) -> float:
     """Mean log loss over the folds."""
-    found = []
+    losses = []
     for margin, (_, check) in zip(margins, folds.pairs, strict=True):
         if margin.shape[1] == 1:
             margin = np.hstack([np.zeros((len(margin), 1)), margin])
-        found.append(-log_softmax(margin)[np.arange(len(check)), labels[check]].mean())
-    return float(np.mean(found))
+        losses.append(-log_softmax(margin)[np.arange(len(check)), labels[check]].mean())
+    return float(np.mean(losses))

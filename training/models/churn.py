@@ -1,4 +1,4 @@
-"""Who will leave: the churn model from examples, calibrated on customers left out."""
+"""The churn model: fitted on examples, calibrated on out-of-fold predictions."""
 
 from __future__ import annotations
 
@@ -6,43 +6,47 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.errors import NotEnoughData
-from features.core.progress import steps
+from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.recipes.recipe import FEATURES
-from serving.scoring.parts import Blend, Rate, design, design_names, log_odds, logged
+from serving.scoring.parts import Blend, Rate, design_matrix, design_names, log_odds, signed_log1p
 from serving.scoring.scorer import Calibration, ReasonReference, Scorer
 from training import parallel
 from training.models import blending, fit_calibration, fit_cannot_churn, simpler_models
-from training.splits import customer_groups, left_out_groups, tuning_folds
+from training.splits import customer_groups, out_of_fold_groups, tuning_folds
 
-FEWEST = 30
-REFERENCE = 5000
+MIN_OF_EACH = 30
+REFERENCE_ROWS = 5000
 
 
-def refuse_too_few(rows: pa.Table, settings: Settings) -> None:
-    """NotEnoughData unless both outcomes are there often enough, also among eligible customers."""
+def refuse_too_few(rows: pa.Table) -> None:
+    """NotEnoughData unless both outcomes are frequent enough and somebody is eligible."""
     churned, eligible = rows["churned"].to_numpy(), rows["eligible"].to_numpy()
     left, stayed = int(churned.sum()), int((~churned).sum())
-    got = (
-        f"{len(churned):,} rows: {left:,} left, {stayed:,} stayed, {int(eligible.sum()):,} eligible"
-    )
-    if min(left, stayed) < FEWEST or not eligible.any():
+    if min(left, stayed) < MIN_OF_EACH or not eligible.any():
         raise NotEnoughData(
             where="training churn",
-            got=got,
-            rule=f"The churn model needs {FEWEST} rows of customers who left and {FEWEST} who stayed, some eligible.",
-            fix="Bring more history or customers, shorten [churn] horizon_days, or widen [churn] eligible_days.",
+            got=f"{len(churned):,} rows: {left:,} left, {stayed:,} stayed, "
+            f"{int(eligible.sum()):,} eligible",
+            rule=f"The churn model needs {MIN_OF_EACH} rows of customers who left, {MIN_OF_EACH} "
+            "of customers who stayed, and some eligible ones.",
+            fix="Add older history or more customers, shorten [churn] horizon_days, or raise "
+            "[churn] eligible_days.",
         )
 
 
 def search_churn_model(
     rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, seconds: float
 ) -> blending.BlendSpec:
-    """The blend searched for up to `seconds`, or the simpler model that `[training] churn_model` names."""
-    training, names, folds = settings.training, design_names(columns), tuning_folds(rows, settings)
-    matrix, labels = design(rows, columns), rows["churned"].to_numpy().astype(int)
+    """The blend, searched for up to `seconds`.
+
+    Or the simpler model that `[training] churn_model` names.
+    """
+    training, names = settings.training, design_names(columns)
+    folds = tuning_folds(rows, outcome_window_us=settings.outcome_window_us)
+    matrix, labels = _matrix_and_labels(rows, columns)
     if training.churn_model != simpler_models.BLEND:
-        return blending.find_simple(
+        return blending.simple_model_spec(
             training.churn_model, matrix, labels, names=names, columns=columns, folds=folds
         )
     return blending.search_blend(
@@ -55,12 +59,20 @@ def search_churn_model(
         seconds=seconds,
         seed=training.seed,
         label="churn",
-        directions=directions(columns),
+        directions=monotone_directions(columns),
     )
 
 
-def directions(columns: tuple[str, ...]) -> dict[str, int]:
-    """The columns whose effect on leaving has a certain direction (stated with the feature): 1 up, −1 down."""
+def _matrix_and_labels(rows: pa.Table, columns: tuple[str, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """(the design matrix (rows, columns + 14), churned as 0 or 1)."""
+    return design_matrix(rows, columns), rows["churned"].to_numpy().astype(int)
+
+
+def monotone_directions(columns: tuple[str, ...]) -> dict[str, int]:
+    """The columns whose effect on churn has a certain direction: 1 up, −1 down.
+
+    The feature's definition states it.
+    """
     return {
         name: FEATURES[name].leaving
         for name in columns
@@ -68,140 +80,144 @@ def directions(columns: tuple[str, ...]) -> dict[str, int]:
     }
 
 
-def left_out(
-    ingredients: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], settings: Settings
-) -> np.ndarray:
-    """Each row's log-odds from a fit without its customer, float64 (rows,), NaN where no such fit was possible.
-
-    A few fits give every date: each saw all dates, but no row of the customers it answers for. NaN too for rows that
-    no model answers (`training.models.fit_cannot_churn`).
-    """
-    matrix, labels = design(rows, columns), rows["churned"].to_numpy().astype(int)
-    group, margin = customer_groups(rows), np.full(rows.num_rows, np.nan)
-    for away in steps(left_out_groups(group), label="churn: calibration"):
-        parallel.check_cancelled()
-        others, mine = group != away, group == away
-        if mine.any() and len(np.unique(labels[others])) == 2:
-            part = blending.fit(
-                ingredients,
-                matrix[others],
-                labels[others],
-                names=design_names(columns),
-                outputs=1,
-                seed=settings.training.seed,
-                seeds=blending.ASIDE,
-            )
-            margin[mine] = part.margins(matrix[mine])[:, 0]
-    never = fit_cannot_churn.settled(matrix, labels, columns, settings)
-    return margin if never is None else np.where(never.rows(matrix), np.nan, margin)
-
-
-def forward(
-    ingredients: blending.BlendSpec,
+def out_of_fold_margins(
+    spec: blending.BlendSpec,
     rows: pa.Table,
     columns: tuple[str, ...],
-    settings: Settings,
+    *,
+    seed: int,
+    contractual: bool,
+) -> np.ndarray:
+    """Each row's log-odds from a fit without its customer, float64 (rows,).
+
+    A few fits serve all dates: each saw all dates, but no row of the customers it predicts. NaN
+    where no such fit was possible, and for rows that cannot churn (`fit_cannot_churn`).
+    """
+    matrix, labels = _matrix_and_labels(rows, columns)
+    group, margin = customer_groups(rows), np.full(rows.num_rows, np.nan)
+    for fold in track_steps(out_of_fold_groups(group), label="churn: calibration"):
+        parallel.check_cancelled()
+        others, mine = group != fold, group == fold
+        if mine.any() and len(np.unique(labels[others])) == 2:
+            part = _fit_for_evaluation(spec, matrix[others], labels[others], columns, seed)
+            margin[mine] = part.margins(matrix[mine])[:, 0]
+    never = fit_cannot_churn.fit_cannot_churn(matrix, labels, columns, contractual=contractual)
+    return margin if never is None else np.where(never.row_mask(matrix), np.nan, margin)
+
+
+def _fit_for_evaluation(
+    spec: blending.BlendSpec,
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    columns: tuple[str, ...],
+    seed: int,
+) -> Blend:
+    return blending.fit_blend(
+        spec,
+        matrix,
+        labels,
+        names=design_names(columns),
+        outputs=1,
+        seed=seed,
+        seeds=blending.EVAL_SEEDS,
+    )
+
+
+def forward_margins(
+    spec: blending.BlendSpec,
+    rows: pa.Table,
+    columns: tuple[str, ...],
     *,
     dates: int,
+    outcome_window_us: int,
+    seed: int,
 ) -> np.ndarray:
-    """Log-odds at up to `dates` of the newest as_of, a window apart, from fits on what had closed before each; else NaN."""
-    matrix, labels, as_of = (
-        design(rows, columns),
-        rows["churned"].to_numpy().astype(int),
-        rows["as_of"].to_numpy(),
-    )
-    window = settings.outcome_window_us
+    """Log-odds at up to `dates` of the newest as_of, an outcome window apart; NaN elsewhere.
+
+    Each date's fit uses the rows whose outcome windows had closed before it. Float64 (rows,).
+    """
+    matrix, labels = _matrix_and_labels(rows, columns)
+    as_of = rows["as_of"].to_numpy()
     margin, judged = np.full(rows.num_rows, np.nan), np.unique(as_of)[-1:]
-    for _ in steps(range(dates), label="churn: forward in time"):
+    for _ in track_steps(range(dates), label="churn: forward in time"):
         parallel.check_cancelled()
-        fit_on, now = as_of + window <= judged.max(initial=0), as_of == judged.max(initial=0)
+        newest = judged.max(initial=0)
+        fit_on, now = as_of + outcome_window_us <= newest, as_of == newest
         if len(np.unique(labels[fit_on])) < 2:
             break
-        part = blending.fit(
-            ingredients,
-            matrix[fit_on],
-            labels[fit_on],
-            names=design_names(columns),
-            outputs=1,
-            seed=settings.training.seed,
-            seeds=blending.ASIDE,
-        )
+        part = _fit_for_evaluation(spec, matrix[fit_on], labels[fit_on], columns, seed)
         margin[now] = part.margins(matrix[now])[:, 0]
         judged = as_of[fit_on]
     return margin
 
 
-def fit(
-    ingredients: blending.BlendSpec,
+def fit_churn_model(
+    spec: blending.BlendSpec,
     rows: pa.Table,
     columns: tuple[str, ...],
-    settings: Settings,
     *,
+    outcome_window_us: int,
+    seed: int,
+    contractual: bool,
     margin: np.ndarray | None = None,
 ) -> tuple[Blend, Calibration]:
-    """The blend on all rows, and its calibration from customer-left-out margins: chosen early, fitted at the newest as_of.
+    """The blend on all rows, and its calibration from out-of-fold margins.
 
-    `margin`: what `left_out` gave for these rows, where it is known already.
+    The calibration's kind is chosen on earlier dates and fitted at the newest as_of. `margin`:
+    the `out_of_fold_margins` of these rows, where they are known already.
     """
-    margin = left_out(ingredients, rows, columns, settings) if margin is None else margin
-    matrix, labels = design(rows, columns), rows["churned"].to_numpy().astype(int)
-    known = ~np.isnan(margin)
-    blend = blending.fit(
-        ingredients,
-        matrix,
-        labels,
-        names=design_names(columns),
-        outputs=1,
-        seed=settings.training.seed,
+    if margin is None:
+        margin = out_of_fold_margins(spec, rows, columns, seed=seed, contractual=contractual)
+    matrix, labels = _matrix_and_labels(rows, columns)
+    blend = blending.fit_blend(
+        spec, matrix, labels, names=design_names(columns), outputs=1, seed=seed
     )
-    never = fit_cannot_churn.settled(matrix, labels, columns, settings)
+    never = fit_cannot_churn.fit_cannot_churn(matrix, labels, columns, contractual=contractual)
     blend = blend if never is None else Blend((*blend.parts, (1.0, never)))
+    known = ~np.isnan(margin)
     customers = rows["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    window = settings.outcome_window_us
-    return blend, fit_calibration.calibrate(
+    return blend, fit_calibration.fit_calibration(
         margin[known],
         labels[known].astype(bool),
         rows["as_of"].to_numpy()[known],
         customers[known],
-        window=window,
+        window=outcome_window_us,
     )
 
 
-def bearings(scorer: Scorer, rows: pa.Table) -> ReasonReference:
-    """What is typical of eligible rows (of all where they are few): against it reasons are told.
+def reason_reference(scorer: Scorer, rows: pa.Table) -> ReasonReference:
+    """What is typical of eligible rows (of all rows where they are few); reasons compare with it.
 
-    Over everyone whatever tells old leavers apart would drown the rest. Mean contributions come from up to REFERENCE
-    rows, evenly spaced; the scores do not depend on them.
+    Over everyone, whatever marks customers who left long ago would hide everything else. Mean
+    contributions come from up to REFERENCE_ROWS evenly spaced rows; no score depends on them.
     """
     columns, eligible = scorer.columns, rows.filter(rows["eligible"])
-    rows = eligible if eligible.num_rows >= FEWEST else rows
-    some = rows.take(
-        pa.array(
-            np.unique(np.linspace(0, rows.num_rows - 1, min(rows.num_rows, REFERENCE)).astype(int))
-        )
-    )
-    moved = tuple(
-        float(value) for value in scorer.contributions(some)[:, : len(columns)].mean(axis=0)
-    )
-    values, churned = (
-        logged(design(rows, columns)[:, : len(columns)]),
-        rows["churned"].to_numpy().astype(float),
-    )
-    typical, direction = [], []
-    for column in values.T:
-        seen = ~np.isnan(column)
-        away = column[seen] - column[seen].mean() if seen.any() else np.zeros(0)
-        left = churned[seen] - churned[seen].mean() if seen.any() else np.zeros(0)
-        spread = (away @ away) * np.sqrt(max(left @ left, 1e-12))
-        typical.append(float(column[seen].mean()) if seen.any() else 0.0)
-        direction.append(
-            float(away @ left / spread * np.sqrt(seen.sum())) if spread > 1e-9 else 0.0
-        )
-    return ReasonReference(tuple(typical), tuple(direction), moved)
+    rows = eligible if eligible.num_rows >= MIN_OF_EACH else rows
+    count = min(rows.num_rows, REFERENCE_ROWS)
+    sample = np.unique(np.linspace(0, rows.num_rows - 1, count).astype(int))
+    contributions = scorer.contributions(rows.take(pa.array(sample)))[:, : len(columns)]
+    mean_contribution = tuple(float(value) for value in contributions.mean(axis=0))
+    values = signed_log1p(design_matrix(rows, columns)[:, : len(columns)])
+    churned = rows["churned"].to_numpy().astype(float)
+    pairs = [_typical_and_direction(column, churned) for column in values.T]
+    typical, direction = tuple(t for t, _ in pairs), tuple(d for _, d in pairs)
+    return ReasonReference(typical, direction, mean_contribution)
 
 
-def base_rate(rows: pa.Table) -> Blend:
-    """The share that left, one success and one failure added: the score when nothing better is known."""
+def _typical_and_direction(column: np.ndarray, churned: np.ndarray) -> tuple[float, float]:
+    """(mean of the known values, direction of their correlation with churn per unit)."""
+    seen = ~np.isnan(column)
+    if not seen.any():
+        return 0.0, 0.0
+    away = column[seen] - column[seen].mean()
+    left = churned[seen] - churned[seen].mean()
+    spread = (away @ away) * np.sqrt(max(left @ left, 1e-12))
+    direction = float(away @ left / spread * np.sqrt(seen.sum())) if spread > 1e-9 else 0.0
+    return float(column[seen].mean()), direction
+
+
+def fit_base_rate(rows: pa.Table) -> Blend:
+    """The share that churned, with one success and one failure added; the score without skill."""
     churned = rows["churned"].to_numpy()
     rate = (churned.sum() + 1) / (len(churned) + 2)
     return Blend(((1.0, Rate((float(log_odds(rate)),))),))

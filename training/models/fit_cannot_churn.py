@@ -1,34 +1,37 @@
-"""Which rows' cover could not end in the window, and of which of these nobody ever left: the floor is theirs."""
+"""Which rows cannot churn because their cover cannot end within the outcome window.
+
+Such rows get the lowest score instead of the model's.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from features.core.settings import Settings
 from serving.scoring.cannot_churn import COLUMNS, KINDS, CannotChurn, kinds
 
-FEWEST = 30  # rows of which none left; fewer could be chance, where leaving is possible at all
+MIN_ROWS = 30  # rows without a churner; with fewer this could be chance
 
 
-def settled(
-    matrix: np.ndarray, churned: np.ndarray, columns: tuple[str, ...], settings: Settings
+def fit_cannot_churn(
+    matrix: np.ndarray, churned: np.ndarray, columns: tuple[str, ...], *, contractual: bool
 ) -> CannotChurn | None:
-    """The kinds of `serving.scoring.cannot_churn` of which no row of the design (rows, columns + 14) left; None where there is none.
+    """The kinds of `serving.scoring.cannot_churn` of which no row churned; None without any.
 
-    `nothing` needs no rows to be believed, only none that contradict it (a correction may); `cancellation` needs
-    FEWEST. None too without contracts as the business's rule of churn, or with the features switched off.
+    `matrix`: the design matrix (rows, columns + 14). The kind `nothing` needs no rows, only none
+    that contradicts it (a correction of the data can). The kind `cancellation` needs MIN_ROWS.
+    None too where churn is not defined by contracts, or where the features are switched off.
     """
-    if not settings.contractual or not set(COLUMNS) <= set(columns):
+    if not contractual or not set(COLUMNS) <= set(columns):
         return None
-    at = tuple(columns.index(name) for name in COLUMNS)
-    kind = kinds(matrix[:, at[0]], matrix[:, at[1]])
-    rows, left = (
+    can_end, cancelled_beyond = (columns.index(name) for name in COLUMNS)
+    kind = kinds(matrix[:, can_end], matrix[:, cancelled_beyond])
+    rows, churners = (
         np.bincount(kind, weights=weight, minlength=len(KINDS)) for weight in (None, churned)
     )
-    enough = {"cancellation": FEWEST, "nothing": 0}
+    least_rows = {"cancellation": MIN_ROWS, "nothing": 0}
     never = tuple(
         name
-        for name, least in enough.items()
-        if not left[(k := KINDS.index(name))] and rows[k] >= least
+        for name, least in least_rows.items()
+        if not churners[(k := KINDS.index(name))] and rows[k] >= least
     )
-    return CannotChurn(at, never) if never else None
+    return CannotChurn((can_end, cancelled_beyond), never) if never else None

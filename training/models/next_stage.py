@@ -1,20 +1,21 @@
-"""Which stage comes next for those who stay: q(s | stays), learned from stayers' outcome stages."""
+"""The stage model: q(stage | stays), fitted on the outcome stages of customers who stayed."""
 
 from __future__ import annotations
 
 import numpy as np
 import pyarrow as pa
 
-from features.core.progress import steps
+from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.recipes.stages import STAGES
-from serving.scoring.parts import Blend, Rate, design, design_names
+from serving.scoring.parts import Blend, Rate, design_matrix, design_names
 from training import parallel
 from training.models import blending, fit_cells
-from training.splits import Folds, customer_groups, left_out_groups, tuning_folds
+from training.splits import Folds, customer_groups, out_of_fold_groups, tuning_folds
 
-FEWEST = 100
-CELLS = 0.2  # a hedge: stage and activities alone move least when a business changes
+MIN_STAYERS = 100
+# A share for frequencies by stage and activities: they change least when a business changes.
+CELLS_WEIGHT = 0.2
 
 
 def stayers(rows: pa.Table) -> pa.Table:
@@ -22,41 +23,30 @@ def stayers(rows: pa.Table) -> pa.Table:
 
 
 def classes_of(rows: pa.Table) -> tuple[str, ...]:
-    """The stages stayers reached, in the order of STAGES."""
+    """The stages that stayers reached, in the order of STAGES."""
     seen = set(rows["outcome_stage"].to_pylist())
     return tuple(stage for stage in STAGES if stage in seen)
 
 
-def enough(rows: pa.Table) -> bool:
-    """Whether a model of q is worth fitting: enough stayers, at least two stages, each on both sides of every fold."""
-    kept = stayers(rows)
-    return kept.num_rows >= FEWEST and len(classes_of(kept)) > 1
+def has_enough_stayers(rows: pa.Table) -> bool:
+    """Whether a model of q is worth fitting: MIN_STAYERS stayers and at least two stages."""
+    stayed = stayers(rows)
+    return stayed.num_rows >= MIN_STAYERS and len(classes_of(stayed)) > 1
 
 
 def search_stage_model(
     rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, seconds: float
 ) -> blending.BlendSpec:
     """Search on stayers; the classes are those of all stayers, so rare stages keep their place."""
-    kept, training = stayers(rows), settings.training
-    classes = classes_of(kept)
-    labels = _labels(kept, classes)
-    folds = tuning_folds(rows, settings)
-    pairs = tuple((_of_stayers(rows, fit), _of_stayers(rows, check)) for fit, check in folds.pairs)
-    pairs = tuple(
-        (fit, check) for fit, check in pairs if len(np.unique(labels[fit])) > 1 and check.size
-    )
-    if not pairs:
-        halves = customer_groups(kept, groups=2)
-        pairs, folds = (
-            ((np.flatnonzero(halves == 0), np.flatnonzero(halves == 1)),),
-            Folds((), "grouped by customer"),
-        )
+    stayed, training = stayers(rows), settings.training
+    classes = classes_of(stayed)
+    labels = _labels(stayed, classes)
     return blending.search_blend(
-        design(kept, columns),
+        design_matrix(stayed, columns),
         labels,
         names=design_names(columns),
         outputs=_outputs(classes),
-        folds=Folds(pairs, folds.kind),
+        folds=_stayer_folds(rows, stayed, labels, settings.outcome_window_us),
         trials=training.trials,
         seconds=seconds,
         seed=training.seed,
@@ -64,86 +54,101 @@ def search_stage_model(
     )
 
 
-def fit(
-    ingredients: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], settings: Settings
-) -> tuple[Blend, tuple[str, ...]]:
-    kept = stayers(rows)
-    classes = classes_of(kept)
-    blend = _fit(
-        ingredients,
-        design(kept, columns),
-        _labels(kept, classes),
-        columns,
-        _outputs(classes),
-        settings,
+def _stayer_folds(
+    rows: pa.Table, stayed: pa.Table, labels: np.ndarray, outcome_window_us: int
+) -> Folds:
+    """The tuning folds in row numbers of stayers; two halves of customers where none is usable."""
+    folds = tuning_folds(rows, outcome_window_us=outcome_window_us)
+    pairs = [(_stayer_rows(rows, fit), _stayer_rows(rows, check)) for fit, check in folds.pairs]
+    usable = tuple(
+        (fit, check) for fit, check in pairs if len(np.unique(labels[fit])) > 1 and check.size
     )
-    return blend, classes
+    if usable:
+        return Folds(usable, folds.kind)
+    halves = customer_groups(stayed, groups=2)
+    pair = np.flatnonzero(halves == 0), np.flatnonzero(halves == 1)
+    return Folds((pair,), "grouped by customer")
 
 
-def _fit(
-    ingredients: blending.BlendSpec,
+def fit_stage_model(
+    spec: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], *, seed: int
+) -> tuple[Blend, tuple[str, ...]]:
+    """(q fitted on all stayers, its classes)."""
+    stayed = stayers(rows)
+    classes = classes_of(stayed)
+    matrix, labels = design_matrix(stayed, columns), _labels(stayed, classes)
+    return _fit_parts(spec, matrix, labels, columns, _outputs(classes), seed=seed), classes
+
+
+def _fit_parts(
+    spec: blending.BlendSpec,
     matrix: np.ndarray,
     labels: np.ndarray,
     columns: tuple[str, ...],
     outputs: int,
-    settings: Settings,
     *,
+    seed: int,
     seeds: int = blending.SEEDS,
 ) -> Blend:
-    """The blend of ridge and boosters, and with CELLS of the weight what became of stayers by stage and activities."""
-    learned = blending.fit(
-        ingredients,
+    """The blend of ridge and boosters, and frequencies by cell with the weight CELLS_WEIGHT."""
+    blend = blending.fit_blend(
+        spec,
         matrix,
         labels,
         names=design_names(columns),
         outputs=outputs,
-        seed=settings.training.seed,
+        seed=seed,
         seeds=seeds,
     )
-    parts = [((1 - CELLS) * weight, part) for weight, part in learned.parts]
-    return Blend((*parts, (CELLS, fit_cells.fit(matrix, labels, columns=columns, outputs=outputs))))
+    parts = [((1 - CELLS_WEIGHT) * weight, part) for weight, part in blend.parts]
+    cells = fit_cells.fit_cells(matrix, labels, columns=columns, outputs=outputs)
+    return Blend((*parts, (CELLS_WEIGHT, cells)))
 
 
-def left_out(
-    ingredients: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], settings: Settings
+def out_of_fold_margins(
+    spec: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], *, seed: int
 ) -> np.ndarray:
-    """Margins of q from fits without the row's customer, float64 (rows, classes), NaN where no such fit was possible.
+    """Margins of q from fits without the row's customer, float64 (rows, classes).
 
-    For every row, also of those who left: what is said of them before they leave. The groups of customers are those of
-    `churn.left_out`, so nothing said of a row rests on its customer.
+    Also for rows that churned: q must be known before anybody knows who leaves. NaN where no such
+    fit was possible. The groups of customers are those of `churn.out_of_fold_margins`, so neither
+    p nor q of a row depends on its customer.
     """
-    classes, matrix, group = classes_of(stayers(rows)), design(rows, columns), customer_groups(rows)
-    out, stays = np.full((rows.num_rows, _outputs(classes)), np.nan), ~rows["churned"].to_numpy()
-    of = np.zeros(rows.num_rows, dtype=int)
-    of[stays] = _labels(stayers(rows), classes)
-    for away in steps(left_out_groups(group), label="next stage: sets"):
+    stayed, stays = stayers(rows), ~rows["churned"].to_numpy()
+    classes, matrix, group = classes_of(stayed), design_matrix(rows, columns), customer_groups(rows)
+    outputs = _outputs(classes)
+    margins, labels = np.full((rows.num_rows, outputs), np.nan), np.zeros(rows.num_rows, dtype=int)
+    labels[stays] = _labels(stayed, classes)
+    for fold in track_steps(out_of_fold_groups(group), label="next stage: sets"):
         parallel.check_cancelled()
-        others, mine = stays & (group != away), group == away
-        if mine.any() and len(np.unique(of[others])) > 1:
-            part = _fit(
-                ingredients,
+        others, mine = stays & (group != fold), group == fold
+        if mine.any() and len(np.unique(labels[others])) > 1:
+            part = _fit_parts(
+                spec,
                 matrix[others],
-                of[others],
+                labels[others],
                 columns,
-                _outputs(classes),
-                settings,
-                seeds=blending.ASIDE,
+                outputs,
+                seed=seed,
+                seeds=blending.EVAL_SEEDS,
             )
-            out[mine] = part.margins(matrix[mine])
-    return out
+            margins[mine] = part.margins(matrix[mine])
+    return margins
 
 
-def frequencies(rows: pa.Table) -> tuple[Blend, tuple[str, ...]]:
-    """Constant q: the outcome stages' frequencies among stayers (all stages alike where nobody stayed)."""
-    kept = stayers(rows)
-    classes = classes_of(kept) or STAGES[1:]
-    counts = np.array(
-        [kept["outcome_stage"].to_pylist().count(stage) + 1 for stage in classes], dtype=float
-    )
+def fit_frequencies(rows: pa.Table) -> tuple[Blend, tuple[str, ...]]:
+    """(q, its classes): the frequencies of the outcome stages among stayers, equal for everybody.
+
+    Where nobody stayed all stages are equally likely.
+    """
+    outcomes = stayers(rows)["outcome_stage"].to_pylist()
+    classes = classes_of(stayers(rows)) or STAGES[1:]
+    counts = np.array([outcomes.count(stage) + 1 for stage in classes], dtype=float)
     return Blend(((1.0, Rate(tuple(float(x) for x in np.log(counts / counts.sum())))),)), classes
 
 
 def _outputs(classes: tuple[str, ...]) -> int:
+    # One output would mean log-odds of two classes, so a single class has two outputs as well.
     return max(len(classes), 2)
 
 
@@ -152,8 +157,8 @@ def _labels(rows: pa.Table, classes: tuple[str, ...]) -> np.ndarray:
     return np.array([number[stage] for stage in rows["outcome_stage"].to_pylist()])
 
 
-def _of_stayers(rows: pa.Table, part: np.ndarray) -> np.ndarray:
-    """Row numbers among all rows to row numbers among stayers."""
+def _stayer_rows(rows: pa.Table, part: np.ndarray) -> np.ndarray:
+    """Row numbers among all rows, as row numbers among stayers; churned rows are dropped."""
     stays = ~rows["churned"].to_numpy()
     position = np.cumsum(stays) - 1
     return position[part[stays[part]]]

@@ -1,6 +1,7 @@
-"""The log-feature ridge logistic: small bases are won by it, and it never breaks.
+"""The ridge logistic regression on log features: it wins on small data and never breaks.
 
-scikit-learn finds the weights; what is kept is a plain `serving.scoring.parts.Linear`, which alone computes margins.
+scikit-learn finds the weights. The result is a plain `serving.scoring.parts.Linear`, which alone
+computes margins, in training and in serving.
 """
 
 from __future__ import annotations
@@ -9,81 +10,94 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from serving.scoring.parts import Linear, logged
+from serving.scoring.parts import Linear, signed_log1p
 from training import parallel
 
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1)
-UNSEEN_MARGIN = -12.0  # a class without a training row here: next to nothing, and not nothing
+UNSEEN_MARGIN = -12.0  # a class without a training row: nearly impossible, but not impossible
 
 
-def fit(matrix: np.ndarray, labels: np.ndarray, *, strength: float, outputs: int) -> Linear:
-    """A ridge logistic of `labels` (0 … outputs − 1; 0 and 1 where outputs is 1) on the logged, standardised matrix; `strength` is sklearn's C.
+def fit_ridge(matrix: np.ndarray, labels: np.ndarray, *, strength: float, outputs: int) -> Linear:
+    """A ridge logistic regression on the logged, standardised matrix (rows, columns).
 
-    Two classes give one margin (log-odds of class 1), more give one per class. Columns that never vary get weight 0;
-    columns with nulls get a `missing` indicator.
+    `labels`: 0 … outputs − 1, or 0 and 1 where `outputs` is 1. `strength` is sklearn's C.
+    One output gives the log-odds of class 1, more give one margin per class. Columns that never
+    vary get weight 0; columns with nulls get a `missing` indicator.
     """
-    return fits(matrix, labels, strengths=(strength,), outputs=outputs)[0]
+    return fit_ridges(matrix, labels, strengths=(strength,), outputs=outputs)[0]
 
 
-def fits(
+def fit_ridges(
     matrix: np.ndarray, labels: np.ndarray, *, strengths: Sequence[float], outputs: int
 ) -> list[Linear]:
-    """`fit` with each of several strengths, standardised once."""
-    frame = _frame(matrix, outputs)
-    z, null = frame.standard(matrix)
+    """`fit_ridge` for each of several strengths; the matrix is standardised once."""
+    frame = _standardisation(matrix, outputs)
+    z, null = frame.standardise(matrix)
     sometimes = np.flatnonzero(null.any(axis=0) & ~null.all(axis=0))
     varies = np.flatnonzero(z.std(axis=0) > 0)
-    seen = np.hstack([z[:, varies], null[:, sometimes] / 2])
+    # Halved indicators are penalised more than the columns themselves.
+    inputs = np.hstack([z[:, varies], null[:, sometimes] / 2])
     return [
-        _fit(frame, seen, labels, varies, sometimes, strength, outputs) for strength in strengths
+        _fit(frame, inputs, labels, varies, sometimes, strength, outputs) for strength in strengths
     ]
 
 
 def _fit(
     frame: Linear,
-    seen: np.ndarray,
+    inputs: np.ndarray,
     labels: np.ndarray,
     varies: np.ndarray,
     sometimes: np.ndarray,
     strength: float,
     outputs: int,
 ) -> Linear:
-    """`seen` (rows, varies + sometimes): the columns that vary, standardised, then the indicators halved."""
-    from sklearn.linear_model import LogisticRegression
+    """One fit on `inputs` (rows, varies + sometimes).
 
-    # Newton's Hessian is columns² for one margin and (columns · classes)² for several: there L-BFGS is far cheaper.
-    solver = "newton-cholesky" if outputs == 1 else "lbfgs"
-    model = LogisticRegression(C=strength, solver=solver, max_iter=300)
-    with parallel.single_threaded_blas():
-        model.fit(seen, labels)
-    coefficients, intercepts = model.coef_, model.intercept_
-    if (
-        outputs > 1 and len(coefficients) == 1
-    ):  # two classes seen, one margin each: half to either side
-        coefficients, intercepts = (
-            np.vstack([-coefficients, coefficients]) / 2,
-            np.array([-1, 1]) * intercepts[0] / 2,
-        )
-    rows = np.arange(1) if outputs == 1 else model.classes_
+    They are the columns that vary, standardised, then the halved indicators.
+    """
+    classes, coefficients, intercepts = _solve(inputs, labels, strength, outputs)
+    rows = np.arange(1) if outputs == 1 else classes
     weights, missing = np.zeros((outputs, len(frame.mean))), np.zeros((outputs, len(frame.mean)))
     weights[np.ix_(rows, varies)] = coefficients[:, : varies.size]
     missing[np.ix_(rows, sometimes)] = coefficients[:, varies.size :] / 2
     intercept = np.full(outputs, UNSEEN_MARGIN)
     intercept[rows] = intercepts
-    return Linear(frame.mean, frame.spread, weights, missing, intercept, frame.low, frame.high)
+    return Linear(frame.mean, frame.scale, weights, missing, intercept, frame.low, frame.high)
 
 
-def _frame(matrix: np.ndarray, outputs: int) -> Linear:
-    """The standardisation alone: means, spreads and ranges of the logged columns; 0, 1 and 0 … 0 where all is null."""
-    values = logged(matrix)
+def _solve(
+    inputs: np.ndarray, labels: np.ndarray, strength: float, outputs: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(classes seen, coefficients (margins, inputs), intercepts (margins,)) of one regression."""
+    from sklearn.linear_model import LogisticRegression
+
+    # Newton's Hessian has columns² entries for one margin and (columns · classes)² for several:
+    # with several margins L-BFGS is far cheaper.
+    solver = "newton-cholesky" if outputs == 1 else "lbfgs"
+    model = LogisticRegression(C=strength, solver=solver, max_iter=300)
+    with parallel.single_threaded_blas():
+        model.fit(inputs, labels)
+    coefficients, intercepts = model.coef_, model.intercept_
+    if outputs > 1 and len(coefficients) == 1:
+        # Of several classes two were seen: sklearn gives one margin, each class takes half of it.
+        coefficients = np.vstack([-coefficients, coefficients]) / 2
+        intercepts = np.array([-1, 1]) * intercepts[0] / 2
+    return model.classes_, coefficients, intercepts
+
+
+def _standardisation(matrix: np.ndarray, outputs: int) -> Linear:
+    """Means, scales and ranges of the logged columns, with weights 0.
+
+    A column that is all null has mean 0, scale 1 and the range 0 … 0.
+    """
+    values = signed_log1p(matrix)
     seen = ~np.isnan(values)
     count = np.maximum(seen.sum(axis=0), 1)
     mean = np.where(seen, values, 0).sum(axis=0) / count
-    spread = np.sqrt(np.where(seen, (values - mean) ** 2, 0).sum(axis=0) / count)
-    spread = np.where(spread > 1e-9, spread, 1.0)
-    empty = np.zeros((outputs, matrix.shape[1]))
-    low = np.where(
-        any_seen := seen.any(axis=0), np.where(seen, values, np.inf).min(axis=0, initial=np.inf), 0
-    )
+    scale = np.sqrt(np.where(seen, (values - mean) ** 2, 0).sum(axis=0) / count)
+    scale = np.where(scale > 1e-9, scale, 1.0)
+    any_seen = seen.any(axis=0)
+    low = np.where(any_seen, np.where(seen, values, np.inf).min(axis=0, initial=np.inf), 0)
     high = np.where(any_seen, np.where(seen, values, -np.inf).max(axis=0, initial=-np.inf), 0)
-    return Linear(mean, spread, empty, empty, np.zeros(outputs), low, high)
+    empty = np.zeros((outputs, matrix.shape[1]))
+    return Linear(mean, scale, empty, empty, np.zeros(outputs), low, high)

@@ -1,10 +1,12 @@
-"""The search for booster settings: Optuna, seeded, pruned, bounded by trials and by seconds. Only this file knows it.
+"""The search for booster settings with Optuna: seeded, pruned, bounded by trials and by seconds.
 
-Boosters stay small (at most 15 leaves, many rows a leaf) and learn slowly: on customer tables the default depth loses,
-and a fast learner that won on one fold is mostly luck (docs/decisions/020).
+Only this file knows Optuna. Boosters stay small (at most 15 leaves, many rows per leaf) and learn
+slowly: on customer tables the default depth loses, and a fast learner that wins on one fold is
+mostly luck (docs/decisions/020).
 
-A search is kept on disk and taken up where it ended. The next settings depend on the seed and on the finished trials
-alone, so a search that was killed and taken up finds what an undisturbed one finds.
+A search is stored on disk and continued where it ended. The next settings depend only on the seed
+and on the finished trials, so a search that was killed and continued finds what an undisturbed one
+finds.
 """
 
 from __future__ import annotations
@@ -15,17 +17,24 @@ import time
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.core.progress import say
+from features.core.progress import print_status
 from serving.scoring.parts import Boosted
 from training import parallel
 from training.models import studies
 
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.distributions import FloatDistribution, IntDistribution
+    from optuna.samplers import TPESampler
+    from optuna.trial import FrozenTrial
+    from xgboost.callback import TrainingCallback
+
 ROUNDS, PATIENCE, BINS = 600, 25, 64
-FIRST_GUESS = {
+INITIAL_SETTINGS: dict[str, Any] = {
     "max_leaves": 8,
     "learning_rate": 0.05,
     "min_child_weight": 30.0,
@@ -33,7 +42,7 @@ FIRST_GUESS = {
     "subsample": 0.8,
     "colsample_bytree": 0.5,
 }
-# (low, high, even in logarithms)
+# (low, high, whether the values are spread evenly in logarithms)
 SPACE = {
     "max_leaves": (4, 15, False),
     "learning_rate": (0.03, 0.1, True),
@@ -42,15 +51,18 @@ SPACE = {
     "subsample": (0.5, 1.0, False),
     "colsample_bytree": (0.2, 0.8, False),
 }
-# Part of a study's name: raise it when the way of searching changes, so that no old study answers a new question.
+# Part of a study's name. Raise it when the search itself changes, so that no old study is reused.
 SEARCH_VERSION = 2
 
 Fold = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
-class Found:
-    """The best settings, their rounds and loss, and every finished trial as (settings, loss, state) for tracking."""
+class SearchResult:
+    """The best settings, their rounds and mean log loss over the folds.
+
+    `trials`: every finished trial as {settings, loss, state}, for tracking.
+    """
 
     settings: dict[str, Any]
     rounds: int
@@ -60,7 +72,10 @@ class Found:
 
 @dataclass(frozen=True)
 class SearchTask:
-    """What is searched for: the least mean loss over the folds ((fit matrix, labels), (check matrix, labels))."""
+    """What is minimised: the mean log loss over the folds.
+
+    A fold is ((fit matrix, labels), (check matrix, labels)).
+    """
 
     folds: list[Fold]
     names: tuple[str, ...]
@@ -69,23 +84,27 @@ class SearchTask:
     label: str
 
     @property
-    def study(self) -> str:
-        """The job and a digest over all that decides the result: equal questions share a study, others never do."""
+    def study_name(self) -> str:
+        """The label and a digest over everything that decides the result.
+
+        Equal tasks share a study, different ones never do.
+        """
         arrays = [array for fold in self.folds for pair in fold for array in pair]
-        how = [
+        search = [
             list(self.names),
             self.outputs,
             self.seed,
             SEARCH_VERSION,
             SPACE,
-            FIRST_GUESS,
+            INITIAL_SETTINGS,
             [ROUNDS, PATIENCE, BINS],
         ]
-        return f"{self.label.replace(' ', '-')}-{studies.digest([*arrays, *how, *_versions()])}"
+        digest = studies.digest([*arrays, *search, *_library_versions()])
+        return f"{self.label.replace(' ', '-')}-{digest}"
 
 
 class TrialTimeout(Exception):
-    """The clock ended a trial; nothing is known about its settings."""
+    """The time was up during a trial; nothing is known about its settings."""
 
 
 def objective_of(outputs: int) -> dict[str, Any]:
@@ -94,7 +113,7 @@ def objective_of(outputs: int) -> dict[str, Any]:
     return {"objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": outputs}
 
 
-def boost(
+def fit_booster(
     matrix: np.ndarray,
     labels: np.ndarray,
     *,
@@ -104,15 +123,35 @@ def boost(
     rounds: int,
     seed: int,
     check: tuple[np.ndarray, np.ndarray] | None = None,
-    callbacks: list[Any] | None = None,
+    callbacks: list[TrainingCallback] | None = None,
 ) -> tuple[Boosted, int, float]:
-    """One booster: (part, rounds used, loss on `check`); with `check` it stops early, without it runs `rounds`."""
+    """One booster: (part, rounds used, log loss on `check`, NaN without it).
+
+    With `check` it stops early, without it runs for `rounds` rounds.
+    """
     import xgboost
 
-    def matrix_of(x: np.ndarray, y: np.ndarray) -> Any:
+    def data_of(x: np.ndarray, y: np.ndarray) -> xgboost.DMatrix:
         return xgboost.DMatrix(x.astype(np.float32), label=y, feature_names=list(names), nthread=1)
 
-    stated = {
+    model = xgboost.train(
+        _booster_params(outputs, seed, settings),
+        data_of(matrix, labels),
+        rounds,
+        evals=[] if check is None else [(data_of(*check), "check")],
+        early_stopping_rounds=None if check is None else PATIENCE,
+        verbose_eval=False,
+        callbacks=callbacks,
+    )
+    best, loss = rounds, float("nan")
+    if check is not None:
+        best, loss = model.best_iteration + 1, float(model.best_score)
+    return Boosted(bytes(model[:best].save_raw("ubj")), names), best, loss
+
+
+def _booster_params(outputs: int, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
+    # One thread: the sums, and so the trees, must not depend on the number of cores.
+    return {
         **objective_of(outputs),
         "tree_method": "hist",
         "grow_policy": "lossguide",
@@ -123,23 +162,9 @@ def boost(
         "verbosity": 0,
         **settings,
     }
-    watched = [(matrix_of(*check), "check")] if check is not None else []
-    stop = PATIENCE if check is not None else None
-    model = xgboost.train(
-        stated,
-        matrix_of(matrix, labels),
-        rounds,
-        evals=watched,
-        early_stopping_rounds=stop,
-        verbose_eval=False,
-        callbacks=callbacks,
-    )
-    best = model.best_iteration + 1 if check is not None else rounds
-    loss = float(model.best_score) if check is not None else float("nan")
-    return Boosted(bytes(model[:best].save_raw("ubj")), names), best, loss
 
 
-def tune(
+def tune_boosters(
     folds: list[Fold],
     *,
     names: tuple[str, ...],
@@ -148,110 +173,127 @@ def tune(
     seconds: float,
     seed: int,
     label: str,
-) -> Found:
-    """The settings with the least mean loss over `folds` ((fit matrix, labels), (check matrix, labels)).
+) -> SearchResult:
+    """The settings with the least mean log loss over `folds`.
 
-    Ends after `trials` finished trials or `seconds` of work on this question, whichever comes first; both count what
-    earlier runs did, so a finished search is answered at once, and a larger bound goes on from there. The first trial
-    is a fixed good guess and always completes. Equal seeds and a bound in trials give equal results.
+    Ends after `trials` finished trials or `seconds` of work on this task, whichever comes first.
+    Both count the work of earlier runs, so a finished search returns at once, and a larger bound
+    continues it. The first trial is a fixed good guess and always completes. Equal seeds and a
+    bound in trials give equal results.
     """
-    question = SearchTask(folds, names, outputs, seed, label)
+    task = SearchTask(folds, names, outputs, seed, label)
     began = time.monotonic()
     try:
-        with studies.held(question.study) as path:
-            return _search(_read(path, question), question, trials, seconds)
+        with studies.open_study(task.study_name) as path:
+            return _search(_read_study(path, task), task, trials, seconds)
     except parallel.Cancelled:
         raise
     except studies.StudyLocked:
-        say(f"{label}: another run searches for the same; this one searches in memory")
+        print_status(f"{label}: another run does the same search; this one searches in memory")
     except Exception as error:
-        # The search does not need its study: whatever is wrong with the disk, it goes on without. A fault of the
-        # search's own comes again below, and is raised there.
-        say(
-            f"{label}: the search cannot be kept on disk ({type(error).__name__}); it goes on in memory"
-        )
-    return _search(_study(None, question), question, trials, seconds - (time.monotonic() - began))
+        # The search works without its file, so a problem with the disk does not end it. An error
+        # of the search itself happens again below, and is raised there.
+        reason = type(error).__name__
+        print_status(f"{label}: the search cannot be stored ({reason}); it continues in memory")
+    return _search(_create_study(None, task), task, trials, seconds - (time.monotonic() - began))
 
 
-def _search(study: Any, question: SearchTask, trials: int, seconds: float) -> Found:
+def _search(study: Study, task: SearchTask, trials: int, seconds: float) -> SearchResult:
     from optuna.trial import TrialState
 
-    for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        _put_back(study, left.number, left.params)
-    finished = _finished(study)
+    for interrupted in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        _requeue(study, interrupted.number, interrupted.params)
+    finished = _finished_trials(study)
     if finished:
-        say(f"{question.label}: taken up after {len(finished)} trials of {study.study_name}")
+        done = f"{len(finished)} trials of {study.study_name}"
+        print_status(f"{task.label}: the search continues after {done}")
     now = time.monotonic()
-    until = (
-        now
-        + seconds
-        - sum(trial.user_attrs.get("seconds", 0) for trial in study.get_trials(deepcopy=False))
-    )
+    until = now + seconds - _seconds_spent(study)
     while len(finished) < trials and (not finished or now < until):
-        now = _try(study, question, len(finished), now, until)
-        finished = _finished(study)
-    finished = finished[:trials]
-    best = min((t for t in finished if t.state == TrialState.COMPLETE), key=lambda t: t.value)
-    account = tuple(
-        {"settings": t.params, "loss": t.value, "state": t.state.name} for t in finished
-    )
-    return Found(best.params, best.user_attrs["rounds"], float(best.value), account)
+        now = _run_trial(study, task, len(finished), now, until)
+        finished = _finished_trials(study)
+    return _result(finished[:trials])
 
 
-def _try(study: Any, question: SearchTask, finished: int, began: float, until: float) -> float:
-    """One trial after `finished` others: completed, pruned, or put back because the time was up. The time it ended."""
+def _seconds_spent(study: Study) -> float:
+    return sum(trial.user_attrs.get("seconds", 0) for trial in study.get_trials(deepcopy=False))
+
+
+def _result(finished: list[FrozenTrial]) -> SearchResult:
+    completed = [trial for trial in finished if trial.state.name == "COMPLETE"]
+    best = min(completed, key=_loss_of)
+    trials = tuple({"settings": t.params, "loss": t.value, "state": t.state.name} for t in finished)
+    return SearchResult(best.params, best.user_attrs["rounds"], _loss_of(best), trials)
+
+
+def _loss_of(trial: FrozenTrial) -> float:
+    """The loss of a completed trial."""
+    assert trial.value is not None
+    return float(trial.value)
+
+
+def _run_trial(study: Study, task: SearchTask, finished: int, began: float, until: float) -> float:
+    """One trial after `finished` others: completed, pruned, or requeued when the time is up.
+
+    Gives the time at which it ended.
+    """
     import optuna
     from optuna.trial import TrialState
 
-    study.sampler = _sampler(question.seed, finished)
-    if not finished and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        study.enqueue_trial(FIRST_GUESS)
-    trial, loss, state, told = (
-        study.ask(fixed_distributions=_space()),
-        None,
-        TrialState.PRUNED,
-        "hopeless",
-    )
+    trial = _next_trial(study, task, finished)
+    loss, state, outcome = None, TrialState.PRUNED, "hopeless"
     try:
-        loss, rounds = _mean_loss(trial, question, until if finished else None)
+        loss, rounds = _mean_loss(trial, task, until if finished else None)
         trial.set_user_attr("rounds", rounds)
-        state, told = TrialState.COMPLETE, f"log loss {loss:.4f}"
+        state, outcome = TrialState.COMPLETE, f"log loss {loss:.4f}"
     except optuna.TrialPruned:
         pass
     except TrialTimeout:
-        state, told = TrialState.FAIL, "stopped by the clock"
+        state, outcome = TrialState.FAIL, "stopped, the time is up"
     now = time.monotonic()
     trial.set_user_attr("seconds", now - began)
     if state == TrialState.FAIL:
-        _put_back(study, trial.number, trial.params)
+        _requeue(study, trial.number, trial.params)
     else:
         study.tell(trial.number, loss, state)
-    say(f"{question.label}: trial {finished + 1}, {told}, {max(0, until - now):.0f} s left")
+    seconds_left = max(0, until - now)
+    print_status(f"{task.label}: trial {finished + 1}, {outcome}, {seconds_left:.0f} s left")
     return now
 
 
-def _mean_loss(trial: Any, question: SearchTask, until: float | None) -> tuple[float, int]:
-    """(mean loss, mean rounds) over the folds; TrialPruned or OutOfTime where it was cut short."""
+def _next_trial(study: Study, task: SearchTask, finished: int) -> Trial:
+    from optuna.trial import TrialState
+
+    study.sampler = _seeded_sampler(task.seed, finished)
+    if not finished and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
+        study.enqueue_trial(INITIAL_SETTINGS)
+    return study.ask(fixed_distributions=dict(_distributions()))
+
+
+def _mean_loss(trial: Trial, task: SearchTask, until: float | None) -> tuple[float, int]:
+    """(mean log loss, mean rounds) over the folds.
+
+    TrialPruned or TrialTimeout where the trial was cut short.
+    """
     losses, used = [], []
-    for at, (fit, check) in enumerate(question.folds):
-        watch = [_pruning(trial, at * ROUNDS, until)]
-        _, rounds, loss = boost(
+    for at, (fit, check) in enumerate(task.folds):
+        _, rounds, loss = fit_booster(
             *fit,
-            names=question.names,
-            outputs=question.outputs,
+            names=task.names,
+            outputs=task.outputs,
             settings=trial.params,
             rounds=ROUNDS,
-            seed=question.seed,
+            seed=task.seed,
             check=check,
-            callbacks=watch,
+            callbacks=[_pruning_callback(trial, at * ROUNDS, until)],
         )
         losses.append(loss)
         used.append(rounds)
     return float(np.mean(losses)), int(np.mean(used))
 
 
-def _pruning(trial: Any, offset: int, until: float | None) -> Any:
-    """Stops a hopeless trial, and, given `until`, any trial once the time is up."""
+def _pruning_callback(trial: Trial, offset: int, until: float | None) -> TrainingCallback:
+    """Stops a hopeless trial and, given `until`, any trial once the time is up."""
     import optuna
     import xgboost
 
@@ -270,10 +312,11 @@ def _pruning(trial: Any, offset: int, until: float | None) -> Any:
     return Pruning()
 
 
-def _put_back(study: Any, number: int, settings: dict[str, Any]) -> None:
-    """What a kill or the clock cut short is no verdict on its settings: it failed, and they are tried first next time.
+def _requeue(study: Study, number: int, settings: dict[str, Any]) -> None:
+    """Mark an interrupted trial as failed and try its settings first next time.
 
-    Where the kill came before all settings were written, the same ones are suggested again.
+    A kill or the end of the time says nothing about the settings. Where the kill came before all
+    settings were written, the sampler suggests the same ones again.
     """
     from optuna.trial import TrialState
 
@@ -282,30 +325,32 @@ def _put_back(study: Any, number: int, settings: dict[str, Any]) -> None:
         study.enqueue_trial(settings)
 
 
-def _finished(study: Any) -> list[Any]:
+def _finished_trials(study: Study) -> list[FrozenTrial]:
     from optuna.trial import TrialState
 
     return study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
 
-def _sampler(seed: int, finished: int) -> Any:
-    """A sampler seeded anew for every trial: no hidden state that a kill could lose."""
+def _seeded_sampler(seed: int, finished: int) -> TPESampler:
+    """A sampler with a new seed for every trial: it has no hidden state that a kill could lose."""
     import optuna
 
     own = int.from_bytes(hashlib.sha256(f"{seed}:{finished}".encode()).digest()[:4])
     return optuna.samplers.TPESampler(seed=own, n_startup_trials=6)
 
 
-def _space() -> dict[str, Any]:
+def _distributions() -> dict[str, IntDistribution | FloatDistribution]:
     from optuna.distributions import FloatDistribution, IntDistribution
 
     return {
-        name: (IntDistribution if isinstance(low, int) else FloatDistribution)(low, high, log=log)
+        name: IntDistribution(low, int(high), log=log)
+        if isinstance(low, int)
+        else FloatDistribution(low, high, log=log)
         for name, (low, high, log) in SPACE.items()
     }
 
 
-def _study(path: Path | None, question: SearchTask) -> Any:
+def _create_study(path: Path | None, task: SearchTask) -> Study:
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -313,37 +358,39 @@ def _study(path: Path | None, question: SearchTask) -> Any:
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     return optuna.create_study(
         storage=None if path is None else JournalStorage(JournalFileBackend(str(path))),
-        study_name=path and question.study,
+        study_name=None if path is None else task.study_name,
         load_if_exists=True,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=2, n_warmup_steps=20),
     )
 
 
-def _read(path: Path, question: SearchTask) -> Any:
-    """The study in this journal; begun anew where the lines do not make one, or not one of this search."""
+def _read_study(path: Path, task: SearchTask) -> Study:
+    """The study in this journal; a new one where the lines are not a study of this search."""
     try:
-        study = _study(path, question)
-        if all(_sound(trial) for trial in _finished(study)):
+        study = _create_study(path, task)
+        if all(_is_sound(trial) for trial in _finished_trials(study)):
             return study
-    except Exception:  # what optuna meets in a spoilt journal is not of one kind
+    except Exception:  # Optuna raises errors of many types on a damaged journal
         pass
-    say(f"{question.label}: the study on disk cannot be read; the search begins anew")
+    print_status(f"{task.label}: the study on disk cannot be read; the search begins again")
     os.truncate(path, 0)
-    return _study(path, question)
+    return _create_study(path, task)
 
 
-def _sound(trial: Any) -> bool:
-    """Whether a finished trial could have come from here: its settings in the space, a loss and rounds if it completed."""
+def _is_sound(trial: FrozenTrial) -> bool:
+    """Whether a finished trial can be one of this search.
+
+    Its settings lie in the space; if it completed, it has a finite loss and rounds.
+    """
     inside = trial.params.keys() == SPACE.keys() and all(
         low <= trial.params[name] <= high for name, (low, high, _) in SPACE.items()
     )
     if not inside or trial.state.name != "COMPLETE":
         return inside
-    return bool(np.isfinite(trial.value)) and 1 <= trial.user_attrs["rounds"] <= ROUNDS
+    return bool(np.isfinite(_loss_of(trial))) and 1 <= trial.user_attrs["rounds"] <= ROUNDS
 
 
-def _versions() -> list[str]:
-    found = [f"optuna {version('optuna')}"]
+def _library_versions() -> list[str]:
     import xgboost
 
-    return [*found, f"xgboost {xgboost.__version__}"]
+    return [f"optuna {version('optuna')}", f"xgboost {xgboost.__version__}"]

@@ -1,7 +1,8 @@
-"""Models simpler than the blend: a ridge over one column or four. Where the ladder recommends one, this makes it.
+"""Models simpler than the blend: a ridge over one column or over four.
 
-Its columns are the modelled ones nearest in meaning to the ladder's (tenure and cohorts follow `[stages] acquired`), so
-that a release holds it and the service scores with it.
+Where the baseline comparison recommends one, a release can hold it and the service scores with it.
+Its columns are those among the modelled ones that come nearest to the baseline's. (The baseline's
+tenure runs from the first activity, the column's from `[stages] acquired`.)
 """
 
 from __future__ import annotations
@@ -15,21 +16,24 @@ COLUMNS = {
     "recency": ("recency",),
     "RFM logistic": ("recency", "active_days_all", "tenure", "amount_all"),
 }
-STRENGTH = 1.0  # hardly drawn at all, as the ladder's
+STRENGTH = 1.0  # almost no shrinkage, as in the baseline
 
 
 def columns_of(model: str, columns: tuple[str, ...]) -> tuple[str, ...]:
-    """Those of the modelled columns the model looks at; BadSetting where recency is not among them."""
+    """Those of the modelled `columns` that the model uses; BadSetting without `recency`."""
     if "recency" not in columns:
         raise BadSetting(
             where="[training] churn_model",
-            got=f"{model}, and no column recency among the modelled ones",
-            rule=f"{model} is made of {', '.join(COLUMNS[model])}, as far as they are there.",
-            fix="Switch the recency features on, or take churn_model out.",
+            got=f"{model}, and no column recency among the {len(columns)} modelled columns",
+            rule=f"{model} uses {', '.join(COLUMNS[model])}, as far as they exist.",
+            fix="Switch the recency features on, or remove churn_model under [training].",
         )
     return tuple(name for name in COLUMNS[model] if name in columns)
 
 
-def only(matrix: np.ndarray, names: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
-    """The design matrix with every other column made 0: what never varies gets no weight."""
+def keep_columns(matrix: np.ndarray, names: tuple[str, ...], wanted: tuple[str, ...]) -> np.ndarray:
+    """The design matrix (rows, names) with every column outside `wanted` set to 0.
+
+    A column that never varies gets no weight, so the shape can stay that of the full model.
+    """
     return np.where(np.isin(names, wanted), matrix, 0.0)

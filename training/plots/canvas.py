@@ -1,18 +1,25 @@
-"""What all pictures share: size, the colours of the two populations, how they are named, how a file is written."""
+"""What all plots share: size, the colours of the two populations, legends, files."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    import numpy as np
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+Report = Mapping[str, Any]
 COLOURS = {"everyone": "#3b6ea5", "eligible": "#c8553d"}
-GREY = "#8a8a8a"
+GREY, GRID = "#8a8a8a", "#e6e6e6"
 
 
 def canvas(
     title: str, *, width: float = 6.0, height: float = 5.0, rows: int = 1, columns: int = 1
-) -> tuple[Any, Any]:
-    """(figure, axes array (rows, columns)) with the question it answers as its title."""
+) -> tuple[Figure, np.ndarray]:
+    """(figure, axes (rows, columns)); the title is the question that the plot answers."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=110, layout="constrained")
@@ -20,20 +27,25 @@ def canvas(
     return figure, figure.subplots(rows, columns, squeeze=False)
 
 
-def curve_axes(title: str, x: str, y: str) -> tuple[Any, Any]:
+def curve_axes(title: str, x: str, y: str) -> tuple[Figure, Axes]:
     """One square of shares, 0 to 1 on both axes."""
     figure, ((axes,),) = canvas(title)
     axes.set(xlabel=x, ylabel=y, xlim=(-0.01, 1.01), ylim=(-0.01, 1.01))
-    axes.grid(color="#e6e6e6", linewidth=0.6)
+    draw_grid(axes)
     return figure, axes
 
 
-def named(who: str, found: dict[str, Any], figure: str = "") -> str:
-    """`eligible, n = 1,234: AUROC 0.812`: what the legend says of a population."""
-    return f"{who}, n = {found['rows']:,}" + (f": {figure}" if figure else "")
+def draw_grid(axes: Axes) -> None:
+    axes.grid(color=GRID, linewidth=0.6)
 
 
-def saved(figure: Any, path: Path, *, legends: Any = ()) -> Path:
+def legend_label(who: str, report: Report, figure: str = "") -> str:
+    """`eligible, n = 1,234: AUROC .812`."""
+    return f"{who}, n = {report['rows']:,}" + (f": {figure}" if figure else "")
+
+
+def save_figure(figure: Figure, path: Path, *, legends: Iterable[Axes] = ()) -> Path:
+    """Write the file, with a legend in each of the axes `legends`."""
     for axes in legends:
         axes.legend(frameon=True, framealpha=0.85, edgecolor="none", fontsize=9)
     figure.savefig(path)

@@ -1,12 +1,12 @@
-"""The card of a release: what it is for, what it was trained on, how good it is, and what it may not be used for.
+"""The card of a release: purpose, data, quality, limits, and what it must not be used for.
 
-After Mitchell et al. 2019, Model cards for model reporting. Aggregates only, and no number the evaluation, the settings
-or the release do not hold: nothing of a customer, and nothing of how the business keeps its data but table names.
+After Mitchell et al. 2019, Model cards for model reporting. It holds aggregates only, and no number
+that is not in the evaluation, the settings or the release; nothing about a customer, and of the
+business's storage only table names.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,9 +16,13 @@ from features.recipes.definitions import Definitions
 from features.recipes.stages import FEW_GAPS
 from serving.scoring.scorer import Scorer
 from training import metrics
-from training.models.blending import SEEDS
+from training.formats import UNKNOWN, count, percent
 from training.reports import card_sections as sections
+from training.reports.card_metrics import metrics_section
+from training.reports.card_models import models_section
+from training.reports.markdown import markdown_table, one_line
 
+Report = dict[str, Any]
 PACKAGES = (
     "customer-lifecycle",
     "duckdb",
@@ -31,10 +35,11 @@ PACKAGES = (
 )
 STATUS = {
     "ok": "both models are fitted",
-    "no_skill": "the model could not be told from chance, and the base rate of churn is served instead",
-    "not_enough_data": "too little history to train, and rates are served instead (own past, stage, segment, everyone)",
+    "no_skill": "the churn model is not better than chance, and the base rate of churn is served "
+    "instead",
+    "not_enough_data": "too little history to train, and rates are served instead (own past, "
+    "stage, segment, everyone)",
 }
-MODELS = {"churn": "churn", "next-stage": "the next stage of who stays"}
 USES = {
     "train": "trained on",
     "evaluate": "evaluated on, for the figures here",
@@ -42,37 +47,44 @@ USES = {
 }
 
 
-def versions() -> dict[str, str]:
-    found = {}
+def package_versions() -> dict[str, str]:
+    """Versions of the installed packages that decide scores."""
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def text(scorer: Scorer, account: Mapping[str, Any], settings: Settings) -> str:
-    """The whole card as markdown, under 200 lines, for any status; `account` is what `evaluation.json` holds."""
-    lines = [f"# {sections.plain(settings.business.name)}: churn and next stage", ""]
-    lines += [f"Status: **{scorer.status}**: {STATUS[scorer.status]}.", ""]
-    lines += [
+def card_text(scorer: Scorer, evaluation: Report, settings: Settings) -> str:
+    """The whole card as markdown, under 200 lines, for any status.
+
+    `evaluation` is the content of `evaluation.json`.
+    """
+    lines = [
+        f"# {one_line(settings.business.name)}: churn and next stage",
+        "",
+        f"Status: **{scorer.status}**: {STATUS[scorer.status]}.",
+        "",
         *_use(scorer.definitions),
-        *_population(scorer.definitions, account, settings),
+        *_population(scorer.definitions, evaluation, settings),
         *_stages(scorer.definitions, settings),
+        *_data(scorer, evaluation, settings),
+        *models_section(scorer, evaluation),
     ]
-    lines += [*_data(scorer, account, settings), *_models(scorer, account)]
-    if "churn" in account:
+    if "churn" in evaluation:
         for section in (
-            sections.verdict,
-            sections.figures,
-            sections.calibration,
-            sections.rates,
-            sections.sliced,
-            sections.sure,
+            sections.verdict_section,
+            metrics_section,
+            sections.calibration_section,
+            sections.rates_section,
+            sections.segments_section,
+            sections.uncertainty_section,
         ):
-            lines += section(account)
-    lines += [*_limits(account), *_not_for()]
+            lines += section(evaluation)
+    lines += [*_limits(evaluation), *_not_for()]
     return "\n".join(lines) + "\n"
 
 
@@ -80,219 +92,170 @@ def _use(definitions: Definitions) -> list[str]:
     return [
         "## Intended use",
         "",
-        f"Two questions about a known customer, as of a day: will they leave within {definitions.horizon_days} days, and "
-        "at which stage will they stand then? Both answers are one distribution. For the people of this business who "
-        "decide on contact, service and offers, and who plan how many will stay.",
+        "Two questions about a known customer as of a day: will they leave within "
+        f"{definitions.horizon_days} days, and which stage will they be in then? Both answers are "
+        "one distribution. They are for the people of this business who decide on contact, service "
+        "and offers, and who plan how many customers will stay.",
         "",
     ]
 
 
-def _population(
-    definitions: Definitions, account: Mapping[str, Any], settings: Settings
-) -> list[str]:
-    able = (
+def _population(definitions: Definitions, evaluation: Report, settings: Settings) -> list[str]:
+    eligible = (
         "with cover that runs at as_of"
         if definitions.contractual
-        else (f"active in the last {definitions.eligible_days} days before as_of")
+        else f"active in the last {definitions.eligible_days} days before as_of"
     )
+    members = {"everyone": "active before as_of, gone or not", "eligible": eligible}
     rows = [
-        (who, what, *_counted(account.get("churn", {}).get(who)))
-        for who, what in (
-            ("everyone", "who was active before as_of, gone or not"),
-            ("eligible", able),
-        )
+        (who, words, *_rows_and_rate(evaluation.get("churn", {}).get(who)))
+        for who, words in members.items()
     ]
     return [
         "## Population, label and stages",
         "",
-        *sections.table(("population", "who", "evaluated rows", "left"), rows),
-        "*Everyone* holds those who left long ago, and they are easy. *Eligible* are those of whom the answer matters. "
-        "Prospects (no activity yet) have no churn score.",
+        *markdown_table(("population", "who", "evaluated rows", "left"), rows),
+        "*Everyone* includes customers who left long ago, and they are easy. *Eligible* are those "
+        "for whom the answer matters. Prospects (no activity yet) have no churn score.",
         "",
         _label(definitions, settings),
         "",
     ]
 
 
-def _counted(found: Mapping[str, Any] | None) -> tuple[str, str]:
-    return (
-        (sections.count(found["rows"]), sections.percent(found["rate"]))
-        if found
-        else (sections.UNKNOWN,) * 2
-    )
+def _rows_and_rate(report: Report | None) -> tuple[str, str]:
+    if not report:
+        return UNKNOWN, UNKNOWN
+    return count(report["rows"]), percent(report["rate"])
 
 
 def _label(definitions: Definitions, settings: Settings) -> str:
-    waited = (
+    latency = (
         f"What is recorded up to {definitions.label_latency_days} days after the window counts."
     )
     if definitions.contractual:
         return (
-            f"A customer **churned** when cover ends or is cancelled within {definitions.horizon_days} days from as_of on and "
-            f"is not renewed within {definitions.grace_days} days of grace; who has no cover at as_of stays by beginning a "
-            f"term. {waited}"
+            f"A customer **churned** when cover ends or is cancelled within "
+            f"{definitions.horizon_days} days from as_of on and is not renewed within "
+            f"{definitions.grace_days} days of grace; a customer without cover at as_of stays by "
+            f"beginning a term. {latency}"
         )
-    kinds = sections.plain(", ".join(settings.activity.kinds))
+    kinds = one_line(", ".join(settings.activity.kinds))
     return (
-        f"A customer **churned** when there is no activity ({settings.activity.table}: {kinds}) in the "
-        f"{definitions.horizon_days} days from as_of on. {waited} Silence is all that is seen: nobody says that they left."
+        f"A customer **churned** when there is no activity ({settings.activity.table}: {kinds}) in "
+        f"the {definitions.horizon_days} days from as_of on. {latency} Only the missing activity "
+        "is observed: no customer reports that they left."
     )
 
 
 def _stages(definitions: Definitions, settings: Settings) -> list[str]:
-    begins = (
-        f"{name} from {multiple:.2f} usual gaps ({multiple * definitions.base_gap_us / DAY_US:.1f} days)"
+    gap_days = definitions.population_mean_gap_us / DAY_US
+    starts = (
+        f"{name} from {multiple:.2f} usual gaps ({multiple * gap_days:.1f} days)"
         for name, multiple in zip(
             ("at_risk", "dormant", "churned"), definitions.multiples, strict=True
         )
     )
-    back = (
-        ""
-        if definitions.came_back is None
-        else (
-            f" Of {definitions.reached_churned:,} waits that got as long as churned, {definitions.came_back:.1%} ended with activity."
-        )
-    )
     return [
-        f"Stages are rules over silence in the customer's usual gap; in days at the mean gap of "
-        f"{definitions.base_gap_us / DAY_US:.1f}: {'; '.join(begins)}. Under that new, growing or loyal. "
-        f"{_learned(definitions, settings)}{back}",
+        "Stages are rules over the time since the last activity, in usual gaps of the customer. In "
+        f"days at the population mean gap of {gap_days:.1f}: {'; '.join(starts)}. Below that the "
+        f"stage is new, growing or loyal. {_multiples_source(definitions, settings)}"
+        f"{_reactivated(definitions, settings)}",
         "",
     ]
 
 
-def _learned(definitions: Definitions, settings: Settings) -> str:
-    told = f"Learned from {definitions.gaps:,} gaps."
+def _reactivated(definitions: Definitions, settings: Settings) -> str:
+    if definitions.reactivated_share is None:
+        return ""
+    words = "bought again" if settings.activity.table == "transactions" else "were active again"
+    return (
+        f" {percent(definitions.reactivated_share)} of those called churned {words} later "
+        f"({definitions.reached_churned:,} cases)."
+    )
+
+
+def _multiples_source(definitions: Definitions, settings: Settings) -> str:
+    text = f"Learned from {definitions.gaps:,} gaps."
     if settings.stages.multiples:
-        told = "The multiples are stated, not learned."
+        text = "The multiples are set in the configuration, not learned."
     elif definitions.gaps < FEW_GAPS:
-        told = f"Only {definitions.gaps:,} gaps are known: the multiples are the usual ones, not learned."
-    ended = " While cover runs, silence alone reads dormant; churned means that cover ended."
-    return told + ended * definitions.contractual
+        text = f"Only {definitions.gaps:,} gaps are known: the multiples are defaults, not learned."
+    if definitions.contractual:
+        text += (
+            " While cover runs, no activity leads to dormant at most; churned means that cover "
+            "ended."
+        )
+    return text
 
 
-def _data(scorer: Scorer, account: Mapping[str, Any], settings: Settings) -> list[str]:
-    dates = account.get("as_of", {})
+def _data(scorer: Scorer, evaluation: Report, settings: Settings) -> list[str]:
+    dates = evaluation.get("as_of", {})
     rows = [
         (words, str(len(dates[use])), dates[use][0], dates[use][-1])
         for use, words in USES.items()
         if dates.get(use)
     ]
     learned = day_text(scorer.definitions.learned_as_of, zone=settings.zone)
-    lines = [
+    notes = _data_notes(evaluation)
+    return [
         "## Data",
         "",
-        f"Tables: {', '.join(settings.tables)}. A row is a customer as of a day, with what was known before "
-        f"it. Base gap, stages and attributes were learned as of {learned}. `lifecycle check` counts every row read, kept "
-        "and rejected.",
+        f"Tables: {', '.join(settings.tables)}. A row is a customer as of a day, with what was "
+        "known before it. The population mean gap, stages and attributes were learned as of "
+        f"{learned}. `lifecycle check` counts every row read, kept and rejected.",
         "",
-        *sections.table(("dates", "how many", "first", "last"), rows),
+        *markdown_table(("dates", "how many", "first", "last"), rows),
+        *(f"- {note}" for note in notes),
+        *[""] * bool(notes),
     ]
-    told = []
-    if "train_rows" in account:
-        told.append(
-            f"{account['train_rows']:,} training rows; their outcome windows end before the first evaluation date."
+
+
+def _data_notes(evaluation: Report) -> list[str]:
+    notes = []
+    if "train_rows" in evaluation:
+        notes.append(
+            f"{evaluation['train_rows']:,} training rows; their outcome windows end before the "
+            "first evaluation date."
         )
-    if "late_activity" in account:
-        told.append(
-            f"{account['late_activity']:,} times an activity was recorded only after an as_of it lies before: "
-            "there it is neither known nor an outcome."
+    if "late_activity" in evaluation:
+        notes.append(
+            f"{evaluation['late_activity']:,} times an activity happened before an as_of and was "
+            "recorded after it: at that as_of it is neither known nor an outcome."
         )
-    if account.get("left_out"):
-        told.append(
-            f"{len(account['left_out'])} columns are not modelled: their windows reach back further than the history."
+    if evaluation.get("unused_features"):
+        notes.append(
+            f"{len(evaluation['unused_features'])} columns are not modelled: their windows are "
+            "longer than the history."
         )
-    return [*lines, *(f"- {line}" for line in told), *[""] * bool(told)]
+    return notes
 
 
-def _models(scorer: Scorer, account: Mapping[str, Any]) -> list[str]:
-    behind = f"{len(scorer.columns)} columns. {scorer.churn_rows:,} rows are behind p, {scorer.stay_rows:,} behind q."
-    lines = ["## Models", "", behind]
-    if "found" not in account:
-        return [
-            *lines,
-            f"No model: {account.get('why', {}).get('got', 'not enough data')}. p and q are frequencies.",
-            "",
-        ]
-    fitted = {
-        job: account["found"][job]
-        for job in MODELS
-        if isinstance(account["found"].get(job), Mapping)
-    }
-    if any(part.get("weight") for part in fitted.values()):
-        lines += [
-            f"A blend in log-odds of a ridge logistic regression on logged columns and boosted trees ({SEEDS} seeds). Chosen "
-            "on folds of the training dates by log loss (the last three columns), then fitted on all of them.",
-            "",
-        ]
-    lines += sections.table(
-        (
-            "model",
-            "chosen on",
-            "ridge",
-            "boosters' weight",
-            "rounds",
-            "one direction",
-            "ridge alone",
-            "boosters alone",
-            "blend",
-        ),
-        [_ingredients(MODELS[job], part) for job, part in fitted.items()],
-    )
-    if part := fitted.get("churn", {}).get("columns"):
-        lines += [
-            f"The churn model is the simpler {fitted['churn']['model']}: a logistic regression on {', '.join(part)}.",
-            "",
-        ]
-    for job, part in fitted.items():
-        if part.get("directions"):
-            lines += [
-                f"Trees for {MODELS[job]} follow one direction in: {', '.join(sorted(part['directions']))}.",
-                "",
-            ]
-    if "next-stage" not in fitted:
-        lines += ["The next stage is by frequencies: too few rows for a model.", ""]
-    if scorer.status == "no_skill":
-        lines += [
-            "The churn model is not served; the figures below, which are its own, say why.",
-            "",
-        ]
-    return lines
-
-
-def _ingredients(name: str, part: Mapping[str, Any]) -> tuple[str, ...]:
-    told = part.get("losses", {})
-    return (
-        name,
-        str(part.get("folds")),
-        f"{part['strength']:g}",
-        f"{part['weight']:g}",
-        f"{part['rounds']:,}",
-        f"{len(part.get('directions', ()))}",
-        *(sections.four(told.get(key)) for key in ("ridge", "boosters", "blend")),
-    )
-
-
-def _limits(account: Mapping[str, Any]) -> list[str]:
+def _limits(evaluation: Report) -> list[str]:
     lines = ["## Limits", ""]
-    if dates := account.get("as_of", {}).get("evaluate"):
-        lines += [
-            f"- The figures are of {len(dates)} later {'date' if len(dates) == 1 else 'dates'} of one business. No interval "
-            "here holds how dates differ: `lifecycle backtest` walks many of them.",
-            "- The figures are of models fitted on the training dates; what is served is fitted again on later dates too, "
-            "and is measured only once those have passed.",
-            "- Columns, settings and blend were chosen on training dates. Whoever trains again until these figures please "
-            "has chosen on the evaluation date, and they flatter.",
-            "- Intervals: AUROC by DeLong and rates by Wilson, rows taken as independent; differences of log loss by "
-            f"{metrics.REPLICATES} draws of customers. A customer at several dates makes the first two too narrow.",
-            "- The rate of leaving moves. When it leaves the range above, p is off by as much; the order of customers "
-            "lasts longer.",
-        ]
+    if dates := evaluation.get("as_of", {}).get("evaluate"):
+        lines += [f"- {limit}" for limit in _figure_limits(len(dates))]
     return [
         *lines,
-        "- What lies outside the span of the data was not seen: seasons, prices, products, a crisis. Customers with little "
-        "history are known mostly by what others did.",
+        "- What the span of the data does not contain was not seen: seasons, prices, products, a "
+        "crisis. Customers with little history are predicted mostly from what others did.",
         "",
+    ]
+
+
+def _figure_limits(dates: int) -> list[str]:
+    return [
+        f"The figures are of {dates} later {'date' if dates == 1 else 'dates'} of one business. No "
+        "interval here includes how dates differ: `lifecycle backtest` evaluates many dates.",
+        "The figures are of models fitted on the training dates. The served models are fitted "
+        "again on later dates too, and can be measured only when those outcomes are complete.",
+        "Columns, settings and blend were chosen on training dates. If you train again until these "
+        "figures look good, you have chosen on the evaluation date and they are too optimistic.",
+        "Intervals: AUROC by DeLong and rates by Wilson, rows taken as independent; differences of "
+        f"log loss by {metrics.REPLICATES} draws of customers. A customer at several dates makes "
+        "the first two too narrow.",
+        "The churn rate moves. When it leaves the range above, p is off by as much; the order of "
+        "customers stays right for longer.",
     ]
 
 
@@ -300,12 +263,17 @@ def _not_for() -> list[str]:
     return [
         "## Not to be used for",
         "",
-        "- Not for decisions with legal effect on a person, or any alike: credit, insurance, employment, housing, price by person.",
-        "- Not for refusing or worsening service: a low score is no fault of the customer's.",
-        "- Not for a claim about causes. It says who leaves, not who can be kept: what an offer changes takes a trial with "
-        "customers left alone by lot. Reasons tell what moves the score, not what would change the customer.",
-        "- Not for treating one person differently without somebody who may decide otherwise, and a way to object.",
-        "- Not for another business, market or label than this one, and not after its figures were not looked at for long.",
+        "- Not for decisions with legal effect on a person or a similar effect: credit, insurance, "
+        "employment, housing, prices per person.",
+        "- Not for refusing or worsening service: a low score is not the customer's fault.",
+        "- Not for a claim about causes. It says who leaves, not who can be kept: what an offer "
+        "changes needs an experiment with a random group that gets no offer. Reasons say what "
+        "moves the score, not what would change the customer.",
+        "- Not for treating one person differently without a human who can decide otherwise, and a "
+        "way to object.",
+        "- Not for another business, market or label than this one, and not when nobody has "
+        "looked at its figures for a long time.",
         "",
-        "Whether groups of people are treated alike is not judged here: no attribute is known to be a protected one.",
+        "Whether groups of people are treated alike is not judged here: no attribute is known to "
+        "be a protected one.",
     ]

@@ -1,370 +1,242 @@
-"""The card's sections about figures: each takes an evaluation and gives lines of markdown, or none where it cannot tell.
+"""The card's sections about quality: each takes an evaluation and gives lines of markdown.
 
-No number is made here: every one stands in the evaluation, and what is unknown is a dash.
+No number is computed here: every one stands in the evaluation. What is unknown is a dash, and a
+section without anything known has no lines.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from features.recipes.stages import STAGES
 from training import metrics
 from training.evaluation import baseline_comparison, gate, learning_curve, slices
+from training.formats import (
+    count,
+    decimals,
+    percent,
+    percent_with_interval,
+    span,
+    with_interval,
+)
+from training.reports.markdown import markdown_table, one_line, sentence
+from training.reports.summary import weakest_segment
 from training.uncertainty import fit_evidence, fit_prediction_sets
 
-Account = Mapping[str, Any]
-MOST_DATES, MOST_SLICES = 5, 4
+Report = dict[str, Any]
+MOST_DATES, MOST_SEGMENTS = 5, 4
 TITLES = {"churn": "Churn", "next_stage": "Next stage"}
-UNKNOWN = "–"
 
 
-def table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    """A table with an empty line behind it; no lines without rows."""
-    body = [
-        "| " + " | ".join(plain(cell).replace("|", "\\|") for cell in row) + " |" for row in rows
-    ]
-    head = ["| " + " | ".join(names) + " |", "|" + "---|" * len(names)]
-    return [*head, *body, ""] if body else []
-
-
-def plain(stated: str) -> str:
-    """On one line, and no markup: names that people gave."""
-    return " ".join(stated.split()).replace("<", "&lt;")
-
-
-def four(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.4f}"
-
-
-def three(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.3f}"
-
-
-def percent(value: float | None) -> str:
-    return UNKNOWN if value is None else f"{value:.1%}"
-
-
-def count(value: int | None) -> str:
-    return UNKNOWN if value is None else f"{value:,}"
-
-
-def between(
-    found: Account, figure: str, *, low: str = "low", high: str = "high", text: Any = three
-) -> str:
-    """`0.785 (0.729 … 0.842)`, or the figure alone where it has no interval."""
-    ends = [found.get(end) for end in (low, high)]
-    told = "" if None in ends else f" ({text(ends[0])} … {text(ends[1])})"
-    return text(found.get(figure)) + told
-
-
-def figures(account: Account) -> list[str]:
-    lines = ["## Metrics", ""]
-    lines += [
-        "On dates that were not trained on, beside every baseline, which was fitted on the same rows. Log loss, Brier "
-        "and ECE (calibration error): lower is better. AUROC: one half is chance. *Ours − its*: log loss, below zero "
-        "we lose less; it counts where the interval excludes zero. Lift and gain: the riskiest tenth and fifth.",
-        "",
-    ]
-    for who in metrics.POPULATIONS:
-        found = account["churn"][who]
-        lines += [
-            f"### Churn, {who}: {count(found['rows'])} rows, {percent(found['rate'])} left",
-            *_churn(found),
-        ]
-    for who in metrics.POPULATIONS:
-        found = account["next_stage"][who]
-        changed = found["changes"]["changed"]
-        lines += [
-            f"### Next stage, {who}: {count(changed)} of {count(found['rows'])} rows changed",
-            *_stages(found),
-        ]
-    return lines
-
-
-def _rungs(found: Account) -> list[tuple[str, Account, Account | None]]:
-    """(name, figures, our difference to it) of every baseline, simple ones first, and ours last."""
-    names = [rung["name"] for rung in (found.get("ladder") or {}).get("rungs", ())] or list(
-        found["baselines"]
-    )
-    told = found.get("paired_log_loss", {})
-    theirs = [
-        (name, found["baselines"][name], told.get(name))
-        for name in names
-        if name in found["baselines"]
-    ]
-    return [*theirs, (baseline_comparison.OURS, found, None)]
-
-
-def _difference(pair: Account | None) -> str:
-    return UNKNOWN if pair is None else between(pair, "difference", text=four)
-
-
-def _churn(found: Account) -> list[str]:
-    if not found["rows"]:
-        return ["Nobody is in it.", ""]
-    names = (
-        "model",
-        "AUROC (95 %)",
-        "log loss",
-        "ours − its (95 %)",
-        "Brier",
-        "ECE",
-        "PR area",
-        "lift",
-        "gain",
-    )
-    rows = [
-        (
-            f"**{name}**" if name == baseline_comparison.OURS else name,
-            between(one, "auroc", low="auroc_low", high="auroc_high"),
-            four(one["log_loss"]),
-            _difference(pair),
-            four(one["brier"]),
-            four(one["ece"]),
-            three(one["average_precision"]),
-            three(one["top_decile_lift"]),
-            percent(one["gain_20"]),
-        )
-        for name, one, pair in _rungs(found)
-    ]
-    return table(names, rows)
-
-
-def _stages(found: Account) -> list[str]:
-    if not found["rows"]:
-        return ["Nobody is in it.", ""]
-    same = found["if_nothing_changed"]
-    rows = [
-        (
-            "the stage of today",
-            UNKNOWN,
-            UNKNOWN,
-            UNKNOWN,
-            percent(same["accuracy"]),
-            three(same["macro_f1"]),
-            UNKNOWN,
-            UNKNOWN,
-        )
-    ]
-    for name, one, pair in _rungs(found):
-        seen = one["changes"]
-        rows.append(
-            (
-                f"**{name}**" if name == baseline_comparison.OURS else name,
-                four(one["log_loss"]),
-                _difference(pair),
-                four(one["ranked_probability_score"]),
-                percent(one["accuracy"]),
-                three(one["macro_f1"]),
-                between(seen, "recall", text=percent),
-                percent(seen["precision"]),
-            )
-        )
-    names = (
-        "model",
-        "log loss",
-        "ours − its (95 %)",
-        "ranked probability score",
-        "accuracy",
-        "macro-F1",
-        "changes foreseen",
-        "changes right",
-    )
-    return table(names, rows)
-
-
-def verdict(account: Account) -> list[str]:
+def verdict_section(evaluation: Report) -> list[str]:
     """What is recommended, the verdicts of both populations, and what no skill means."""
-    lines = [
-        "## Verdict",
-        "",
-        *(f"- {_sentence(line)}" for line in baseline_comparison.lines(account, why=False)),
-    ]
-    for part, words in TITLES.items():
-        told = dict(baseline_comparison.populations(account[part]))
-        said = [f"{who}: {told[who]['verdict']}" for who in metrics.POPULATIONS if who in told]
-        lines += [f"- {words}, {'; '.join(said)}."] * bool(said)
-    if account["status"] == "no_skill":
+    recommended = baseline_comparison.lines(evaluation, why=False)
+    lines = ["## Verdict", "", *(f"- {sentence(line)}" for line in recommended)]
+    for part, title in TITLES.items():
+        comparisons = dict(baseline_comparison.populations(evaluation[part]))
+        verdicts = [
+            f"{who}: {comparisons[who]['verdict']}"
+            for who in metrics.POPULATIONS
+            if who in comparisons
+        ]
+        lines += [f"- {title}, {'; '.join(verdicts)}."] * bool(verdicts)
+    if evaluation["status"] == "no_skill":
         lines.append(
-            "- No skill: the interval of the AUROC reaches one half. The release serves the base rate of churn."
+            "- No skill: the 95 % CI of the AUROC includes ½. The release serves the base rate of "
+            "churn."
         )
-    return [*lines, *(f"- {_sentence(line)}" for line in gate.lines(account)), ""]
+    return [*lines, *(f"- {sentence(line)}" for line in gate.lines(evaluation)), ""]
 
 
-def _sentence(line: str) -> str:
-    line = plain(line)
-    return f"{line[:1].upper()}{line[1:]}."
-
-
-def calibration(account: Account) -> list[str]:
-    how = account["calibration"]
-    lines = ["## Calibration", "", f"{how.get('why') or how['kind']}.", ""]
-    rows = []
-    for who in metrics.POPULATIONS:
-        found = account["churn"][who]
-        told = found.get("calibration") or {}
-        floor, shift, bent = (
-            told.get(name) or {} for name in ("floor", "after_shift", "after_platt")
-        )
-        rows.append(
-            (
-                who,
-                three(told.get("said")),
-                between(told, "left"),
-                four(told.get("ece")),
-                four(floor.get("mean")),
-                four(floor.get("high")),
-                four(shift.get("ece")),
-                four(bent.get("ece")),
-            )
-        )
+def calibration_section(evaluation: Report) -> list[str]:
+    method = evaluation["calibration"]
     names = (
         "population",
         "mean p",
-        "left (95 %)",
+        "left (95 % CI)",
         "ECE",
         "by chance",
         "rarely over",
         "rate known",
         "rate and slope known",
     )
-    lines += table(names, rows)
+    rows = [_calibration_row(who, evaluation["churn"][who]) for who in metrics.POPULATIONS]
     return [
-        *lines,
-        "An ECE is never zero: *by chance* is what true probabilities would show with so few rows, *rarely over* "
-        "is passed once in twenty. *Rate known*: what is left when an oracle moves all log-odds by one number.",
+        "## Calibration",
+        "",
+        f"{method.get('why') or method['kind']}.",
+        "",
+        *markdown_table(names, rows),
+        "The calibration error (ECE) is never zero. *By chance*: what true probabilities would "
+        "show with so few rows; *rarely over* is exceeded once in twenty. *Rate known*: the error "
+        "that is left when all log-odds are moved by the one number that fits best.",
         "",
     ]
 
 
-def rates(account: Account) -> list[str]:
-    """The share that left by date, the newest dates, and whether the evaluated ones lie among those trained on."""
-    told = account.get("rates", [])
-    cells = [
-        (
-            one["as_of"],
-            one["split"],
-            *(
-                cell
-                for who in metrics.POPULATIONS
-                for cell in (count(one[who]["rows"]), between(one[who], "rate"))
-            ),
-        )
-        for one in told[-MOST_DATES:]
-    ]
-    names = ("as of", "used to", "everyone, rows", "left (95 %)", "eligible, rows", "left (95 %)")
-    newest = f", the newest of {len(told)} dates" if len(told) > MOST_DATES else ""
-    lines = [f"### The rate's own history{newest}", *table(names, cells)]
-    moved = [words for who in metrics.POPULATIONS if (words := _moved(told, who))]
+def _calibration_row(who: str, churn: Report) -> tuple[str, ...]:
+    report = churn.get("calibration") or {}
+    floor, shift, platt = (
+        report.get(name) or {} for name in ("floor", "after_shift", "after_platt")
+    )
     return (
-        [*lines, *[f"Where the evaluated rate lies: {'; '.join(moved)}.", ""] * bool(moved)]
-        if told
-        else []
+        who,
+        decimals(report.get("predicted")),
+        with_interval(report, "observed"),
+        decimals(report.get("ece"), 4),
+        decimals(floor.get("mean"), 4),
+        decimals(floor.get("high"), 4),
+        decimals(shift.get("ece"), 4),
+        decimals(platt.get("ece"), 4),
     )
 
 
-def _moved(told: Sequence[Account], who: str) -> str | None:
-    at = {
-        use: [
-            one[who]["rate"] for one in told if one["split"] == use and one[who]["rate"] is not None
-        ]
-        for use in ("train", "evaluate")
-    }
-    if not at["train"] or not at["evaluate"]:
+def rates_section(evaluation: Report) -> list[str]:
+    """The share that left by date, the newest dates, and whether the evaluated ones are usual."""
+    dates = evaluation.get("rates", [])
+    if not dates:
+        return []
+    names = (
+        "as of",
+        "used to",
+        "everyone, rows",
+        "left (95 % CI)",
+        "eligible, rows",
+        "left (95 % CI)",
+    )
+    newest = f", the newest of {len(dates)} dates" if len(dates) > MOST_DATES else ""
+    rows = [_rate_row(date) for date in dates[-MOST_DATES:]]
+    moved = [text for who in metrics.POPULATIONS if (text := _rate_range(dates, who))]
+    return [
+        f"### The churn rate by date{newest}",
+        *markdown_table(names, rows),
+        *[f"The rate of the evaluation dates: {'; '.join(moved)}.", ""] * bool(moved),
+    ]
+
+
+def _rate_row(date: Report) -> tuple[str, ...]:
+    cells = [
+        cell
+        for who in metrics.POPULATIONS
+        for cell in (count(date[who]["rows"]), with_interval(date[who], "rate"))
+    ]
+    return (date["as_of"], date["split"], *cells)
+
+
+def _rate_range(dates: Sequence[Report], who: str) -> str | None:
+    """Whether the evaluated rates lie between the lowest and the highest rate trained on."""
+    rates: dict[str, list[float]] = {"train": [], "evaluate": []}
+    for date in dates:
+        if date["split"] in rates and date[who]["rate"] is not None:
+            rates[date["split"]].append(date[who]["rate"])
+    if not rates["train"] or not rates["evaluate"]:
         return None
-    low, high = min(at["train"]), max(at["train"])
-    where = "inside" if all(low <= rate <= high for rate in at["evaluate"]) else "**outside**"
-    return f"{who}, {where} what was trained on ({three(low)} … {three(high)})"
+    low, high = min(rates["train"]), max(rates["train"])
+    inside = all(low <= rate <= high for rate in rates["evaluate"])
+    where = "inside" if inside else "**outside**"
+    return f"{who}, {where} the range of the training dates ({span(low, high)})"
 
 
-def sliced(account: Account) -> list[str]:
-    """Slices of the population a model is judged in, the worst one of each, and customers never trained on."""
+def segments_section(evaluation: Report) -> list[str]:
+    """The weakest segments per model, and customers the model was never trained on."""
     lines = [
-        "## Slices",
+        "## Segments",
         "",
-        "*Relative*: our log loss in shares of what the slice's own base rate loses; under one is better. "
-        f"A slice speaks from {slices.LEAST_ROWS} rows on, {slices.LEAST_OF_EACH} of them apart from the rest.",
+        "*Relative*: our log loss divided by the log loss of the segment's own base rate; under "
+        f"one is better. A segment is judged from {slices.LEAST_ROWS} rows on, of which "
+        f"{slices.LEAST_OF_EACH} have another outcome than most.",
         "",
     ]
-    for part, told in (("churn", "auroc"), ("next_stage", "log_loss")):
-        who = baseline_comparison.headline(account[part], told=told)
+    for part, figure in (("churn", "auroc"), ("next_stage", "log_loss")):
+        who = _judged_population(evaluation[part], figure)
         if who:
-            found = account[part][who]
+            report = evaluation[part][who]
             lines.append(f"### {TITLES[part]}, {who}")
-            lines += [*_slices(found["slices"]), *_worst(found), *_new(found), ""]
+            lines += [*_segment_table(report["slices"]), *_weakest(report), *_new(report), ""]
     return lines
 
 
-def _slices(found: Sequence[Account]) -> list[str]:
-    able = [one for one in found if not one.get("too_few")]
-    able.sort(key=lambda one: (-one["relative"], one["of"], one["name"]))
+def _judged_population(section: Report, figure: str) -> str | None:
+    """Eligible, or everyone where the figure is not known of eligible."""
+    for who in ("eligible", "everyone"):
+        if (section.get(who) or {}).get(figure) is not None:
+            return who
+    return None
+
+
+def _segment_table(segments: Sequence[Report]) -> list[str]:
+    judged = [segment for segment in segments if not segment.get("too_few")]
+    judged.sort(key=lambda one: (-one["relative"], one["dimension"], one["name"]))
     rows = [
         (
-            one["of"],
-            one["name"],
-            count(one["rows"]),
-            four(one["log_loss"]),
-            three(one["relative"]),
-            between(one, "difference", text=four),
+            segment["dimension"],
+            segment["name"],
+            count(segment["rows"]),
+            decimals(segment["log_loss"], 4),
+            decimals(segment["relative"]),
+            with_interval(segment, "difference", digits=4),
         )
-        for one in able[:MOST_SLICES]
+        for segment in judged[:MOST_SEGMENTS]
     ]
     names = (
-        "cut by",
-        "slice, worst first",
+        "dimension",
+        "segment, weakest first",
         "rows",
         "log loss",
         "relative",
-        "ours − its base rate's (95 %)",
+        "ours − its base rate's (95 % CI)",
     )
-    return table(names, rows) or ["No slice has enough rows to tell.", ""]
+    return markdown_table(names, rows) or ["No segment has enough rows.", ""]
 
 
-def _worst(found: Account) -> list[str]:
-    worst = found.get("worst_slice")
-    if not worst:
+def _weakest(report: Report) -> list[str]:
+    if not report.get("worst_slice"):
         return []
-    told = f"- Worst of {count(worst['among'])} that can tell: {worst['of']} {worst['name']}, {worst['verdict']}."
-    return [told + " The worst of many is also the unluckiest."]
+    text = sentence(one_line(weakest_segment(report["worst_slice"])))
+    return [f"- {text} The weakest of many is partly bad luck."]
 
 
-def _new(found: Account) -> list[str]:
-    told = [_who(one) for one in found.get("customers", ())]
-    if not any(one["name"] == slices.NEVER for one in found.get("customers", ())):
-        told.append(
-            "no evaluated customer is new to the model, so how it does on new ones is not known"
+def _new(report: Report) -> list[str]:
+    rows = report.get("customers", ())
+    texts = [_customers_text(row) for row in rows]
+    if not any(row["name"] == slices.NEVER_TRAINED_ON for row in rows):
+        texts.append(
+            "no evaluated customer is new to the model, so its quality for new ones is unknown"
         )
-    return [f"- Customers {'; '.join(told)}."]
+    return [f"- Customers {'; '.join(texts)}."]
 
 
-def _who(one: Account) -> str:
-    told = f"{one['name']}: {count(one['rows'])} rows, "
-    if one.get("too_few"):
-        return f"{told}too few to tell"
-    return f"{told}log loss {four(one['log_loss'])}, {metrics.verdict('the base rate', one)}"
+def _customers_text(row: Report) -> str:
+    text = f"{row['name']}: {count(row['rows'])} rows"
+    if row.get("too_few"):
+        return f"{text}, too few to judge"
+    verdict = metrics.verdict("the base rate", dict(row))
+    return f"{text}, log loss {decimals(row['log_loss'], 4)}, {verdict}"
 
 
-def sure(account: Account) -> list[str]:
-    """Sets of next stages, grades of evidence, and the learning curve, as far as the evaluation has them."""
-    told = [
-        *fit_prediction_sets.lines(account),
-        *fit_evidence.lines(account),
-        *learning_curve.lines(account),
-    ]
-    told = told or ["the evaluation holds no sets and no grades of evidence"]
-    lines = ["## How sure a score is", "", *(f"- {_sentence(line)}" for line in told), ""]
-    stages = account["sets"]["everyone"]["stages"] if account.get("sets") else []
+def uncertainty_section(evaluation: Report) -> list[str]:
+    """Sets of next stages, evidence grades and the learning curve, where they are known."""
+    texts = [
+        *fit_prediction_sets.lines(evaluation),
+        *fit_evidence.lines(evaluation),
+        *learning_curve.lines(evaluation),
+    ] or ["the evaluation holds no prediction sets and no evidence grades"]
+    stages = evaluation["sets"]["everyone"]["stages"] if evaluation.get("sets") else []
     rows = [
         (
             one["stage"],
             count(one["rows"]),
-            between(one, "coverage", text=percent),
+            percent_with_interval(one, "coverage"),
             percent(one["accuracy"]),
         )
         for one in sorted(stages, key=lambda one: STAGES.index(one["stage"]))
     ]
+    names = ("next stage", "rows", "coverage (95 % CI)", "top-1 accuracy")
     return [
-        *lines,
-        *table(("came to", "rows", "held by the set (95 %)", "the likeliest was right"), rows),
+        "## Uncertainty",
+        "",
+        *(f"- {sentence(text)}" for text in texts),
+        "",
+        *markdown_table(names, rows),
     ]

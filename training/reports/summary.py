@@ -1,8 +1,8 @@
-"""What a finished job says to the person who started it."""
+"""Texts of a finished training, promotion or batch run for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,182 +11,202 @@ import pyarrow.parquet as pq
 from features.recipes.stages import CHINESE, STAGES
 from training import metrics
 from training.evaluation import baseline_comparison, gate, learning_curve, slices
+from training.formats import UNKNOWN, confidence, decimals, percent, span
 from training.uncertainty import fit_evidence, fit_prediction_sets
 
-# Whose rate a score can be, finest first.
-RATES = {
-    "own_past": "the own past",
+Report = dict[str, Any]
+# Whose rate a score can be where no model answers, finest first.
+RATE_LEVELS = {
+    "own_past": "their own past",
     "stage": "the stage",
     "segment": "the segment",
     "everyone": "everyone",
 }
+# Characters of the bar of the most frequent stage.
+LONGEST_BAR = 30
+REASONS = ("reason_1", "reason_2", "reason_3")
 
 
-def trained(account: dict[str, Any]) -> str:
-    """Figures beside the baselines, for everyone and for eligible, and the verdicts in words."""
-    if account["status"] == "not_enough_data":
-        return f"  not enough data to train: {account['why']['got']}\n  {account['why']['rule']}\n  {account['why']['do']}"
-    dates = account["as_of"]
-    lines = [
-        f"  trained on {len(dates['train'])} dates up to {dates['train'][-1]} ({account['train_rows']:,} rows), "
-        f"evaluated on {', '.join(dates['evaluate'])}"
-    ]
-    if account["left_out"]:
-        lines.append(
-            f"  {len(account['left_out'])} columns left out: their windows reach back further than the history trained on"
-        )
-    lines += ["", *_churn(account["churn"]), "", *_stages(account["next_stage"])]
-    lines += ["", *(f"  {line}" for line in baseline_comparison.lines(account, why=False))]
+def training_text(evaluation: Report) -> str:
+    """Figures of the model and the baselines, for everyone and eligible, and the verdicts."""
+    if evaluation["status"] == "not_enough_data":
+        why = evaluation["why"]
+        return f"  not enough data to train: {why['got']}\n  {why['rule']}\n  {why['do']}"
+    lines = [*_data_lines(evaluation), ""]
+    lines += [*_churn_lines(evaluation["churn"]), "", *_stage_lines(evaluation["next_stage"]), ""]
+    lines += [f"  {line}" for line in baseline_comparison.lines(evaluation, why=False)]
     lines += [
-        *fit_prediction_sets.lines(account),
-        *fit_evidence.lines(account),
-        *learning_curve.lines(account),
+        *fit_prediction_sets.lines(evaluation),
+        *fit_evidence.lines(evaluation),
+        *learning_curve.lines(evaluation),
     ]
-    lines += ["", *(f"  {line}" for line in gate.lines(account))] if account.get("gate") else []
-    if account["status"] == "no_skill":
+    if evaluation.get("gate"):
+        lines += ["", *(f"  {line}" for line in gate.lines(evaluation))]
+    if evaluation["status"] == "no_skill":
         lines += [
             "",
-            "  No skill: the model cannot be told from chance. Scores are base rates, marked no_skill.",
+            "  No skill: the churn model is not better than chance. "
+            "Scores are base rates, marked no_skill.",
         ]
     return "\n".join(lines)
 
 
-def released(name: str, status: str, account: dict[str, Any], runs: dict[str, str | None]) -> str:
-    """What `train` says: the account, and the release that waits to be promoted."""
-    missing = [job for job, run in runs.items() if run is None]
-    told = f"{trained(account)}\n\n  release {name} ({status}), not yet served: lifecycle promote"
-    waits = "it waits under mlruns/pending and is recorded later"
-    return told + (
-        f"\n  warning: not recorded in MLflow now: {', '.join(missing)}; {waits}" if missing else ""
+def _data_lines(evaluation: Report) -> list[str]:
+    dates = evaluation["as_of"]
+    lines = [
+        f"  trained on {len(dates['train'])} dates up to {dates['train'][-1]} "
+        f"({evaluation['train_rows']:,} rows), evaluated on {', '.join(dates['evaluate'])}"
+    ]
+    if evaluation["unused_features"]:
+        lines.append(
+            f"  {len(evaluation['unused_features'])} columns are not modelled: "
+            "their windows are longer than the history trained on"
+        )
+    return lines
+
+
+def release_text(name: str, status: str, evaluation: Report, runs: Mapping[str, str | None]) -> str:
+    """What `train` prints: the evaluation, and the release, which is not served yet."""
+    text = (
+        f"{training_text(evaluation)}\n\n"
+        f"  release {name} ({status}) is not served yet; to serve it: lifecycle promote"
+    )
+    missing = [job for job, run_id in runs.items() if run_id is None]
+    if missing:
+        text += f"\n  warning: not recorded in MLflow yet: {pending_text(missing)}"
+    return text
+
+
+def pending_text(jobs: Iterable[str]) -> str:
+    """The jobs that MLflow does not have yet, and where their records are."""
+    return (
+        f"{', '.join(jobs)}. The records are under mlruns/pending; `lifecycle runs` writes them "
+        "once the store answers"
     )
 
 
-def promoted(name: str, status: str, account: dict[str, Any]) -> str:
-    """What `promote` says: which release is served, what is recommended, and what the gate found."""
+def promotion_text(name: str, status: str, evaluation: Report) -> str:
+    """What `promote` prints: the served release, the recommendation and the gate's result."""
     lines = [
         f"serving release {name} ({status})",
-        *baseline_comparison.lines(account),
-        *gate.lines(account),
+        *baseline_comparison.lines(evaluation),
+        *gate.lines(evaluation),
     ]
     return "\n  ".join(lines)
 
 
-def _churn(section: dict[str, Any]) -> list[str]:
-    told = {
-        who: f"{who}: {found['rows']:,} customers"
-        + ("" if found["rate"] is None else f", {found['rate']:.1%} left")
-        for who, found in section.items()
-    }
-    rungs = _rungs(
-        section, lambda found: (_four(found.get("auroc")), _four(found["log_loss"]), _lift(found))
-    )
-    gains = {
-        who: [found.get(f"gain_{percent}") for percent in metrics.GAINS]
-        for who, found in section.items()
-    }
-    lines = [
-        _across("  churn", told.values()),
-        _across("", [_columns("AUROC", "log loss", "lift")] * len(told)),
-        *rungs,
+def _churn_lines(section: Report) -> list[str]:
+    populations = [
+        f"{who}: {report['rows']:,} customers"
+        + ("" if report["rate"] is None else f", {percent(report['rate'])} left")
+        for who, report in section.items()
     ]
-    lines.append(
-        _across("    our AUROC lies in", [_between(found, "auroc") for found in section.values()])
-    )
-    lines.append(
+
+    def figures(report: Report) -> tuple[str, ...]:
+        auroc, lift = report.get("auroc"), report.get("top_decile_lift")
+        return decimals(auroc, 4), decimals(report["log_loss"], 4), decimals(lift, 2)
+
+    reports = section.values()
+    gains = ([report.get(f"gain_{share}") for share in metrics.GAINS] for report in reports)
+    return [
+        _across("  churn", populations),
+        _across("", [_columns("AUROC", "log loss", "lift")] * len(populations)),
+        *_candidates(section, figures),
+        _across("    our AUROC, 95 % CI", [_interval(report, "auroc") for report in reports]),
+        _across("    calibration error (ECE)", [percent(report.get("ece")) for report in reports]),
         _across(
-            "    off by on average (ECE)",
-            [_percent(found.get("ece")) for found in section.values()],
-        )
-    )
-    lines.append(
-        _across(
-            "    leavers in top 10, 20, 30 %",
-            [", ".join(map(_percent, each)) for each in gains.values()],
-        )
-    )
-    return [*lines, *_notes(section, "auroc")]
+            "    leavers in top 10, 20, 30 %", [", ".join(map(percent, each)) for each in gains]
+        ),
+        *_notes(section, "auroc"),
+    ]
 
 
-def _stages(section: dict[str, Any]) -> list[str]:
-    def figures(found: dict[str, Any]) -> tuple[str, ...]:
-        of = found["changes"]
+def _stage_lines(section: Report) -> list[str]:
+    def figures(report: Report) -> tuple[str, ...]:
+        changes = report["changes"]
         return (
-            _four(found["log_loss"]),
-            _four(found["macro_f1"]),
-            _percent(of["recall"]),
-            _percent(of["precision"]),
+            decimals(report["log_loss"], 4),
+            decimals(report["macro_f1"], 4),
+            percent(changes["recall"]),
+            percent(changes["precision"]),
         )
 
     changed = [
-        f"{who}: {found['changes']['changed']:,} of {found['rows']:,} changed"
-        for who, found in section.items()
+        f"{who}: {report['changes']['changed']:,} of {report['rows']:,} changed"
+        for who, report in section.items()
     ]
-    same = [
-        _columns("–", _four(found["if_nothing_changed"]["macro_f1"]), "–", "–")
-        for found in section.values()
+    no_change = [
+        _columns(UNKNOWN, decimals(report["if_nothing_changed"]["macro_f1"], 4), UNKNOWN, UNKNOWN)
+        for report in section.values()
     ]
-    lines = [
-        _across("  next stage", changed),
-        _across("", [_columns("log loss", "macro-F1", "foreseen", "came true")] * len(changed)),
-    ]
+    names = _columns("log loss", "macro-F1", "recall", "precision")
     return [
-        *lines,
-        _across("    the stage of today", same),
-        *_rungs(section, figures),
+        _across("  next stage", changed),
+        _across("    recall, precision of changes", [names] * len(changed)),
+        _across("    no change of stage", no_change),
+        *_candidates(section, figures),
         *_notes(section, "accuracy"),
     ]
 
 
-def _rungs(
-    section: dict[str, Any], figures: Callable[[dict[str, Any]], tuple[str, ...]]
-) -> list[str]:
-    """A line a rung, simple ones first and our model last, the populations side by side."""
+def _candidates(section: Report, figures: Callable[[Report], tuple[str, ...]]) -> list[str]:
+    """A line per candidate, simple ones first and our model last, a column per population."""
     names = [
-        rung["name"]
-        for _, found in baseline_comparison.populations(section)
-        for rung in found["rungs"]
+        candidate["name"]
+        for _, comparison in baseline_comparison.populations(section)
+        for candidate in comparison["candidates"]
     ]
     lines = []
     for name in dict.fromkeys(names):
-        each = [
-            found if name == baseline_comparison.OURS else found["baselines"].get(name)
-            for found in section.values()
+        reports = [
+            report if name == baseline_comparison.OURS else report["baselines"].get(name)
+            for report in section.values()
         ]
-        cells = [_columns(*figures(one)) if one and one["rows"] else _columns("–") for one in each]
+        cells = [
+            _columns(*figures(report)) if report and report["rows"] else _columns(UNKNOWN)
+            for report in reports
+        ]
         lines.append(_across(f"    {name}", cells))
     return lines
 
 
-def _notes(section: dict[str, Any], figure: str) -> list[str]:
-    """The verdict, the worst slice, and those never trained on, a line a population."""
+def _notes(section: Report, figure: str) -> list[str]:
+    """The verdict, the weakest segment, and customers never trained on, per population."""
     lines = [
-        f"    {who}: {found['verdict']}" for who, found in baseline_comparison.populations(section)
+        f"    {who}: {comparison['verdict']}"
+        for who, comparison in baseline_comparison.populations(section)
     ]
-    for who, found in section.items():
-        if found["worst_slice"]:
-            lines.append(
-                f"    {who}, worst of {found['worst_slice']['among']} slice(s) that can tell: {_slice(found['worst_slice'])}"
-            )
+    for who, report in section.items():
+        if report["worst_slice"]:
+            lines.append(f"    {who}: {weakest_segment(report['worst_slice'])}")
         lines += [
-            f"    {who}, {_new(row, figure)}"
-            for row in found["customers"]
+            f"    {who}, {_new_customers(row, figure)}"
+            for row in report["customers"]
             if row["name"] != slices.TRAINED_ON
         ]
     return lines
 
 
-def _slice(found: dict[str, Any]) -> str:
-    return f"{found['of']} {found['name']} ({found['rows']:,} rows), {found['verdict']}"
+def weakest_segment(worst: Report) -> str:
+    """`weakest of 20 segments with enough rows: stage new, log loss .1241 below its base rate`."""
+    difference, low, high = worst["difference"], worst["low"], worst["high"]
+    side = "below" if difference < 0 else "above"
+    # Inside the interval nobody knows which side it is.
+    unsure = " (its 95 % CI includes 0)" if low <= 0 <= high else ""
+    return (
+        f"weakest of {worst['compared']} segments with enough rows: {worst['dimension']} "
+        f"{worst['name']}, log loss {decimals(abs(difference), 4)} {side} its base rate{unsure}"
+    )
 
 
-def _new(row: dict[str, Any], figure: str) -> str:
-    told = f"{row['name']}: {row['rows']:,} rows"
+def _new_customers(row: Report, figure: str) -> str:
+    text = f"{row['name']}: {row['rows']:,} rows"
     if row.get("too_few"):
-        return f"{told}, too few to tell"
-    named = "AUROC" if figure == "auroc" else figure
-    interval = f" ({_between(row, figure)})" if f"{figure}_low" in row else ""
-    words = metrics.verdict("the base rate", row)
-    return f"{told}, {named} {_four(row[figure])}{interval}, {words}"
+        return f"{text}, too few to judge"
+    name = "AUROC" if figure == "auroc" else figure
+    interval = confidence(row.get(f"{figure}_low"), row.get(f"{figure}_high"))
+    verdict = metrics.verdict("the base rate", dict(row))
+    return f"{text}, {name} {decimals(row[figure], 4)}{interval}, {verdict}"
 
 
 def _across(name: str, cells: Iterable[str]) -> str:
@@ -197,52 +217,51 @@ def _columns(*cells: str) -> str:
     return "".join(f"{cell:>10}" for cell in cells)
 
 
-def _four(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4f}"
+def _interval(report: Report, name: str) -> str:
+    low, high = report.get(f"{name}_low"), report.get(f"{name}_high")
+    return UNKNOWN if low is None or high is None else span(low, high)
 
 
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
+def scores_text(folder: Path, *, as_of: str | None = None, riskiest: int = 10) -> str:
+    """Customers by stage, and the riskiest eligible ones with their reasons.
+
+    `folder` holds scores.parquet. It names customers: for the owner's terminal alone.
+    """
+    rows = pq.read_table(folder / "scores.parquet").to_pylist()
+    counts = {stage: sum(row["stage"] == stage for row in rows) for stage in STAGES}
+    longest = max(counts.values()) or 1
+    lines = ["  customers by stage" + (f" as of {as_of}" if as_of else "")]
+    lines += [
+        f"    {stage:<10}{CHINESE[stage]:<6}{number:>8,}  {_bar(number / longest)}".rstrip()
+        for stage, number in counts.items()
+    ]
+    lines += _rate_lines(rows)
+    eligible = [row for row in rows if row["eligible"] and row["p_churn"] is not None]
+    eligible.sort(key=lambda row: (-row["p_churn"], row["customer_id"]))
+    shown = eligible[:riskiest]
+    lines += ["", f"  the {len(shown)} riskiest of {len(eligible):,} eligible customers"]
+    for row in shown:
+        p = decimals(row["p_churn"])
+        lines.append(f"    {row['customer_id']:<12} p_churn {p}  {row['stage']}")
+        lines += [f"{'':17}{row[key]}" for key in REASONS if row[key]]
+    return "\n".join(lines)
 
 
-def _lift(found: dict[str, Any]) -> str:
-    return "–" if found.get("top_decile_lift") is None else f"{found['top_decile_lift']:.2f}"
+def _bar(share: float) -> str:
+    return "█" * round(LONGEST_BAR * share)
 
 
-def _between(found: dict[str, Any], name: str) -> str:
-    low, high = found.get(f"{name}_low"), found.get(f"{name}_high")
-    return "–" if low is None else f"{low:.3f} … {high:.3f}"
-
-
-def _rates(rows: list[dict[str, Any]]) -> list[str]:
-    """How many scores are rates and not a model's, and of whom."""
-    of = [
+def _rate_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """How many scores are rates instead of a model's answer, and whose rates."""
+    levels = [
         mark.removeprefix("rate_of:")
         for row in rows
         for mark in row["warnings"]
         if mark.startswith("rate_of:")
     ]
-    told = ", ".join(
-        f"{of.count(level):,} by the rate of {RATES[level]}" for level in RATES if level in of
+    counts = ", ".join(
+        f"{levels.count(level):,} by the rate of {words}"
+        for level, words in RATE_LEVELS.items()
+        if level in levels
     )
-    return ["", f"  no model's scores, but rates: {told}"] if of else []
-
-
-def scored(folder: Path, *, riskiest: int = 10) -> str:
-    """Customers by stage, and the riskiest eligible ones with their reasons."""
-    rows = pq.read_table(folder / "scores.parquet").to_pylist()
-    counts = {stage: sum(row["stage"] == stage for row in rows) for stage in STAGES}
-    width = max(counts.values()) or 1
-    lines = ["  customers by stage"]
-    lines += [
-        f"    {stage:<10}{CHINESE[stage]:<6}{count:>8,}  {'█' * round(30 * count / width)}"
-        for stage, count in counts.items()
-    ]
-    lines += _rates(rows)
-    able = [row for row in rows if row["eligible"] and row["p_churn"] is not None]
-    able.sort(key=lambda row: (-row["p_churn"], row["customer_id"]))
-    lines += ["", f"  the {min(riskiest, len(able))} riskiest of {len(able):,} eligible customers"]
-    for row in able[:riskiest]:
-        lines.append(f"    {row['customer_id']:<12} p = {row['p_churn']:.3f}  {row['stage']}")
-        lines += [f"{'':17}{row[key]}" for key in ("reason_1", "reason_2", "reason_3") if row[key]]
-    return "\n".join(lines)
+    return ["", f"  scores are rates, not a model's: {counts}"] if levels else []

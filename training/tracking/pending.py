@@ -1,29 +1,30 @@
-"""Records on disk until the tracking store has them: `<home>/mlruns/pending/<began>-<key>/`, whole or not there.
+"""Records of finished jobs on disk until the tracking store has them.
 
-Every record is kept here before it is written to the store, so a store that is away, or a job that is killed while it
-writes, loses none. A record's key is a tag of its run, so none is written twice.
+A record is `<home>/mlruns/pending/<began>-<key>/`, complete or absent. It is saved before it is
+written to the store, so none is lost when the store does not answer or the job is killed. Its key
+is a tag of its run, so none is written twice.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import tempfile
 import uuid
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from features.core.settings import home
+from features.core.staged_files import staged_folder
 
 
 @dataclass(frozen=True)
-class Record:
-    """One finished job for the tracking store: plain data, and nothing of a customer.
+class RunRecord:
+    """One finished job for the tracking store: plain data, and nothing about a customer.
 
-    `by_date`: (metric, value, as_of in µs). `datasets`: name, context, digest, rows, columns as (name, type).
-    `models`: registered names to make a version of, over `release`. `began`, `ended`: seconds since 1970.
+    `by_date`: (metric, value, as_of in µs). `files`: content by file name. `datasets`: name,
+    context, digest, rows, columns as (name, type). `pictures`: PNG files. `models`: registered
+    models that get a version of `release`. `began`, `ended`: seconds since 1970.
     """
 
     job: str
@@ -42,51 +43,51 @@ class Record:
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
-def folder() -> Path:
+def pending_folder() -> Path:
     return home() / "mlruns" / "pending"
 
 
-def keep(record: Record) -> Path:
-    """Write the record with its pictures, staged and renamed once. OSError when there is no room or right."""
-    root = folder()
+def save(record: RunRecord) -> Path:
+    """Write the record with its pictures, complete or not at all; its folder.
+
+    OSError where there is no space or no permission.
+    """
+    root = pending_folder()
     root.mkdir(parents=True, exist_ok=True)
-    staged = Path(tempfile.mkdtemp(prefix=".staged-", dir=root))
-    try:
+    folder = root / f"{round(record.began * 1000):013d}-{record.key}"
+    with staged_folder(folder) as staged:
         (staged / "pictures").mkdir()
         for picture in record.pictures:
             shutil.copyfile(picture, staged / "pictures" / picture.name)
-        stated = {**_mapping(record), "pictures": [picture.name for picture in record.pictures]}
-        (staged / "record.json").write_text(json.dumps(stated, sort_keys=True, default=str) + "\n")
-        kept = root / f"{round(record.began * 1000):013d}-{record.key}"
-        os.replace(staged, kept)
-    finally:
-        shutil.rmtree(staged, ignore_errors=True)
-    return kept
+        content = {each.name: getattr(record, each.name) for each in fields(record)}
+        content["pictures"] = [picture.name for picture in record.pictures]
+        (staged / "record.json").write_text(json.dumps(content, sort_keys=True, default=str) + "\n")
+    return folder
 
 
-def _mapping(record: Record) -> dict[str, Any]:
-    return {each.name: getattr(record, each.name) for each in fields(record)}
-
-
-def waiting() -> list[Path]:
-    """The kept records, oldest first."""
-    root = folder()
+def list_pending() -> list[Path]:
+    """The folders of the pending records, oldest first."""
+    root = pending_folder()
     return sorted(path.parent for path in root.glob("[0-9]*/record.json")) if root.is_dir() else []
 
 
-def read(kept: Path) -> Record:
-    stated = json.loads((kept / "record.json").read_text())
-    found = Record(
-        **{each.name: stated[each.name] for each in fields(Record) if each.name in stated}
-    )
-    lists = {name: tuple(getattr(found, name)) for name in ("datasets", "trials", "models")}
-    pictures = tuple(kept / "pictures" / name for name in found.pictures)
+def load(folder: Path) -> RunRecord:
+    """The record in a folder; OSError or ValueError where it cannot be read."""
+    content = json.loads((folder / "record.json").read_text())
+    names = [each.name for each in fields(RunRecord)]
+    record = RunRecord(**{name: content[name] for name in names if name in content})
+    # JSON has lists only; the record has tuples.
     return replace(
-        found, **lists, pictures=pictures, by_date=tuple(tuple(point) for point in found.by_date)
+        record,
+        datasets=tuple(record.datasets),
+        trials=tuple(record.trials),
+        models=tuple(record.models),
+        pictures=tuple(folder / "pictures" / name for name in record.pictures),
+        by_date=tuple((name, value, at) for name, value, at in record.by_date),
     )
 
 
-def remove(kept: Path) -> None:
-    """The record first: what is left of a removal that was cut short is no record any more."""
-    (kept / "record.json").unlink(missing_ok=True)
-    shutil.rmtree(kept, ignore_errors=True)
+def delete(folder: Path) -> None:
+    """Delete record.json first: a deletion that is cut short leaves no record."""
+    (folder / "record.json").unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)

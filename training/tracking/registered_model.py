@@ -1,13 +1,13 @@
-"""The registered model: a release behind MLflow's `predict`. MLflow keeps this file with the model and runs it to load.
+"""The registered model: a release behind MLflow's `predict`. MLflow stores this file and runs it.
 
-Input: feature rows, the columns of a run folder's features.parquet that `inputs` names. Output of `churn`: p_churn; of
-`next_stage`: p_next_prospect … p_next_churned. The same numbers as `lifecycle score`, bit for bit; no ids, no reasons.
-It imports nothing from `training`: it must load where only the model is.
+Input: feature rows, the columns of a run folder's features.parquet that `input_columns` names.
+Output of `churn`: p_churn; of `next_stage`: p_next_prospect … p_next_churned. The same numbers as
+`lifecycle score`, bit for bit; no ids, no reasons. The file imports nothing from `training`: it
+must load where only the model is.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +15,45 @@ import mlflow
 import numpy as np
 import pandas
 import pyarrow as pa
+from mlflow.pyfunc import PythonModel
 
-from features.core.errors import WrongType
-from features.recipes.stages import STAGES
-from serving.release import release as releases
+try:
+    from features.core.errors import WrongType
+    from features.recipes.stages import STAGES
+    from serving.release import release as releases
+    from serving.release.model_columns import input_columns
+except ModuleNotFoundError as error:
+    import features
 
-_INSTANTS_AND_COUNTS = ("as_of", "n", "first_at", "last_at")
-
-
-def inputs(columns: Sequence[str], answers: str, *, contractual: bool) -> list[tuple[str, str]]:
-    """(column, MLflow type) of what the model `answers` needs, in order; `columns` are the scorer's."""
-    stages = ["stage", "stage_if_inactive"]
-    numbers: tuple[str, ...] = ()
-    if answers == "next_stage":
-        numbers = _INSTANTS_AND_COUNTS
-        stages += ["stage_idle"] if contractual else []
-    state = [(name, "string") for name in stages] + [(name, "long") for name in numbers]
-    return state + [(name, "double") for name in columns]
+    other_package = getattr(features, "__file__", None) or list(features.__path__)
+    raise ImportError(
+        f"this model needs the package 'features' that is stored with it, but Python finds "
+        f"{other_package} first: load the model in another folder, or rename that package"
+    ) from error
 
 
-def outputs(answers: str) -> list[tuple[str, str]]:
-    names = ["p_churn"] if answers == "churn" else [f"p_next_{stage}" for stage in STAGES]
-    return [(name, "double") for name in names]
+class ReleaseModel(PythonModel):
+    """A release as an MLflow model.
 
-
-class ReleaseModel(mlflow.pyfunc.PythonModel):
-    """`model_config["answers"]` is churn or next_stage; the artifact `release` is a release folder."""
+    `model_config["answers"]` is churn or next_stage; the artifact `release` is a release folder.
+    """
 
     def load_context(self, context: Any) -> None:
-        """Verify the manifest, load, rebuild the golden rows; ReleaseRefused otherwise."""
-        self.scorer = releases.load(Path(context.artifacts["release"])).scorer
+        """Verify the manifest, load it and rebuild the golden rows. ReleaseRefused."""
+        self.scorer = releases.load_release(Path(context.artifacts["release"])).scorer
         self.answers = context.model_config["answers"]
 
     def predict(
         self, context: Any, model_input: pandas.DataFrame, params: Any = None
     ) -> pandas.DataFrame:
-        """A pandas frame of `inputs` (floats NaN where null) to one of `outputs`, with its index.
+        """A pandas frame of `input_columns` (NaN where null) to one of `output_columns`.
 
-        WrongType when a column is missing, a number is infinite, or a stage is none.
+        The index stays. WrongType where a column is missing, a number is infinite, or a stage is
+        unknown.
         """
         contractual = self.scorer.definitions.contractual
         rows = _rows(
-            model_input, inputs(self.scorer.columns, self.answers, contractual=contractual)
+            model_input, input_columns(self.scorer.columns, self.answers, contractual=contractual)
         )
         if self.answers == "churn":
             return pandas.DataFrame({"p_churn": self.scorer.p_churn(rows)}, index=model_input.index)
@@ -68,19 +65,19 @@ class ReleaseModel(mlflow.pyfunc.PythonModel):
 
 
 def _rows(model_input: pandas.DataFrame, columns: list[tuple[str, str]]) -> pa.Table:
-    made = {}
+    arrays = {}
     for name, kind in columns:
         if name not in model_input:
             raise _refused(name, "no such column")
-        made[name] = {"string": _stages, "long": _integers, "double": _reals}[kind](
-            name, model_input[name]
-        )
-    return pa.table(made)
+        read = {"string": _stages, "long": _integers, "any": _microseconds, "double": _reals}[kind]
+        arrays[name] = read(name, model_input[name])
+    return pa.table(arrays)
 
 
 def _reals(name: str, column: pandas.Series) -> np.ndarray:
     values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-    if np.isinf(values).any():  # the boosters would answer, with anything
+    # The boosters would accept infinity and answer something meaningless.
+    if np.isinf(values).any():
         raise _refused(name, f"{int(np.isinf(values).sum())} infinite numbers")
     return values
 
@@ -91,10 +88,23 @@ def _integers(name: str, column: pandas.Series) -> np.ndarray:
     return column.to_numpy(dtype=np.int64)
 
 
+def _microseconds(name: str, column: pandas.Series) -> np.ndarray:
+    """Instants as microseconds UTC: from datetimes, RFC 3339 texts, or integers as they are."""
+    if column.isna().any():
+        raise _refused(name, f"{int(column.isna().sum())} nulls")
+    if pandas.api.types.is_integer_dtype(column.dtype):
+        return column.to_numpy(dtype=np.int64)
+    try:
+        instants = pandas.to_datetime(column, utc=True)
+    except (ValueError, TypeError) as error:
+        raise _refused(name, "values that are no instants") from error
+    return instants.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
+
+
 def _stages(name: str, column: pandas.Series) -> np.ndarray:
-    strange = ~column.isin(STAGES)
-    if strange.any():
-        raise _refused(name, f"{int(strange.sum())} values that are no stage")
+    unknown = ~column.isin(STAGES)
+    if unknown.any():
+        raise _refused(name, f"{int(unknown.sum())} values that are no stage")
     return column.to_numpy(dtype=object)
 
 
@@ -102,8 +112,8 @@ def _refused(name: str, got: str) -> WrongType:
     return WrongType(
         where=f"column {name}",
         got=got,
-        rule="Rows are feature rows as features.parquet of a run has them.",
-        fix="Take them from a run folder, or build them with `lifecycle features`.",
+        rule="The input are feature rows as in features.parquet of a run folder.",
+        fix="Read them from a run folder, or write them with `lifecycle features`.",
     )
 
 

@@ -1,7 +1,7 @@
-"""Registered models `churn` and `next_stage`: one version each a release, and the aliases. One of the few MLflow files.
+"""Registered models `churn` and `next_stage`: one version of each per release, and the aliases.
 
-`challenger` is the release trained last, `champion` the one that is served. CURRENT alone decides what is served; an
-alias that lags is moved by whoever opens the store next.
+`challenger` is the release trained last, `champion` the served one. CURRENT alone decides what is
+served; an alias that lags is moved by the next command that opens the store.
 """
 
 from __future__ import annotations
@@ -13,15 +13,21 @@ import tempfile
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
 import serving
 from features.core.errors import ReleaseRefused, StoreFailed
 from serving.release import release as releases
+from serving.release.model_columns import input_columns, output_columns
 from training import promotion_log
 from training.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import LoggedModel, Metric, Run
+    from mlflow.models import ModelSignature
 
 MODELS = {
     "churn": "P(churn in the horizon) of feature rows, as `lifecycle score` gives it.",
@@ -31,69 +37,81 @@ CHALLENGER, CHAMPION = "challenger", "champion"
 EXAMPLE_ROWS = 5
 
 
-def register(
+def register_release(
     store: Store,
     name: str,
     models: Sequence[str],
     *,
     run: str,
     tags: dict[str, str],
-    metrics: Sequence[Any],
+    metrics: Sequence[Metric],
 ) -> None:
-    """A version of each model over release `name`, and `challenger` on it. A release that is gone has none."""
+    """A version of each model over release `name`, with the alias `challenger`.
+
+    A release that was deleted gets none.
+    """
+    exists = (releases.releases_folder() / name).is_dir()
     for model in models:
-        if (there := _version_of(store, model, name)) is None and (
-            releases.releases() / name
-        ).is_dir():
-            there = _new_version(store, model, name, run, tags, metrics)
-        if there is not None:
-            store.client.set_registered_model_alias(model, CHALLENGER, there)
+        version_name = _version_of(store, model, name)
+        if version_name is None and exists:
+            version_name = _new_version(store, model, name, run, tags, metrics)
+        if version_name is not None:
+            store.client.set_registered_model_alias(model, CHALLENGER, version_name)
 
 
-def forget(store: Store, run: Any) -> None:
-    """Take back the versions and models of a run that was not written to its end."""
-    for found in store.client.search_model_versions(f"run_id = '{run.info.run_id}'"):
-        store.client.delete_model_version(found.name, found.version)
-    for made in run.outputs.model_outputs if run.outputs else ():
-        store.client.delete_logged_model(made.model_id)
+def delete_run_models(store: Store, run: Run) -> None:
+    """Delete the versions and models of a run that was not written to its end."""
+    for entry in store.client.search_model_versions(f"run_id = '{run.info.run_id}'"):
+        store.client.delete_model_version(entry.name, entry.version)
+    for output in run.outputs.model_outputs if run.outputs else ():
+        store.client.delete_logged_model(output.model_id)
 
 
-def lagging(store: Store) -> list[str]:
-    """The models whose champion is not the release that is served; none when nothing is served."""
-    served = serving_now()
-    return [model for model in MODELS if served and served != release_of(store, model, CHAMPION)]
+def lagging_models(store: Store) -> list[str]:
+    """The models whose champion is not the served release; none when nothing is served."""
+    served = served_release_id()
+    return [
+        model for model in MODELS if served and served != aliased_release(store, model, CHAMPION)
+    ]
 
 
-def repair(store: Store) -> list[str]:
-    """Move the lagging champions to the release that is served; which moved. One nobody registered yet is registered."""
-    served, moved = serving_now(), []
-    for model in lagging(store):
-        there = _version_of(store, model, served) or _new_version(store, model, served, None, {})
-        store.client.set_registered_model_alias(model, CHAMPION, there)
-        _tag(store, model, there, promotion_log.tags(served))
+def repair_champions(store: Store) -> list[str]:
+    """Move lagging champions to the served release, and register it where it is not yet.
+
+    Returns the models whose champion moved.
+    """
+    served, moved = served_release_id(), []
+    if served is None:
+        return []
+    for model in lagging_models(store):
+        version_name = _version_of(store, model, served)
+        if version_name is None:
+            version_name = _new_version(store, model, served, None, {})
+        store.client.set_registered_model_alias(model, CHAMPION, version_name)
+        _set_tags(store, model, version_name, promotion_log.promotion_tags(served))
         moved.append(model)
     return moved
 
 
-def _tag(store: Store, model: str, made: str, tags: dict[str, str]) -> None:
-    """How it came to be served, on the version and on the run it was trained in."""
-    run = store.client.get_model_version(model, made).run_id
+def _set_tags(store: Store, model: str, version_name: str, tags: dict[str, str]) -> None:
+    """Why the release is served, on the version and on the run that trained it."""
+    run = store.client.get_model_version(model, version_name).run_id
     for name, value in tags.items():
-        store.client.set_model_version_tag(model, made, name, value)
+        store.client.set_model_version_tag(model, version_name, name, value)
         if run:
             store.client.set_tag(run, name, value)
 
 
-def serving_now() -> str | None:
-    """The id CURRENT names, None when nothing was promoted yet."""
+def served_release_id() -> str | None:
+    """The id in CURRENT; None where nothing was promoted yet."""
     try:
-        return releases.current().name
+        return releases.current_release_folder().name
     except ReleaseRefused:
         return None
 
 
-def release_of(store: Store, model: str, alias: str) -> str | None:
-    """The release behind an alias, None when there is none."""
+def aliased_release(store: Store, model: str, alias: str) -> str | None:
+    """The release that an alias points to; None where there is none."""
     from mlflow.exceptions import MlflowException
 
     with contextlib.suppress(MlflowException):
@@ -102,8 +120,8 @@ def release_of(store: Store, model: str, alias: str) -> str | None:
 
 
 def _version_of(store: Store, model: str, name: str) -> str | None:
-    found = store.client.search_model_versions(f"name = '{model}' AND tags.release = '{name}'")
-    return max((each.version for each in found), key=int, default=None)
+    versions = store.client.search_model_versions(f"name = '{model}' AND tags.release = '{name}'")
+    return max((each.version for each in versions), key=int, default=None)
 
 
 def _new_version(
@@ -112,91 +130,72 @@ def _new_version(
     name: str,
     run: str | None,
     tags: dict[str, str],
-    metrics: Sequence[Any] = (),
+    metrics: Sequence[Metric] = (),
 ) -> str:
-    from mlflow.entities import LoggedModelOutput, Metric
+    """Log release `name` as a model of the run and register it; the new version."""
     from mlflow.exceptions import MlflowException
 
-    client, logged = store.client, _log(store, model, releases.releases() / name, run)
+    client, logged = store.client, _log_model(store, model, releases.releases_folder() / name, run)
     if run:
-        client.log_outputs(run, [LoggedModelOutput(logged, step=0)])
-        of_model = [
-            Metric(each.key, each.value, each.timestamp, each.step, model_id=logged, run_id=run)
-            for each in metrics
-        ]
-        client.log_batch(run, metrics=of_model)
-    with contextlib.suppress(MlflowException):  # it is there already
+        _link_to_run(client, run, logged, metrics)
+    with contextlib.suppress(MlflowException):  # it is registered already
         client.create_registered_model(model, description=MODELS[model])
-    made = client.create_model_version(
+    created = client.create_model_version(
         model,
         source=f"models:/{logged}",
         run_id=run,
         model_id=logged,
         tags={**tags, "release": name},
     )
-    return made.version
+    return created.version
 
 
-def _log(store: Store, model: str, folder: Path, run: str | None) -> str:
-    """The id of a model in the store: release, code and signature. StoreFailed when it lost its signature on the way.
+def _link_to_run(client: MlflowClient, run: str, logged: str, metrics: Sequence[Metric]) -> None:
+    """The model as an output of its run, with the run's figures as its own."""
+    from mlflow.entities import LoggedModelOutput, Metric
 
-    Step by step and not by `log_model`, which infers, validates by loading (a second a model), and writes the user's
-    name and the script's path into the tags.
+    client.log_outputs(run, [LoggedModelOutput(logged, step=0)])
+    of_model = [
+        Metric(each.key, each.value, each.timestamp, each.step, model_id=logged, run_id=run)
+        for each in metrics
+    ]
+    client.log_batch(run, metrics=of_model)
+
+
+def _log_model(store: Store, model: str, folder: Path, run: str | None) -> str:
+    """The id of a model in the store: release, code and signature.
+
+    Step by step and not by `log_model`: that infers, validates by loading (a second per model), and
+    writes the user's name and the script's path into the tags.
     """
-    import mlflow
-    from mlflow.models import Model
-
-    made = store.client.create_logged_model(
+    logged = store.client.create_logged_model(
         store.experiment, model, run, model_type="release", tags={"release": folder.name}
     )
     with tempfile.TemporaryDirectory(prefix="lifecycle-model-") as place:
-        path, about = (
-            Path(place) / "model",
-            Model(made.artifact_location, run_id=run, model_id=made.model_id),
-        )
-        signature = _save(mlflow.pyfunc.save_model, model, folder, path, about)
-        if Model.load(str(path)).signature != signature:
-            raise StoreFailed(
-                where="the tracking store",
-                got=f"a model {model} without its signature",
-                rule="A registered model states its columns.",
-                fix="Please report it.",
-            )
-        for kept in path.rglob("__pycache__"):
-            shutil.rmtree(kept)
-        store.client.log_model_artifacts(made.model_id, str(path))
-    store.client.finalize_logged_model(made.model_id, "READY")
-    return made.model_id
+        path = Path(place) / "model"
+        _save_model(model, folder, path, logged, run)
+        for cache in path.rglob("__pycache__"):
+            shutil.rmtree(cache)
+        store.client.log_model_artifacts(logged.model_id, str(path))
+    store.client.finalize_logged_model(logged.model_id, "READY")
+    return logged.model_id
 
 
-def _save(save_model: Any, model: str, folder: Path, path: Path, about: Any) -> Any:
-    """The model as a folder, with a signature from our own schema (MLflow's own drops it for nullable integers)."""
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
+def _save_model(model: str, folder: Path, path: Path, logged: LoggedModel, run: str | None) -> None:
+    """Write the model as a folder. StoreFailed where MLflow dropped its signature."""
+    import mlflow
+    from mlflow.models import Model
 
-    from training.tracking import registered_model
-
-    # Its golden rows were made in training and are made again by every load; here the hashes are enough.
-    releases.verify(folder)
-    stated = {
-        name: json.loads((folder / f"{name}.json").read_text()) for name in ("models", "stages")
-    }
-    columns = registered_model.inputs(
-        stated["models"]["columns"], model, contractual=stated["stages"]["contractual"]
-    )
-    example = pq.read_table(
-        folder / "golden" / "rows.parquet", columns=[name for name, _ in columns]
-    )
-    signature = ModelSignature(
-        *(
-            Schema([ColSpec(kind, name) for name, kind in side])
-            for side in (columns, registered_model.outputs(model))
-        )
-    )
-    save_model(
+    # Training checked the golden rows and every load checks them again; here the hashes suffice.
+    releases.verify_release(folder)
+    columns = _input_columns(model, folder)
+    signature = _signature(columns, output_columns(model))
+    names = [name for name, _ in columns]
+    example = pq.read_table(folder / "golden" / "rows.parquet", columns=names)
+    mlflow.pyfunc.save_model(
         path,
-        mlflow_model=about,
-        python_model=registered_model.__file__,
+        mlflow_model=Model(logged.artifact_location, run_id=run, model_id=logged.model_id),
+        python_model=str(Path(__file__).with_name("registered_model.py")),
         artifacts={"release": str(folder)},
         model_config={"answers": model},
         signature=signature,
@@ -204,20 +203,48 @@ def _save(save_model: Any, model: str, folder: Path, path: Path, about: Any) -> 
         pip_requirements=requirements(),
         input_example=example.slice(0, EXAMPLE_ROWS).to_pandas(),  # invented customers
     )
-    return signature
+    if Model.load(str(path)).signature != signature:
+        raise StoreFailed(
+            where="the tracking store",
+            got=f"a model {model} without its signature",
+            rule="A registered model states its columns.",
+            fix="Report this: it is an error of lifecycle or of this MLflow version.",
+        )
+
+
+def _input_columns(model: str, folder: Path) -> list[tuple[str, str]]:
+    models, stages = (
+        json.loads((folder / f"{name}.json").read_text()) for name in ("models", "stages")
+    )
+    return input_columns(models["columns"], model, contractual=stages["contractual"])
+
+
+def _signature(inputs: list[tuple[str, str]], outputs: list[tuple[str, str]]) -> ModelSignature:
+    """From the project's own schema: MLflow infers none for nullable integers."""
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+    from mlflow.types.schema import AnyType
+
+    def schema(columns: list[tuple[str, str]]) -> Schema:
+        return Schema(
+            [ColSpec(AnyType() if kind == "any" else kind, name) for name, kind in columns]
+        )
+
+    return ModelSignature(inputs=schema(inputs), outputs=schema(outputs))
 
 
 def requirements() -> list[str]:
-    """What a model needs to be loaded: the floors this project states for scoring, and this MLflow's release line."""
+    """What a model needs to be loaded: this project's requirements for scoring, and MLflow."""
     try:
-        stated = [line for line in requires("customer-lifecycle") or [] if "extra ==" not in line]
+        lines = [line for line in requires("customer-lifecycle") or [] if "extra ==" not in line]
     except PackageNotFoundError:
-        stated = []
+        lines = []
     major, minor = version("mlflow").split(".")[:2]
-    return [f"mlflow>={major}.{minor}", *stated]
+    return [f"mlflow>={major}.{minor}", *lines]
 
 
 def _code() -> list[str]:
-    """Our code goes with the model, so it loads where the project is not installed, and as it was."""
+    """The code goes with the model, so it loads as it was, also where nothing is installed."""
     root = Path(serving.__file__).parent.parent
-    return [str(root / "features"), str(root / "serving")]
+    # `lifecycle` too: a business's own feature file imports it.
+    return [str(root / name) for name in ("features", "lifecycle", "serving")]

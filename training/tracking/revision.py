@@ -1,4 +1,4 @@
-"""Which revision of the code and of the configuration a job ran on, as far as git knows."""
+"""Which git revision of the code and of the configuration a job ran on."""
 
 from __future__ import annotations
 
@@ -7,23 +7,25 @@ import subprocess
 from pathlib import Path
 
 
-def revisions(folder: Path) -> dict[str, str]:
-    """Tags: revision of our checkout and of the configuration's `folder`, each with `dirty`; absent without git."""
+def revision_tags(folder: Path) -> dict[str, str]:
+    """Tags: `revision` and `dirty` of the code and of the configuration's folder.
+
+    Those of a folder without a git repository are absent.
+    """
     code = Path(__file__).resolve()
-    found = {}
-    # A copy in site-packages may lie inside somebody's repository: that one's revision is not ours.
+    tags: dict[str, str] = {}
+    # A copy in site-packages may be inside another repository, whose revision is not the code's.
     if _git(code.parent, "ls-files", "--error-unmatch", code.name) is not None:
-        found |= _revision(code.parents[2], "code")
-    found |= _revision(folder, "configuration")
-    if "code.revision" in found:
-        found["mlflow.source.git.commit"] = found[
-            "code.revision"
-        ]  # the column Version of MLflow's table of runs
-    return found
+        tags |= _revision(code.parents[2], "code")
+    tags |= _revision(folder, "configuration")
+    if "code.revision" in tags:
+        # The column Version of MLflow's table of runs.
+        tags["mlflow.source.git.commit"] = tags["code.revision"]
+    return tags
 
 
 def _revision(folder: Path, what: str) -> dict[str, str]:
-    """`dirty`: a file under `folder` that git does not ignore differs from the revision."""
+    """`dirty`: a file under `folder` differs from the revision; ignored files do not count."""
     revision = _git(folder, "rev-parse", "HEAD")
     changed = _git(folder, "status", "--porcelain", "--", ".")
     if not revision or changed is None:
@@ -32,7 +34,7 @@ def _revision(folder: Path, what: str) -> dict[str, str]:
 
 
 def _git(folder: Path, *arguments: str) -> str | None:
-    """What git answers, or None: not installed, no repository, somebody else's, too slow."""
+    """The output of git; None where it is not installed, refuses, or needs more than 5 s."""
     quiet = {**os.environ, "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     # An outer git (a hook that runs the tests) would answer for its own repository.
     for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):

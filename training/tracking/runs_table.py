@@ -1,35 +1,42 @@
-"""`lifecycle runs`: what was trained, how good it was, and what became of it, as rows and as text."""
+"""`lifecycle runs`: the trainings with their main figure, verdict and role, as rows and as text."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime
 from typing import Any
 
+from training.formats import UNKNOWN, confidence, decimals
 from training.tracking import registry
 from training.tracking.store import Store
 
 ROLES = ("challenger", "champion", "served")
 
 
-def rows(store: Store, limit: int) -> list[dict[str, Any]]:
-    """Newest first, parent runs that ended."""
-    found = store.client.search_runs(
+def run_rows(store: Store, limit: int) -> list[dict[str, Any]]:
+    """The newest `limit` parent runs that ended, newest first."""
+    runs = store.client.search_runs(
         [store.experiment],
         "tags.`lifecycle.job` LIKE '%' AND attributes.status = 'FINISHED'",
         max_results=limit,
         order_by=["attributes.start_time DESC", "attributes.end_time DESC"],
     )
     aliases = {
-        (model, alias): registry.release_of(store, model, alias)
+        (model, alias): registry.aliased_release(store, model, alias)
         for model in registry.MODELS
         for alias in (registry.CHALLENGER, registry.CHAMPION)
     }
-    return [row(run, aliases, registry.serving_now()) for run in found]
+    return [describe_run(run, aliases, registry.served_release_id()) for run in runs]
 
 
-def row(run: Any, aliases: dict[tuple[str, str], str | None], served: str | None) -> dict[str, Any]:
-    """run, started (RFC 3339), seconds, job, status, release; the headline: figure, population, value, low, high;
-    best_baseline, verdict; challenger, champion, served: whether the run's release is that. None where unknown."""
+def describe_run(
+    run: Any, aliases: dict[tuple[str, str], str | None], served: str | None
+) -> dict[str, Any]:
+    """One run as plain data; None where a value is unknown.
+
+    run, started (RFC 3339), seconds, job, status, release; the main figure: figure, population,
+    value, low, high; best_baseline, verdict; challenger, champion, served: whether the run's
+    release is that.
+    """
     tags, metrics = run.data.tags, run.data.metrics
     job, who, release = tags["lifecycle.job"], tags.get("headline_population"), tags.get("release")
     figure, model = ("auroc", "churn") if job == "churn" else ("log_loss", "next_stage")
@@ -56,23 +63,24 @@ def row(run: Any, aliases: dict[tuple[str, str], str | None], served: str | None
     }
 
 
-def text(found: list[dict[str, Any]]) -> str:
-    """Two lines a run: when, which job, release and role; then the figure and the verdict."""
-    if not found:
-        return "  no training job is recorded here yet: lifecycle train"
-    lines = []
-    for each in found:
-        roles = ", ".join(role for role in ROLES if each[role])
-        lines.append(
-            f"  {each['started'][:16].replace('T', ' ')}  {each['job']:<11}{each['release'] or '–':<18}{each['status'] or '–':<17}{roles}".rstrip()
-        )
-        lines.append(f"{'':20}{_figure(each)}{each['verdict'] or ''}".rstrip())
-    return "\n".join(lines)
+def runs_text(runs: list[dict[str, Any]]) -> str:
+    """Two lines per run: start, job, release, status and role; then the figure and the verdict."""
+    if not runs:
+        return "  no training is recorded here yet; type: lifecycle train"
+    return "\n".join(line for run in runs for line in _run_lines(run))
 
 
-def _figure(found: dict[str, Any]) -> str:
-    if found["value"] is None:
+def _run_lines(run: dict[str, Any]) -> tuple[str, str]:
+    started = run["started"][:16].replace("T", " ")
+    release, status = run["release"] or UNKNOWN, run["status"] or UNKNOWN
+    roles = ", ".join(role for role in ROLES if run[role])
+    first = f"  {started}  {run['job']:<11}{release:<18}{status:<17}{roles}"
+    return first.rstrip(), f"{'':20}{_figure(run)}{run['verdict'] or ''}".rstrip()
+
+
+def _figure(run: dict[str, Any]) -> str:
+    if run["value"] is None:
         return ""
-    name = {"auroc": "AUROC", "log_loss": "log loss"}[found["figure"]]
-    interval = "" if found["low"] is None else f" ({found['low']:.3f} … {found['high']:.3f})"
-    return f"{name} {found['value']:.3f}{interval} of {found['population']}; "
+    name = {"auroc": "AUROC", "log_loss": "log loss"}[run["figure"]]
+    interval = confidence(run["low"], run["high"])
+    return f"{name} {decimals(run['value'])}{interval}, {run['population']} customers; "

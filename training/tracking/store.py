@@ -1,25 +1,30 @@
-"""The tracking store, opened for one writer at a time and made before anybody uses it. One of the few MLflow files.
+"""The tracking store, opened for one writer at a time and created before its first use.
 
-SQLite under `mlruns/`, or MLFLOW_TRACKING_URI: another SQLite file, a PostgreSQL database, an MLflow server. Nothing
-here waits long: who cannot reach the store keeps the record for later (`training.tracking.pending`).
+SQLite under `mlruns/`, or MLFLOW_TRACKING_URI: another SQLite file, a PostgreSQL database, an
+MLflow server. Nothing here waits long: a record that cannot be written stays pending
+(`training.tracking.pending`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING
 
 from features.core.settings import home, tracking_address
+from features.core.staged_files import put_in_place, staging_folder
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
 
 EXPERIMENT = "lifecycle"
-# Eight jobs that end together wait for each other; one that waits longer records later.
+# Enough for eight jobs that end together; a job that waits longer leaves its record pending.
 LONGEST_WAIT_S, PROBE_S = 120.0, 5
 ADVISORY_KEY = 7_309_941_286
 _QUIET = ("mlflow", "mlflow.store.db.utils", "alembic", "urllib3.connectionpool", "git")
@@ -29,30 +34,33 @@ _QUIET = ("mlflow", "mlflow.store.db.utils", "alembic", "urllib3.connectionpool"
 class Store:
     """A client of the open store, its address and the experiment's id."""
 
-    client: Any
-    address: str
+    client: MlflowClient
+    store_address: str
     experiment: str
 
 
-class Busy(Exception):
-    """Somebody else wrote into the store for longer than LONGEST_WAIT_S."""
+class StoreBusy(Exception):
+    """Another process wrote to the store for longer than LONGEST_WAIT_S."""
 
 
-def address() -> str:
-    """The tracking address: stated in the environment, else SQLite under the home folder."""
+def store_address() -> str:
+    """The store's address: from the environment, else SQLite under the home folder."""
     return tracking_address() or f"sqlite:///{home() / 'mlruns' / 'mlflow.db'}"
 
 
-def exists() -> bool:
-    """False only for SQLite that nobody has made yet."""
-    path = _sqlite_path(address())
+def store_exists() -> bool:
+    """False only for an SQLite file that was not created yet."""
+    path = _sqlite_path(store_address())
     return path is None or path.exists()
 
 
 @contextlib.contextmanager
-def opened() -> Iterator[Store]:
-    """The store, alone and ready. Whatever MLflow, the database or the network raise when it cannot be used."""
-    where = address()
+def open_store() -> Iterator[Store]:
+    """The store, ready and for this process alone.
+
+    Raises whatever MLflow, the database or the network raise where it cannot be used.
+    """
+    where = store_address()
     with _environment(where), _locked(_lock_file(where)), _reached(where):
         from mlflow import MlflowClient
 
@@ -62,7 +70,7 @@ def opened() -> Iterator[Store]:
 
 @contextlib.contextmanager
 def _environment(where: str) -> Iterator[None]:
-    """MLflow's switches while the store is open; what the environment states itself stays."""
+    """MLflow's switches while the store is open; variables set by the user stay."""
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # read when mlflow is imported
     before = dict(os.environ)
     bounds = {
@@ -73,15 +81,14 @@ def _environment(where: str) -> Iterator[None]:
         "MLFLOW_RECORD_ENV_VARS_IN_MODEL_LOGGING": "false",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     }
-    # A uv.lock in the working folder would be copied into every model, with the addresses it holds.
+    # MLflow would copy a uv.lock of the working folder into every model, with the addresses in it.
     os.environ.update(
         {**bounds, **before, "MLFLOW_TRACKING_URI": where, "MLFLOW_UV_AUTO_DETECT": "false"}
     )
     try:
         with _quiet(), warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # theirs, about their own parts; nobody here can act on them
+            # MLflow's warnings are about its own parts; nobody here can act on them.
+            warnings.simplefilter("ignore")
             yield
     finally:
         for name in {*os.environ, *before}:
@@ -122,49 +129,49 @@ def _lock_file(where: str) -> Path:
 
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file. The system lets go of it when its holder dies."""
+    """Hold an exclusive lock on a file. The system frees it when the process ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+b") as file:
         _wait_for(lambda: _try_lock(file))
-        yield  # closing the file lets go
+        yield  # closing the file frees the lock
 
 
-def _try_lock(file: Any) -> bool:
+def _try_lock(file: IO[bytes]) -> bool:
     try:
-        try:
-            import fcntl
-        except ImportError:  # Windows
+        if sys.platform == "win32":
             import msvcrt
 
             file.seek(0)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
+            import fcntl
+
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
     return True
 
 
-def _wait_for(taken: Callable[[], bool]) -> None:
+def _wait_for(acquire: Callable[[], bool]) -> None:
     until = time.monotonic() + LONGEST_WAIT_S
-    while not taken():
+    while not acquire():
         if time.monotonic() > until:
-            raise Busy
+            raise StoreBusy
         time.sleep(0.05)
 
 
 @contextlib.contextmanager
 def _reached(where: str) -> Iterator[None]:
-    """Fail fast where MLflow would try again for minutes; make an SQLite store that is not there yet, whole."""
+    """Fail within seconds, where MLflow would retry for minutes; create a missing SQLite store."""
     path = _sqlite_path(where)
     if path is not None:
         if not path.exists():
-            make(path)
+            create_sqlite_store(path)
         yield
     elif where.startswith(("http://", "https://")):
         import requests
 
-        # Any answer will do: whether it is a good one, the client finds out.
+        # Any answer will do here; the client checks whether it is a good one.
         with contextlib.suppress(requests.exceptions.SSLError):
             requests.get(where, timeout=PROBE_S)
         yield
@@ -175,7 +182,7 @@ def _reached(where: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _alone_in_database(where: str) -> Iterator[None]:
-    """One writer at a time, whichever machine it is on: two that make the tables together would break them."""
+    """One writer at a time on all machines: two that create the tables together break them."""
     import sqlalchemy
 
     options = {"connect_timeout": PROBE_S} if where.startswith("postgresql") else {}
@@ -184,31 +191,30 @@ def _alone_in_database(where: str) -> Iterator[None]:
     )
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if where.startswith("postgresql"):
-            ask = sqlalchemy.text(f"SELECT pg_try_advisory_lock({ADVISORY_KEY})")
-            _wait_for(lambda: bool(connection.execute(ask).scalar()))
-        yield  # ending the session lets go
+            query = sqlalchemy.text(f"SELECT pg_try_advisory_lock({ADVISORY_KEY})")
+            _wait_for(lambda: bool(connection.execute(query).scalar()))
+        yield  # the end of the session frees the lock
 
 
-def make(path: Path) -> None:
-    """A new SQLite store: all tables in a file beside, then its name, so a job killed meanwhile leaves no half of one."""
+def create_sqlite_store(path: Path) -> None:
+    """Create a SQLite store under another name and rename it: a killed job leaves no half store."""
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    with tempfile.TemporaryDirectory(prefix=".making-", dir=path.parent) as place:
-        made = SqlAlchemyStore(
-            f"sqlite:///{Path(place) / path.name}", (path.parent / "artifacts").as_uri()
-        )
-        made.engine.dispose()
-        os.replace(Path(place) / path.name, path)
+    with staging_folder(path.parent, prefix=".making-") as place:
+        artifacts = (path.parent / "artifacts").as_uri()
+        store = SqlAlchemyStore(f"sqlite:///{place / path.name}", artifacts)
+        store.engine.dispose()
+        put_in_place(place / path.name, path)
 
 
-def _experiment(client: Any, where: str) -> str:
+def _experiment(client: MlflowClient, where: str) -> str:
     from mlflow.exceptions import MlflowException
 
-    found = client.get_experiment_by_name(EXPERIMENT)
-    if found is None:
-        # A server has a place for artifacts; a database has none of its own.
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    if experiment is None:
+        # A server has a place for artifacts; a database has none.
         place = None if where.startswith("http") else (home() / "mlruns" / "artifacts").as_uri()
-        with contextlib.suppress(MlflowException):  # somebody else was faster
+        with contextlib.suppress(MlflowException):  # another process created it meanwhile
             client.create_experiment(EXPERIMENT, artifact_location=place)
-        found = client.get_experiment_by_name(EXPERIMENT)
-    return found.experiment_id
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+    return experiment.experiment_id  # type: ignore[union-attr]  # it exists by now

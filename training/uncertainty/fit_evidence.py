@@ -1,9 +1,9 @@
-"""How far groups of like customers lie from their p, by grade of evidence; and whether the intervals held later.
+"""How far the rates of similar customers lie from their p, by grade of evidence.
 
-Like customers: those of one date, grade and stage whose p is about the same. Their rate is taken as
-sigmoid(log-odds of p + u), u normal with the grade's spread, and what of them leaves as a draw at that rate. The
-spread is not the likeliest one but the largest that the groups do not contradict, so few groups mean a wide interval;
-and no grade's is smaller than that of a better grade.
+Similar customers share date, grade and stage, and have about the same p. Their churn rate is taken
+as sigmoid(log-odds of p + u), where u is normal with the grade's spread, and their churners as a
+binomial draw at that rate. The spread is not the likeliest one but the largest that the groups do
+not contradict, so few groups give wide intervals. No grade has a smaller spread than a better one.
 """
 
 from __future__ import annotations
@@ -16,93 +16,94 @@ import numpy as np
 import pyarrow as pa
 
 from serving.scoring.calibration import Calibration
-from serving.scoring.evidence import GRADES, LEVEL, Spread, grades
+from serving.scoring.evidence import GRADES, LEVEL, RateSpread, grades
 from serving.scoring.parts import log_odds, sigmoid
 from serving.scoring.scorer import Scorer, stage_index
 from training.models import fit_calibration
 
-DATES = 3  # at most so many dates are judged forward in time
-ALIKE, BINS = 50, 5  # rows a group has at least, and groups of a date, grade and stage at most
-GROUPS = 5  # a grade with fewer groups takes the spread of all grades together
+MAX_FORWARD_DATES = 3  # at most so many dates are judged forward in time
+# Least rows of a group, and most groups per date, grade and stage.
+MIN_GROUP_ROWS, MAX_GROUPS = 50, 5
+MIN_GROUPS = 5  # a grade with fewer groups takes the spread of all grades together
 SPREADS = np.linspace(0, 3, 121)
-NORMAL = np.linspace(-5, 5, 201)
-_WEIGHT = np.exp(-0.5 * NORMAL**2) / np.exp(-0.5 * NORMAL**2).sum()
-DROP = 0.82  # of the log likelihood: the upper end of a one-sided 90 % interval
-CHECKED, CHECK_BINS = (
-    200,
-    10,
-)  # the same for the groups the intervals are checked on, of a date and grade
+NORMAL_GRID = np.linspace(-5, 5, 201)
+_WEIGHT = np.exp(-0.5 * NORMAL_GRID**2) / np.exp(-0.5 * NORMAL_GRID**2).sum()
+# A log likelihood so far below the best marks the upper end of a one-sided 90 % interval.
+LOG_LIKELIHOOD_DROP = 0.82
+# The same for the groups that check the intervals, per date and grade.
+MIN_CHECK_ROWS, MAX_CHECK_GROUPS = 200, 10
 
 
 @dataclass(frozen=True)
-class Alike:
-    """Groups of like customers: grade (index), mean p, rows and leavers of each, all (groups,)."""
+class CustomerGroups:
+    """Groups of similar customers: grade (index), mean p, rows and churners, all (groups,)."""
 
     grade: np.ndarray
     p: np.ndarray
     rows: np.ndarray
-    left: np.ndarray
+    churners: np.ndarray
+
+    def select(self, mask: np.ndarray) -> CustomerGroups:
+        return CustomerGroups(self.grade[mask], self.p[mask], self.rows[mask], self.churners[mask])
 
 
-def fit(
+def fit_evidence(
     scorer: Scorer, rows: pa.Table, margin: np.ndarray, forward: np.ndarray, *, window: int
-) -> Spread | None:
-    """Spreads by grade from labelled rows and their log-odds, (rows,); None for too few rows.
+) -> RateSpread | None:
+    """Spreads by grade from labelled rows and their log-odds (rows,); None for too few rows.
 
-    `margin`: from fits without the row's customer; `forward`: from fits on what had closed a window (µs: horizon and
-    label latency) before, NaN elsewhere. Where there is a forward date, groups are judged there, calibrated as of then.
-    Otherwise at the newest date by `margin`, which leaves out how dates differ.
+    `margin`: from fits without the row's customer. `forward`: from fits on rows whose outcome
+    window (`window`, µs: horizon and label latency) had closed before, NaN elsewhere. Where there
+    is a forward date, groups are judged there, calibrated as of then. Otherwise they are judged at
+    the newest date by `margin`, which does not contain how dates differ.
     """
-    p, how = _said(scorer, rows, margin, forward, window)
-    found = groups(
+    p, method = _judged_scores(scorer, rows, margin, forward, window)
+    groups = group_similar_customers(
         rows,
         p,
         ~np.isnan(p),
         grades(rows, scorer.definitions),
-        least=ALIKE,
-        bins=BINS,
+        least=MIN_GROUP_ROWS,
+        bins=MAX_GROUPS,
         by_stage=True,
     )
-    if not len(found.p):
+    if not len(groups.p):
         return None
-    together, spreads = largest(found), []
+    together, spreads = largest_spread(groups), []
     for at in range(len(GRADES)):
-        mine = found.grade == at
-        own = mine.sum() >= GROUPS
-        spreads.append(
-            largest(Alike(at, found.p[mine], found.rows[mine], found.left[mine]))
-            if own
-            else together
-        )
+        mine = groups.grade == at
+        enough = mine.sum() >= MIN_GROUPS
+        spreads.append(largest_spread(groups.select(mine)) if enough else together)
+    # From the best grade down: a lesser grade is never narrower.
     wide = np.maximum.accumulate(spreads[::-1])[::-1]
-    return Spread(
-        tuple(float(x) for x in wide), f"{len(found.p)} groups of at least {ALIKE} customers, {how}"
-    )
+    note = f"{len(groups.p)} groups of at least {MIN_GROUP_ROWS} customers, {method}"
+    return RateSpread(tuple(float(x) for x in wide), note)
 
 
-def _said(
+def _judged_scores(
     scorer: Scorer, rows: pa.Table, margin: np.ndarray, forward: np.ndarray, window: int
 ) -> tuple[np.ndarray, str]:
-    """(p (rows,), NaN where nothing is judged; in words what by)."""
+    """(p (rows,), NaN where nothing is judged; the method in words)."""
     as_of, y = rows["as_of"].to_numpy(), rows["churned"].to_numpy()
-    p, told = np.full(len(y), np.nan), np.unique(as_of[~np.isnan(forward)])
-    for at in told:
+    p, dates = np.full(len(y), np.nan), np.unique(as_of[~np.isnan(forward)])
+    for at in dates:
         on, now = as_of == as_of[as_of + window <= at].max(), as_of == at
-        found = fit_calibration.fit(margin[on], y[on], kind=scorer.calibration.kind)
-        p[now] = _p(scorer, fit_calibration.lasting(found, margin[on]), forward[now])
-    if len(told):
-        return p, f"forward in time at {len(told)} dates"
+        fitted = fit_calibration.fit_kind(margin[on], y[on], kind=scorer.calibration.kind)
+        fitted = fit_calibration.halve_level(fitted, margin[on])
+        p[now] = _clipped_p(scorer, fitted, forward[now])
+    if len(dates):
+        return p, f"forward in time at {len(dates)} dates"
     newest = as_of == as_of.max(initial=0)
-    p[newest] = scorer.p_of(margin[newest])
-    return p, "left out at the date of the calibration: what dates differ by is not in it"
+    p[newest] = scorer.p_from_margin(margin[newest])
+    return p, "out of fold at the date of the calibration: how dates differ is not included"
 
 
-def _p(scorer: Scorer, found: Calibration, margin: np.ndarray) -> np.ndarray:
+def _clipped_p(scorer: Scorer, calibration: Calibration, margin: np.ndarray) -> np.ndarray:
     edge = 1 / (2 * max(scorer.churn_rows, 1))
-    return np.clip(found.p(margin), edge, 1 - edge)
+    return np.clip(calibration.p(margin), edge, 1 - edge)
 
 
-def groups(
+def group_similar_customers(
     rows: pa.Table,
     p: np.ndarray,
     judged: np.ndarray,
@@ -111,27 +112,30 @@ def groups(
     least: int,
     bins: int,
     by_stage: bool,
-) -> Alike:
-    """Like customers among the judged rows: up to `bins` a date and grade (and stage), of `least` rows or more."""
+) -> CustomerGroups:
+    """Groups among the judged rows: up to `bins` per date and grade (and stage).
+
+    Each has at least `least` rows. `p`, `judged` (bool) and `grade` (index) are (rows,).
+    """
     as_of, y = rows["as_of"].to_numpy(), rows["churned"].to_numpy()
     stage = stage_index(rows["stage"].to_numpy()) if by_stage else np.zeros(len(p), dtype=int)
-    cells = np.unique(np.stack([as_of, grade, stage], axis=1)[judged], axis=0)
-    found = [
-        (cell[1], p[part].mean(), len(part), y[part].sum())
-        for cell in cells
-        for part in _parts(
-            p,
-            np.flatnonzero(judged & (as_of == cell[0]) & (grade == cell[1]) & (stage == cell[2])),
-            least,
-            bins,
-        )
-    ]
-    columns = np.array(found, dtype=float).reshape(-1, 4).T
-    return Alike(columns[0].astype(int), columns[1], columns[2], columns[3])
+    keys = np.stack([as_of, grade, stage], axis=1)
+    table = []
+    for cell in np.unique(keys[judged], axis=0):
+        mine = np.flatnonzero(judged & (keys == cell).all(axis=1))
+        table += [
+            (cell[1], p[part].mean(), len(part), y[part].sum())
+            for part in _parts(p, mine, least, bins)
+        ]
+    columns = np.array(table, dtype=float).reshape(-1, 4).T
+    return CustomerGroups(columns[0].astype(int), columns[1], columns[2], columns[3])
 
 
 def _parts(p: np.ndarray, mine: np.ndarray, least: int, bins: int) -> Iterator[np.ndarray]:
-    """The rows `mine` in up to `bins` groups of about as many, by p; equal p always in one; groups under `least` left out."""
+    """The rows `mine` in up to `bins` groups of about equal size, by p.
+
+    Equal p share a group. Groups of fewer than `least` rows are left out.
+    """
     from scipy.stats import rankdata
 
     count = min(bins, len(mine) // least)
@@ -145,97 +149,111 @@ def _parts(p: np.ndarray, mine: np.ndarray, least: int, bins: int) -> Iterator[n
             yield part[np.argsort(p[part], kind="stable")]
 
 
-def largest(found: Alike) -> float:
-    """The largest spread (of SPREADS) the groups do not contradict: log likelihood within DROP of the best."""
-    middle = log_odds(found.p)[:, None]
-    told = []
+def largest_spread(groups: CustomerGroups) -> float:
+    """The largest of SPREADS that the groups do not contradict.
+
+    Its log likelihood is within LOG_LIKELIHOOD_DROP of the best.
+    """
+    middle = log_odds(groups.p)[:, None]
+    churners, stayers = groups.churners[:, None], (groups.rows - groups.churners)[:, None]
+    likelihoods = []
     for spread in SPREADS:
-        said = middle + spread * NORMAL
-        each = -found.left[:, None] * np.logaddexp(0, -said) - (found.rows - found.left)[
-            :, None
-        ] * np.logaddexp(0, said)
-        top = each.max(axis=1, keepdims=True)
-        told.append((top[:, 0] + np.log((np.exp(each - top) * _WEIGHT).sum(axis=1))).sum())
-    told = np.array(told)
-    return float(SPREADS[np.flatnonzero(told >= told.max() - DROP)[-1]])
+        z = middle + spread * NORMAL_GRID
+        each = -churners * np.logaddexp(0, -z) - stayers * np.logaddexp(0, z)
+        top = each.max(axis=1, keepdims=True)  # taken out, so that exp does not underflow
+        likelihoods.append((top[:, 0] + np.log((np.exp(each - top) * _WEIGHT).sum(axis=1))).sum())
+    log_likelihood = np.array(likelihoods)
+    within = log_likelihood >= log_likelihood.max() - LOG_LIKELIHOOD_DROP
+    return float(SPREADS[np.flatnonzero(within)[-1]])
 
 
-def account(scorer: Scorer, late: pa.Table, p: np.ndarray) -> dict[str, Any]:
-    """Per grade at the evaluation dates: rows, share that left, mean p, mean width of the interval, and whether it held.
+def evidence_report(scorer: Scorer, late: pa.Table, p: np.ndarray) -> dict[str, Any]:
+    """The intervals on the evaluation rows `late` with p (rows,), together and per grade.
 
-    `groups` of a date, a grade and about one p, of CHECKED rows or more. `inside`: the share of them whose rate lies in
-    the interval of their p; `inside_with_sampling`: the share whose leavers are no stranger (5 % either side) than a rate of
-    the spread and a draw of so many customers at that rate make them.
-    None where it cannot be told.
+    Per grade: rows, `observed` (churn rate), `predicted` (mean p), the mean `width` of the
+    interval, `spread`. `groups`: those of a date, a grade and about one p, of MIN_CHECK_ROWS rows
+    or more. `coverage`: the share of groups whose rate lies in the interval of their p.
+    `coverage_with_sampling`: the share whose churners are within 5 % on either side of what the
+    spread and a binomial draw make likely. None where it is unknown.
     """
     grade, y = grades(late, scorer.definitions), late["churned"].to_numpy()
-    told: dict[str, Any] = {
-        "level": LEVEL,
-        "why": scorer.spread.why if scorer.spread else None,
-        "grades": [],
-    }
-    found = groups(
-        late, p, np.ones(len(p), dtype=bool), grade, least=CHECKED, bins=CHECK_BINS, by_stage=False
+    spread, everything = scorer.rate_spread, np.ones(len(p), dtype=bool)
+    groups = group_similar_customers(
+        late, p, everything, grade, least=MIN_CHECK_ROWS, bins=MAX_CHECK_GROUPS, by_stage=False
     )
+    report: dict[str, Any] = {"level": LEVEL, "why": spread.note if spread else None, "grades": []}
     for at, name in enumerate(GRADES):
-        mine = grade == at
-        row = {
-            "grade": name,
-            "rows": int(mine.sum()),
-            "left": None,
-            "p": None,
-            "width": None,
-            "spread": None,
-        }
-        if mine.any():
-            row |= {"left": float(y[mine].mean()), "p": float(p[mine].mean())}
-            if scorer.spread:
-                low, high = scorer.spread.interval(p[mine], grade[mine])
-                row |= {"width": float((high - low).mean()), "spread": scorer.spread.spreads[at]}
-        told["grades"].append(row | _inside(scorer.spread, found, found.grade == at))
-    return told | _inside(scorer.spread, found, np.ones(len(found.p), dtype=bool))
+        row = _grade_row(spread, y, p, grade, at)
+        coverage = _group_coverage(spread, groups.select(groups.grade == at))
+        report["grades"].append({"grade": name, **row, **coverage})
+    return report | _group_coverage(spread, groups)
 
 
-def _inside(spread: Spread | None, found: Alike, mine: np.ndarray) -> dict[str, Any]:
-    if spread is None or not mine.any():
-        return {"groups": 0, "inside": None, "inside_with_sampling": None}
-    p, rate = found.p[mine], found.left[mine] / found.rows[mine]
-    low, high = spread.interval(p, found.grade[mine])
-    held, below, above = (low <= rate) & (rate <= high), *_tails(spread, found, mine)
-    near = np.minimum(below, above) >= (1 - LEVEL) / 2
+def _grade_row(
+    spread: RateSpread | None, y: np.ndarray, p: np.ndarray, grade: np.ndarray, at: int
+) -> dict[str, Any]:
+    mine = grade == at
+    row: dict[str, Any] = {
+        "rows": int(mine.sum()),
+        "observed": None,
+        "predicted": None,
+        "width": None,
+        "spread": None,
+    }
+    if mine.any():
+        row |= {"observed": float(y[mine].mean()), "predicted": float(p[mine].mean())}
+        if spread:
+            low, high = spread.interval(p[mine], grade[mine])
+            width = float((high - low).mean())
+            row |= {"width": width, "spread": spread.standard_deviations[at]}
+    return row
+
+
+def _group_coverage(spread: RateSpread | None, groups: CustomerGroups) -> dict[str, Any]:
+    if spread is None or not len(groups.p):
+        return {"groups": 0, "coverage": None, "coverage_with_sampling": None}
+    rate = groups.churners / groups.rows
+    low, high = spread.interval(groups.p, groups.grade)
+    covered, (below, above) = (low <= rate) & (rate <= high), _tails(spread, groups)
+    likely = np.minimum(below, above) >= (1 - LEVEL) / 2
     return {
-        "groups": int(mine.sum()),
-        "inside": float(held.mean()),
-        "inside_with_sampling": float(near.mean()),
+        "groups": len(groups.p),
+        "coverage": float(covered.mean()),
+        "coverage_with_sampling": float(likely.mean()),
     }
 
 
-def _tails(spread: Spread, found: Alike, mine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(P(as few left, or fewer), P(as many, or more)) of each group: a rate of the spread, and a draw at that rate."""
+def _tails(spread: RateSpread, groups: CustomerGroups) -> tuple[np.ndarray, np.ndarray]:
+    """(P(as few churners, or fewer), P(as many, or more)) of each group.
+
+    For a rate with the spread and a binomial draw at that rate.
+    """
     from scipy.stats import binom
 
-    wide = np.asarray(spread.spreads)[found.grade[mine]][:, None] * NORMAL
-    rate = sigmoid(log_odds(found.p[mine])[:, None] + wide)
-    rows, left = found.rows[mine][:, None], found.left[mine][:, None]
-    return tuple(
-        (tail @ _WEIGHT) for tail in (binom.cdf(left, rows, rate), binom.sf(left - 1, rows, rate))
-    )
+    u = np.asarray(spread.standard_deviations)[groups.grade][:, None] * NORMAL_GRID
+    rate = sigmoid(log_odds(groups.p)[:, None] + u)
+    rows, churners = groups.rows[:, None], groups.churners[:, None]
+    below, above = binom.cdf(churners, rows, rate), binom.sf(churners - 1, rows, rate)
+    return below @ _WEIGHT, above @ _WEIGHT
 
 
-def lines(account: dict[str, Any]) -> list[str]:
-    """What the command line says: how many customers of each grade, and how wide their intervals are."""
-    found = account.get("evidence")
-    if not found:
+def lines(evaluation: dict[str, Any]) -> list[str]:
+    """Customers by grade of evidence, how wide their intervals are, and their coverage."""
+    evidence = evaluation.get("evidence")
+    if not evidence:
         return []
     shown = [
         f"{one['grade']} {one['rows']:,}"
         + ("" if one["width"] is None else f" (± {one['width'] / 2:.3f})")
-        for one in found["grades"]
+        for one in evidence["grades"]
     ]
     out = [f"  evidence: {', '.join(shown)}"]
-    if found["groups"]:
+    if groups := evidence["groups"]:
+        inside, likely = (
+            round(evidence[name] * groups) for name in ("coverage", "coverage_with_sampling")
+        )
         out.append(
-            f"    intervals held the rate of {found['inside']:.0%} of {found['groups']} groups of like customers, "
-            f"{found['inside_with_sampling']:.0%} allowing for sampling (wanted {found['level']:.0%})"
+            f"    the interval contains the observed rate in {inside} of {groups} customer groups, "
+            f"in {likely} allowing for sampling (target {evidence['level']:.0%})"
         )
     return out

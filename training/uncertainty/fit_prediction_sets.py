@@ -1,9 +1,11 @@
-"""Thresholds of the next-stage sets from rows whose customer was left out, and how often the sets held later.
+"""Thresholds of the next-stage prediction sets, and their coverage on later rows.
 
-A row's nonconformity is 1 − P(next = its outcome stage), or 0 where that was the likeliest stage (which is always in
-the set). A stage's threshold is the ⌈(n + 1) · LEVEL⌉-th smallest of the n rows that ended at it: were those rows and
-the next one exchangeable, the set would hold the stage with probability LEVEL at least. Dates differ, so the newest
-mature ones are taken, and `account` tells what came of it on later ones.
+The thresholds come from out-of-fold rows. A row's nonconformity is 1 − P(next = its outcome
+stage), or 0 where that was the likeliest stage (which is always in the set). A stage's threshold is
+the ⌈(n + 1) · LEVEL⌉-th smallest of the n rows that ended at it. If those rows and the next one
+were exchangeable, the set would contain the stage with probability LEVEL or more (Vovk 2012, see
+`serving.scoring.prediction_sets`). Dates differ, so the newest mature ones are used, and
+`sets_report` measures the coverage on later ones.
 """
 
 from __future__ import annotations
@@ -14,170 +16,183 @@ import numpy as np
 import pyarrow as pa
 
 from features.recipes.stages import STAGES
-from serving.scoring.prediction_sets import Conformal
+from serving.scoring.prediction_sets import PredictionSets
 from serving.scoring.scorer import Scorer, stage_index
 from training import metrics
 
 LEVEL = 0.90
-FEWEST = 30  # rows: fewer give no threshold worth the name
-ENOUGH, DATES = (
-    200,
-    4,
-)  # older dates are taken in until a stage has so many rows, and at most so many dates
-SURE, WANTED = 200, 0.85  # a stage of so many evaluation rows is wanted to be held so often
+MIN_ROWS = 30  # fewer rows give no useful threshold
+# Older dates are added until a stage has so many rows, up to so many dates.
+ENOUGH_ROWS, MAX_DATES = 200, 4
+# A stage with so many evaluation rows is expected to have so much coverage.
+MIN_STAGE_ROWS, TARGET_COVERAGE = 200, 0.85
 
 
-def fit(
+def fit_prediction_sets(
     p_next: np.ndarray,
     outcome: np.ndarray,
     as_of: np.ndarray,
     eligible: np.ndarray,
     *,
     level: float = LEVEL,
-) -> Conformal | None:
-    """Thresholds from left-out P(next stage) (rows, 7), outcome stages (index in STAGES), instants, eligible: (rows,).
+) -> PredictionSets | None:
+    """Thresholds by stage, for eligible customers and for the others.
 
-    Where fewer than FEWEST eligible (or other) rows ended at a stage, they take the stage's threshold over both; where
-    fewer than FEWEST of both did, the threshold of all rows together. None for fewer than FEWEST rows in all.
+    `p_next`: out-of-fold P(next stage), (rows, 7). `outcome` (index in STAGES), `as_of` (µs) and
+    `eligible` (bool) are (rows,). Where fewer than MIN_ROWS eligible (or other) rows ended at a
+    stage, they take the stage's threshold over both; where fewer than MIN_ROWS of both did, the
+    threshold of all rows together. None for fewer than MIN_ROWS rows in all.
     """
-    if len(outcome) < FEWEST:
+    if len(outcome) < MIN_ROWS:
         return None
-    off = nonconformity(p_next, outcome)
+    scores = nonconformity(p_next, outcome)
 
-    def of(mask: np.ndarray, behind: float | None) -> float | None:
+    def stage_threshold(mask: np.ndarray) -> float | None:
         mine = np.flatnonzero(mask)
         mine = mine[_newest(as_of[mine], among=as_of)] if len(mine) else mine
-        return behind if len(mine) < FEWEST else threshold(off[mine], level)
+        return None if len(mine) < MIN_ROWS else threshold(scores[mine], level)
 
-    together = threshold(off[_newest(as_of, among=as_of)], level)
-    by_stage = [of(outcome == at, None) for at in range(len(STAGES))]
-    pooled = tuple(stage for stage, found in zip(STAGES, by_stage, strict=True) if found is None)
-    both = [
-        tuple(
-            of((outcome == at) & part, together if found is None else found)
-            for at, found in enumerate(by_stage)
-        )
-        for part in (eligible, ~eligible)
-    ]
-    return Conformal(*both, level, pooled, _why(outcome, pooled))
+    together = threshold(scores[_newest(as_of, among=as_of)], level)
+    by_stage = [stage_threshold(outcome == at) for at in range(len(STAGES))]
+    pooled = tuple(stage for stage, own in zip(STAGES, by_stage, strict=True) if own is None)
+
+    def thresholds(part: np.ndarray) -> tuple[float, ...]:
+        fallbacks = [together if own is None else own for own in by_stage]
+        own = [stage_threshold((outcome == at) & part) for at in range(len(STAGES))]
+        return tuple(b if a is None else a for a, b in zip(own, fallbacks, strict=True))
+
+    note = _note(outcome, pooled)
+    return PredictionSets(thresholds(eligible), thresholds(~eligible), level, pooled, note)
 
 
 def nonconformity(p_next: np.ndarray, stage: np.ndarray) -> np.ndarray:
-    """How strange `stage` (rows,) is beside P(next stage) (rows, 7): 0 … 1, 0 for the likeliest stage."""
+    """How unusual `stage` (rows,) is under P(next stage) (rows, 7): 0 … 1, 0 for the likeliest."""
     return np.where(p_next.argmax(axis=1) == stage, 0.0, 1 - p_next[np.arange(len(stage)), stage])
 
 
-def threshold(off: np.ndarray, level: float) -> float:
-    """The ⌈(n + 1) · level⌉-th smallest nonconformity, 1 where there are too few to tell."""
-    place = int(np.ceil((len(off) + 1) * level - 1e-12))
-    return float(np.sort(off)[max(place, 1) - 1]) if place <= len(off) else 1.0
+def threshold(scores: np.ndarray, level: float) -> float:
+    """The ⌈(n + 1) · level⌉-th smallest nonconformity; 1 where there are too few rows."""
+    place = int(np.ceil((len(scores) + 1) * level - 1e-12))
+    return float(np.sort(scores)[max(place, 1) - 1]) if place <= len(scores) else 1.0
 
 
 def _newest(as_of: np.ndarray, *, among: np.ndarray) -> np.ndarray:
-    """Row numbers of the newest dates: as many dates as give ENOUGH rows, of the DATES newest of `among`."""
-    dates = np.unique(among)[::-1][:DATES]
-    for count in range(1, len(dates) + 1):
-        taken = np.flatnonzero(as_of >= dates[count - 1])
-        if len(taken) >= ENOUGH:
-            break
-    return taken
+    """Row numbers of the newest dates: as many as give ENOUGH_ROWS rows, at most MAX_DATES.
 
-
-def _why(outcome: np.ndarray, pooled: tuple[str, ...]) -> str:
-    came = [stage for stage in pooled if (outcome == STAGES.index(stage)).any()]
-    few = f"; too few rows ended at {', '.join(came)}: no threshold of their own" if came else ""
-    return f"fitted on customers left out, at up to {DATES} of the newest mature dates{few}"
-
-
-def account(scorer: Scorer, late: pa.Table, p_next: np.ndarray) -> dict[str, Any] | None:
-    """How often the sets held what came at the evaluation dates; None where there are no sets.
-
-    Per population: `coverage` with its 95 % interval by customers, mean `size`, `accuracy` of the likeliest stage alone,
-    and the same per stage that came (`stages`). All None where nobody is there.
+    The dates are the newest of `among`.
     """
-    if scorer.sets is None:
-        return None
-    outcome, held = (
-        stage_index(late["outcome_stage"].to_numpy()),
-        scorer.sets.sets(p_next, late["eligible"].to_numpy()),
+    dates = np.unique(among)[::-1][:MAX_DATES]
+    for oldest in dates:
+        rows = np.flatnonzero(as_of >= oldest)
+        if len(rows) >= ENOUGH_ROWS:
+            break
+    return rows
+
+
+def _note(outcome: np.ndarray, pooled: tuple[str, ...]) -> str:
+    observed = [stage for stage in pooled if (outcome == STAGES.index(stage)).any()]
+    few = (
+        f"; too few rows ended at {', '.join(observed)}: no threshold of their own"
+        if observed
+        else ""
     )
+    return f"fitted out of fold, at up to {MAX_DATES} of the newest mature dates{few}"
+
+
+def sets_report(scorer: Scorer, late: pa.Table, p_next: np.ndarray) -> dict[str, Any] | None:
+    """The coverage of the sets on the evaluation rows `late`; None where there are no sets.
+
+    Per population: `coverage` with its 95 % interval by customers, `mean_size`, `accuracy` of the
+    likeliest stage alone, and the same per observed stage (`stages`). None without rows.
+    """
+    sets = scorer.prediction_sets
+    if sets is None:
+        return None
+    eligible = late["eligible"].to_numpy()
+    outcome = stage_index(late["outcome_stage"].to_numpy())
+    membership = sets.membership(p_next, eligible)
     ids = np.array(late["customer_id"].to_pylist(), dtype=str)
-    everyone = np.ones(late.num_rows, dtype=bool)
-    masks = {"everyone": everyone, "eligible": late["eligible"].to_numpy()}
-    told: dict[str, Any] = {
-        who: _held(outcome[mask], p_next[mask], held[mask], ids[mask])
+    masks = {"everyone": np.ones(late.num_rows, dtype=bool), "eligible": eligible}
+    report: dict[str, Any] = {
+        who: _population_report(outcome[mask], p_next[mask], membership[mask], ids[mask])
         for who, mask in masks.items()
     }
-    thresholds = {"eligible": list(scorer.sets.eligible), "others": list(scorer.sets.others)}
-    return told | {
-        "level": scorer.sets.level,
-        "pooled": list(scorer.sets.pooled),
-        "why": scorer.sets.why,
-        "thresholds": thresholds,
+    return report | {
+        "level": sets.level,
+        "pooled": list(sets.pooled),
+        "why": sets.note,
+        "thresholds": {"eligible": list(sets.eligible), "others": list(sets.others)},
     }
 
 
-def _held(
-    outcome: np.ndarray, p_next: np.ndarray, held: np.ndarray, ids: np.ndarray
+def _population_report(
+    outcome: np.ndarray, p_next: np.ndarray, membership: np.ndarray, ids: np.ndarray
 ) -> dict[str, Any]:
-    inside, right = held[np.arange(len(outcome)), outcome], p_next.argmax(axis=1) == outcome
-    stages = []
-    for at in np.unique(outcome):
-        mine = outcome == at
-        row = {
-            "stage": STAGES[at],
-            **_coverage(inside[mine], ids[mine]),
-            "accuracy": float(right[mine].mean()),
-        }
-        stages.append(
-            row | {"reached": bool(row["coverage"] >= WANTED) if row["rows"] >= SURE else None}
-        )
-    empty = {"size": None, "accuracy": None, "stages": []}
+    covered = membership[np.arange(len(outcome)), outcome]
+    right = p_next.argmax(axis=1) == outcome
     if not len(outcome):
-        return _coverage(inside, ids) | empty
-    return _coverage(inside, ids) | {
-        "size": float(held.sum(axis=1).mean()),
+        return _coverage(covered, ids) | {"mean_size": None, "accuracy": None, "stages": []}
+    return _coverage(covered, ids) | {
+        "mean_size": float(membership.sum(axis=1).mean()),
         "accuracy": float(right.mean()),
-        "stages": stages,
+        "stages": [
+            _stage_report(STAGES[at], covered[mine], right[mine], ids[mine])
+            for at in np.unique(outcome)
+            for mine in [outcome == at]
+        ],
     }
 
 
-def _coverage(inside: np.ndarray, ids: np.ndarray) -> dict[str, Any]:
-    if not len(inside):
+def _stage_report(
+    stage: str, covered: np.ndarray, right: np.ndarray, ids: np.ndarray
+) -> dict[str, Any]:
+    row = {"stage": stage, **_coverage(covered, ids), "accuracy": float(right.mean())}
+    enough = row["rows"] >= MIN_STAGE_ROWS
+    return row | {"meets_target": bool(row["coverage"] >= TARGET_COVERAGE) if enough else None}
+
+
+def _coverage(covered: np.ndarray, ids: np.ndarray) -> dict[str, Any]:
+    if not len(covered):
         return {"rows": 0, "coverage": None, "low": None, "high": None}
-    low, high = np.quantile(metrics.resampled(inside[:, None].astype(float), ids), (0.025, 0.975))
+    means = metrics.bootstrap_means(covered[:, None].astype(float), ids)
+    low, high = np.quantile(means, (0.025, 0.975))
     return {
-        "rows": len(inside),
-        "coverage": float(inside.mean()),
+        "rows": len(covered),
+        "coverage": float(covered.mean()),
         "low": float(low),
         "high": float(high),
     }
 
 
-def lines(account: dict[str, Any]) -> list[str]:
-    """What the command line says of the sets, a line a population and one of the stages that were held too seldom."""
-    found = account.get("sets")
-    if not found:
-        return (
-            ["  no sets of next stages: too few rows to fit them on"] if "sets" in account else []
-        )
-    out = []
-    for who in metrics.POPULATIONS:
-        one = found[who]
-        if one["rows"]:
-            out.append(
-                f"  sets of next stages, {who}: hold what came {one['coverage']:.1%} ({one['low']:.1%} … {one['high']:.1%}; "
-                f"wanted {found['level']:.0%}) with {one['size']:.2f} stages; the likeliest alone {one['accuracy']:.1%}"
-            )
-    seldom = [
-        f"{one['stage']} {one['coverage']:.1%}"
-        for one in found["everyone"]["stages"]
-        if one["reached"] is False
+def lines(evaluation: dict[str, Any]) -> list[str]:
+    """The sets in words: a line per population, and the stages with too little coverage.
+
+    Empty where the evaluation does not know of sets.
+    """
+    sets = evaluation.get("sets")
+    if not sets:
+        no_sets = ["  no prediction sets of the next stage: too few rows to fit them on"]
+        return no_sets if "sets" in evaluation else []
+    stages = sets["everyone"]["stages"]
+    low = [
+        f"{one['stage']} {one['coverage']:.1%}" for one in stages if one["meets_target"] is False
     ]
-    came = [one["stage"] for one in found["everyone"]["stages"] if one["stage"] in found["pooled"]]
-    own = [f"too few rows for a threshold of their own: {', '.join(came)}"] if came else []
+    few = [one["stage"] for one in stages if one["stage"] in sets["pooled"]]
+    out = [
+        _population_line(who, sets[who], sets["level"])
+        for who in metrics.POPULATIONS
+        if sets[who]["rows"]
+    ]
+    if low:
+        out.append(f"    coverage under {TARGET_COVERAGE:.0%}: {', '.join(low)}")
+    if few:
+        out.append(f"    too few rows for a threshold of their own: {', '.join(few)}")
+    return out
+
+
+def _population_line(who: str, one: dict[str, Any], level: float) -> str:
     return (
-        out
-        + [f"    held less often than {WANTED:.0%}: {', '.join(seldom)}"] * bool(seldom)
-        + [f"    {x}" for x in own]
+        f"  next-stage sets, {who}: coverage {one['coverage']:.1%} "
+        f"({one['low']:.1%} … {one['high']:.1%}; target {level:.0%}), "
+        f"mean size {one['mean_size']:.2f}; top-1 accuracy {one['accuracy']:.1%}"
     )

@@ -1,4 +1,4 @@
-"""How sure scores are, learned from what fits without the row's customer said of it: one such fit a group, both models."""
+"""Predictions for each row from fits without its customer, and the uncertainty they show."""
 
 from __future__ import annotations
 
@@ -8,68 +8,96 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.core.settings import Settings
-from serving.scoring.parts import design
-from serving.scoring.scorer import Scorer, composed, inactive_index, stage_index
+from serving.scoring.parts import design_matrix
+from serving.scoring.scorer import Scorer, compose, inactive_index, stage_index
 from training.models import churn, next_stage
 from training.models.blending import BlendSpec
+from training.parallel import run_in_parallel
 from training.uncertainty import fit_evidence, fit_prediction_sets
 
 
 @dataclass(frozen=True)
 class OutOfFold:
-    """Log-odds of churn (rows,) and margins of q (rows, classes) from fits without the row's customer, NaN where none.
+    """Predictions for each row from fits without its customer; NaN where no such fit was possible.
 
-    `stages` is None where q is of frequencies: those rest on everybody alike. `forward`: log-odds of churn at a few
-    dates from fits on what had closed before.
+    `margin`: log-odds of churn (rows,). `forward`: log-odds of churn (rows,) at a few dates, from
+    fits on rows whose outcomes were complete by then. `stages`: margins of q (rows, classes); None
+    where q comes from frequencies, which rest on everybody alike.
     """
 
     margin: np.ndarray
     forward: np.ndarray
     stages: np.ndarray | None
 
-    def at_one_rate(self, margin: float) -> OutOfFold:
-        """The same with one churn rate for everybody."""
-        flat = (np.where(np.isnan(each), np.nan, margin) for each in (self.margin, self.forward))
-        return OutOfFold(*flat, self.stages)
+    @classmethod
+    def predict(
+        cls,
+        churn_spec: BlendSpec | None,
+        stage_spec: BlendSpec | None,
+        rows: pa.Table,
+        columns: tuple[str, ...],
+        *,
+        outcome_window_us: int,
+        seed: int,
+        contractual: bool,
+    ) -> OutOfFold:
+        """Fit both models a few times, each without a group of customers or without later dates."""
+        assert churn_spec is not None
+
+        def predict_churn() -> tuple[np.ndarray, np.ndarray]:
+            forward = churn.forward_margins(
+                churn_spec,
+                rows,
+                columns,
+                dates=fit_evidence.MAX_FORWARD_DATES,
+                outcome_window_us=outcome_window_us,
+                seed=seed,
+            )
+            margin = churn.out_of_fold_margins(
+                churn_spec, rows, columns, seed=seed, contractual=contractual
+            )
+            return margin, forward
+
+        def predict_stages() -> np.ndarray | None:
+            if stage_spec is None:
+                return None
+            return next_stage.out_of_fold_margins(stage_spec, rows, columns, seed=seed)
+
+        (margin, forward), stages = run_in_parallel(predict_churn, predict_stages)
+        return cls(margin, forward, stages)
+
+    def with_one_rate(self, margin: float) -> OutOfFold:
+        """The same with one churn rate for everybody, `margin` in log-odds."""
+        margins, forward = (
+            np.where(np.isnan(each), np.nan, margin) for each in (self.margin, self.forward)
+        )
+        return OutOfFold(margins, forward, self.stages)
 
 
-def of_churn(
-    found: BlendSpec, rows: pa.Table, columns: tuple[str, ...], settings: Settings
-) -> tuple[np.ndarray, np.ndarray]:
-    """`margin` and `forward` of LeftOut."""
-    ahead = churn.forward(found, rows, columns, settings, dates=fit_evidence.DATES)
-    return churn.left_out(found, rows, columns, settings), ahead
-
-
-def of_stages(
-    found: BlendSpec | None, rows: pa.Table, columns: tuple[str, ...], settings: Settings
-) -> np.ndarray | None:
-    """`stages` of LeftOut."""
-    return None if found is None else next_stage.left_out(found, rows, columns, settings)
-
-
-def sure(scorer: Scorer, rows: pa.Table, said: OutOfFold, settings: Settings) -> Scorer:
-    """The scorer with its sets and spread, fitted on labelled rows; each None where the rows are too few."""
-    window = settings.outcome_window_us
-    stages = (
-        scorer.next_stage.margins(design(rows, scorer.columns))
-        if said.stages is None
-        else said.stages
+def fit_uncertainty(
+    scorer: Scorer, rows: pa.Table, predicted: OutOfFold, *, outcome_window_us: int
+) -> Scorer:
+    """The scorer with prediction sets and rate spread; each None where the rows are too few."""
+    stages = predicted.stages
+    if stages is None:
+        stages = scorer.next_stage.margins(design_matrix(rows, scorer.columns))
+    known = ~np.isnan(predicted.margin) & ~np.isnan(stages).any(axis=1)
+    rows, margin = rows.filter(pa.array(known)), predicted.margin[known]
+    p = scorer.p_from_margin(margin)
+    p_next = compose(p, scorer.q_from_margins(rows, stages[known]), inactive_index(rows))
+    outcome = stage_index(rows["outcome_stage"].to_numpy())
+    as_of, eligible = rows["as_of"].to_numpy(), rows["eligible"].to_numpy()
+    spread = fit_evidence.fit_evidence(
+        scorer, rows, margin, predicted.forward[known], window=outcome_window_us
     )
-    known = ~np.isnan(said.margin) & ~np.isnan(stages).any(axis=1)
-    kept, margin = rows.filter(pa.array(known)), said.margin[known]
-    p_next = composed(scorer.p_of(margin), scorer.q_of(kept, stages[known]), inactive_index(kept))
-    outcome, as_of = stage_index(kept["outcome_stage"].to_numpy()), kept["as_of"].to_numpy()
-    spread = fit_evidence.fit(scorer, kept, margin, said.forward[known], window=window)
-    sets = fit_prediction_sets.fit(p_next, outcome, as_of, kept["eligible"].to_numpy())
-    return replace(scorer, sets=sets, spread=spread)
+    sets = fit_prediction_sets.fit_prediction_sets(p_next, outcome, as_of, eligible)
+    return replace(scorer, prediction_sets=sets, rate_spread=spread)
 
 
-def account(scorer: Scorer, late: pa.Table) -> dict[str, Any]:
-    """{"sets": …, "evidence": …}: how both held on later rows. Aggregates only."""
-    p, p_next = scorer.score(late)
+def uncertainty_report(scorer: Scorer, later_rows: pa.Table) -> dict[str, Any]:
+    """{"sets": …, "evidence": …}: the coverage of both on later rows. Aggregates only."""
+    p, p_next = scorer.score(later_rows)
     return {
-        "sets": fit_prediction_sets.account(scorer, late, p_next),
-        "evidence": fit_evidence.account(scorer, late, p),
+        "sets": fit_prediction_sets.sets_report(scorer, later_rows, p_next),
+        "evidence": fit_evidence.evidence_report(scorer, later_rows, p),
     }

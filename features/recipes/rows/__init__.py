@@ -1,6 +1,7 @@
-"""The integer columns and flags that reductions read: one definition per row, whatever the engine.
+"""The integer columns and flags of rows that reductions read; one file per table.
 
-Everything a row says that is not already an integer becomes one here, so that sums are exact. One file a table.
+Each is defined once, whichever engine runs it. Values that are not integers become integers here,
+so that sums are exact.
 """
 
 from __future__ import annotations
@@ -38,6 +39,6 @@ BUILDERS = {
 }
 
 
-def prepared(known: Known, now: Now, table: str) -> nw.LazyFrame:
-    """The rows of one known table with the columns `Reduction.value` and `Reduction.where` may name."""
+def prepare_rows(known: Known, now: Now, table: str) -> nw.LazyFrame:
+    """The rows of one known table with the columns that `Reduction.value` and `.where` may name."""
     return BUILDERS[table](known, now)

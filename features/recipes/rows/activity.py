@@ -1,4 +1,4 @@
-"""Activity rows: gaps as whole minutes, and which gap, period, acquisition and outcome window a day belongs to."""
+"""Activity: one row per customer and day with activity: its gap, period and past outcome window."""
 
 from __future__ import annotations
 
@@ -11,21 +11,26 @@ from features.tables.history import Known
 
 
 def rows(known: Known, now: Now) -> nw.LazyFrame:
+    """The activity with its gaps, and the period and outcome window of each day.
+
+    period: how many population mean gaps ago, from 0. outcome_window: which past window of the
+    horizon's length, from 0, the newest whose outcome is known.
+    """
     at, gap = nw.col("occurred_at"), nw.col("gap")
     age = known.as_of - at
-    # The newest outcome window ends a latency before as_of, and every window before it a horizon earlier.
-    latency, horizon = (
-        now.definitions.label_latency_days * DAY_US,
-        now.definitions.horizon_days * DAY_US,
-    )
+    # The newest outcome window ends one label latency before as_of; each earlier one ends a horizon
+    # earlier.
+    latency = now.definitions.label_latency_days * DAY_US
+    horizon = now.definitions.horizon_days * DAY_US
+    mean_gap = now.definitions.population_mean_gap_us
     return time_invariant.activity(known.activity, now).with_columns(
         is_last=nw.col("from_end") == 1,
         recent_gap=~gap.is_null() & (nw.col("from_end") <= 5),
         ten_gaps=~gap.is_null() & (nw.col("from_end") <= 10),
         gap_below_recency=~gap.is_null() & (gap < known.as_of - nw.col("last_at")),
-        period=((age - 1) / now.definitions.base_gap_us).floor().cast(nw.Int64),
-        in_periods=age <= 12 * now.definitions.base_gap_us,
-        in_last_base_gap=age <= now.definitions.base_gap_us,
+        period=((age - 1) / mean_gap).floor().cast(nw.Int64),
+        in_periods=age <= 12 * mean_gap,
+        in_last_mean_gap=age <= mean_gap,
         outcome_closed=age > latency,
         outcome_window=((age - latency - 1) / horizon).floor().cast(nw.Int64),
     )

@@ -1,4 +1,4 @@
-"""Channels: one row per customer and channel of the interactions the customer began, all time and by window."""
+"""Channels: one row per customer and channel of the interactions that the customer began."""
 
 from __future__ import annotations
 
@@ -6,12 +6,15 @@ import narwhals as nw
 
 from features.core.instants import DAY_US
 from features.recipes.recipe import Now
-from features.recipes.rows.shares import surprise
+from features.recipes.rows.shares import entropy_term
 from features.tables.history import Known
 
 
 def rows(known: Known, now: Now) -> nw.LazyFrame:
-    """used; surprise; per window of W days near_W (used in it), and moved_W, near and earlier use crosswise."""
+    """customer_id, channel, used, entropy_term; and per window of W days near_W and moved_W.
+
+    used: interactions over all time. near_W: those in the last W days. moved_W: see `_moved`.
+    """
     at, windows = nw.col("occurred_at"), now.definitions.windows_days
     begun = known.tables["interactions"].filter(
         (nw.col("kind") != "sent") & ~nw.col("channel").is_null()
@@ -29,11 +32,15 @@ def rows(known: Known, now: Now) -> nw.LazyFrame:
         }
     )
     return used.with_columns(
-        surprise=surprise("used"), **{f"moved_{days}": _moved(f"near_{days}") for days in windows}
+        entropy_term=entropy_term("used"),
+        **{f"moved_{days}": _moved(f"near_{days}") for days in windows},
     )
 
 
 def _moved(near: str) -> nw.Expr:
-    """|near · all earlier − earlier · all near|: the difference of the two shares, times both totals, exactly."""
-    # With earlier = used − near on both sides the products of near alone fall out.
+    """Difference of the channel's shares of recent and earlier use, times both totals.
+
+    |near · all earlier − earlier · all near|: a whole number, so the sum over channels is exact.
+    """
+    # earlier = used − near on both sides, so near · all near cancels.
     return (nw.col(near) * nw.col("all_used") - nw.col("used") * nw.col(f"all_{near}")).abs()

@@ -1,4 +1,4 @@
-"""Contracts: the terms that have begun, that run, the one that runs longest, and those that carry cover on."""
+"""Contracts: one row per known term: whether it has begun, runs, runs longest, or extends cover."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ _IN_ORDER = {"order_by": ["starts_at", "ends_at"]}
 
 
 def rows(known: Known, now: Now) -> nw.LazyFrame:
+    """The terms with flags as 0 and 1 and occurred_at, which is recorded_at."""
     begun = nw.col("starts_at") <= known.as_of
     rows = known.tables["contracts"].with_columns(
         occurred_at=nw.col("recorded_at"),
@@ -30,15 +31,14 @@ def rows(known: Known, now: Now) -> nw.LazyFrame:
 
 
 def _carrying(rows: nw.LazyFrame, known: Known, now: Now) -> nw.LazyFrame:
-    """`carries`: a term that ends after the horizon, in a chain without a pause longer than grace from as_of on.
+    """`carries`: whether a term extends cover past the horizon.
 
-    A renewal in advance is in the chain. It begins at as_of: of somebody without cover, and only of them, it means
-    nothing.
+    It ends after the horizon and belongs to the chain of terms from as_of on, in which no pause is
+    longer than grace; renewals in advance belong to the chain. Without cover at as_of the column
+    has no meaning.
     """
-    end, grace = (
-        known.as_of + now.definitions.horizon_days * DAY_US,
-        now.definitions.grace_days * DAY_US,
-    )
+    end = known.as_of + now.definitions.horizon_days * DAY_US
+    grace = now.definitions.grace_days * DAY_US
     rows = rows.with_columns(reach=nw.col("ends_at").cum_max().over("customer_id", **_IN_ORDER))
     rows = rows.with_columns(reach=nw.col("reach").shift(1).over("customer_id", **_IN_ORDER))
     late = nw.col("reach").is_null() | (nw.col("starts_at") > nw.col("reach") + grace)

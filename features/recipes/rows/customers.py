@@ -1,38 +1,47 @@
-"""Customers: which known row counts, and the release's attributes as numbers."""
+"""Customers: which known row is current, and the release's attributes as numbers."""
 
 from __future__ import annotations
 
 import narwhals as nw
 
-from features.recipes.attributes import Attribute, cell, current, type_of
+from features.recipes.attributes import (
+    Attribute,
+    attribute_kind,
+    attribute_value,
+    is_current_version,
+)
 from features.recipes.recipe import Now
 from features.tables.history import Known
 
 
 def rows(known: Known, now: Now) -> nw.LazyFrame:
-    """Columns beside the table's: occurred_at (valid_from), is_version, is_current, and attribute_<number> each."""
+    """The table with attribute_<number> for each attribute of the release.
+
+    Also occurred_at (valid_from), is_version and is_current. An attribute is null where the table
+    no longer has its column, or has it with another type.
+    """
     rows = known.tables["customers"]
-    there = rows.collect_schema()
-    coded = {
-        f"attribute_{at}": _coded(one)
-        if one.name in there and type_of(there[one.name]) == one.type
-        else nw.lit(None, dtype=nw.Float64)  # a column that the business no longer gives
-        for at, one in enumerate(now.definitions.attributes)
+    schema = rows.collect_schema()
+    codes = {
+        f"attribute_{number}": _code(attribute)
+        if attribute.name in schema and attribute_kind(schema[attribute.name]) == attribute.type
+        else nw.lit(None, dtype=nw.Float64)
+        for number, attribute in enumerate(now.definitions.attributes)
     }
     since = nw.col("valid_from")
     return rows.with_columns(
-        occurred_at=since, is_version=~since.is_null(), is_current=current(), **coded
+        occurred_at=since, is_version=~since.is_null(), is_current=is_current_version(), **codes
     )
 
 
-def _coded(one: Attribute) -> nw.Expr:
-    """Text as the number of its level (1 …, 0 for another), a flag as 0 or 1, numbers and money as they are."""
-    said = cell(one.name, constant=one.constant)
-    if one.type == "flag":
-        return nw.when(~said.is_null()).then(nw.when(said).then(nw.lit(1)).otherwise(nw.lit(0)))
-    if one.type != "text":
-        return said
-    code = nw.lit(0)
-    for number, (level, _) in enumerate(one.columns, start=1):
-        code = nw.when(said == level).then(nw.lit(number)).otherwise(code)
-    return nw.when(~said.is_null()).then(code)
+def _code(attribute: Attribute) -> nw.Expr:
+    """Text as the number of its level (1 …; 0 for others), a flag as 0 or 1, numbers unchanged."""
+    value = attribute_value(attribute.name, constant=attribute.constant)
+    if attribute.type == "flag":
+        return nw.when(~value.is_null()).then(nw.when(value).then(nw.lit(1)).otherwise(nw.lit(0)))
+    if attribute.type != "text":
+        return value
+    code: nw.Expr = nw.lit(0)
+    for number, (level, _) in enumerate(attribute.columns, start=1):
+        code = nw.when(value == level).then(nw.lit(number)).otherwise(code)
+    return nw.when(~value.is_null()).then(code)

@@ -1,4 +1,4 @@
-"""Feedback: scores on one scale, answers and silences in their order, complaints and what became of them."""
+"""Feedback: scores on one scale, surveys with and without an answer, complaints."""
 
 from __future__ import annotations
 
@@ -12,16 +12,18 @@ from features.tables.history import Known
 
 
 def rows(known: Known, now: Now) -> nw.LazyFrame:
+    """The feedback with score_scaled (millionths of the scale) and the columns made below."""
     score, complaint = nw.col("score_scaled"), nw.col("kind") == "complaint"
-    rows = with_item_means(known.tables["feedback"], now.base)
+    rows = with_item_means(known.tables["feedback"], now.population)
     rows = rows.with_columns(score_scaled=score_scaled(now.definitions.scales), complaint=complaint)
     rows = rows.with_columns(
         answered=~score.is_null(),
         resolved=nw.col("complaint") & ~nw.col("resolved_at").is_null(),
         down=-score,
     )
-    # All that is asked of the customer's other rows at once: each step over the rows costs a request its time.
-    rows = rows.with_columns(**_beside())
+    # All windows over the customer's other rows in one pass, because each pass costs a request
+    # time.
+    rows = rows.with_columns(**_windows())
     rows = rows.with_columns(**_answers(), **_complaints(now))
     at, unanswered, answered_until = (
         nw.col("occurred_at"),
@@ -39,26 +41,30 @@ def rows(known: Known, now: Now) -> nw.LazyFrame:
     )
 
 
-def _beside() -> dict[str, nw.Expr]:
-    """Last answers and complaints, an answer's place among them, and when a topic was first told and first closed."""
+def _windows() -> dict[str, nw.Expr]:
+    """What a row needs from the customer's other rows.
+
+    The last answers and complaints, an answer's place among the answers, and when a topic was first
+    raised and closed.
+    """
     at, answered, complaint = nw.col("occurred_at"), nw.col("answered"), nw.col("complaint")
     latest = nw.when(answered).then(nw.col("answered_at")).max()
     survey = nw.col("kind").is_in(list(SURVEYS))
-    told, closed = nw.when(complaint).then(at), nw.when(complaint).then(nw.col("resolved_at"))
+    raised, closed = nw.when(complaint).then(at), nw.when(complaint).then(nw.col("resolved_at"))
     return {
         "last_answer_at": latest.over("customer_id"),
         "last_of_kind_at": latest.over("customer_id", "kind"),
         "of": at.count().over("customer_id", "answered"),
         "place": at.cum_count().over("customer_id", "answered", order_by=["answered_at", "down"]),
         "answered_until": nw.when(survey & answered).then(at).max().over("customer_id"),
-        "last_told": told.max().over("customer_id"),
-        "first_told": told.min().over("customer_id", "topic"),
+        "last_raised": raised.max().over("customer_id"),
+        "first_raised": raised.min().over("customer_id", "topic"),
         "first_closed": closed.min().over("customer_id", "topic"),
     }
 
 
 def _answers() -> dict[str, nw.Expr]:
-    """from_end: 1 for the newest answer (of equal instants the lower)."""
+    """Flags of answers. from_end: 1 for the newest answer (at equal instants the lower)."""
     at, answered, score = nw.col("answered_at"), nw.col("answered"), nw.col("score_scaled")
     return {
         "is_last_answer": answered & (at == nw.col("last_answer_at")),
@@ -76,17 +82,16 @@ def _answers() -> dict[str, nw.Expr]:
 
 
 def _complaints(now: Now) -> dict[str, nw.Expr]:
-    """What became of a complaint, whether it is the last, and what came before it about the same topic."""
+    """Flags of complaints: open, resolved in time, the last one, repeated about the same topic."""
     complaint, resolved, at = nw.col("complaint"), nw.col("resolved"), nw.col("occurred_at")
-    taken, within = (
-        nw.col("resolved_at") - at,
-        round(now.definitions.resolve_within_hours * HOUR_US),
-    )
+    taken = nw.col("resolved_at") - at
+    within = round(now.definitions.resolve_within_hours * HOUR_US)
     return {
         "open_complaint": complaint & ~resolved,
         "resolve_minutes": (taken / MINUTE_US).floor().cast(nw.Int64),
         "in_time": resolved & (taken <= within),
+        # Resolved, or open for longer than the service level: whether it was in time is known.
         "judged": resolved | (complaint & (now.as_of - at > within)),
-        "last_complaint": complaint & (at == nw.col("last_told")),
-        "repeated": complaint & ~nw.col("topic").is_null() & (at > nw.col("first_told")),
+        "last_complaint": complaint & (at == nw.col("last_raised")),
+        "repeated": complaint & ~nw.col("topic").is_null() & (at > nw.col("first_raised")),
     }

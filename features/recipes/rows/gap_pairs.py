@@ -1,4 +1,4 @@
-"""Pairs of a customer's last five gaps: at most ten rows a customer, each the slope between two of them."""
+"""Pairs of a customer's last five gaps: at most ten rows per customer, each with a slope."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from features.recipes.recipe import Now
 from features.recipes.rows import activity
 from features.tables.history import Known
 
-# Slopes between two of the last five gaps are kept in twelfths, which are whole for every distance.
+# Two of the last five gaps are 1, 2, 3 or 4 places apart; a twelfth of a slope is whole for each
+# distance.
 DISTANCES = 12
 
 
 def rows(known: Known, now: Now) -> nw.LazyFrame:
+    """customer_id, slope_twelfths: rise of log gap per place, in twelfths of a millionth."""
     gaps = activity.rows(known, now).filter(nw.col("recent_gap"))
     later = gaps.select("customer_id", "gap_log", "from_end")
     earlier = gaps.select(

@@ -1,4 +1,4 @@
-"""Purchases of which the method of payment is known, and whether it is another than the time before."""
+"""Payments: purchases with a known method of payment, and whether the method changed."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from features.tables.history import Known
 
 
 def rows(known: Known, now: Now) -> nw.LazyFrame:
+    """customer_id, method_changed (False for the customer's first)."""
     method = nw.col("method")
-    told = known.tables["transactions"].filter((nw.col("kind") == "purchase") & ~method.is_null())
-    # Of purchases at one instant the order of their methods decides: rows have no order.
+    paid = known.tables["transactions"].filter((nw.col("kind") == "purchase") & ~method.is_null())
+    # Purchases at one instant are ordered by method, so that the order of rows does not matter.
     before = method.shift(1).over("customer_id", order_by=("occurred_at", "method"))
-    told = told.select("customer_id", "method", before=before)
-    return told.select(
+    paid = paid.select("customer_id", "method", before=before)
+    return paid.select(
         "customer_id", method_changed=~nw.col("before").is_null() & (nw.col("before") != method)
     )

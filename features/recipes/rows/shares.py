@@ -1,4 +1,4 @@
-"""What entropies are summed from: an integer per part of a whole."""
+"""The terms of an entropy: one integer per part of a whole, so that their sum is exact."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import narwhals as nw
 from features.recipes.recipe import LOG_SCALE
 
 
-def surprise(count: str) -> nw.Expr:
-    """count · ln(the customer's total / count) in millionths; summed over the parts and over the total: nats."""
+def entropy_term(count: str) -> nw.Expr:
+    """count · ln(the customer's total / count), in millionths.
+
+    Their sum over the customer's parts, divided by the total, is the entropy in nats (Shannon
+    1948).
+    """
     total = nw.col(count).sum().over("customer_id").cast(nw.Int64)
     return nw.col(count) * ((total / nw.col(count)).log() * LOG_SCALE).round().cast(nw.Int64)

@@ -1,10 +1,12 @@
-"""What a row says alone, or from the customer's rows before it: the same at every instant that knows the row.
+"""Columns that are the same at every instant at which the row is known.
 
-`features.engine.running_totals` sums these once for many instants; the rows of each table begin with them. Feedback has none: an
-answer comes into its row later.
+They depend on the row alone, or on the customer's rows before it. `features.engine.running_totals`
+sums them once for many instants. Feedback has none, because an answer is added to its row later.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
 
 import narwhals as nw
 
@@ -13,9 +15,11 @@ from features.recipes.recipe import LOG_SCALE, Now
 
 
 def activity(rows: nw.LazyFrame, now: Now) -> nw.LazyFrame:
+    """The rows with gaps in minutes, their squares and logs (in millionths), is_acquisition."""
     gap = nw.col("gap")
     minutes = (gap / MINUTE_US).floor().cast(nw.Int64)
-    # Two activities lie on two days, but may lie less than a minute apart: a gap is a minute at least.
+    # Two activities are on different days but can be seconds apart: a gap counts at least one
+    # minute.
     minutes = nw.when(minutes >= 1).then(minutes).otherwise(nw.when(~gap.is_null()).then(nw.lit(1)))
     rows = rows.with_columns(
         gap_minutes=minutes,
@@ -31,6 +35,7 @@ def activity(rows: nw.LazyFrame, now: Now) -> nw.LazyFrame:
 
 
 def transactions(rows: nw.LazyFrame, now: Now) -> nw.LazyFrame:
+    """The rows with amount_minor, spent_minor (0 for other rows than purchases), discount_minor."""
     amount, purchase = nw.col("amount"), nw.col("kind") == "purchase"
     return rows.with_columns(
         amount_minor=amount,
@@ -40,13 +45,15 @@ def transactions(rows: nw.LazyFrame, now: Now) -> nw.LazyFrame:
 
 
 def interactions(rows: nw.LazyFrame, now: Now) -> nw.LazyFrame:
+    """The rows with by_customer (the customer began it) and quantity_milli (thousandths)."""
     return rows.with_columns(
         by_customer=nw.col("kind") != "sent",
         quantity_milli=(nw.col("quantity") * 1000).round().cast(nw.Int64),
     )
 
 
-LASTING = {
+# By table: the function that adds the columns, and their names.
+TIME_INVARIANT: dict[str, tuple[Callable[[nw.LazyFrame, Now], nw.LazyFrame], set[str]]] = {
     "activity": (
         activity,
         {

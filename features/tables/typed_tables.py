@@ -1,0 +1,240 @@
+"""The rows of one SELECT as a typed table: checks columns, parses cells, stores the rejects.
+
+The rows come in the temporary table `_read` (with source_row, their number). `_parsed` has them in
+the contract's columns, with the reason why a row is rejected, or null.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import duckdb
+
+from features.core.contract import EVENT_TABLES, SURVEYS, Table
+from features.core.errors import ColumnMissing, EmptyTable, suggestion
+from features.core.settings import Settings
+from features.tables.parsing import (
+    SQL_TYPES,
+    ColumnSql,
+    column_sql,
+    literal,
+    local_day,
+    local_hour,
+    naive_time_error,
+    quote_identifier,
+)
+from features.tables.queries import first_value
+from features.tables.versions import refuse_contradictions, refuse_duplicate_customers
+
+
+@dataclass
+class RowCounts:
+    """What became of one table's rows: `read = kept + sum(rejected.values())`."""
+
+    read: int = 0
+    kept: int = 0
+    rejected: dict[str, int] = field(default_factory=dict)
+    unused_columns: list[str] = field(default_factory=list)
+    attributes: list[str] = field(default_factory=list)
+    clock_changes: dict[str, int] = field(default_factory=dict)
+
+
+def check_columns(table: Table, columns: list[str]) -> list[str]:
+    """The columns of a SELECT that the contract does not have.
+
+    Raises ColumnMissing where a required column is missing, or where a column looks like a misspelt
+    name of the contract.
+    """
+    missing = [
+        column.name for column in table.columns if column.required and column.name not in columns
+    ]
+    extra = [name for name in columns if name not in table.names]
+    if missing:
+        hint = suggestion(missing[0], extra)
+        raise ColumnMissing(
+            where=f"[tables] {table.name}",
+            got=f"no column {', '.join(missing)}; it has {', '.join(columns)}",
+            rule=f"{table.name} needs {', '.join(c.name for c in table.columns if c.required)}.",
+            fix=f"{hint} Rename it in the SELECT: SELECT x AS {missing[0]}.".strip(),
+        )
+    # Customers may have columns of any name: their attributes.
+    if not table.attributes:
+        _refuse_misspelt(table, extra, [name for name in table.names if name not in columns])
+    return extra
+
+
+def _refuse_misspelt(table: Table, extra: list[str], absent: list[str]) -> None:
+    for name in extra:
+        if hint := suggestion(name.lower(), absent, cutoff=0.85):
+            raise ColumnMissing(
+                where=f"[tables] {table.name}.{name}",
+                got="a column that the contract does not have",
+                rule="A name that is similar to a name of the contract counts as misspelt.",
+                fix=f"{hint} Rename it, or leave it out of the SELECT.",
+            )
+
+
+def parse_rows(
+    connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str, str], settings: Settings
+) -> dict[str, str]:
+    """Make `_parsed` from `_read`: source_row, reason (null where the row fits), the columns.
+
+    types: DuckDB types by column of `_read`. Returns SQL for local times without an offset, by
+    column. Raises WrongType or NaiveTime.
+    """
+    columns = {
+        column.name: column_sql(
+            column,
+            raw=quote_identifier(column.name),
+            raw_type=types[column.name],
+            table=table.name,
+            zone=settings.business.zone,
+            digits=settings.minor_digits,
+        )
+        for column in table.columns
+        if column.name in types
+    }
+    values = [
+        f"{columns[column.name].value} AS {quote_identifier(column.name)}"
+        if column.name in columns
+        else f"CAST(NULL AS {SQL_TYPES[column.type]}) AS {column.name}"
+        for column in table.columns
+    ]
+    reason = _reason_sql(connection, table, columns)
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE _parsed AS "
+        f"SELECT source_row, CAST({reason} AS VARCHAR) AS reason, {', '.join(values)} FROM _read"
+    )
+    _apply_row_rules(connection, table, types, settings)
+    return {name: column.local for name, column in columns.items() if column.local}
+
+
+def _reason_sql(
+    connection: duckdb.DuckDBPyConnection, table: Table, columns: dict[str, ColumnSql]
+) -> str:
+    """SQL for the first reason to reject a row, or null. NaiveTime where times lack a zone."""
+    tests = []
+    for name, column in columns.items():
+        for reason, test in column.violations:
+            # Without a zone no row of the table could be read, so this is an error and no reject.
+            if reason == "naive":
+                count = first_value(connection, f"SELECT count(*) FROM _read WHERE {test}")
+                if count:
+                    raise naive_time_error(f"[tables] {table.name}.{name}", count)
+            else:
+                tests.append(f"WHEN {test} THEN {literal(reason)}")
+    return f"CASE {' '.join(tests)} END" if tests else "NULL"
+
+
+def _apply_row_rules(
+    connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str, str], settings: Settings
+) -> None:
+    """The contract's default values, and its rules over several columns of a row."""
+    if table.clock:
+        delay = settings.arrives_after_us(table.name)
+        clock = "starts_at" if table.name == "contracts" else "occurred_at"
+        connection.execute(
+            f"UPDATE _parsed SET recorded_at = {clock} + {delay} WHERE recorded_at IS NULL"
+        )
+    if table.name == "transactions":
+        connection.execute(
+            "UPDATE _parsed SET kind = CASE WHEN amount < 0 THEN 'refund' ELSE 'purchase' END "
+            "WHERE kind IS NULL"
+        )
+    if table.name == "contracts":
+        _reject(connection, "ends_before_it_starts", "ends_at <= starts_at")
+    if table.name == "feedback":
+        _apply_feedback_rules(connection, types, settings)
+
+
+def _apply_feedback_rules(
+    connection: duckdb.DuckDBPyConnection, types: dict[str, str], settings: Settings
+) -> None:
+    _reject(connection, "answered_before_sent", "answered_at < occurred_at")
+    _reject(connection, "resolved_before_raised", "resolved_at < occurred_at")
+    if "answered_at" not in types:
+        connection.execute("UPDATE _parsed SET answered_at = recorded_at WHERE score IS NOT NULL")
+    _reject(connection, "score_without_answered_at", "score IS NOT NULL AND answered_at IS NULL")
+    scales = settings.contract.scales
+    unscaled = ", ".join(literal(kind) for kind in SURVEYS if kind not in scales)
+    if unscaled:
+        _reject(connection, "score_without_scale", f"score IS NOT NULL AND kind IN ({unscaled})")
+    for kind, (low, high) in scales.items():
+        test = f"kind = {literal(kind)} AND NOT (score BETWEEN {low} AND {high})"
+        _reject(connection, "score_off_its_scale", test)
+
+
+def _reject(connection: duckdb.DuckDBPyConnection, reason: str, test: str) -> None:
+    """Give the rows for which the SQL test is true this reason, unless they have one."""
+    connection.execute(
+        f"UPDATE _parsed SET reason = {literal(reason)} WHERE reason IS NULL AND {test}"
+    )
+
+
+def store_rows(
+    connection: duckdb.DuckDBPyConnection, table: Table, counts: RowCounts, settings: Settings
+) -> None:
+    """Store the accepted rows of `_parsed` as the table, the others in `rejects`, and count both.
+
+    Raises DuplicateCustomers, ContradictoryVersions, or EmptyTable where no row is accepted.
+    """
+    if table.attributes:
+        refuse_duplicate_customers(connection)
+    elif settings.contract.exact_duplicates == "drop" or table.version_of:
+        _reject_exact_duplicates(connection, table, settings)
+    if table.version_of and not table.attributes:
+        refuse_contradictions(connection, table)
+    _store_rejects(connection, table, counts)
+    _store_accepted(connection, table, settings)
+    counts.kept = first_value(connection, f"SELECT count(*) FROM {table.name}")
+    if counts.kept == 0:
+        raise EmptyTable(
+            where=f"[tables] {table.name}",
+            got=f"{counts.read:,} rows read, all rejected: {counts.rejected}",
+            rule="A table under [tables] has rows that fit the contract.",
+            fix="Look up the broken rules in docs/contract.md and correct the SELECT.",
+        )
+
+
+def _reject_exact_duplicates(
+    connection: duckdb.DuckDBPyConnection, table: Table, settings: Settings
+) -> None:
+    """Of rows that are equal in every column one counts: a file read twice changes nothing."""
+    # With "keep", only transactions with an id are compared: two equal ones are one row sent twice.
+    keep = settings.contract.exact_duplicates == "keep" and table.name == "transactions"
+    compared = "reason IS NULL AND transaction_id IS NOT NULL" if keep else "reason IS NULL"
+    columns = ", ".join(quote_identifier(name) for name in table.names)
+    connection.execute(
+        f"UPDATE _parsed SET reason = 'exact_duplicate' WHERE {compared} AND source_row NOT IN "
+        f"(SELECT min(source_row) FROM _parsed WHERE {compared} GROUP BY {columns})"
+    )
+
+
+def _store_rejects(connection: duckdb.DuckDBPyConnection, table: Table, counts: RowCounts) -> None:
+    connection.execute(
+        "CREATE TABLE IF NOT EXISTS rejects (table_name VARCHAR, source_row BIGINT, reason VARCHAR)"
+    )
+    connection.execute(
+        f"INSERT INTO rejects SELECT {literal(table.name)}, source_row, reason "
+        "FROM _parsed WHERE reason IS NOT NULL"
+    )
+    rejected = connection.execute(
+        "SELECT reason, count(*) FROM _parsed WHERE reason IS NOT NULL "
+        "GROUP BY reason ORDER BY reason"
+    )
+    counts.rejected = dict(rejected.fetchall())
+
+
+def _store_accepted(
+    connection: duckdb.DuckDBPyConnection, table: Table, settings: Settings
+) -> None:
+    columns = ", ".join(quote_identifier(name) for name in table.names)
+    day = ""
+    if table.name in EVENT_TABLES:
+        zone = settings.zone
+        day = f", {local_day(zone)} AS local_day, {local_hour(zone)} AS local_hour"
+    # In a canonical order, so that no result depends on the order in which the rows came.
+    connection.execute(
+        f"CREATE OR REPLACE TABLE {table.name} AS "
+        f"SELECT {columns}{day} FROM _parsed WHERE reason IS NULL ORDER BY {columns}"
+    )

@@ -1,0 +1,328 @@
+"""A business opened from its configuration: what data scientists ask of it, in frames."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.core.errors import BadSetting
+from features.core.instants import instant, last_midnight
+from features.core.settings import Settings, load_settings
+from features.engine import many_dates, pairs_file
+from features.recipes.definitions import Definitions
+from features.recipes.stages import STATE_COLUMNS
+from features.tables.history import History, load_history
+from features.tables.sources import RowCounts
+from lifecycle.commands import check
+from lifecycle.frames import Frames, from_frame, to_frame
+from lifecycle.model import Model, load_release
+
+AsOf = str | date | datetime
+
+
+class Report(dict[str, Any]):
+    """A report as plain data; `print` shows it as the command line does."""
+
+    def __init__(self, value: dict[str, Any], text: str) -> None:
+        super().__init__(value)
+        self.text = text
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Examples:
+    """Labelled feature rows, one for each customer and as_of, and which of their columns are what.
+
+    `features` are the columns that a model may use; none of them is null everywhere.
+    `unused_features` are in no frame: null everywhere, or with a window longer than the history
+    (docs/decisions/011). `split` is train, evaluate or later: rows of later dates are for the final
+    fit alone. `late_activity` counts activity that was recorded after its as_of; it is neither in
+    the features nor in the labels.
+    """
+
+    frame: Any
+    features: tuple[str, ...]
+    unused_features: tuple[str, ...]
+    late_activity: int
+    labels: tuple[str, ...] = ("churned", "outcome_stage")
+    group: str = "customer_id"
+    time: str = "as_of"
+    split: str = "split"
+
+
+@dataclass(frozen=True)
+class Training:
+    """A finished training: the id of its release (not served yet), status, evaluation, MLflow runs.
+
+    `status` is ok, no_skill or not_enough_data. A run is None where MLflow could not be reached.
+    """
+
+    release: str
+    status: str
+    evaluation: dict[str, Any]
+    mlflow_runs: dict[str, str | None]
+    text: str = field(repr=False, default="")
+
+    def __str__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """A finished backtest: its report, the predictions of all its dates, the folder of plots."""
+
+    report: Report
+    predictions: Any
+    folder: Path
+
+    def __str__(self) -> str:
+        return str(self.report)
+
+
+class Business:
+    """One business as of the data that its configuration names. Open it with `lifecycle.open`.
+
+    Frames are pandas where nothing else is asked; `frames="arrow"` or `frames="polars"` gives
+    those. `as_of` is text (`"2024-06-01"`, local midnight, or an RFC 3339 instant), a date or a
+    datetime; in frames it is a datetime in UTC.
+    """
+
+    def __init__(self, settings: Settings, history: History, counts: dict[str, RowCounts]) -> None:
+        self.settings = settings
+        self.history = history
+        self._counts = counts
+
+    def __repr__(self) -> str:
+        return f"Business({self.settings.business.name!r}, tables={list(self.history.names)})"
+
+    def check(self) -> Report:
+        """Every row counted, the span of the data, the stages in days, what missing tables cost.
+
+        >>> shop.check()["tables"]["transactions"]["rejected"]
+        {}
+        """
+        report = check.build_report(self.history, self._counts, self.settings)
+        return Report(report, check.report_text(report))
+
+    def features(
+        self,
+        *,
+        as_of: AsOf | Sequence[AsOf] | None = None,
+        pairs: Any = None,
+        model: Model | None = None,
+        frames: Frames = "pandas",
+    ) -> Any:
+        """Feature rows of everybody at one or several instants, or of each pair at its own.
+
+        `as_of`: one row for each customer with activity before the instant, by as_of and
+        customer_id. `pairs`: a frame with `customer_id` and `as_of`; its rows come back in their
+        order with all their columns, then the features. They are null where the customer is unknown
+        or had no activity by then. `model`: build the rows that its `predict` takes. What is frozen
+        (usual gap, stage limits, windows) comes from the model then; without it, it is learned from
+        what was known at the earliest as_of, and differs.
+        Errors: BadSetting where both or neither of as_of and pairs is given; ColumnMissing,
+        WrongType for pairs that cannot be read.
+
+        >>> rows = shop.features(as_of="2023-01-01")
+        >>> bool(rows["as_of"].eq("2023-01-01T00:00:00Z").all())
+        True
+        """
+        if (as_of is None) == (pairs is None):
+            raise BadSetting(
+                where="features",
+                got="both or neither of as_of and pairs",
+                rule="Features are made for everybody at some instants, or for pairs.",
+                fix="Give one of the two.",
+            )
+        definitions = None if model is None else model.definitions
+        if pairs is not None:
+            return to_frame(self._features_of_pairs(from_frame(pairs), definitions), frames)
+        instants = sorted(set(self._instants(as_of)))
+        rows = many_dates.build_for_dates(
+            self.history, self.settings, as_of=instants, definitions=definitions
+        )
+        return to_frame(rows, frames)
+
+    def _features_of_pairs(self, pairs: pa.Table, definitions: Definitions | None) -> pa.Table:
+        """The pairs in their order, their own columns first, then the feature columns of each."""
+        kind = pairs.schema.field("as_of").type if "as_of" in pairs.column_names else pa.null()
+        if pa.types.is_timestamp(kind):
+            zone = kind.tz
+            at = pairs.column_names.index("as_of")
+            pairs = pairs.set_column(at, "as_of", pairs["as_of"].cast(pa.timestamp("us", zone)))
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pairs.parquet"
+            pq.write_table(pairs, path)
+            keys = pairs_file.read_pairs(path, self.settings)
+        paired, _ = pairs_file.build_for_pairs(
+            self.history, self.settings, keys, definitions=definitions
+        )
+        rows = paired.rows
+        own = [name for name in pairs.column_names if name not in ("customer_id", "as_of")]
+        taken = sorted(set(own) & set(rows.column_names))
+        if taken:
+            raise BadSetting(
+                where="pairs",
+                got=f"a column '{taken[0]}', which is a feature column",
+                rule="The pairs' own columns have names of their own.",
+                fix="Rename that column.",
+            )
+        keys = keys.append_column("_row", pa.array(range(keys.num_rows), pa.int64()))
+        joined = keys.join(rows, ["customer_id", "as_of"], join_type="left outer").sort_by("_row")
+        names = [name for name in joined.column_names if name != "_row"]
+        joined = joined.select(names)
+        for place, name in enumerate(own, start=2):
+            joined = joined.add_column(place, name, pairs[name])
+        return joined
+
+    def stages(self, *, frames: Frames = "pandas") -> Any:
+        """The stage of every customer, month by month: customer_id, as_of, stage, stage_rule.
+
+        >>> sorted(shop.stages()["stage"].unique())[0]
+        'at_risk'
+        """
+        from training.stage_history import stage_history
+
+        return to_frame(stage_history(self.history, self.settings), frames)
+
+    def examples(self, *, frames: Frames = "pandas") -> Examples:
+        """Feature rows with their outcomes at every training and evaluation date.
+
+        Errors: ImmatureWindow, NotEnoughData where the data are too short for a date.
+
+        >>> examples = shop.examples()
+        >>> examples.labels
+        ('churned', 'outcome_stage')
+        """
+        from training.examples import LABELS, make_examples
+        from training.plan import make_plan
+
+        examples = make_examples(
+            self.history, self.settings, make_plan(self.history, self.settings)
+        )
+        rows = examples.rows
+        empty = {name for name in examples.modelled if rows[name].null_count == rows.num_rows}
+        features = tuple(name for name in examples.modelled if name not in empty)
+        shown = rows.select([*STATE_COLUMNS, *features, *LABELS, "split"])
+        unused = tuple(name for name in examples.names if name not in features)
+        return Examples(to_frame(shown, frames), features, unused, examples.late_activity)
+
+    def train(self, only: str | None = None, *, learning_curve: bool = False) -> Training:
+        """Train both models, evaluate them beside the baselines, write a release (not served yet).
+
+        `only`: "churn" or "next-stage"; the other model comes from the newest release.
+        `learning_curve`: also refit on fewer customers and dates. Errors: NotEnoughData;
+        ReleaseRefused where `only` meets a changed configuration.
+        """
+        from training import job
+        from training.reports import summary
+
+        trained = job.train(self.history, self.settings, only=only, learning_curve=learning_curve)
+        name = trained.folder.name
+        text = summary.release_text(name, trained.status, trained.evaluation, trained.runs)
+        return Training(name, trained.status, trained.evaluation, trained.runs, text)
+
+    def promote(self, release: str | None = None, *, force: str | None = None) -> Model:
+        """Verify a release (the newest where none is named) and serve it from now on.
+
+        Errors: PromotionRefused where it has no skill or is worse than what is served, unless
+        `force` gives a reason, which is recorded.
+        """
+        from training.promote import promote
+
+        return Model(promote(release, force=force))
+
+    def backtest(self, *, as_of: Iterable[AsOf] = (), frames: Frames = "pandas") -> Backtest:
+        """Train and predict at earlier dates as if each were today, and compare with what happened.
+
+        `as_of`: the dates; the newest eight where none is given. Errors: ImmatureWindow,
+        NotEnoughData.
+        """
+        from training.backtest.backtest import backtest
+
+        walked = backtest(self.history, self.settings, as_of=self._instants(tuple(as_of)))
+        report = Report(walked.report, walked.text)
+        return Backtest(report, to_frame(walked.predictions, frames), walked.folder)
+
+    def score(self, *, as_of: AsOf | None = None, frames: Frames = "pandas") -> Any:
+        """Score everybody at one instant (default: the last local midnight) with what is served.
+
+        The scores are also written to `scores/` under LIFECYCLE_HOME, as `lifecycle score` does.
+        Errors: ReleaseRefused where nothing is served or the configuration differs; AsOfTooLate.
+        """
+        from serving.batch import run_folders
+        from serving.release.release import current_release_folder
+        from serving.release.sandbox import load_in_subprocess
+
+        run_folders.refuse_archetype(self.settings)
+        at = last_midnight(self.settings.zone) if as_of is None else self._instants(as_of)[0]
+        release = load_in_subprocess(current_release_folder())
+        run = run_folders.score_batch(self.history, self.settings, release, as_of=at)
+        return to_frame(pq.read_table(run.folder / "scores.parquet"), frames)
+
+    def _instants(self, as_of: AsOf | Sequence[AsOf] | None) -> list[int]:
+        given = [as_of] if isinstance(as_of, str | date) else list(as_of or ())
+        return [instant(at, zone=self.settings.zone) for at in given]
+
+
+def open_business(config: str | Path = "lifecycle.toml") -> Business:
+    """Read the configuration and all the data it names.
+
+    Errors: UsageError for the configuration, InputRefused for the data; each says what to type or
+    change.
+
+    >>> shop = lc.open(folder / "lifecycle.toml")
+    >>> shop
+    Business('Demo shop', tables=['customers', 'transactions', 'interactions', 'feedback'])
+    """
+    settings = load_settings(Path(config))
+    history, counts = load_history(settings)
+    return Business(settings, history, counts)
+
+
+def simulate(
+    folder: str | Path,
+    *,
+    customers: int = 3000,
+    days: int = 1096,
+    seed: int = 7,
+    mode: str = "retail",
+    horizon_days: int = 60,
+) -> Business:
+    """Write a simulated business to `folder` (data, lifecycle.toml, the truth apart) and open it.
+
+    `mode`: "retail" or "subscription". Equal arguments give equal data. `truth/truth.parquet` holds
+    each customer's true probability of leaving at the first of each month. ValueError for arguments
+    out of range.
+
+    >>> len(lc.simulate(folder / "small", customers=50, days=200).stages()) > 0
+    True
+    """
+    from lifecycle import simulation
+
+    simulated = simulation.simulate(
+        customers=customers, days=days, seed=seed, mode=mode, horizon_days=horizon_days
+    )
+    simulation.write(simulated, folder=Path(folder))
+    return open_business(Path(folder) / "lifecycle.toml")
+
+
+__all__ = [
+    "Backtest",
+    "Business",
+    "Examples",
+    "Report",
+    "Training",
+    "load_release",
+    "open_business",
+    "simulate",
+]

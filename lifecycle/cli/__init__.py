@@ -1,0 +1,20 @@
+"""The command line. Everything heavy is imported inside the commands: `--help` stays quick."""
+
+from __future__ import annotations
+
+import os
+
+from lifecycle.cli import look, serve, train
+from lifecycle.cli.application import app
+
+__all__ = ["app", "look", "main", "serve", "train"]
+
+
+def main() -> None:
+    """Run the command line; every refusal has its exit code, and no traceback reaches a user."""
+    from lifecycle.exit_codes import run_command
+
+    # Spinning threads starve each other on small machines: docs/decisions/002.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    run_command(app)

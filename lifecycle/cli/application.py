@@ -1,0 +1,108 @@
+"""The application that commands register with: the groups of the help, the common options."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from typer.core import TyperGroup
+
+if TYPE_CHECKING:
+    # typer brings click along under this name.
+    from typer._click.core import Context
+    from typer._click.formatting import HelpFormatter
+
+    from features.core.settings import Settings
+    from features.tables.history import History
+    from features.tables.sources import RowCounts
+
+LOOK, TRAIN, SERVE = "Look at your data", "Train and compare models", "Score and serve"
+
+Config = Annotated[Path, typer.Option("-c", "--config", help="the lifecycle.toml")]
+AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
+AsOf = Annotated[
+    str | None, typer.Option("--as-of", help="YYYY-MM-DD (local midnight) or an RFC 3339 instant")
+]
+Out = Annotated[Path, typer.Option("--out", help="the file to write: .parquet or .csv")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", help="print the tables too, not only the answer")
+]
+DEFAULT = Path("lifecycle.toml")
+
+
+class Groups(TyperGroup):
+    """Commands in their groups, each with its whole description; `--quiet` is accepted anywhere."""
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write one section for each group, in the order in which the commands were registered."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command = self.get_command(ctx, name)
+            if command is not None and not command.hidden:
+                group = getattr(command, "rich_help_panel", None) or "Commands"
+                # A limit no description reaches: none is cut off.
+                description = command.get_short_help_str(limit=1000)
+                sections.setdefault(str(group), []).append((name, description))
+        for group in (LOOK, TRAIN, SERVE):
+            with formatter.section(group):
+                formatter.write_dl(sections[group])
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Take `--quiet` out of the arguments wherever it stands before a `--`."""
+        end = args.index("--") if "--" in args else len(args)
+        if any(not part.startswith("--") for part in args[:end]):  # a command, not --help alone
+            from features.core.progress import set_quiet
+
+            set_quiet("--quiet" in args[:end])
+        args = [part for part in args[:end] if part != "--quiet"] + args[end:]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=Groups,
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    help="Where each customer stands, who will leave, which stage comes next, and why.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from lifecycle import __version__
+
+        print(f"lifecycle {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="print the version"),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", help="no progress lines; also after a command")
+    ] = False,
+) -> None:
+    """Options of every command; `Groups` takes `--quiet` out of the arguments before."""
+
+
+def open_business(config: Path) -> tuple[Settings, History, dict[str, RowCounts]]:
+    """The settings, everything recorded, and the count of every row read."""
+    from features.core.settings import load_settings
+    from features.tables.history import load_history
+
+    settings = load_settings(config)
+    history, counts = load_history(settings)
+    return settings, history, counts
+
+
+def answer(value: Mapping[str, object], text: str, as_json: bool) -> None:
+    """Print the text, or the value as one JSON object."""
+    shown = json.dumps(value, ensure_ascii=False, default=str, sort_keys=True) if as_json else text
+    print(shown, flush=True)

@@ -1,0 +1,181 @@
+"""Commands that look at the data: what is there, and what it says of each customer."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lifecycle.cli.application import (
+    DEFAULT,
+    LOOK,
+    AsJson,
+    Config,
+    Out,
+    Verbose,
+    answer,
+    app,
+    open_business,
+)
+
+if TYPE_CHECKING:
+    from features.engine.pairs import PairRows
+
+
+@app.command(rich_help_panel=LOOK)
+def demo(
+    into: Annotated[Path, typer.Option(help="the folder for everything")] = Path("demo"),
+    customers: Annotated[int, typer.Option(help="how many customers")] = 3000,
+    subscription: Annotated[
+        bool, typer.Option("--subscription", help="monthly and annual contracts instead of a shop")
+    ] = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate a small business, run the main job on it, and compare with the truth."""
+    from lifecycle.commands.demo import demo as run_demo
+
+    mode = "subscription" if subscription else "retail"
+    finished = run_demo(into, customers=customers, mode=mode, verbose=verbose)
+    answer(finished.value, finished.text, as_json)
+
+
+@app.command(rich_help_panel=LOOK)
+def init(
+    files: Annotated[list[Path], typer.Argument(help="your CSV or parquet files")],
+    out: Annotated[Path, typer.Option("--out", help="the configuration to write")] = DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Write a commented lifecycle.toml for your files, with the reason for each choice."""
+    from lifecycle import init as config_writer
+
+    choices = config_writer.write(files, out)
+    lines = [f"  {row['what']}: {row['guess']} ({row['reason']})" for row in choices]
+    next_step = f"wrote {out}; correct the lines marked CHECK, then type: lifecycle check -c {out}"
+    answer({"config": str(out), "guesses": choices}, "\n".join([*lines, "", next_step]), as_json)
+
+
+@app.command(rich_help_panel=LOOK)
+def check(
+    config: Config = DEFAULT,
+    rejects: Annotated[Path | None, typer.Option(help="write the rejected rows here")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Read the data and count every row; print the span, the stages, what a missing table costs."""
+    from lifecycle.commands import check as checks
+
+    settings, history, counts = open_business(config)
+    report = checks.build_report(history, counts, settings)
+    if rejects:
+        from serving.batch.writers import write_table
+
+        write_table(history.connection.table("rejects").to_arrow_table(), rejects)
+    answer(report, checks.report_text(report), as_json)
+
+
+@app.command(rich_help_panel=LOOK)
+def audit(
+    config: Config = DEFAULT,
+    dates: Annotated[int, typer.Option(min=1, max=100, help="how many instants are tried")] = 10,
+    seed: Annotated[int, typer.Option(min=0, help="decides which instants")] = 7,
+    as_json: AsJson = False,
+) -> None:
+    """Check on your tables that no feature uses later rows, and search for leaks."""
+    from features import audit as audits
+
+    settings, history, _ = open_business(config)
+    report = audits.audit(history, settings, dates=dates, seed=seed)
+    answer(report, audits.report_text(report), as_json)
+    if not report["passed"]:
+        sys.exit(1)
+
+
+@app.command(rich_help_panel=LOOK)
+def features(
+    out: Out,
+    as_of: Annotated[
+        list[str] | None, typer.Option("--as-of", help="repeat for several dates")
+    ] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(help=".csv or .parquet of customer_id and as_of, one a row")
+    ] = None,
+    config: Config = DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Write feature rows of everybody at some instants, or of pairs of customer and instant."""
+    from features.core.errors import BadSetting
+    from features.core.instants import instant
+    from features.engine import many_dates, pairs_file
+    from serving.batch.writers import write_table
+
+    if bool(as_of) == bool(pairs):
+        raise BadSetting(
+            where="features",
+            got="both or neither of --as-of and --pairs",
+            rule="Features are made for everybody at some instants, or for pairs.",
+            fix="Give --as-of 2024-06-01 (several times if needed), or --pairs FILE.",
+        )
+    settings, history, _ = open_business(config)
+    counts: dict[str, int] = {}
+    if pairs:
+        paired, counts["populations"] = pairs_file.build_for_pairs(
+            history, settings, pairs_file.read_pairs(pairs, settings)
+        )
+        rows = paired.rows
+        counts |= _pair_counts(paired)
+    else:
+        instants = sorted({instant(at, zone=settings.zone) for at in as_of or ()})
+        rows = many_dates.build_for_dates(history, settings, as_of=instants)
+    write_table(rows, out)
+    counts |= {"rows": rows.num_rows, "columns": rows.num_columns}
+    lines = [f"  {name.replace('_', ' ')}: {count:,}" for name, count in counts.items()]
+    answer({**counts, "out": str(out)}, "\n".join([str(out), *lines]), as_json)
+
+
+def _pair_counts(paired: PairRows) -> dict[str, int]:
+    """What became of the pairs: requested = rows + repeated + unknown + without activity."""
+    return {
+        "requested": paired.requested,
+        "repeated": paired.repeated,
+        "unknown": paired.unknown,
+        "without_activity": paired.without_activity,
+    }
+
+
+@app.command("why-value", rich_help_panel=LOOK)
+def why_value(
+    customer: Annotated[str, typer.Option(help="the customer's id")],
+    as_of: Annotated[
+        str, typer.Option("--as-of", help="YYYY-MM-DD (local midnight) or an RFC 3339 instant")
+    ],
+    feature: Annotated[str, typer.Option(help="a column of the feature table")],
+    config: Config = DEFAULT,
+    as_json: AsJson = False,
+) -> None:
+    """Show the rows behind one feature value of one customer."""
+    from features.core.instants import instant
+    from features.engine.explain import explain_value, report_text
+
+    settings, history, _ = open_business(config)
+    explanation = explain_value(
+        history,
+        settings,
+        customer=customer,
+        as_of=instant(as_of, zone=settings.zone),
+        column=feature,
+    )
+    answer(explanation, report_text(explanation), as_json)
+
+
+@app.command(rich_help_panel=LOOK)
+def stages(out: Out, config: Config = DEFAULT, as_json: AsJson = False) -> None:
+    """Write the stage history: the stage and rule of every customer, month by month."""
+    from serving.batch.writers import write_table
+    from training.stage_history import stage_history
+
+    settings, history, _ = open_business(config)
+    rows = stage_history(history, settings)
+    write_table(rows, out)
+    answer({"rows": rows.num_rows, "out": str(out)}, f"{rows.num_rows:,} rows → {out}", as_json)

@@ -1,0 +1,79 @@
+"""Commands that score customers and answer requests."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from lifecycle.cli.application import (
+    DEFAULT,
+    SERVE,
+    AsJson,
+    AsOf,
+    Config,
+    answer,
+    app,
+    open_business,
+)
+
+
+@app.command(rich_help_panel=SERVE)
+def score(config: Config = DEFAULT, as_of: AsOf = None, as_json: AsJson = False) -> None:
+    """Score everybody at one instant (default: the last local midnight) with what is served."""
+    from features.core.instants import instant, last_midnight
+    from serving.batch import run_folders
+    from serving.release import release
+    from serving.release.sandbox import load_in_subprocess
+
+    settings, history, _ = open_business(config)
+    run_folders.refuse_archetype(settings)
+    at = instant(as_of, zone=settings.zone) if as_of else last_midnight(settings.zone)
+    run = run_folders.score_batch(
+        history, settings, load_in_subprocess(release.current_release_folder()), as_of=at
+    )
+    answer(
+        _run(run),
+        f"{run.rows:,} customers → {run.folder}{'' if run.fresh else ' (already there)'}",
+        as_json,
+    )
+
+
+def _run(run: Any) -> dict[str, Any]:
+    return {"run": run.id, "rows": run.rows, "fresh": run.fresh, "folder": str(run.folder)}
+
+
+@app.command(rich_help_panel=SERVE)
+def serve(
+    port: Annotated[int, typer.Option(help="the port to listen on")] = 3000,
+    host: Annotated[str, typer.Option(help="the address to listen on")] = "127.0.0.1",
+    as_json: AsJson = False,
+) -> None:
+    """Answer over HTTP; make an API key if there is none, and print a curl line that works."""
+    from serving.api import serve as served
+
+    def announce(ready: Any) -> None:
+        once = f"\n  the key is shown this once: {ready.key}" if ready.key else ""
+        value = {"url": ready.url, "key": ready.key, "curl": ready.curl}
+        answer(value, f"answering at {ready.url}{once}\n  try: {ready.curl}", as_json)
+
+    sys.exit(served.serve(host=host, port=port, on_ready=announce))
+
+
+@app.command(rich_help_panel=SERVE)
+def doctor(as_json: AsJson = False) -> None:
+    """Check versions, folders, release, scores, keys and tracking; print a fix for each fault."""
+    import importlib.util
+
+    from serving.doctor import examine as doctors
+
+    findings = doctors.examine()
+    if importlib.util.find_spec("mlflow"):
+        from training import doctor as of_training
+
+        findings += of_training.examine()
+    value = {"findings": [vars(finding) for finding in findings]}
+    answer(value, doctors.findings_text(findings), as_json)
+    if any(finding.state == "failed" for finding in findings):
+        sys.exit(1)

@@ -1,0 +1,168 @@
+"""Commands that train, compare and promote models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lifecycle.cli.application import (
+    DEFAULT,
+    TRAIN,
+    AsJson,
+    AsOf,
+    Config,
+    Out,
+    Verbose,
+    answer,
+    app,
+    open_business,
+)
+
+
+@app.command(rich_help_panel=TRAIN)
+def run(
+    config: Config = DEFAULT,
+    as_of: AsOf = None,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run the main job: check → train → promote → score."""
+    from lifecycle.commands.run import run as run_main_job
+
+    finished = run_main_job(config, as_of=as_of, verbose=verbose)
+    answer(finished.value, finished.text, as_json)
+
+
+@app.command(rich_help_panel=TRAIN)
+def examples(out: Out, config: Config = DEFAULT, as_json: AsJson = False) -> None:
+    """Write features, labels, as_of and split of every training and evaluation date."""
+    from serving.batch.writers import write_table
+    from training.examples import make_examples
+    from training.plan import make_plan
+
+    settings, history, _ = open_business(config)
+    table = make_examples(history, settings, make_plan(history, settings))
+    rows, features = table.rows.num_rows, len(table.names)
+    write_table(table.rows, out)
+    value = {
+        "rows": rows,
+        "features": features,
+        "late_activity": table.late_activity,
+        "out": str(out),
+    }
+    answer(value, f"{rows:,} rows, {features} features → {out}", as_json)
+
+
+@app.command(rich_help_panel=TRAIN)
+def train(
+    job: Annotated[str | None, typer.Argument(help="churn or next-stage; both if left out")] = None,
+    config: Config = DEFAULT,
+    as_json: AsJson = False,
+    learning_curve: Annotated[
+        bool, typer.Option("--learning-curve", help="also refit on fewer customers and dates")
+    ] = False,
+) -> None:
+    """Train both models, evaluate them beside the baselines, write a release (not served yet)."""
+    from features.core.errors import BadSetting
+    from training import job as jobs
+    from training.reports import summary
+
+    if job is not None and job not in jobs.JOBS:
+        raise BadSetting(
+            where="train",
+            got="an unknown model",
+            rule=f"It is {' or '.join(jobs.JOBS)}.",
+            fix="Leave it out for both.",
+            values=[job],
+        )
+    settings, history, _ = open_business(config)
+    trained = jobs.train(history, settings, only=job, learning_curve=learning_curve)
+    value = {
+        "release": trained.folder.name,
+        "status": trained.status,
+        "mlflow_runs": trained.runs,
+        "evaluation": trained.evaluation,
+    }
+    text = summary.release_text(
+        trained.folder.name, trained.status, trained.evaluation, trained.runs
+    )
+    answer(value, text, as_json)
+
+
+@app.command(rich_help_panel=TRAIN)
+def backtest(
+    config: Config = DEFAULT,
+    as_of: Annotated[
+        list[str] | None, typer.Option("--as-of", help="repeat; default: rolling dates")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="write the predictions of all dates here")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train and predict at earlier dates as if each were today, and compare with what happened."""
+    from features.core.instants import instant
+    from training.backtest.backtest import backtest as run_backtest
+
+    settings, history, _ = open_business(config)
+    instants = [instant(at, zone=settings.zone) for at in as_of or ()]
+    finished = run_backtest(history, settings, as_of=instants, out=out)
+    answer(finished.report | {"folder": str(finished.folder)}, finished.text, as_json)
+
+
+@app.command(rich_help_panel=TRAIN)
+def promote(
+    release: Annotated[
+        str | None, typer.Argument(help="the release id; the newest if left out")
+    ] = None,
+    force: Annotated[
+        str | None, typer.Option(help="serve it all the same: the reason, which is recorded")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verify a release and serve it; refused without skill, or if worse than what is served."""
+    from training import promotion_log
+    from training.promote import promote as promote_release
+    from training.reports import summary
+
+    served = promote_release(release, force=force)
+    status, evaluation = served.scorer.status, served.evaluation
+    value = {
+        "release": served.id,
+        "status": status,
+        "recommendation": evaluation.get("recommendation"),
+        "gate": evaluation.get("gate"),
+        "promotion": promotion_log.find_promotion(served.id),
+    }
+    answer(value, summary.promotion_text(served.id, status, evaluation), as_json)
+
+
+@app.command(rich_help_panel=TRAIN)
+def runs(
+    limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """List the training runs in MLflow, each with its main figure and its verdict."""
+    from training.tracking import tracking
+
+    rows = tracking.list_runs(limit=limit)
+    answer({"runs": rows}, tracking.runs_text(rows), as_json)
+
+
+@app.command(rich_help_panel=TRAIN)
+def ui(
+    port: Annotated[int, typer.Option(help="the port to listen on")] = 5000,
+    as_json: AsJson = False,
+) -> None:
+    """Open MLflow's pages, for this machine alone."""
+    from training.tracking import tracking
+
+    sys.exit(
+        tracking.serve_ui(
+            port=port,
+            announce=lambda url: answer({"url": url}, f"MLflow at {url} (Ctrl-C ends it)", as_json),
+        )
+    )

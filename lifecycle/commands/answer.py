@@ -1,0 +1,150 @@
+"""What `run` and `demo` print: the answer first, then warnings, files and the next commands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lifecycle.commands import check
+from training.formats import confidence, decimals, percent
+from training.reports import summary
+
+RISKIEST = 5
+
+
+def answer_text(
+    value: Mapping[str, Any],
+    scores: Path,
+    *,
+    config: Path,
+    truth: Mapping[str, Any] | None = None,
+) -> str:
+    """The answer of a finished run for a terminal.
+
+    `value` is the data of `RunResult`, `scores` the batch folder with scores.parquet, `truth` the
+    comparison with the true probabilities of a simulated business.
+    """
+    lines = [
+        summary.scores_text(scores, as_of=value["as_of"], riskiest=RISKIEST),
+        "",
+        *_figure(value["evaluation"], truth),
+        *(f"  warning: {warning}" for warning in value["warnings"]),
+        "",
+        *_files(value, scores),
+        "",
+        *_next_commands(config),
+    ]
+    return "\n".join(lines)
+
+
+def _figure(evaluation: Mapping[str, Any], truth: Mapping[str, Any] | None) -> list[str]:
+    """The AUROC of the model and of the best simple baseline."""
+    churn = evaluation.get("churn") or {}
+    # Eligible customers first: everyone includes those who left long ago, and they are easy.
+    order = ("eligible", "everyone")
+    known = [who for who in order if (churn.get(who) or {}).get("auroc") is not None]
+    if not known:
+        return ["  churn model: no AUROC, because no model was evaluated or all had one outcome"]
+    who, report = known[0], churn[known[0]]
+    dates = ", ".join(evaluation["as_of"]["evaluate"])
+    lines = [
+        f"  churn model on later dates ({dates}), {who} customers: {report['rows']:,} rows, "
+        f"{percent(report['rate'])} left",
+        f"    AUROC {_auroc(report)}; {_best_baseline(report)}",
+    ]
+    if truth:
+        lines.append(
+            f"    {percent(truth['share_of_gain'], 0)} of the AUROC gain that the true "
+            f"probabilities reach (their AUROC {decimals(truth['auroc_truth'])})"
+        )
+    return lines
+
+
+def _auroc(report: Mapping[str, Any]) -> str:
+    return decimals(report["auroc"]) + confidence(report["auroc_low"], report["auroc_high"])
+
+
+def _best_baseline(report: Mapping[str, Any]) -> str:
+    known = {
+        name: one
+        for name, one in report["baselines"].items()
+        if one and one.get("auroc") is not None
+    }
+    if not known:
+        return "no simple baseline to compare with"
+    # Sorted by name first, so that equal baselines always give the same one.
+    name = max(sorted(known), key=lambda each: known[each]["auroc"])
+    return f"best simple baseline ({name}) {_auroc(known[name])}"
+
+
+def collect_warnings(value: Mapping[str, Any], *, note: str | None, stale: str | None) -> list[str]:
+    """What a reader of the scores must know: stale data, no model, not served, not recorded."""
+    warnings = [stale] if stale else []
+    why = value["evaluation"].get("why")
+    if value["status"] == "not_enough_data" and why:
+        warnings.append(
+            f"not enough data to train, so scores are rates: {why['got']}. "
+            f"{why['rule']} {why['do']}"
+        )
+    if value["status"] == "no_skill":
+        warnings.append(
+            "no skill: the churn model is not better than chance. "
+            "Its p_churn is the base rate, marked no_skill"
+        )
+    if value["kept_because"] is not None:
+        warnings.append(
+            f"release {value['trained']} is not served: {'; '.join(value['kept_because'])}. "
+            f"Scores are of release {value['release']}. To serve the new one all the same: "
+            f'lifecycle promote {value["trained"]} --force "reason"'
+        )
+    if note:
+        warnings.append(note)
+    missing = [name for name, run_id in value["mlflow_runs"].items() if run_id is None]
+    if missing:
+        warnings.append(f"not recorded in MLflow yet: {summary.pending_text(missing)}")
+    return warnings
+
+
+def _files(value: Mapping[str, Any], scores: Path) -> list[str]:
+    release = Path(value["release_folder"])
+    return [
+        "  files",
+        f"    scores   {scores / 'scores.parquet'}",
+        f"    release  {release}",
+        f"    card     {release / 'card.md'}",
+    ]
+
+
+def _next_commands(config: Path) -> list[str]:
+    commands = (
+        ("lifecycle serve", "answer over HTTP"),
+        ("lifecycle ui", "every training with its figures and plots"),
+        (f"lifecycle backtest -c {config}", "the same training on earlier dates"),
+        ("lifecycle init your-files.csv", "a configuration for your own data"),
+    )
+    width = max(len(command) for command, _ in commands) + 2
+    lines = [f"    {command:<{width}}{purpose}" for command, purpose in commands]
+    return [
+        "  what to type next (--verbose prints all tables; they also stand in the card)",
+        *lines,
+    ]
+
+
+def tables_text(value: Mapping[str, Any], truth: Mapping[str, Any] | None = None) -> str:
+    """The tables behind the answer: every row read, model and baselines, the truth."""
+    parts = [check.report_text(value["check"]), summary.training_text(value["evaluation"])]
+    if truth:
+        parts.append(truth_table(truth))
+    parts.append(f"  status     {value['status']}\n  seconds    {value['seconds']}")
+    return "\n\n".join(parts)
+
+
+def truth_table(truth: Mapping[str, Any]) -> str:
+    """AUROC and log loss of the true probabilities and of the model, on the same rows."""
+    rows = (("true probabilities", "truth"), ("our model", "ours"))
+    lines = [f"  {truth['rows']:,} eligible customers{'':20}AUROC  log loss"]
+    for name, key in rows:
+        auroc, log_loss = truth[f"auroc_{key}"], truth[f"log_loss_{key}"]
+        lines.append(f"    {name:<34}{decimals(auroc, 4):>9}{decimals(log_loss, 4):>10}")
+    return "\n".join(lines)

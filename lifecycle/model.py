@@ -1,0 +1,108 @@
+"""A release as a model: feature rows in, scores out, by the code of the batch job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.core.errors import WrongType, suggestion
+from features.recipes.stages import STATE_COLUMNS, usual_gap
+from lifecycle.frames import Frames, from_frame, to_frame
+from serving.batch.writers import with_microseconds
+from serving.release.release import Release, current_release_folder, releases_folder
+from serving.release.sandbox import load_in_subprocess
+from serving.release.score_table import score_rows
+
+
+class Model:
+    """A verified release. `features`: the columns its models use; `evaluation`: aggregates only."""
+
+    def __init__(self, release: Release) -> None:
+        self._release = release
+        self.id = release.id
+        self.folder = release.folder
+        self.status = release.scorer.status
+        self.features = tuple(release.scorer.columns)
+        self.definitions = release.scorer.definitions
+        self.evaluation: dict[str, Any] = release.evaluation
+
+    def __repr__(self) -> str:
+        return f"Model({self.id!r}, status={self.status!r}, features={len(self.features)})"
+
+    def predict(self, frame: Any, *, frames: Frames = "pandas") -> Any:
+        """Scores of feature rows, one row for each, in their order: the columns of a score table.
+
+        `frame` comes from `Business.features(…, model=this)`, or from features.parquet of a run
+        folder of this release (more columns are ignored). The same numbers as `Business.score` and
+        the service, bit for bit. Errors: WrongType for a column that is missing, infinite or of
+        another type, and for stages that the model's definitions do not give.
+        """
+        rows = _checked(with_microseconds(from_frame(frame)), self.features)
+        self._refuse_other_definitions(rows)
+        return to_frame(score_rows(rows, self._release), frames)
+
+    def _refuse_other_definitions(self, rows: pa.Table) -> None:
+        """WrongType where the rows' overdue time is not what the model's definitions give.
+
+        Rows that were built without `model=` rest on another usual gap, and their scores would be
+        wrong without a word.
+        """
+        gap = usual_gap(
+            first=rows["first_at"].to_numpy().astype(np.float64),
+            last=rows["last_at"].to_numpy().astype(np.float64),
+            count=rows["n"].to_numpy(),
+            population_mean_gap_us=self.definitions.population_mean_gap_us,
+        )
+        wait = (rows["as_of"].to_numpy() - rows["last_at"].to_numpy()).astype(np.float64)
+        overdue = rows["overdue_state"].to_numpy()
+        differs = int((np.abs(wait / gap - overdue) > 1e-9 * np.maximum(1, overdue)).sum())
+        if differs:
+            raise WrongType(
+                where="the frame",
+                got=f"{differs:,} rows with other definitions than the model's",
+                rule="Feature rows and model share usual gap, stage limits and windows.",
+                fix="Build the rows for this model: shop.features(as_of=…, model=model)",
+            )
+
+
+def load_release(release: str | Path | None = None) -> Model:
+    """A release by its id or folder; the one that is served where none is named.
+
+    It is verified and loaded in a child process first. Errors: ReleaseRefused.
+    """
+    if release is None:
+        return Model(load_in_subprocess(current_release_folder()))
+    path = Path(release)
+    return Model(load_in_subprocess(path if path.is_dir() else releases_folder() / str(release)))
+
+
+def _checked(rows: pa.Table, features: tuple[str, ...]) -> pa.Table:
+    """The state columns and the features as a feature table has them; WrongType otherwise."""
+    for name in (*STATE_COLUMNS, *features):
+        if name not in rows.column_names:
+            raise _refused(name, "no such column", suggestion(name, rows.column_names))
+    for name in features:
+        values = rows[name].cast(pa.float64())
+        infinite = int(pc.sum(pc.is_inf(values)).as_py() or 0)
+        if infinite:
+            raise _refused(name, f"{infinite} infinite numbers", "Replace them by null.")
+        # pandas says NaN where a table says null.
+        values = pc.if_else(pc.is_nan(values), pa.scalar(None, pa.float64()), values)
+        rows = rows.set_column(rows.column_names.index(name), name, values)
+    return rows.select([*STATE_COLUMNS, *features])
+
+
+def _refused(name: str, got: str, fix: str) -> WrongType:
+    return WrongType(
+        where=f"column {name}",
+        got=got,
+        rule="Rows are feature rows as Business.features gives them.",
+        fix=fix or "Take them from Business.features, or from features.parquet of a run folder.",
+    )
+
+
+__all__ = ["Model", "load_release"]

@@ -1,0 +1,215 @@
+"""The public Python API: its names, how quickly it is there, its frames, and what it refuses."""
+
+from __future__ import annotations
+
+import doctest
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import lifecycle as lc
+from lifecycle import business as business_module
+
+NAMES = {
+    "Backtest",
+    "Business",
+    "DECAY_SCALE",
+    "Examples",
+    "LOG_SCALE",
+    "LifecycleError",
+    "Model",
+    "Recipe",
+    "Reduction",
+    "Report",
+    "SCORE_SCALE",
+    "STAGES",
+    "Training",
+    "__version__",
+    "feature",
+    "load_release",
+    "open",
+    "ratio",
+    "simulate",
+    "variance",
+}
+HEAVY = {"numpy", "pandas", "pyarrow", "duckdb", "pydantic", "xgboost", "sklearn", "mlflow", "rich"}
+
+
+@pytest.fixture(scope="module")
+def small(shop):
+    """The shared shop on few columns, opened by the API."""
+    return lc.open(shop[0] / "lifecycle.toml")
+
+
+@pytest.fixture
+def trained(trained_shop, monkeypatch):
+    """The API over a trained business, in its home."""
+    monkeypatch.setenv("LIFECYCLE_HOME", str(trained_shop.home))
+    return lc.Business(trained_shop.settings, trained_shop.history, {})
+
+
+def test_the_exported_names_are_these():
+    assert set(lc.__all__) == NAMES
+    assert all(getattr(lc, name) is not None for name in NAMES)
+    with pytest.raises(AttributeError, match="no attribute 'absent'"):
+        lc.absent  # noqa: B018
+
+
+def python(code, cwd, **environment):
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=cwd,
+        env=dict(os.environ) | environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_importing_it_loads_nothing_heavy(tmp_path):
+    code = (
+        "import lifecycle, sys, json; print(json.dumps(sorted({m.split('.')[0] for m in"
+        " sys.modules})))"
+    )
+    loaded = set(json.loads(python(code, tmp_path).stdout))
+    assert "lifecycle" in loaded
+    assert not loaded & HEAVY
+    assert not loaded & {"features", "serving", "training", "typer"}
+
+
+@pytest.mark.parametrize("name", ["features", "serving", "training"])
+def test_a_folder_of_the_same_name_is_named_with_the_way_out(tmp_path, name):
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "__init__.py").write_text("")
+    answer = python("import lifecycle", tmp_path)
+    last = answer.stderr.strip().splitlines()[-1]
+    assert answer.returncode == 1
+    assert last.startswith(f"ImportError: lifecycle needs its own package '{name}'")
+    assert str(tmp_path / name) in last
+    assert "start from another folder, or rename yours" in last
+
+
+def test_a_folder_that_is_no_package_is_no_obstacle(tmp_path):
+    (tmp_path / "features").mkdir()
+    answer = python("import lifecycle; print(lifecycle.ratio.__name__)", tmp_path)
+    assert answer.stdout == "ratio\n"
+
+
+def test_the_examples_in_the_docstrings_run(small, tmp_path):
+    shutil.copytree(small.settings.folder, tmp_path / "shop")
+    names = {"lc": lc, "shop": small, "folder": tmp_path / "shop"}
+    results = [
+        doctest.DocTestRunner(verbose=False).run(test)
+        for module in (business_module,)
+        for test in doctest.DocTestFinder().find(module, globs=dict(names))
+    ]
+    assert sum(result.attempted for result in results) >= 8
+    assert sum(result.failed for result in results) == 0
+
+
+def test_as_of_is_a_datetime_in_every_frame(small):
+    at = datetime(2023, 1, 1, tzinfo=UTC)
+    for frame in (small.features(as_of=at), small.stages(), small.examples().frame):
+        assert str(frame["as_of"].dtype) == "datetime64[us, UTC]"
+    assert set(small.features(as_of=["2023-01-01", "2022-12-01"])["as_of"]) == {
+        pd.Timestamp(at),
+        pd.Timestamp("2022-12-01", tz="UTC"),
+    }
+
+
+def test_frames_of_three_kinds_hold_the_same_values(small):
+    polars = pytest.importorskip("polars")
+    arrow = small.features(as_of="2023-01-01", frames="arrow")
+    assert isinstance(arrow, pa.Table)
+    assert small.features(as_of="2023-01-01").equals(arrow.to_pandas())
+    assert polars.from_arrow(arrow).equals(small.features(as_of="2023-01-01", frames="polars"))
+    with pytest.raises(lc.LifecycleError, match="frames"):
+        small.features(as_of="2023-01-01", frames="spark")
+
+
+def test_examples_name_their_columns_and_hold_none_that_is_empty(small):
+    examples = small.examples()
+    frame = examples.frame
+    assert len(examples.features) > 15
+    assert not frame[list(examples.features)].isna().all().any()
+    assert not set(examples.unused_features) & set(frame.columns)
+    assert {examples.group, examples.time, examples.split, *examples.labels} <= set(frame.columns)
+    assert set(frame[examples.split]) <= {"train", "evaluate", "later"}
+
+
+def test_pairs_come_back_in_their_order_with_their_own_columns(small):
+    # Definitions are learned at the earliest instant, so both calls have the same one.
+    everyone = small.features(as_of=["2022-11-05", "2023-01-01"])
+    everyone = everyone[everyone["as_of"] == "2023-01-01T00:00:00Z"]
+    known = everyone["customer_id"].tolist()
+    pairs = pd.DataFrame(
+        {
+            "campaign": ["b", "a", "c", "a"],
+            "customer_id": [known[3], known[0], "nobody", known[0]],
+            "as_of": pd.to_datetime(["2023-01-01", "2023-01-01", "2023-01-01", "2022-11-05"]),
+        }
+    )
+    rows = small.features(pairs=pairs)
+    assert rows["campaign"].tolist() == ["b", "a", "c", "a"]
+    assert rows["customer_id"].tolist() == pairs["customer_id"].tolist()
+    assert pd.isna(rows["stage"][2])
+    alone = everyone.set_index("customer_id").loc[known[3]]
+    features = [name for name in everyone.columns if name not in ("customer_id", "as_of")]
+    assert rows.loc[0, features].equals(alone[features].rename(0))
+
+
+def test_pairs_refuse_columns_that_are_features(small):
+    pairs = pd.DataFrame({"customer_id": ["1"], "as_of": ["2023-01-01"], "stage": ["new"]})
+    with pytest.raises(lc.LifecycleError, match="stage"):
+        small.features(pairs=pairs)
+    with pytest.raises(lc.LifecycleError, match="both or neither"):
+        small.features()
+
+
+def test_the_check_is_data_and_prints_as_text(small):
+    report = small.check()
+    assert report["tables"]["transactions"]["read"] > 100
+    assert "read = " in str(report)
+
+
+def test_a_model_predicts_what_the_batch_job_wrote(trained, trained_shop):
+    model = lc.load_release()
+    scores = trained.score(as_of="2024-01-31")
+    rows = trained.features(as_of="2024-01-31", model=model)
+    shuffled = rows.sample(frac=1, random_state=3)
+    predicted = model.predict(shuffled)
+    assert predicted["customer_id"].tolist() == shuffled["customer_id"].tolist()
+    expected = scores.set_index("customer_id").loc[shuffled["customer_id"]].reset_index()
+    for name in ("p_churn", "p_next_churned", "p_churn_low", "stage", "reason_1"):
+        assert predicted[name].tolist() == expected[name].tolist()
+    written = pq.read_table(trained_shop.run.folder / "scores.parquet")
+    assert str(written.schema.field("as_of").type) == "timestamp[us, tz=UTC]"
+
+
+def test_a_model_refuses_rows_it_cannot_read(trained):
+    model = lc.load_release()
+    rows = trained.features(as_of="2024-01-31", model=model)
+    with pytest.raises(lc.LifecycleError, match="no such column"):
+        model.predict(rows.drop(columns=[model.features[0]]))
+    broken = rows.copy()
+    broken[model.features[0]] = [np.inf] + [0.0] * (len(rows) - 1)
+    with pytest.raises(lc.LifecycleError, match="1 infinite numbers"):
+        model.predict(broken)
+    with pytest.raises(lc.LifecycleError, match="a dict"):
+        model.predict({})
+    assert len(model.predict(rows.head(0))) == 0
+
+
+def test_rows_with_other_definitions_than_the_models_are_refused(trained):
+    model = lc.load_release()
+    with pytest.raises(lc.LifecycleError, match="other definitions than the model's"):
+        model.predict(trained.features(as_of="2023-09-01"))

@@ -1,0 +1,133 @@
+"""The card's tables of metrics: our model and every baseline, for everyone and for eligible."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from training import metrics
+from training.evaluation import baseline_comparison
+from training.formats import (
+    UNKNOWN,
+    count,
+    decimals,
+    percent,
+    percent_with_interval,
+    with_interval,
+)
+from training.reports.markdown import markdown_table
+
+Report = Mapping[str, Any]
+EMPTY = ["No row is in it.", ""]
+CHURN_COLUMNS = (
+    "model",
+    "AUROC (95 % CI)",
+    "log loss",
+    "ours − its (95 % CI)",
+    "Brier",
+    "ECE",
+    "PR area",
+    "lift",
+    "gain",
+)
+STAGE_COLUMNS = (
+    "model",
+    "log loss",
+    "ours − its (95 % CI)",
+    "ranked probability score",
+    "accuracy",
+    "macro-F1",
+    "recall of changes (95 % CI)",
+    "precision of changes",
+)
+
+
+def metrics_section(evaluation: Report) -> list[str]:
+    lines = [
+        "## Metrics",
+        "",
+        "On dates that were not trained on. Every baseline was fitted on the same "
+        "rows. Log loss, Brier score and calibration error (ECE): lower is better. AUROC: ½ is "
+        "chance. *Ours − its*: difference in log loss; below zero our model loses less, and it "
+        "counts where the interval excludes zero. Lift and gain: of the riskiest tenth and fifth.",
+        "",
+    ]
+    for who in metrics.POPULATIONS:
+        report = evaluation["churn"][who]
+        left = f"{count(report['rows'])} rows, {percent(report['rate'])} left"
+        lines += [f"### Churn, {who}: {left}", *_churn_table(report)]
+    for who in metrics.POPULATIONS:
+        report = evaluation["next_stage"][who]
+        changed = f"{count(report['changes']['changed'])} of {count(report['rows'])} rows changed"
+        lines += [f"### Next stage, {who}: {changed}", *_stage_table(report)]
+    return lines
+
+
+def _candidates(report: Report) -> list[tuple[str, Report, Report | None]]:
+    """(name, figures, our paired difference to it) of every baseline, simple first, ours last."""
+    comparison = report.get("baseline_comparison") or {}
+    names = [candidate["name"] for candidate in comparison.get("candidates", ())]
+    differences = report.get("paired_log_loss", {})
+    baselines = [
+        (name, report["baselines"][name], differences.get(name))
+        for name in names or report["baselines"]
+        if name in report["baselines"]
+    ]
+    return [*baselines, (baseline_comparison.OURS, report, None)]
+
+
+def _name(name: str) -> str:
+    return f"**{name}**" if name == baseline_comparison.OURS else name
+
+
+def _difference(pair: Report | None) -> str:
+    return UNKNOWN if pair is None else with_interval(pair, "difference", digits=4)
+
+
+def _churn_table(report: Report) -> list[str]:
+    if not report["rows"]:
+        return EMPTY
+    rows = [
+        (
+            _name(name),
+            with_interval(figures, "auroc", prefix="auroc"),
+            decimals(figures["log_loss"], 4),
+            _difference(pair),
+            decimals(figures["brier"], 4),
+            decimals(figures["ece"], 4),
+            decimals(figures["average_precision"]),
+            decimals(figures["top_decile_lift"]),
+            percent(figures["gain_20"]),
+        )
+        for name, figures, pair in _candidates(report)
+    ]
+    return markdown_table(CHURN_COLUMNS, rows)
+
+
+def _stage_table(report: Report) -> list[str]:
+    if not report["rows"]:
+        return EMPTY
+    no_change = report["if_nothing_changed"]
+    first = (
+        "no change of stage",
+        *(UNKNOWN,) * 3,
+        percent(no_change["accuracy"]),
+        decimals(no_change["macro_f1"]),
+        *(UNKNOWN,) * 2,
+    )
+    rows = [_stage_row(*candidate) for candidate in _candidates(report)]
+    return markdown_table(STAGE_COLUMNS, [first, *rows])
+
+
+def _stage_row(name: str, figures: Report, pair: Report | None) -> tuple[str, ...]:
+    changes = figures["changes"]
+    return (
+        _name(name),
+        decimals(figures["log_loss"], 4),
+        _difference(pair),
+        decimals(figures["ranked_probability_score"], 4),
+        percent(figures["accuracy"]),
+        decimals(figures["macro_f1"]),
+        percent_with_interval(changes, "recall"),
+        percent(changes["precision"]),
+    )
