@@ -47,18 +47,12 @@ def measure(name: str, day: date) -> dict[str, Any]:
     dates, example_set, parts, scorer = run.plan, run.examples, run.specs, run.eval_scorer
     early, late = example_set.rows_at(dates.train), example_set.rows_at(dates.evaluate)
     p, p_next = scorer.score(late)
-    theirs = baselines.churn_baselines(
-        early,
-        late,
-        outcome_window_us=settings.outcome_window_us,
-        contractual=settings.contractual,
-    )
-    stages = baselines.stage_baselines(
+    theirs, stages = baselines.all_baselines(
         early,
         late,
         example_set.definitions,
-        p_base=theirs["base rate"],
-        p_logistic=theirs["RFM logistic"],
+        outcome_window_us=settings.outcome_window_us,
+        contractual=settings.contractual,
     )
     return {
         "name": name,

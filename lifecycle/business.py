@@ -22,7 +22,7 @@ from features.tables.history import History, load_history
 from features.tables.sources import RowCounts
 from lifecycle.commands import check
 from lifecycle.frames import Frames, from_frame, to_frame
-from lifecycle.model import Model, load_release
+from lifecycle.model import Model
 
 AsOf = str | date | datetime
 
@@ -314,15 +314,3 @@ def simulate(
     )
     simulation.write(simulated, folder=Path(folder))
     return open_business(Path(folder) / "lifecycle.toml")
-
-
-__all__ = [
-    "Backtest",
-    "Business",
-    "Examples",
-    "Report",
-    "Training",
-    "load_release",
-    "open_business",
-    "simulate",
-]

@@ -103,6 +103,3 @@ def _refused(name: str, got: str, fix: str) -> WrongType:
         rule="Rows are feature rows as Business.features gives them.",
         fix=fix or "Take them from Business.features, or from features.parquet of a run folder.",
     )
-
-
-__all__ = ["Model", "load_release"]

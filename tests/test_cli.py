@@ -173,17 +173,6 @@ def test_check_features_examples_and_stages_on_a_business(shop, tmp_path):
     )
 
 
-def test_three_lines_of_python_give_a_pandas_frame(shop):
-    from training import examples
-
-    frame = examples.frame(shop[0] / "lifecycle.toml")
-    assert {"customer_id", "as_of", "churned", "outcome_stage", "split", "recency"} <= set(
-        frame.columns
-    )
-    assert set(frame.split) == {"train", "evaluate", "later"}
-    assert str(frame.recency.dtype) == "float64"
-
-
 def test_too_little_data_train_refuses_and_run_ends_with_marked_base_rates(tmp_path, store_home):
     config = write_shop(tmp_path, [("only", f"2024-{month:02d}-05", 5) for month in range(1, 13)])
     refused = lifecycle("train", "-c", config)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from features.engine.columns import list_columns
+from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Linear, Rate
 from serving.scoring.reasons import describe_value, reasons
 from serving.scoring.scorer import Calibration, ReasonReference, Scorer
@@ -122,3 +123,26 @@ def test_no_kind_of_calibration_turns_a_reason_round(chosen, calibration):
         for s in (plain, bent)
     ]
     assert told[0] == told[1]
+
+
+def test_a_reason_names_what_is_usual_in_the_stage_of_the_customer(chosen):
+    """40 loyal customers have a median of their own; 5 new ones are too few, and share one."""
+    recency = [*range(40), *[500.0] * 4, float("nan")]
+    table = rows(*([value, 300.0, 1.0] for value in recency))
+    stages = pa.array(["loyal"] * 40 + ["new"] * 5)
+    table = table.set_column(table.column_names.index("stage"), "stage", stages)
+    labelled = table.append_column("eligible", pa.array([True] * 45))
+    labelled = labelled.append_column("churned", pa.array([True, False, True] * 15))
+    model = scorer([1.0, 0.0, 0.0])
+    reference = churn.reason_reference(model, labelled)
+    usual = dict(zip(STAGES, (medians[0] for medians in reference.usual), strict=True))
+    assert usual["loyal"] == 19.5
+    assert usual["new"] == usual["dormant"] == 21.5
+    texts = reasons(replace(model, reason_reference=reference), table, chosen)
+    assert texts[39][0] == "raises the risk: last active 39 days ago (usually 20)"
+    assert texts[40][0] == "raises the risk: last active 500 days ago (usually 22)"
+
+
+def test_nothing_is_usual_where_nothing_is_known_or_no_value_is_named(chosen):
+    assert describe_value(chosen[0], 3.0, None) == "last active 3 days ago"
+    assert "usually" not in describe_value(chosen[0], float("nan"), 3.0)

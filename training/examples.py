@@ -1,21 +1,13 @@
-"""Examples: feature rows with their outcomes, for many as_of dates, as one table.
-
-from training import examples
-frame = examples.frame("examples/cdnow.toml")
-train = frame[frame.split == "train"]
-"""
+"""Examples: feature rows with their outcomes, for many as_of dates, as one table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.core import settings as settings_of
 from features.core.instants import DAY_US
 from features.core.progress import track_steps
 from features.core.settings import Settings
@@ -25,8 +17,6 @@ from features.engine.columns import FeatureColumn
 from features.labels.outcomes import observe_outcomes
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import PopulationStats, population_stats
-from features.recipes.stages import STATE_COLUMNS
-from features.tables import history as histories
 from features.tables.history import History
 from training import plan as plans
 
@@ -145,17 +135,3 @@ def supported_columns(
     """
     known_days = (sorted(dates)[len(dates) // 2] - first) / DAY_US if dates else 0
     return tuple(column.name for column in columns if column.reach_days <= known_days)
-
-
-def frame(config: str | Path) -> Any:
-    """Features, labels, as_of (UTC) and split of a configuration as a pandas frame; null is NaN."""
-    import pandas
-
-    settings = settings_of.load_settings(Path(config))
-    history, _ = histories.load_history(settings)
-    plan = plans.make_plan(history, settings)
-    examples = make_examples(history, settings, plan)
-    columns = [*STATE_COLUMNS, *examples.names, *LABELS, "split"]
-    rows = examples.rows.select(columns).to_pandas()
-    rows["as_of"] = pandas.to_datetime(rows["as_of"], unit="us", utc=True)
-    return rows

@@ -34,18 +34,12 @@ def measure(options: Options) -> dict[str, Any]:
 def _answers(options: Options, case: Any) -> Answers:
     answer, details = ours.train(case, seconds=options.seconds)
     early, late = case.early, case.late
-    churn = baselines.churn_baselines(
-        early,
-        late,
-        outcome_window_us=case.settings.outcome_window_us,
-        contractual=case.settings.contractual,
-    )
-    stages = baselines.stage_baselines(
+    churn, stages = baselines.all_baselines(
         early,
         late,
         case.examples.definitions,
-        p_base=churn["base rate"],
-        p_logistic=churn["RFM logistic"],
+        outcome_window_us=case.settings.outcome_window_us,
+        contractual=case.settings.contractual,
     )
     arrays = {OURS: {"p_next": answer["p_next"], "q": answer["q"]}}
     arrays |= {name: {"p_next": p_next} for name, p_next in stages.items()}

@@ -89,10 +89,12 @@ def _read_optional_part(
     return None if mapping is None else _read_part(from_mapping, mapping, name)
 
 
-def _read_reason_reference(mapping: dict[str, list[float]] | None) -> ReasonReference | None:
+def _read_reason_reference(mapping: dict[str, Any] | None) -> ReasonReference | None:
     if not mapping:
         return None
-    return ReasonReference(**{name: tuple(values) for name, values in mapping.items()})
+    usual = tuple(tuple(medians) for medians in mapping["usual"])
+    rest = {name: tuple(values) for name, values in mapping.items() if name != "usual"}
+    return ReasonReference(**rest, usual=usual)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -9,12 +9,14 @@ family: of those that moved it in that direction, the one whose value says so mo
 
 from __future__ import annotations
 
+from string import Formatter
+
 import numpy as np
 import pyarrow as pa
 
 from features.engine.columns import FeatureColumn
 from serving.scoring.parts import signed_log1p
-from serving.scoring.scorer import Scorer, ordered_sum
+from serving.scoring.scorer import Scorer, ordered_sum, stage_index
 
 REASON_COUNT = 3
 
@@ -34,6 +36,8 @@ def reasons(scorer: Scorer, rows: pa.Table, columns: list[FeatureColumn]) -> lis
     order = _strongest_first(totals, sides)[:, :REASON_COUNT]
     # On the side of each row: what is above 0 speaks for the direction of its reasons.
     excess, alone = excess * sides[:, None], _univariate_effects(scorer, values) * sides[:, None]
+    medians = scorer.reason_reference.usual if scorer.reason_reference else ()
+    stages = stage_index(rows["stage"].to_numpy())
     result: list[list[str | None]] = []
     for row in range(rows.num_rows):
         named = [
@@ -41,7 +45,8 @@ def reasons(scorer: Scorer, rows: pa.Table, columns: list[FeatureColumn]) -> lis
             for family in order[row]
             if totals[row, family] * sides[row] > 0
         ]
-        sentences = [_sentence(sides[row], used[at], values[row, at]) for at in named]
+        usual = medians[stages[row]] if medians else [None] * len(used)
+        sentences = [_sentence(sides[row], used[at], values[row, at], usual[at]) for at in named]
         result.append([*sentences, *[None] * (REASON_COUNT - len(sentences))])
     return result
 
@@ -120,14 +125,23 @@ def _most_telling_column(members: np.ndarray, excess: np.ndarray, alone: np.ndar
     return best if alone[best] > 0 else max(helpful, key=lambda at: excess[at])
 
 
-def _sentence(side: float, column: FeatureColumn, value: float) -> str:
-    return f"{'raises' if side > 0 else 'lowers'} the risk: {describe_value(column, value)}"
+def _sentence(side: float, column: FeatureColumn, value: float, usual: float | None) -> str:
+    return f"{'raises' if side > 0 else 'lowers'} the risk: {describe_value(column, value, usual)}"
 
 
-def describe_value(column: FeatureColumn, value: float) -> str:
-    """One value in words, e.g. `last active 74 days ago`."""
+def describe_value(column: FeatureColumn, value: float, usual: float | None = None) -> str:
+    """One value in words, e.g. `last active 74 days ago (usually 12)`.
+
+    `usual`: the median among customers of the same stage, written with the digits of the value.
+    """
     window = f"{column.days:g} days" if column.days is not None else "all recorded time"
     if np.isnan(value):
         first = column.feature.doc.splitlines()[0].rstrip(".")
         return f"not known yet: {first[0].lower()}{first[1:]}"
-    return column.feature.words.format(value=value, window=window)
+    sentence = column.feature.words.format(value=value, window=window)
+    digits = [
+        spec for _, name, spec, _ in Formatter().parse(column.feature.words) if name == "value"
+    ]
+    if usual is None or not digits:
+        return sentence
+    return f"{sentence} (usually {usual:{digits[0]}})"

@@ -30,13 +30,15 @@ class ReasonReference:
     """Per feature column, the typical eligible training row: what reasons compare with.
 
     `typical`: the mean of signed_log1p(column). `direction`: its correlation with churn per unit, 0
-    where the column says nothing by itself. `mean_contribution`: to the log-odds. Scores use none
-    of them.
+    where the column says nothing by itself. `mean_contribution`: to the log-odds. `usual`: per
+    stage (in the order of STAGES) and column the median that a reason names, None where nothing is
+    known. Scores use none of them.
     """
 
     typical: tuple[float, ...]
     direction: tuple[float, ...]
     mean_contribution: tuple[float, ...]
+    usual: tuple[tuple[float | None, ...], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,28 @@ PLAN = ("term_days", "auto_renews")  # the features that tell plans apart
 PRIOR_ROWS = 10  # rows of the coarser cell added to each cell
 
 
+def all_baselines(
+    train: pa.Table,
+    test: pa.Table,
+    definitions: Definitions,
+    *,
+    outcome_window_us: int,
+    contractual: bool,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Both kinds of baselines, fitted on `train`: P(churn) (rows,) and P(next stage) (rows, 7)."""
+    churn = churn_baselines(
+        train, test, outcome_window_us=outcome_window_us, contractual=contractual
+    )
+    stages = stage_baselines(
+        train,
+        test,
+        definitions,
+        p_base=churn["base rate"],
+        p_logistic=churn["RFM logistic"],
+    )
+    return churn, stages
+
+
 def churn_baselines(
     train: pa.Table,
     test: pa.Table,

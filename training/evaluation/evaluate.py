@@ -81,18 +81,12 @@ class ScoredPopulation:
 def _score_everyone(
     scorer: Scorer, early: pa.Table, late: pa.Table, examples: Examples, settings: Settings
 ) -> ScoredPopulation:
-    churn = baselines.churn_baselines(
-        early,
-        late,
-        outcome_window_us=settings.outcome_window_us,
-        contractual=settings.contractual,
-    )
-    stages = baselines.stage_baselines(
+    churn, stages = baselines.all_baselines(
         early,
         late,
         examples.definitions,
-        p_base=churn["base rate"],
-        p_logistic=churn["RFM logistic"],
+        outcome_window_us=settings.outcome_window_us,
+        contractual=settings.contractual,
     )
     p, p_next = scorer.score(late)
     return ScoredPopulation(early, late, examples.definitions, p, p_next, churn, stages)

@@ -117,18 +117,12 @@ def _losses(
 ) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
     """Per model (our log losses, those of each baseline) on the rows of `late`."""
     p, p_next = scorer.score(late)
-    theirs = baselines.churn_baselines(
-        rows,
-        late,
-        outcome_window_us=settings.outcome_window_us,
-        contractual=settings.contractual,
-    )
-    their_stages = baselines.stage_baselines(
+    theirs, their_stages = baselines.all_baselines(
         rows,
         late,
         examples.definitions,
-        p_base=theirs["base rate"],
-        p_logistic=theirs["RFM logistic"],
+        outcome_window_us=settings.outcome_window_us,
+        contractual=settings.contractual,
     )
     y, outcome = late["churned"].to_numpy(), stage_index(late["outcome_stage"].to_numpy())
     return {

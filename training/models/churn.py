@@ -9,8 +9,9 @@ from features.core.errors import NotEnoughData
 from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.recipes.recipe import FEATURES
+from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Rate, design_matrix, design_names, log_odds, signed_log1p
-from serving.scoring.scorer import Calibration, ReasonReference, Scorer
+from serving.scoring.scorer import Calibration, ReasonReference, Scorer, stage_index
 from training import parallel
 from training.models import blending, fit_calibration, fit_cannot_churn, simpler_models
 from training.splits import customer_groups, out_of_fold_groups, tuning_folds
@@ -201,7 +202,24 @@ def reason_reference(scorer: Scorer, rows: pa.Table) -> ReasonReference:
     churned = rows["churned"].to_numpy().astype(float)
     pairs = [_typical_and_direction(column, churned) for column in values.T]
     typical, direction = tuple(t for t, _ in pairs), tuple(d for _, d in pairs)
-    return ReasonReference(typical, direction, mean_contribution)
+    return ReasonReference(typical, direction, mean_contribution, _usual_values(rows, columns))
+
+
+def _usual_values(rows: pa.Table, columns: tuple[str, ...]) -> tuple[tuple[float | None, ...], ...]:
+    """The median of each column per stage, of all rows where the stage has few."""
+    values = np.stack([rows[name].to_numpy() for name in columns], axis=1)
+    stage = stage_index(rows["stage"].to_numpy())
+    everybody = _medians(values)
+    counts = np.bincount(stage, minlength=len(STAGES))
+    return tuple(
+        everybody if count < MIN_OF_EACH else _medians(values[stage == number])
+        for number, count in enumerate(counts)
+    )
+
+
+def _medians(values: np.ndarray) -> tuple[float | None, ...]:
+    known = [column[~np.isnan(column)] for column in values.T]
+    return tuple(float(np.median(column)) if column.size else None for column in known)
 
 
 def _typical_and_direction(column: np.ndarray, churned: np.ndarray) -> tuple[float, float]:
