@@ -16,6 +16,7 @@ from serving.scoring.parts import sigmoid
 from tests.support.checks import nonempty
 from training import metrics
 from training.evaluation import reliability
+from training.formats import decimals
 from training.plots import draw as pictures
 
 
@@ -190,11 +191,11 @@ def test_the_picture_says_in_words_how_much_is_chance(tmp_path, monkeypatch, kno
     assert pictures.draw({"churn": {"everyone": found}, "rates": rates}, tmp_path) == [
         tmp_path / "calibration.png"
     ]
-    said = f"everyone: ECE {found['ece']:.3f}"
+    expected = f"everyone: calibration error (ECE) {decimals(found['ece'])}"
     if known != "no floor":
         left, chance = found["calibration"]["after_shift"]["ece"], found["calibration"]["floor"]
-        said += (
-            f", {left:.3f} had the rate been known; by chance alone {chance['mean']:.3f}, rarely"
-            f" over {chance['high']:.3f}"
+        expected += (
+            f", {decimals(left)} had the rate been known; by chance alone "
+            f"{decimals(chance['mean'])}, rarely over {decimals(chance['high'])}"
         )
-    assert words == [said]
+    assert words == [expected]

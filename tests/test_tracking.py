@@ -19,6 +19,7 @@ from features.tables import history
 from tests.support.checks import nonempty
 from tests.support.tracking_stores import champion, client, parents
 from training import job
+from training.formats import decimals
 from training.promote import promote
 from training.tracking import record, run_writer, tracking
 
@@ -180,7 +181,7 @@ def test_runs_are_listed_newest_first_with_their_verdict_and_role(at_home):
     assert starts == sorted(starts, reverse=True)
     assert len(tracking.list_runs(1)) == 1
     text = tracking.runs_text(list(found.values()))
-    assert f"AUROC {section['auroc']:.3f}" in text
+    assert f"AUROC {decimals(section['auroc'])}" in text
     assert "served" in text
     assert json.loads(json.dumps(row)) == row
 

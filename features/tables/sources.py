@@ -182,6 +182,7 @@ def _run_select(connection: duckdb.DuckDBPyConnection, name: str, select: str) -
             "CREATE OR REPLACE TEMP TABLE _read AS "
             f"SELECT row_number() OVER () AS source_row, * FROM ({body})"
         )
+    # Nothing is asked of the engine after an interrupt: it would wait for the interrupted query.
     except duckdb.Error as error:
         raise QueryFailed(
             where=f"[tables] {name}",
@@ -189,7 +190,6 @@ def _run_select(connection: duckdb.DuckDBPyConnection, name: str, select: str) -
             rule="The SELECT must run over the files under [files].",
             fix="Correct the names of files and columns in the SELECT.",
         ) from error
-    finally:
-        connection.execute("SET schema = 'main'")
+    connection.execute("SET schema = 'main'")
     described = connection.execute("DESCRIBE _read").fetchall()
     return {row[0]: row[1] for row in described if row[0] != "source_row"}
