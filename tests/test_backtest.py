@@ -293,12 +293,13 @@ WALK = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from pathlib import Path
-from features import history, settings
+from features.core.settings import load_settings
+from features.tables.history import load_history
 from tests.support.backtests import quick_backtest
 from training.backtest import backtest
-stated = quick_backtest(settings.load(Path(sys.argv[2])))
-found, _ = history.load(stated)
-backtest.walk(found, stated, as_of=[int(at) for at in sys.argv[3:]])
+settings = quick_backtest(load_settings(Path(sys.argv[2])))
+history, _ = load_history(settings)
+backtest.walk_dates(history, settings, as_of=[int(at) for at in sys.argv[3:]])
 print("done")
 """
 
@@ -321,11 +322,12 @@ def test_a_killed_walk_goes_on_where_it_was(walked, shop, home):
     )
     folder = home / "mlruns" / "backtests"
     first = made.report["dates"][0]["as_of"]
-    until = time.monotonic() + 120
+    until = time.monotonic() + 400
     while (
         not list(folder.glob(f"*/{first}")) and process.poll() is None and time.monotonic() < until
     ):
         time.sleep(0.02)
+    assert process.poll() is None, "it ended before its first date was there"
     process.send_signal(signal.SIGKILL)
     assert b"done" not in process.communicate()[0]
     [begun] = folder.iterdir()

@@ -54,7 +54,7 @@ def test_limits_and_warnings_hold_inside_and_are_as_before_after_whatever_happen
     monkeypatch.setattr("os.cpu_count", lambda: cores)
 
     def quiet():
-        with parallel.single_threaded_blas():  # as every fit asks again
+        with parallel.reproducible_fits():  # as every fit asks again
             warnings.warn("no end", ConvergenceWarning, stacklevel=1)
             with pytest.raises(LinAlgWarning):  # the solver hears of a bad Hessian by an error
                 warnings.warn("Ill-conditioned matrix", LinAlgWarning, stacklevel=1)

@@ -141,6 +141,8 @@ def test_a_home_that_cannot_be_written_exits_with_four(tmp_path):
     done = lifecycle("run", "-c", config, LIFECYCLE_HOME=str(tmp_path / "file"))
     assert done.returncode == 4, done.stderr
     assert "Traceback" not in done.stderr
+    assert "check:" in done.stderr
+    assert "feature rows" not in done.stderr  # refused before the work, not after it
     assert lifecycle("stages", "-c", config, "--out", tmp_path / "file" / "x.csv").returncode == 4
 
 
@@ -173,6 +175,7 @@ def test_check_features_examples_and_stages_on_a_business(shop, tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_too_little_data_train_refuses_and_run_ends_with_marked_base_rates(tmp_path, store_home):
     config = write_shop(tmp_path, [("only", f"2024-{month:02d}-05", 5) for month in range(1, 13)])
     refused = lifecycle("train", "-c", config)
@@ -204,6 +207,7 @@ def test_a_one_off_business_is_refused(tmp_path):
     assert "retention has no meaning" in done.stderr
 
 
+@pytest.mark.slow
 def test_data_without_skill_end_with_marked_base_rates(tmp_path, store_home):
     import numpy as np
 

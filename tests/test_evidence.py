@@ -165,7 +165,7 @@ def test_without_skill_everybody_has_one_p_an_interval_around_it_and_a_set(train
     settings, release, dates = trained_shop.settings, trained_shop.release, trained_shop.dates
     made = replace(trained_shop.examples, modelled=release.scorer.columns)
     scorer = fitting.fitting_for(fitting.specs_of(release), made, settings).fit_released_scorer(
-        made.rows_at(dates.refit), status="no_skill"
+        made.rows_at(dates.refit), labelled=made.rows, status="no_skill"
     )
     rows = made.rows_at(dates.refit)
     p, p_next = scorer.score(rows)

@@ -11,9 +11,9 @@ import pytest
 
 from features.core import settings as settings_of
 from features.core.instants import DAY_US, instant
+from features.engine.additive_columns import build_columns
 from features.engine.build import build
 from features.engine.business_columns import columns_for
-from features.engine.many_dates import build_columns
 from features.engine.pairs import build_pairs
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats

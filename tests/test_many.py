@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 
 from features.core.errors import ColumnMissing, NotEnoughData, WrongType
 from features.core.instants import DAY_US
+from features.engine.additive_columns import build_columns
 from features.engine.build import build, needed_reductions
 from features.engine.business_columns import columns_for
-from features.engine.many_dates import build_columns, build_many
+from features.engine.many_dates import build_many
 from features.engine.pairs import build_pairs
 from features.engine.running_totals import RunningTotals, is_additive
 from features.recipes.definitions import learn_definitions
@@ -26,7 +27,8 @@ from features.recipes.recipe import Now
 from tests.support.checks import nonempty
 from tests.support.oracle_worlds import world
 
-few = settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.generate))
+few = settings(max_examples=2, deadline=None, phases=(Phase.explicit, Phase.generate))
+more = settings(few, max_examples=8)
 
 
 @pytest.fixture(
@@ -72,11 +74,7 @@ def differing(one, other):
 
 def test_several_instants_equal_each_alone(business):
     history, definitions, columns, bases, each = business
-    as_of = [base.as_of for base in bases]
-    made = [
-        rows
-        for _, _, rows in build_many(history, definitions=definitions, columns=columns, as_of=as_of)
-    ]
+    made = build_many(history, definitions=definitions, columns=columns, populations=bases)
     assert [differing(one, other) for one, other in zip(made, each, strict=True)] == [[]] * len(
         each
     )
@@ -166,6 +164,18 @@ def test_late_and_corrected_rows_are_known_when_they_were(seed, archetype):
     """Random businesses with two clocks: many rows come late, and many are corrected between the
     instants.
     """
+    refuse_other_rows(seed, archetype)
+
+
+@pytest.mark.slow
+@more
+@given(seed=st.integers(0, 2**32), archetype=st.sampled_from(("non-contractual", "contractual")))
+def test_in_more_businesses_too_rows_are_known_when_they_were(seed, archetype):
+    refuse_other_rows(seed, archetype)
+
+
+def refuse_other_rows(seed, archetype):
+    """Several instants, and pairs, give what `build` gives at each instant."""
     made = world(seed, archetype, count=60)
     history = made.history()
     as_of = [made.as_of - 5 * DAY_US, made.as_of]
@@ -173,10 +183,7 @@ def test_late_and_corrected_rows_are_known_when_they_were(seed, archetype):
     definitions, columns, bases, each = stated(
         history, made.settings, as_of, every=5, start=seed % 5
     )
-    found = [
-        rows
-        for _, _, rows in build_many(history, definitions=definitions, columns=columns, as_of=as_of)
-    ]
+    found = build_many(history, definitions=definitions, columns=columns, populations=bases)
     for one, other in nonempty(zip(found, each, strict=True)):
         assert differing(one, other) == []
     whole = pa.concat_tables(each)

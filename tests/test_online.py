@@ -22,7 +22,15 @@ from tests.support import worlds
 from tests.support.checks import nonempty
 
 
-@pytest.fixture(scope="module", params=["whole_shop", "whole_subscriptions"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "shop",
+        "subscriptions",
+        pytest.param("whole_shop", marks=pytest.mark.slow),
+        pytest.param("whole_subscriptions", marks=pytest.mark.slow),
+    ],
+)
 def world(request):
     """(history, settings, definitions, base, columns, a plan, an instant that is no midnight, all
     rows shuffled).

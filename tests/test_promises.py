@@ -24,7 +24,15 @@ from tests.support import worlds
 from tests.support.checks import nonempty
 
 
-@pytest.fixture(scope="module", params=["whole_shop", "whole_subscriptions"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "shop",
+        "subscriptions",
+        pytest.param("whole_shop", marks=pytest.mark.slow),
+        pytest.param("whole_subscriptions", marks=pytest.mark.slow),
+    ],
+)
 def world(request):
     """(history, settings, as_of, definitions, columns, base, rows) at an instant with a future."""
     _, settings, history = request.getfixturevalue(request.param)

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.engine.columns import list_columns
+from features.engine.columns import FeatureColumn, list_columns
+from features.recipes.recipe import FEATURES
 from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Linear, Rate
 from serving.scoring.reasons import describe_value, reasons
@@ -146,3 +147,19 @@ def test_a_reason_names_what_is_usual_in_the_stage_of_the_customer(chosen):
 def test_nothing_is_usual_where_nothing_is_known_or_no_value_is_named(chosen):
     assert describe_value(chosen[0], 3.0, None) == "last active 3 days ago"
     assert "usually" not in describe_value(chosen[0], float("nan"), 3.0)
+
+
+def test_one_of_something_is_said_in_the_singular():
+    said = {
+        ("engaged_days_14d", 1.0): "engaged on 1 day in 14 days",
+        ("engaged_days_14d", 11.0): "engaged on 11 days in 14 days",
+        ("interaction_quantity_14d", 1.0): "1 minute (or page) of use in 14 days",
+        ("failed_payments_14d", 1.0): "1 failed payment in 14 days",
+        ("trend_ratio_14d", 1.0): "activity at 1.0 times the earlier rate (14 days)",
+        ("recency", 1.0): "last active 1 day ago",
+    }
+    for (name, value), sentence in said.items():
+        feature, windowed = name.removesuffix("_14d"), name.endswith("_14d")
+        column = FeatureColumn(name, FEATURES[feature], 14 if windowed else None, windowed)
+        assert describe_value(column, value) == sentence
+    assert describe_value(column, 1.0, 12.0) == "last active 1 day ago (usually 12)"

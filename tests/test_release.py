@@ -216,7 +216,10 @@ def test_equal_training_gives_an_equal_release(business, store_home):
 
 @pytest.mark.parametrize(
     "business",
-    [pytest.param("trained_shop", marks=pytest.mark.slow), "trained_subscriptions"],
+    [
+        pytest.param("trained_shop", marks=pytest.mark.slow),
+        pytest.param("trained_subscriptions", marks=pytest.mark.slow),
+    ],
     indirect=True,
 )
 def test_the_next_stage_alone_keeps_churn_and_its_figures(own_home):

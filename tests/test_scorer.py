@@ -16,7 +16,7 @@ from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Boosted, Linear, Rate, log_odds, log_softmax, sigmoid
 from serving.scoring.scorer import apply_floor, compose, stage_index
 from tests.support.definitions import definitions_of
-from training.models import ridge, search
+from training.models import boosters, ridge
 
 COLUMNS = 9
 
@@ -45,11 +45,14 @@ def blends():
     labels = (np.nan_to_num(matrix[:, 0]) + rng.normal(0, 20, 600) > 0).astype(int)
     three = labels + (np.nan_to_num(matrix[:, 1]) > 20)
     quick = {"max_leaves": 6, "learning_rate": 0.3}
-    one, _, _ = search.fit_booster(
-        matrix, labels, names=names, outputs=1, settings=quick, rounds=12, seed=1
-    )
-    many, _, _ = search.fit_booster(
-        matrix, three, names=names, outputs=3, settings=quick, rounds=12, seed=1
+    one, many = (
+        boosters.fit_booster(
+            boosters.LabelledRows(matrix, values, names=names, outputs=outputs),
+            settings=quick,
+            rounds=12,
+            seed=1,
+        )
+        for values, outputs in ((labels, 1), (three, 3))
     )
     return {
         "churn": Blend(((0.4, random_linear(rng, 1)), (0.6, one))),

@@ -23,27 +23,35 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from training.models import search, studies
+from training.models import boosters, search, studies
+from training.models.boosters import LabelledRows
 
 NAMES = tuple(f"planted_{at}" for at in range(5))
 TRIALS = 10
 
 
-def folds(seed=0):
+def folds(seed=0, names=NAMES, outputs=1, flipped=None):
+    """Two folds; `flipped` is a row of the first fold whose label is another one."""
     rng = np.random.default_rng(seed)
     matrix = rng.normal(size=(300, 5))
     labels = (
         rng.random(300) < 1 / (1 + np.exp(-matrix[:, 0] + matrix[:, 1] * matrix[:, 2]))
     ).astype(int)
     half = np.arange(300) % 2 == 0
-    return [((matrix[a], labels[a]), (matrix[~a], labels[~a])) for a in (half, ~half)]
+    parts = [(half, ~half), (~half, half)]
+
+    def rows(part, number):
+        mine = labels[part]
+        if number == 0 and flipped is not None:
+            mine[flipped] ^= 1
+        return LabelledRows(matrix[part], mine, names=names, outputs=outputs)
+
+    return [(rows(fit, at), rows(check, -1)) for at, (fit, check) in enumerate(parts)]
 
 
 def question(**changed):
     stated = {
         "folds": folds(),
-        "names": NAMES,
-        "outputs": 1,
         "seed": 3,
         "label": "next stage",
     } | changed
@@ -54,8 +62,6 @@ def tune(trials=TRIALS, seconds=600.0, **changed):
     asked = question(**changed)
     return search.tune_boosters(
         asked.folds,
-        names=asked.names,
-        outputs=asked.outputs,
         trials=trials,
         seconds=seconds,
         seed=asked.seed,
@@ -116,9 +122,7 @@ def test_a_search_killed_in_the_middle_is_taken_up_and_finds_the_same(undisturbe
     assert taken_up == whole == at_the_same_time
     fit, _ = folds()[0]
     one, other = (
-        search.fit_booster(
-            *fit, names=NAMES, outputs=1, settings=f.settings, rounds=f.rounds, seed=5
-        )[0].raw
+        boosters.fit_booster(fit, settings=f.settings, rounds=f.rounds, seed=5).raw
         for f in (whole, taken_up)
     )
     assert one == other
@@ -167,14 +171,14 @@ def test_what_the_clock_stopped_is_no_verdict_and_comes_first_next_time(undistur
     found, _ = undisturbed
     ticks = iter(range(10**9))
     monkeypatch.setattr(search, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
-    short = tune(seconds=60)
+    short = tune(seconds=57)
     assert 1 < len(short.trials) < TRIALS
     assert short.trials == found.trials[: len(short.trials)]
     counted = states()
     assert (counted["FAIL"], counted["WAITING"]) == (1, 1)
     stopped, waiting = trials_kept()[-2:]
     assert stopped.params == waiting.system_attrs["fixed_params"]
-    assert tune(seconds=60) == short  # this budget is spent, by this question
+    assert tune(seconds=57) == short  # this budget is spent, by this question
     assert states() == counted
     assert tune(seconds=10**6) == found
 
@@ -257,8 +261,8 @@ def test_a_damaged_journal_is_spoken_of_and_a_dead_writer_s_lock_is_removed(undi
     [
         {"folds": folds(seed=1)},
         {"folds": folds()[:1]},
-        {"names": NAMES[::-1]},
-        {"outputs": 2},
+        {"folds": folds(names=NAMES[::-1])},
+        {"folds": folds(outputs=2)},
         {"seed": 4},
         {"label": "churn"},
     ],
@@ -268,10 +272,8 @@ def test_another_question_has_another_study(changed):
 
 
 def test_one_label_turned_or_another_version_is_another_question(monkeypatch):
-    other = folds()
-    other[0][0][1][7] ^= 1
     assert (
-        question(folds=other).study_name
+        question(folds=folds(flipped=7)).study_name
         != question().study_name
         == question(folds=folds()).study_name
     )

@@ -31,7 +31,15 @@ from tests.support.checks import nonempty
 AS_OF = "2023-10-05"
 
 
-@pytest.fixture(scope="module", params=["whole_shop", "whole_subscriptions"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        "shop",
+        "subscriptions",
+        pytest.param("whole_shop", marks=pytest.mark.slow),
+        pytest.param("whole_subscriptions", marks=pytest.mark.slow),
+    ],
+)
 def world(request):
     """(history, settings, as_of, definitions, base, columns, rows) with constants declared."""
     _, settings, found = request.getfixturevalue(request.param)

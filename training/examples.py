@@ -14,10 +14,11 @@ from features.core.settings import Settings
 from features.engine.build import build
 from features.engine.business_columns import columns_for
 from features.engine.columns import FeatureColumn
-from features.labels.outcomes import observe_outcomes
+from features.engine.many_dates import build_many
+from features.labels.outcomes import Outcomes, observe_outcomes
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import PopulationStats, population_stats
-from features.tables.history import History
+from features.tables.history import History, Known
 from training import plan as plans
 
 LABELS = ("churned", "outcome_stage")
@@ -81,26 +82,43 @@ def make_examples(
 
     `columns`: what `example_columns` gave, where it is known already.
     """
-    known_columns = columns or example_columns(history, settings, plan)
-    definitions, all_columns = known_columns.definitions, known_columns.columns
-    tables, stats, late_activity = [], [], 0
+    known = columns or example_columns(history, settings, plan)
     instants = sorted({*plan.train, *plan.evaluate, *plan.refit})
-    for at in track_steps(instants, label="feature rows and outcomes"):
-        rows, population, late = label_rows(
-            history, settings, at, definitions=definitions, columns=all_columns
-        )
-        split = "train" if at in plan.train else "evaluate" if at in plan.evaluate else "later"
-        tables.append(rows.append_column("split", pa.array([split] * rows.num_rows, pa.string())))
+    stats, outcomes = [], []
+    for at in track_steps(instants, label="outcomes"):
+        population, outcome = _observe(history.as_of(at), history, settings, known.definitions)
         stats.append(population)
-        late_activity += late
+        outcomes.append(outcome)
+    tables = build_many(
+        history, definitions=known.definitions, columns=known.columns, populations=stats
+    )
+    for number, at in enumerate(instants):
+        split = "train" if at in plan.train else "evaluate" if at in plan.evaluate else "later"
+        labelled = _with_labels(tables[number], outcomes[number])
+        splits = pa.array([split] * labelled.num_rows, pa.string())
+        tables[number] = labelled.append_column("split", splits)
     return Examples(
         pa.concat_tables(tables).combine_chunks(),
-        all_columns,
-        definitions,
+        known.columns,
+        known.definitions,
         tuple(stats),
-        late_activity,
-        known_columns.modelled,
+        sum(outcome.late for outcome in outcomes),
+        known.modelled,
     )
+
+
+def _observe(
+    known: Known, history: History, settings: Settings, definitions: Definitions
+) -> tuple[PopulationStats, Outcomes]:
+    """The population stats and the outcomes at one instant."""
+    population = population_stats(known, definitions)
+    return population, observe_outcomes(history, known, definitions=definitions, settings=settings)
+
+
+def _with_labels(rows: pa.Table, outcomes: Outcomes) -> pa.Table:
+    for name in LABELS:
+        rows = rows.append_column(name, outcomes.rows[name])
+    return rows
 
 
 def label_rows(
@@ -116,12 +134,9 @@ def label_rows(
     Late activity is the count of activities that were recorded only after the instant.
     """
     known = history.as_of(at)
-    population = population_stats(known, definitions)
+    population, outcomes = _observe(known, history, settings, definitions)
     rows = build(known, population=population, definitions=definitions, columns=columns)
-    outcome = observe_outcomes(history, known, definitions=definitions, settings=settings)
-    for name in LABELS:
-        rows = rows.append_column(name, outcome.rows[name])
-    return rows, population, outcome.late
+    return _with_labels(rows, outcomes), population, outcomes.late
 
 
 def supported_columns(

@@ -16,7 +16,7 @@ from training.examples import Examples
 from training.models import churn, next_stage
 from training.models.blending import BlendSpec
 from training.parallel import run_in_parallel
-from training.uncertainty.out_of_fold import OutOfFold, fit_uncertainty
+from training.uncertainty.unseen_rows import UnseenPredictions, fit_uncertainty
 
 # The share of the seconds of a search that the churn model gets.
 CHURN_SHARE = 0.6
@@ -60,6 +60,7 @@ class Fitting:
     """Fits the models of `specs` on any labelled rows: the same columns and rules every time.
 
     `outcome_window_us`: horizon and label latency, in µs. `contractual`: cover can end.
+    `max_dates`: at most so many dates are learned from.
     """
 
     specs: Specs
@@ -68,15 +69,20 @@ class Fitting:
     outcome_window_us: int
     seed: int
     contractual: bool
+    max_dates: int
 
     def fit_scorer(self, rows: pa.Table) -> Scorer:
         """Both models, calibrated, with reasons and with the uncertainty of scores."""
-        scorer, predicted = self._fit_with_out_of_fold(rows)
+        scorer, predicted = self._fit_with_unseen(rows, labelled=rows)
         return fit_uncertainty(scorer, rows, predicted, outcome_window_us=self.outcome_window_us)
 
-    def fit_released_scorer(self, rows: pa.Table, *, status: str) -> Scorer:
-        """As `fit_scorer`; with status no_skill p is the base rate of churn."""
-        scorer, predicted = self._fit_with_out_of_fold(rows)
+    def fit_released_scorer(self, rows: pa.Table, *, labelled: pa.Table, status: str) -> Scorer:
+        """As `fit_scorer`; with status no_skill p is the base rate of churn.
+
+        `labelled`: all labelled rows, of `rows` and of older dates; some fits forward in time were
+        done on them already.
+        """
+        scorer, predicted = self._fit_with_unseen(rows, labelled=labelled)
         scorer = with_status(status, scorer, rows)
         if status == "no_skill":
             base_rate = scorer.churn.parts[0][1]
@@ -115,13 +121,17 @@ class Fitting:
             return next_stage.fit_frequencies(rows)
         return next_stage.fit_stage_model(spec, rows, self.columns, seed=self.seed)
 
-    def _fit_with_out_of_fold(self, rows: pa.Table) -> tuple[Scorer, OutOfFold]:
+    def _fit_with_unseen(
+        self, rows: pa.Table, *, labelled: pa.Table
+    ) -> tuple[Scorer, UnseenPredictions]:
         """The models with their reasons, and the predictions for each row without its customer."""
-        predicted = OutOfFold.predict(
+        predicted = UnseenPredictions.predict(
             self.specs["churn"],
             self.specs["next-stage"],
             rows,
             self.columns,
+            labelled=labelled,
+            max_dates=self.max_dates,
             outcome_window_us=self.outcome_window_us,
             seed=self.seed,
             contractual=self.contractual,
@@ -139,6 +149,7 @@ def fitting_for(specs: Specs, examples: Examples, settings: Settings) -> Fitting
         settings.outcome_window_us,
         settings.training.seed,
         settings.contractual,
+        settings.training.max_dates,
     )
 
 

@@ -12,6 +12,7 @@ import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from serving.release.release import (
     Release,
     current_release_folder,
     load_release,
+    refuse_unwritable_store,
     write_release,
 )
 from serving.scoring.scorer import Calibration, Scorer
@@ -39,14 +41,17 @@ from training.evaluation.gate import judge
 from training.examples import ExampleColumns, Examples, example_columns, make_examples
 from training.fitting import Specs, fitting_for, specs_of, with_status
 from training.models import churn, fit_rates, next_stage
+from training.models.remembered_fits import remember_fits
+from training.parallel import reproducible_fits
 from training.plan import Plan, make_plan, refuse_without_dates
 from training.plots.draw import draw
 from training.promote import newest_release_folder
 from training.reports import card
 from training.tracking import record, tracking
-from training.uncertainty.out_of_fold import uncertainty_report
+from training.uncertainty.unseen_rows import uncertainty_report
 
 JOBS = ("churn", "next-stage")
+NEEDED = ("matplotlib", "optuna", "sklearn")  # of the extra `train`
 NOTE = "Figures are of the models fitted on the train dates; the release is refitted on all dates."
 
 
@@ -66,7 +71,8 @@ class Trained:
 class TrainingRun:
     """One training. Each step is computed when it is first asked for, from the steps before it.
 
-    `only` trains one of JOBS; the other model comes from the newest release.
+    `only` trains one of JOBS; the other model comes from the newest release. `examples`: those of
+    this plan, where they are there already.
     """
 
     def __init__(
@@ -76,11 +82,13 @@ class TrainingRun:
         *,
         only: str | None = None,
         learning_curve: bool = False,
+        examples: Examples | None = None,
     ) -> None:
         self.history = history
         self.settings = settings
         self.only = only
         self.learning_curve = learning_curve
+        self.known_examples = examples
         self.began = time.time()
 
     @cached_property
@@ -104,7 +112,9 @@ class TrainingRun:
     def examples(self) -> Examples:
         """Feature rows with outcomes. What would be refused is refused before a row is built."""
         _ = self.other_release
-        examples = make_examples(self.history, self.settings, self.plan, columns=self.columns)
+        examples = self.known_examples or make_examples(
+            self.history, self.settings, self.plan, columns=self.columns
+        )
         churn.refuse_too_few(examples.rows_at(self.plan.train))
         return examples
 
@@ -166,7 +176,9 @@ class TrainingRun:
         _ = self.status
         print_status(f"fitting the release on {len(self.plan.refit)} dates")
         rows = self.examples.rows_at(self.plan.refit)
-        scorer = self.fitting.fit_released_scorer(rows, status=self.status)
+        scorer = self.fitting.fit_released_scorer(
+            rows, labelled=self.examples.rows, status=self.status
+        )
         if self.other_release is None:
             return scorer
         return _with_other_model(scorer, self.other_release.scorer, str(self.only))
@@ -194,7 +206,11 @@ def train(
     another configuration. `learning_curve`: also refit on fewer customers and dates.
     NotEnoughData says what is missing; nothing is written then.
     """
-    return TrainingRun(history, settings, only=only, learning_curve=learning_curve).finish()
+    refuse_unwritable_store()
+    for library in NEEDED:
+        import_module(library)  # an absent one is an error now, and not after minutes of work
+    with reproducible_fits(), remember_fits():
+        return TrainingRun(history, settings, only=only, learning_curve=learning_curve).finish()
 
 
 def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Trained:

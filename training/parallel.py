@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar, copy_context
 from typing import TypeVar
 
+from features.core.blas_threads import single_threaded_blas
+
 One = TypeVar("One")
 Other = TypeVar("Other")
 _CANCEL_EVENT: ContextVar[threading.Event | None] = ContextVar("cancel_event", default=None)
-_BLAS_LIMITED: ContextVar[bool] = ContextVar("blas_limited", default=False)
+_REPRODUCIBLE: ContextVar[bool] = ContextVar("reproducible", default=False)
 
 # Seconds that a failed task waits for the other one. The wait is bounded because an interrupt
 # during an import can leave Python's import lock held, and the other thread then never ends.
@@ -31,7 +33,7 @@ def run_in_parallel(one: Callable[[], One], other: Callable[[], Other]) -> tuple
     An error of either ends both. Neither may depend on the other: the results are bit for bit
     those of running one after the other.
     """
-    with single_threaded_blas():
+    with reproducible_fits():
         if (os.cpu_count() or 1) < 2:
             return one(), other()
         return _run_in_two_threads(one, other)
@@ -65,24 +67,38 @@ def _cancel_on_error(work: Callable[[], One], cancel: threading.Event) -> One:
         raise
 
 
+def map_in_threads(work: Callable[[One], Other], items: Sequence[One]) -> list[Other]:
+    """`work` of each item, in their order, in as many threads as there are cores.
+
+    Each item's work must not depend on the others': the results are bit for bit those of a loop.
+    """
+    threads = min(len(items), os.cpu_count() or 1)
+    if threads < 2:
+        return [work(item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
+        tasks = [pool.submit(copy_context().run, work, item) for item in items]
+        try:
+            return [task.result() for task in tasks]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
 @contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """Linear algebra on one thread, without the solvers' warnings.
+def reproducible_fits() -> Iterator[None]:
+    """Linear algebra on one thread, and no warnings of the solvers.
 
     Both settings are global to the process, so they are set once, around all threads.
     """
     from scipy.linalg import LinAlgWarning
     from sklearn.exceptions import ConvergenceWarning
-    from threadpoolctl import threadpool_limits
 
-    if _BLAS_LIMITED.get():
+    if _REPRODUCIBLE.get():
         yield
         return
-    token = _BLAS_LIMITED.set(True)
+    token = _REPRODUCIBLE.set(True)
     try:
-        # One thread: with another number of threads BLAS adds in another order, and the last bits
-        # of the result would depend on the machine.
-        with warnings.catch_warnings(), threadpool_limits(1, user_api="blas"):
+        with warnings.catch_warnings(), single_threaded_blas():
             # With a singular Hessian the solver falls back to lbfgs: slower, but the same optimum.
             # It notices this by an error made of the warning. The other thread can remove the
             # solver's own filters, so they are set here too.
@@ -91,7 +107,7 @@ def single_threaded_blas() -> Iterator[None]:
             warnings.filterwarnings("ignore", message=".*(Hessian|line search).*")
             yield
     finally:
-        _BLAS_LIMITED.reset(token)
+        _REPRODUCIBLE.reset(token)
 
 
 def check_cancelled() -> None:

@@ -7,6 +7,7 @@ near copies of its training rows into the check set.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,24 @@ def out_of_fold_groups(group: np.ndarray) -> list[int]:
     """
     sizes = np.cumsum(np.bincount(group, minlength=GROUPS))
     return list(range(min(GROUPS, int(np.searchsorted(sizes, OUT_OF_FOLD_ROWS)) + 1)))
+
+
+def forward_splits(
+    as_of: np.ndarray, *, dates: int, max_dates: int, outcome_window_us: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(rows to fit on, rows to predict), both bool (rows,): up to `dates` dates, the newest first.
+
+    The dates that are predicted lie an outcome window apart. Each fit is on the newest `max_dates`
+    dates whose outcome windows had closed before the date. `as_of`: (rows,), µs.
+    """
+    judged = np.unique(as_of)
+    for _ in range(dates):
+        newest = judged.max(initial=0)
+        closed = np.unique(as_of[as_of + outcome_window_us <= newest])[-max_dates:]
+        if not closed.size:
+            return
+        yield np.isin(as_of, closed), as_of == newest
+        judged = closed
 
 
 def tuning_folds(rows: pa.Table, *, outcome_window_us: int) -> Folds:

@@ -163,11 +163,13 @@ class Training(Section):
     """The smallest number of days of data before a training date. If not set: the horizon."""
     max_dates: int = Field(default=12, ge=1, le=60)
     """The largest number of training dates; the newest are used."""
-    trials: int = Field(default=40, ge=1, le=10_000)
-    """The search of a model ends after this number of trials …"""
-    seconds: float = Field(default=120, gt=0, le=86_400)
-    """… or after this number of seconds, for both models together. If only `trials` ends the
-    search, equal data give equal models.
+    trials: int = Field(default=5, ge=1, le=10_000)
+    """The search of a model ends after this number of trials. Equal data then give equal models, on
+    a busy machine too.
+    """
+    seconds: float = Field(default=600, gt=0, le=86_400)
+    """A guard: the searches of both models end after this number of seconds together, even if
+    `trials` are left. The result says so, because another run may then find another model.
     """
     seed: int = 7
     """Seed of every random draw."""

@@ -1,37 +1,47 @@
-"""Feature rows at many instants for all customers.
+"""Feature rows of all customers at many instants, in one query for all instants.
 
-The rows equal `build` at each instant bit for bit. Additive reductions come from running totals
-(`features.engine.running_totals`); the engine computes the others at each instant.
-`features.engine.pairs` does the same for pairs of a customer and an instant.
+The rows equal `build` at each instant bit for bit. A database plans a hundred expressions for
+longer than it runs them on a few thousand customers, so every pair of a customer and an instant is
+a subject of one query (`features.engine.subjects`). Only the formulas that read the population
+statistics, which differ between the instants, are evaluated at each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
+from typing import NoReturn
 
 import narwhals as nw
+import numpy as np
 import pyarrow as pa
 
+from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.engine.build import (
     build,
     current_state,
     evaluate_formulas,
     join_by_customer,
-    needed_reductions,
     reduce_tables,
 )
 from features.engine.business_columns import columns_for
 from features.engine.columns import FeatureColumn
-from features.engine.running_totals import RunningTotals
+from features.engine.subjects import (
+    AS_OF,
+    frame_from_arrow,
+    join_to_subjects,
+    known_at_subjects,
+    number_pairs,
+    restore_ids,
+    split_by_rows,
+)
 from features.recipes.definitions import Definitions, learn_definitions
+from features.recipes.item_means import ItemMeansByInstant
 from features.recipes.population_stats import PopulationStats, population_stats
-from features.recipes.recipe import Now, Reduction
+from features.recipes.recipe import Now
 from features.recipes.stages import STATE_COLUMNS
-from features.tables.history import History, Known
-
-PAIR_COLUMNS = ("customer_id", "as_of")
+from features.tables.history import History
 
 
 def build_for_dates(
@@ -49,8 +59,9 @@ def build_for_dates(
     """
     definitions = definitions or learn_definitions(history.as_of(min(as_of)), settings)
     chosen = columns_for(history, definitions, settings)
-    built = build_many(history, definitions=definitions, columns=chosen, as_of=as_of)
-    return pa.concat_tables([rows for _, _, rows in built])
+    populations = [population_stats(history.as_of(at), definitions) for at in as_of]
+    built = build_many(history, definitions=definitions, columns=chosen, populations=populations)
+    return pa.concat_tables(built)
 
 
 def build_many(
@@ -58,134 +69,136 @@ def build_many(
     *,
     definitions: Definitions,
     columns: Sequence[FeatureColumn],
-    as_of: Sequence[int],
-) -> Iterator[tuple[Known, PopulationStats, pa.Table]]:
-    """Yield (known, population, rows) for each instant of `as_of` (µs UTC), in its order.
-
-    `rows` equal `build` at that instant bit for bit (same shape, units and nulls). Additive
-    reductions are summed once for all instants, so many dates cost little more than one.
-    """
-    totals = None
-    for at in as_of:
-        known = history.as_of(at)
-        now = Now(at, definitions, population_stats(known, definitions))
-        if len(as_of) < 2:
-            rows = build(known, population=now.population, definitions=definitions, columns=columns)
-        else:
-            # Running totals depend neither on the instant nor on the population: any Now will do.
-            totals = totals or RunningTotals(history, now, needed_reductions(columns), as_of=as_of)
-            rows = assemble_rows(
-                history, known, now, columns, totals=totals, frames=totals.totals_at(at)
-            )
-        yield known, now.population, rows
-
-
-def build_columns(
-    history: History,
-    *,
-    definitions: Definitions,
     populations: Sequence[PopulationStats],
-    columns: Sequence[FeatureColumn],
-) -> pa.Table:
-    """Build a few feature columns at the instants of `populations`, without the state columns.
+) -> list[pa.Table]:
+    """Build the feature rows at the instants of `populations`, a table for each, in their order.
 
-    Returns customer_id, as_of (µs) and the columns (float64), by as_of and customer_id. If all
-    columns are additive, the events are read once for all instants.
+    A table equals `build` at that instant bit for bit (same shape, units and nulls). All instants
+    share one query, so many dates cost little more than one.
     """
-    activity_count = Reduction(history.activity_table, "count", kinds=history.activity_kinds)
-    as_of = [population.as_of for population in populations]
-    totals = RunningTotals(
-        history,
-        Now(as_of[0], definitions, populations[0]),
-        [activity_count, *needed_reductions(columns)],
-        as_of=as_of,
+    if len(populations) == 1:
+        [one] = populations
+        known = history.as_of(one.as_of)
+        return [build(known, population=one, definitions=definitions, columns=columns)]
+    customers, rows = _customers_with_activity(history)
+    everybody = split_by_rows(np.arange(len(customers)), rows * len(populations))
+    tables: list[list[pa.Table]] = [[] for _ in populations]
+    for part in track_steps(list(everybody) or [np.arange(0)], label="feature rows"):
+        some = customers.take(pa.array(part))
+        built = _build_part(history, some, definitions, columns, populations)
+        for parts, table in zip(tables, built, strict=True):
+            parts.append(table)
+    return [pa.concat_tables(parts) for parts in tables]
+
+
+def _customers_with_activity(history: History) -> tuple[pa.Array, np.ndarray]:
+    """(ids of customers with any activity, sorted; the number of each one's rows in all tables)."""
+    counted = " UNION ALL ".join(f"SELECT customer_id FROM {name}" for name in history.names)
+    kinds = ", ".join("?" for _ in history.activity_kinds)
+    statement = (
+        f"SELECT customer_id, count(*) AS n FROM ({counted}) WHERE customer_id IN "
+        f"(SELECT customer_id FROM {history.activity_table} WHERE kind IN ({kinds})) "
+        "GROUP BY customer_id ORDER BY customer_id"
     )
-    parts = []
-    # The totals of the next instant are read while the engine evaluates the formulas of this one.
-    with ThreadPoolExecutor(1) as pool:
-        pending = pool.submit(totals.totals_at, as_of[0])
-        for number, population in enumerate(populations):
-            frames = pending.result()
-            if number + 1 < len(as_of):
-                pending = pool.submit(totals.totals_at, as_of[number + 1])
-            known = history.as_of(population.as_of)
-            now = Now(population.as_of, definitions, population)
-            parts.append(
-                assemble_rows(
-                    history,
-                    known,
-                    now,
-                    columns,
-                    totals=totals,
-                    frames=frames,
-                    activity_count=activity_count,
-                )
-            )
-    return pa.concat_tables(parts)
+    table = history.connection.execute(statement, list(history.activity_kinds)).to_arrow_table()
+    return table["customer_id"].combine_chunks(), table["n"].to_numpy()
 
 
-def assemble_rows(
+def _build_part(
     history: History,
-    known: Known,
-    now: Now,
+    customers: pa.Array,
+    definitions: Definitions,
     columns: Sequence[FeatureColumn],
-    *,
-    totals: RunningTotals,
-    frames: dict[str, pa.Table],
-    activity_count: Reduction | None = None,
+    populations: Sequence[PopulationStats],
+) -> Iterator[pa.Table]:
+    """The rows of these customers at each instant."""
+    reading = [column for column in columns if _reads_population(column, definitions)]
+    others = [column for column in columns if column not in reading]
+    names = (*STATE_COLUMNS, *(column.name for column in columns))
+    with join_to_subjects(history, _subjects(customers, populations)) as joined:
+        reductions = _reduce(joined, definitions, columns, populations)
+        same = Now(AS_OF, definitions, _NO_POPULATION)
+        shared = _values(reductions, same, others, leading=STATE_COLUMNS)
+        for place, population in enumerate(populations):
+            low, high = place * len(customers), (place + 1) * len(customers)
+            table = _numbered(shared, low, high)
+            if reading:
+                number = nw.col("customer_id")
+                some = reductions.filter((number >= low) & (number < high))
+                now = Now(population.as_of, definitions, population)
+                own = _values(some, now, reading, leading=("customer_id",))
+                for column in reading:
+                    table = table.append_column(column.name, own[column.name])
+            yield restore_ids(table, low, customers, names)
+
+
+def _subjects(customers: pa.Array, populations: Sequence[PopulationStats]) -> pa.Table:
+    """Every customer at every instant, numbered by instant and then by customer."""
+    as_of = np.repeat([population.as_of for population in populations], len(customers))
+    ids = pa.chunked_array([customers] * len(populations), pa.string()).combine_chunks()
+    return number_pairs(ids, pa.array(as_of, pa.int64()))
+
+
+def _reduce(
+    joined: History,
+    definitions: Definitions,
+    columns: Sequence[FeatureColumn],
+    populations: Sequence[PopulationStats],
+) -> nw.LazyFrame:
+    """STATE_COLUMNS and every reduction of each subject with activity, computed."""
+    known = known_at_subjects(joined)
+    now = Now(AS_OF, definitions, _item_means(joined, populations))
+    state = joined.materialise(current_state(known, definitions))
+    frames = reduce_tables(known, now, columns).values()
+    reduced = [joined.materialise(frame) for frame in frames]
+    return joined.materialise(join_by_customer(state, reduced))
+
+
+def _item_means(joined: History, populations: Sequence[PopulationStats]) -> ItemMeansByInstant:
+    items = [name for one in populations for name in one.items]
+    as_of = [one.as_of for one in populations for _ in one.items]
+    means = [mean for one in populations for mean in one.item_means]
+    columns = {
+        "item": pa.array(items, pa.string()),
+        "as_of": pa.array(as_of, pa.int64()),
+        "item_mean": pa.array(means, pa.int64()),
+    }
+    return ItemMeansByInstant(frame_from_arrow(joined, pa.table(columns)))
+
+
+def _values(
+    reductions: nw.LazyFrame, now: Now, columns: Sequence[FeatureColumn], leading: Sequence[str]
 ) -> pa.Table:
-    """The rows of one instant, where `frames` are `totals.totals_at` this instant.
-
-    With `activity_count` (the reduction that counts activity) the rows hold customer_id and as_of
-    instead of the state columns.
-    """
-    at = now.population.as_of
-    leading = STATE_COLUMNS if activity_count is None else PAIR_COLUMNS
-    summed = {name: frame_from_arrow(history, table) for name, table in frames.items()}
-    if activity_count is None:
-        rows = history.materialise(current_state(known, now.definitions))
-    else:
-        # The totals themselves show who was active by then; no state is needed.
-        active = summed.pop(activity_count.table).filter(nw.col(activity_count.key) > 0)
-        rows = active.with_columns(as_of=nw.lit(at, dtype=nw.Int64))
-    irregular = totals.irregular_customers(at)
-    irregular_ids = frame_from_arrow(history, pa.table({"customer_id": irregular}))
-    if len(irregular):
-        rows = rows.join(irregular_ids, on="customer_id", how="anti")
-    rest = reduce_tables(known, now, columns, except_keys=totals.keys)
-    others = [*(history.materialise(frame) for frame in rest.values()), *summed.values()]
-    # Rows of running totals are sorted by customer_id; a join may shuffle them.
-    in_order = not (others or len(irregular) or activity_count is None)
-    joined = rows if in_order else history.materialise(join_by_customer(rows, others))
-    result = evaluate_formulas(
-        joined, now, columns, leading_columns=leading, already_sorted=in_order
-    )
-    regular = result.collect(backend="pyarrow").to_native()
-    if not len(irregular):
-        return regular
-    return _add_irregular(regular, _restrict(known, irregular_ids), now, columns)
+    frame = evaluate_formulas(reductions, now, columns, leading_columns=leading)
+    return frame.collect(backend="pyarrow").to_native()
 
 
-def frame_from_arrow(history: History, table: pa.Table) -> nw.LazyFrame:
-    """An Arrow table as a lazy frame of the history's engine."""
-    return nw.from_native(history.connection.from_arrow(table))
+def _numbered(rows: pa.Table, low: int, high: int) -> pa.Table:
+    """The rows with numbers from `low` up to `high`; `rows` are sorted by customer_id."""
+    start, end = np.searchsorted(rows["customer_id"].to_numpy(), [low, high])
+    return rows.slice(start, end - start)
 
 
-def _add_irregular(
-    regular: pa.Table, known: Known, now: Now, columns: Sequence[FeatureColumn]
-) -> pa.Table:
-    """`regular` and the rows of customers with late or corrected events, built by the engine."""
-    rows = build(known, population=now.population, definitions=now.definitions, columns=columns)
-    return pa.concat_tables([regular, rows.select(regular.column_names)]).sort_by("customer_id")
+class _PopulationRead(Exception):
+    """A formula reads the population statistics."""
 
 
-def _restrict(known: Known, ids: nw.LazyFrame) -> Known:
-    """Known of the customers in `ids` alone."""
+class _NoPopulation:
+    """Stands for the population statistics where a formula must not read them."""
 
-    def keep(frame: nw.LazyFrame) -> nw.LazyFrame:
-        return frame.join(ids, on="customer_id", how="semi")
+    def __getattr__(self, name: str) -> NoReturn:
+        raise _PopulationRead(name)
 
-    tables = {name: keep(rows) for name, rows in known.tables.items()}
-    return Known(
-        known.as_of, tables, keep(known.activity), keep(known.customers), known.materialise
-    )
+
+_NO_POPULATION = _NoPopulation()
+
+
+def _reads_population(column: FeatureColumn, definitions: Definitions) -> bool:
+    """Whether the column's formula depends on the population statistics."""
+    recipe = column.recipe()
+    reduced = {name: nw.col(red.key) for name, red in recipe.reductions.items()}
+    try:
+        recipe.formula(SimpleNamespace(**reduced), Now(AS_OF, definitions, _NO_POPULATION))
+    except _PopulationRead:
+        return True
+    return False

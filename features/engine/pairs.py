@@ -1,16 +1,13 @@
 """Feature rows for pairs of a customer and an instant: renewal dates, campaign days, call days.
 
-Every pair becomes a customer of its own, whose rows are those known at the pair's instant. The
-engine then evaluates the expressions of `build` once for all pairs, where `as_of` is a column
-instead of a number.
+Every pair becomes a subject (`features.engine.subjects`), and the engine evaluates the expressions
+of `build` once for all pairs.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import narwhals as nw
 import numpy as np
@@ -27,17 +24,24 @@ from features.engine.build import (
     reduce_tables,
 )
 from features.engine.columns import FeatureColumn
-from features.engine.many_dates import PAIR_COLUMNS, frame_from_arrow
 from features.engine.running_totals import RunningTotals
+from features.engine.subjects import (
+    AS_OF,
+    PAIR_COLUMNS,
+    frame_from_arrow,
+    join_to_subjects,
+    known_at_subjects,
+    number_pairs,
+    restore_ids,
+    split_by_rows,
+)
 from features.recipes.definitions import Definitions
 from features.recipes.population_stats import PopulationStats
 from features.recipes.recipe import Now, Reduction
 from features.recipes.stages import STATE_COLUMNS
-from features.tables.history import History, Known, active_days
+from features.tables.history import History, Known
 
-ROWS_AT_ONCE = 20_000_000  # joined rows that the engine holds at a time
 ORDER = [("as_of", "ascending"), ("customer_id", "ascending")]
-_AS_OF = nw.col("as_of")
 
 
 @dataclass(frozen=True)
@@ -123,10 +127,10 @@ class _PairPlan:
         measured = [population.as_of for population in ordered]
         newest = np.searchsorted(measured, pairs["as_of"].to_numpy(), side="right") - 1
         for number in np.unique(newest):
-            now = Now(_AS_OF, self.definitions, ordered[number])
+            now = Now(AS_OF, self.definitions, ordered[number])
             for by_engine in (False, True):
                 chosen = np.flatnonzero((newest == number) & (irregular == by_engine))
-                for part in _split(chosen, weights):
+                for part in split_by_rows(chosen, weights):
                     batch = _PairBatch(
                         self.history,
                         pairs.take(pa.array(part)),
@@ -135,13 +139,6 @@ class _PairPlan:
                         None if by_engine else totals,
                     )
                     yield batch.with_state() if self.state else batch.without_state(activity)
-
-
-def _split(positions: np.ndarray, weights: np.ndarray) -> Iterator[np.ndarray]:
-    """`positions` in parts of at most ROWS_AT_ONCE joined rows (one pair alone may have more)."""
-    number = np.cumsum(weights[positions]) // ROWS_AT_ONCE
-    parts = np.split(positions, np.flatnonzero(np.diff(number)) + 1)
-    yield from (part for part in parts if len(part))
 
 
 @dataclass(frozen=True)
@@ -155,8 +152,8 @@ class _PairBatch:
     totals: RunningTotals | None
 
     def with_state(self) -> pa.Table:
-        with _join_to_pairs(self.history, self._subjects) as paired:
-            known = _known_at_pairs(paired)
+        with join_to_subjects(self.history, self._subjects) as paired:
+            known = known_at_subjects(paired)
             state = current_state(known, self.now.definitions)
             return self._restore_ids(self._build(paired, known, state), STATE_COLUMNS)
 
@@ -164,9 +161,9 @@ class _PairBatch:
         if self.totals is None:
             state_only = [name for name in STATE_COLUMNS if name not in PAIR_COLUMNS]
             return self.with_state().drop_columns(state_only)
-        with _join_to_pairs(self.history, self._subjects) as paired:
+        with join_to_subjects(self.history, self._subjects) as paired:
             rows = paired.table("subjects").select(*PAIR_COLUMNS)
-            built = self._build(paired, _known_at_pairs(paired), rows, activity)
+            built = self._build(paired, known_at_subjects(paired), rows, activity)
             return self._restore_ids(built, PAIR_COLUMNS)
 
     def _build(
@@ -198,45 +195,12 @@ class _PairBatch:
     @property
     def _subjects(self) -> pa.Table:
         """customer_id (the pair's number), named (the customer's own id), as_of."""
-        numbers = pa.array(np.arange(self.pairs.num_rows))
-        own_id, as_of = self.pairs["customer_id"], self.pairs["as_of"]
-        return pa.table({"customer_id": numbers, "named": own_id, "as_of": as_of})
+        return number_pairs(self.pairs["customer_id"], self.pairs["as_of"])
 
     def _restore_ids(self, rows: pa.Table, leading: Sequence[str]) -> pa.Table:
         """The rows with the customers' own ids instead of the pairs' numbers."""
-        ids = self.pairs["customer_id"].take(rows["customer_id"])
-        named = rows.set_column(rows.column_names.index("customer_id"), "customer_id", ids)
-        return named.select([*leading, *(column.name for column in self.columns)])
-
-
-@contextmanager
-def _join_to_pairs(history: History, subjects: pa.Table) -> Iterator[History]:
-    """A history of pairs: each table joined to them, in a schema that is dropped afterwards."""
-    schema, cursor = f"pairs_{uuid.uuid4().hex}", history.connection.cursor()
-    cursor.execute(f"CREATE SCHEMA {schema}")
-    try:
-        cursor.register("incoming", subjects)
-        cursor.execute(f"CREATE TABLE {schema}.subjects AS SELECT * FROM incoming")
-        for name in history.names:
-            cursor.execute(
-                f"CREATE VIEW {schema}.{name} AS "
-                "SELECT t.* REPLACE (s.customer_id AS customer_id), s.as_of "
-                f"FROM main.{name} t JOIN {schema}.subjects s ON t.customer_id = s.named"
-            )
-        yield replace(history, connection=cursor, schema=schema)
-    finally:
-        cursor.execute(f"DROP SCHEMA {schema} CASCADE")
-        cursor.close()
-
-
-def _known_at_pairs(paired: History) -> Known:
-    """What was known at each pair's as_of, each pair being a customer."""
-    tables = {name: paired.cut(name, _AS_OF) for name in paired.names}
-    active = active_days(paired.qualifying(tables[paired.activity_table]))
-    # Grouping into days drops as_of, and every later step reads it.
-    subjects = paired.table("subjects").select(*PAIR_COLUMNS)
-    with_as_of = active.join(subjects, on="customer_id", how="left")
-    return Known(_AS_OF, tables, lambda: paired.materialise(with_as_of), subjects)
+        names = [*leading, *(column.name for column in self.columns)]
+        return restore_ids(rows, 0, self.pairs["customer_id"].combine_chunks(), names)
 
 
 def _check_pairs(pairs: pa.Table, earliest: int) -> pa.Table:
@@ -286,7 +250,7 @@ def _is_irregular(history: History, pairs: pa.Table, totals: RunningTotals) -> n
     numbered = pairs.append_column("number", pa.array(np.arange(pairs.num_rows)))
     intervals = totals.irregular_intervals
     joined = frame_from_arrow(history, numbered).join(intervals, on="customer_id", how="inner")
-    inside = (nw.col("after_us") < _AS_OF) & (nw.col("until_us") >= _AS_OF)
+    inside = (nw.col("after_us") < AS_OF) & (nw.col("until_us") >= AS_OF)
     numbers = joined.filter(inside).select("number").unique().collect(backend="pyarrow")
     flags = np.zeros(pairs.num_rows, bool)
     flags[numbers.to_native()["number"].to_numpy()] = True

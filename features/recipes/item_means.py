@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
@@ -47,11 +48,20 @@ def item_mean_stats(known: Known, scales: Scales) -> dict[str, Any]:
     return {"items": tuple(row["item"] for row in items), "item_means": means}
 
 
+@dataclass(frozen=True)
+class ItemMeansByInstant:
+    """The item means of several instants as a frame: item, as_of (µs), item_mean (millionths)."""
+
+    frame: nw.LazyFrame
+
+
 def with_item_means(rows: nw.LazyFrame, population: Any) -> nw.LazyFrame:
     """The rows with `item_mean` of their item, in millionths; null for an item without a mean.
 
-    population: PopulationStats.
+    population: PopulationStats, or ItemMeansByInstant where each row has its own as_of.
     """
+    if isinstance(population, ItemMeansByInstant):
+        return rows.join(population.frame, on=["item", "as_of"], how="left")
     if not population.items:
         return rows.with_columns(item_mean=nw.lit(None, dtype=nw.Int64))
     # One list of texts in the statement itself, so that a prepared statement needs no table of its

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.core.blas_threads import single_threaded_blas
 from features.core.instants import DAY_US
 from features.recipes import btyd, value_models
 from features.recipes.definitions import Definitions
@@ -65,6 +66,11 @@ class PopulationStats:
 
 def population_stats(known: Known, definitions: Definitions) -> PopulationStats:
     """The statistics at `known.as_of`, of everybody known then; neutral values where nobody is."""
+    with single_threaded_blas():
+        return _fit_all(known, definitions)
+
+
+def _fit_all(known: Known, definitions: Definitions) -> PopulationStats:
     days = known.activity.sort("customer_id", "occurred_at").collect(backend="pyarrow").to_native()
     at, position = days["occurred_at"].to_numpy(), days["position"].to_numpy()
     values: dict[str, Any] = {

@@ -79,7 +79,7 @@ def _best_baseline(report: Mapping[str, Any]) -> str:
 
 
 def collect_warnings(value: Mapping[str, Any], *, note: str | None, stale: str | None) -> list[str]:
-    """What a reader of the scores must know: stale data, no model, not served, not recorded."""
+    """What a reader must know: stale data, no model, not served, a search cut off, not recorded."""
     warnings = [stale] if stale else []
     why = value["evaluation"].get("why")
     if value["status"] == "not_enough_data" and why:
@@ -100,6 +100,7 @@ def collect_warnings(value: Mapping[str, Any], *, note: str | None, stale: str |
         )
     if note:
         warnings.append(note)
+    warnings += summary.cut_searches(value["evaluation"])
     missing = [name for name, run_id in value["mlflow_runs"].items() if run_id is None]
     if missing:
         warnings.append(f"not recorded in MLflow yet: {summary.pending_text(missing)}")

@@ -37,7 +37,7 @@ constant_attributes = ["channel", "region", "segment"]  # these never change
 
 [training]
 {evaluate}  # dates that are kept for evaluation; their true outcomes are known
-seconds = 10  # the time limit of the search for good settings
+trials = 1  # how many settings are tried; more take longer and help little here
 max_dates = 9  # the number of dates to learn from
 """
 

@@ -7,9 +7,11 @@ features.json, population.parquet, stages.json, evaluation.json, golden/, card.m
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -83,7 +85,7 @@ def write_release(
     the id. StoreFailed where the store cannot be written.
     """
     root = releases_folder()
-    try:
+    with _store_errors():
         root.mkdir(parents=True, exist_ok=True)
         with staging_folder(root) as staged:
             write_scorer(scorer, staged)
@@ -102,6 +104,21 @@ def write_release(
             write_json(staged / "manifest.json", manifest)
             _place(staged, root / name)
             return root / name
+
+
+def refuse_unwritable_store() -> None:
+    """StoreFailed where no release could be written; to be asked before minutes of work."""
+    with _store_errors():
+        releases_folder().mkdir(parents=True, exist_ok=True)
+        with staging_folder(releases_folder()):
+            pass
+
+
+@contextlib.contextmanager
+def _store_errors() -> Iterator[None]:
+    """StoreFailed instead of an OSError of the block."""
+    try:
+        yield
     except OSError as error:
         raise StoreFailed(
             where="the release store",

@@ -9,6 +9,7 @@ family: of those that moved it in that direction, the one whose value says so mo
 
 from __future__ import annotations
 
+import re
 from string import Formatter
 
 import numpy as np
@@ -19,6 +20,35 @@ from serving.scoring.parts import signed_log1p
 from serving.scoring.scorer import Scorer, ordered_sum, stage_index
 
 REASON_COUNT = 3
+# The nouns that follow a count in the sentences of the catalogue, with an adjective or without.
+_SINGULAR = {
+    "minutes (or pages)": "minute (or page)",
+    "categories": "category",
+} | {
+    f"{noun}s": noun
+    for noun in (
+        "answer",
+        "call",
+        "channel",
+        "complaint",
+        "contact",
+        "day",
+        "hour",
+        "payment",
+        "period",
+        "purchase",
+        "session",
+        "survey",
+        "time",
+        "version",
+        "visit",
+    )
+}
+_ONE_OF_MANY = re.compile(
+    r"(?<![\d.,+-])(1 (?:\w+ )?)("
+    + "|".join(re.escape(plural) for plural in _SINGULAR)
+    + r")(?!\w)"
+)
 
 
 def reasons(scorer: Scorer, rows: pa.Table, columns: list[FeatureColumn]) -> list[list[str | None]]:
@@ -138,10 +168,16 @@ def describe_value(column: FeatureColumn, value: float, usual: float | None = No
     if np.isnan(value):
         first = column.feature.doc.splitlines()[0].rstrip(".")
         return f"not known yet: {first[0].lower()}{first[1:]}"
-    sentence = column.feature.words.format(value=value, window=window)
+    sentence = _ONE_OF_MANY.sub(
+        _to_singular, column.feature.words.format(value=value, window=window)
+    )
     digits = [
         spec for _, name, spec, _ in Formatter().parse(column.feature.words) if name == "value"
     ]
     if usual is None or not digits:
         return sentence
     return f"{sentence} (usually {usual:{digits[0]}})"
+
+
+def _to_singular(match: re.Match[str]) -> str:
+    return match[1] + _SINGULAR[match[2]]

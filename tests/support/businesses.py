@@ -222,10 +222,15 @@ def business(request: pytest.FixtureRequest) -> Business:
 
 
 @pytest.fixture(
-    scope="module", params=["trained_shop", "trained_subscriptions", "trained_catalogue"]
+    scope="module",
+    params=[
+        "trained_shop",
+        "trained_subscriptions",
+        pytest.param("trained_catalogue", marks=pytest.mark.slow),
+    ],
 )
 def any_business(request: pytest.FixtureRequest) -> Business:
-    """Both kinds of business and the whole catalogue, one after the other."""
+    """Both kinds of business, and the whole catalogue among the slow tests, one after the other."""
     return request.getfixturevalue(request.param)
 
 

@@ -41,7 +41,6 @@ def write_shop(folder, rows, **training):
         "horizon_days = 30",
         "[training]",
         "trials = 1",
-        "seconds = 5",
     ]
     (folder / "lifecycle.toml").write_text(
         "\n".join(lines + [f"{k} = {v}" for k, v in training.items()]) + "\n"

@@ -32,7 +32,7 @@ from training.backtest.date_metrics import score_metrics
 from training.backtest.predictions_store import DatePredictions
 from training.tracking import record, tracking
 from training.tracking.pending import RunRecord
-from training.uncertainty.out_of_fold import uncertainty_report
+from training.uncertainty.unseen_rows import uncertainty_report
 
 MAX_DATES, FEW_DATES = 8, 6
 SCORE_KEYS = ["customer_id", "as_of", "p_churn"]
@@ -153,7 +153,7 @@ def train_as_of(history: History, settings: Settings, at: int) -> DatedModel:
         },
     }
     refit_rows = rows.rows_at(dates.refit)
-    released = run.fitting.fit_released_scorer(refit_rows, status=status)
+    released = run.fitting.fit_released_scorer(refit_rows, labelled=rows.rows, status=status)
     return DatedModel(at, released, rows.columns, metadata)
 
 

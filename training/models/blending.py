@@ -6,8 +6,6 @@ refit needs.
 
 from __future__ import annotations
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -16,12 +14,13 @@ import numpy as np
 from features.core.progress import track_steps
 from serving.scoring.parts import Blend, Boosted, Part, log_softmax
 from training import metrics, parallel
-from training.models import ridge, search, simpler_models
+from training.models import boosters, ridge, search, simpler_models
+from training.models.boosters import LabelledRows
 from training.splits import Folds
 
 WEIGHTS = np.linspace(0, 1, 11)
 MAX_AUROC_LOSS = 0.001  # what monotone directions may cost
-SEEDS = 3  # boosters of equal settings and different seeds: their mean is better than any of them
+SEEDS = 2  # boosters of equal settings and different seeds: their mean is better than any of them
 EVAL_SEEDS = 1  # of them in fits for weights or calibration only (docs/decisions/020-the-blend.md)
 
 
@@ -31,7 +30,7 @@ class BlendSpec:
 
     `directions`: the columns that the boosters may follow in one direction only (1 up, −1 down);
     empty where that cost too much. `model`: the blend, or a simpler model that uses only
-    `columns`.
+    `columns`. `trials_done` of `trials_wanted`: fewer where the time was up.
     """
 
     strength: float
@@ -44,6 +43,8 @@ class BlendSpec:
     directions: dict[str, int] = field(default_factory=dict)
     model: str = simpler_models.BLEND
     columns: tuple[str, ...] = ()
+    trials_done: int = 0
+    trials_wanted: int = 0
 
     def summary(self) -> dict[str, Any]:
         return {name: value for name, value in asdict(self).items() if name != "trials"}
@@ -70,23 +71,32 @@ def search_blend(
     """
     strength, ridge_loss, linear = _search_ridge(matrix, labels, folds, outputs, label)
     parallel.check_cancelled()
-    parts = [((matrix[a], labels[a]), (matrix[b], labels[b])) for a, b in folds.pairs]
-    tuned = search.tune_boosters(
-        parts, names=names, outputs=outputs, trials=trials, seconds=seconds, seed=seed, label=label
-    )
-    boosted = _booster_margins(tuned, parts, names=names, outputs=outputs, seed=seed)
+
+    def labelled(part: np.ndarray) -> LabelledRows:
+        return LabelledRows(matrix[part], labels[part], names=names, outputs=outputs)
+
+    parts = [(labelled(fit), labelled(check)) for fit, check in folds.pairs]
+    tuned = search.tune_boosters(parts, trials=trials, seconds=seconds, seed=seed, label=label)
+    boosted = _booster_margins(tuned, parts, seed=seed)
     used: dict[str, int] = {}
     if directions:
-        monotone = _booster_margins(
-            tuned, parts, names=names, outputs=outputs, seed=seed, directions=directions
-        )
+        monotone = _booster_margins(tuned, parts, seed=seed, directions=directions)
         cost = _mean_auroc(boosted, labels, folds) - _mean_auroc(monotone, labels, folds)
         if cost <= MAX_AUROC_LOSS:
             boosted, used = monotone, directions
     weight, losses = _search_weight(linear, boosted, labels, folds)
     losses = {"ridge": ridge_loss, **losses}
     return BlendSpec(
-        strength, tuned.settings, tuned.rounds, weight, losses, folds.kind, tuned.trials, used
+        strength,
+        tuned.settings,
+        tuned.rounds,
+        weight,
+        losses,
+        folds.kind,
+        tuned.trials,
+        used,
+        trials_done=len(tuned.trials),
+        trials_wanted=trials,
     )
 
 
@@ -170,29 +180,19 @@ def fit_blend(
         linear = ridge.fit_ridge(matrix, labels, strength=spec.strength, outputs=outputs)
         parts.append((1 - spec.weight, linear))
     if spec.weight > 0:
-        boosters = _fit_boosters(
-            spec.settings,
-            spec.rounds,
-            matrix,
-            labels,
-            names=names,
-            outputs=outputs,
-            seed=seed,
-            seeds=seeds,
-            directions=spec.directions,
+        rows = LabelledRows(matrix, labels, names=names, outputs=outputs)
+        boosted = _fit_boosters(
+            rows, spec.settings, spec.rounds, seed=seed, seeds=seeds, directions=spec.directions
         )
-        parts += [(spec.weight * share, part) for share, part in boosters.parts]
+        parts += [(spec.weight * share, part) for share, part in boosted.parts]
     return Blend(tuple(parts))
 
 
 def _fit_boosters(
+    rows: LabelledRows,
     settings: dict[str, Any],
     rounds: int,
-    matrix: np.ndarray,
-    labels: np.ndarray,
     *,
-    names: tuple[str, ...],
-    outputs: int,
     seed: int,
     seeds: int = SEEDS,
     directions: dict[str, int] | None = None,
@@ -202,45 +202,31 @@ def _fit_boosters(
         settings = settings | {"monotone_constraints": directions}
 
     def fit_one(at: int) -> Boosted:
-        part, _, _ = search.fit_booster(
-            matrix,
-            labels,
-            names=names,
-            outputs=outputs,
-            settings=settings,
-            rounds=rounds,
-            seed=seed + at,
-        )
-        return part
+        return boosters.fit_booster(rows, settings=settings, rounds=rounds, seed=seed + at)
 
     # One thread each, in parallel: the same bytes on any number of cores.
-    with ThreadPoolExecutor(min(seeds, os.cpu_count() or 1)) as pool:
-        fitted = list(pool.map(fit_one, range(seeds)))
+    fitted = parallel.map_in_threads(fit_one, range(seeds))
     return Blend(tuple((1 / seeds, part) for part in fitted))
 
 
 def _booster_margins(
     tuned: search.SearchResult,
-    parts: list[search.Fold],
+    folds: list[search.Fold],
     *,
-    names: tuple[str, ...],
-    outputs: int,
     seed: int,
     directions: dict[str, int] | None = None,
 ) -> list[np.ndarray]:
     """The boosters' margins on every fold's check rows, fitted on its fit rows."""
     return [
         _fit_boosters(
+            fit,
             tuned.settings,
             tuned.rounds,
-            *fit,
-            names=names,
-            outputs=outputs,
             seed=seed,
             seeds=EVAL_SEEDS,
             directions=directions,
-        ).margins(check[0])
-        for fit, check in parts
+        ).margins(check.matrix)
+        for fit, check in folds
     ]
 
 

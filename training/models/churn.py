@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
 from features.core.errors import NotEnoughData
-from features.core.progress import track_steps
+from features.core.progress import print_status
 from features.core.settings import Settings
 from features.recipes.recipe import FEATURES
 from features.recipes.stages import STAGES
@@ -14,7 +16,12 @@ from serving.scoring.parts import Blend, Rate, design_matrix, design_names, log_
 from serving.scoring.scorer import Calibration, ReasonReference, Scorer, stage_index
 from training import parallel
 from training.models import blending, fit_calibration, fit_cannot_churn, simpler_models
-from training.splits import customer_groups, out_of_fold_groups, tuning_folds
+from training.splits import (
+    customer_groups,
+    forward_splits,
+    out_of_fold_groups,
+    tuning_folds,
+)
 
 MIN_OF_EACH = 30
 REFERENCE_ROWS = 5000
@@ -95,13 +102,9 @@ def out_of_fold_margins(
     where no such fit was possible, and for rows that cannot churn (`fit_cannot_churn`).
     """
     matrix, labels = _matrix_and_labels(rows, columns)
-    group, margin = customer_groups(rows), np.full(rows.num_rows, np.nan)
-    for fold in track_steps(out_of_fold_groups(group), label="churn: calibration"):
-        parallel.check_cancelled()
-        others, mine = group != fold, group == fold
-        if mine.any() and len(np.unique(labels[others])) == 2:
-            part = _fit_for_evaluation(spec, matrix[others], labels[others], columns, seed)
-            margin[mine] = part.margins(matrix[mine])[:, 0]
+    group = customer_groups(rows)
+    splits = [(group != fold, group == fold) for fold in out_of_fold_groups(group)]
+    margin = _unseen_margins(spec, matrix, labels, splits, columns, seed, label="calibration")
     never = fit_cannot_churn.fit_cannot_churn(matrix, labels, columns, contractual=contractual)
     return margin if never is None else np.where(never.row_mask(matrix), np.nan, margin)
 
@@ -130,25 +133,49 @@ def forward_margins(
     columns: tuple[str, ...],
     *,
     dates: int,
+    max_dates: int,
     outcome_window_us: int,
     seed: int,
 ) -> np.ndarray:
     """Log-odds at up to `dates` of the newest as_of, an outcome window apart; NaN elsewhere.
 
-    Each date's fit uses the rows whose outcome windows had closed before it. Float64 (rows,).
+    Each date's fit uses the newest `max_dates` dates whose outcome windows had closed before it.
+    Float64 (rows,).
     """
     matrix, labels = _matrix_and_labels(rows, columns)
-    as_of = rows["as_of"].to_numpy()
-    margin, judged = np.full(rows.num_rows, np.nan), np.unique(as_of)[-1:]
-    for _ in track_steps(range(dates), label="churn: forward in time"):
+    splits = forward_splits(
+        rows["as_of"].to_numpy(),
+        dates=dates,
+        max_dates=max_dates,
+        outcome_window_us=outcome_window_us,
+    )
+    return _unseen_margins(
+        spec, matrix, labels, list(splits), columns, seed, label="forward in time"
+    )
+
+
+def _unseen_margins(
+    spec: blending.BlendSpec,
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+    columns: tuple[str, ...],
+    seed: int,
+    *,
+    label: str,
+) -> np.ndarray:
+    """Log-odds from a fit for each split (rows to fit on, rows to predict); NaN elsewhere."""
+    margin = np.full(len(labels), np.nan)
+
+    def fit_split(split: tuple[np.ndarray, np.ndarray]) -> None:
         parallel.check_cancelled()
-        newest = judged.max(initial=0)
-        fit_on, now = as_of + outcome_window_us <= newest, as_of == newest
-        if len(np.unique(labels[fit_on])) < 2:
-            break
-        part = _fit_for_evaluation(spec, matrix[fit_on], labels[fit_on], columns, seed)
-        margin[now] = part.margins(matrix[now])[:, 0]
-        judged = as_of[fit_on]
+        fit_on, mine = split
+        if mine.any() and len(np.unique(labels[fit_on])) == 2:
+            part = _fit_for_evaluation(spec, matrix[fit_on], labels[fit_on], columns, seed)
+            margin[mine] = part.margins(matrix[mine])[:, 0]
+
+    print_status(f"churn: {label}, {len(splits)} fits")
+    parallel.map_in_threads(fit_split, splits)
     return margin
 
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
-from features.core.progress import track_steps
+from features.core.progress import print_status
 from features.core.settings import Settings
 from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Rate, design_matrix, design_names
 from training import parallel
 from training.models import blending, fit_cells
-from training.splits import Folds, customer_groups, out_of_fold_groups, tuning_folds
+from training.splits import (
+    Folds,
+    customer_groups,
+    forward_splits,
+    out_of_fold_groups,
+    tuning_folds,
+)
 
 MIN_STAYERS = 100
 # A share for frequencies by stage and activities: they change least when a business changes.
@@ -114,14 +122,54 @@ def out_of_fold_margins(
     fit was possible. The groups of customers are those of `churn.out_of_fold_margins`, so neither
     p nor q of a row depends on its customer.
     """
-    stayed, stays = stayers(rows), ~rows["churned"].to_numpy()
-    classes, matrix, group = classes_of(stayed), design_matrix(rows, columns), customer_groups(rows)
-    outputs = _outputs(classes)
-    margins, labels = np.full((rows.num_rows, outputs), np.nan), np.zeros(rows.num_rows, dtype=int)
-    labels[stays] = _labels(stayed, classes)
-    for fold in track_steps(out_of_fold_groups(group), label="next stage: sets"):
+    group = customer_groups(rows)
+    splits = [(group != fold, group == fold) for fold in out_of_fold_groups(group)]
+    classes = classes_of(stayers(rows))
+    return _unseen_margins(spec, rows, columns, splits, classes=classes, seed=seed)
+
+
+def forward_margins(
+    spec: blending.BlendSpec,
+    rows: pa.Table,
+    columns: tuple[str, ...],
+    *,
+    classes: tuple[str, ...],
+    dates: int,
+    max_dates: int,
+    outcome_window_us: int,
+    seed: int,
+) -> np.ndarray:
+    """Margins of q (rows, classes) at the dates of `churn.forward_margins`; NaN elsewhere."""
+    splits = forward_splits(
+        rows["as_of"].to_numpy(),
+        dates=dates,
+        max_dates=max_dates,
+        outcome_window_us=outcome_window_us,
+    )
+    return _unseen_margins(spec, rows, columns, list(splits), classes=classes, seed=seed)
+
+
+def _unseen_margins(
+    spec: blending.BlendSpec,
+    rows: pa.Table,
+    columns: tuple[str, ...],
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    classes: tuple[str, ...],
+    seed: int,
+) -> np.ndarray:
+    """Margins of q from a fit for each split (rows to fit on, rows to predict); NaN elsewhere."""
+    matrix, outputs = design_matrix(rows, columns), _outputs(classes)
+    outcome = rows["outcome_stage"].to_pylist()
+    stays = ~rows["churned"].to_numpy() & np.isin(outcome, classes)
+    number = {stage: at for at, stage in enumerate(classes)}
+    labels = np.array([number.get(stage, 0) for stage in outcome], dtype=int)
+    margins = np.full((rows.num_rows, outputs), np.nan)
+
+    def fit_split(split: tuple[np.ndarray, np.ndarray]) -> None:
         parallel.check_cancelled()
-        others, mine = stays & (group != fold), group == fold
+        fit_on, mine = split
+        others = stays & fit_on
         if mine.any() and len(np.unique(labels[others])) > 1:
             part = _fit_parts(
                 spec,
@@ -133,6 +181,9 @@ def out_of_fold_margins(
                 seeds=blending.EVAL_SEEDS,
             )
             margins[mine] = part.margins(matrix[mine])
+
+    print_status(f"next stage: sets, {len(splits)} fits")
+    parallel.map_in_threads(fit_split, splits)
     return margins
 
 

@@ -7,11 +7,14 @@ computes margins, in training and in serving.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache, partial
 
 import numpy as np
 
 from serving.scoring.parts import Linear, signed_log1p
 from training import parallel
+from training.models.remembered_fits import remembered
+from training.models.studies import digest
 
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1)
 UNSEEN_MARGIN = -12.0  # a class without a training row: nearly impossible, but not impossible
@@ -31,23 +34,33 @@ def fit_ridges(
     matrix: np.ndarray, labels: np.ndarray, *, strengths: Sequence[float], outputs: int
 ) -> list[Linear]:
     """`fit_ridge` for each of several strengths; the matrix is standardised once."""
+    data = digest([matrix, labels, outputs])
+    standardised = cache(lambda: _standardised(matrix, outputs))
+
+    def fit(strength: float) -> Linear:
+        return _fit(*standardised(), labels, strength, outputs)
+
+    return [remembered([data, strength], partial(fit, strength)) for strength in strengths]
+
+
+def _standardised(
+    matrix: np.ndarray, outputs: int
+) -> tuple[Linear, np.ndarray, np.ndarray, np.ndarray]:
+    """(means, scales and ranges; the inputs of a regression; columns that vary; some null)."""
     frame = _standardisation(matrix, outputs)
     z, null = frame.standardise(matrix)
     sometimes = np.flatnonzero(null.any(axis=0) & ~null.all(axis=0))
     varies = np.flatnonzero(z.std(axis=0) > 0)
     # Halved indicators are penalised more than the columns themselves.
-    inputs = np.hstack([z[:, varies], null[:, sometimes] / 2])
-    return [
-        _fit(frame, inputs, labels, varies, sometimes, strength, outputs) for strength in strengths
-    ]
+    return frame, np.hstack([z[:, varies], null[:, sometimes] / 2]), varies, sometimes
 
 
 def _fit(
     frame: Linear,
     inputs: np.ndarray,
-    labels: np.ndarray,
     varies: np.ndarray,
     sometimes: np.ndarray,
+    labels: np.ndarray,
     strength: float,
     outputs: int,
 ) -> Linear:
@@ -75,7 +88,7 @@ def _solve(
     # with several margins L-BFGS is far cheaper.
     solver = "newton-cholesky" if outputs == 1 else "lbfgs"
     model = LogisticRegression(C=strength, solver=solver, max_iter=300)
-    with parallel.single_threaded_blas():
+    with parallel.reproducible_fits():
         model.fit(inputs, labels)
     coefficients, intercepts = model.coef_, model.intercept_
     if outputs > 1 and len(coefficients) == 1:

@@ -1,8 +1,7 @@
 """The search for booster settings with Optuna: seeded, pruned, bounded by trials and by seconds.
 
-Only this file knows Optuna. Boosters stay small (at most 15 leaves, many rows per leaf) and learn
-slowly: on customer tables the default depth loses, and a fast learner that wins on one fold is
-mostly luck (docs/decisions/020).
+Only this file knows Optuna. The settings stay where boosters are small (at most 15 leaves, many
+rows per leaf) and learn slowly (docs/decisions/020).
 
 A search is stored on disk and continued where it ended. The next settings depend only on the seed
 and on the finished trials, so a search that was killed and continued finds what an undisturbed one
@@ -22,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from features.core.progress import print_status
-from serving.scoring.parts import Boosted
 from training import parallel
-from training.models import studies
+from training.models import boosters, studies
+from training.models.boosters import LabelledRows
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -33,10 +32,9 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from xgboost.callback import TrainingCallback
 
-ROUNDS, PATIENCE, BINS = 600, 25, 64
 INITIAL_SETTINGS: dict[str, Any] = {
     "max_leaves": 8,
-    "learning_rate": 0.05,
+    "learning_rate": 0.08,
     "min_child_weight": 30.0,
     "reg_lambda": 10.0,
     "subsample": 0.8,
@@ -52,9 +50,9 @@ SPACE = {
     "colsample_bytree": (0.2, 0.8, False),
 }
 # Part of a study's name. Raise it when the search itself changes, so that no old study is reused.
-SEARCH_VERSION = 2
+SEARCH_VERSION = 3
 
-Fold = tuple[tuple[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+Fold = tuple[LabelledRows, LabelledRows]  # to fit on, to check on
 
 
 @dataclass(frozen=True)
@@ -72,14 +70,9 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class SearchTask:
-    """What is minimised: the mean log loss over the folds.
-
-    A fold is ((fit matrix, labels), (check matrix, labels)).
-    """
+    """What is minimised: the mean log loss over the folds."""
 
     folds: list[Fold]
-    names: tuple[str, ...]
-    outputs: int
     seed: int
     label: str
 
@@ -89,17 +82,10 @@ class SearchTask:
 
         Equal tasks share a study, different ones never do.
         """
-        arrays = [array for fold in self.folds for pair in fold for array in pair]
-        search = [
-            list(self.names),
-            self.outputs,
-            self.seed,
-            SEARCH_VERSION,
-            SPACE,
-            INITIAL_SETTINGS,
-            [ROUNDS, PATIENCE, BINS],
-        ]
-        digest = studies.digest([*arrays, *search, *_library_versions()])
+        rows = [part.digest for fold in self.folds for part in fold]
+        bounds = [boosters.ROUNDS, boosters.PATIENCE, boosters.BINS]
+        search = [self.seed, SEARCH_VERSION, SPACE, INITIAL_SETTINGS, bounds]
+        digest = studies.digest([*rows, *search, *_library_versions()])
         return f"{self.label.replace(' ', '-')}-{digest}"
 
 
@@ -107,68 +93,9 @@ class TrialTimeout(Exception):
     """The time was up during a trial; nothing is known about its settings."""
 
 
-def objective_of(outputs: int) -> dict[str, Any]:
-    if outputs == 1:
-        return {"objective": "binary:logistic", "eval_metric": "logloss"}
-    return {"objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": outputs}
-
-
-def fit_booster(
-    matrix: np.ndarray,
-    labels: np.ndarray,
-    *,
-    names: tuple[str, ...],
-    outputs: int,
-    settings: dict[str, Any],
-    rounds: int,
-    seed: int,
-    check: tuple[np.ndarray, np.ndarray] | None = None,
-    callbacks: list[TrainingCallback] | None = None,
-) -> tuple[Boosted, int, float]:
-    """One booster: (part, rounds used, log loss on `check`, NaN without it).
-
-    With `check` it stops early, without it runs for `rounds` rounds.
-    """
-    import xgboost
-
-    def data_of(x: np.ndarray, y: np.ndarray) -> xgboost.DMatrix:
-        return xgboost.DMatrix(x.astype(np.float32), label=y, feature_names=list(names), nthread=1)
-
-    model = xgboost.train(
-        _booster_params(outputs, seed, settings),
-        data_of(matrix, labels),
-        rounds,
-        evals=[] if check is None else [(data_of(*check), "check")],
-        early_stopping_rounds=None if check is None else PATIENCE,
-        verbose_eval=False,
-        callbacks=callbacks,
-    )
-    best, loss = rounds, float("nan")
-    if check is not None:
-        best, loss = model.best_iteration + 1, float(model.best_score)
-    return Boosted(bytes(model[:best].save_raw("ubj")), names), best, loss
-
-
-def _booster_params(outputs: int, seed: int, settings: dict[str, Any]) -> dict[str, Any]:
-    # One thread: the sums, and so the trees, must not depend on the number of cores.
-    return {
-        **objective_of(outputs),
-        "tree_method": "hist",
-        "grow_policy": "lossguide",
-        "max_depth": 0,
-        "max_bin": BINS,
-        "nthread": 1,
-        "seed": seed,
-        "verbosity": 0,
-        **settings,
-    }
-
-
 def tune_boosters(
     folds: list[Fold],
     *,
-    names: tuple[str, ...],
-    outputs: int,
     trials: int,
     seconds: float,
     seed: int,
@@ -181,7 +108,7 @@ def tune_boosters(
     continues it. The first trial is a fixed good guess and always completes. Equal seeds and a
     bound in trials give equal results.
     """
-    task = SearchTask(folds, names, outputs, seed, label)
+    task = SearchTask(folds, seed, label)
     began = time.monotonic()
     try:
         with studies.open_study(task.study_name) as path:
@@ -277,15 +204,9 @@ def _mean_loss(trial: Trial, task: SearchTask, until: float | None) -> tuple[flo
     """
     losses, used = [], []
     for at, (fit, check) in enumerate(task.folds):
-        _, rounds, loss = fit_booster(
-            *fit,
-            names=task.names,
-            outputs=task.outputs,
-            settings=trial.params,
-            rounds=ROUNDS,
-            seed=task.seed,
-            check=check,
-            callbacks=[_pruning_callback(trial, at * ROUNDS, until)],
+        pruning = _pruning_callback(trial, at * boosters.ROUNDS, until)
+        rounds, loss = boosters.fit_until_no_better(
+            fit, check, settings=trial.params, seed=task.seed, callbacks=[pruning]
         )
         losses.append(loss)
         used.append(rounds)
@@ -387,7 +308,7 @@ def _is_sound(trial: FrozenTrial) -> bool:
     )
     if not inside or trial.state.name != "COMPLETE":
         return inside
-    return bool(np.isfinite(_loss_of(trial))) and 1 <= trial.user_attrs["rounds"] <= ROUNDS
+    return bool(np.isfinite(_loss_of(trial))) and 1 <= trial.user_attrs["rounds"] <= boosters.ROUNDS
 
 
 def _library_versions() -> list[str]:

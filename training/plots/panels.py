@@ -32,6 +32,7 @@ POINT_STYLE: dict[str, Any] = {
     "capsize": 2,
 }
 MOST_TICKS = 12
+LABEL_INCHES = 2.1  # the longest names of columns
 
 
 def draw_calibration(churn: Report, rates: Sequence[Report], path: Path) -> Path | None:
@@ -41,7 +42,11 @@ def draw_calibration(churn: Report, rates: Sequence[Report], path: Path) -> Path
         return None
     width, columns = (12, 2) if rates else (7.5, 1)
     figure, (panels,) = canvas(
-        "Are the predicted probabilities right?", width=width, height=5.6, columns=columns
+        "Are the predicted probabilities right?",
+        width=width,
+        height=5.6,
+        columns=columns,
+        bottom=1.15,
     )
     figure.supxlabel("\n".join(_error_text(who, report) for who, report in shown), fontsize=10)
     _calibration_panel(panels[0], shown)
@@ -117,10 +122,10 @@ def _rate_panel(axes: Axes, rates: Sequence[Report]) -> None:
     every = -(-len(rates) // MOST_TICKS)
     days = [date["as_of"] for date in rates[::every]]
     axes.set_xticks(range(0, len(rates), every), days, rotation=40, ha="right")
-    axes.set(ylabel="share that left (bars: 95 % CI)", xlabel="as_of")
+    axes.set(ylabel="share that left (bars: 95 % CI)")
     axes.set_xlim(-0.5, len(rates) - 0.5)
     axes.set_ylim(0, 1.25 * max(date[who]["high"] or 0 for date in rates for who in COLOURS) or 1)
-    axes.set_title("the churn rate by date", fontsize=10)
+    axes.set_title("the churn rate by as_of", fontsize=10)
 
 
 def _distances(points: Sequence[Report], middle: str) -> np.ndarray:
@@ -136,7 +141,12 @@ def draw_importance(importance: Report, path: Path) -> Path | None:
     shown = [who for who in COLOURS if importance["rows"][who]]
     height = 1.6 + 0.28 * max(len(importance["families"]), len(importance["columns"]))
     figure, ((left, right),) = canvas(
-        "What moves the churn score?", width=11, height=height, columns=2
+        "What moves the churn score?",
+        width=11,
+        height=height,
+        columns=2,
+        left=LABEL_INCHES,
+        gap=(LABEL_INCHES, 0),
     )
     for axes, part, title in (
         (left, "families", "feature families"),

@@ -31,7 +31,13 @@ def draw_transition(stages: Report, path: Path) -> Path | None:
     if not shown:
         return None
     figure, (panels,) = canvas(
-        "Where do customers of a stage go?", width=6.5 * len(shown), height=6, columns=len(shown)
+        "Where do customers of a stage go?",
+        width=6.5 * len(shown),
+        height=6,
+        columns=len(shown),
+        left=1.0,
+        bottom=1.0,
+        gap=(1.1, 0),
     )
     reached = np.array(
         [
@@ -88,6 +94,7 @@ def draw_stage_calibration(stages: Report, path: Path) -> Path | None:
         height=3.1 * rows + 0.6,
         rows=rows,
         columns=columns,
+        gap=(0.5, 0.6),
     )
     for axes, stage in zip(panels.flat, names, strict=False):
         _stage_panel(axes, stage, stages)

@@ -65,12 +65,29 @@ def _data_lines(evaluation: Report) -> list[str]:
     return lines
 
 
+def cut_searches(evaluation: Report) -> list[str]:
+    """A sentence for each model whose search the guard `seconds` ended before its trials."""
+    models = evaluation.get("models") or {}
+    cut = {
+        job: (spec["trials_done"], spec["trials_wanted"])
+        for job, spec in models.items()
+        if isinstance(spec, Mapping) and spec.get("trials_done", 0) < spec.get("trials_wanted", 0)
+    }
+    return [
+        f"the search for {job} ended after {done} of {wanted} trials, because [training] seconds "
+        "was up: another run may find another model. Set a larger seconds or fewer trials"
+        for job, (done, wanted) in cut.items()
+    ]
+
+
 def release_text(name: str, status: str, evaluation: Report, runs: Mapping[str, str | None]) -> str:
     """What `train` prints: the evaluation, and the release, which is not served yet."""
     text = (
         f"{training_text(evaluation)}\n\n"
         f"  release {name} ({status}) is not served yet; to serve it: lifecycle promote"
     )
+    for sentence in cut_searches(evaluation):
+        text += f"\n  warning: {sentence}"
     missing = [job for job, run_id in runs.items() if run_id is None]
     if missing:
         text += f"\n  warning: not recorded in MLflow yet: {pending_text(missing)}"

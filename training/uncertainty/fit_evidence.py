@@ -86,6 +86,8 @@ def _judged_scores(
     """(p (rows,), NaN where nothing is judged; the method in words)."""
     as_of, y = rows["as_of"].to_numpy(), rows["churned"].to_numpy()
     p, dates = np.full(len(y), np.nan), np.unique(as_of[~np.isnan(forward)])
+    # A date can be calibrated where an earlier one of these rows had its outcomes by then.
+    dates = dates[[bool((as_of + window <= at).any()) for at in dates]]
     for at in dates:
         on, now = as_of == as_of[as_of + window <= at].max(), as_of == at
         fitted = fit_calibration.fit_kind(margin[on], y[on], kind=scorer.calibration.kind)

@@ -1,6 +1,7 @@
 """Thresholds of the next-stage prediction sets, and their coverage on later rows.
 
-The thresholds come from out-of-fold rows. A row's nonconformity is 1 − P(next = its outcome
+The thresholds come from rows that the fit had not seen: later rows where there are any, otherwise
+those of customers who were left out. A row's nonconformity is 1 − P(next = its outcome
 stage), or 0 where that was the likeliest stage (which is always in the set). A stage's threshold is
 the ⌈(n + 1) · LEVEL⌉-th smallest of the n rows that ended at it. If those rows and the next one
 were exchangeable, the set would contain the stage with probability LEVEL or more (Vovk 2012, see
@@ -35,10 +36,12 @@ def fit_prediction_sets(
     eligible: np.ndarray,
     *,
     level: float = LEVEL,
+    forward: bool = False,
 ) -> PredictionSets | None:
     """Thresholds by stage, for eligible customers and for the others.
 
-    `p_next`: out-of-fold P(next stage), (rows, 7). `outcome` (index in STAGES), `as_of` (µs) and
+    `p_next`: P(next stage) of rows that the fit had not seen, (rows, 7); `forward` says that these
+    are later rows. `outcome` (index in STAGES), `as_of` (µs) and
     `eligible` (bool) are (rows,). Where fewer than MIN_ROWS eligible (or other) rows ended at a
     stage, they take the stage's threshold over both; where fewer than MIN_ROWS of both did, the
     threshold of all rows together. None for fewer than MIN_ROWS rows in all.
@@ -61,7 +64,7 @@ def fit_prediction_sets(
         own = [stage_threshold((outcome == at) & part) for at in range(len(STAGES))]
         return tuple(b if a is None else a for a, b in zip(own, fallbacks, strict=True))
 
-    note = _note(outcome, pooled)
+    note = _note(outcome, pooled, forward)
     return PredictionSets(thresholds(eligible), thresholds(~eligible), level, pooled, note)
 
 
@@ -89,14 +92,15 @@ def _newest(as_of: np.ndarray, *, among: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _note(outcome: np.ndarray, pooled: tuple[str, ...]) -> str:
+def _note(outcome: np.ndarray, pooled: tuple[str, ...], forward: bool) -> str:
     observed = [stage for stage in pooled if (outcome == STAGES.index(stage)).any()]
     few = (
         f"; too few rows ended at {', '.join(observed)}: no threshold of their own"
         if observed
         else ""
     )
-    return f"fitted out of fold, at up to {MAX_DATES} of the newest mature dates{few}"
+    how = "forward in time" if forward else "on customers who were left out"
+    return f"fitted {how}, at up to {MAX_DATES} of the newest mature dates{few}"
 
 
 def sets_report(scorer: Scorer, late: pa.Table, p_next: np.ndarray) -> dict[str, Any] | None:
