@@ -2,6 +2,9 @@
 
 For each evaluation date everything (definitions, search, blend, calibration) is learned on earlier
 dates only. The last line is one JSON object. Peak memory is that of the process.
+
+`--out FILE` keeps the log losses of every row; `--against FILE` states how much those of today
+differ from those of a file that another commit wrote (paired, intervals by customers).
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ from features.tables import history as histories
 from serving.scoring.scorer import stage_index
 from training import job, metrics
 from training.evaluation import baselines
+from training.models.remembered_fits import remember_fits
+from training.parallel import reproducible_fits
 
+MOST_WORSE = 0.0005  # of log loss, the mean over the dates
 ROOT = Path(__file__).resolve().parents[1]
 DATA_SETS = {
     "online_retail": (
@@ -44,7 +50,8 @@ def measure(name: str, day: date) -> dict[str, Any]:
     )
     history, _ = histories.load_history(settings)
     run = job.TrainingRun(history, settings)
-    dates, example_set, parts, scorer = run.plan, run.examples, run.specs, run.eval_scorer
+    with reproducible_fits(), remember_fits():
+        dates, example_set, parts, scorer = run.plan, run.examples, run.specs, run.eval_scorer
     early, late = example_set.rows_at(dates.train), example_set.rows_at(dates.evaluate)
     p, p_next = scorer.score(late)
     theirs, stages = baselines.all_baselines(
@@ -113,10 +120,51 @@ def stage_table(every: list[dict[str, Any]]) -> dict[str, Any]:
     return out
 
 
+def row_losses(every: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    """Of each set and date: customers, log loss of churn and of the next stage, each (rows,)."""
+    out = {}
+    for one in every:
+        key = f"{one['name']} {one['day']}"
+        out[f"{key} customers"] = one["customers"]
+        out[f"{key} churn"] = metrics.log_losses(one["y"], one["p"]["ours"])
+        out[f"{key} next stage"] = metrics.stage_log_losses(one["outcome"], one["next"]["ours"])
+    return out
+
+
+def compare(today: dict[str, np.ndarray], before: dict[str, np.ndarray]) -> dict[str, Any]:
+    """Today's log loss less that before: by set and date, and the mean over them (`figures`)."""
+    dates = [key.removesuffix(" churn") for key in today if key.endswith(" churn")]
+    dates = [date for date in dates if f"{date} churn" in before]
+    out: dict[str, Any] = {}
+    for model in ("churn", "next stage"):
+        pairs = {
+            date: metrics.paired_difference(
+                today[f"{date} {model}"], before[f"{date} {model}"], today[f"{date} customers"]
+            )
+            for date in dates
+        }
+        mean = float(np.mean([pair["difference"] for pair in pairs.values()]))
+        # The dates are independent enough: the variance of a mean of means.
+        spread = np.sqrt(sum(((p["high"] - p["low"]) / 2) ** 2 for p in pairs.values())) / len(
+            pairs
+        )
+        out[f"{model} less before"] = {
+            "value": round(mean, 5),
+            "low": round(mean - float(spread), 5),
+            "high": round(mean + float(spread), 5),
+            "wanted": MOST_WORSE,
+            "holds": mean <= MOST_WORSE,
+            "dates": {date: round(pair["difference"], 5) for date, pair in pairs.items()},
+        }
+    return out
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=sorted(DATA_SETS))
     parser.add_argument("--json", action="store_true", help="the last line alone")
+    parser.add_argument("--out", type=Path, help="keep the log losses of every row (.npz)")
+    parser.add_argument("--against", type=Path, help="compare with log losses kept before (.npz)")
     arguments = parser.parse_args()
     began, every, out = time.monotonic(), [], {}
     for name in [arguments.only] if arguments.only else DATA_SETS:
@@ -132,6 +180,10 @@ def main() -> None:
             if not arguments.json:
                 print(f"{name} {day}", json.dumps(out[f"{name} {day}"], indent=1), flush=True)
     out["next_stage_pooled"] = stage_table(every)
+    if arguments.out:
+        np.savez(arguments.out, **row_losses(every))
+    if arguments.against:
+        out |= compare(row_losses(every), dict(np.load(arguments.against)))
     out["peak_rss_gb"] = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, 2)
     out["seconds"] = round(time.monotonic() - began, 1)
     if not arguments.json:

@@ -16,8 +16,9 @@ import pyarrow as pa
 from benchmarks.features import worlds
 from features.core.instants import DAY_US
 from features.core.progress import print_status
+from features.engine.additive_columns import build_columns
 from features.engine.columns import FeatureColumn, list_columns
-from features.engine.many_dates import build_columns, build_many
+from features.engine.many_dates import build_many
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import PopulationStats, population_stats
 from features.tables.history import History
@@ -149,7 +150,10 @@ def _catalogue(
 ) -> dict[str, Any]:
     """All columns with the current state at all dates: seconds, rows and bytes of the result."""
     began, rows, size = time.perf_counter(), 0, 0
-    for _, _, table in build_many(history, definitions=definitions, columns=every, as_of=DATES):
+    populations = [population_stats(history.as_of(at), definitions) for at in DATES]
+    for table in build_many(
+        history, definitions=definitions, columns=every, populations=populations
+    ):
         rows, size = rows + table.num_rows, size + table.nbytes
     return {
         "seconds": time.perf_counter() - began,

@@ -28,7 +28,7 @@ from benchmarks.features.retailers import Retailer, Round
 from features.core.instants import day_text
 from features.core.progress import print_status
 from serving.scoring.parts import sigmoid
-from training.models import ridge, search
+from training.models import boosters, ridge, search
 
 SETTING = search.INITIAL_SETTINGS | {"learning_rate": 0.05, "colsample_bytree": 1.0}
 ROUNDS, SEED = 200, 7
@@ -144,15 +144,13 @@ def _boosted(chosen: Chosen, one: Round, at: np.ndarray, y: np.ndarray) -> np.nd
     numbers = chosen.at(one, train)
     if not numbers.size:
         return np.full(late.size, y[train].mean())
-    part, _, _ = search.fit_booster(
+    rows = boosters.LabelledRows(
         chosen.matrix[np.ix_(train, numbers)],
         y[train].astype(int),
         names=tuple(f"column {n}" for n in numbers),
         outputs=1,
-        settings=SETTING,
-        rounds=ROUNDS,
-        seed=SEED,
     )
+    part = boosters.fit_booster(rows, settings=SETTING, rounds=ROUNDS, seed=SEED)
     return sigmoid(part.margins(chosen.matrix[np.ix_(late, numbers)])[:, 0])
 
 

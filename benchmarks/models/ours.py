@@ -20,8 +20,10 @@ from benchmarks.models import cache
 from benchmarks.models.sets import Case
 from features.core.progress import print_status
 from features.core.settings import Training
-from training import examples, job
+from training import job
 from training.examples import Examples
+from training.models.remembered_fits import remember_fits
+from training.parallel import reproducible_fits
 
 SECONDS = 20.0  # of search in this benchmark
 DEFAULT = Training().seconds
@@ -76,9 +78,9 @@ def _train(case: Case, example_set: Examples, seconds: float, status: str) -> ca
     print_status(status)
     training = case.settings.training.model_copy(update={"seconds": seconds})
     settings = case.settings.model_copy(update={"training": training})
-    with _own_home(), mock.patch.object(examples, "make_examples", return_value=example_set):
+    with _own_home(), reproducible_fits(), remember_fits():
         began, worked = time.monotonic(), time.process_time()
-        run = job.TrainingRun(case.history, settings)
+        run = job.TrainingRun(case.history, settings, examples=example_set)
         dates, parts, scorer = run.plan, run.specs, run.eval_scorer
         took, worked = time.monotonic() - began, time.process_time() - worked
     late = example_set.rows_at(dates.evaluate)
