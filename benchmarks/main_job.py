@@ -44,7 +44,7 @@ def measure(part: str, root: Path) -> dict[str, Any]:
         command = [str(root / ".venv" / "bin" / "lifecycle")]
         command += ["demo", "--into", "demo"] if part == "demo" else ["run", "-c", _example(part)]
         began = time.monotonic()
-        process = subprocess.Popen(
+        child = subprocess.Popen(
             command,
             cwd=place,
             env=os.environ | {"LIFECYCLE_HOME": str(Path(place) / "home")},
@@ -52,9 +52,9 @@ def measure(part: str, root: Path) -> dict[str, Any]:
             stderr=subprocess.PIPE,
             text=True,
         )
-        assert process.stderr is not None
-        marks = [(time.monotonic(), line) for line in process.stderr]
-        _, status, usage = os.wait4(process.pid, 0)
+        assert child.stderr is not None
+        marks = [(time.monotonic(), line) for line in child.stderr]
+        _, status, usage = os.wait4(child.pid, 0)
         if status:
             raise SystemExit(f"{part} ended with {status}: {marks[-1][1] if marks else ''}")
         ended = time.monotonic()

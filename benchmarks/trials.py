@@ -119,7 +119,10 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="the last line alone")
     options = parser.parse_args()
     os.environ.setdefault("LIFECYCLE_DATA", str(ROOT.parent / "shared" / "data"))
-    results = {name: measure(name) for name in options.only}
+    results = {}
+    for name in options.only:
+        results[name] = measure(name)
+        print(json.dumps({name: results[name]}), file=sys.stderr, flush=True)
     if not options.json:
         print(json.dumps(results, indent=1))
     print(json.dumps(figures(results)))

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
+from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.core.errors import BadSetting
-from features.core.instants import instant, last_midnight
+from features.core.errors import BadSetting, ColumnMissing, EmptyTable, LifecycleError
+from features.core.instants import last_midnight
 from features.core.settings import Settings, load_settings
 from features.engine import many_dates, pairs_file
 from features.recipes.definitions import Definitions
 from features.recipes.stages import STATE_COLUMNS
-from features.tables.history import History, load_history
+from features.tables.history import History, load_history, refuse_too_late
 from features.tables.sources import RowCounts
+from lifecycle.arguments import AsOf, read_instants, read_path
 from lifecycle.commands import check
 from lifecycle.frames import Frames, from_frame, to_frame
 from lifecycle.model import Model
 
-AsOf = str | date | datetime
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
 
 class Report(dict[str, Any]):
@@ -88,22 +91,38 @@ class Backtest:
         return str(self.report)
 
 
+def _one_at_a_time(
+    method: Callable[Concatenate[Business, Arguments], Answer],
+) -> Callable[Concatenate[Business, Arguments], Answer]:
+    """Calls from several threads wait for each other: one engine reads the tables."""
+
+    @wraps(method)
+    def locked(self: Business, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
 class Business:
     """One business as of the data that its configuration names. Open it with `lifecycle.open`.
 
     Frames are pandas where nothing else is asked; `frames="arrow"` or `frames="polars"` gives
     those. `as_of` is text (`"2024-06-01"`, local midnight, or an RFC 3339 instant), a date or a
-    datetime; in frames it is a datetime in UTC.
+    datetime; one without a zone is local time of the business, in a frame of pairs too. In the
+    frames that come back it is a datetime in UTC. Calls from several threads wait for each other.
     """
 
     def __init__(self, settings: Settings, history: History, counts: dict[str, RowCounts]) -> None:
         self.settings = settings
         self.history = history
         self._counts = counts
+        self._lock = threading.RLock()
 
     def __repr__(self) -> str:
         return f"Business({self.settings.business.name!r}, tables={list(self.history.names)})"
 
+    @_one_at_a_time
     def check(self) -> Report:
         """Every row counted, the span of the data, the stages in days, what missing tables cost.
 
@@ -113,6 +132,7 @@ class Business:
         report = check.build_report(self.history, self._counts, self.settings)
         return Report(report, check.report_text(report))
 
+    @_one_at_a_time
     def features(
         self,
         *,
@@ -129,8 +149,9 @@ class Business:
         or had no activity by then. `model`: build the rows that its `predict` takes. What is frozen
         (usual gap, stage limits, windows) comes from the model then; without it, it is learned from
         what was known at the earliest as_of, and differs.
-        Errors: BadSetting where both or neither of as_of and pairs is given; ColumnMissing,
-        WrongType for pairs that cannot be read.
+        Errors: BadSetting where both or neither of as_of and pairs is given; AsOfTooLate for
+        instants beyond the data; ColumnMissing, WrongType, EmptyTable for pairs that cannot be
+        read.
 
         >>> rows = shop.features(as_of="2023-01-01")
         >>> bool(rows["as_of"].eq("2023-01-01T00:00:00Z").all())
@@ -143,10 +164,18 @@ class Business:
                 rule="Features are made for everybody at some instants, or for pairs.",
                 fix="Give one of the two.",
             )
+        if model is not None and not isinstance(model, Model):
+            raise BadSetting(
+                where="model",
+                got=f"a {type(model).__name__}",
+                rule="It is a model, as lc.load_release gives it.",
+                fix="Write model=lc.load_release().",
+            )
         definitions = None if model is None else model.definitions
         if pairs is not None:
             return to_frame(self._features_of_pairs(from_frame(pairs), definitions), frames)
         instants = sorted(set(self._instants(as_of)))
+        refuse_too_late(self.history, self.settings, instants[-1])
         rows = many_dates.build_for_dates(
             self.history, self.settings, as_of=instants, definitions=definitions
         )
@@ -159,10 +188,7 @@ class Business:
             zone = kind.tz
             at = pairs.column_names.index("as_of")
             pairs = pairs.set_column(at, "as_of", pairs["as_of"].cast(pa.timestamp("us", zone)))
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "pairs.parquet"
-            pq.write_table(pairs, path)
-            keys = pairs_file.read_pairs(path, self.settings)
+        keys = self._read_pairs(pairs)
         paired, _ = pairs_file.build_for_pairs(
             self.history, self.settings, keys, definitions=definitions
         )
@@ -184,6 +210,40 @@ class Business:
             joined = joined.add_column(place, name, pairs[name])
         return joined
 
+    def _read_pairs(self, pairs: pa.Table) -> pa.Table:
+        """The keys of a frame of pairs, read as strictly as a file of them."""
+        for name in ("customer_id", "as_of"):
+            if name not in pairs.column_names:
+                raise ColumnMissing(
+                    where="pairs",
+                    got=f"no column {name}",
+                    rule="Pairs have the columns customer_id and as_of.",
+                    fix=f"Add the column {name} to the frame.",
+                )
+        if not pairs.num_rows:
+            raise EmptyTable(
+                where="pairs",
+                got="0 rows",
+                rule="A frame of pairs has rows.",
+                fix="Pass a frame with at least one pair.",
+            )
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "pairs.parquet"
+            pq.write_table(pairs.select(["customer_id", "as_of"]), path)
+            try:
+                return pairs_file.read_pairs(path, self.settings)
+            except LifecycleError as error:
+                # There is no file for the caller: the place is the frame.
+                where = error.where.replace(str(path), "pairs").replace(path.name, "pairs")
+                raise type(error)(
+                    where=where,
+                    got=error.got,
+                    rule=error.rule,
+                    fix=error.fix,
+                    values=error.values,
+                ) from None
+
+    @_one_at_a_time
     def stages(self, *, frames: Frames = "pandas") -> Any:
         """The stage of every customer, month by month: customer_id, as_of, stage, stage_rule.
 
@@ -194,6 +254,7 @@ class Business:
 
         return to_frame(stage_history(self.history, self.settings), frames)
 
+    @_one_at_a_time
     def examples(self, *, frames: Frames = "pandas") -> Examples:
         """Feature rows with their outcomes at every training and evaluation date.
 
@@ -216,6 +277,7 @@ class Business:
         unused = tuple(name for name in examples.names if name not in features)
         return Examples(to_frame(shown, frames), features, unused, examples.late_activity)
 
+    @_one_at_a_time
     def train(self, only: str | None = None, *, learning_curve: bool = False) -> Training:
         """Train both models, evaluate them beside the baselines, write a release (not served yet).
 
@@ -226,6 +288,14 @@ class Business:
         from training import job
         from training.reports import summary
 
+        if only is not None and only not in job.JOBS:
+            raise BadSetting(
+                where="only",
+                got="an unknown model",
+                rule=f"It is {' or '.join(job.JOBS)}.",
+                fix="Leave it out for both.",
+                values=[only],
+            )
         trained = job.train(self.history, self.settings, only=only, learning_curve=learning_curve)
         name = trained.folder.name
         text = summary.release_text(name, trained.status, trained.evaluation, trained.runs)
@@ -241,6 +311,7 @@ class Business:
 
         return Model(promote(release, force=force))
 
+    @_one_at_a_time
     def backtest(self, *, as_of: Iterable[AsOf] = (), frames: Frames = "pandas") -> Backtest:
         """Train and predict at earlier dates as if each were today, and compare with what happened.
 
@@ -249,10 +320,12 @@ class Business:
         """
         from training.backtest.backtest import backtest
 
-        walked = backtest(self.history, self.settings, as_of=self._instants(tuple(as_of)))
+        dates = list(as_of)
+        walked = backtest(self.history, self.settings, as_of=self._instants(dates) if dates else ())
         report = Report(walked.report, walked.text)
         return Backtest(report, to_frame(walked.predictions, frames), walked.folder)
 
+    @_one_at_a_time
     def score(self, *, as_of: AsOf | None = None, frames: Frames = "pandas") -> Any:
         """Score everybody at one instant (default: the last local midnight) with what is served.
 
@@ -269,9 +342,8 @@ class Business:
         run = run_folders.score_batch(self.history, self.settings, release, as_of=at)
         return to_frame(pq.read_table(run.folder / "scores.parquet"), frames)
 
-    def _instants(self, as_of: AsOf | Sequence[AsOf] | None) -> list[int]:
-        given = [as_of] if isinstance(as_of, str | date) else list(as_of or ())
-        return [instant(at, zone=self.settings.zone) for at in given]
+    def _instants(self, as_of: Any) -> list[int]:
+        return read_instants(as_of, zone=self.settings.zone)
 
 
 def open_business(config: str | Path = "lifecycle.toml") -> Business:
@@ -284,7 +356,7 @@ def open_business(config: str | Path = "lifecycle.toml") -> Business:
     >>> shop
     Business('Demo shop', tables=['customers', 'transactions', 'interactions', 'feedback'])
     """
-    settings = load_settings(Path(config))
+    settings = load_settings(read_path(config, where="config"))
     history, counts = load_history(settings)
     return Business(settings, history, counts)
 

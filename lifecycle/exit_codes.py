@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from typing import NoReturn
 
+from features.core import progress
 from features.core.errors import Interrupted, LifecycleError, StoreFailed, owner_text
 
 EXTRA_OF_LIBRARY = {
@@ -50,7 +51,8 @@ def _watch_interrupts() -> threading.Event:
 
     Where interrupts are ignored (as behind nohup) or handled by a host program, nothing changes.
     """
-    interrupted = threading.Event()
+    interrupted = progress.INTERRUPTED
+    interrupted.clear()
 
     def note_interrupt(*_: object) -> None:
         interrupted.set()

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import narwhals as nw
 import pyarrow as pa
+from narwhals.exceptions import DuplicateError
 
 from features.core.errors import BadSetting, WrongType
 from serving.batch.writers import with_datetimes
@@ -53,6 +54,13 @@ def from_frame(frame: Any) -> pa.Table:
             # pandas announces a change of its own inside the conversion of zoned instants.
             warnings.simplefilter("ignore")
             return nw.from_native(frame, eager_only=True).to_arrow()
+    except DuplicateError as error:
+        raise WrongType(
+            where="the frame",
+            got="two columns of one name",
+            rule="Every column of a frame has its own name.",
+            fix="Rename or drop one of them.",
+        ) from error
     except TypeError as error:
         raise WrongType(
             where="the frame",

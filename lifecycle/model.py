@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.core.errors import WrongType, suggestion
-from features.recipes.stages import STATE_COLUMNS, usual_gap
+from features.recipes.stages import STAGES, STATE_COLUMNS, usual_gap
+from lifecycle.arguments import read_path
 from lifecycle.frames import Frames, from_frame, to_frame
 from serving.batch.writers import with_microseconds
 from serving.release.release import Release, current_release_folder, releases_folder
@@ -76,7 +77,7 @@ def load_release(release: str | Path | None = None) -> Model:
     """
     if release is None:
         return Model(load_in_subprocess(current_release_folder()))
-    path = Path(release)
+    path = read_path(release, where="release")
     return Model(load_in_subprocess(path if path.is_dir() else releases_folder() / str(release)))
 
 
@@ -85,8 +86,20 @@ def _checked(rows: pa.Table, features: tuple[str, ...]) -> pa.Table:
     for name in (*STATE_COLUMNS, *features):
         if name not in rows.column_names:
             raise _refused(name, "no such column", suggestion(name, rows.column_names))
+    for name in ("stage", "stage_if_inactive"):
+        unknown = set(rows[name].unique().to_pylist()) - set(STAGES)
+        if unknown:
+            raise _refused(name, f"{len(unknown)} values that are no stage", "")
+    for name in ("as_of", "first_at", "last_at"):
+        if not pa.types.is_integer(rows[name].type):
+            got = f"type {rows[name].type}, which is no instant"
+            raise _refused(name, got, "Pass it as `features` gave it.")
     for name in features:
-        values = rows[name].cast(pa.float64())
+        try:
+            values = rows[name].cast(pa.float64())
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            got = f"type {rows[name].type}, which is no number"
+            raise _refused(name, got, "Pass it as `features` gave it.") from error
         infinite = int(pc.sum(pc.is_inf(values)).as_py() or 0)
         if infinite:
             raise _refused(name, f"{infinite} infinite numbers", "Replace them by null.")
@@ -101,5 +114,5 @@ def _refused(name: str, got: str, fix: str) -> WrongType:
         where=f"column {name}",
         got=got,
         rule="Rows are feature rows as Business.features gives them.",
-        fix=fix or "Take them from Business.features, or from features.parquet of a run folder.",
+        fix=f"{fix} Build the rows for this model: shop.features(as_of=…, model=model)".strip(),
     )

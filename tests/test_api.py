@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import numpy as np
@@ -213,3 +214,80 @@ def test_rows_with_other_definitions_than_the_models_are_refused(trained):
     model = lc.load_release()
     with pytest.raises(lc.LifecycleError, match="other definitions than the model's"):
         model.predict(trained.features(as_of="2023-09-01"))
+
+
+def pairs_of(**changed):
+    columns = {"customer_id": ["000001"], "as_of": ["2023-05-01"]} | changed
+    return pd.DataFrame(columns)
+
+
+@pytest.mark.parametrize(
+    ("as_of", "count"),
+    [
+        ("2023-05-01", 1),
+        (np.datetime64("2023-05-01"), 1),
+        (pd.date_range("2023-05-01", periods=2, freq="30D"), 2),
+        (pd.Series(pd.to_datetime(["2023-05-01", "2023-05-31"])), 2),
+        (("2023-05-01", datetime(2023, 5, 31, tzinfo=UTC)), 2),
+    ],
+)
+def test_instants_may_be_of_any_kind(small, as_of, count):
+    rows = small.features(as_of=as_of)
+    assert rows["as_of"].nunique() == count
+    assert rows[rows["as_of"] == "2023-05-01"].equals(
+        small.features(as_of="2023-05-01").reset_index(drop=True)
+    )
+
+
+@pytest.mark.parametrize(
+    ("ask", "words"),
+    [
+        (lambda b: b.features(as_of=pd.NaT), "a missing instant"),
+        (lambda b: b.features(as_of=[]), "no instant"),
+        (lambda b: b.features(as_of=20240601), "a int"),
+        (lambda b: b.features(as_of=[1.5]), "a float"),
+        (lambda b: b.features(as_of="2031-01-01"), "the data end at"),
+        (lambda b: b.features(as_of="2023-05-01", model="x"), "model: a str"),
+        (lambda b: b.features(pairs=pairs_of().iloc[:0]), "pairs: 0 rows"),
+        (lambda b: b.features(pairs=pd.DataFrame()), "pairs: no column customer_id"),
+        (lambda b: b.features(pairs=pairs_of(as_of=["2031-01-01"])), "the data end at"),
+        (lambda b: b.features(pairs=pairs_of(as_of=["soon"])), r"pairs[.]as_of: 1 rows"),
+        (lambda b: b.train(only="x"), "only: an unknown model"),
+        (lambda b: lc.open(3), "config: a int"),
+        (lambda b: lc.load_release(5), "release: a int"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_in_one_sentence(small, ask, words):
+    with pytest.raises(lc.LifecycleError, match=words) as told:
+        ask(small)
+    assert "/tmp" not in str(told.value)
+
+
+def test_a_frame_with_two_columns_of_one_name_is_refused(small):
+    twice = pd.concat([pairs_of(), pairs_of()[["as_of"]]], axis=1)
+    with pytest.raises(lc.LifecycleError, match="two columns of one name"):
+        small.features(pairs=twice)
+
+
+def test_text_in_a_feature_column_is_refused(trained, trained_shop):
+    model = lc.load_release(trained_shop.release.folder)
+    rows = trained.features(as_of="2023-05-01", model=model).head(3)
+    name = model.features[0]
+    with pytest.raises(lc.LifecycleError, match=f"column {name}: type .* no number"):
+        model.predict(rows.assign(**{name: ["many"] * 3}))
+    with pytest.raises(lc.LifecycleError, match=r"column last_at: .* no instant"):
+        model.predict(rows.assign(last_at=["yesterday"] * 3))
+    with pytest.raises(lc.LifecycleError, match="Build the rows for this model"):
+        model.predict(rows.drop(columns=name))
+
+
+def test_threads_wait_for_each_other(small):
+    alone = [small.features(as_of=[day, "2023-06-01"]) for day in ("2023-04-01", "2023-05-01")]
+    with ThreadPoolExecutor(4) as pool:
+        tasks = [
+            pool.submit(small.features, as_of=[day, "2023-06-01"])
+            for day in ("2023-04-01", "2023-05-01") * 2
+        ]
+        together = [task.result() for task in tasks]
+    for rows, other in zip(together, alone * 2, strict=True):
+        assert rows.equals(other)

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -114,3 +115,18 @@ def test_a_terminal_draws_a_bar(terminal, monkeypatch):
     )
     assert list(progress.track_steps([1, 2], label="rows")) == [1, 2]
     assert drawn == [("rows", 2)]
+
+
+def test_an_interrupt_whose_exception_was_dropped_ends_the_work_at_the_next_step(monkeypatch):
+    """Python drops it where it arrives within a finaliser."""
+    interrupted = threading.Event()
+    monkeypatch.setattr(progress, "INTERRUPTED", interrupted)
+    progress.print_status("before")
+    interrupted.set()
+    for step in (
+        lambda: progress.print_status("a phase"),
+        lambda: progress.print_step("label", "a step"),
+        progress.stop_if_interrupted,
+    ):
+        with pytest.raises(KeyboardInterrupt):
+            step()

@@ -35,8 +35,8 @@ def churn_metrics(y: np.ndarray, p: np.ndarray) -> dict[str, Any]:
     value, error = auroc(y, p)
     return out | {
         "auroc": value,
-        "auroc_low": value - 1.96 * error,
-        "auroc_high": value + 1.96 * error,
+        "auroc_low": max(0.0, value - 1.96 * error),
+        "auroc_high": min(1.0, value + 1.96 * error),
         "average_precision": float(average_precision_score(y, p)),
         "ece": ece(y, p),
         "top_decile_lift": top_lift(y, p),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from features.core.errors import PromotionRefused, ReleaseRefused, StoreFailed
-from features.core.progress import print_status
+from features.core.progress import print_status, stop_if_interrupted
 from features.core.staged_files import staged_file
 from serving.release import release as releases
 from training import promotion_log
@@ -110,6 +110,7 @@ def serve_release(
 
     The alias `champion` follows if MLflow's store can be reached; a promotion never fails for it.
     """
+    stop_if_interrupted()
     promotion_log.append_promotion(
         release.id,
         previous=served_release_id(),

@@ -16,6 +16,9 @@ Item = TypeVar("Item")
 
 LINE_EVERY_S = 30.0
 
+# Set when an interrupt has arrived. Python drops the exception of an interrupt that comes within a
+# finaliser or a callback of its own, so every step of progress looks here.
+INTERRUPTED = threading.Event()
 # None: nobody has decided, so only a terminal sees progress.
 _quiet: bool | None = None
 _last_line_at: dict[str, float] = {}
@@ -28,8 +31,15 @@ def set_quiet(quiet: bool | None) -> None:
     _last_line_at.clear()
 
 
+def stop_if_interrupted() -> None:
+    """KeyboardInterrupt where an interrupt has arrived before."""
+    if INTERRUPTED.is_set():
+        raise KeyboardInterrupt
+
+
 def print_status(text: str) -> None:
     """Print one line about a phase of the work."""
+    stop_if_interrupted()
     if _prints_lines():
         _print(text)
 
@@ -40,6 +50,7 @@ def print_step(label: str, text: str) -> None:
     A terminal sees every step; elsewhere at most one line per label in LINE_EVERY_S seconds,
     because a log file keeps them all.
     """
+    stop_if_interrupted()
     if not _prints_lines():
         return
     now = time.monotonic()

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache, wraps
+from types import SimpleNamespace
 from typing import Any
 
+import duckdb
 import narwhals as nw
+import pyarrow as pa
 
 from features.catalogue.custom import TABLES, WINDOWS, error_line, first_line, line_error
 from features.core.contract import CONTRACT, EVENT_TABLES
 from features.core.errors import BadSetting, suggestion
+from features.core.instants import DAY_US
 from features.core.settings import Settings
-from features.engine.build import build
+from features.engine.build import ZERO_WITHOUT_ROWS, build
 from features.engine.columns import FeatureColumn
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
@@ -23,6 +27,7 @@ from features.tables.history import History, Known
 from features.tables.parsing import SQL_TYPES
 from features.tables.sources import connect
 
+INVENTED_AS_OF = 1_704_067_200_000_000  # µs; 2024-01-01
 # The arguments of a feature function, by its kind of windows.
 _ARGUMENTS: dict[str, list[tuple[float | None, ...]]] = {
     "": [()],
@@ -48,6 +53,7 @@ def check_on_empty_tables(entry: Feature, name: str) -> Feature:
             for reduction in recipe.reductions.values():
                 _check_reduction(reduction, entry, name, known, now)
             _run(entry, recipe, known, now)
+            _check_row_by_row(entry, recipe, name, known, now)
     except BadSetting:
         raise
     except Exception as error:
@@ -138,6 +144,58 @@ def _check_reduction(
         ) from error
 
 
+def _check_row_by_row(entry: Feature, recipe: Recipe, name: str, known: Known, now: Now) -> None:
+    """Refuse a formula whose value for one customer depends on others, or on how as_of is given.
+
+    It is evaluated on a few invented customers: on all together, on each alone, and with as_of as a
+    column, as in requests and at many dates. Only its reductions are there, and no customer_id.
+    """
+    rows = _invented_rows(recipe)
+
+    def values(some: pa.Table, as_of: int | nw.Expr) -> list[float | None]:
+        frame = nw.from_native(_empty_connection().from_arrow(some))
+        reduced = SimpleNamespace(
+            **{key: nw.col(red.key) for key, red in recipe.reductions.items()}
+        )
+        value = recipe.formula(reduced, replace(now, as_of=as_of))
+        evaluated = frame.select("number", value=value).sort("number").collect(backend="pyarrow")
+        return evaluated.to_native()["value"].to_pylist()
+
+    together = values(rows, INVENTED_AS_OF)
+    alone = [values(rows.slice(at, 1), INVENTED_AS_OF)[0] for at in range(rows.num_rows)]
+    if together != alone:
+        raise line_error(
+            name,
+            first_line(entry),
+            f"{entry.name}: a formula that mixes customers",
+            fix="Use values of one customer alone: no mean, sum, max, rank or over.",
+        )
+    if together != values(rows, nw.col("as_of")):
+        raise line_error(
+            name,
+            first_line(entry),
+            f"{entry.name}: a formula that depends on the type of now.as_of",
+            fix="Use now.as_of, now.age_days and now.minutes inside expressions only.",
+        )
+
+
+def _invented_rows(recipe: Recipe) -> pa.Table:
+    """Reductions of a few customers: small numbers, instants before INVENTED_AS_OF, nulls."""
+    count = 6
+    columns: dict[str, pa.Array] = {
+        "number": pa.array(range(count), pa.int64()),
+        "as_of": pa.array([INVENTED_AS_OF] * count, pa.int64()),
+    }
+    for place, reduction in enumerate(recipe.reductions.values(), start=1):
+        numbers: list[int | None] = [(place * step * step + step) % 17 for step in range(1, count)]
+        if reduction.value == "occurred_at" and reduction.how in ("min", "max", "median"):
+            numbers = [INVENTED_AS_OF - DAY_US * (number or 0) for number in numbers]
+        missing = 0 if reduction.how in ZERO_WITHOUT_ROWS else None
+        kind = pa.float64() if reduction.how in ("sum", "decay") else pa.int64()
+        columns[reduction.key] = pa.array([*numbers, missing], kind)
+    return pa.table(columns)
+
+
 def _run(entry: Feature, recipe: Recipe, known: Known, now: Now) -> None:
     feature = replace(entry, function=lambda: recipe)
     column = FeatureColumn(entry.name, feature, None, False)
@@ -145,9 +203,14 @@ def _run(entry: Feature, recipe: Recipe, known: Known, now: Now) -> None:
 
 
 @lru_cache(maxsize=1)
+def _empty_connection() -> duckdb.DuckDBPyConnection:
+    return connect(memory="1GB", threads=1)
+
+
+@lru_cache(maxsize=1)
 def _empty_business() -> tuple[Known, Now]:
     """Known and Now of a business with every table of the contract and no rows."""
-    connection = connect(memory="1GB", threads=1)
+    connection = _empty_connection()
     for table in CONTRACT.values():
         columns = [f"{column.name} {SQL_TYPES[column.type]}" for column in table.columns]
         if table.name in EVENT_TABLES:

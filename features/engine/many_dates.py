@@ -16,6 +16,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
+from features.catalogue import custom
 from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.engine.build import (
@@ -112,7 +113,12 @@ def _build_part(
     populations: Sequence[PopulationStats],
 ) -> Iterator[pa.Table]:
     """The rows of these customers at each instant."""
-    reading = [column for column in columns if _reads_population(column, definitions)]
+    # A business's own formula is code of its own: it always gets the real statistics.
+    reading = [
+        column
+        for column in columns
+        if column.feature.family == custom.FAMILY or _reads_population(column, definitions)
+    ]
     others = [column for column in columns if column not in reading]
     names = (*STATE_COLUMNS, *(column.name for column in columns))
     with join_to_subjects(history, _subjects(customers, populations)) as joined:

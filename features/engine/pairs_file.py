@@ -16,7 +16,7 @@ from features.engine.business_columns import columns_for
 from features.engine.pairs import PairRows, build_pairs
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import population_stats
-from features.tables.history import History
+from features.tables.history import History, refuse_too_late
 from features.tables.parsing import column_sql, naive_time_error, quote_identifier
 from features.tables.sources import connect, view_file
 
@@ -103,10 +103,11 @@ def build_for_pairs(
 
     `definitions`: those of a release; learned at the earliest as_of where left out. Up to
     MAX_EXACT distinct instants get population statistics of their own. More instants share those of
-    every STEP_DAYS: each pair uses the newest at or before its as_of. Errors: those of
-    `build_pairs` and `columns_for`.
+    every STEP_DAYS: each pair uses the newest at or before its as_of. Errors: AsOfTooLate for an
+    instant beyond the data; those of `build_pairs` and `columns_for`.
     """
     instants = np.unique(pairs["as_of"].to_numpy())
+    refuse_too_late(history, settings, int(instants[-1]))
     if len(instants) > MAX_EXACT:
         instants = np.arange(instants[0], instants[-1] + 1, STEP_DAYS * DAY_US)
     definitions = definitions or learn_definitions(history.as_of(int(instants[0])), settings)

@@ -218,7 +218,7 @@ def refuse_too_late(history: History, settings: Settings, at: int) -> bool:
     staleness = settings.contract.max_staleness_days
     if at > history.data_until + staleness * DAY_US:
         raise AsOfTooLate(
-            where="--as-of",
+            where="as_of",
             got=f"{day_text(at, zone=settings.zone)}; the data end at "
             f"{day_text(history.data_until, zone=settings.zone)}",
             rule=f"as_of may lie at most {staleness} days after the end of the data "

@@ -104,10 +104,14 @@ def features(
     config: Config = DEFAULT,
     as_json: AsJson = False,
 ) -> None:
-    """Write feature rows of everybody at some instants, or of pairs of customer and instant."""
+    """Write feature rows of everybody at some instants, or of pairs of customer and instant.
+
+    Stages and windows are learned at the earliest instant and hold for all of them.
+    """
     from features.core.errors import BadSetting
     from features.core.instants import instant
     from features.engine import many_dates, pairs_file
+    from features.tables.history import refuse_too_late
     from serving.batch.writers import write_table
 
     if bool(as_of) == bool(pairs):
@@ -127,6 +131,7 @@ def features(
         counts |= _pair_counts(paired)
     else:
         instants = sorted({instant(at, zone=settings.zone) for at in as_of or ()})
+        refuse_too_late(history, settings, instants[-1])
         rows = many_dates.build_for_dates(history, settings, as_of=instants)
     write_table(rows, out)
     counts |= {"rows": rows.num_rows, "columns": rows.num_columns}

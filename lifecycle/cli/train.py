@@ -85,6 +85,7 @@ def train(
         "status": trained.status,
         "mlflow_runs": trained.runs,
         "evaluation": trained.evaluation,
+        "warnings": summary.cut_searches(trained.evaluation),
     }
     text = summary.release_text(
         trained.folder.name, trained.status, trained.evaluation, trained.runs

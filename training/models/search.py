@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from features.core.progress import print_status
+from features.core.progress import print_status, print_step
 from training import parallel
 from training.models import boosters, studies
 from training.models.boosters import LabelledRows
@@ -183,8 +183,7 @@ def _run_trial(study: Study, task: SearchTask, finished: int, began: float, unti
         _requeue(study, trial.number, trial.params)
     else:
         study.tell(trial.number, loss, state)
-    seconds_left = max(0, until - now)
-    print_status(f"{task.label}: trial {finished + 1}, {outcome}, {seconds_left:.0f} s left")
+    print_step(task.label, f"trial {finished + 1}, {outcome}")
     return now
 
 
