@@ -94,9 +94,20 @@ def test_a_cancellation_recorded_late_is_not_known():
         assert (row["can_end"], row["cancelled_beyond"]) == (0, known)
 
 
-@settings(max_examples=5, deadline=None, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=2, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(seed=st.integers(0, 2**32))
 def test_cover_that_cannot_end_is_lost_by_cancellation_alone(seed):
+    refuse_another_end(seed)
+
+
+@pytest.mark.slow
+@settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.generate))
+@given(seed=st.integers(0, 2**32))
+def test_in_more_businesses_too_it_is_lost_by_cancellation_alone(seed):
+    refuse_another_end(seed)
+
+
+def refuse_another_end(seed):
     """Unless a correction moved an end: then what was known was not so."""
     made = world(seed, "contractual")
     until = made.end + made.settings.churn.label_latency_days * DAY

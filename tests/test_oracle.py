@@ -192,7 +192,7 @@ def slow_multiples(closed: list[Fraction], waiting: list[Fraction]) -> list[Frac
     return [m1, m2, m3]
 
 
-@settings(few, max_examples=40)
+@settings(few, max_examples=15)
 @given(seed=st.integers(0, 2**32), count=st.sampled_from((1, 40, 500, 500, 500)))
 def test_learned_multiples(seed, count):
     made = world(seed, "non-contractual", count)
