@@ -101,7 +101,7 @@ def test_cover_that_cannot_end_is_lost_by_cancellation_alone(seed):
 
 
 @pytest.mark.slow
-@settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(seed=st.integers(0, 2**32))
 def test_in_more_businesses_too_it_is_lost_by_cancellation_alone(seed):
     refuse_another_end(seed)

@@ -28,7 +28,7 @@ from tests.support.checks import nonempty
 from tests.support.oracle_worlds import world
 
 few = settings(max_examples=2, deadline=None, phases=(Phase.explicit, Phase.generate))
-more = settings(few, max_examples=8)
+more = settings(few, max_examples=4)
 
 
 @pytest.fixture(

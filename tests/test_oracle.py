@@ -31,7 +31,7 @@ EPOCH = date(1970, 1, 1).toordinal()
 UNTOLD = {"trend_ratio_all", "p_no_activity", "customer_id", "as_of", "stage_idle", "overdue_state"}
 # A seed does not shrink to anything simpler; the failing customer's rows are what helps.
 few = settings(max_examples=6, deadline=None, phases=(Phase.explicit, Phase.generate))
-more = settings(few, max_examples=20)
+more = settings(few, max_examples=10)
 
 
 @few
