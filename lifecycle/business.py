@@ -288,14 +288,6 @@ class Business:
         from training import job
         from training.reports import summary
 
-        if only is not None and only not in job.JOBS:
-            raise BadSetting(
-                where="only",
-                got="an unknown model",
-                rule=f"It is {' or '.join(job.JOBS)}.",
-                fix="Leave it out for both.",
-                values=[only],
-            )
         trained = job.train(self.history, self.settings, only=only, learning_curve=learning_curve)
         name = trained.folder.name
         text = summary.release_text(name, trained.status, trained.evaluation, trained.runs)

@@ -252,7 +252,7 @@ def test_instants_may_be_of_any_kind(small, as_of, count):
         (lambda b: b.features(pairs=pd.DataFrame()), "pairs: no column customer_id"),
         (lambda b: b.features(pairs=pairs_of(as_of=["2031-01-01"])), "the data end at"),
         (lambda b: b.features(pairs=pairs_of(as_of=["soon"])), r"pairs[.]as_of: 1 rows"),
-        (lambda b: b.train(only="x"), "only: an unknown model"),
+        (lambda b: b.train(only="x"), "train: an unknown model"),
         (lambda b: lc.open(3), "config: a int"),
         (lambda b: lc.load_release(5), "release: a int"),
     ],

@@ -85,7 +85,7 @@ def make_examples(
     known = columns or example_columns(history, settings, plan)
     instants = sorted({*plan.train, *plan.evaluate, *plan.refit})
     stats, outcomes = [], []
-    for at in track_steps(instants, label="outcomes"):
+    for at in track_steps(instants, label="outcomes at each date"):
         population, outcome = _observe(history.as_of(at), history, settings, known.definitions)
         stats.append(population)
         outcomes.append(outcome)

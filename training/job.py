@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.core.errors import NotEnoughData, ReleaseRefused
+from features.core.errors import BadSetting, NotEnoughData, ReleaseRefused
 from features.core.instants import day_text
 from features.core.progress import print_status
 from features.core.settings import Settings, home
@@ -197,6 +197,18 @@ class TrainingRun:
         return Trained(folder, self.status, self.evaluation, _record_runs(self, folder))
 
 
+def refuse_unknown_model(name: str | None) -> None:
+    """BadSetting for a name that is not one of JOBS; None stands for both."""
+    if name is not None and name not in JOBS:
+        raise BadSetting(
+            where="train",
+            got="an unknown model",
+            rule=f"It is {' or '.join(JOBS)}.",
+            fix="Leave it out for both.",
+            values=[name],
+        )
+
+
 def train(
     history: History, settings: Settings, *, only: str | None = None, learning_curve: bool = False
 ) -> Trained:
@@ -206,6 +218,7 @@ def train(
     another configuration. `learning_curve`: also refit on fewer customers and dates.
     NotEnoughData says what is missing; nothing is written then.
     """
+    refuse_unknown_model(only)
     refuse_unwritable_store()
     for library in NEEDED:
         import_module(library)  # an absent one is an error now, and not after minutes of work

@@ -84,7 +84,8 @@ def build_many(
     customers, rows = _customers_with_activity(history)
     everybody = split_by_rows(np.arange(len(customers)), rows * len(populations))
     tables: list[list[pa.Table]] = [[] for _ in populations]
-    for part in track_steps(list(everybody) or [np.arange(0)], label="feature rows"):
+    label = f"feature rows at {len(populations)} dates, parts of customers"
+    for part in track_steps(list(everybody) or [np.arange(0)], label=label):
         some = customers.take(pa.array(part))
         built = _build_part(history, some, definitions, columns, populations)
         for parts, table in zip(tables, built, strict=True):

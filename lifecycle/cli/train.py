@@ -66,18 +66,10 @@ def train(
     ] = False,
 ) -> None:
     """Train both models, evaluate them beside the baselines, write a release (not served yet)."""
-    from features.core.errors import BadSetting
     from training import job as jobs
     from training.reports import summary
 
-    if job is not None and job not in jobs.JOBS:
-        raise BadSetting(
-            where="train",
-            got="an unknown model",
-            rule=f"It is {' or '.join(jobs.JOBS)}.",
-            fix="Leave it out for both.",
-            values=[job],
-        )
+    jobs.refuse_unknown_model(job)
     settings, history, _ = open_business(config)
     trained = jobs.train(history, settings, only=job, learning_curve=learning_curve)
     value = {

@@ -6,12 +6,13 @@ refit needs.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from features.core.progress import track_steps
+from features.core.progress import print_status, track_steps
 from serving.scoring.parts import Blend, Boosted, Part, log_softmax
 from training import metrics, parallel
 from training.models import boosters, ridge, search, simpler_models
@@ -186,6 +187,33 @@ def fit_blend(
         )
         parts += [(spec.weight * share, part) for share, part in boosted.parts]
     return Blend(tuple(parts))
+
+
+def predict_unseen(
+    fit: Callable[[np.ndarray], Blend | None],
+    matrix: np.ndarray,
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+    *,
+    outputs: int,
+    label: str,
+) -> np.ndarray:
+    """Margins (rows, outputs) of the rows of each split from a fit that has not seen them.
+
+    A split is (rows to fit on, rows to predict), both bool (rows,). `fit` gives the model of the
+    rows to fit on, or None where they allow none. NaN where no fit predicts.
+    """
+    margins = np.full((len(matrix), outputs), np.nan)
+
+    def fit_split(split: tuple[np.ndarray, np.ndarray]) -> None:
+        parallel.check_cancelled()
+        fit_on, mine = split
+        part = fit(fit_on) if mine.any() else None
+        if part is not None:
+            margins[mine] = part.margins(matrix[mine])
+
+    print_status(f"{label}: {len(splits)} fits")
+    parallel.map_in_threads(fit_split, splits)
+    return margins
 
 
 def _fit_boosters(

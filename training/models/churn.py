@@ -8,13 +8,11 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.errors import NotEnoughData
-from features.core.progress import print_status
 from features.core.settings import Settings
 from features.recipes.recipe import FEATURES
 from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Rate, design_matrix, design_names, log_odds, signed_log1p
 from serving.scoring.scorer import Calibration, ReasonReference, Scorer, stage_index
-from training import parallel
 from training.models import blending, fit_calibration, fit_cannot_churn, simpler_models
 from training.splits import (
     customer_groups,
@@ -104,7 +102,7 @@ def out_of_fold_margins(
     matrix, labels = _matrix_and_labels(rows, columns)
     group = customer_groups(rows)
     splits = [(group != fold, group == fold) for fold in out_of_fold_groups(group)]
-    margin = _unseen_margins(spec, matrix, labels, splits, columns, seed, label="calibration")
+    margin = _unseen_margins(spec, matrix, labels, splits, columns, seed, label="for calibration")
     never = fit_cannot_churn.fit_cannot_churn(matrix, labels, columns, contractual=contractual)
     return margin if never is None else np.where(never.row_mask(matrix), np.nan, margin)
 
@@ -149,9 +147,7 @@ def forward_margins(
         max_dates=max_dates,
         outcome_window_us=outcome_window_us,
     )
-    return _unseen_margins(
-        spec, matrix, labels, list(splits), columns, seed, label="forward in time"
-    )
+    return _unseen_margins(spec, matrix, labels, list(splits), columns, seed, label="for intervals")
 
 
 def _unseen_margins(
@@ -165,18 +161,13 @@ def _unseen_margins(
     label: str,
 ) -> np.ndarray:
     """Log-odds from a fit for each split (rows to fit on, rows to predict); NaN elsewhere."""
-    margin = np.full(len(labels), np.nan)
 
-    def fit_split(split: tuple[np.ndarray, np.ndarray]) -> None:
-        parallel.check_cancelled()
-        fit_on, mine = split
-        if mine.any() and len(np.unique(labels[fit_on])) == 2:
-            part = _fit_for_evaluation(spec, matrix[fit_on], labels[fit_on], columns, seed)
-            margin[mine] = part.margins(matrix[mine])[:, 0]
+    def fit(fit_on: np.ndarray) -> Blend | None:
+        if len(np.unique(labels[fit_on])) < 2:
+            return None
+        return _fit_for_evaluation(spec, matrix[fit_on], labels[fit_on], columns, seed)
 
-    print_status(f"churn: {label}, {len(splits)} fits")
-    parallel.map_in_threads(fit_split, splits)
-    return margin
+    return blending.predict_unseen(fit, matrix, splits, outputs=1, label=f"churn, {label}")[:, 0]
 
 
 def fit_churn_model(

@@ -7,11 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from features.core.progress import print_status
 from features.core.settings import Settings
 from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Rate, design_matrix, design_names
-from training import parallel
 from training.models import blending, fit_cells
 from training.splits import (
     Folds,
@@ -164,27 +162,24 @@ def _unseen_margins(
     stays = ~rows["churned"].to_numpy() & np.isin(outcome, classes)
     number = {stage: at for at, stage in enumerate(classes)}
     labels = np.array([number.get(stage, 0) for stage in outcome], dtype=int)
-    margins = np.full((rows.num_rows, outputs), np.nan)
 
-    def fit_split(split: tuple[np.ndarray, np.ndarray]) -> None:
-        parallel.check_cancelled()
-        fit_on, mine = split
+    def fit(fit_on: np.ndarray) -> Blend | None:
         others = stays & fit_on
-        if mine.any() and len(np.unique(labels[others])) > 1:
-            part = _fit_parts(
-                spec,
-                matrix[others],
-                labels[others],
-                columns,
-                outputs,
-                seed=seed,
-                seeds=blending.EVAL_SEEDS,
-            )
-            margins[mine] = part.margins(matrix[mine])
+        if len(np.unique(labels[others])) < 2:
+            return None
+        return _fit_parts(
+            spec,
+            matrix[others],
+            labels[others],
+            columns,
+            outputs,
+            seed=seed,
+            seeds=blending.EVAL_SEEDS,
+        )
 
-    print_status(f"next stage: sets, {len(splits)} fits")
-    parallel.map_in_threads(fit_split, splits)
-    return margins
+    return blending.predict_unseen(
+        fit, matrix, splits, outputs=outputs, label="next stage, for prediction sets"
+    )
 
 
 def fit_frequencies(rows: pa.Table) -> tuple[Blend, tuple[str, ...]]:
