@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from features.core.errors import ColumnMissing, NotEnoughData, WrongType
 from features.core.instants import DAY_US
+from features.engine import subjects
 from features.engine.additive_columns import build_columns
 from features.engine.build import build, needed_reductions
 from features.engine.business_columns import columns_for
@@ -78,6 +79,17 @@ def test_several_instants_equal_each_alone(business):
     assert [differing(one, other) for one, other in zip(made, each, strict=True)] == [[]] * len(
         each
     )
+
+
+def test_the_customers_may_come_in_any_number_of_parts(business, monkeypatch):
+    history, definitions, columns, bases, each = business
+    columns = columns[::20]
+    monkeypatch.setattr(subjects, "ROWS_AT_ONCE", 20_000)
+    parts = list(subjects.split_by_rows(np.arange(900), np.full(900, 30), instants=2))
+    assert [len(part) for part in parts] == [124, 125, 125, 125, 125, 125, 125, 26]
+    made = build_many(history, definitions=definitions, columns=columns, populations=bases)
+    for one, other in zip(made, each, strict=True):
+        assert differing(one, other.select(one.column_names)) == []
 
 
 def test_what_is_additive_is_asked_of_running_totals_and_is_much(business):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.core.instants import DAY_US
 from features.core.progress import track_steps
@@ -47,9 +47,11 @@ class Examples:
         return tuple(column.name for column in self.columns)
 
     def rows_at(self, as_of: Sequence[int]) -> pa.Table:
-        """The rows of these instants (µs)."""
-        instants = pa.array(list(as_of), pa.int64())
-        return self.rows.filter(pc.is_in(self.rows["as_of"], value_set=instants))
+        """The rows of these instants (µs), not copied: rows of one as_of stand together."""
+        wanted = np.isin(self.rows["as_of"].to_numpy(), list(as_of)).astype(np.int8)
+        edges = np.flatnonzero(np.diff(wanted, prepend=0, append=0)).reshape(-1, 2)
+        parts = [self.rows.slice(start, end - start) for start, end in edges]
+        return pa.concat_tables(parts) if parts else self.rows.slice(0, 0)
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ def make_examples(
         splits = pa.array([split] * labelled.num_rows, pa.string())
         tables[number] = labelled.append_column("split", splits)
     return Examples(
-        pa.concat_tables(tables).combine_chunks(),
+        _stack(tables),
         known.columns,
         known.definitions,
         tuple(stats),
@@ -113,6 +115,20 @@ def _observe(
     """The population stats and the outcomes at one instant."""
     population = population_stats(known, definitions)
     return population, observe_outcomes(history, known, definitions=definitions, settings=settings)
+
+
+def _stack(tables: list[pa.Table]) -> pa.Table:
+    """The tables one below the other, in one chunk; `tables` is empty afterwards.
+
+    Column by column: all at once would need the memory twice.
+    """
+    schema, columns = tables[0].schema, [table.columns for table in tables]
+    tables.clear()
+    stacked: list[pa.Array] = []
+    for _ in schema.names:
+        chunks = [chunk for each in columns for chunk in each.pop(0).chunks]
+        stacked.append(pa.chunked_array(chunks, schema.field(len(stacked)).type).combine_chunks())
+    return pa.Table.from_arrays(stacked, schema=schema)
 
 
 def _with_labels(rows: pa.Table, outcomes: Outcomes) -> pa.Table:

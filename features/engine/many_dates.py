@@ -82,7 +82,7 @@ def build_many(
         known = history.as_of(one.as_of)
         return [build(known, population=one, definitions=definitions, columns=columns)]
     customers, rows = _customers_with_activity(history)
-    everybody = split_by_rows(np.arange(len(customers)), rows * len(populations))
+    everybody = split_by_rows(np.arange(len(customers)), rows, instants=len(populations))
     tables: list[list[pa.Table]] = [[] for _ in populations]
     label = f"feature rows at {len(populations)} dates, parts of customers"
     for part in track_steps(list(everybody) or [np.arange(0)], label=label):

@@ -85,11 +85,13 @@ def restore_ids(rows: pa.Table, first: int, ids: pa.Array, columns: Sequence[str
     return rows.set_column(place, "customer_id", named).select(list(columns))
 
 
-def split_by_rows(positions: np.ndarray, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """`positions` in parts of at most ROWS_AT_ONCE joined rows (one subject alone may have more).
+def split_by_rows(
+    positions: np.ndarray, rows: np.ndarray, *, instants: int = 1
+) -> Iterator[np.ndarray]:
+    """`positions` in parts of at most ROWS_AT_ONCE joined rows (one position alone may have more).
 
-    `rows`: the joined rows of each subject (subjects,).
+    `rows`: the rows of each position (positions,), which are joined at each of its `instants`.
     """
-    number = np.cumsum(rows[positions] + ROWS_OF_A_PAIR) // ROWS_AT_ONCE
+    number = np.cumsum((rows[positions] + ROWS_OF_A_PAIR) * instants) // ROWS_AT_ONCE
     parts = np.split(positions, np.flatnonzero(np.diff(number)) + 1)
     yield from (part for part in parts if len(part))

@@ -12,9 +12,11 @@ __all__ = ["app", "look", "main", "serve", "train"]
 
 def main() -> None:
     """Run the command line; every refusal has its exit code, and no traceback reaches a user."""
+    from features.core.freed_memory import return_freed_memory
     from lifecycle.exit_codes import run_command
 
     # Spinning threads starve each other on small machines: docs/decisions/002.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    return_freed_memory()
     run_command(app)

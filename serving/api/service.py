@@ -11,13 +11,17 @@ import gc
 import os
 from typing import TYPE_CHECKING
 
-# Before BentoML and the libraries below it are imported: no telemetry, no busy-waiting threads.
+# Before BentoML and the libraries below it are imported: no telemetry, no busy-waiting threads,
+# and Arrow gives memory back (features.core.freed_memory).
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
+
 import bentoml
 
+from features.core.freed_memory import return_freed_memory
 from features.core.settings import workers
 from serving.api.middleware import RequestMiddleware
 
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
     from serving.api.state import ServingState
+
+return_freed_memory()
 
 open_states: list[ServingState] = []
 

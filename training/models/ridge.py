@@ -7,6 +7,7 @@ computes margins, in training and in serving.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache, partial
 
 import numpy as np
@@ -17,6 +18,8 @@ from training.models.remembered_fits import remembered
 from training.models.studies import digest
 
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1)
+BLOCK_COLUMNS = 16
+COLUMN_FIELDS = ("mean", "scale", "weights", "missing", "low", "high")
 UNSEEN_MARGIN = -12.0  # a class without a training row: nearly impossible, but not impossible
 
 
@@ -48,11 +51,33 @@ def _standardised(
 ) -> tuple[Linear, np.ndarray, np.ndarray, np.ndarray]:
     """(means, scales and ranges; the inputs of a regression; columns that vary; some null)."""
     frame = _standardisation(matrix, outputs)
-    z, null = frame.standardise(matrix)
-    sometimes = np.flatnonzero(null.any(axis=0) & ~null.all(axis=0))
-    varies = np.flatnonzero(z.std(axis=0) > 0)
-    # Halved indicators are penalised more than the columns themselves.
-    return frame, np.hstack([z[:, varies], null[:, sometimes] / 2]), varies, sometimes
+    columns, halved, varies, sometimes = [], [], [], []
+    for block in _column_blocks(matrix.shape[1]):
+        z, null = _columns_of(frame, block).standardise(matrix[:, block])
+        varying = z.std(axis=0) > 0
+        partly = null.any(axis=0) & ~null.all(axis=0)
+        columns.append(z[:, varying])
+        # Halved indicators are penalised more than the columns themselves.
+        halved.append(null[:, partly] / 2)
+        varies.append(block.start + np.flatnonzero(varying))
+        sometimes.append(block.start + np.flatnonzero(partly))
+    inputs = np.hstack([*columns, *halved])
+    return frame, inputs, np.concatenate(varies), np.concatenate(sometimes)
+
+
+def _column_blocks(columns: int) -> list[slice]:
+    """The columns in blocks, so that a step over them needs the memory of a few columns.
+
+    At least two columns each: numpy adds up a lone column in another order.
+    """
+    ends = [*range(BLOCK_COLUMNS, columns - 1, BLOCK_COLUMNS), columns]
+    return [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _columns_of(frame: Linear, block: slice) -> Linear:
+    """The part for some of the columns."""
+    own = {name: getattr(frame, name)[..., block] for name in COLUMN_FIELDS}
+    return replace(frame, **own)
 
 
 def _fit(
@@ -103,6 +128,14 @@ def _standardisation(matrix: np.ndarray, outputs: int) -> Linear:
 
     A column that is all null has mean 0, scale 1 and the range 0 … 0.
     """
+    blocks = [_moments(matrix[:, block]) for block in _column_blocks(matrix.shape[1])]
+    mean, scale, low, high = (np.concatenate(each) for each in zip(*blocks, strict=True))
+    empty = np.zeros((outputs, matrix.shape[1]))
+    return Linear(mean, scale, empty, empty, np.zeros(outputs), low, high)
+
+
+def _moments(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """(mean, scale, lowest, highest) of each logged column, nulls left out."""
     values = signed_log1p(matrix)
     seen = ~np.isnan(values)
     count = np.maximum(seen.sum(axis=0), 1)
@@ -112,5 +145,4 @@ def _standardisation(matrix: np.ndarray, outputs: int) -> Linear:
     any_seen = seen.any(axis=0)
     low = np.where(any_seen, np.where(seen, values, np.inf).min(axis=0, initial=np.inf), 0)
     high = np.where(any_seen, np.where(seen, values, -np.inf).max(axis=0, initial=-np.inf), 0)
-    empty = np.zeros((outputs, matrix.shape[1]))
-    return Linear(mean, scale, empty, empty, np.zeros(outputs), low, high)
+    return mean, scale, low, high
