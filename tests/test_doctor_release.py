@@ -110,7 +110,9 @@ def test_a_release_grows_old_by_its_making_and_by_what_it_knows(healthy_home, du
     assert found("release age", now=due_at).state == "warning"
 
 
-@pytest.mark.parametrize("damage", ["a byte", "a file less", "a file more", "no manifest"])
+@pytest.mark.parametrize(
+    "damage", ["a byte", "a file less", "a file more", "no manifest", "a manifest nested deeply"]
+)
 def test_a_run_that_is_not_as_it_was_written_is_scored_again_as_told(
     healthy_home, damage, trained_shop
 ):
@@ -123,10 +125,12 @@ def test_a_run_that_is_not_as_it_was_written_is_scored_again_as_told(
         (folder / "population.parquet").unlink()
     elif damage == "a file more":
         (folder / "history" / "extra.parquet").write_text("")
+    elif damage == "a manifest nested deeply":
+        (folder / "manifest.json").write_text("[" * 100_000)
     else:
         (folder / "manifest.json").write_text("[]")
     seen = found("scores")
-    assert seen.state == "failed"
+    assert (seen.state, seen.observed[:36]) == ("failed", "the newest run is not as it was writ")
     if damage == "a byte":
         obey(seen, trained_shop)
         assert found("scores").state == "ok"
@@ -134,7 +138,15 @@ def test_a_run_that_is_not_as_it_was_written_is_scored_again_as_told(
 
 @pytest.mark.parametrize(
     "pointer",
-    ["", "{}", '{"as_of": 1, "folder": "as_of=1/run=x"}', '{"as_of": 1, "folder": "../.."}', None],
+    [
+        "",
+        "{}",
+        "[" * 100_000,
+        '{"as_of": 1, "folder": "as_of=1/run=x"}',
+        '{"as_of": 1, "folder": "../.."}',
+        None,
+    ],
+    ids=lambda text: str(text)[:40],
 )
 def test_a_pointer_that_names_no_run_fails_also_outside_scores(healthy_home, pointer):
     latest = healthy_home / "scores" / "LATEST"

@@ -6,9 +6,11 @@ from __future__ import annotations
 
 import pytest
 
+from features.catalogue import custom
 from features.core import errors, settings
 from features.core.config_schema import Section
 from features.core.instants import day_text, instant
+from features.tables import sources
 
 GOOD = {"business": {"zone": "UTC"}, "tables": {"transactions": "SELECT 1"}}
 
@@ -52,6 +54,41 @@ def test_values_outside_their_rule_are_refused(tmp_path, sections):
         of(tmp_path, **sections)
     assert caught.value.rule
     assert "lifecycle.toml" in caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("sections", "place"),
+    [
+        ({"files": {"x": "\0"}}, "files.x"),
+        ({"files": {"a\0b": "a.csv"}}, r"files.a\u0000b"),
+        ({"features": {"own": "mine\0.py"}}, "features.own"),
+        ({"tables": {"transactions": "SELECT 1 \0"}}, "tables.transactions"),
+        ({"activity": {"kinds": ["purchase", "\0"]}}, "activity.kinds"),
+        ({"contract": {"arrives_after_hours": {"\0": 1}}}, r"contract.arrives_after_hours.\u0000"),
+    ],
+)
+def test_a_text_with_a_nul_is_refused_wherever_it_stands(tmp_path, sections, place):
+    with pytest.raises(errors.BadSetting, match="NUL") as caught:
+        of(tmp_path, **sections)
+    assert caught.value.where == f"lifecycle.toml [{place}]"
+    assert "\0" not in errors.owner_text(caught.value)
+
+
+def test_a_toml_nested_beyond_measure_is_refused(tmp_path):
+    path = tmp_path / "deep.toml"
+    path.write_text("[training]\nevaluate = " + "[" * 100_000)
+    with pytest.raises(errors.UsageError, match="not valid TOML"):
+        settings.load_settings(path)
+
+
+def test_a_name_too_long_for_any_file_is_a_missing_file(tmp_path):
+    long = "x" * 5000
+    with pytest.raises(errors.FileMissing, match="no such file"):
+        settings.load_settings(tmp_path / long)
+    with pytest.raises(errors.FileMissing, match=r"\[files\] t"):
+        sources.read_tables(of(tmp_path, files={"t": f"{long}.csv"}))
+    with pytest.raises(errors.FileMissing, match=r"\[features\] own"):
+        custom.read_source(of(tmp_path, features={"own": f"{long}.py"}))
 
 
 def test_a_file_that_is_no_toml_and_one_that_is_not_there(tmp_path):

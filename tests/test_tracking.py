@@ -86,6 +86,12 @@ def test_figures_are_those_of_the_evaluation_at_most_forty_and_by_date(at_home, 
         )
 
 
+def test_predictions_of_the_holdout_are_for_their_owner_only(trained_shop):
+    [path] = (trained_shop.home / "mlruns" / "holdout").rglob("*.parquet")
+    assert "customer_id" in pq.read_schema(path).names
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
 def test_several_evaluation_dates_are_several_steps(trained_shop):
     holdout = trained_shop.home / "mlruns" / "holdout" / trained_shop.trained.runs["churn"]
     rows = pq.read_table(holdout / "predictions.parquet")

@@ -26,6 +26,7 @@ MINOR_DIGITS = {
     "TND": 3,
 }
 Days = Annotated[int, Field(ge=1, le=3650)]
+FileName = Annotated[str, Field(min_length=1)]
 
 
 class Section(BaseModel):

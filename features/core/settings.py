@@ -22,6 +22,7 @@ from features.core.config_schema import (
     Contract,
     Engine,
     Features,
+    FileName,
     Satisfaction,
     Section,
     Stages,
@@ -37,12 +38,14 @@ class Settings(Section):
     """One validated `lifecycle.toml`; `folder` is the folder it is in."""
 
     business: Business = Business()
-    files: dict[str, str] = Field(default_factory=dict)
+    files: dict[FileName, str] = Field(default_factory=dict)
     """A name for each file that the SELECTs read: CSV or Parquet. Paths are relative to the
     configuration's folder; `${LIFECYCLE_DATA}` expands.
     """
     tables: dict[Literal["customers", "transactions", "interactions", "feedback", "contracts"], str]
-    """One SELECT per table. Its columns are those of the [contract](contract.md)."""
+    """One SELECT per table. Its columns are those of the [contract](contract.md). Equal files give
+    equal rows: `now()`, `random()`, samples and the like are refused. It ends within 10 minutes.
+    """
     activity: Activity = Activity()
     churn: Churn = Churn()
     stages: Stages = Stages()
@@ -115,7 +118,7 @@ def load_settings(path: Path) -> Settings:
     BadSetting with the key, the rule and a suggestion.
     """
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):  # False for a name too long, where Path.is_file is an OSError
         raise FileMissing(
             where=str(path),
             got="no such file",
@@ -124,7 +127,7 @@ def load_settings(path: Path) -> Settings:
         )
     try:
         mapping = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(
             where=str(path),
             got=f"not valid TOML: {error}",
@@ -139,10 +142,31 @@ def settings_from_mapping(mapping: dict[str, Any], *, folder: Path, where: str) 
 
     Raises UnknownKey or BadSetting for the first error.
     """
+    _refuse_nul(mapping, where)
     try:
         return Settings.model_validate({**mapping, "folder": folder})
     except ValidationError as error:
         raise _usage_error(error.errors()[0], where) from error
+
+
+def _refuse_nul(mapping: dict[str, Any], where: str) -> None:
+    """BadSetting for a text with a NUL character, which ends a path or a SQL text unseen."""
+    remaining: list[tuple[tuple[str, ...], Any]] = [((), mapping)]
+    while remaining:
+        path, value = remaining.pop()
+        if isinstance(value, dict):
+            remaining += [((*path, str(key)), each) for key, each in value.items()]
+        elif isinstance(value, list | tuple):
+            remaining += [(path, each) for each in value]
+        for text in (value, *path[-1:]):
+            if isinstance(text, str) and "\0" in text:
+                raise BadSetting(
+                    where=f"{where} [{'.'.join(path)}]".replace("\0", "\\u0000"),
+                    got="a text with a NUL character",
+                    rule="Names, paths and SELECTs have no NUL character.",
+                    fix="Remove \\u0000 from this text.",
+                    values=[text],
+                )
 
 
 def _usage_error(first: ErrorDetails, where: str) -> UsageError:

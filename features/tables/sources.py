@@ -6,26 +6,28 @@ Files are views there. Every column of a CSV file is text, which the contract re
 
 from __future__ import annotations
 
-import re
+import contextlib
+import os
 import tempfile
+import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from features.core.contract import CONTRACT, Table
-from features.core.errors import EmptyTable, FileMissing, QueryFailed, SelectRefused
+from features.core.errors import EmptyTable, FileMissing, QueryFailed
 from features.core.settings import Settings, file_path
 from features.tables import clock_changes, require_timestamps
 from features.tables.attribute_columns import add_attribute_columns
 from features.tables.parsing import literal, quote_identifier
 from features.tables.queries import first_value
+from features.tables.select_rules import first_line, refuse_select
 from features.tables.typed_tables import RowCounts, check_columns, parse_rows, store_rows
 
-_READS_FILES = re.compile(
-    r"\b(read_\w+|parquet_scan|sniff_csv|glob|scan_\w+|\w+_scan)\s*\(", re.IGNORECASE
-)
-_FROM_PATH = re.compile(r"\b(from|join)\s+'", re.IGNORECASE)
+# A SELECT that takes longer is a mistake, such as a join without a condition.
+SELECT_SECONDS = 600
 
 
 @dataclass
@@ -79,7 +81,7 @@ def read_tables(settings: Settings) -> SourceTables:
 
 def view_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
     """Make the file a view `files.<name>`. Raises FileMissing or QueryFailed."""
-    if not path.is_file():
+    if not os.path.isfile(path):  # False for a name too long, where Path.is_file is an OSError
         raise FileMissing(
             where=f"[files] {name}",
             got=f"no file at {path}",
@@ -94,7 +96,7 @@ def view_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> N
     except duckdb.Error as error:
         raise QueryFailed(
             where=f"[files] {name}",
-            got=_first_line(error),
+            got=first_line(error),
             rule="The file must be readable as the format that its ending names.",
             fix="Open it and check the header and the encoding (UTF-8).",
         ) from error
@@ -114,36 +116,6 @@ def _file_sql(name: str, path: Path) -> str:
     )
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0][:300]
-
-
-def _refuse_select(name: str, select: str) -> None:
-    if _READS_FILES.search(select) or _FROM_PATH.search(select):
-        raise SelectRefused(
-            where=f"[tables] {name}",
-            got="a SELECT that reads a file directly",
-            rule="A SELECT reads only the files under [files], by their names there.",
-            fix="List the file under [files] and select from its name.",
-        )
-    try:
-        statements = duckdb.extract_statements(select)
-    except duckdb.Error as error:
-        raise QueryFailed(
-            where=f"[tables] {name}",
-            got=_first_line(error),
-            rule="Each table has one SQL SELECT.",
-            fix="Correct the SQL (DuckDB's dialect).",
-        ) from error
-    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
-        raise SelectRefused(
-            where=f"[tables] {name}",
-            got=f"{len(statements)} statements, or one that is not a SELECT",
-            rule="Each table has exactly one SQL SELECT.",
-            fix="Remove everything but the SELECT.",
-        )
-
-
 def read_table(
     connection: duckdb.DuckDBPyConnection, table: Table, select: str, *, settings: Settings
 ) -> RowCounts:
@@ -151,7 +123,7 @@ def read_table(
 
     The accepted rows become the table `table.name`, the others go to `rejects` with their reasons.
     """
-    _refuse_select(table.name, select)
+    refuse_select(connection, table.name, select)
     types = _run_select(connection, table.name, select)
     counts = RowCounts(read=first_value(connection, "SELECT count(*) FROM _read"))
     if counts.read == 0:
@@ -175,21 +147,52 @@ def read_table(
 
 def _run_select(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> dict[str, str]:
     """Put the rows of the SELECT into the temporary table `_read`; DuckDB types by column."""
+    body = select.strip().rstrip(";")
+    expired = threading.Event()
     try:
-        body = select.strip().rstrip(";")
         connection.execute("SET schema = 'files'")
-        connection.execute(
-            "CREATE OR REPLACE TEMP TABLE _read AS "
-            f"SELECT row_number() OVER () AS source_row, * FROM ({body})"
-        )
+        with _time_limit(connection, expired):
+            connection.execute(
+                "CREATE OR REPLACE TEMP TABLE _read AS "
+                f"SELECT row_number() OVER () AS source_row, * FROM ({body})"
+            )
     # Nothing is asked of the engine after an interrupt: it would wait for the interrupted query.
     except duckdb.Error as error:
+        if expired.is_set():
+            raise _too_slow(name) from error
         raise QueryFailed(
             where=f"[tables] {name}",
-            got=_first_line(error),
+            got=first_line(error),
             rule="The SELECT must run over the files under [files].",
             fix="Correct the names of files and columns in the SELECT.",
         ) from error
     connection.execute("SET schema = 'main'")
     described = connection.execute("DESCRIBE _read").fetchall()
     return {row[0]: row[1] for row in described if row[0] != "source_row"}
+
+
+@contextlib.contextmanager
+def _time_limit(connection: duckdb.DuckDBPyConnection, expired: threading.Event) -> Iterator[None]:
+    """Interrupt the query of the block after SELECT_SECONDS; `expired` is then set."""
+
+    def interrupt() -> None:
+        expired.set()
+        connection.interrupt()
+
+    timer = threading.Timer(SELECT_SECONDS, interrupt)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _too_slow(name: str) -> QueryFailed:
+    return QueryFailed(
+        where=f"[tables] {name}",
+        got=f"a SELECT that did not end in {SELECT_SECONDS:,} seconds",
+        rule=f"A SELECT ends within {SELECT_SECONDS:,} seconds.",
+        fix="Look for a join without a condition or a recursion without an end. If the SELECT is "
+        "right, write its result to a Parquet file and list that under [files].",
+    )

@@ -12,6 +12,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.core import latest_run
 from features.core.errors import ReleaseRefused
 from features.core.settings import home
 from features.recipes.population_stats import PopulationStats
@@ -53,37 +54,50 @@ class Lookup:
 
 def latest_run_folder() -> Path | None:
     """The run folder that LATEST names, or None where nothing was scored yet."""
-    pointer = home() / "scores" / "LATEST"
-    if not pointer.is_file():
+    root = home() / "scores"
+    if not (root / latest_run.FILE).is_file():
         return None
     try:
-        return home() / "scores" / json.loads(pointer.read_text())["folder"]
-    except (ValueError, KeyError, TypeError) as error:
+        return latest_run.read_latest(root)[1]
+    except (OSError, ValueError) as error:
         raise _refusal("LATEST", "a pointer that cannot be read") from error
 
 
 def load_lookup(folder: Path) -> Lookup:
     """Verify the files against the run's manifest, then read them; ReleaseRefused otherwise."""
     try:
-        manifest = json.loads((folder / "manifest.json").read_text())
+        if not (folder / "manifest.json").is_file():  # to open a pipe would wait for a writer
+            raise FileNotFoundError(folder)
+        manifest = json.loads((folder / "manifest.json").read_bytes())
+        # Only our own names are opened: those of the manifest may lead anywhere.
         altered = [
             name for name in FILES if manifest["files"][name]["sha256"] != _sha256(folder / name)
         ]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        run, as_of, release = manifest["run"], manifest["as_of"], manifest["release"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _refusal("manifest.json", "no readable manifest, or a missing file") from error
     if altered:
         raise _refusal(altered[0], "a file that is not as it was written")
-    # One chunk: a row is then found without searching the chunks.
-    scores = pq.read_table(folder / "scores.parquet").combine_chunks()
-    return Lookup(
-        folder,
-        manifest["run"],
-        manifest["as_of"],
-        manifest["release"],
-        entry_structs(scores),
-        scores["customer_id"].to_pylist(),
-        PopulationStats.read(folder / "population.parquet"),
-    )
+    if not (isinstance(run, str) and type(as_of) is int and isinstance(release, str)):
+        raise _refusal("manifest.json", "a manifest that is not one of a run")
+    return _read_files(folder, run, as_of, release)
+
+
+def _read_files(folder: Path, run: str, as_of: int, release: str) -> Lookup:
+    try:
+        # One chunk: a row is then found without searching the chunks.
+        scores = pq.read_table(folder / "scores.parquet").combine_chunks()
+        return Lookup(
+            folder,
+            run,
+            as_of,
+            release,
+            entry_structs(scores),
+            scores["customer_id"].to_pylist(),
+            PopulationStats.read(folder / "population.parquet"),
+        )
+    except (OSError, ValueError, TypeError, LookupError, pa.ArrowException) as error:
+        raise _refusal("scores.parquet", "files that are not those of a run") from error
 
 
 def _sha256(path: Path) -> str:

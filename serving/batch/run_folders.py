@@ -3,13 +3,17 @@
 `scores/as_of=<date>/run=<id>/`: scores.parquet, features.parquet, population.parquet, history/,
 manifest.json; staged, hashed, renamed once. Then LATEST is updated, which only moves forward in
 as_of. The run id hashes Known(as_of), the configuration, the release and whether as_of is stale: to
-run again does nothing, and rows that are recorded later do not change it.
+run again only checks the hashes, and rows that are recorded later do not change it. A damaged
+folder is replaced by one with the same bytes as before the damage.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import os
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -19,22 +23,29 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features.core import latest_run
 from features.core.contract import CONTRACT
 from features.core.errors import ArchetypeRefused, EmptyTable, ReleaseRefused, StoreFailed
 from features.core.instants import day_text
+from features.core.progress import print_status
 from features.core.settings import Settings, home
-from features.core.staged_files import staged_file, staged_folder
+from features.core.staged_files import replace_folder, staged_file, staging_folder
 from features.engine.build import build, prospects
 from features.recipes.population_stats import population_stats
 from features.tables.history import History, Known, refuse_too_late
+from serving.batch import run_manifest
+from serving.batch.score_lock import lock_scores
 from serving.batch.writers import with_datetimes
-from serving.release.release import Release, hash_files
+from serving.release.release import Release
 from serving.release.score_table import REFUSED_ARCHETYPES, score_table
 
 
 @dataclass(frozen=True)
 class BatchRun:
-    """One finished run: `as_of` in µs UTC, `rows` customers; `fresh` is False if it existed."""
+    """One finished run: `as_of` in µs UTC, `rows` customers.
+
+    `fresh` is False if the run existed and was whole.
+    """
 
     folder: Path
     id: str
@@ -53,25 +64,35 @@ def score_batch(history: History, settings: Settings, release: Release, *, as_of
     refuse_other_configuration(release, settings)
     known = history.as_of(as_of)
     tables = {name: sort_known_table(known, name) for name in known.tables}
-    name = run_id(known, tables, settings, release, stale=stale)
+    day = day_text(as_of, zone=settings.zone)
+    about = {
+        "run": run_id(known, tables, settings, release, stale=stale),
+        "as_of": as_of,
+        "as_of_text": day,
+        "release": release.id,
+        "status": release.scorer.status,
+    }
     root = home() / "scores"
-    folder = root / f"as_of={day_text(as_of, zone=settings.zone)}" / f"run={name}"
-    # The manifest is written last inside the staged folder, so with it the run is whole.
-    fresh = not (folder / "manifest.json").is_file()
-    if fresh:
-        outputs = _build_outputs(known, settings, release, as_of=as_of, stale=stale)
-        manifest = {
-            "run": name,
-            "as_of": as_of,
-            "as_of_text": day_text(as_of, zone=settings.zone),
-            "release": release.id,
-            "status": release.scorer.status,
-            "rows": outputs["scores"].num_rows,
-        }
-        _write_run(folder, outputs, tables, manifest)
-    _update_latest(root, folder, as_of)
+    folder = root / f"as_of={day}" / f"run={about['run']}"
+    _refuse_file(folder.parent)
+    with _store_errors(), lock_scores(root):
+        fresh = not _is_finished(folder, about, list(tables))
+        if fresh:
+            outputs = _build_outputs(known, settings, release, as_of=as_of, stale=stale)
+            _write_run(folder, outputs, tables, about)
+        _update_latest(root, folder, as_of)
     rows = pq.read_metadata(folder / "scores.parquet").num_rows
-    return BatchRun(folder, name, as_of, rows, fresh=fresh)
+    return BatchRun(folder, str(about["run"]), as_of, rows, fresh=fresh)
+
+
+def _is_finished(folder: Path, about: dict[str, Any], tables: list[str]) -> bool:
+    """Whether the run folder is there and whole; a damaged one is reported."""
+    if run_manifest.is_whole(folder, about, tables):
+        return True
+    if os.path.lexists(folder):
+        name = f"scores/{folder.parent.name}/{folder.name}"
+        print_status(f"{name} is damaged; it is computed again and replaced")
+    return False
 
 
 def _build_outputs(
@@ -146,23 +167,27 @@ def column_bytes(column: pa.ChunkedArray) -> bytes:
 
 
 def _write_run(
-    folder: Path,
-    outputs: dict[str, pa.Table],
-    tables: dict[str, pa.Table],
-    manifest: dict[str, Any],
+    folder: Path, outputs: dict[str, pa.Table], tables: dict[str, pa.Table], about: dict[str, Any]
 ) -> None:
-    """Write the run folder at once; the hashes of its files are added to the manifest."""
+    """Write the run folder at once; a damaged one is replaced."""
+    # Staged in scores/ itself, where the next job finds what a killed one left, for any as_of.
+    with staging_folder(folder.parent.parent) as staged:
+        for name, table in outputs.items():
+            pq.write_table(table, staged / f"{name}.parquet")
+        (staged / "history").mkdir()
+        for name, table in tables.items():
+            pq.write_table(table, staged / "history" / f"{name}.parquet")
+        text = run_manifest.manifest_text(staged, about, list(tables))
+        (staged / run_manifest.FILE).write_text(text, encoding="utf-8")
+        folder.parent.mkdir(exist_ok=True)
+        replace_folder(staged, folder)
+
+
+@contextlib.contextmanager
+def _store_errors() -> Iterator[None]:
+    """StoreFailed instead of an OSError of the block."""
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with staged_folder(folder) as staged:
-            for name, table in outputs.items():
-                pq.write_table(table, staged / f"{name}.parquet")
-            (staged / "history").mkdir()
-            for name, table in tables.items():
-                pq.write_table(table, staged / "history" / f"{name}.parquet")
-            content = manifest | {"files": hash_files(staged)}
-            text = json.dumps(content, indent=1, sort_keys=True)
-            (staged / "manifest.json").write_text(text + "\n")
+        yield
     except OSError as error:
         raise StoreFailed(
             where="scores/",
@@ -175,16 +200,52 @@ def _write_run(
 
 def _update_latest(root: Path, folder: Path, as_of: int) -> None:
     """Let LATEST name this run; a run with an older as_of never replaces a newer one."""
-    pointer = root / "LATEST"
-    if pointer.is_file():
-        try:
-            if json.loads(pointer.read_text())["as_of"] > as_of:
-                return
-        except (ValueError, KeyError, TypeError):
-            pass  # an unreadable pointer is replaced
-    value: dict[str, Any] = {"as_of": as_of, "folder": folder.relative_to(root).as_posix()}
-    with staged_file(pointer) as staged:
-        staged.write_text(json.dumps(value) + "\n")
+    # An unreadable pointer is replaced, and one to no run of its as_of: it would stay for good.
+    with contextlib.suppress(OSError, ValueError):
+        newest, named = latest_run.read_latest(root)
+        if run_manifest.read_as_of(named) == newest:
+            if newest <= as_of:
+                _write_latest(root, folder, as_of)
+            return
+    newest, named = max([*_stored_runs(root), (as_of, folder)], key=lambda run: run[0])
+    if named != folder:
+        print_status(f"LATEST named no run; now it names the newest, scores/{named.parent.name}")
+    _write_latest(root, named, newest)
+
+
+def _stored_runs(root: Path) -> list[tuple[int, Path]]:
+    """(as_of, folder) of every run whose manifest can be read."""
+    folders = [path.parent for path in sorted(root.glob(f"as_of=*/run=*/{run_manifest.FILE}"))]
+    runs = [(run_manifest.read_as_of(folder), folder) for folder in folders]
+    return [(as_of, folder) for as_of, folder in runs if as_of is not None]
+
+
+def _write_latest(root: Path, folder: Path, as_of: int) -> None:
+    _refuse_folder(root / latest_run.FILE)
+    with staged_file(root / latest_run.FILE) as staged:
+        staged.write_text(latest_run.latest_text(as_of, folder, root))
+
+
+def _refuse_file(path: Path) -> None:
+    """StoreFailed where something else stands at the place of a folder."""
+    if os.path.lexists(path) and not path.is_dir():
+        raise StoreFailed(
+            where=f"scores/{path.name}",
+            got="no folder",
+            rule="It is a folder, in which `lifecycle score` keeps the runs of one as_of.",
+            fix=f"Remove scores/{path.name} under LIFECYCLE_HOME, and run again.",
+        )
+
+
+def _refuse_folder(path: Path) -> None:
+    """StoreFailed where a folder stands at the place of a file."""
+    if path.is_dir():
+        raise StoreFailed(
+            where=f"scores/{path.name}",
+            got="a folder",
+            rule="It is a file, which `lifecycle score` writes.",
+            fix=f"Remove the folder scores/{path.name} under LIFECYCLE_HOME, and run again.",
+        )
 
 
 def refuse_archetype(settings: Settings) -> None:

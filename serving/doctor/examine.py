@@ -120,14 +120,17 @@ def _size_text(size: int) -> str:
 
 
 def _check_leftovers(now: float) -> list[Finding]:
-    """Staged folders of killed jobs: those that nothing was written to for an hour."""
+    """Staged folders of killed jobs: those that nothing was written to for an hour.
+
+    The next job that writes in the same place removes them, where the system has locks.
+    """
     roots = [root for root in (home() / "mlruns", home() / "scores") if root.is_dir()]
     patterns = [depth + name for name in (".staged-*", ".making-*") for depth in ("", "*/")]
     staged = [path for root in roots for pattern in patterns for path in root.glob(pattern)]
     # A running job writes into its staged folder all the time, so an hour is long enough.
     old = [path for path in staged if now - path.stat().st_mtime > LEFTOVER_S]
     if not old:
-        return [Finding("leftovers", "ok", "no folders of killed jobs")]
+        return [Finding("leftovers", "ok", "no folders of killed jobs older than an hour")]
     where = " ".join(shlex.quote(str(root)) for root in roots)
     names = r"\( -name '.staged-*' -o -name '.making-*' \)"
     fix = f"`find {where} -maxdepth 2 {names} -mmin +60 -prune -exec rm -r {{}} +`"
@@ -250,7 +253,7 @@ def _latest_run() -> LatestRun | None:
         if not folder.is_relative_to(root.resolve()) or not folder.is_dir():
             return None
         return {"as_of": int(pointer["as_of"]), "folder": folder}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
@@ -282,7 +285,7 @@ def _difference_from_manifest(folder: Path) -> tuple[str, dict[str, Any]]:
     try:
         manifest = json.loads((folder / "manifest.json").read_text())
         recorded = dict(manifest["files"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "no readable manifest", {}
     return ", ".join(releases.altered_files(releases.hash_files(folder), recorded)[:3]), manifest
 

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 import serving
-from features.core.errors import ReleaseRefused, StoreFailed
+from features.core.errors import StoreFailed
 from serving.release import release as releases
 from serving.release.model_columns import input_columns, output_columns
+from serving.release.release_store import served_release_id
 from training import promotion_log
 from training.tracking.store import Store
 
@@ -100,14 +101,6 @@ def _set_tags(store: Store, model: str, version_name: str, tags: dict[str, str])
         store.client.set_model_version_tag(model, version_name, name, value)
         if run:
             store.client.set_tag(run, name, value)
-
-
-def served_release_id() -> str | None:
-    """The id in CURRENT; None where nothing was promoted yet."""
-    try:
-        return releases.current_release_folder().name
-    except ReleaseRefused:
-        return None
 
 
 def aliased_release(store: Store, model: str, alias: str) -> str | None:

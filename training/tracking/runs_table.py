@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
+from serving.release.release_store import served_release_id
 from training.formats import UNKNOWN, confidence, decimals
 from training.tracking import registry
 from training.tracking.store import Store
@@ -25,7 +26,7 @@ def run_rows(store: Store, limit: int) -> list[dict[str, Any]]:
         for model in registry.MODELS
         for alias in (registry.CHALLENGER, registry.CHAMPION)
     }
-    return [describe_run(run, aliases, registry.served_release_id()) for run in runs]
+    return [describe_run(run, aliases, served_release_id()) for run in runs]
 
 
 def describe_run(

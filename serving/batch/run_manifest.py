@@ -1,0 +1,62 @@
+"""The manifest of a run folder: what the run is, and the hash of each of its files.
+
+A manifest follows from the run and the files, so a folder is checked by writing its manifest anew
+and comparing the bytes. What stands in the folder is never parsed, whatever somebody put there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+FILE = "manifest.json"
+OUTPUTS = ("features.parquet", "population.parquet", "scores.parquet")
+
+
+def manifest_text(folder: Path, about: dict[str, Any], tables: Sequence[str]) -> str:
+    """The manifest as JSON: `about`, the number of scored customers, hash and size of each file.
+
+    tables: the names of those under history/. OSError, ValueError or pa.ArrowException where a file
+    is missing or cannot be read. Files that are not of the run are not looked at.
+    """
+    names = [*OUTPUTS, *(f"history/{name}.parquet" for name in tables)]
+    files = {name: _hash_file(folder / name) for name in names}
+    rows = pq.read_metadata(folder / "scores.parquet").num_rows
+    return json.dumps(about | {"rows": rows, "files": files}, indent=1, sort_keys=True) + "\n"
+
+
+def is_whole(folder: Path, about: dict[str, Any], tables: Sequence[str]) -> bool:
+    """Whether the folder has every file of this run, each as it was written."""
+    try:
+        return _read(folder) == manifest_text(folder, about, tables).encode()
+    except (OSError, ValueError, pa.ArrowException):
+        return False
+
+
+def read_as_of(folder: Path) -> int | None:
+    """The as_of (µs UTC) that the manifest of a run states; None where it cannot be read."""
+    try:
+        as_of = json.loads(_read(folder))["as_of"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return as_of if type(as_of) is int else None
+
+
+def _read(folder: Path) -> bytes:
+    if not (folder / FILE).is_file():  # to open a pipe would wait for a writer
+        raise FileNotFoundError(folder / FILE)
+    return (folder / FILE).read_bytes()
+
+
+def _hash_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():  # to open a pipe would wait for a writer
+        raise FileNotFoundError(path)
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"sha256": digest, "size": file.tell()}

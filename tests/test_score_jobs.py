@@ -1,0 +1,187 @@
+"""Several `lifecycle score` on one home: one works, the others wait, and a killed one is no
+obstacle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from features.core import errors, progress
+from features.core.instants import DAY_US
+from serving.api import lookup
+from serving.batch import run_folders, score_lock
+from serving.release import release
+from tests.support.checks import nonempty
+from tests.support.command_line import ROOT
+
+DAYS = ("2023-12-20", "2024-01-10")
+WAITING = "waiting for another `lifecycle score` to end\n"
+
+
+def start_score(business, day):
+    config = business.folder / "lifecycle.toml"
+    return subprocess.Popen(
+        [sys.executable, "-m", "lifecycle", "score", "-c", config, "--as-of", day],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    )
+
+
+HOLDER = """
+import pathlib, sys
+from serving.batch.score_lock import lock_scores
+
+with lock_scores(pathlib.Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def another_job(root):
+    """A process that has the lock of this folder of scores."""
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    ) as holder:
+        assert holder.stdout.readline() == b"locked\n"
+        yield holder
+        holder.kill()
+
+
+def test_six_jobs_at_once_leave_whole_runs_and_the_newest_as_latest(healthy_home, trained_shop):
+    (healthy_home / "scores" / "LATEST").unlink()
+    jobs = [start_score(trained_shop, day) for day in DAYS * 3]
+    ended = [(job.communicate(timeout=300), job.returncode) for job in jobs]
+    assert [code for _, code in ended] == [0] * 6, ended
+    # Of each day one job writes, the two others find its run.
+    assert sum("(already there)" in texts[0] for texts, _ in ended) == 4
+    for day in DAYS:
+        [folder] = (healthy_home / "scores" / f"as_of={day}").iterdir()
+        assert lookup.load_lookup(folder).ids
+    assert lookup.latest_run_folder().parent.name == f"as_of={DAYS[1]}"
+    assert not [path for path in (healthy_home / "scores").rglob(".*") if path.is_dir()]
+
+
+def test_a_job_that_waits_too_long_says_why(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(score_lock, "LOCK_WAIT_SECONDS", 0.5)
+    progress.set_quiet(False)
+    with (
+        another_job(tmp_path),
+        pytest.raises(errors.StoreFailed, match=r"another `lifecycle score` that did not end"),
+        score_lock.lock_scores(tmp_path),
+    ):
+        pass
+    progress.set_quiet(None)
+    assert capsys.readouterr().err == WAITING
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
+def test_a_job_that_was_killed_has_no_lock(tmp_path, monkeypatch):
+    monkeypatch.setattr(score_lock, "LOCK_WAIT_SECONDS", 0)
+    with another_job(tmp_path) as holder:
+        holder.kill()
+        holder.wait()
+        with score_lock.lock_scores(tmp_path):
+            assert (tmp_path / score_lock.FILE).is_file()
+
+
+def test_a_job_that_waits_can_be_interrupted(healthy_home, trained_shop, default_interrupts):
+    with score_lock.lock_scores(healthy_home / "scores"):
+        job = start_score(trained_shop, DAYS[0])
+        while (line := job.stderr.readline()) != WAITING:
+            assert line, "the job did not wait"
+        job.send_signal(signal.SIGINT)
+        _, text = job.communicate(timeout=60)
+    assert (job.returncode, text.splitlines()[-1][:11]) == (5, "interrupted")
+
+
+KILLED_AT_ITS_FIRST_TABLE = """
+import os, signal, sys
+import pyarrow.parquet as pq
+
+write = pq.write_table
+
+def write_and_die(table, where, **options):
+    write(table, where, **options)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+pq.write_table = write_and_die
+"""
+SCORE = KILLED_AT_ITS_FIRST_TABLE + "from lifecycle import cli; cli.main()"
+WRITE_RELEASE = (
+    KILLED_AT_ITS_FIRST_TABLE
+    + """
+import pathlib
+from features.core.settings import load_settings
+from features.recipes.population_stats import PopulationStats
+from serving.release import release
+
+known = release.load_release(release.current_release_folder())
+release.write_release(
+    known.scorer,
+    all_columns=known.columns,
+    settings=load_settings(pathlib.Path(sys.argv[1])),
+    tables=known.tables,
+    population=PopulationStats.read(known.folder / "population.parquet"),
+    evaluation={},
+    card="",
+    times={},
+)
+"""
+)
+
+
+def kill_while_writing(code, *arguments):
+    """Run the code, which kills itself."""
+    ended = subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        check=False,
+    )
+    assert ended.returncode == -signal.SIGKILL
+
+
+def staging_folders(place):
+    return [path for path in place.rglob(".staged-*") if path.is_dir()]
+
+
+def make_old(folders):
+    for folder in nonempty(folders):
+        os.utime(folder, (folder.stat().st_mtime - 3600,) * 2)
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
+def test_after_a_killed_score_the_next_one_of_any_day_leaves_nothing_behind(
+    healthy_home, trained_shop
+):
+    b, root = trained_shop, healthy_home / "scores"
+    config = b.folder / "lifecycle.toml"
+    kill_while_writing(SCORE, "score", "-c", config, "--as-of", DAYS[0])
+    make_old(staging_folders(root))
+    assert not (root / f"as_of={DAYS[0]}").exists()
+    as_of = b.run.as_of - 40 * DAY_US
+    assert run_folders.score_batch(b.history, b.settings, b.release, as_of=as_of).fresh
+    assert staging_folders(root) == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
+def test_after_a_killed_training_the_next_one_leaves_nothing_behind(healthy_home, trained_shop):
+    root = release.releases_folder()
+    before = sorted(root.iterdir())
+    kill_while_writing(WRITE_RELEASE, trained_shop.folder / "lifecycle.toml")
+    make_old(staging_folders(root))
+    release.refuse_unwritable_store()
+    assert sorted(root.iterdir()) == before
