@@ -14,6 +14,8 @@ import pytest
 
 from features.core.errors import BadSetting, PromotionRefused, StoreFailed
 from features.core.instants import DAY_US
+from serving.release.file_rules import check_rules
+from serving.release.release_rules import EvaluationFile
 from serving.scoring.parts import Blend, Rate, design_names
 from serving.scoring.scorer import Calibration
 from tests.support.damaged_home import reseal, rewrite
@@ -24,6 +26,7 @@ from training.examples import label_rows
 from training.tracking import record, run_metrics, tracking
 
 BOTH = ("churn", "next_stage")
+OLD, OLDER = "01d" * 5 + "0", "01d" * 5 + "1"
 
 
 @pytest.fixture(scope="module")
@@ -211,27 +214,25 @@ def judged(release, verdict, champion, *, status="ok"):
 
 def test_what_speaks_against_a_release(trained_shop, home):
     folder = home / "mlruns" / "releases"
-    (folder / "old").mkdir(parents=True)
+    (folder / OLD).mkdir(parents=True)
     release = trained_shop.release
     assert (
-        promote.check_promotion(judged(release, gate.REFUSED, "old")).objections == ()
+        promote.check_promotion(judged(release, gate.REFUSED, OLD)).objections == ()
     )  # nothing is served
-    (folder / "CURRENT").write_text("old\n")
-    assert promote.check_promotion(judged(release, gate.REFUSED, "old")).objections == (
+    (folder / "CURRENT").write_text(f"{OLD}\n")
+    assert promote.check_promotion(judged(release, gate.REFUSED, OLD)).objections == (
         "log loss worse",
     )
-    assert promote.check_promotion(judged(release, gate.PASSES, "old")) == promote.PromotionCheck(
+    assert promote.check_promotion(judged(release, gate.PASSES, OLD)) == promote.PromotionCheck(
         (), None
     )
-    rates = promote.check_promotion(judged(release, gate.PASSES, "old", status="no_skill"))
+    rates = promote.check_promotion(judged(release, gate.PASSES, OLD, status="no_skill"))
     assert rates.verdict == "refused: its status is no_skill: its scores are rates"
-    for stale in ("older", None):
+    for stale in (OLDER, None):
         found = promote.check_promotion(judged(release, gate.REFUSED, stale))
         assert found.objections == ()
-        assert found.verdict.endswith("and not with the served release old")
-    assert (
-        "did not judge it" in promote.check_promotion(judged(release, gate.NOT_JUDGED, "old")).note
-    )
+        assert found.verdict.endswith(f"and not with the served release {OLD}")
+    assert "did not judge it" in promote.check_promotion(judged(release, gate.NOT_JUDGED, OLD)).note
 
 
 def test_without_skill_a_hand_needs_a_reason_and_the_reason_is_recorded(release_home, trained_shop):
@@ -270,19 +271,29 @@ def test_a_promotion_that_cannot_be_recorded_does_not_happen(release_home):
 
 def test_the_store_has_the_verdict_and_the_table(side):
     found = {
-        "champion": "old",
+        "champion": OLD,
         "champion_scored": gate.RECIPE,
         "as_of": ["2024-01-01"],
         **compared(side, side),
     }
     told = record._gate_tags({"gate": found})
-    assert (told["gate"], told["gate.champion"]) == ("passes", "old")
+    assert (told["gate"], told["gate.champion"]) == ("passes", OLD)
     assert "  everyone: log loss" in told["gate.table"]
     assert run_metrics._gate_figures(found) == {
         "gate_log_loss_difference": 0.0,
         "gate_same_reasons": 1.0,
     }
     assert gate.lines({}) == []
+
+
+def test_a_release_with_the_table_of_its_gate_keeps_the_rules_of_its_file(many_dates):
+    bold = worse(many_dates, churn=Blend((*many_dates.scorer.churn.parts, (1.0, Rate((2.5,))))))
+    few = replace(many_dates, rows=many_dates.rows.slice(0, 1))
+    where = {"champion": OLD, "champion_scored": gate.RECIPE, "as_of": ["2024-01-01"]}
+    for report in (compared(bold, many_dates), compared(few, few)):
+        evaluation = json.loads(json.dumps({"gate": where | report}))
+        rules = check_rules(EvaluationFile, evaluation, file="evaluation.json", name=OLD)
+        assert rules.gate.verdict == report["verdict"]
 
 
 def test_a_training_is_judged_beside_the_recipe_of_what_is_served_or_is_that_very_release(

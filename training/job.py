@@ -24,6 +24,7 @@ from features.core.errors import BadSetting, NotEnoughData, ReleaseRefused
 from features.core.instants import day_text
 from features.core.progress import print_status
 from features.core.settings import Settings, home
+from features.core.staged_files import staged_file
 from features.recipes.stages import STAGES
 from features.tables.history import History
 from serving.release.release import (
@@ -33,11 +34,13 @@ from serving.release.release import (
     refuse_unwritable_store,
     write_release,
 )
+from serving.release.release_store import served_release_id
+from serving.release.sandbox import load_in_subprocess
 from serving.scoring.scorer import Calibration, Scorer
 from training import fitting, metrics
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
-from training.evaluation.gate import judge
+from training.evaluation.gate import judge, not_comparable
 from training.examples import ExampleColumns, Examples, example_columns, make_examples
 from training.fitting import Specs, fitting_for, specs_of, with_status
 from training.models import churn, fit_rates, next_stage
@@ -275,10 +278,13 @@ def _rates_scorer(examples: Examples, *, contractual: bool) -> Scorer:
 
 
 def _other_release(run: TrainingRun) -> Release:
-    """The newest release, if its other model fits this training; ReleaseRefused otherwise."""
+    """The newest release, if its other model fits this training; ReleaseRefused otherwise.
+
+    It may never have been promoted, so a child process loads it first.
+    """
     fix = "Train both models. Type: lifecycle train"
     try:
-        newest = load_release(newest_release_folder())
+        newest = load_in_subprocess(newest_release_folder())
     except ReleaseRefused as error:
         raise ReleaseRefused(
             where=f"train {run.only}",
@@ -344,12 +350,14 @@ def _training_facts(run: TrainingRun) -> dict[str, Any]:
 def _gate_section(run: TrainingRun) -> dict[str, Any]:
     """{"gate": …}: the comparison with the release that is served.
 
-    Where this training made the served release once more, the section of that release.
+    Where this training made the served release once more, the section of that release. A served
+    release that cannot be loaded (an old format, a damaged file) is not compared, and this is said.
     """
+    served = served_release_id()
     try:
-        champion = load_release(current_release_folder())
-    except ReleaseRefused:
-        champion = None  # Nothing is served, or nothing that could be.
+        champion = load_release(current_release_folder()) if served else None
+    except ReleaseRefused as error:
+        return {"gate": not_comparable(str(served), f"the served release has {error.got}")}
     if champion and _same_scores(run.final_scorer, champion.scorer, run.eval_rows):
         return {"gate": champion.evaluation["gate"]} if "gate" in champion.evaluation else {}
 
@@ -423,4 +431,6 @@ def _save_holdout(name: str, holdout: record.Holdout) -> None:
     rows = holdout.rows.select(keys).append_column("p_churn", pa.array(holdout.p))
     for k, stage in enumerate(STAGES):
         rows = rows.append_column(f"p_next_{stage}", pa.array(holdout.p_next[:, k]))
-    pq.write_table(rows, folder / "predictions.parquet")
+    # Of single customers: for their owner only.
+    with staged_file(folder / "predictions.parquet", private=True) as staged:
+        pq.write_table(rows, staged)

@@ -8,7 +8,6 @@ While MLflow's store cannot be reached the alias is late; the next promotion, th
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,9 @@ from features.core.errors import PromotionRefused, ReleaseRefused, StoreFailed
 from features.core.progress import print_status, stop_if_interrupted
 from features.core.staged_files import staged_file
 from serving.release import release as releases
+from serving.release.manifest import creation_time
+from serving.release.release_store import is_release_id, served_release_id, stored_folders
+from serving.release.sandbox import load_in_subprocess
 from training import promotion_log
 from training.evaluation import gate
 from training.tracking import tracking
@@ -51,10 +53,11 @@ class PromotionCheck:
 def promote(name: str | None = None, *, force: str | None = None) -> releases.Release:
     """Manual promotion of release `name` (default: the newest): verify, check, then serve it.
 
-    PromotionRefused where the check has objections and `force` gives no reason.
+    A child process loads it first: a crafted release must not crash the command. PromotionRefused
+    where the check has objections and `force` gives no reason.
     """
     reason = None if force is None else promotion_log.validate_reason(force)
-    release = releases.load_release(find_release_folder(name))
+    release = load_in_subprocess(find_release_folder(name))
     check = check_promotion(release)
     if check.note:
         print_status(f"warning: {check.note}")
@@ -93,10 +96,22 @@ def check_promotion(release: releases.Release) -> PromotionCheck:
     return PromotionCheck(tuple(objections), None)
 
 
-def _not_judged_note(judged: dict[str, Any] | None, served: str | None) -> str:
+def _not_judged_note(judged: dict[str, Any] | None, served: str) -> str:
+    if got := _other_format(served):
+        return f"the served release {served} has {got} and cannot be compared with this one"
     champion = judged["champion"] if judged else None
     other = f"release {champion}, which is not the served one" if champion else "no release"
     return f"the gate compared this release with {other}, and not with the served release {served}"
+
+
+def _other_format(served: str) -> str:
+    """The format of the served release in words; '' where this version reads it."""
+    try:
+        releases.verify_release(releases.releases_folder() / served)
+    except ReleaseRefused as error:
+        # A damaged release has another fix.
+        return error.got if error.fix == releases.TRAIN_AGAIN else ""
+    return ""
 
 
 def serve_release(
@@ -106,28 +121,19 @@ def serve_release(
     reason: str | None = None,
     forced: bool = False,
 ) -> releases.Release:
-    """Record the promotion, then replace CURRENT atomically, whatever the objections.
+    """Record the promotion and replace CURRENT: both or neither, whatever the objections.
 
     The alias `champion` follows if MLflow's store can be reached; a promotion never fails for it.
     """
     stop_if_interrupted()
-    promotion_log.append_promotion(
+    with promotion_log.recorded_promotion(
         release.id,
         previous=served_release_id(),
         forced=forced,
         reason=reason,
         verdict=check.verdict,
-    )
-    try:
-        with staged_file(releases.releases_folder() / "CURRENT") as staged:
-            staged.write_text(release.id + "\n")
-    except OSError as error:
-        raise StoreFailed(
-            where="mlruns/releases/CURRENT",
-            got=error.strerror or "a write that failed",
-            rule="The release store must be writable.",
-            fix="Free disk space or grant write access, then promote again.",
-        ) from error
+    ):
+        _write_current(release.id)
     try:
         tracking.repair()
     except StoreFailed as error:
@@ -135,39 +141,56 @@ def serve_release(
     return release
 
 
-def served_release_id() -> str | None:
-    """The id in CURRENT; None where nothing was promoted yet."""
+def _write_current(name: str) -> None:
+    """Replace CURRENT atomically. StoreFailed where it cannot be written."""
     try:
-        return releases.current_release_folder().name
-    except ReleaseRefused:
-        return None
+        with staged_file(releases.releases_folder() / "CURRENT") as staged:
+            staged.write_text(name + "\n")
+    except OSError as error:
+        raise StoreFailed(
+            where="mlruns/releases/CURRENT",
+            got=error.strerror or "a write that failed",
+            rule="The release store must be writable.",
+            fix="Free disk space or grant write access, then promote again.",
+        ) from error
 
 
 def find_release_folder(name: str | None) -> Path:
-    """The folder of a release (default: the newest)."""
-    folder = releases.releases_folder() / name if name else newest_release_folder()
-    if not (folder / "manifest.json").is_file():
+    """The folder of a release in the store (default: the newest). ReleaseRefused for no id."""
+    if name is None:
+        return newest_release_folder()
+    folder = releases.releases_folder() / name
+    # A path would serve a folder that nothing else can find by the id in CURRENT.
+    if not is_release_id(name) or not (folder / "manifest.json").is_file():
         raise ReleaseRefused(
             where="promote",
             got="no such release",
-            rule="ID names a folder under mlruns/releases.",
-            fix="Leave ID out for the newest, or choose one of: ls mlruns/releases.",
-            values=[] if name is None else [name],
+            rule="ID is the name of a folder under mlruns/releases: 16 hex digits.",
+            fix=f"Leave ID out for the newest, or choose one of: {_newest_ids() or 'none yet'}.",
+            values=[name],
         )
     return folder
 
 
+def _newest_ids() -> str:
+    """The ids of the three newest releases, the newest first."""
+    times = [(creation_time(folder), folder.name) for folder in stored_folders()]
+    newest = sorted(((at, name) for at, name in times if at is not None), reverse=True)
+    return ", ".join(name for _, name in newest[:3])
+
+
 def newest_release_folder() -> Path:
-    """The folder of the release that was written last. ReleaseRefused where there is none."""
-    manifests = releases.releases_folder().glob("*/manifest.json")
-    folders = [path.parent for path in manifests]
-    if not folders:
+    """The folder of the release that was written last; damaged manifests are skipped.
+
+    ReleaseRefused where there is none.
+    """
+    by_folder = {folder: creation_time(folder) for folder in stored_folders()}
+    readable = {folder: at for folder, at in by_folder.items() if at}
+    if not readable:
         raise ReleaseRefused(
             where="promote",
-            got="no release",
+            got="no release with a readable manifest" if by_folder else "no release",
             rule="`lifecycle train` writes releases.",
             fix="Type: lifecycle train",
         )
-    return max(
-        folders, key=lambda path: json.loads((path / "manifest.json").read_text())["made_at"]
-    )
+    return max(readable, key=lambda folder: readable[folder])

@@ -5,7 +5,9 @@ The lines stand in mlruns/releases/promotions.jsonl.
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,12 +35,14 @@ def validate_reason(reason: str) -> str:
     return reason
 
 
-def append_promotion(
+@contextlib.contextmanager
+def recorded_promotion(
     release: str, *, previous: str | None, forced: bool, reason: str | None, verdict: str
-) -> dict[str, Any]:
-    """Append and return a line: time, release, previous, forced, reason, verdict.
+) -> Iterator[dict[str, Any]]:
+    """Append and yield a line: time, release, previous, forced, reason, verdict.
 
-    StoreFailed where it cannot be written.
+    The block does the promotion. After an error in it the line is taken off again. StoreFailed
+    where the line cannot be written, and then the block does not run.
     """
     line = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -48,17 +52,42 @@ def append_promotion(
         "reason": reason,
         "verdict": verdict,
     }
+    raw = (json.dumps(line, ensure_ascii=False) + "\n").encode()
+    before = _append(raw)
     try:
-        with log_path().open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        yield line
+    except BaseException:
+        _take_off(raw, before)
+        raise
+
+
+def _append(raw: bytes) -> int:
+    """Append the bytes of a line and return the size before. StoreFailed, and no part of the line,
+    where that fails.
+    """
+    before = 0
+    try:
+        with log_path().open("ab") as file:
+            before = file.tell()
+            file.write(raw)
     except OSError as error:
+        _take_off(raw, before)
         raise StoreFailed(
             where="mlruns/releases/promotions.jsonl",
             got=error.strerror or "a write that failed",
-            rule="Every promotion is recorded before it happens.",
+            rule="A promotion and its record are written together.",
             fix="Free disk space or grant write access, then promote again.",
         ) from error
-    return line
+    return before
+
+
+def _take_off(raw: bytes, before: int) -> None:
+    """Cut a line, or a part of it, off again, unless another promotion was recorded after it."""
+    # The error of the promotion is the one to report.
+    with contextlib.suppress(OSError), log_path().open("rb+") as file:
+        file.seek(before)
+        if raw.startswith(file.read()):
+            file.truncate(before)
 
 
 def find_promotion(release: str) -> dict[str, Any] | None:

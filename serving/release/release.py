@@ -1,15 +1,14 @@
 """A release: the verified folder that is served.
 
-It holds no pickle, every file is hashed, and its golden rows are rebuilt before use. `id` = first
-16 hex digits of the hash over all files but the manifest. Files: models.json and *.ubj,
-features.json, population.parquet, stages.json, evaluation.json, golden/, card.md, manifest.json.
+It holds no pickle, every file is hashed and has its rules, and its golden rows are rebuilt before
+use. `id` = first 16 hex digits of the hash over all files but the manifest. Files: models.json and
+*.ubj, features.json, population.parquet, stages.json, evaluation.json, golden/, card.md,
+manifest.json.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -21,32 +20,56 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.catalogue import custom
-from features.core.errors import LifecycleError, ReleaseRefused, StoreFailed
-from features.core.settings import Settings, home
+from features.core.errors import Interrupted, LifecycleError, ReleaseRefused, StoreFailed
+from features.core.settings import Settings
 from features.core.staged_files import put_in_place, staging_folder
 from features.engine.build import build
 from features.engine.business_columns import load_custom
 from features.engine.columns import FeatureColumn, list_columns
-from features.recipes.definitions import Definitions
 from features.recipes.population_stats import PopulationStats
 from features.recipes.recipe import Feature
 from features.recipes.stages import STAGES
 from serving.release import golden
-from serving.release.scorer_files import (
-    NEVER_EDIT,
-    read_json,
-    read_scorer,
-    write_json,
-    write_scorer,
+from serving.release.checked_files import (
+    check_file_names,
+    check_population,
+    read_definitions,
+    read_evaluation,
+    read_features,
 )
+from serving.release.file_rules import broken_file
+from serving.release.json_files import NEVER_EDIT, write_json
+from serving.release.manifest import (
+    FORMAT,
+    TRAIN_AGAIN,
+    altered_files,
+    content_id,
+    hash_files,
+    verify_release,
+)
+from serving.release.release_store import current_release_folder, releases_folder
+from serving.release.scorer_files import read_models, read_scorer, write_scorer
 from serving.scoring.scorer import Scorer
 
+__all__ = [
+    "FORMAT",
+    "OTHER_VERSIONS",
+    "TOLERANCE",
+    "TRAIN_AGAIN",
+    "Release",
+    "altered_files",
+    "content_id",
+    "current_release_folder",
+    "hash_files",
+    "load_release",
+    "refuse_unwritable_store",
+    "releases_folder",
+    "verify_release",
+    "write_release",
+]
+
 TOLERANCE = 1e-9
-# Counted up whenever a file of a release changes its meaning; other formats are refused.
-FORMAT = 3
-TRAIN_AGAIN = "Train again: `lifecycle run` (or `lifecycle train`, then `lifecycle promote`)."
 OTHER_VERSIONS = "Install the versions that its manifest names, or train again here."
-FileHashes = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -61,11 +84,6 @@ class Release:
     tables: tuple[str, ...]
     config: dict[str, Any]
     evaluation: dict[str, Any]
-
-
-def releases_folder() -> Path:
-    """Where releases are stored, under LIFECYCLE_HOME."""
-    return home() / "mlruns" / "releases"
 
 
 def write_release(
@@ -92,7 +110,7 @@ def write_release(
             _write_features(staged, all_columns, settings, tables)
             write_json(staged / "stages.json", {"stages": STAGES, **asdict(scorer.definitions)})
             write_json(staged / "evaluation.json", evaluation)
-            (staged / "card.md").write_text(card)
+            (staged / "card.md").write_text(card, encoding="utf-8")
             pq.write_table(
                 pa.Table.from_pylist([asdict(population)]), staged / "population.parquet"
             )
@@ -142,16 +160,23 @@ def _place(staged: Path, folder: Path) -> None:
 def _write_features(
     folder: Path, all_columns: list[FeatureColumn], settings: Settings, tables: tuple[str, ...]
 ) -> None:
-    described = [
-        {"name": c.name, "family": c.feature.family, "unit": c.feature.unit, "window": c.window}
-        for c in all_columns
-    ]
-    features = {"columns": described, "tables": list(tables), "config": settings.definitions()}
+    features = {
+        "columns": _describe_columns(all_columns),
+        "tables": list(tables),
+        "config": settings.definitions(),
+    }
     write_json(folder / "features.json", features)
     if settings.features.own:
         # As it was when the columns were built: the working copy may have changed since.
         text = custom.source_text(all_columns) or custom.read_source(settings)
         (folder / custom.FILE).write_text(text, encoding="utf-8")
+
+
+def _describe_columns(columns: list[FeatureColumn]) -> list[dict[str, str]]:
+    return [
+        {"name": c.name, "family": c.feature.family, "unit": c.feature.unit, "window": c.window}
+        for c in columns
+    ]
 
 
 def _write_golden(
@@ -199,89 +224,52 @@ def _golden_answers(
     return rows, pa.table(scores)
 
 
-def hash_files(folder: Path) -> FileHashes:
-    """sha256 and size of every file under `folder` but the manifest, by relative path."""
-    result: FileHashes = {}
-    for path in sorted(p for p in folder.rglob("*") if p.is_file() and p.name != "manifest.json"):
-        raw = path.read_bytes()
-        result[path.relative_to(folder).as_posix()] = {
-            "sha256": hashlib.sha256(raw).hexdigest(),
-            "size": len(raw),
-        }
-    return result
-
-
-def content_id(files: FileHashes) -> str:
-    """The id of a release with these files: 16 hex digits."""
-    lines = (f"{name}\n{files[name]['sha256']}\n" for name in sorted(files))
-    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
-
-
-def altered_files(actual: FileHashes, recorded: FileHashes) -> list[str]:
-    """The names of files that are missing, new, or not as the manifest records them."""
-    names = sorted({*actual, *recorded})
-    return [name for name in names if actual.get(name) != recorded.get(name)]
-
-
-def verify_release(folder: Path) -> str:
-    """The id, after every file was compared with the manifest; ReleaseRefused otherwise.
-
-    No file but the manifest is parsed.
-    """
-    where = f"release {folder.name}"
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text())
-        recorded, format_number = dict(manifest["files"]), manifest["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        got, rule = "no readable manifest", "A release has a manifest."
-        raise ReleaseRefused(where=where, got=got, rule=rule, fix=NEVER_EDIT) from error
-    # Before the hashes: an old release is not damaged, and needs another fix.
-    if format_number != FORMAT:
-        got = f"format {format_number}" if isinstance(format_number, int) else "an unknown format"
-        rule = f"This version of lifecycle reads releases of format {FORMAT}."
-        raise ReleaseRefused(where=where, got=got, rule=rule, fix=TRAIN_AGAIN)
-    files = hash_files(folder)
-    if altered := altered_files(files, recorded):
-        got = f"{len(altered)} files that are not as they were written: {', '.join(altered[:3])}"
-        rule = "Every file has the hash and size of the manifest."
-        raise ReleaseRefused(where=where, got=got, rule=rule, fix=NEVER_EDIT)
-    if content_id(files) != manifest.get("id"):
-        got, rule = "an id that does not fit its files", "The id is the hash of the files."
-        raise ReleaseRefused(where=where, got=got, rule=rule, fix=NEVER_EDIT)
-    return str(manifest["id"])
-
-
-def load_release(folder: Path) -> Release:
+def load_release(folder: Path, *, golden_rows_were_rebuilt: bool = False) -> Release:
     """Verify, read, rebuild the golden rows and scores; only then the release may be used.
 
-    ReleaseRefused where one of these fails.
+    ReleaseRefused where one of these fails, whatever a damaged file makes its reader raise.
+    `golden_rows_were_rebuilt`: by this code, on this machine, just now.
     """
     name = verify_release(folder)
-    features, definitions = read_json(folder / "features.json"), _read_definitions(folder)
+    try:
+        release = _read_release(folder, name)
+        if not golden_rows_were_rebuilt:
+            _check_golden(release)
+    except (ReleaseRefused, Interrupted):
+        raise
+    except Exception as error:
+        # Readers of Parquet, of boosters and of own features raise what they like.
+        raise ReleaseRefused(
+            where=f"release {name}",
+            got=f"files that cannot be used here ({type(error).__name__})",
+            rule="A release is read, and its golden rows are rebuilt, before it is used.",
+            fix=NEVER_EDIT,
+        ) from error
+    return release
+
+
+def _read_release(folder: Path, name: str) -> Release:
+    features, settings = read_features(folder, name)
+    definitions = read_definitions(folder, name, settings)
+    models, checked_models = read_models(folder, name)
+    check_file_names(folder, name, features, checked_models)
+    evaluation = read_evaluation(folder, name)
+    check_population(folder, name, definitions)
     tables, config = tuple(features["tables"]), features["config"]
     # This runs code of the business, therefore only after every hash was verified.
     own = _read_custom_features(folder, name) if config["features"]["own"] else ()
     built = list_columns(definitions, tables=tables, off=config["features"]["off"], custom=own)
-    if [column.name for column in built] != [column["name"] for column in features["columns"]]:
+    known = {column.name for column in built}
+    if _describe_columns(built) != features["columns"] or not known.issuperset(models["columns"]):
         raise ReleaseRefused(
             where=f"release {name}",
             got="other features than this code builds",
             rule="A release is served by the feature code it was trained with.",
             fix=OTHER_VERSIONS,
         )
-    scorer = read_scorer(folder, name, definitions)
+    scorer = read_scorer(models, folder, name, definitions)
     kinds = tuple(config["activity"]["kinds"])
-    evaluation = read_json(folder / "evaluation.json")
-    release = Release(name, folder, scorer, built, kinds, tables, config, evaluation)
-    _check_golden(release)
-    return release
-
-
-def _read_definitions(folder: Path) -> Definitions:
-    stages = read_json(folder / "stages.json")
-    # The names of the stages are for readers of the file; the code has its own.
-    stages.pop("stages")
-    return Definitions.from_mapping(stages)
+    return Release(name, folder, scorer, built, kinds, tables, config, evaluation)
 
 
 def _read_custom_features(folder: Path, name: str) -> tuple[Feature, ...]:
@@ -300,6 +288,8 @@ def _read_custom_features(folder: Path, name: str) -> tuple[Feature, ...]:
 def _check_golden(release: Release) -> None:
     folder = release.folder / "golden"
     events = {name: pq.read_table(folder / f"{name}.parquet") for name in release.tables}
+    if not _are_golden_events(events, release):
+        raise broken_file(release.id, "golden: events with other rows or columns")
     rows, scores = _golden_answers(release.scorer, release.columns, events, release.activity_kinds)
     for rebuilt, file, what in ((rows, "rows", "feature rows"), (scores, "scores", "scores")):
         if not _is_close(rebuilt, pq.read_table(folder / f"{file}.parquet")):
@@ -309,6 +299,23 @@ def _check_golden(release: Release) -> None:
                 rule=f"Golden rows and scores are rebuilt within {TOLERANCE}.",
                 fix=OTHER_VERSIONS,
             )
+
+
+def _are_golden_events(events: dict[str, pa.Table], release: Release) -> bool:
+    """Whether the tables have the rows and columns of golden events.
+
+    Golden rows of nobody would agree with any model.
+    """
+    expected = golden.golden_events(
+        release.scorer.definitions,
+        tables=release.tables,
+        activity_kinds=release.activity_kinds,
+        as_of=release.scorer.definitions.learned_as_of,
+    )
+    return expected.keys() == events.keys() and all(
+        events[name].num_rows == table.num_rows and events[name].schema.equals(table.schema)
+        for name, table in expected.items()
+    )
 
 
 def _is_close(rebuilt: pa.Table, stored: pa.Table) -> bool:
@@ -322,17 +329,3 @@ def _is_close(rebuilt: pa.Table, stored: pa.Table) -> bool:
         elif values.tolist() != expected.tolist():
             return False
     return True
-
-
-def current_release_folder() -> Path:
-    """The folder that CURRENT names; ReleaseRefused where nothing was promoted yet."""
-    pointer = releases_folder() / "CURRENT"
-    name = pointer.read_text().strip() if pointer.is_file() else ""
-    if not name or not (releases_folder() / name).is_dir():
-        raise ReleaseRefused(
-            where="mlruns/releases/CURRENT",
-            got="no promoted release",
-            rule="Scores need a promoted release.",
-            fix="Run `lifecycle run -c …`, or `lifecycle train -c …` and then `lifecycle promote`.",
-        )
-    return releases_folder() / name

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
 
+import numpy as np
+
 from features.core.errors import ReleaseRefused
 from features.recipes.definitions import Definitions
 from serving.release.blend_files import read_blend, write_blend
+from serving.release.file_rules import broken_file, check_rules
+from serving.release.json_files import NEVER_EDIT, read_json, write_json
+from serving.release.model_rules import ModelsFile
 from serving.scoring.calibration import Calibration
 from serving.scoring.evidence import RateSpread
-from serving.scoring.parts import design_names
+from serving.scoring.parts import Blend, Boosted, design_names
 from serving.scoring.prediction_sets import PredictionSets
 from serving.scoring.scorer import ReasonReference, Scorer
 
-NEVER_EDIT = "Train again, or promote another release; never edit a release."
 T = TypeVar("T")
 
 
@@ -40,21 +43,31 @@ def write_scorer(scorer: Scorer, folder: Path) -> None:
     write_json(folder / "models.json", models)
 
 
-def read_scorer(folder: Path, name: str, definitions: Definitions) -> Scorer:
-    """The inverse of `write_scorer`, for the release `name`.
+def read_models(folder: Path, name: str) -> tuple[dict[str, Any], ModelsFile]:
+    """The content of models.json, as it is and as an object of its rules. ReleaseRefused."""
+    models = read_json(folder / "models.json", name)
+    return models, check_rules(ModelsFile, models, file="models.json", name=name)
+
+
+def read_scorer(
+    models: dict[str, Any], folder: Path, name: str, definitions: Definitions
+) -> Scorer:
+    """The inverse of `write_scorer`, for the release `name` and the content of its models.json.
 
     ReleaseRefused where the numbers of a part break its rules.
     """
-    models = read_json(folder / "models.json")
     # Boosters are checked against these names, in order.
     feature_names = tuple(models["columns"])
     names = design_names(feature_names)
+    churn = read_blend(models["churn"], folder, names)
+    next_stage = read_blend(models["next_stage"], folder, names)
+    _check_outputs(churn, next_stage, len(models["classes"]), name)
     return Scorer(
         definitions,
         feature_names,
-        churn=read_blend(models["churn"], folder, names),
+        churn=churn,
         calibration=_read_part(Calibration.from_mapping, models["calibration"], name),
-        next_stage=read_blend(models["next_stage"], folder, names),
+        next_stage=next_stage,
         classes=tuple(models["classes"]),
         churn_rows=models["churn_rows"],
         stay_rows=models["stay_rows"],
@@ -65,6 +78,16 @@ def read_scorer(folder: Path, name: str, definitions: Definitions) -> Scorer:
         ),
         rate_spread=_read_optional_part(RateSpread.from_mapping, models["rate_spread"], name),
     )
+
+
+def _check_outputs(churn: Blend, next_stage: Blend, classes: int, name: str) -> None:
+    """Refuse a booster that answers with another number of outputs than its blend has."""
+    for blend, outputs in ((churn, {1}), (next_stage, {classes, max(classes, 2)})):
+        for _, part in blend.parts:
+            if isinstance(part, Boosted):
+                margins = part.margins(np.zeros((1, len(part.names))))
+                if margins.shape[1] not in outputs or not np.isfinite(margins).all():
+                    raise broken_file(name, "a booster with other outputs than classes")
 
 
 def _read_part(
@@ -95,15 +118,3 @@ def _read_reason_reference(mapping: dict[str, Any] | None) -> ReasonReference | 
     usual = tuple(tuple(medians) for medians in mapping["usual"])
     rest = {name: tuple(values) for name, values in mapping.items() if name != "usual"}
     return ReasonReference(**rest, usual=usual)
-
-
-def write_json(path: Path, value: Any) -> None:
-    """JSON whose bytes depend on the value alone; ValueError for NaN and infinity."""
-    # Sorted keys: equal content must give equal hashes.
-    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
-    path.write_text(text + "\n")
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """The object of a JSON file."""
-    return json.loads(path.read_text())

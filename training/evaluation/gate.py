@@ -45,6 +45,7 @@ __all__ = [
     "compare",
     "judge",
     "lines",
+    "not_comparable",
 ]
 
 # How the champion was scored.
@@ -72,7 +73,7 @@ def judge(
     if champion is None:
         return {"champion": None, "verdict": PASSES, "why": ["nothing is served yet"]}
     if differs := _label_differences(champion, history, settings):
-        return _not_comparable(champion, f"another {', another '.join(differs)}")
+        return not_comparable(champion.id, f"another {', another '.join(differs)}")
     scored_as, at = _judged_dates(champion, dates, settings.outcome_window_us)
     ours = Side(scorer, examples.rows_at(at), list(examples.columns))
     try:
@@ -80,9 +81,9 @@ def judge(
             champion, scored_as, at, examples, dates, history, settings, fit=fit
         )
     except (KeyError, TypeError):
-        return _not_comparable(champion, "its recipe is of an older version")
+        return not_comparable(champion.id, "its recipe is of an older version")
     if not _same_rows(ours.rows, theirs.rows):
-        return _not_comparable(champion, "other rows or outcomes")
+        return not_comparable(champion.id, "other rows or outcomes")
     return {
         "champion": champion.id,
         "champion_scored": scored_as,
@@ -91,8 +92,9 @@ def judge(
     }
 
 
-def _not_comparable(champion: Release, why: str) -> dict[str, Any]:
-    return {"champion": champion.id, **not_judged(f"not comparable: {why}")}
+def not_comparable(champion: str, why: str) -> dict[str, Any]:
+    """The section of a challenger that could not be compared with the release `champion`."""
+    return {"champion": champion, **not_judged(f"not comparable: {why}")}
 
 
 def _label_differences(champion: Release, history: History, settings: Settings) -> list[str]:

@@ -102,12 +102,22 @@ def pending_text(jobs: Iterable[str]) -> str:
     )
 
 
-def promotion_text(name: str, status: str, evaluation: Report) -> str:
-    """What `promote` prints: the served release, the recommendation and the gate's result."""
+def promotion_text(
+    name: str, status: str, evaluation: Report, promotion: Mapping[str, Any] | None = None
+) -> str:
+    """What `promote` prints: the served release, the recommendation and the gate's result.
+
+    `promotion`: its line in promotions.jsonl. Where the gate of the evaluation compared with
+    another release than the one that was served, its verdict says nothing.
+    """
+    verdict = gate.lines(evaluation)
+    compared = (evaluation.get("gate") or {}).get("champion")
+    if promotion and promotion["previous"] not in (None, name, compared):
+        verdict = [f"gate: {promotion['verdict']}"]
     lines = [
         f"serving release {name} ({status})",
         *baseline_comparison.lines(evaluation),
-        *gate.lines(evaluation),
+        *verdict,
     ]
     return "\n  ".join(lines)
 

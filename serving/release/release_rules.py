@@ -1,0 +1,368 @@
+"""The rules of the manifest, the stages, the features, the evaluation and the population."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from features.core.config_schema import Days
+from features.core.settings import TABLES
+from features.recipes.recipe import SCORE_SCALE
+from features.recipes.stages import STAGES
+from serving.release.file_rules import (
+    Count,
+    Instant,
+    Numbers,
+    Positive,
+    Rules,
+    Share,
+    check_rising,
+    check_unique,
+    optional_key,
+)
+
+
+def _check_table(table: str) -> str:
+    if table not in TABLES:
+        raise ValueError("not one of the contract's tables")
+    return table
+
+
+Table = Annotated[str, AfterValidator(_check_table)]
+Status = Literal["ok", "no_skill", "not_enough_data"]
+Id = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
+Fraction = Annotated[float, Field(gt=0, le=1)]
+Text = Annotated[str, Field(min_length=1)]
+QUANTILES, COHORTS = 19, 4
+MONEY = 1e19  # the sums of all money fit 64 bits
+ROUNDING = 1e-6
+
+
+def _check_time(text: str) -> None:
+    try:
+        has_offset = datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        has_offset = False
+    if not has_offset:
+        raise ValueError("no instant with its offset")
+
+
+class FileHashRules(Rules):
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    size: Count
+
+
+class ManifestFile(Rules):
+    format: int
+    id: Id
+    files: dict[str, FileHashRules]
+    creation_time: str = optional_key(alias="made_at")
+    versions: dict[str, str] = optional_key()
+
+    @model_validator(mode="after")
+    def _check_creation(self) -> ManifestFile:
+        if "creation_time" in self.model_fields_set:
+            _check_time(self.creation_time)
+        return self
+
+
+class AttributeRules(Rules):
+    name: Text
+    type: Literal["text", "flag", "number", "money"]
+    constant: bool
+    columns: Annotated[
+        list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(min_length=1)
+    ]
+
+
+class StagesFile(Rules):
+    """stages.json: the fields of `Definitions`, and the names of the stages."""
+
+    stages: list[str]
+    population_mean_gap_us: Annotated[int, Field(gt=0, le=2**53)]
+    median_gap_days: Annotated[float, Field(ge=0, le=1e6)]
+    multiples: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+    windows_days: Annotated[list[Days], Field(min_length=1, max_length=8)]
+    half_lives_days: Annotated[
+        list[Annotated[float, Field(ge=0)]], Field(min_length=3, max_length=3)
+    ]
+    horizon_days: Days
+    eligible_days: Days
+    contractual: bool
+    activity_table: Literal["transactions", "interactions"]
+    minor_units: Annotated[int, Field(ge=1, le=1000)]
+    scales: list[tuple[str, float, float]]
+    acquired: Literal["first_activity", "second_activity"]
+    learned_as_of: Instant
+    gaps: Count
+    reactivated_share: Share | None
+    reached_churned: Count
+    label_latency_days: Annotated[int, Field(ge=0, le=365)]
+    resolve_within_hours: Annotated[float, Field(gt=0, le=8760)]
+    attributes: list[AttributeRules]
+    attribute_versions: bool
+    grace_days: Annotated[int, Field(ge=0, le=365)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_scales(cls, value: Any) -> Any:
+        # JSON has no tuples.
+        if isinstance(value, dict) and isinstance(value.get("scales"), list):
+            rows = [tuple(row) if isinstance(row, list) else row for row in value["scales"]]
+            return value | {"scales": rows}
+        return value
+
+    @model_validator(mode="after")
+    def _check_orders(self) -> StagesFile:
+        if tuple(self.stages) != STAGES:
+            raise ValueError("other stages than this version's")
+        check_rising(self.multiples)
+        check_rising(self.half_lives_days)
+        check_rising(self.windows_days, by=1)
+        check_unique([kind for kind, _, _ in self.scales])
+        check_unique([attribute.name for attribute in self.attributes])
+        if any(low >= high for _, low, high in self.scales):
+            raise ValueError("a scale whose lowest score is not below its highest")
+        if (self.reactivated_share is None) != (self.reached_churned == 0):
+            raise ValueError("a share of reactivations belongs to customers that reached churned")
+        return self
+
+
+class ColumnRules(Rules):
+    name: Text
+    family: Text
+    unit: str
+    window: str
+
+
+class FeaturesFile(Rules):
+    """features.json. The rules of `config` are those of a lifecycle.toml."""
+
+    columns: Annotated[list[ColumnRules], Field(min_length=1)]
+    tables: Annotated[list[Table], Field(min_length=1)]
+    config: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _check_tables(self) -> FeaturesFile:
+        check_unique(self.tables)
+        return self
+
+
+class BoosterSettingsRules(Rules):
+    """All of them, or none where the model has no boosters."""
+
+    learning_rate: Fraction = optional_key()
+    max_leaves: Annotated[int, Field(ge=2, le=4096)] = optional_key()
+    min_child_weight: Annotated[float, Field(ge=0, le=1e9)] = optional_key()
+    reg_lambda: Annotated[float, Field(ge=0, le=1e9)] = optional_key()
+    subsample: Fraction = optional_key()
+    colsample_bytree: Fraction = optional_key()
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> BoosterSettingsRules:
+        if 0 < len(self.model_fields_set) < len(type(self).model_fields):
+            raise ValueError("some settings of the boosters without the others")
+        return self
+
+
+class ModelSpecRules(Rules):
+    """What a search chose. The gate fits it again, so nothing else may reach the libraries."""
+
+    strength: Positive
+    settings: BoosterSettingsRules
+    rounds: Annotated[int, Field(ge=0, le=100_000)]
+    weight: Share
+    losses: dict[str, float]
+    folds: str
+    directions: dict[str, Annotated[int, Field(ge=-1, le=1)]]
+    model: Text
+    columns: list[str]
+    trials_done: Count
+    trials_wanted: Count
+
+    @model_validator(mode="after")
+    def _check_boosters(self) -> ModelSpecRules:
+        if self.weight > 0 and not (self.rounds and self.settings.model_fields_set):
+            raise ValueError("boosters without rounds or settings")
+        return self
+
+
+class RecommendationRules(Rules):
+    population: Literal["everyone", "eligible"]
+    recommended: Text
+    verdict: Text
+
+
+class DifferenceRules(Rules):
+    """Figures of both models; the difference is null where they cannot be compared."""
+
+    challenger: float
+    champion: float
+    difference: float | None
+    low: float | None
+    high: float | None
+
+
+class LossRules(DifferenceRules):
+    difference: float
+    low: float
+    high: float
+
+
+class CalibrationErrorRules(Rules):
+    challenger: Share
+    champion: Share
+    floor: Share
+
+
+class PopulationFigureRules(Rules):
+    rows: Count
+    customers: Count
+    log_loss: LossRules | None
+    ece: CalibrationErrorRules | None
+
+
+class PopulationsRules(Rules):
+    everyone: PopulationFigureRules
+    eligible: PopulationFigureRules
+
+
+class WorstSliceRules(Rules):
+    dimension: str
+    name: str
+    rows: Count
+    compared: Count
+    difference: float
+    low: float
+    high: float
+
+
+class GateRules(Rules):
+    """The comparison with the served release. Its figures come together, or none is there."""
+
+    champion: Id | None
+    verdict: Literal["passes", "refused", "not judged"]
+    why: list[str]
+    champion_scored: str = optional_key()
+    as_of: list[str] = optional_key()
+    population: Literal["everyone", "eligible"] | None = None
+    populations: PopulationsRules = optional_key()
+    worst_slice: WorstSliceRules | None = None
+    same_top_reason: Share | None = None
+    next_stage: DifferenceRules = optional_key()
+
+    @model_validator(mode="after")
+    def _check_figures(self) -> GateRules:
+        figures = {"champion_scored", "as_of", "population", "populations"}
+        present = figures & self.model_fields_set
+        if present not in (set(), figures) or (present and self.champion is None):
+            raise ValueError("figures of a comparison that is not whole")
+        if self.verdict == "refused" and not self.why:
+            raise ValueError("a refusal without its reason")
+        return self
+
+
+class EvaluationFile(Rules):
+    """evaluation.json: what code reads of it has its type; further figures may stand there.
+
+    A figure that is a share by its name lies from 0 to 1, wherever it stands.
+    """
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Status = optional_key()
+    horizon_days: Days = optional_key()
+    features: Count = optional_key()
+    as_of: dict[Literal["train", "evaluate", "refit"], list[str]] = optional_key()
+    models: dict[Literal["churn", "next-stage"], ModelSpecRules | Literal["frequencies"]] = (
+        optional_key()
+    )
+    recommendation: dict[Literal["churn", "next_stage"], RecommendationRules | None] = (
+        optional_key()
+    )
+    gate: GateRules = optional_key()
+    churn: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
+    next_stage: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
+    calibration: dict[str, str] = optional_key()
+    unused_features: list[str] = optional_key()
+    late_activity: Count = optional_key()
+    train_rows: Count = optional_key()
+    note: str = optional_key()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_figures(cls, value: Any) -> Any:
+        check_figures(value)
+        return value
+
+
+SHARES = (
+    "accuracy",
+    "auroc",
+    "auroc_high",
+    "auroc_low",
+    "average_precision",
+    "brier",
+    "coverage",
+    "ece",
+    "false_positive_rate",
+    "precision",
+    "rate",
+    "recall",
+    "true_positive_rate",
+)
+NOT_NEGATIVE = ("log_loss", "base_rate_log_loss", "rows", "customers", "groups", "changed")
+
+
+def check_figures(value: Any) -> None:
+    """ValueError where a figure anywhere in `value` is outside the range that its name says."""
+    if isinstance(value, list):
+        for inner in value:
+            check_figures(inner)
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            is_figure = isinstance(inner, int | float)
+            if is_figure and (name in SHARES or name in NOT_NEGATIVE) and inner < 0:
+                raise ValueError("a negative figure")
+            if is_figure and name in SHARES and inner > 1:
+                raise ValueError("a share above 1")
+            check_figures(inner)
+
+
+class PopulationRow(Rules):
+    """The row of population.parquet: the fields of `PopulationStats`."""
+
+    as_of: Instant
+    amount_quantiles: Annotated[Numbers, Field(min_length=QUANTILES, max_length=QUANTILES)]
+    r: Annotated[float, Field(gt=0, le=1e9)]
+    alpha: Annotated[float, Field(gt=0, le=1e9)]
+    a: Annotated[float, Field(gt=0, le=1e9)]
+    b: Annotated[float, Field(gt=0, le=1e9)]
+    wait_shape: Annotated[float, Field(gt=0, le=1e6)]
+    money_p: Annotated[float, Field(gt=0, le=1e6)]
+    money_q: Annotated[float, Field(gt=1, le=1e6)]
+    money_v: Annotated[float, Field(ge=0, le=1e21)]
+    cohort_cuts: Annotated[list[Instant], Field(min_length=COHORTS - 1, max_length=COHORTS - 1)]
+    cohort_quantiles: Annotated[
+        Numbers, Field(min_length=QUANTILES * COHORTS, max_length=QUANTILES * COHORTS)
+    ]
+    earliest_at: Instant
+    items: list[str]
+    item_means: list[Annotated[int, Field(ge=0, le=SCORE_SCALE)]]
+
+    @model_validator(mode="after")
+    def _check_orders(self) -> PopulationRow:
+        quantiles = [self.amount_quantiles]
+        starts = range(0, QUANTILES * COHORTS, QUANTILES)
+        quantiles += [self.cohort_quantiles[start : start + QUANTILES] for start in starts]
+        for values in quantiles:
+            if max(map(abs, values)) > MONEY:
+                raise ValueError("money beyond 64 bits")
+            check_rising(values, by=-ROUNDING * max(1.0, *map(abs, values)))
+        check_rising([*self.cohort_cuts, self.as_of])
+        check_unique(self.items)
+        if len(self.items) != len(self.item_means) or self.earliest_at > self.as_of:
+            raise ValueError("items without a mean, or activity after as_of")
+        return self
