@@ -21,6 +21,7 @@ pytest_plugins = [
     "tests.support.businesses",
     "tests.support.damaged_home",
     "tests.support.init_data",
+    "tests.support.running_services",
     "tests.support.services",
     "tests.support.simulation_outcomes",
     "tests.support.tracking_stores",

@@ -113,7 +113,7 @@ def test_a_taken_port_and_a_missing_release_are_said_before_anything_starts(port
         taken.bind(("127.0.0.1", port))
         taken.listen()
         with pytest.raises(BadSetting, match="cannot be used"):
-            serve.refuse_used_port("127.0.0.1", port)
+            serve.listen("127.0.0.1", port)
 
 
 def test_it_answers_without_what_training_needs(trained_shop):

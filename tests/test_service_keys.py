@@ -15,7 +15,7 @@ import pytest
 from starlette.testclient import WebSocketDenialResponse
 
 from features.core.errors import StoreFailed
-from serving.api import keys
+from serving.api import ended_sessions, keys
 from serving.api.middleware import COOKIE, MAX_LOGIN_BYTES, METHODS, PROBES, ROUTES
 from tests.support.services import KEY, OTHER_KEY
 
@@ -163,11 +163,103 @@ def test_the_cookie_is_for_this_site_and_no_script_and_holds_no_key(shop_service
     assert keys._hash(KEY) not in said
 
 
-def test_logging_out_takes_the_cookie_away(shop_service):
-    said = shop_service.spoken("GET", "/logout", headers=[(b"cookie", _session(shop_service))])
-    assert said.status == 303
+def _log_out(service, session: bytes, *more):
+    return service.spoken("POST", "/logout", headers=[(b"cookie", session), *more])
+
+
+def test_a_logout_ends_the_session_for_every_copy_of_its_cookie(shop_service):
+    session, other = _session(shop_service), _session(shop_service)
+    said = _log_out(shop_service, session)
+    assert (said.status, said.headers["location"]) == (303, "/")
     assert f'{COOKIE}=""' in said.headers["set-cookie"]
     assert "Max-Age=0" in said.headers["set-cookie"]
+    assert shop_service.spoken("GET", "/v1/model", headers=[(b"cookie", session)]).status == 401
+    assert shop_service.spoken("GET", "/v1/model", headers=[(b"cookie", other)]).status == 200
+    assert _log_out(shop_service, session).status == 401
+
+
+def test_a_link_logs_nobody_out(shop_service):
+    session = _session(shop_service)
+    assert shop_service.spoken("GET", "/logout", headers=[(b"cookie", session)]).status == 405
+    assert shop_service.spoken("GET", "/v1/model", headers=[(b"cookie", session)]).status == 200
+
+
+def test_what_cannot_be_written_down_is_no_logout(home):
+    (home / ended_sessions.FILE).mkdir()
+    with pytest.raises(StoreFailed, match="logout"):
+        ended_sessions.end("1.a")
+    assert ended_sessions.is_ended("1.a")
+
+
+def test_expired_logouts_are_forgotten_once_there_are_many(home, monkeypatch):
+    monkeypatch.setattr(ended_sessions, "MANY_BYTES", 10)
+    until = int(time.time()) + 100
+    for session in ("5-old.a", f"{until}-one.b", f"{until}-two.c"):
+        ended_sessions.end(session)
+    path = home / ended_sessions.FILE
+    assert len(path.read_text().splitlines()) == 2
+    assert path.stat().st_mode & 0o077 == 0
+    assert ended_sessions.is_ended(f"{until}-one.b")
+    assert not ended_sessions.is_ended(f"{until}-three.d")
+
+
+FOREIGN = {
+    "another site": [(b"sec-fetch-site", b"cross-site")],
+    "another subdomain": [(b"sec-fetch-site", b"same-site"), (b"origin", b"http://here")],
+    "another origin": [(b"origin", b"http://there"), (b"host", b"here")],
+    "no origin told": [(b"origin", b"null"), (b"host", b"here")],
+    "another port": [(b"origin", b"http://here:1"), (b"host", b"here:2")],
+}
+
+
+@pytest.mark.parametrize("name", FOREIGN)
+def test_a_form_of_another_site_logs_nobody_in_or_out(shop_service, name):
+    said = shop_service.spoken(
+        "POST", "/login", headers=FOREIGN[name], body=(f"key={quote(KEY)}".encode(),)
+    )
+    assert (said.status, said.json()["error"]) == (403, "OriginRefused")
+    session = _session(shop_service)
+    assert _log_out(shop_service, session, *FOREIGN[name]).status == 403
+    assert shop_service.spoken("GET", "/v1/model", headers=[(b"cookie", session)]).status == 200
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [(b"sec-fetch-site", b"same-origin"), (b"origin", b"https://front"), (b"host", b"inner")],
+        [(b"origin", b"http://here:3000"), (b"host", b"here:3000")],
+        [(b"origin", b"https://front"), (b"host", b"inner"), (b"x-forwarded-host", b"front")],
+    ],
+)
+def test_the_own_form_logs_in_behind_a_proxy_too(shop_service, headers):
+    body = (f"key={quote(KEY)}".encode(),)
+    assert shop_service.spoken("POST", "/login", headers=headers, body=body).status == 303
+
+
+def test_behind_tls_the_cookie_is_secure(shop_service):
+    body = (f"key={quote(KEY)}".encode(),)
+    behind = [(b"x-forwarded-proto", b"https")]
+    said = shop_service.spoken("POST", "/login", headers=behind, body=body)
+    assert "Secure" in said.headers["set-cookie"]
+    assert "Secure" not in _login(shop_service, body[0]).headers["set-cookie"]
+
+
+def test_a_login_opens_pages_only_and_the_refusal_says_so(shop_service):
+    headers = [(b"cookie", _session(shop_service)), (b"content-type", b"application/json")]
+    said = shop_service.spoken("POST", "/v1/score", headers=headers, body=(b"{}",))
+    assert (said.status, said.json()["error"]) == (401, "KeyMissing")
+    assert "A login opens pages to read" in said.json()["rule"]
+
+
+def test_a_wrong_key_is_told_apart_from_a_missing_one(shop_service):
+    for headers, error in (
+        ([], "KeyMissing"),
+        ([(b"authorization", b"Bearer wrong")], "KeyUnknown"),
+        ([(b"cookie", f"{COOKIE}=1-a.b".encode())], "KeyUnknown"),
+    ):
+        said = shop_service.spoken("GET", "/v1/model", headers=headers)
+        assert (said.status, said.json()["error"]) == (401, error)
+        assert "wrong" not in said.body.decode()
 
 
 @pytest.mark.parametrize(
@@ -204,19 +296,22 @@ def test_a_login_that_stops_midway_is_no_key(shop_service):
 def test_a_session_ends_and_cannot_be_made_longer():
     known, now = keys.Keys("environment", (keys._hash(KEY), keys._hash(OTHER_KEY))), 1_700_000_000.0
     value = known.new_session(now=now)
-    until, _, signature = value.partition(".")
+    content, _, signature = value.partition(".")
+    until, _, name = content.partition("-")
     assert known.is_session(value, now=now + keys.SESSION_SECONDS - 1)
     assert not known.is_session(value, now=now + keys.SESSION_SECONDS)
     forged = [
-        f"{int(until) + 1}.{signature}",
-        f"{until}.",
-        until,
+        f"{int(until) + 1}-{name}.{signature}",
+        f"{content}.",
+        content,
         f".{signature}",
         "",
-        f"{until}.{signature}x",
-        f"0{until}.{signature}",
-        f"{until}.{signature.upper()}",
-        f"{until}.é",
+        f"{content}.{signature}x",
+        f"0{content}.{signature}",
+        f"{until}.{signature}",
+        f"{until}-.{signature}",
+        f"{content}.{signature.upper()}",
+        f"{content}.é",
         f"٣.{signature}",
         "\ud800.\ud800",
     ]

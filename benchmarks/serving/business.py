@@ -21,12 +21,12 @@ import pyarrow.parquet as pq
 
 from benchmarks.serving import hosts
 from features.core.contract import CONTRACT
-from features.core.instants import midnight_before
+from features.core.instants import DAY_US, midnight_before
 from features.core.settings import MINOR_DIGITS
 from serving.api.schemas import rfc3339
 from serving.batch.writers import with_microseconds
 
-CUSTOMERS, TRIALS, SEED, CURRENCY = 3000, 3, 7, "EUR"
+TRIALS, SEED, CURRENCY = 1, 7, "EUR"
 
 
 @dataclass(frozen=True)
@@ -62,20 +62,33 @@ class Business:
             np.random.default_rng(SEED).permutation(self.rows["customer_id"].to_pylist()).tolist()
         )
 
+    @property
+    def hundreds(self) -> range:
+        """Where each whole hundred of `ids` begins."""
+        return range(0, len(self.ids) - 99, 100)
+
+    @cached_property
+    def older_runs(self) -> list[dict[str, Any]]:
+        """The runs before the latest, each as LATEST would name it."""
+        root = self.home / "scores"
+        folders = [path.parent for path in root.glob("as_of=*/run=*/manifest.json")]
+        return [
+            {
+                "as_of": json.loads((folder / "manifest.json").read_text())["as_of"],
+                "folder": folder.relative_to(root).as_posix(),
+            }
+            for folder in folders
+            if folder != self.run
+        ]
+
     @cached_property
     def events(self) -> dict[str, dict[str, list[dict[str, Any]]]]:
         """All raw events that the run knew, by customer, in the form of a request."""
         events: dict[str, dict[str, list[dict[str, Any]]]] = {}
         for file in sorted((self.run / "history").glob("*.parquet")):
-            if file.stem == "customers":
-                continue
             for row in pq.read_table(file).to_pylist():
-                cells = {
-                    column.name: _json_value(column.type, row[column.name])
-                    for column in CONTRACT[file.stem].columns
-                    if row[column.name] is not None and column.name != "customer_id"
-                }
-                events.setdefault(row["customer_id"], {}).setdefault(file.stem, []).append(cells)
+                sent = events.setdefault(row["customer_id"], {}).setdefault(file.stem, [])
+                sent.append(_cells(file.stem, row))
         return events
 
     def size(self, customer: str) -> int:
@@ -93,6 +106,15 @@ class Business:
         )
 
 
+def _cells(table: str, row: dict[str, Any]) -> dict[str, Any]:
+    """A row of the run's history as a request states it."""
+    return {
+        column.name: _json_value(column.type, row[column.name])
+        for column in CONTRACT[table].columns
+        if row[column.name] is not None and column.name != "customer_id"
+    }
+
+
 def by_id(customers: list[str]) -> bytes:
     return _json({"customer_ids": customers})
 
@@ -107,7 +129,7 @@ def _json(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def make_business(home: Path) -> Business:
+def make_business(home: Path, customers: int) -> Business:
     """Make the business in a child process, then find its latest run."""
     environment = {
         **os.environ,
@@ -116,7 +138,7 @@ def make_business(home: Path) -> Business:
         "OPENBLAS_NUM_THREADS": "1",
     }
     subprocess.run(
-        [sys.executable, "-m", "benchmarks.serving.business", str(home)],
+        [sys.executable, "-m", "benchmarks.serving.business", str(home), str(customers)],
         check=True,
         cwd=hosts.ROOT,
         env=environment,
@@ -126,7 +148,7 @@ def make_business(home: Path) -> Business:
     )
 
 
-def _train_and_score(home: Path) -> None:
+def _train_and_score(home: Path, customers: int) -> None:
     from features.core.settings import load_settings
     from features.tables.history import load_history
     from lifecycle import simulation
@@ -134,17 +156,17 @@ def _train_and_score(home: Path) -> None:
     from training import job
     from training.promote import promote
 
-    simulation.write(simulation.simulate(customers=CUSTOMERS), folder=home / "shop")
+    simulation.write(simulation.simulate(customers=customers), folder=home / "shop")
     settings = load_settings(home / "shop" / "lifecycle.toml")
     settings = settings.model_copy(
         update={"training": settings.training.model_copy(update={"trials": TRIALS})}
     )
     history, _ = load_history(settings)
     release = promote(job.train(history, settings).folder.name)
-    run_folders.score_batch(
-        history, settings, release, as_of=midnight_before(history.data_until, settings.zone)
-    )
+    newest = midnight_before(history.data_until, settings.zone)
+    for as_of in (newest - 7 * DAY_US, newest):
+        run_folders.score_batch(history, settings, release, as_of=as_of)
 
 
 if __name__ == "__main__":
-    _train_and_score(Path(sys.argv[1]))
+    _train_and_score(Path(sys.argv[1]), int(sys.argv[2]))

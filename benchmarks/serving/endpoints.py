@@ -12,10 +12,14 @@ from typing import Annotated, Any
 
 import bentoml
 import pyarrow as pa
+import uvicorn.config
 from bentoml.validators import ContentType
 
 from benchmarks.serving.echo import answer
 from serving.api.service import Lifecycle
+
+# The service has brought its own connections; what it is compared with has uvicorn's.
+uvicorn.config.HTTP_PROTOCOLS["auto"] = "uvicorn.protocols.http.auto:AutoHTTPProtocol"
 
 # Without it BentoML computes the schema again for every answer.
 Json = Annotated[dict[str, Any], ContentType("application/json")]

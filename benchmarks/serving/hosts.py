@@ -22,10 +22,14 @@ KEY = "a-key-of-the-benchmark-alone"
 
 @dataclass(frozen=True)
 class Host:
-    """A service on `port`; `ready_s`: seconds from the start of its process to a ready probe."""
+    """A service on `port`; `ready_s`: seconds from the start of its process to a ready probe.
+
+    `pid`: the id of the process that was started.
+    """
 
     port: int
     ready_s: float
+    pid: int
 
 
 def free_port() -> int:
@@ -83,7 +87,7 @@ def _run_service(command: str, home: Path, probe: str, extra: dict[str, str]) ->
     )
     try:
         _wait(child, f"http://127.0.0.1:{port}{probe}", arguments[0])
-        yield Host(port, time.monotonic() - began)
+        yield Host(port, time.monotonic() - began, child.pid)
     finally:
         _end(child)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import os
 import traceback
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ def read_source(settings: Settings) -> str:
     Errors: FileMissing; BadSetting if the file is not UTF-8.
     """
     path = settings.folder / str(settings.features.own)
-    if not path.is_file():
+    if not os.path.isfile(path):  # False for a name too long, where Path.is_file is an OSError
         raise FileMissing(
             where="[features] own",
             got=f"no file at {path}",

@@ -20,11 +20,14 @@
     │   ├── NotEnoughData
     │   └── ArchetypeRefused
     ├── RequestRefused                 3 · 422   a request that the service refuses
-    │   ├── KeyMissing                   3 · 401   no key, or an unknown one
+    │   ├── KeyMissing                   3 · 401   no key
+    │   ├── KeyUnknown                   3 · 401   a key that is not accepted
+    │   ├── OriginRefused                3 · 403   a form that another site sent
     │   ├── NotFound                     3 · 404   no such page, or no such customer
     │   ├── MethodRefused                3 · 405
     │   ├── BodyTooLarge                 3 · 413
     │   ├── NotJson                      3 · 415   a media type other than application/json
+    │   ├── Overloaded                   3 · 429   too much of this kind of work at once
     │   └── Malformed                    3 · 422   a field that breaks its rule
     ├── ReleaseRefused                 1 · 503   a damaged release, or one of another configuration
     ├── PromotionRefused               1 · 503   a release without skill, or worse than the champion
@@ -140,6 +143,14 @@ class KeyMissing(RequestRefused):
     status = 401
 
 
+class KeyUnknown(RequestRefused):
+    status = 401
+
+
+class OriginRefused(RequestRefused):
+    status = 403
+
+
 class NotFound(RequestRefused):
     status = 404
 
@@ -154,6 +165,13 @@ class BodyTooLarge(RequestRefused):
 
 class NotJson(RequestRefused):
     status = 415
+
+
+class Overloaded(RequestRefused):
+    """`retry_after`: seconds until it is worth trying again."""
+
+    status = 429
+    retry_after = 1
 
 
 class Malformed(RequestRefused):

@@ -8,9 +8,23 @@ from __future__ import annotations
 
 import ctypes
 import os
+from collections.abc import Callable
 
-MMAP_THRESHOLD = -3  # M_MMAP_THRESHOLD of <malloc.h>
+MMAP_THRESHOLD, ARENA_MAX = -3, -8  # M_MMAP_THRESHOLD and M_ARENA_MAX of <malloc.h>
+FEW_ARENAS = 2  # of the C library's heaps; by default eight for each core
 OWN_MAPPING_BYTES = 4 << 20  # a larger block is mapped alone, and unmapped when it is freed
+
+
+def _c_function(name: str) -> Callable[..., int] | None:
+    """A function of the C library; None where it has none of this name."""
+    return getattr(ctypes.CDLL(None), name, None) if os.name == "posix" else None
+
+
+def trim_memory() -> None:
+    """Give back at once what is free between blocks in use, where the C library can (glibc)."""
+    malloc_trim = _c_function("malloc_trim")
+    if malloc_trim is not None:
+        malloc_trim(0)
 
 
 def return_freed_memory() -> None:
@@ -22,6 +36,7 @@ def return_freed_memory() -> None:
     os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
     if "MALLOC_MMAP_THRESHOLD_" in os.environ:
         return  # the owner of the machine has chosen
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if os.name == "posix" else None
+    mallopt = _c_function("mallopt")
     if mallopt is not None:
         mallopt(MMAP_THRESHOLD, OWN_MAPPING_BYTES)
+        mallopt(ARENA_MAX, FEW_ARENAS)

@@ -103,13 +103,26 @@ def _learned_from_gaps(known: Known, settings: Settings) -> dict[str, Any]:
         "median_gap_days": median,
         "multiples": learned.multiples,
         "windows_days": _windows(median, settings),
-        "half_lives_days": tuple(
-            round(count * mean_gap / DAY_US, 3) for count in MEAN_GAPS_PER_HALF_LIFE
-        ),
+        "half_lives_days": _half_lives(mean_gap),
         "gaps": int(gaps.size),
         "reactivated_share": learned.reactivated_share,
         "reached_churned": learned.reached,
     }
+
+
+def contradicted_fields(definitions: Definitions, settings: Settings) -> list[str]:
+    """The names of fields that these settings, or the learned gaps, would make otherwise."""
+    expected = _configured(settings) | {
+        "windows_days": _windows(definitions.median_gap_days, settings),
+        "half_lives_days": _half_lives(definitions.population_mean_gap_us),
+    }
+    if settings.stages.multiples:
+        expected["multiples"] = tuple(settings.stages.multiples)
+    fields = [name for name, value in expected.items() if getattr(definitions, name) != value]
+    constant = settings.contract.constant_attributes
+    if any(each.constant != (each.name in constant) for each in definitions.attributes):
+        fields.append("attributes")
+    return fields
 
 
 def _configured(settings: Settings) -> dict[str, Any]:
@@ -126,6 +139,10 @@ def _configured(settings: Settings) -> dict[str, Any]:
         "resolve_within_hours": settings.satisfaction.resolve_within_hours,
         "grace_days": settings.churn.grace_days,
     }
+
+
+def _half_lives(mean_gap_us: int) -> tuple[float, ...]:
+    return tuple(round(count * mean_gap_us / DAY_US, 3) for count in MEAN_GAPS_PER_HALF_LIFE)
 
 
 def _windows(median_days: float, settings: Settings) -> tuple[int, ...]:

@@ -55,6 +55,8 @@ def serve(
 
     def announce(ready: Any) -> None:
         once = f"\n  the key is shown this once: {ready.key}" if ready.key else ""
+        if not ready.key:
+            once = "\n  set LIFECYCLE_KEY to a key of this service, then"
         value = {"url": ready.url, "key": ready.key, "curl": ready.curl}
         answer(value, f"answering at {ready.url}{once}\n  try: {ready.curl}", as_json)
 

@@ -123,14 +123,15 @@ def promote(
 
     served = promote_release(release, force=force)
     status, evaluation = served.scorer.status, served.evaluation
+    promotion = promotion_log.find_promotion(served.id)
     value = {
         "release": served.id,
         "status": status,
         "recommendation": evaluation.get("recommendation"),
         "gate": evaluation.get("gate"),
-        "promotion": promotion_log.find_promotion(served.id),
+        "promotion": promotion,
     }
-    answer(value, summary.promotion_text(served.id, status, evaluation), as_json)
+    answer(value, summary.promotion_text(served.id, status, evaluation, promotion), as_json)
 
 
 @app.command(rich_help_panel=TRAIN)

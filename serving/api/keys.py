@@ -45,19 +45,19 @@ class Keys:
         return bool(sum([hmac.compare_digest(given, known) for known in self.hashes]))
 
     def new_session(self, *, now: float) -> str:
-        """A value for the page's cookie: an expiry (seconds since 1970) and its signature."""
-        until = str(int(now) + SESSION_SECONDS)
-        return f"{until}.{_sign(self.hashes[0], until)}"
+        """A value for the page's cookie: an expiry (seconds since 1970), a name, a signature."""
+        content = f"{int(now) + SESSION_SECONDS}-{secrets.token_hex(8)}"
+        return f"{content}.{_sign(self.hashes[0], content)}"
 
     def is_session(self, value: str, *, now: float) -> bool:
         """Whether `value` is a session of `new_session` that has not expired."""
-        until, _, signature = value.partition(".")
+        content, _, signature = value.partition(".")
         # compare_digest takes text only if it is ASCII, so bytes are compared.
         given = signature.encode("utf-8", "surrogatepass")
         matches = [
-            hmac.compare_digest(_sign(known, until).encode(), given) for known in self.hashes
+            hmac.compare_digest(_sign(known, content).encode(), given) for known in self.hashes
         ]
-        return bool(sum(matches)) and until.isdecimal() and float(until) > now
+        return bool(sum(matches)) and float(content.partition("-")[0]) > now
 
 
 def load_keys() -> Keys:
@@ -117,6 +117,6 @@ def _hash(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _sign(known: str, until: str) -> str:
-    message = until.encode("utf-8", "surrogatepass")
+def _sign(known: str, content: str) -> str:
+    message = content.encode("utf-8", "surrogatepass")
     return hmac.new(known.encode(), message, hashlib.sha256).hexdigest()

@@ -9,6 +9,14 @@ from typing import Any
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
+GAUGES = {
+    "problem": "1 where a newer run or release cannot be loaded and the former is served.",
+    "release_rows": "Rows that the served release learned from.",
+    "run_age_seconds": "Seconds since the as_of of the latest run.",
+    "run_customers": "Customers of the latest run.",
+}
+
+
 class Meters:
     """Counters of one process; with several workers `render` adds up all of them."""
 
@@ -33,17 +41,21 @@ class Meters:
         )
 
     def render(self, gauges: dict[str, float]) -> bytes:
-        """The counters and the current values of `gauges` (name to number), as Prometheus text."""
-        from prometheus_client import CollectorRegistry, Gauge, generate_latest
+        """The counters and the current values of `gauges` (of GAUGES), as Prometheus text."""
+        from prometheus_client import CollectorRegistry, generate_latest
         from prometheus_client.multiprocess import MultiProcessCollector
 
-        counters, current = self._registry, CollectorRegistry()
+        counters = self._registry
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             counters = CollectorRegistry()
             MultiProcessCollector(counters)
-        for name, value in gauges.items():
-            Gauge(f"lifecycle_{name}", name.replace("_", " "), registry=current).set(value)
-        return generate_latest(counters) + generate_latest(current)
+        # As text: prometheus_client would store a gauge for every worker and show it twice.
+        lines = [
+            f"# HELP lifecycle_{name} {GAUGES[name]}\n# TYPE lifecycle_{name} gauge\n"
+            f"lifecycle_{name} {float(value)!r}\n"
+            for name, value in gauges.items()
+        ]
+        return generate_latest(counters) + "".join(lines).encode()
 
 
 def age_seconds(as_of_us: int) -> float:

@@ -16,13 +16,17 @@ from typing import Any
 from features.core.errors import (
     BodyTooLarge,
     KeyMissing,
+    KeyUnknown,
     LifecycleError,
     MethodRefused,
     NotFound,
+    Overloaded,
     public_details,
 )
 from features.core.settings import log_level
-from serving.api import keys
+from serving.api import ended_sessions, keys
+from serving.api.admission import Admission, Buffer
+from serving.api.connections import ACCEPTED
 from serving.api.metering import Meters
 from serving.api.pages import CONTENT_POLICY, login_page
 
@@ -38,10 +42,12 @@ METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
 MAX_BODY_BYTES, MAX_LOGIN_BYTES = 32 << 20, 4096
 DENIAL = "websocket.http.response"
 COOKIE = "lifecycle_session"
+ABANDONED = 499  # the status in the counters where the caller left before an answer
 HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
-    (b"referrer-policy", b"no-referrer"),
+    # Not no-referrer: then a browser would send the login form without its origin.
+    (b"referrer-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
     (b"content-security-policy", CONTENT_POLICY.encode()),
 ]
@@ -49,10 +55,14 @@ log = logging.getLogger("lifecycle.service")
 
 
 class RequestMiddleware:
-    """ASGI middleware. Its own state: the keys as they were at the start, and the counters."""
+    """ASGI middleware.
+
+    Its own state: the keys as they were at the start, the counters, and the bounds.
+    """
 
     def __init__(self, app: App) -> None:
         self.app, self.keys, self.meters = app, keys.load_keys(), Meters()
+        self.admission = Admission()
         # Below warnings, uvicorn logs raw paths, which may contain ids.
         for name in ("uvicorn.access", "uvicorn.error"):
             logging.getLogger(name).setLevel(logging.WARNING)
@@ -71,6 +81,7 @@ class RequestMiddleware:
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         route, start, status = route_name(scope["path"]), time.perf_counter(), 0
         scope["lifecycle.meters"], scope["lifecycle.keys"] = self.meters, self.keys
+        scope["lifecycle.admission"] = self.admission
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -114,19 +125,19 @@ class RequestMiddleware:
             await send_refusal(scope, send, error, self.meters)
         else:
             limit = MAX_LOGIN_BYTES if route == "/login" else MAX_BODY_BYTES
-            await self.app(scope, _limit_body(receive, limit), send)
+            body = _LimitedBody(receive, limit, self.admission.bodies)
+            try:
+                await self.app(scope, body.receive, send)
+            finally:
+                body.release()
 
     def _check_request(self, scope: Scope, route: str) -> None:
-        """KeyMissing, NotFound or BodyTooLarge for a request that the service will not read."""
+        """The refusal of a request that the service will not read: key, page or size."""
         if route in PROBES or (route == "/login" and scope["method"] == "POST"):
             return
         if not is_authorised(scope, self.keys):
-            raise KeyMissing(
-                where="authorization",
-                got="no accepted key",
-                rule="Every page but the probes needs a key.",
-                fix="Send 'Authorization: Bearer KEY'; `lifecycle serve` gave the owner the key.",
-            )
+            raise _key_error(scope, self.keys)
+        scope[ACCEPTED] = True
         if route == "other":
             raise NotFound(
                 where="path",
@@ -134,9 +145,7 @@ class RequestMiddleware:
                 rule="The pages are listed at /.",
                 fix="Correct the path.",
             )
-        length = header(scope, b"content-length")
-        # Cut to 18 digits: the caller may send a number with millions of them.
-        if length.isascii() and length.isdigit() and int(length[:18]) > MAX_BODY_BYTES:
+        if declared_length(scope) > MAX_BODY_BYTES:
             raise body_too_large()
 
 
@@ -154,12 +163,46 @@ def header(scope: Scope, name: bytes) -> str:
     return values[0].decode("latin-1") if len(values) == 1 else ""
 
 
+def declared_length(scope: Scope) -> int:
+    """The bytes that the caller says the body has; 0 where nothing readable is said."""
+    length = header(scope, b"content-length")
+    # Cut to 18 digits: the caller may send a number with millions of them.
+    return int(length[:18]) if length.isascii() and length.isdigit() else 0
+
+
+def _key_error(scope: Scope, known: keys.Keys) -> KeyMissing | KeyUnknown:
+    """Why no key opens this request: none was sent, or one that is not accepted."""
+    if is_authorised({**scope, "method": "GET"}, known):
+        return KeyMissing(
+            where="authorization",
+            got="the session of a login",
+            rule="A login opens pages to read; other requests need a key.",
+            fix="Send 'Authorization: Bearer KEY'; `lifecycle serve` gave the owner the key.",
+        )
+    if header(scope, b"authorization") or cookie(scope):
+        return KeyUnknown(
+            where="authorization",
+            got="a key that is not accepted",
+            rule="A key is one of those that this service accepts; a login lasts 12 hours.",
+            fix="Send a key that `lifecycle serve` gave, or log in again.",
+        )
+    return KeyMissing(
+        where="authorization",
+        got="no key",
+        rule="Every page but the probes needs a key.",
+        fix="Send 'Authorization: Bearer KEY'; `lifecycle serve` gave the owner the key.",
+    )
+
+
 def is_authorised(scope: Scope, known: keys.Keys) -> bool:
-    """By a key in the header; for GET and HEAD also by the login's cookie."""
+    """By a key in the header; where nothing is asked or only a logout, also by the cookie."""
     scheme, _, key = header(scope, b"authorization").partition(" ")
     if scheme.lower() == "bearer":
         return known.accepts(key.strip())
-    return scope["method"] in ("GET", "HEAD") and known.is_session(cookie(scope), now=time.time())
+    session = cookie(scope)
+    by_cookie = scope["method"] in ("GET", "HEAD") or scope["path"] == "/logout"
+    is_session = by_cookie and known.is_session(session, now=time.time())
+    return is_session and not ended_sessions.is_ended(session)
 
 
 def cookie(scope: Scope) -> str:
@@ -178,22 +221,30 @@ def body_too_large() -> BodyTooLarge:
     )
 
 
-def _limit_body(receive: Receive, limit: int) -> Receive:
+class _LimitedBody:
     """The same messages; BodyTooLarge once all parts of the body exceed `limit` bytes.
 
-    The content-length header is not enough: it may be absent or false.
+    The content-length header is not enough: it may be absent or false. The bytes count in the
+    `buffer` of the process until `release`; Overloaded where that is full.
     """
-    total = 0
 
-    async def receive_limited() -> Message:
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > limit:
+    def __init__(self, receive: Receive, limit: int, buffer: Buffer) -> None:
+        self._receive, self._limit, self._buffer, self._total = receive, limit, buffer, 0
+
+    async def receive(self) -> Message:
+        """The next message."""
+        message = await self._receive()
+        size = len(message.get("body", b""))
+        if self._total + size > self._limit:
             raise body_too_large()
+        self._buffer.add(size)
+        self._total += size
         return message
 
-    return receive_limited
+    def release(self) -> None:
+        """The request is answered, and its body is not held any more."""
+        self._buffer.total -= self._total
+        self._total = 0
 
 
 async def send_internal_error(send: Send, error: Exception) -> None:
@@ -218,9 +269,12 @@ async def send_refusal(
     `allow`: the methods of the page, for a 405.
     """
     meters.refused.labels(type(error).__name__).inc()
-    headers = [(b"www-authenticate", b"Bearer")] if isinstance(error, KeyMissing) else []
+    no_key = isinstance(error, (KeyMissing, KeyUnknown))
+    headers = [(b"www-authenticate", b"Bearer")] if no_key else []
     headers += [(b"allow", allow.encode())] if isinstance(error, MethodRefused) else []
-    if isinstance(error, KeyMissing) and scope["path"] == "/":
+    if isinstance(error, Overloaded):
+        headers.append((b"retry-after", str(error.retry_after).encode()))
+    if no_key and scope["path"] == "/":
         kind = "text/html; charset=utf-8"
         await respond(send, error.status, login_page(), kind=kind, more=headers)
         return

@@ -105,7 +105,8 @@ _SCORE_SECTION = f"""<h1>Customer lifecycle: API</h1>
 <p>Every page needs the header <code>Authorization: Bearer KEY</code>, except the probes
 <code>/livez</code>, <code>/readyz</code> and <code>/healthz</code>.
 <a href="/openapi.json">openapi.json</a> · <a href="/v1/model">the model that is served</a> ·
-<a href="/metrics">metrics</a> · <a href="/logout">log out</a></p>
+<a href="/metrics">metrics</a></p>
+<form method="post" action="/logout"><button>Log out</button></form>
 <h2>POST /v1/score</h2>
 <p>Up to {MAX_CUSTOMERS:,} customers, one entry each in the order of the request. By id, from the
 latest nightly run:</p>
@@ -127,9 +128,11 @@ _END_SECTION = """
 <h2>GET /v1/model</h2>
 <p>Release, horizon, what it was trained on, how good it is, the age of the run and of the
 population statistics.</p>
-<h2>Errors</h2><p><code>{"error": …, "where": …, "rule": …, "do": …}</code>: 401 no key ·
-404 unknown page or customer · 405 method · 413 over 32 MiB · 415 not JSON ·
-422 a field that breaks its rule · 503 nothing to answer from yet.
+<h2>Errors</h2><p><code>{"error": …, "where": …, "rule": …, "do": …}</code>: 401 no key, or one
+that is not accepted · 403 a form of another site · 404 unknown page or customer · 405 method ·
+413 over 32 MiB · 415 not JSON · 422 a field that breaks its rule · 429 too much at once (raw events
+that would wait longer than five seconds, many logins), with <code>Retry-After</code> in seconds ·
+503 nothing to answer from yet.
 What was sent is never repeated.</p>"""
 
 
@@ -184,7 +187,14 @@ def _page(title: str, body: str) -> bytes:
 def openapi() -> dict[str, Any]:
     """OpenAPI 3.1 of the three pages that programs call, with the schemas of the checks."""
     request = ScoreRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-    schemas = {**request.pop("$defs", {}), "ScoreRequest": request, "Answer": _answer_schema()}
+    texts = {key: {"type": "string"} for key in ("error", "where", "rule", "do")}
+    refusal = {"type": "object", "required": list(texts), "properties": texts}
+    schemas = {
+        **request.pop("$defs", {}),
+        "ScoreRequest": request,
+        "Answer": _answer_schema(),
+        "Refusal": refusal,
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "Customer lifecycle", "version": "1"},
@@ -197,13 +207,29 @@ def openapi() -> dict[str, Any]:
     }
 
 
+_REFUSALS = {
+    "401": "no key, or one that is not accepted",
+    "405": "another method",
+    "422": "a field that breaks its rule",
+    "429": "too much of this kind of work at once",
+    "503": "nothing to answer from yet",
+}
+_REFUSED_BODIES = {"413": "a body over the limit", "415": "a body that is not JSON"}
+
+
+def _refusal(meaning: str) -> dict[str, Any]:
+    content = _json_content("#/components/schemas/Refusal")
+    return {"description": meaning, "content": content}
+
+
 def _paths() -> dict[str, Any]:
     answer = _json_content("#/components/schemas/Answer")
     answers = {"200": {"description": "the answer", "content": answer}}
-    refusals = {
-        "401": {"description": "no key"},
-        "422": {"description": "a field that breaks its rule"},
+    refusals = {status: _refusal(meaning) for status, meaning in _REFUSALS.items()}
+    refusals["429"]["headers"] = {
+        "Retry-After": {"description": "seconds", "schema": {"type": "integer"}}
     }
+    of_bodies = {status: _refusal(meaning) for status, meaning in _REFUSED_BODIES.items()}
     body = {"required": True, "content": _json_content("#/components/schemas/ScoreRequest")}
     id_parameter = {
         "name": "customer_id",
@@ -214,12 +240,12 @@ def _paths() -> dict[str, Any]:
     score = {
         "summary": f"Score up to {MAX_CUSTOMERS:,} customers",
         "requestBody": body,
-        "responses": answers | refusals,
+        "responses": answers | refusals | of_bodies,
     }
     customer = {
         "summary": "One customer",
         "parameters": [id_parameter],
-        "responses": answers | refusals | {"404": {"description": "unknown customer"}},
+        "responses": answers | refusals | {"404": _refusal("unknown customer")},
     }
     model = {
         "summary": "What is served",

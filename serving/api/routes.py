@@ -5,10 +5,11 @@ This module knows HTTP; `serving.api.state` knows the answers.
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, urlsplit
 
 import anyio
 import anyio.to_thread
@@ -18,17 +19,23 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from features.core.errors import LifecycleError, MethodRefused, NotJson
-from serving.api import pages, strict
+from features.core.errors import LifecycleError, MethodRefused, NotJson, OriginRefused
+from serving.api import ended_sessions, pages, strict
+from serving.api.admission import EventQueue
 from serving.api.answers import encode_json
 from serving.api.keys import SESSION_SECONDS
 from serving.api.metering import age_seconds
 from serving.api.middleware import (
+    ABANDONED,
     COOKIE,
+    CUSTOMER,
     Receive,
     Scope,
     Send,
+    cookie,
+    declared_length,
     header,
+    respond,
     send_internal_error,
     send_refusal,
 )
@@ -38,7 +45,8 @@ from serving.api.state import ServingState
 Endpoint = Callable[[Request], Awaitable[Response]]
 GetState = Callable[[], ServingState]
 SMALL_BYTES = 1 << 17
-BODY_SECONDS = 30  # below BentoML's time limit, whose answer would be a 504
+# Below BentoML's time limit, whose answer would be a 504.
+BODY_SECONDS, LOGIN_SECONDS = 30, 2
 
 
 def make_app(get_state: GetState) -> Starlette:
@@ -46,7 +54,7 @@ def make_app(get_state: GetState) -> Starlette:
     endpoints: dict[str, tuple[str, Endpoint]] = {
         "/": ("GET", _reference),
         "/login": ("POST", _login),
-        "/logout": ("GET", _logout),
+        "/logout": ("POST", _logout),
         "/openapi.json": ("GET", _openapi),
         "/v1/score": ("POST", _score_endpoint(get_state)),
         "/v1/model": ("GET", _model_endpoint(get_state)),
@@ -66,16 +74,26 @@ def make_app(get_state: GetState) -> Starlette:
 def _score_endpoint(get_state: GetState) -> Endpoint:
     async def score(request: Request) -> Response:
         _refuse_other_media(header(request.scope, b"content-type"))
-        body, now = await _read_body(request), time.time_ns() // 1000
-        question = parse_request(strict.read_json(body)) if len(body) <= SMALL_BYTES else None
-        if question is not None and question.customer_ids is not None:
-            kind, result = _answer_score(get_state(), question, now)
-        else:  # in a thread, so that the event loop can answer requests by id meanwhile
-            kind, result = await anyio.to_thread.run_sync(
-                lambda: _answer_score(
-                    get_state(), question or parse_request(strict.read_json(body)), now
-                )
-            )
+        events: EventQueue = request.scope["lifecycle.admission"].events
+        with contextlib.ExitStack() as places:
+            place = None
+            if declared_length(request.scope) > SMALL_BYTES:
+                # It holds raw events: where they are too many, it is refused before it is read.
+                place = places.enter_context(events.place(declared_length(request.scope)))
+            body = await _read_body(request, seconds=BODY_SECONDS)
+            now = time.time_ns() // 1000
+            question = parse_request(strict.read_json(body)) if len(body) <= SMALL_BYTES else None
+            if question is not None and question.customer_ids is not None:
+                kind, result = _answer_score(get_state(), question, now)
+            else:
+                place = place or places.enter_context(events.place(len(body)))
+                async with events.turn(place, request):
+                    # In a thread, so that the event loop can answer requests by id meanwhile.
+                    kind, result = await anyio.to_thread.run_sync(
+                        lambda: _answer_score(
+                            get_state(), question or parse_request(strict.read_json(body)), now
+                        )
+                    )
         request.scope["lifecycle.meters"].customers.labels(kind).inc(len(result["scores"]))
         return _json_response(result)
 
@@ -94,14 +112,15 @@ def _answer_score(
 def _customer_endpoint(get_state: GetState) -> Endpoint:
     async def customer(request: Request) -> Response:
         try:
-            requested = REQUESTED_ID.validate_python(request.path_params["customer_id"])
+            # Not the route's parameter: it leaves out a line end.
+            requested = REQUESTED_ID.validate_python(request.scope["path"].removeprefix(CUSTOMER))
         except ValidationError as error:
             raise strict.malformed_error(
                 "customer_id", "no valid id", "An id is text, and not blank."
             ) from error
-        return _json_response(
-            await anyio.to_thread.run_sync(lambda: get_state().customer_entry(requested))
-        )
+        with request.scope["lifecycle.admission"].customers.take():
+            entry = await anyio.to_thread.run_sync(lambda: get_state().customer_entry(requested))
+        return _json_response(entry)
 
     return customer
 
@@ -141,16 +160,17 @@ def _refuse_other_media(content_type: str) -> None:
         )
 
 
-async def _read_body(request: Request) -> bytes:
+async def _read_body(request: Request, *, seconds: float) -> bytes:
     """The whole body.
 
-    Malformed where it stops midway or takes too long, BodyTooLarge by the middleware's limit.
+    Malformed where it takes too long, BodyTooLarge by the middleware's limit, ClientDisconnect
+    where the caller has gone.
     """
     try:
-        with anyio.fail_after(BODY_SECONDS):
+        with anyio.fail_after(seconds):
             return await request.body()
-    except (ClientDisconnect, TimeoutError) as error:
-        rule = f"A body arrives whole, within {BODY_SECONDS} seconds."
+    except TimeoutError as error:
+        rule = f"A body arrives whole, within {seconds:.0f} seconds."
         raise strict.malformed_error("body", "a body that did not arrive", rule) from error
 
 
@@ -182,6 +202,9 @@ class _ErrorBoundary:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             response = await self.endpoint(Request(scope, receive))
+        except ClientDisconnect:
+            # Nobody reads it, but BentoML would wait for an answer until its time limit.
+            return await respond(send, ABANDONED, b"")
         except LifecycleError as error:
             meters = scope["lifecycle.meters"]
             return await send_refusal(scope, send, error, meters, allow=self.allow)
@@ -204,10 +227,12 @@ async def _openapi(_: Request) -> Response:
 
 async def _login(request: Request) -> Response:
     """Exchange the form's key for a session cookie; a wrong key gets the form again."""
-    try:
-        body = await _read_body(request)
-    except LifecycleError:  # a form that is too large, or never ends, holds no key
-        body = b""
+    _refuse_other_origin(request)
+    with request.scope["lifecycle.admission"].logins.take():
+        try:
+            body = await _read_body(request, seconds=LOGIN_SECONDS)
+        except (LifecycleError, ClientDisconnect):  # too large, or never whole: no key in it
+            body = b""
     known = request.scope["lifecycle.keys"]
     key = parse_qs(body.decode("latin-1")).get("key", [""])[0].strip()
     if not known.accepts(key):
@@ -219,11 +244,38 @@ async def _login(request: Request) -> Response:
         max_age=SESSION_SECONDS,
         httponly=True,
         samesite="strict",
+        secure=_is_behind_tls(request),
     )
     return response
 
 
-async def _logout(_: Request) -> Response:
+async def _logout(request: Request) -> Response:
+    """End the session of the cookie, for every copy of it, and take the cookie away."""
+    _refuse_other_origin(request)
+    await anyio.to_thread.run_sync(ended_sessions.end, cookie(request.scope))
     response = RedirectResponse("/", status_code=303)
-    response.delete_cookie(COOKIE)
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=_is_behind_tls(request))
     return response
+
+
+def _is_behind_tls(request: Request) -> bool:
+    """Whether the browser's connection is encrypted, here or at a proxy that says so."""
+    forwarded = header(request.scope, b"x-forwarded-proto").split(",")[0].strip().lower()
+    return "https" in (request.scope["scheme"], forwarded)
+
+
+def _refuse_other_origin(request: Request) -> None:
+    """OriginRefused for a form that another site sent.
+
+    Browsers say this in Sec-Fetch-Site, and over plain HTTP in Origin alone.
+    """
+    site, origin = header(request.scope, b"sec-fetch-site"), header(request.scope, b"origin")
+    host = header(request.scope, b"x-forwarded-host") or header(request.scope, b"host")
+    own = site in ("same-origin", "none") if site else urlsplit(origin).netloc == host
+    if (site or origin) and not own:
+        raise OriginRefused(
+            where="origin",
+            got="a form of another site",
+            rule="The forms of this service are sent from its own pages.",
+            fix="Open the page / of the service and log in there.",
+        )

@@ -1,4 +1,4 @@
-"""`lifecycle serve`: a key if there is none, BentoML on one port, a curl line once it answers."""
+"""`lifecycle serve`: a key if there is none, workers on one port, a curl line once it answers."""
 
 from __future__ import annotations
 
@@ -7,23 +7,27 @@ import importlib.util
 import os
 import signal
 import socket
-import subprocess
 import sys
+import tempfile
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from features.core.errors import BadSetting, StoreFailed
+from features.core.progress import print_status
 from features.core.settings import home, workers
 from serving.api import keys, lookup
+from serving.api.supervisor import Supervisor
 from serving.release import release as releases
 
-READY_SECONDS, END_SECONDS = 120, 15
+READY_SECONDS, PROBE_SECONDS = 120, 0.5
+BACKLOG = 2048
+# A closed terminal ends the service as SIGTERM does.
+ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 @dataclass(frozen=True)
@@ -50,23 +54,47 @@ class Ready:
 
 
 def serve(*, host: str, port: int, on_ready: Callable[[Ready], None]) -> int:
-    """Serve until interrupted; the exit code, 0 after an interrupt.
+    """Serve until interrupted; the exit code, 0 after an interrupt or SIGTERM.
 
     ReleaseRefused where nothing was promoted, BadSetting for a used port.
     """
     refuse_without_bentoml()
     releases.current_release_folder()
-    workers()  # a wrong number is refused here with our message, and not inside BentoML
-    refuse_used_port(host, port)
+    count = workers()
+    listener = listen(host, port)
+    port = listener.getsockname()[1]
     key = keys.make_key() if keys.load_keys().source == "none" else None
-    try:
-        with _run_bentoml(host, port) as child:
-            url = f"http://{'127.0.0.1' if host == '0.0.0.0' else host}:{port}"
-            if _wait_until_ready(url, child):
-                on_ready(Ready(url, key, example_customer_id()))
-            return child.wait()
-    except KeyboardInterrupt:
-        return 0  # the normal way to end a service
+    url = f"http://{_address_in_url(host)}:{port}"
+    with tempfile.TemporaryDirectory(prefix="lifecycle-meters-") as meters:
+        environment = {
+            **os.environ,
+            "LIFECYCLE_HOME": str(home()),
+            # Where the workers' counters are added up (serving.api.metering).
+            "PROMETHEUS_MULTIPROC_DIR": meters,
+        }
+        command = [sys.executable, "-P", "-m", "serving.api.worker"]
+        print_status(f"loading the release in {count} {'worker' if count == 1 else 'workers'}")
+        supervisor = Supervisor(command, listener, count, environment)
+        former = {number: _stop_at(number, supervisor.stop) for number in ENDS}
+        try:
+            return supervisor.run(
+                is_ready=_readiness(url),
+                on_ready=lambda: on_ready(Ready(url, key, example_customer_id())),
+            )
+        except KeyboardInterrupt:
+            return 0  # the normal way to end a service
+        finally:
+            supervisor.close()
+            for number, action in former.items():
+                signal.signal(number, action)
+
+
+def _stop_at(number: signal.Signals, stop: Callable[[], None]) -> Any:
+    """Stop at this signal, unless it is ignored (nohup); what handled it before."""
+    former = signal.getsignal(number)
+    if former is not signal.SIG_IGN:
+        signal.signal(number, lambda *_: stop())
+    return former
 
 
 def refuse_without_bentoml() -> None:
@@ -80,64 +108,37 @@ def refuse_without_bentoml() -> None:
         )
 
 
-def refuse_used_port(host: str, port: int) -> None:
-    """BadSetting where nothing can listen at this address."""
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket, for all workers; BadSetting where nothing can listen at this address."""
     try:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-    except OSError as error:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or "no such address"
         raise BadSetting(
             where="--port",
-            got=f"an address that cannot be used ({error.strerror})",
+            got=f"an address that cannot be used ({reason})",
             rule="The port is free.",
             fix="Give another --port, or stop the program that listens there.",
             values=[port],
         ) from error
 
 
-@contextlib.contextmanager
-def _run_bentoml(host: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """BentoML as a child process that ends with this one, however this one ends."""
-    # BentoML imports from its working folder first: it must find this project, not the caller's.
-    project = Path(__file__).resolve().parents[2]
-    environment = {**os.environ, "LIFECYCLE_HOME": str(home()), "BENTOML_DO_NOT_TRACK": "True"}
-    environment.setdefault("BENTOML_HOME", str(home() / "mlruns" / "bentoml"))
-    command = [sys.executable, "-m", "bentoml", "serve", "serving.api.service:Lifecycle"]
-    command += ["--host", host, "--port", str(port)]
-    preexec = _end_with_parent if sys.platform == "linux" else None
-    child = subprocess.Popen(command, cwd=project, env=environment, preexec_fn=preexec)
-    former = signal.signal(signal.SIGTERM, lambda *_: child.terminate())
-    try:
-        yield child
-    except KeyboardInterrupt:
-        with contextlib.suppress(KeyboardInterrupt, subprocess.TimeoutExpired):
-            child.wait(timeout=END_SECONDS)  # the terminal interrupted the child too
-        raise
-    finally:
-        signal.signal(signal.SIGTERM, former)
-        if child.poll() is None:
-            child.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                child.wait(timeout=END_SECONDS)
-            child.kill()
+def _address_in_url(host: str) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"[{host}]" if ":" in host else host
 
 
-def _end_with_parent() -> None:
-    """In the child: let the kernel send SIGTERM when the parent dies, also by SIGKILL."""
-    import ctypes
-
-    set_parent_death_signal = 1
-    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
-
-
-def _wait_until_ready(url: str, child: subprocess.Popen[bytes]) -> bool:
-    """Whether the service answers; False where the child ended. StoreFailed after READY_SECONDS."""
+def _readiness(url: str) -> Callable[[], bool]:
+    """A question whether the service answers. StoreFailed when it does not in READY_SECONDS."""
     until = time.monotonic() + READY_SECONDS
-    while child.poll() is None:
+
+    def is_ready() -> bool:
+        # No proxy: the service is on this machine.
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with (
-            contextlib.suppress(urllib.error.URLError, OSError),
-            urllib.request.urlopen(f"{url}/readyz", timeout=5) as response,
+            contextlib.suppress(OSError),
+            opener.open(f"{url}/readyz", timeout=PROBE_SECONDS) as response,
         ):
             return response.status == 200
         if time.monotonic() > until:
@@ -147,8 +148,9 @@ def _wait_until_ready(url: str, child: subprocess.Popen[bytes]) -> bool:
                 rule="The service becomes ready.",
                 fix="Read the lines above, and run `lifecycle doctor`.",
             )
-        time.sleep(0.1)
-    return False
+        return False
+
+    return is_ready
 
 
 def example_customer_id() -> str | None:

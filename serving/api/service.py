@@ -1,8 +1,9 @@
 """The BentoML service, and the only module that knows BentoML: it hosts one application.
 
-`lifecycle serve`, or `bentoml serve serving.api.service:Lifecycle`. BentoML gives workers, probes,
-time-outs and a limit of concurrent requests. Pages, strictness and metrics are our own
-(docs/decisions/014), because BentoML's log and metrics contain raw paths and values.
+`lifecycle serve`, or `bentoml serve serving.api.service:Lifecycle`. BentoML gives the application,
+its probes and time-outs, and containers. Pages, strictness, bounds and metrics are our own
+(docs/decisions/014), because BentoML's log and metrics contain raw paths and values; so is the
+supervision of workers (docs/decisions/026), because BentoML's takes commands from everybody.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ import bentoml
 
 from features.core.freed_memory import return_freed_memory
 from features.core.settings import workers
+from serving.api.connections import listen_with_deadlines
+from serving.api.control_sockets import close_control_ports
 from serving.api.middleware import RequestMiddleware
 
 if TYPE_CHECKING:
@@ -31,13 +34,26 @@ if TYPE_CHECKING:
     from serving.api.state import ServingState
 
 return_freed_memory()
+close_control_ports()
+listen_with_deadlines()
 
 open_states: list[ServingState] = []
+preloaded: list[ServingState] = []
 
 
 def current_state() -> ServingState:
     """What this process serves; IndexError before the service has started."""
     return open_states[-1]
+
+
+def preload() -> None:
+    """Load what will be served before a server starts, so that its refusal can be told plainly.
+
+    ReleaseRefused where nothing was promoted or a file was altered.
+    """
+    from serving.api.state import ServingState
+
+    preloaded.append(ServingState.load())
 
 
 def _application() -> Starlette:
@@ -49,7 +65,9 @@ def _application() -> Starlette:
 @bentoml.asgi_app(_application(), path="/")
 @bentoml.service(
     workers=workers(),
-    traffic={"timeout": 60, "max_concurrency": 256},
+    # No bound of concurrent requests: BentoML's would count them before their key is checked
+    # (serving.api.admission has ours).
+    traffic={"timeout": 120},
     metrics={"enabled": False},
     # Tracing would take over a caller's trace ids and baggage, and log them.
     tracing={"excluded_urls": "."},
@@ -61,7 +79,7 @@ class Lifecycle:
     def __init__(self) -> None:
         from serving.api.state import ServingState
 
-        self.state = ServingState.load()
+        self.state = preloaded.pop() if preloaded else ServingState.load()
         open_states.append(self.state)
         self.state.watch()
         # What was loaded stays in memory. Without this, every collection would walk through it,
