@@ -60,7 +60,6 @@ def test_no_broken_file_is_loaded_though_its_hash_fits(trained_shop, tmp_path):
     assert accepted_mutants(trained_shop.release.folder, tmp_path, seed=1, count=FEW) == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "figures",
     [{"auroc": 1e9}, {"auroc": -0.1}, {"low": [{"ece": 2}]}, {"log_loss": -1.0}, {"rows": -1}],
@@ -71,6 +70,7 @@ def test_a_figure_outside_the_range_of_its_name_is_refused(figures):
     EvaluationFile.model_validate({"churn": {"everyone": {"auroc": 0.5, "difference": -3.0}}})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("business", ["trained_shop", "trained_subscriptions"], indirect=True)
 def test_no_broken_file_of_many_is_loaded(business, tmp_path):
     assert accepted_mutants(business.release.folder, tmp_path, seed=2, count=MANY) == []
