@@ -54,7 +54,9 @@ def measure(home: Path, effort: Effort) -> dict[str, Any]:
     results["mlflow"] = (
         measures.measure_mlflow(shop, rounds=rounds, seconds=seconds) if effort.opponents else {}
     )
-    results["ready"] = measures.measure_ready(shop, rounds=min(rounds, 3))
+    results["ready"] = (
+        measures.measure_ready(shop, rounds=min(rounds, 3)) if effort.opponents else {}
+    )
     with hosts.lifecycle(home) as ours:
         overload.warm_up(shop, ours.port)
         results["quiet"] = overload.good_calls(shop, ours.port)
@@ -81,7 +83,7 @@ def figures(results: dict[str, Any]) -> dict[str, Any]:
         "mlflow_serve_ratio": _at_least(min(ratios, default=None), 1),
         "rows_per_second_100": {"value": round(hundred)},
         "raw_events_p50_ms": {"value": round(results["raw"][RAW].ms(50), 1)},
-        "ready_s": _at_most(max(results["ready"].values()), 8),
+        "ready_s": _at_most(max(results["ready"].values(), default=None), 8),
         "swap_s": _at_most(results["swap"], 5),
         "good_calls_refused": _at_most(sum(c.statuses.total() - c.statuses[200] for c in calls), 0),
         "good_calls_p99_ms": {"value": round(max(c.p99 for c in calls), 1)},
