@@ -23,7 +23,7 @@ from serving.api.supervisor import END_SECONDS
 LINGER_SECONDS = 0.5  # how long a connection that is being left may still bring a request
 KEEP_ALIVE_SECONDS = 5
 ACCEPTED_AT_ONCE, QUEUED = 64, 2048  # new connections: taken in one step, and waiting for it
-TRIM_SECONDS = 10
+TRIM_SECONDS = 1
 GONE = 3  # the exit code of a worker whose application did not start
 
 
