@@ -100,6 +100,18 @@ def test_its_owner_can_command_it_and_no_other_account(served_by_bentoml):
         os.readlink(link).removeprefix("socket:[").removesuffix("]")
         for link in Path(f"/proc/{process.pid}/fd").iterdir()
     }
+    # Its workers hold as many connections as their files allow, as those of `lifecycle serve` do.
+    with contextlib.ExitStack() as opened:
+        idle = [
+            opened.enter_context(socket.create_connection(("127.0.0.1", port))) for _ in range(60)
+        ]
+        for one in idle * 2:
+            one.settimeout(60)
+            one.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n")
+            answer = b""
+            while not answer.endswith(b"\r\n\r\n\n"):
+                answer += one.recv(4096) or b"closed\r\n\r\n\n"
+            assert answer.startswith(b"HTTP/1.1 200")
     lines = [line.split() for line in table]
     heard = {line[1] for line in lines if line[3] == "0A" and line[9] in own}
     assert heard == {f"0100007F:{port:04X}"}

@@ -166,7 +166,7 @@ def test_a_pipe_for_latest_is_replaced_and_a_folder_is_refused(healthy_home, tra
     score(trained_shop)
     assert pointer.read_text() == before
     put_a_folder(pointer)
-    with pytest.raises(errors.StoreFailed, match="Remove the folder scores/LATEST"):
+    with pytest.raises(errors.StoreFailed, match="Remove scores/LATEST"):
         score(trained_shop)
 
 

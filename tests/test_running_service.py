@@ -205,7 +205,25 @@ def test_a_row_of_requests_on_one_connection_has_an_end(running_shop):
     with running_shop.idle(1, b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n" * 100) as [one]:
         one.settimeout(60)
         answers = b"".join(iter(lambda: one.recv(1 << 16), b""))
-    assert answers.count(b"HTTP/1.1 200") == connections.PIPELINED + 1
+    assert answers.count(b"HTTP/1.1 200") == connections.PIPELINED
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_while_it_loads_ends_the_start_with_the_reason(trained_shop, home):
+    shutil.copytree(trained_shop.home, home, dirs_exist_ok=True)
+    with subprocess.Popen(
+        [sys.executable, "-m", "lifecycle", "serve", "--port", "0"],
+        env=os.environ | {"LIFECYCLE_HOME": str(home), "LIFECYCLE_API_KEYS": KEY},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        while not (workers := children.read_text().split()):
+            assert process.poll() is None
+        os.kill(int(workers[0]), signal.SIGKILL)
+        assert "signal 9" in process.communicate(timeout=60)[1]
+    assert process.returncode == 4
 
 
 @pytest.mark.slow

@@ -124,7 +124,7 @@ class Connection(H11Protocol):
         """After an answer the client owes the rest of its body, or nothing."""
         self.had_key = self.had_key or bool(self.scope.get(ACCEPTED))
         self._in_a_row += 1
-        if self._in_a_row > PIPELINED:
+        if self._in_a_row >= PIPELINED:
             self.transport.close()
             return
         super().on_response_complete()

@@ -51,11 +51,11 @@ def is_ended(session: str) -> bool:
 def _drop_expired(path: Path) -> None:
     lines = path.read_text(encoding="ascii").splitlines()
     kept = [line for line in lines if int(line.split()[0]) > time.time()]
-    with staged_file(path) as staged, open(staged, "w", opener=_open_private) as file:
-        file.writelines(f"{line}\n" for line in kept)
+    with staged_file(path, private=True) as staged:
+        staged.write_text("".join(f"{line}\n" for line in kept), encoding="ascii")
 
 
-def _open_private(path: str | Path, flags: int) -> int:
+def _open_private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 import hmac
 import json
-import os
 import secrets
 import stat
 from dataclasses import dataclass
@@ -94,9 +93,9 @@ def make_key() -> str:
             known = [{"sha256": value} for value in _read_hashes(path)]
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with staged_file(path) as staged:
+        with staged_file(path, private=True) as staged:
             content = {"keys": [*known, {"sha256": _hash(key)}]}
-            _write_private(staged, json.dumps(content, indent=1) + "\n")
+            staged.write_text(json.dumps(content, indent=1) + "\n")
     except OSError as error:
         raise StoreFailed(
             where=FILE,
@@ -105,12 +104,6 @@ def make_key() -> str:
             fix="Free disk space, correct the folder's rights, or set LIFECYCLE_API_KEYS.",
         ) from error
     return key
-
-
-def _write_private(path: Path, text: str) -> None:
-    # Mode 0600 from the start: after a chmod, others could have read it in between.
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
 
 
 def _hash(key: str) -> str:

@@ -77,16 +77,28 @@ def serve(*, host: str, port: int, on_ready: Callable[[Ready], None]) -> int:
         supervisor = Supervisor(command, listener, count, environment)
         former = {number: _stop_at(number, supervisor.stop) for number in ENDS}
         try:
-            return supervisor.run(
+            code = supervisor.run(
                 is_ready=_readiness(url),
                 on_ready=lambda: on_ready(Ready(url, key, example_customer_id())),
             )
+            if code < 0:
+                raise _killed(-code)
+            return code
         except KeyboardInterrupt:
             return 0  # the normal way to end a service
         finally:
             supervisor.close()
             for number, action in former.items():
                 signal.signal(number, action)
+
+
+def _killed(number: int) -> StoreFailed:
+    return StoreFailed(
+        where="serve",
+        got=f"a worker that signal {number} ended while it loaded",
+        rule="Every worker loads the release and the latest run into memory.",
+        fix="Free memory, or set LIFECYCLE_WORKERS to a smaller number; then serve again.",
+    )
 
 
 def _stop_at(number: signal.Signals, stop: Callable[[], None]) -> Any:

@@ -1,4 +1,4 @@
-"""The BentoML service, and the only module that knows BentoML: it hosts one application.
+"""The BentoML service: it hosts one application. Only `control_sockets` knows BentoML besides.
 
 `lifecycle serve`, or `bentoml serve serving.api.service:Lifecycle`. BentoML gives the application,
 its probes and time-outs, and containers. Pages, strictness, bounds and metrics are our own
@@ -17,14 +17,13 @@ from typing import TYPE_CHECKING
 os.environ["BENTOML_DO_NOT_TRACK"] = "True"
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-
 os.environ.setdefault("ARROW_DEFAULT_MEMORY_POOL", "system")
 
 import bentoml
 
 from features.core.freed_memory import return_freed_memory
 from features.core.settings import workers
-from serving.api.connections import listen_with_deadlines
+from serving.api.connections import limit_connections, listen_with_deadlines
 from serving.api.control_sockets import close_control_ports
 from serving.api.middleware import RequestMiddleware
 
@@ -79,6 +78,7 @@ class Lifecycle:
     def __init__(self) -> None:
         from serving.api.state import ServingState
 
+        limit_connections()
         self.state = preloaded.pop() if preloaded else ServingState.load()
         open_states.append(self.state)
         self.state.watch()

@@ -43,8 +43,8 @@ class Supervisor:
     listener: socket.socket
     count: int
     environment: dict[str, str]
-    stopping: bool = False
-    workers: list[Worker] = field(default_factory=list)
+    stopping: bool = field(default=False, init=False)
+    workers: list[Worker] = field(init=False)
 
     def __post_init__(self) -> None:
         self.workers = [Worker() for _ in range(self.count)]
@@ -54,7 +54,8 @@ class Supervisor:
         """Supervise until `stop`; the exit code.
 
         `on_ready` is called once `is_ready` says so. A worker that ends before that ends the
-        service with its exit code: what stops the first start would stop every further one.
+        service with its exit code, which is negative after a signal: what stops the first start
+        would stop every further one.
         """
         ready = False
         while not self.stopping:

@@ -11,20 +11,20 @@ import contextlib
 import select
 import socket
 import sys
+import time
 
 import uvicorn
 
 from features.core.errors import LifecycleError, owner_text
 from features.core.freed_memory import trim_memory
 from serving.api import service
-from serving.api.connections import PLACES, Connection, limit_connections
+from serving.api.connections import PLACES, Connection
 from serving.api.supervisor import END_SECONDS
 
 LINGER_SECONDS = 0.5  # how long a connection that is being left may still bring a request
 KEEP_ALIVE_SECONDS = 5
 ACCEPTED_AT_ONCE, QUEUED = 64, 2048  # new connections: taken in one step, and waiting for it
 TRIM_SECONDS = 1
-GONE = 3  # the exit code of a worker whose application did not start
 
 
 class Worker(uvicorn.Server):
@@ -57,8 +57,9 @@ class Worker(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Take what waits at the socket, close it, and answer what comes in LINGER_SECONDS."""
+        until = time.monotonic() + LINGER_SECONDS  # whatever still arrives
         for listener in sockets or []:
-            while select.select([listener], [], [], 0)[0]:
+            while select.select([listener], [], [], 0)[0] and time.monotonic() < until:
                 await asyncio.sleep(0)
         # Closed without a pause after the last look: hardly anything can arrive in between.
         for server in self.servers:
@@ -73,7 +74,6 @@ class Worker(uvicorn.Server):
 def serve_socket(descriptor: int, pipe: int) -> int:
     """Answer on the socket until the end; the exit code."""
     listener = socket.socket(fileno=descriptor)
-    limit_connections()
     try:
         service.preload()
     except LifecycleError as error:
@@ -94,7 +94,7 @@ def serve_socket(descriptor: int, pipe: int) -> int:
     worker = Worker(config, pipe=pipe)
     with contextlib.suppress(KeyboardInterrupt):
         worker.run(sockets=[listener])
-    return 0 if worker.started else GONE
+    return 0
 
 
 if __name__ == "__main__":

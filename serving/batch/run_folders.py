@@ -74,7 +74,8 @@ def score_batch(history: History, settings: Settings, release: Release, *, as_of
     }
     root = home() / "scores"
     folder = root / f"as_of={day}" / f"run={about['run']}"
-    _refuse_file(folder.parent)
+    if os.path.lexists(folder.parent) and not folder.parent.is_dir():
+        raise _in_the_way(folder.parent, "no folder", "The runs of one as_of are in a folder.")
     with _store_errors(), lock_scores(root):
         fresh = not _is_finished(folder, about, list(tables))
         if fresh:
@@ -200,17 +201,26 @@ def _store_errors() -> Iterator[None]:
 
 def _update_latest(root: Path, folder: Path, as_of: int) -> None:
     """Let LATEST name this run; a run with an older as_of never replaces a newer one."""
-    # An unreadable pointer is replaced, and one to no run of its as_of: it would stay for good.
-    with contextlib.suppress(OSError, ValueError):
-        newest, named = latest_run.read_latest(root)
-        if run_manifest.read_as_of(named) == newest:
-            if newest <= as_of:
-                _write_latest(root, folder, as_of)
-            return
-    newest, named = max([*_stored_runs(root), (as_of, folder)], key=lambda run: run[0])
-    if named != folder:
-        print_status(f"LATEST named no run; now it names the newest, scores/{named.parent.name}")
-    _write_latest(root, named, newest)
+    newest = _latest_as_of(root)
+    if newest is None:
+        # Of runs with the same as_of, this one.
+        runs = [*_stored_runs(root), (as_of, folder)]
+        newest, named = max(runs, key=lambda run: (run[0], run[1] == folder))
+        if named != folder:
+            where = f"scores/{named.parent.name}"
+            print_status(f"LATEST named no run; now it names the newest, {where}")
+        _write_latest(root, named, newest)
+    elif newest <= as_of:
+        _write_latest(root, folder, as_of)
+
+
+def _latest_as_of(root: Path) -> int | None:
+    """The as_of of the run that LATEST names; None where it names no run of its as_of."""
+    try:
+        as_of, folder = latest_run.read_latest(root)
+        return as_of if run_manifest.read_as_of(folder) == as_of else None
+    except (OSError, ValueError):
+        return None
 
 
 def _stored_runs(root: Path) -> list[tuple[int, Path]]:
@@ -221,31 +231,20 @@ def _stored_runs(root: Path) -> list[tuple[int, Path]]:
 
 
 def _write_latest(root: Path, folder: Path, as_of: int) -> None:
-    _refuse_folder(root / latest_run.FILE)
+    if (root / latest_run.FILE).is_dir():
+        raise _in_the_way(root / latest_run.FILE, "a folder", "LATEST is a file.")
     with staged_file(root / latest_run.FILE) as staged:
         staged.write_text(latest_run.latest_text(as_of, folder, root))
 
 
-def _refuse_file(path: Path) -> None:
-    """StoreFailed where something else stands at the place of a folder."""
-    if os.path.lexists(path) and not path.is_dir():
-        raise StoreFailed(
-            where=f"scores/{path.name}",
-            got="no folder",
-            rule="It is a folder, in which `lifecycle score` keeps the runs of one as_of.",
-            fix=f"Remove scores/{path.name} under LIFECYCLE_HOME, and run again.",
-        )
-
-
-def _refuse_folder(path: Path) -> None:
-    """StoreFailed where a folder stands at the place of a file."""
-    if path.is_dir():
-        raise StoreFailed(
-            where=f"scores/{path.name}",
-            got="a folder",
-            rule="It is a file, which `lifecycle score` writes.",
-            fix=f"Remove the folder scores/{path.name} under LIFECYCLE_HOME, and run again.",
-        )
+def _in_the_way(path: Path, got: str, rule: str) -> StoreFailed:
+    """The error for something else at the place of a file or a folder of scores/."""
+    return StoreFailed(
+        where=f"scores/{path.name}",
+        got=got,
+        rule=rule,
+        fix=f"Remove scores/{path.name} under LIFECYCLE_HOME, and run again.",
+    )
 
 
 def refuse_archetype(settings: Settings) -> None:

@@ -21,6 +21,7 @@ from typing import Any, TypedDict
 import pyarrow.parquet as pq
 
 from features.core.errors import ReleaseRefused
+from features.core.latest_run import read_latest
 from features.core.settings import home
 from serving.api import keys
 from serving.doctor.findings import STATES, Finding, findings_text, run_check, worst_state
@@ -245,16 +246,11 @@ def _release_age(manifest: dict[str, Any], folder: Path, now: float) -> Finding:
 
 def _latest_run() -> LatestRun | None:
     """The run that scores/LATEST names; None where it names none."""
-    root = home() / "scores"
     try:
-        pointer = json.loads((root / "LATEST").read_text())
-        folder = (root / pointer["folder"]).resolve()
-        # A pointer outside scores/ was not written by a run.
-        if not folder.is_relative_to(root.resolve()) or not folder.is_dir():
-            return None
-        return {"as_of": int(pointer["as_of"]), "folder": folder}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        as_of, folder = read_latest(home() / "scores")
+    except (OSError, ValueError):
         return None
+    return {"as_of": as_of, "folder": folder} if folder.is_dir() else None
 
 
 def _check_scores(now: float) -> list[Finding]:
