@@ -36,6 +36,8 @@ form { display: grid; gap: .8rem; max-width: 24rem; }
 input, button { font: inherit; padding: .5rem .7rem; }
 input { color: var(--ink); background: transparent; border: 1px solid var(--soft); }
 button { color: var(--paper); background: var(--mark); border: 0; cursor: pointer; }
+button.link { color: var(--mark); background: none; padding: 0; text-decoration: underline;
+  justify-self: start; }
 """
 _HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
 # The hash allows exactly this style sheet.
@@ -106,7 +108,7 @@ _SCORE_SECTION = f"""<h1>Customer lifecycle: API</h1>
 <code>/livez</code>, <code>/readyz</code> and <code>/healthz</code>.
 <a href="/openapi.json">openapi.json</a> · <a href="/v1/model">the model that is served</a> ·
 <a href="/metrics">metrics</a></p>
-<form method="post" action="/logout"><button>Log out</button></form>
+<form method="post" action="/logout"><button class=link>Log out</button></form>
 <h2>POST /v1/score</h2>
 <p>Up to {MAX_CUSTOMERS:,} customers, one entry each in the order of the request. By id, from the
 latest nightly run:</p>
