@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -26,6 +27,7 @@ from features.core.progress import print_status
 from features.core.settings import Settings, home
 from features.core.staged_files import staged_file
 from features.recipes.stages import STAGES
+from features.tables.freshness import read_recorded_days
 from features.tables.history import History
 from serving.release.release import (
     Release,
@@ -37,7 +39,8 @@ from serving.release.release import (
 from serving.release.release_store import served_release_id
 from serving.release.sandbox import load_in_subprocess
 from serving.scoring.scorer import Calibration, Scorer
-from training import fitting, metrics
+from serving.scoring.sub_releases import SubRelease
+from training import fitting, metrics, sub_releases
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
 from training.evaluation.gate import judge, not_comparable
@@ -50,6 +53,7 @@ from training.plan import Plan, make_plan, refuse_without_dates
 from training.plots.draw import draw
 from training.promote import newest_release_folder
 from training.reports import card
+from training.silent_feeds import FreshPlan, leave_out_silence
 from training.tracking import record, tracking
 from training.uncertainty.unseen_rows import uncertainty_report
 
@@ -95,16 +99,26 @@ class TrainingRun:
         self.began = time.time()
 
     @cached_property
-    def plan(self) -> Plan:
-        """The instants that are trained on, evaluated and refitted. NotEnoughData without any."""
+    def fresh_plan(self) -> FreshPlan:
+        """The plan without silence, and what it leaves out. NotEnoughData without any date."""
         plan = make_plan(self.history, self.settings)
         refuse_without_dates(plan, self.settings)
-        return plan
+        recorded = read_recorded_days(self.history, self.settings)
+        return leave_out_silence(plan, recorded, self.settings)
+
+    @property
+    def plan(self) -> Plan:
+        """The instants that are trained on, evaluated and refitted."""
+        return self.fresh_plan.plan
 
     @cached_property
     def columns(self) -> ExampleColumns:
-        """The definitions and columns of the examples, known before a row is built."""
-        return example_columns(self.history, self.settings, self.plan)
+        """The definitions and columns of the examples, known before a row is built.
+
+        Without those of tables that had fallen silent.
+        """
+        columns = example_columns(self.history, self.settings, self.plan)
+        return columns.without_tables(self.fresh_plan.tables)
 
     @cached_property
     def other_release(self) -> Release | None:
@@ -115,9 +129,10 @@ class TrainingRun:
     def examples(self) -> Examples:
         """Feature rows with outcomes. What would be refused is refused before a row is built."""
         _ = self.other_release
-        examples = self.known_examples or make_examples(
-            self.history, self.settings, self.plan, columns=self.columns
-        )
+        if self.known_examples is None:
+            examples = make_examples(self.history, self.settings, self.plan, columns=self.columns)
+        else:
+            examples = self.known_examples.without_tables(self.fresh_plan.tables)
         churn.refuse_too_few(examples.rows_at(self.plan.train))
         return examples
 
@@ -187,15 +202,35 @@ class TrainingRun:
         return _with_other_model(scorer, self.other_release.scorer, str(self.only))
 
     @cached_property
+    def sub_releases(self) -> list[sub_releases.FittedSubRelease]:
+        """A scorer for the days without each table that a score can do without."""
+        return sub_releases.fit_sub_releases(
+            self.fitting,
+            self.examples,
+            self.settings,
+            train_rows=self.train_rows,
+            eval_rows=self.eval_rows,
+            calibration=self.eval_scorer.calibration,
+            least_spread=self.final_scorer.rate_spread,
+        )
+
+    @cached_property
     def evaluation(self) -> dict[str, Any]:
         """All that evaluation.json holds: aggregates only."""
         facts = _training_facts(self)
-        return self.scorer_report | facts | _gate_section(self)
+        without = {each.sub_release.name: each.report for each in self.sub_releases}
+        return self.scorer_report | facts | {"without": without} | _gate_section(self)
 
     def finish(self) -> Trained:
         """Write the release (not served yet), the hold-out predictions and the MLflow records."""
         folder = _write_release(
-            self.final_scorer, self.examples, self.history, self.settings, self.evaluation
+            self.final_scorer,
+            [each.sub_release for each in self.sub_releases],
+            self.examples,
+            self.history,
+            self.settings,
+            self.evaluation,
+            silent=self.fresh_plan.tables,
         )
         return Trained(folder, self.status, self.evaluation, _record_runs(self, folder))
 
@@ -243,7 +278,14 @@ def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Tra
         "rows": examples.rows.num_rows,
     }
     scorer = _rates_scorer(examples, contractual=settings.contractual)
-    folder = _write_release(scorer, examples, history, settings, evaluation)
+    subs = [
+        SubRelease(
+            lacks,
+            _rates_scorer(examples.without_tables(lacks), contractual=settings.contractual),
+        )
+        for lacks in sub_releases.possible_lacks(examples, settings)
+    ]
+    folder = _write_release(scorer, subs, examples, history, settings, evaluation)
     records = record.build_records(
         JOBS,
         evaluation=evaluation,
@@ -341,6 +383,8 @@ def _training_facts(run: TrainingRun) -> dict[str, Any]:
             "refit": days(plan.refit),
         },
         "late_activity": examples.late_activity,
+        "silent_tables": list(run.fresh_plan.tables),
+        "stale_dates": days(run.fresh_plan.dates),
         "unused_features": sorted(set(examples.names) - set(examples.modelled)),
         "models": models,
         "note": NOTE,
@@ -385,17 +429,22 @@ def _same_scores(one: Scorer, other: Scorer, rows: pa.Table) -> bool:
 
 def _write_release(
     scorer: Scorer,
+    subs: Sequence[SubRelease],
     examples: Examples,
     history: History,
     settings: Settings,
     evaluation: dict[str, Any],
+    *,
+    silent: Sequence[str] = (),
 ) -> Path:
     newest = max(examples.population_stats, key=lambda population: population.as_of)
     return write_release(
         scorer,
+        sub_releases=subs,
+        silent=silent,
         all_columns=list(examples.columns),
         settings=settings,
-        tables=history.names,
+        tables=tuple(name for name in history.names if name not in silent),
         population=newest,
         evaluation=evaluation,
         card=card.card_text(scorer, evaluation, settings),

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from features.core.contract import NUMBER_LIMIT
+from features.core.contract import CONTRACT, NUMBER_LIMIT
+from features.core.errors import suggestion
 
 MINOR_DIGITS = {
     "JPY": 0,
@@ -117,6 +118,10 @@ class Contract(Section):
     """`drop`: of rows that are equal in every column, one counts. `keep`: all of them count, except
     transactions with an id, of which one counts.
     """
+    fresh_until: dict[str, str] = {}
+    """By table: the instant until which it is complete, where its newest row does not show it. A
+    table that is silent for longer than its own history allows is not used for scores.
+    """
     arrives_after_hours: dict[str, float] = {}
     """By table: hours from an event until its row is known, for rows without `recorded_at`."""
     scales: dict[str, tuple[float, float]] = {"csat": (1, 5), "nps": (0, 10), "review": (1, 5)}
@@ -125,6 +130,15 @@ class Contract(Section):
     """Attributes of customers that never change. Only these, and attributes of rows with
     `valid_from`, become features.
     """
+
+    @field_validator("fresh_until", "arrives_after_hours")
+    @classmethod
+    def _check_table_names(cls, by_table: dict[str, Any]) -> dict[str, Any]:
+        for name in by_table:
+            if name not in CONTRACT:
+                hint = suggestion(name, CONTRACT) or f"one of {', '.join(CONTRACT)}"
+                raise ValueError(f"'{name}' is no table: {hint}")
+        return by_table
 
     @field_validator("scales")
     @classmethod

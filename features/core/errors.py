@@ -15,6 +15,7 @@
     │   ├── DuplicateCustomers
     │   ├── ContradictoryVersions
     │   ├── AsOfTooLate
+    │   ├── FeedSilent                           a table that every score needs has stopped
     │   ├── TimestampsMissing                    a table without any instant
     │   ├── ImmatureWindow
     │   ├── NotEnoughData
@@ -116,6 +117,10 @@ class ContradictoryVersions(InputRefused):
 
 
 class AsOfTooLate(InputRefused):
+    pass
+
+
+class FeedSilent(InputRefused):
     pass
 
 

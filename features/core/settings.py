@@ -106,9 +106,15 @@ class Settings(Section):
     def definitions(self) -> dict[str, Any]:
         """What a release and a run must agree on, as JSON.
 
-        All sections but [files], [training] and [engine].
+        All sections but [files], [training] and [engine], and but what says how new the data are:
+        that changes every night.
         """
-        return self.model_dump(mode="json", exclude={"files", "folder", "training", "engine"})
+        of_the_data = {"data_until", "fresh_until"}
+        return self.model_dump(
+            mode="json",
+            exclude={"files": True, "folder": True, "training": True, "engine": True}
+            | {"contract": of_the_data},
+        )
 
 
 def load_settings(path: Path) -> Settings:

@@ -8,7 +8,7 @@ of each, and without the cells that became known later. Code that reads Known ca
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 
 import duckdb
@@ -18,6 +18,7 @@ from features.core.contract import CONTRACT, EVENT_TABLES, Table
 from features.core.errors import AsOfTooLate
 from features.core.instants import DAY_US, day_text, instant
 from features.core.settings import Settings
+from features.tables.freshness import last_complete_instant
 from features.tables.queries import first_value
 from features.tables.sources import read_tables
 from features.tables.typed_tables import RowCounts
@@ -197,9 +198,10 @@ def history_from_connection(connection: duckdb.DuckDBPyConnection, settings: Set
     versioned = frozenset(
         name for name in names if name != "customers" and _has_versions(connection, CONTRACT[name])
     )
-    return History(
+    history = History(
         connection, settings.activity.table, tuple(settings.activity.kinds), until, names, versioned
     )
+    return replace(history, data_until=last_complete_instant(history, settings, until))
 
 
 def _has_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:

@@ -63,9 +63,9 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def local_day(zone: str) -> str:
-    """SQL for the local day of `occurred_at` in `zone`, as days since 1970-01-01."""
-    local = f"timezone({literal(zone)}, make_timestamptz(occurred_at))"
+def local_day(zone: str, *, of: str = "occurred_at") -> str:
+    """SQL for the local day of the instant `of` in `zone`, as days since 1970-01-01."""
+    local = f"timezone({literal(zone)}, make_timestamptz({of}))"
     return f"CAST(date_diff('day', DATE '1970-01-01', CAST({local} AS DATE)) AS INTEGER)"
 
 

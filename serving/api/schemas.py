@@ -159,12 +159,17 @@ else:
     CustomerEvents = create_model(
         "CustomerEvents",
         __base__=_Customer,
-        __doc__="One customer's raw events, all that are known.",
+        __doc__="One customer's raw events, all that are known. A table that is left out was not "
+        "sent, and the score rests on the others; an empty one says that nothing happened.",
         **{
             name: (
                 # Without FailFast, a million bad rows would become a million errors.
                 Annotated[list[row], FailFast()],
-                Field(default=[], description=CONTRACT[name].meaning),
+                Field(
+                    default=None,
+                    description=f"{CONTRACT[name].meaning}; left out: not sent; []: nothing "
+                    "happened",
+                ),
             )
             for name, row in ROWS.items()
         },

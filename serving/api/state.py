@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.core.errors import LifecycleError, NotFound, ReleaseRefused
@@ -154,8 +156,20 @@ class ServingState:
         active = set(rows["customer_id"].to_pylist())
         # Customers without activity have no feature row.
         prospects = [each.normalized for each in requested if each.normalized not in active]
-        table = score_table(rows, served.release, prospects=prospects, as_of=as_of, stale=False)
-        by_id = {entry["customer_id"]: entry for entry in entries(table)}
+        by_id = {
+            entry["customer_id"]: entry
+            for missing, part, others in _by_unsent_tables(rows, prospects, events.unsent)
+            for entry in entries(
+                score_table(
+                    part,
+                    served.release,
+                    prospects=others,
+                    as_of=as_of,
+                    stale=False,
+                    missing=missing,
+                )
+            )
+        }
         age_us = as_of - prepared.population.as_of
         scores = [
             _with_warnings(
@@ -177,6 +191,8 @@ class ServingState:
             "contractual": definitions.contractual,
             "eligible_days": definitions.eligible_days,
             "tables": list(release.tables),
+            "without": [list(each.lacks) for each in release.sub_releases],
+            "silent_tables": list(release.silent),
             "features": len(release.scorer.columns),
             "stage_multiples": list(definitions.multiples),
             "population_mean_gap_days": definitions.population_mean_gap_us / DAY_US,
@@ -186,6 +202,16 @@ class ServingState:
             "evaluation": release.evaluation,
             "problem": self.problem,
         }
+
+
+def _by_unsent_tables(
+    rows: pa.Table, prospects: list[str], unsent: dict[str, frozenset[str]]
+) -> Iterator[tuple[frozenset[str], pa.Table, list[str]]]:
+    """(tables, feature rows, prospects) of the customers for whom just these were not sent."""
+    ids = rows["customer_id"].to_pylist()
+    for missing in sorted(set(unsent.values()), key=sorted):
+        mine = pa.array([unsent[name] == missing for name in ids], pa.bool_())
+        yield missing, rows.filter(mine), [name for name in prospects if unsent[name] == missing]
 
 
 def _run_info(run: Lookup | None) -> dict[str, Any] | None:

@@ -13,7 +13,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ from features.core.settings import Settings, home
 from features.core.staged_files import replace_folder, staged_file, staging_folder
 from features.engine.build import build, prospects
 from features.recipes.population_stats import population_stats
+from features.tables.freshness import stale_tables
 from features.tables.history import History, Known, refuse_too_late
 from serving.batch import run_manifest
 from serving.batch.score_lock import lock_scores
@@ -62,15 +63,17 @@ def score_batch(history: History, settings: Settings, release: Release, *, as_of
     """
     stale = refuse_too_late(history, settings, as_of)
     refuse_other_configuration(release, settings)
+    missing = sorted(stale_tables(history, settings, as_of))
     known = history.as_of(as_of)
     tables = {name: sort_known_table(known, name) for name in known.tables}
     day = day_text(as_of, zone=settings.zone)
     about = {
-        "run": run_id(known, tables, settings, release, stale=stale),
+        "run": run_id(known, tables, settings, release, stale=stale, missing=missing),
         "as_of": as_of,
         "as_of_text": day,
         "release": release.id,
         "status": release.scorer.status,
+        "without": missing,
     }
     root = home() / "scores"
     folder = root / f"as_of={day}" / f"run={about['run']}"
@@ -79,7 +82,9 @@ def score_batch(history: History, settings: Settings, release: Release, *, as_of
     with _store_errors(), lock_scores(root):
         fresh = not _is_finished(folder, about, list(tables))
         if fresh:
-            outputs = _build_outputs(known, settings, release, as_of=as_of, stale=stale)
+            outputs = _build_outputs(
+                known, settings, release, as_of=as_of, stale=stale, missing=missing
+            )
             _write_run(folder, outputs, tables, about)
         _update_latest(root, folder, as_of)
     rows = pq.read_metadata(folder / "scores.parquet").num_rows
@@ -97,13 +102,21 @@ def _is_finished(folder: Path, about: dict[str, Any], tables: list[str]) -> bool
 
 
 def _build_outputs(
-    known: Known, settings: Settings, release: Release, *, as_of: int, stale: bool
+    known: Known,
+    settings: Settings,
+    release: Release,
+    *,
+    as_of: int,
+    stale: bool,
+    missing: Collection[str],
 ) -> dict[str, pa.Table]:
     """The run's tables by file name: scores, features and population."""
     definitions = release.scorer.definitions
     population = population_stats(known, definitions)
     rows = build(known, population=population, definitions=definitions, columns=release.columns)
-    scores = score_table(rows, release, prospects=prospects(known), as_of=as_of, stale=stale)
+    scores = score_table(
+        rows, release, prospects=prospects(known), as_of=as_of, stale=stale, missing=missing
+    )
     if not scores.num_rows:
         raise EmptyTable(
             where="--as-of",
@@ -139,9 +152,15 @@ def sort_known_table(known: Known, name: str) -> pa.Table:
 
 
 def run_id(
-    known: Known, tables: dict[str, pa.Table], settings: Settings, release: Release, *, stale: bool
+    known: Known,
+    tables: dict[str, pa.Table],
+    settings: Settings,
+    release: Release,
+    *,
+    stale: bool,
+    missing: Collection[str],
 ) -> str:
-    """16 hex digits over what was known, the configuration, the release and staleness."""
+    """16 hex digits over what was known, the configuration, the release and stale tables."""
     digest = hashlib.sha256()
     for name, table in sorted(tables.items()):
         # Names too: equal values under another name are other data.
@@ -150,7 +169,8 @@ def run_id(
             digest.update(column.encode() + column_bytes(table[column]))
     customers = known.customers.sort("customer_id").collect(backend="pyarrow").to_native()
     digest.update(column_bytes(customers["customer_id"]))
-    context = json.dumps([settings.definitions(), release.id, known.as_of, stale], sort_keys=True)
+    state = [settings.definitions(), release.id, known.as_of, stale, list(missing)]
+    context = json.dumps(state, sort_keys=True)
     return hashlib.sha256(digest.digest() + context.encode()).hexdigest()[:16]
 
 

@@ -143,10 +143,20 @@ class FeaturesFile(Rules):
     columns: Annotated[list[ColumnRules], Field(min_length=1)]
     tables: Annotated[list[Table], Field(min_length=1)]
     config: dict[str, Any]
+    without: list[Annotated[list[Table], Field(min_length=1)]]
+    silent: list[Table]
 
     @model_validator(mode="after")
     def _check_tables(self) -> FeaturesFile:
-        check_unique(self.tables)
+        check_unique([*self.tables, *self.silent])
+        check_unique([tuple(lacks) for lacks in self.without])
+        for lacks in self.without:
+            check_unique(lacks)
+            if lacks != sorted(lacks) or not set(lacks) < set(self.tables):
+                raise ValueError("a sub-release lacks some of the tables, in order")
+        # What is missing is at most all that may be missing, and one of them lacks that.
+        if self.without and sorted({t for each in self.without for t in each}) not in self.without:
+            raise ValueError("no sub-release lacks all the tables that may be missing")
         return self
 
 
