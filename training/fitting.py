@@ -115,6 +115,14 @@ class Fitting:
             self.definitions, self.columns, blend, calibration, q, classes, rows.num_rows, stay_rows
         )
 
+    def out_of_fold_margins(self, rows: pa.Table) -> np.ndarray:
+        """Log-odds of churn (rows,) from fits without the row's customer; NaN where none was."""
+        spec = self.specs["churn"]
+        assert spec is not None
+        return churn.out_of_fold_margins(
+            spec, rows, self.columns, seed=self.seed, contractual=self.contractual
+        )
+
     def _fit_stages(self, rows: pa.Table) -> tuple[Blend, tuple[str, ...]]:
         spec = self.specs["next-stage"]
         if spec is None or not next_stage.has_enough_stayers(rows):

@@ -36,6 +36,7 @@ ALWAYS = {
     "golden/scores.parquet",
     "models.json",
     "population.parquet",
+    "seen.json",
     "stages.json",
 }
 

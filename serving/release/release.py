@@ -2,8 +2,8 @@
 
 It holds no pickle, every file is hashed and has its rules, and its golden rows are rebuilt before
 use. `id` = first 16 hex digits of the hash over all files but the manifest. Files: models.json and
-*.ubj, features.json, population.parquet, stages.json, evaluation.json, golden/, card.md,
-manifest.json.
+*.ubj, features.json, population.parquet, seen.json, stages.json, evaluation.json, golden/,
+card.md, manifest.json.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ from serving.release.manifest import (
 )
 from serving.release.release_store import current_release_folder, releases_folder
 from serving.release.scorer_files import read_models, read_scorer, write_scorer
+from serving.release.seen_future import FILE as SEEN_FILE
+from serving.release.seen_future import SeenFuture, read_seen
 from serving.scoring.scorer import Scorer
 
 __all__ = [
@@ -74,7 +76,10 @@ OTHER_VERSIONS = "Install the versions that its manifest names, or train again h
 
 @dataclass(frozen=True)
 class Release:
-    """A loaded release: the scorer, its columns, its configuration, its evaluation (aggregates)."""
+    """A loaded release: the scorer, its columns, its configuration, its evaluation (aggregates).
+
+    `seen`: what it has seen of the future.
+    """
 
     id: str
     folder: Path
@@ -84,6 +89,12 @@ class Release:
     tables: tuple[str, ...]
     config: dict[str, Any]
     evaluation: dict[str, Any]
+    seen: SeenFuture
+
+    @property
+    def zone(self) -> str:
+        """The time zone of the business it was trained for."""
+        return self.config["business"]["zone"] or "UTC"
 
 
 def write_release(
@@ -96,13 +107,16 @@ def write_release(
     evaluation: dict[str, Any],
     card: str,
     times: dict[str, Any],
+    seen: SeenFuture | None = None,
 ) -> Path:
     """Write a release folder, staged and renamed once; return it.
 
+    `seen`: what it learned of the future; the outcomes of its population's instant where left out.
     Equal content gives the same id, and then no new folder. `times` goes to the manifest, outside
     the id. StoreFailed where the store cannot be written.
     """
     root = releases_folder()
+    seen = seen or SeenFuture(population.as_of + settings.outcome_window_us, population.as_of)
     with _store_errors():
         root.mkdir(parents=True, exist_ok=True)
         with staging_folder(root) as staged:
@@ -110,6 +124,7 @@ def write_release(
             _write_features(staged, all_columns, settings, tables)
             write_json(staged / "stages.json", {"stages": STAGES, **asdict(scorer.definitions)})
             write_json(staged / "evaluation.json", evaluation)
+            write_json(staged / SEEN_FILE, seen.to_mapping())
             (staged / "card.md").write_text(card, encoding="utf-8")
             pq.write_table(
                 pa.Table.from_pylist([asdict(population)]), staged / "population.parquet"
@@ -255,6 +270,7 @@ def _read_release(folder: Path, name: str) -> Release:
     check_file_names(folder, name, features, checked_models)
     evaluation = read_evaluation(folder, name)
     check_population(folder, name, definitions)
+    seen = read_seen(folder, name, definitions)
     tables, config = tuple(features["tables"]), features["config"]
     # This runs code of the business, therefore only after every hash was verified.
     own = _read_custom_features(folder, name) if config["features"]["own"] else ()
@@ -269,7 +285,7 @@ def _read_release(folder: Path, name: str) -> Release:
         )
     scorer = read_scorer(models, folder, name, definitions)
     kinds = tuple(config["activity"]["kinds"])
-    return Release(name, folder, scorer, built, kinds, tables, config, evaluation)
+    return Release(name, folder, scorer, built, kinds, tables, config, evaluation, seen)
 
 
 def _read_custom_features(folder: Path, name: str) -> tuple[Feature, ...]:
