@@ -85,7 +85,7 @@ def score_batch(
     known = history.as_of(as_of)
     tables = {name: sort_known_table(known, name) for name in known.tables}
     day = day_text(as_of, zone=settings.zone)
-    about = {
+    about: dict[str, Any] = {
         "run": run_id(known, tables, settings, release, stale=stale, in_sample=seen),
         "as_of": as_of,
         "as_of_text": day,
@@ -106,7 +106,7 @@ def score_batch(
             outputs = _build_outputs(known, settings, release, as_of=as_of, stale=stale)
             # A damaged run that was accepted once is accepted again.
             reason = reason or (about["shift"] or {}).get("accepted")
-            judged = shift.Judgement({"compared_with": []})
+            judged = shift.Judgement(shift.NOT_PUBLISHED)
             if not (seen or backfill):
                 judged = shift.judge_run(root, outputs["scores"], release, settings, as_of=as_of)
             about["shift"] = judged.section

@@ -31,13 +31,14 @@ def movement_report(rows: pa.Table, p: np.ndarray) -> dict[str, Any]:
         mine = as_of == at
         described.append(describe_rows(rows.filter(pa.array(mine)), p[mine]))
     pairs = [moved(one, other) for one, other in pairwise(described)]
-    largest = {
-        name: max((pair[name] for pair in pairs if pair[name] is not None), default=None)
-        for name in NAMES
-    }
+    largest = {name: _largest([pair[name] for pair in pairs]) for name in NAMES}
     gaps = np.diff(dates) / DAY_US
     return {
         "dates": len(dates),
         "days": round(float(gaps.max()), 6) if gaps.size else None,
         "largest": largest,
     }
+
+
+def _largest(values: list[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
