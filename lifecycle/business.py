@@ -278,17 +278,27 @@ class Business:
         return Examples(to_frame(shown, frames), features, unused, examples.late_activity)
 
     @_one_at_a_time
-    def train(self, only: str | None = None, *, learning_curve: bool = False) -> Training:
+    def train(
+        self,
+        only: str | None = None,
+        *,
+        as_of: AsOf | None = None,
+        learning_curve: bool = False,
+    ) -> Training:
         """Train both models, evaluate them beside the baselines, write a release (not served yet).
+
+        `as_of`: the release of that day; what was recorded at or after it does not exist then.
 
         `only`: "churn" or "next-stage"; the other model comes from the newest release.
         `learning_curve`: also refit on fewer customers and dates. Errors: NotEnoughData;
         ReleaseRefused where `only` meets a changed configuration.
         """
-        from training import job
+        from training import job, past
         from training.reports import summary
 
-        trained = job.train(self.history, self.settings, only=only, learning_curve=learning_curve)
+        at = None if as_of is None else self._instants(as_of)[0]
+        history, settings, day = past.what_to_train_on(self.history, self.settings, at, only=only)
+        trained = job.train(history, settings, only=only, learning_curve=learning_curve, past=day)
         name = trained.folder.name
         text = summary.release_text(name, trained.status, trained.evaluation, trained.runs)
         return Training(name, trained.status, trained.evaluation, trained.runs, text)
@@ -318,11 +328,21 @@ class Business:
         return Backtest(report, to_frame(walked.predictions, frames), walked.folder)
 
     @_one_at_a_time
-    def score(self, *, as_of: AsOf | None = None, frames: Frames = "pandas") -> Any:
+    def score(
+        self,
+        *,
+        as_of: AsOf | None = None,
+        in_sample: bool = False,
+        accept_shift: str | None = None,
+        frames: Frames = "pandas",
+    ) -> Any:
         """Score everybody at one instant (default: the last local midnight) with what is served.
 
         The scores are also written to `scores/` under LIFECYCLE_HOME, as `lifecycle score` does.
-        Errors: ReleaseRefused where nothing is served or the configuration differs; AsOfTooLate.
+        Errors: ReleaseRefused where nothing is served or the configuration differs; AsOfTooLate;
+        AsOfInSample for an as_of whose outcomes the release has learned. With `in_sample` it is
+        scored, and every row's `warnings` say in_sample. RunNotPublished where the run moved
+        further than training dates ever did, unless `accept_shift` gives the reason for the record.
         """
         from serving.batch import run_folders
         from serving.release.release import current_release_folder
@@ -331,7 +351,14 @@ class Business:
         run_folders.refuse_archetype(self.settings)
         at = last_midnight(self.settings.zone) if as_of is None else self._instants(as_of)[0]
         release = load_in_subprocess(current_release_folder())
-        run = run_folders.score_batch(self.history, self.settings, release, as_of=at)
+        run = run_folders.score_batch(
+            self.history,
+            self.settings,
+            release,
+            as_of=at,
+            in_sample=in_sample,
+            accept_shift=accept_shift,
+        )
         return to_frame(pq.read_table(run.folder / "scores.parquet"), frames)
 
     def _instants(self, as_of: Any) -> list[int]:

@@ -115,6 +115,14 @@ class Fitting:
             self.definitions, self.columns, blend, calibration, q, classes, rows.num_rows, stay_rows
         )
 
+    def out_of_fold_margins(self, rows: pa.Table) -> np.ndarray:
+        """Log-odds of churn (rows,) from fits without the row's customer; NaN where none was."""
+        spec = self.specs["churn"]
+        assert spec is not None
+        return churn.out_of_fold_margins(
+            spec, rows, self.columns, seed=self.seed, contractual=self.contractual
+        )
+
     def fit_stages(
         self, rows: pa.Table, *, seeds: int = blending.SEEDS
     ) -> tuple[Blend, tuple[str, ...]]:

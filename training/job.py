@@ -38,17 +38,20 @@ from serving.release.release import (
 )
 from serving.release.release_store import served_release_id
 from serving.release.sandbox import load_in_subprocess
+from serving.release.seen_future import SeenFuture
 from serving.scoring.scorer import Calibration, Scorer
 from serving.scoring.sub_releases import SubRelease
 from training import fitting, metrics, sub_releases
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
 from training.evaluation.gate import judge, not_comparable
+from training.evaluation.movement import movement_report
 from training.examples import ExampleColumns, Examples, example_columns, make_examples
 from training.fitting import Specs, fitting_for, specs_of, with_status
 from training.models import churn, fit_rates, next_stage
 from training.models.remembered_fits import remember_fits
 from training.parallel import reproducible_fits
+from training.past import PastTraining, what_was_seen
 from training.plan import Plan, make_plan, refuse_without_dates
 from training.plots.draw import draw
 from training.promote import newest_release_folder
@@ -79,7 +82,7 @@ class TrainingRun:
     """One training. Each step is computed when it is first asked for, from the steps before it.
 
     `only` trains one of JOBS; the other model comes from the newest release. `examples`: those of
-    this plan, where they are there already.
+    this plan, where they are there already. `past`: the release of an earlier day.
     """
 
     def __init__(
@@ -90,12 +93,14 @@ class TrainingRun:
         only: str | None = None,
         learning_curve: bool = False,
         examples: Examples | None = None,
+        past: PastTraining | None = None,
     ) -> None:
         self.history = history
         self.settings = settings
         self.only = only
         self.learning_curve = learning_curve
         self.known_examples = examples
+        self.past = past
         self.began = time.time()
 
     @cached_property
@@ -217,12 +222,15 @@ class TrainingRun:
     @cached_property
     def evaluation(self) -> dict[str, Any]:
         """All that evaluation.json holds: aggregates only."""
-        facts = _training_facts(self)
         without = {each.sub_release.name: each.report for each in self.sub_releases}
-        return self.scorer_report | facts | {"without": without} | _gate_section(self)
+        report = self.scorer_report | _training_facts(self)
+        report |= {"movement": _movement(self), "without": without}
+        # The release of an earlier day is not compared with one that knows what came after.
+        return report if self.past else report | _gate_section(self)
 
     def finish(self) -> Trained:
         """Write the release (not served yet), the hold-out predictions and the MLflow records."""
+        seen = what_was_seen(self.examples, self.settings, other=self.other_release, past=self.past)
         folder = _write_release(
             self.final_scorer,
             [each.sub_release for each in self.sub_releases],
@@ -230,6 +238,7 @@ class TrainingRun:
             self.history,
             self.settings,
             self.evaluation,
+            seen,
             silent=self.fresh_plan.tables,
         )
         return Trained(folder, self.status, self.evaluation, _record_runs(self, folder))
@@ -248,12 +257,18 @@ def refuse_unknown_model(name: str | None) -> None:
 
 
 def train(
-    history: History, settings: Settings, *, only: str | None = None, learning_curve: bool = False
+    history: History,
+    settings: Settings,
+    *,
+    only: str | None = None,
+    learning_curve: bool = False,
+    past: PastTraining | None = None,
 ) -> Trained:
     """Train both models (or one of JOBS) and write a release, which is not served yet.
 
     `only`: the other model comes from the newest release; ReleaseRefused where that release has
-    another configuration. `learning_curve`: also refit on fewer customers and dates.
+    another configuration. `learning_curve`: also refit on fewer customers and dates. `past`: see
+    training.past.
     NotEnoughData says what is missing; nothing is written then.
     """
     refuse_unknown_model(only)
@@ -261,7 +276,8 @@ def train(
     for library in NEEDED:
         import_module(library)  # an absent one is an error now, and not after minutes of work
     with reproducible_fits(), remember_fits():
-        return TrainingRun(history, settings, only=only, learning_curve=learning_curve).finish()
+        run = TrainingRun(history, settings, only=only, learning_curve=learning_curve, past=past)
+        return run.finish()
 
 
 def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Trained:
@@ -285,7 +301,9 @@ def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Tra
         )
         for lacks in sub_releases.possible_lacks(examples, settings)
     ]
-    folder = _write_release(scorer, subs, examples, history, settings, evaluation)
+    evaluation["movement"] = movement_report(examples.rows, scorer.p_churn(examples.rows))
+    seen = what_was_seen(examples, settings)
+    folder = _write_release(scorer, subs, examples, history, settings, evaluation, seen)
     records = record.build_records(
         JOBS,
         evaluation=evaluation,
@@ -391,6 +409,17 @@ def _training_facts(run: TrainingRun) -> dict[str, Any]:
     }
 
 
+def _movement(run: TrainingRun) -> dict[str, Any]:
+    """How far neighbouring dates of the refit lie apart, by p that is out of fold."""
+    rows, scorer = run.examples.rows_at(run.plan.refit), run.final_scorer
+    p = scorer.p_churn(rows)
+    if scorer.status == "ok" and run.other_release is None:
+        margin = run.fitting.out_of_fold_margins(rows)
+        # Who cannot churn has no margin, and the same p at every date.
+        p = np.where(np.isnan(margin), p, scorer.p_from_margin(np.nan_to_num(margin)))
+    return movement_report(rows, p)
+
+
 def _gate_section(run: TrainingRun) -> dict[str, Any]:
     """{"gate": …}: the comparison with the release that is served.
 
@@ -434,6 +463,7 @@ def _write_release(
     history: History,
     settings: Settings,
     evaluation: dict[str, Any],
+    seen: SeenFuture,
     *,
     silent: Sequence[str] = (),
 ) -> Path:
@@ -449,6 +479,7 @@ def _write_release(
         evaluation=evaluation,
         card=card.card_text(scorer, evaluation, settings),
         times={"made_at": datetime.now(UTC).isoformat(), "versions": card.package_versions()},
+        seen=seen,
     )
 
 
@@ -468,6 +499,8 @@ def _record_runs(run: TrainingRun, folder: Path) -> dict[str, str | None]:
             began=run.began,
             pictures=draw(run.evaluation, Path(place)),
         )
+        if run.past:
+            records = [run.past.mark_record(each) for each in records]
         runs = {each.job: tracking.record_run(each) for each in records}
     _save_holdout(next((name for name in runs.values() if name), folder.name), holdout)
     return runs

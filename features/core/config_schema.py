@@ -74,12 +74,14 @@ class Activity(Section):
 
 class Churn(Section):
     horizon_days: Days = 90
-    """Length of the window from `as_of` on, in days. A customer without activity in it has churned;
-    with contracts, a customer whose cover ended or was cancelled in it.
+    """Length of the window from `as_of` on, in days of 24 hours: where clocks change, it ends an
+    hour earlier or later on the clock. A customer without activity in it has churned; with
+    contracts, a customer whose cover ended or was cancelled in it.
     """
     eligible_days: Days | None = None
-    """A customer is eligible who was active in this number of days before `as_of` (the horizon if
-    not set). Not used with contracts: there a customer is eligible who has cover at `as_of`.
+    """A customer is eligible who was active in this number of days of 24 hours before `as_of` (the
+    horizon if not set). Not used with contracts: there a customer is eligible who has cover at
+    `as_of`.
     """
     label_latency_days: int = Field(default=0, ge=0, le=365)
     """Days from the end of a window until its outcome is known. Nothing is learned from a window
@@ -109,11 +111,14 @@ class Stages(Section):
 
 class Contract(Section):
     data_until: str | None = None
-    """The instant until which the data are complete. If not set: the newest instant at which an
-    event was recorded.
+    """The instant until which the data are complete. If not set: one microsecond after the newest
+    instant at which an event was recorded, so that this event counts.
     """
     max_staleness_days: int = Field(default=3, ge=0, le=365)
-    """The largest number of days by which `as_of` may lie after the end of the data."""
+    """The largest number of days by which `as_of` may lie after the local midnight that ends the
+    last day of the data. A request with events and without `as_of` is refused where the population
+    statistics are older than this.
+    """
     exact_duplicates: Literal["drop", "keep"] = "drop"
     """`drop`: of rows that are equal in every column, one counts. `keep`: all of them count, except
     transactions with an id, of which one counts.
@@ -153,8 +158,8 @@ class Contract(Section):
 
 class Features(Section):
     windows_days: list[Days] | None = Field(default=None, min_length=1, max_length=8)
-    """Lengths of the windows before `as_of` that features count in, in days. If not set: 1, 3, 6
-    and 12 median gaps, each moved to the nearest of 7, 14, 30, 60, 90, 180 and 365.
+    """Lengths of the windows before `as_of` that features count in, in days of 24 hours. If not
+    set: 1, 3, 6 and 12 median gaps, each moved to the nearest of 7, 14, 30, 60, 90, 180 and 365.
     """
     off: list[str] = []
     """Families, features or columns that are not computed."""

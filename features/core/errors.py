@@ -16,6 +16,7 @@
     │   ├── ContradictoryVersions
     │   ├── AsOfTooLate
     │   ├── FeedSilent                           a table that every score needs has stopped
+    │   ├── AsOfInSample                         an as_of whose outcomes the release has learned
     │   ├── TimestampsMissing                    a table without any instant
     │   ├── ImmatureWindow
     │   ├── NotEnoughData
@@ -32,6 +33,7 @@
     │   └── Malformed                    3 · 422   a field that breaks its rule
     ├── ReleaseRefused                 1 · 503   a damaged release, or one of another configuration
     ├── PromotionRefused               1 · 503   a release without skill, or worse than the champion
+    ├── RunNotPublished                1 · 503   a run that looks wrong waits to be accepted
     ├── StoreFailed                    4 · 503   a store that cannot be reached, or is full
     └── Interrupted                    5 · 503   stopped safely; the same command continues the work
 
@@ -124,6 +126,10 @@ class FeedSilent(InputRefused):
     pass
 
 
+class AsOfInSample(InputRefused):
+    pass
+
+
 class TimestampsMissing(InputRefused):
     pass
 
@@ -188,6 +194,10 @@ class ReleaseRefused(LifecycleError):
 
 
 class PromotionRefused(LifecycleError):
+    exit_code, status = 1, 503
+
+
+class RunNotPublished(LifecycleError):
     exit_code, status = 1, 503
 
 

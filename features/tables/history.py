@@ -16,7 +16,7 @@ import narwhals as nw
 
 from features.core.contract import CONTRACT, EVENT_TABLES, Table
 from features.core.errors import AsOfTooLate
-from features.core.instants import DAY_US, day_text, instant
+from features.core.instants import DAY_US, day_text, end_text, instant, midnight_after
 from features.core.settings import Settings
 from features.tables.freshness import last_complete_instant
 from features.tables.queries import first_value
@@ -184,17 +184,24 @@ def load_history(settings: Settings) -> tuple[History, dict[str, RowCounts]]:
     return history_from_connection(tables.connection, settings), tables.counts
 
 
-def history_from_connection(connection: duckdb.DuckDBPyConnection, settings: Settings) -> History:
-    """A History over the contract tables in `connection`."""
+def history_from_connection(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, *, data_until: int | None = None
+) -> History:
+    """A History over the contract tables in `connection`.
+
+    The data end at `data_until` (µs UTC); where it is left out, by the settings.
+    """
     names = tuple(name for name in CONTRACT if name in settings.tables)
-    if settings.contract.data_until:
+    if data_until is not None:
+        until = data_until
+    elif settings.contract.data_until:
         until = instant(settings.contract.data_until, zone=settings.zone)
     else:
         clocked = [name for name in names if name in EVENT_TABLES]
         newest = (
             first_value(connection, f"SELECT max(recorded_at) FROM {name}") for name in clocked
         )
-        until = max(newest)
+        until = max(newest) + 1  # an instant of knowledge lies after what it knows
     versioned = frozenset(
         name for name in names if name != "customers" and _has_versions(connection, CONTRACT[name])
     )
@@ -216,16 +223,20 @@ def _has_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
 
 
 def refuse_too_late(history: History, settings: Settings, at: int) -> bool:
-    """Whether `at` lies after the end of the data; AsOfTooLate beyond max_staleness_days."""
+    """Whether `at` lies after the last day of the data; AsOfTooLate beyond max_staleness_days.
+
+    The local midnight right after the newest row does not lie after the data.
+    """
     staleness = settings.contract.max_staleness_days
-    if at > history.data_until + staleness * DAY_US:
+    last_day_ends = midnight_after(history.data_until, settings.zone)
+    if at > last_day_ends + staleness * DAY_US:
         raise AsOfTooLate(
             where="as_of",
             got=f"{day_text(at, zone=settings.zone)}; the data end at "
-            f"{day_text(history.data_until, zone=settings.zone)}",
-            rule=f"as_of may lie at most {staleness} days after the end of the data "
+            f"{end_text(history.data_until, zone=settings.zone)}",
+            rule=f"as_of may lie at most {staleness} days after the last day of the data "
             "([contract] max_staleness_days).",
             fix="Use an earlier as_of or newer data, or set [contract] data_until "
             "if the data are complete until then.",
         )
-    return at > history.data_until
+    return at > last_day_ends

@@ -162,8 +162,10 @@ def why_value(
     """Show the rows behind one feature value of one customer."""
     from features.core.instants import instant
     from features.engine.explain import explain_value, report_text
+    from features.tables.history import refuse_too_late
 
     settings, history, _ = open_business(config)
+    refuse_too_late(history, settings, instant(as_of, zone=settings.zone))
     explanation = explain_value(
         history,
         settings,

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.contract import CONTRACT
-from features.core.instants import DAY_US, day_text
+from features.core.instants import DAY_US, day_text, end_text
 from features.core.settings import Settings
 from features.engine.build import current_cover
 from features.engine.business_columns import columns_for, custom_features
@@ -61,7 +61,7 @@ def build_report(
             name: _table_report(table_counts, history, name, settings, definitions)
             for name, table_counts in counts.items()
         },
-        "data_until": day_text(history.data_until, zone=settings.zone),
+        "data_until": end_text(history.data_until, zone=settings.zone),
         "activity_table": settings.activity.table,
         "customers": rows.num_rows,
         "stages_now": {stage: stages.count(stage) for stage in sorted(set(stages))},
@@ -117,7 +117,7 @@ def _span(history: History, name: str, settings: Settings) -> dict[str, Any]:
     clock = nw.col("starts_at" if name == "contracts" else "occurred_at")
     ends = table.select(low=clock.min(), high=clock.max()).collect(backend="pyarrow").to_native()
     low, high = (column[0].as_py() for column in ends.columns)
-    late = table.filter(nw.col("recorded_at") > history.data_until)
+    late = table.filter(nw.col("recorded_at") >= history.data_until)
     rows = late.select(nw.col("customer_id").count()).collect(backend="pyarrow").to_native()
     return {
         "from": day_text(low, zone=settings.zone),

@@ -188,6 +188,11 @@ class ScoreRequest(StrictModel):
     as_of: Instant | None = Field(
         default=None, description="default by id: the run's as_of; with events: now"
     )
+    in_sample: bool = Field(
+        default=False,
+        description="with events: also score an as_of whose outcomes the release has learned; "
+        "every entry then warns in_sample",
+    )
 
 
 def parse_request(value: Any) -> ScoreRequest:
@@ -199,6 +204,9 @@ def parse_request(value: Any) -> ScoreRequest:
     if (request.customer_ids is None) == (request.customers is None):
         rule = "A body has either customer_ids or customers."
         raise malformed_error("body", "both kinds of request, or none", rule)
+    if request.in_sample and request.customers is None:
+        rule = "in_sample goes with raw events; a run's rows carry their own warnings."
+        raise malformed_error("in_sample", "in_sample with customer_ids", rule)
     if request.customers is not None:
         ids = {customer.customer_id.normalized for customer in request.customers}
         if len(ids) < len(request.customers):

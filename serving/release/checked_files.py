@@ -38,6 +38,7 @@ ALWAYS = {
     "golden/scores.parquet",
     "models.json",
     "population.parquet",
+    "seen.json",
     "stages.json",
 }
 

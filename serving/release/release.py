@@ -2,8 +2,8 @@
 
 It holds no pickle, every file is hashed and has its rules, and its golden rows are rebuilt before
 use. `id` = first 16 hex digits of the hash over all files but the manifest. Files: models.json and
-*.ubj, features.json, population.parquet, stages.json, evaluation.json, golden/, card.md,
-manifest.json.
+*.ubj, features.json, population.parquet, seen.json, stages.json, evaluation.json, golden/,
+card.md, manifest.json.
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ from serving.release.manifest import (
 )
 from serving.release.release_store import current_release_folder, releases_folder
 from serving.release.scorer_files import read_models, read_scorer, write_scorer
+from serving.release.seen_future import FILE as SEEN_FILE
+from serving.release.seen_future import SeenFuture, read_seen
 from serving.release.sub_release_files import (
     golden_scores_name,
     read_sub_releases,
@@ -83,8 +85,9 @@ OTHER_VERSIONS = "Install the versions that its manifest names, or train again h
 class Release:
     """A loaded release: the scorer, its columns, its configuration, its evaluation (aggregates).
 
-    `sub_releases`: the scorers for days without some of the `tables`. `silent`: tables of the
-    configuration that had fallen silent before the training, so that nothing was learned from them.
+    `seen`: what it has seen of the future. `sub_releases`: the scorers for days without some of the
+    `tables`. `silent`: tables of the configuration that had fallen silent before the training, so
+    that nothing was learned from them.
     """
 
     id: str
@@ -95,8 +98,14 @@ class Release:
     tables: tuple[str, ...]
     config: dict[str, Any]
     evaluation: dict[str, Any]
+    seen: SeenFuture
     sub_releases: tuple[SubRelease, ...] = ()
     silent: tuple[str, ...] = ()
+
+    @property
+    def zone(self) -> str:
+        """The time zone of the business it was trained for."""
+        return self.config["business"]["zone"] or "UTC"
 
 
 def write_release(
@@ -111,13 +120,16 @@ def write_release(
     evaluation: dict[str, Any],
     card: str,
     times: dict[str, Any],
+    seen: SeenFuture | None = None,
 ) -> Path:
     """Write a release folder, staged and renamed once; return it.
 
+    `seen`: what it learned of the future; the outcomes of its population's instant where left out.
     Equal content gives the same id, and then no new folder. `times` goes to the manifest, outside
     the id. StoreFailed where the store cannot be written.
     """
     root = releases_folder()
+    seen = seen or SeenFuture(population.as_of + settings.outcome_window_us, population.as_of)
     with _store_errors():
         root.mkdir(parents=True, exist_ok=True)
         with staging_folder(root) as staged:
@@ -128,6 +140,7 @@ def write_release(
             _write_features(staged, all_columns, settings, of_tables)
             write_json(staged / "stages.json", {"stages": STAGES, **asdict(scorer.definitions)})
             write_json(staged / "evaluation.json", evaluation)
+            write_json(staged / SEEN_FILE, seen.to_mapping())
             (staged / "card.md").write_text(card, encoding="utf-8")
             pq.write_table(
                 pa.Table.from_pylist([asdict(population)]), staged / "population.parquet"
@@ -284,6 +297,7 @@ def _read_release(folder: Path, name: str) -> Release:
     check_file_names(folder, name, features, checked_models)
     evaluation = read_evaluation(folder, name)
     check_population(folder, name, definitions)
+    seen = read_seen(folder, name, definitions)
     tables, config = tuple(features["tables"]), features["config"]
     # This runs code of the business, therefore only after every hash was verified.
     own = _read_custom_features(folder, name) if config["features"]["own"] else ()
@@ -308,6 +322,7 @@ def _read_release(folder: Path, name: str) -> Release:
         tables,
         config,
         evaluation,
+        seen,
         subs,
         tuple(features["silent"]),
     )

@@ -130,6 +130,20 @@ class StagesFile(Rules):
         return self
 
 
+class SeenFile(Rules):
+    """seen.json: what the release has seen of the future, instants in µs UTC."""
+
+    outcomes_until: Instant
+    population_as_of: Instant
+    purpose: Literal["serve", "backfill"]
+
+    @model_validator(mode="after")
+    def _check_order(self) -> SeenFile:
+        if self.outcomes_until <= self.population_as_of:
+            raise ValueError("outcomes that end before the population statistics")
+        return self
+
+
 class ColumnRules(Rules):
     name: Text
     family: Text
@@ -274,6 +288,22 @@ class GateRules(Rules):
         return self
 
 
+class LargestMovementRules(Rules):
+    """Null where no two dates have the figure."""
+
+    mean_p: Share | None
+    stage_shares: Share | None
+    eligible: Share | None
+
+
+class MovementRules(Rules):
+    """How far neighbouring training dates lie apart: what a run's movement is judged by."""
+
+    dates: Count
+    days: Positive | None
+    largest: LargestMovementRules
+
+
 class EvaluationFile(Rules):
     """evaluation.json: what code reads of it has its type; further figures may stand there.
 
@@ -293,6 +323,7 @@ class EvaluationFile(Rules):
         optional_key()
     )
     gate: GateRules = optional_key()
+    movement: MovementRules = optional_key()
     churn: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
     next_stage: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
     calibration: dict[str, str] = optional_key()

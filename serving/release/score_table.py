@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from features.recipes.stages import STAGES
 from serving.release.release import Release
+from serving.release.seen_future import IN_SAMPLE
 from serving.scoring.evidence import GRADES, grades
 from serving.scoring.prediction_sets import stage_lists
 from serving.scoring.reasons import REASON_COUNT, reasons
@@ -58,7 +59,7 @@ def score_table(
     are stale or were not sent; the scorer has learned from none of them, and every row says so.
     """
     values = _scored_values(rows, release, stale=stale, missing=missing)
-    for name, empty in _prospect_values(len(prospects)).items():
+    for name, empty in _prospect_values(len(prospects), _seen_marks(release, as_of)).items():
         values[name] = values[name] + empty
     count = rows.num_rows + len(prospects)
     values["customer_id"] = rows["customer_id"].to_pylist() + prospects
@@ -102,7 +103,12 @@ def _scored_values(
     }
 
 
-def _prospect_values(count: int) -> Values:
+def _seen_marks(release: Release, as_of: int) -> list[str]:
+    """The warning of a row whose `as_of` (µs UTC) lies before what the release has learned."""
+    return [IN_SAMPLE] if as_of < release.seen.earliest_as_of else []
+
+
+def _prospect_values(count: int, marks: list[str]) -> Values:
     """The same columns for customers without activity: null but for what is known of them."""
     values: Values = {name: [None] * count for name in SCORE_TYPES}
     for name in ("customer_id", "as_of", "horizon_days", "release_id"):
@@ -111,7 +117,7 @@ def _prospect_values(count: int) -> Values:
         "eligible": [False] * count,
         "stage": ["prospect"] * count,
         "stage_rule": ["no_activity"] * count,
-        "warnings": [["prospect:no_activity_yet"]] * count,
+        "warnings": [[*marks, "prospect:no_activity_yet"]] * count,
     }
 
 
@@ -157,9 +163,12 @@ def _warnings(
     levels = scorer.rate_levels(rows)
     return [
         [
+            *_seen_marks(release, as_of),
             *of_everybody,
             *([f"rate_of:{level}"] if level else []),
             *([] if eligible else [ineligible]),
         ]
-        for level, eligible in zip(levels, rows["eligible"].to_pylist(), strict=True)
+        for as_of, level, eligible in zip(
+            rows["as_of"].to_pylist(), levels, rows["eligible"].to_pylist(), strict=True
+        )
     ]
