@@ -28,10 +28,11 @@ from features.core.config_schema import (
     Stages,
     Training,
 )
+from features.core.contract import ALL_TABLES, FURTHER_TABLES
 from features.core.errors import BadSetting, FileMissing, UnknownKey, UsageError, suggestion
 from features.core.instants import DAY_US, HOUR_US
 
-TABLES = ("customers", "transactions", "interactions", "feedback", "contracts")
+TABLES = tuple(ALL_TABLES)
 
 
 class Settings(Section):
@@ -42,7 +43,20 @@ class Settings(Section):
     """A name for each file that the SELECTs read: CSV or Parquet. Paths are relative to the
     configuration's folder; `${LIFECYCLE_DATA}` expands.
     """
-    tables: dict[Literal["customers", "transactions", "interactions", "feedback", "contracts"], str]
+    tables: dict[
+        Literal[
+            "customers",
+            "transactions",
+            "interactions",
+            "feedback",
+            "contracts",
+            "treatments",
+            "costs",
+            "leads",
+            "referrals",
+        ],
+        str,
+    ]
     """One SELECT per table. Its columns are those of the [contract](contract.md). Equal files give
     equal rows: `now()`, `random()`, samples and the like are refused. It ends within 10 minutes.
     """
@@ -106,9 +120,14 @@ class Settings(Section):
     def definitions(self) -> dict[str, Any]:
         """What a release and a run must agree on, as JSON.
 
-        All sections but [files], [training] and [engine].
+        All sections but [files], [training] and [engine], and without the tables that no feature
+        reads.
         """
-        return self.model_dump(mode="json", exclude={"files", "folder", "training", "engine"})
+        excluded = {
+            **dict.fromkeys(("files", "folder", "training", "engine"), True),
+            "tables": set(FURTHER_TABLES),
+        }
+        return self.model_dump(mode="json", exclude=excluded)
 
 
 def load_settings(path: Path) -> Settings:

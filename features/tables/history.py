@@ -7,20 +7,27 @@ of each, and without the cells that became known later. Code that reads Known ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 
 import duckdb
 import narwhals as nw
 
-from features.core.contract import CONTRACT, EVENT_TABLES, Table
+from features.core.contract import (
+    ALL_TABLES,
+    CONTRACT,
+    EVENT_TABLES,
+    FURTHER_TABLES,
+    Table,
+)
 from features.core.errors import AsOfTooLate
 from features.core.instants import DAY_US, day_text, instant
 from features.core.settings import Settings
 from features.tables.queries import first_value
 from features.tables.sources import read_tables
 from features.tables.typed_tables import RowCounts
+from features.tables.versions import has_id, latest_versions, version_key
 
 
 class Known:
@@ -40,11 +47,15 @@ class Known:
         activity: nw.LazyFrame | Callable[[], nw.LazyFrame],
         customers: nw.LazyFrame,
         materialise: Callable[[nw.LazyFrame], nw.LazyFrame] = lambda frame: frame,
+        *,
+        further: Mapping[str, nw.LazyFrame] | None = None,
     ) -> None:
         """activity: the frame, or a function that makes it at its first use, because it is costly.
 
         materialise: computes a frame once, so that queries built on it do not compute it again.
+        further: tables that no feature reads (treatments, costs, leads, referrals), cut likewise.
         """
+        self.further = dict(further or {})
         self.as_of, self.tables, self.customers, self.materialise = (
             as_of,
             tables,
@@ -71,6 +82,7 @@ class History:
 
     data_until: µs, until when the data are complete. names: the tables that exist. versioned: those
     with more than one version of a row. schema: of the tables in the database; '' for the default.
+    further: the tables that exist and that no feature reads.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -80,6 +92,7 @@ class History:
     names: tuple[str, ...]
     versioned: frozenset[str] = field(default=frozenset())
     schema: str = ""
+    further: tuple[str, ...] = ()
 
     def as_of(self, at: int) -> Known:
         """What was known before `at` (µs UTC); at an early instant all tables are empty."""
@@ -91,7 +104,12 @@ class History:
             # attributes.
             tables["customers"] = tables["customers"].join(everybody, on="customer_id", how="semi")
         return Known(
-            at, tables, lambda: self.materialise(active_days(active)), everybody, self.materialise
+            at,
+            tables,
+            lambda: self.materialise(active_days(active)),
+            everybody,
+            self.materialise,
+            further={name: self.cut(name, at) for name in self.further},
         )
 
     def qualifying(self, rows: nw.LazyFrame) -> nw.LazyFrame:
@@ -112,7 +130,7 @@ class History:
 
     def cut(self, name: str, at: int | nw.Expr) -> nw.LazyFrame:
         """The rows of one table as known before `at` (µs UTC, or the column as_of)."""
-        table = CONTRACT[name]
+        table = ALL_TABLES[name]
         if table.attributes:
             since = nw.coalesce(nw.col("valid_from"), nw.col("acquired_at"))
             return self.table(name).filter(since.is_null() | (since < at))
@@ -120,7 +138,7 @@ class History:
         # past as_of also removes the old version.
         rows = self.table(table.name).filter(nw.col("recorded_at") < at)
         if table.name in self.versioned:
-            rows = _latest_versions(rows, table)
+            rows = latest_versions(rows, table)
         if table.name == "transactions":
             rows = rows.filter(nw.col("kind") != "void")
         if table.clock and table.clock != "recorded_at":
@@ -148,14 +166,6 @@ class History:
             since = nw.coalesce(nw.col("valid_from"), nw.col("acquired_at"))
             everyone.append(self.table("customers").filter(since < at).select("customer_id"))
         return reduce(lambda one, other: nw.concat([one, other]), everyone).unique()
-
-
-def _latest_versions(rows: nw.LazyFrame, table: Table) -> nw.LazyFrame:
-    newest = nw.col("recorded_at") == nw.col("recorded_at").max().over(*table.version_of)
-    if table.name == "transactions":
-        # A transaction without an id has no other versions.
-        newest = nw.col(table.version_of[-1]).is_null() | newest
-    return rows.filter(newest)
 
 
 def active_days(rows: nw.LazyFrame) -> nw.LazyFrame:
@@ -186,6 +196,7 @@ def load_history(settings: Settings) -> tuple[History, dict[str, RowCounts]]:
 def history_from_connection(connection: duckdb.DuckDBPyConnection, settings: Settings) -> History:
     """A History over the contract tables in `connection`."""
     names = tuple(name for name in CONTRACT if name in settings.tables)
+    further = tuple(name for name in FURTHER_TABLES if name in settings.tables)
     if settings.contract.data_until:
         until = instant(settings.contract.data_until, zone=settings.zone)
     else:
@@ -195,20 +206,29 @@ def history_from_connection(connection: duckdb.DuckDBPyConnection, settings: Set
         )
         until = max(newest)
     versioned = frozenset(
-        name for name in names if name != "customers" and _has_versions(connection, CONTRACT[name])
+        name
+        for name in (*names, *further)
+        if name != "customers" and _has_versions(connection, ALL_TABLES[name])
     )
     return History(
-        connection, settings.activity.table, tuple(settings.activity.kinds), until, names, versioned
+        connection,
+        settings.activity.table,
+        tuple(settings.activity.kinds),
+        until,
+        names,
+        versioned,
+        further=further,
     )
 
 
 def _has_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
+    """Whether a row has a version, or is withdrawn."""
     if not table.version_of:
         return False
-    has_id = f"WHERE {table.version_of[-1]} IS NOT NULL" if table.name == "transactions" else ""
+    withdrawn = "OR bool_or(kind = 'void')" if table.name == "transactions" else ""
     repeated = (
-        f"SELECT 1 FROM {table.name} {has_id} "
-        f"GROUP BY {', '.join(table.version_of)} HAVING count(*) > 1 LIMIT 1"
+        f"SELECT 1 FROM {table.name} WHERE {has_id(table)} "
+        f"GROUP BY {version_key(table)} HAVING count(*) > 1 {withdrawn} LIMIT 1"
     )
     return connection.execute(repeated).fetchone() is not None
 

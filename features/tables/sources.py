@@ -16,7 +16,7 @@ from pathlib import Path
 
 import duckdb
 
-from features.core.contract import CONTRACT, Table
+from features.core.contract import ALL_TABLES, Table
 from features.core.errors import EmptyTable, FileMissing, QueryFailed
 from features.core.settings import Settings, file_path
 from features.tables import clock_changes, require_timestamps
@@ -70,7 +70,7 @@ def read_tables(settings: Settings) -> SourceTables:
     connection.execute(f"SET allowed_paths = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     counts: dict[str, RowCounts] = {
-        name: read_table(connection, CONTRACT[name], select, settings=settings)
+        name: read_table(connection, ALL_TABLES[name], select, settings=settings)
         for name, select in settings.tables.items()
     }
     connection.execute(

@@ -132,10 +132,12 @@ def _apply_row_rules(
     """The contract's default values, and its rules over several columns of a row."""
     if table.clock:
         delay = settings.arrives_after_us(table.name)
-        clock = "starts_at" if table.name == "contracts" else "occurred_at"
+        clock = _recorded_by_default(table, settings.zone)
         connection.execute(
             f"UPDATE _parsed SET recorded_at = {clock} + {delay} WHERE recorded_at IS NULL"
         )
+    if table.name == "referrals":
+        _reject(connection, "referred_by_themselves", "referrer_id = referred_id")
     if table.name == "transactions":
         connection.execute(
             "UPDATE _parsed SET kind = CASE WHEN amount < 0 THEN 'refund' ELSE 'purchase' END "
@@ -145,6 +147,15 @@ def _apply_row_rules(
         _reject(connection, "ends_before_it_starts", "ends_at <= starts_at")
     if table.name == "feedback":
         _apply_feedback_rules(connection, types, settings)
+
+
+def _recorded_by_default(table: Table, zone: str) -> str:
+    """SQL for the instant at which a row without `recorded_at` could be known (µs)."""
+    if table.clock == "month":
+        # The cost of a month is known when the month is over.
+        local = f"timezone({literal(zone)}, make_timestamptz(month)) + INTERVAL 1 MONTH"
+        return f"epoch_us(timezone({literal(zone)}, {local}))"
+    return "starts_at" if table.name == "contracts" else "occurred_at"
 
 
 def _apply_feedback_rules(
