@@ -17,12 +17,13 @@ from features.core.errors import BadSetting, ColumnMissing, EmptyTable, Lifecycl
 from features.core.instants import last_midnight
 from features.core.settings import Settings, load_settings
 from features.engine import many_dates, pairs_file
+from features.plausibility import definition_report
 from features.recipes.definitions import Definitions
 from features.recipes.stages import STATE_COLUMNS
 from features.tables.history import History, load_history, refuse_too_late
 from features.tables.sources import RowCounts
 from lifecycle.arguments import AsOf, read_instants, read_path
-from lifecycle.commands import check
+from lifecycle.commands import check, check_text
 from lifecycle.frames import Frames, from_frame, to_frame
 from lifecycle.model import Model
 
@@ -123,14 +124,20 @@ class Business:
         return f"Business({self.settings.business.name!r}, tables={list(self.history.names)})"
 
     @_one_at_a_time
-    def check(self) -> Report:
-        """Every row counted, the span of the data, the stages in days, what missing tables cost.
+    def check(self, *, definition: bool = False) -> Report:
+        """Every row counted, the span of the data, the stages in days, and what looks wrong.
+
+        `["findings"]` lists what looks wrong: name, table, sentence, fix (what to type), counts and
+        up to three values. `definition=True` adds `["definition"]`: how the eligible customers, the
+        churn rate and the share that came back move with horizon, eligible_days and grace.
 
         >>> shop.check()["tables"]["transactions"]["rejected"]
         {}
         """
         report = check.build_report(self.history, self._counts, self.settings)
-        return Report(report, check.report_text(report))
+        if definition:
+            report["definition"] = definition_report(self.history, self.settings)
+        return Report(report, check_text.report_text(report))
 
     @_one_at_a_time
     def features(

@@ -2,9 +2,9 @@
 
 The parser (`features.tables.parsing`), the cut at an instant (`features.tables.history`) and the
 generated page `docs/contract.md` all read it. Types: `id` text, never a number · `instant` int64
-microseconds UTC · `month` the instant of its local beginning · `money` int64 minor units ·
-`number` float64, finite, at most 10^12 · `text` · `flag` boolean. A row that breaks a rule goes to the rejects with its reason, so that read = kept +
-rejected.
+microseconds UTC · `month` the instant at which the local month begins · `money` int64 minor units ·
+`number` float64, finite, at most 10^12 · `text` · `flag` boolean. A row that breaks a rule goes to
+the rejects with its reason, so that read = kept + rejected.
 """
 
 from __future__ import annotations
@@ -119,10 +119,10 @@ CONTRACT: dict[str, Table] = {
                 Column(
                     "transaction_id",
                     "id",
-                    "rows with the same id are versions: the latest recorded counts. A refund under "
-                    "the id of its order is a refund of it, not a version; refunds are versions of "
-                    "each other if occurred_at is equal too. A void withdraws all rows of the id "
-                    "recorded until then (with a negative amount: the refunds alone)",
+                    "rows with the same id are versions: the latest recorded counts. A refund "
+                    "under the id of its order is a refund of it, not a version; refunds are "
+                    "versions of each other if occurred_at is equal too. A void withdraws all rows "
+                    "of the id recorded until then (with a negative amount: the refunds alone)",
                 ),
                 Column(
                     "kind",
@@ -241,9 +241,7 @@ FURTHER_TABLES: dict[str, Table] = {
                 _CUSTOMER,
                 _OCCURRED,
                 Column("campaign", "text", "the campaign", True),
-                Column(
-                    "recorded_at", "instant", "when it was decided; default: when it happened"
-                ),
+                Column("recorded_at", "instant", "when it was decided; default: when it happened"),
                 Column(
                     "arm",
                     "text",

@@ -7,7 +7,7 @@ of each, and without the cells that became known later. Code that reads Known ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, reduce
 
@@ -24,7 +24,7 @@ from features.core.contract import (
 from features.core.errors import AsOfTooLate
 from features.core.instants import DAY_US, day_text, instant
 from features.core.settings import Settings
-from features.tables.queries import first_value
+from features.tables.data_end import lonely_end
 from features.tables.sources import read_tables
 from features.tables.typed_tables import RowCounts
 from features.tables.versions import has_id, latest_versions, version_key
@@ -200,11 +200,7 @@ def history_from_connection(connection: duckdb.DuckDBPyConnection, settings: Set
     if settings.contract.data_until:
         until = instant(settings.contract.data_until, zone=settings.zone)
     else:
-        clocked = [name for name in names if name in EVENT_TABLES]
-        newest = (
-            first_value(connection, f"SELECT max(recorded_at) FROM {name}") for name in clocked
-        )
-        until = max(newest)
+        until = _newest_recorded(connection, [name for name in names if name in EVENT_TABLES])
     versioned = frozenset(
         name
         for name in (*names, *further)
@@ -219,6 +215,21 @@ def history_from_connection(connection: duckdb.DuckDBPyConnection, settings: Set
         versioned,
         further=further,
     )
+
+
+def _newest_recorded(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> int:
+    """The newest recorded_at of these tables (µs), but for a few rows that stand alone far later.
+
+    `check` names those rows; they are in the data and not known yet.
+    """
+    recorded = " UNION ALL ".join(f"SELECT recorded_at FROM {name}" for name in names)
+    days = connection.execute(
+        f"SELECT recorded_at // {DAY_US} AS day, count(*), max(recorded_at) FROM ({recorded}) "
+        "GROUP BY day ORDER BY day"
+    ).to_arrow_table()
+    numbers, rows, newest = (column.to_numpy() for column in days.columns)
+    alone = lonely_end(numbers, rows)
+    return int(newest[-1] if alone is None else newest[numbers == alone.edge][0])
 
 
 def _has_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:

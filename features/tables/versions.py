@@ -14,7 +14,6 @@ from features.core.contract import Table
 from features.core.errors import ContradictoryVersions, DuplicateCustomers
 from features.tables.queries import first_value
 
-
 IS_REFUND = "(kind = 'refund' OR amount < 0)"  # SQL; a void with a negative amount is of refunds
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lifecycle.commands import check
+from lifecycle.commands import check_text
 from training.formats import confidence, decimals, percent
 from training.reports import summary
 
@@ -134,7 +134,7 @@ def _next_commands(config: Path) -> list[str]:
 
 def tables_text(value: Mapping[str, Any], truth: Mapping[str, Any] | None = None) -> str:
     """The tables behind the answer: every row read, model and baselines, the truth."""
-    parts = [check.report_text(value["check"]), summary.training_text(value["evaluation"])]
+    parts = [check_text.report_text(value["check"]), summary.training_text(value["evaluation"])]
     if truth:
         parts.append(truth_table(truth))
     parts.append(f"  status     {value['status']}\n  seconds    {value['seconds']}")

@@ -12,7 +12,7 @@ from features.core.instants import DAY_US, day_text, instant, last_midnight, mid
 from features.core.progress import print_status
 from features.core.settings import Settings, load_settings
 from features.tables.history import History, load_history, refuse_too_late
-from lifecycle.commands import answer, check
+from lifecycle.commands import answer, check, check_text
 from serving.batch import run_folders
 from serving.release import release as releases
 from training import job, promote
@@ -56,7 +56,9 @@ def run(
     run_folders.refuse_archetype(settings)
     history, counts = load_history(settings)
     report = check.build_report(history, counts, settings)
-    print_status(f"check: {check.rows_text(report)}; `lifecycle check` prints the whole report")
+    print_status(
+        f"check: {check_text.rows_text(report)}; `lifecycle check` prints the whole report"
+    )
     at = instant(as_of, zone=settings.zone) if as_of else newest_instant(history, settings)
     refuse_too_late(history, settings, at)
     trained = _train(history, settings)
