@@ -168,6 +168,8 @@ def _kind(schema: dict[str, Any]) -> str:
         return f"a list of {count}{_kind(items)}"
     if kind == "object":
         return f"for each name, {_kind(schema['additionalProperties'])}"
+    if kind == "boolean":
+        return "`true` \\| `false`"
     if kind == "string":
         return "date" if schema.get("format") == "date" else "text"
     return _number_kind(schema, {"integer": "whole number", "number": "number"}[kind])

@@ -25,6 +25,7 @@ from features.core.instants import day_text
 from features.core.progress import print_status
 from features.core.settings import Settings, home
 from features.core.staged_files import staged_file
+from features.engine.consent import with_consent
 from features.recipes.stages import STAGES
 from features.tables.history import History
 from serving.release.release import (
@@ -87,7 +88,7 @@ class TrainingRun:
         learning_curve: bool = False,
         examples: Examples | None = None,
     ) -> None:
-        self.history = history
+        self.history = with_consent(history, settings, "train", at=history.data_until)
         self.settings = settings
         self.only = only
         self.learning_curve = learning_curve
@@ -235,6 +236,7 @@ def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Tra
     Stages and the rate of each segment are useful all the same (`training.models.fit_rates`).
     """
     began = time.time()
+    history = with_consent(history, settings, "train", at=history.data_until)
     plan = replace(make_plan(history, settings), train=())
     examples = make_examples(history, settings, plan)
     evaluation = {

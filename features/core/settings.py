@@ -19,6 +19,7 @@ from features.core.config_schema import (
     Activity,
     Business,
     Churn,
+    Consent,
     Contract,
     Engine,
     Features,
@@ -33,6 +34,7 @@ from features.core.errors import BadSetting, FileMissing, UnknownKey, UsageError
 from features.core.instants import DAY_US, HOUR_US
 
 TABLES = tuple(ALL_TABLES)
+LOW_FREQUENCY, LOW_FREQUENCY_HORIZON_DAYS, LOW_FREQUENCY_HORIZONS = "low-frequency", 365, 3
 
 
 class Settings(Section):
@@ -65,10 +67,24 @@ class Settings(Section):
     stages: Stages = Stages()
     contract: Contract = Contract()
     features: Features = Features()
+    consent: Consent = Consent()
     satisfaction: Satisfaction = Satisfaction()
     training: Training = Training()
     engine: Engine = Engine()
     folder: Path = Path()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_horizon(cls, values: Any) -> Any:
+        """The horizon of businesses whose customers come back seldom, where none is given."""
+        business = values.get("business") if isinstance(values, dict) else None
+        if isinstance(business, Business):
+            business = business.model_dump()
+        churn = values.get("churn", {}) if isinstance(values, dict) else {}
+        seldom = isinstance(business, dict) and business.get("archetype") == LOW_FREQUENCY
+        if seldom and isinstance(churn, dict) and "horizon_days" not in churn:
+            return {**values, "churn": {**churn, "horizon_days": LOW_FREQUENCY_HORIZON_DAYS}}
+        return values
 
     @model_validator(mode="after")
     def _check_tables(self) -> Settings:
@@ -85,6 +101,11 @@ class Settings(Section):
                 "which has no SELECT under [tables]; "
                 "customers without events cannot be scored or audited"
             )
+        if (self.consent.train or self.consent.score) and "customers" not in self.tables:
+            raise ValueError(
+                "[consent] needs the column consent of customers, "
+                "which has no SELECT under [tables]"
+            )
         if self.churn.grace_days > self.churn.label_latency_days:
             raise ValueError(
                 "label_latency_days must be at least grace_days: "
@@ -94,7 +115,8 @@ class Settings(Section):
 
     @property
     def eligible_days(self) -> int:
-        return self.churn.eligible_days or self.churn.horizon_days
+        horizons = LOW_FREQUENCY_HORIZONS if self.business.archetype == LOW_FREQUENCY else 1
+        return self.churn.eligible_days or horizons * self.churn.horizon_days
 
     @property
     def contractual(self) -> bool:
@@ -120,12 +142,13 @@ class Settings(Section):
     def definitions(self) -> dict[str, Any]:
         """What a release and a run must agree on, as JSON.
 
-        All sections but [files], [training] and [engine], and without the tables that no feature
-        reads.
+        All sections but [files], [training] and [engine], without the tables that no feature reads
+        and without who may be listed.
         """
         excluded = {
             **dict.fromkeys(("files", "folder", "training", "engine"), True),
             "tables": set(FURTHER_TABLES),
+            "consent": {"list"},
         }
         return self.model_dump(mode="json", exclude=excluded)
 

@@ -19,14 +19,16 @@ def answer_text(
     *,
     config: Path,
     truth: Mapping[str, Any] | None = None,
+    consent: bool = False,
 ) -> str:
     """The answer of a finished run for a terminal.
 
     `value` is the data of `RunResult`, `scores` the batch folder with scores.parquet, `truth` the
-    comparison with the true probabilities of a simulated business.
+    comparison with the true probabilities of a simulated business. `consent`: only customers who
+    consented are named.
     """
     lines = [
-        summary.scores_text(scores, as_of=value["as_of"], riskiest=RISKIEST),
+        summary.scores_text(scores, as_of=value["as_of"], riskiest=RISKIEST, consent=consent),
         "",
         *_figure(value["evaluation"], truth),
         *(f"  warning: {warning}" for warning in value["warnings"]),

@@ -15,6 +15,7 @@ from features.core.settings import Settings
 from features.engine.build import current_cover
 from features.engine.business_columns import columns_for, custom_features
 from features.engine.columns import missing_features
+from features.engine.consent import consent_counts
 from features.labels import grace
 from features.plausibility import find_implausible
 from features.plausibility.ids import id_columns, matched_share
@@ -71,6 +72,7 @@ def build_report(
         + (grace.advice(renewals) if renewals else []),
         "renewals": renewals,
         "acquired": _acquired_view(known, settings),
+        "consent": consent_counts(history, settings),
         "findings": [
             finding.as_dict()
             for finding in find_implausible(history, known, counts, settings, definitions, now=now)

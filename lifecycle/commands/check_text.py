@@ -48,6 +48,12 @@ def report_text(report: dict[str, Any]) -> str:
         f"  acquired at the first activity {acquired['first_activity']:,}, at the second "
         f'{acquired["second_activity"]:,} ([stages] acquired = "{acquired["configured"]}")'
     )
+    if consent := report["consent"]:
+        lines.append(
+            f"  consent: yes {consent['yes']:,}, no {consent['no']:,}, unknown "
+            f"{consent['unknown']:,}; needed for {', '.join(consent['needed_for']) or 'nothing'} "
+            "([consent])"
+        )
     lines += ["", f"  now: {', '.join(stages)}"]
     lines += [
         f"  without {name}: no {missing['lost']} ({len(missing['features'])} features)"

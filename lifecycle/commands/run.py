@@ -69,7 +69,7 @@ def run(
     stale = None if simulated else stale_warning(history, settings, at)
     value["warnings"] = answer.collect_warnings(value, note=choice.note, stale=stale)
     value["seconds"] = round(time.monotonic() - began, 1)
-    text = answer.answer_text(value, batch.folder, config=config)
+    text = answer.answer_text(value, batch.folder, config=config, consent=settings.consent.list)
     if verbose:
         text = f"{text}\n\n{answer.tables_text(value)}"
     return RunResult(value, text, batch)

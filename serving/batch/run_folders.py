@@ -31,6 +31,7 @@ from features.core.progress import print_status
 from features.core.settings import Settings, home
 from features.core.staged_files import replace_folder, staged_file, staging_folder
 from features.engine.build import build, prospects
+from features.engine.consent import with_consent
 from features.recipes.population_stats import population_stats
 from features.tables.history import History, Known, refuse_too_late
 from serving.batch import run_manifest
@@ -57,11 +58,14 @@ class BatchRun:
 def score_batch(history: History, settings: Settings, release: Release, *, as_of: int) -> BatchRun:
     """Score all customers known at `as_of` (µs UTC) and write the run folder.
 
+    Where [consent] score needs it, only those who consented; the others are in no file of the run.
+
     AsOfTooLate, ReleaseRefused for another configuration, EmptyTable where nobody is known,
     StoreFailed; after an error no part of a folder is left.
     """
     stale = refuse_too_late(history, settings, as_of)
     refuse_other_configuration(release, settings)
+    history = with_consent(history, settings, "score", at=as_of)
     known = history.as_of(as_of)
     tables = {name: sort_known_table(known, name) for name in known.tables}
     day = day_text(as_of, zone=settings.zone)
