@@ -344,6 +344,12 @@ def test_the_errors_of_all_tables_are_reported_at_once(tmp_path):
     assert "a date or a time" in text
 
 
+def test_all_missing_files_are_reported_at_once(tmp_path):
+    sections = {"files": {"a": "a.csv", "b": "b.csv"}}
+    with pytest.raises(errors.SeveralRefused, match=r"a\.csv.*b\.csv"):
+        business(tmp_path, {"transactions": shop()}, **sections)
+
+
 def test_the_median_gap_counts_each_customer_once(tmp_path):
     # One customer buys daily, ten every forty days: the median customer's gap is forty days.
     daily = [f"often,{day(at)},5,x{at}" for at in range(366)]

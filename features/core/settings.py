@@ -145,7 +145,7 @@ class Settings(Section):
         All sections but [files], [training] and [engine], without the tables that no feature reads
         and without who may be listed.
         """
-        excluded = {
+        excluded: dict[str, Any] = {
             **dict.fromkeys(("files", "folder", "training", "engine"), True),
             "tables": set(FURTHER_TABLES),
             "consent": {"list"},

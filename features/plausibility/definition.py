@@ -6,7 +6,6 @@ their outcome window, so that the share of those who came back can be compared.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import narwhals as nw
@@ -89,10 +88,8 @@ def _row(
     history: History, settings: Settings, configured: Settings, at: int, followed: int
 ) -> dict[str, Any]:
     churn = settings.churn
-    definitions = replace(
-        learn_definitions(history.as_of(at), settings), contractual=settings.contractual
-    )
     known = history.as_of(at)
+    definitions = learn_definitions(known, settings)
     people = known.materialise(current_state(known, definitions))
     rows = people.select("customer_id", "eligible").collect(backend="pyarrow").to_native()
     eligible = rows.filter(rows["eligible"])["customer_id"]

@@ -26,6 +26,7 @@ def view_numbered(
 ) -> None:
     """Make `numbered.<name>`: the rows of the SQL `source` with their file's name and row."""
     first = 2 if header else 1
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     connection.execute(
         f"CREATE VIEW {SCHEMA}.{quote_identifier(name)} AS SELECT *, {literal(file)} AS {FILE}, "
         f"row_number() OVER () + {first - 1} AS {ROW} FROM {source}"
@@ -63,7 +64,7 @@ def _numbered_select(connection: duckdb.DuckDBPyConnection, select: str) -> str 
         ).fetchall()
     }
     row = connection.execute("SELECT json_serialize_sql($1)", [select]).fetchone()
-    tree = json.loads(row[0]) if row else {"error": True}
+    tree: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
     if tree["error"] or not _rewrite(tree["statements"][0]["node"], views):
         return None
     text = connection.execute("SELECT json_deserialize_sql($1)", [json.dumps(tree)]).fetchone()

@@ -80,16 +80,21 @@ def read_tables(settings: Settings) -> SourceTables:
     connection = connect(memory=settings.engine.memory, threads=settings.engine.threads)
     # A schema of their own, so that a file may have the name of a contract table.
     connection.execute("CREATE SCHEMA files")
-    connection.execute(f"CREATE SCHEMA {file_rows.SCHEMA}")
     paths = {name: file_path(settings, entry) for name, entry in settings.files.items()}
+    errors: list[LifecycleError] = []
     for name, path in paths.items():
-        view_file(connection, name, path)
+        try:
+            view_file(connection, name, path)
+        except InputRefused as error:
+            errors.append(error)
+    # Every error at once: who corrects one does not have to come back for the next.
+    if errors:
+        raise join_errors(errors)
     # A SELECT can read the files listed in the settings and no others.
     allowed = ", ".join(literal(str(path)) for path in paths.values())
     connection.execute(f"SET allowed_paths = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     counts: dict[str, RowCounts] = {}
-    errors: list[LifecycleError] = []
     for name, select in settings.tables.items():
         try:
             counts[name] = read_table(connection, ALL_TABLES[name], select, settings=settings)
@@ -98,7 +103,6 @@ def read_tables(settings: Settings) -> SourceTables:
             # An engine that was interrupted may never answer again.
             if isinstance(error.__cause__, duckdb.InterruptException):
                 break
-    # Every table's error at once: who corrects one does not have to come back for the next.
     if errors:
         raise join_errors(errors)
     connection.execute(EMPTY_REJECTS)
