@@ -24,6 +24,7 @@ CODES = {
     "AsOfTooLate": (3, 422),
     "AsOfInSample": (3, 422),
     "TimestampsMissing": (3, 422),
+    "SeveralRefused": (3, 422),
     "ImmatureWindow": (3, 422),
     "NotEnoughData": (3, 422),
     "ArchetypeRefused": (3, 422),

@@ -26,6 +26,7 @@ from features.core.instants import day_text
 from features.core.progress import print_status
 from features.core.settings import Settings, home
 from features.core.staged_files import staged_file
+from features.engine.consent import with_consent
 from features.recipes.stages import STAGES
 from features.tables.freshness import read_recorded_days
 from features.tables.history import History
@@ -95,7 +96,7 @@ class TrainingRun:
         examples: Examples | None = None,
         past: PastTraining | None = None,
     ) -> None:
-        self.history = history
+        self.history = with_consent(history, settings, "train", at=history.data_until)
         self.settings = settings
         self.only = only
         self.learning_curve = learning_curve
@@ -286,6 +287,7 @@ def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Tra
     Stages and the rate of each segment are useful all the same (`training.models.fit_rates`).
     """
     began = time.time()
+    history = with_consent(history, settings, "train", at=history.data_until)
     plan = replace(make_plan(history, settings), train=())
     examples = make_examples(history, settings, plan)
     evaluation = {

@@ -42,8 +42,10 @@ class Business(Section):
     archetype: Literal["non-contractual", "contractual", "low-frequency", "one-off"] = (
         "non-contractual"
     )
-    """`contractual`: customers pay for terms, and churn means that the paid cover ended. `one-off`:
-    nobody is expected to buy again, and nothing is scored.
+    """`contractual`: customers pay for terms, and churn means that the paid cover ended.
+    `low-frequency`: customers come back after a year or more (cars, furniture, travel); if they are
+    not set, the horizon is 365 days and `eligible_days` three horizons. `one-off`: nobody is
+    expected to buy again, and nothing is scored.
     """
     zone: str | None = None
     """IANA name of the business's time zone. Midnights are local midnights there (UTC if not set).
@@ -76,12 +78,13 @@ class Churn(Section):
     horizon_days: Days = 90
     """Length of the window from `as_of` on, in days of 24 hours: where clocks change, it ends an
     hour earlier or later on the clock. A customer without activity in it has churned; with
-    contracts, a customer whose cover ended or was cancelled in it.
+    contracts, a customer whose cover ended or was cancelled in it. 365 if it is not set and the
+    archetype is `low-frequency`.
     """
     eligible_days: Days | None = None
-    """A customer is eligible who was active in this number of days of 24 hours before `as_of` (the
-    horizon if not set). Not used with contracts: there a customer is eligible who has cover at
-    `as_of`.
+    """A customer is eligible who was active in this number of days of 24 hours before `as_of` (if
+    not set: the horizon; three horizons if the archetype is `low-frequency`). Not used with
+    contracts: there a customer is eligible who has cover at `as_of`.
     """
     label_latency_days: int = Field(default=0, ge=0, le=365)
     """Days from the end of a window until its outcome is known. Nothing is learned from a window
@@ -165,6 +168,19 @@ class Features(Section):
     """Families, features or columns that are not computed."""
     own: str | None = Field(default=None, min_length=1)
     """A Python file with your own features. It runs as code, and a copy goes into the release."""
+
+
+class Consent(Section):
+    train: bool = False
+    """Whether the models learn only from customers whose `consent` is true."""
+    score: bool = False
+    """Whether only customers whose `consent` is true are scored. Others are not in a run, and the
+    service answers `no_consent` for them.
+    """
+    list: bool = True
+    """Whether only customers whose `consent` is true are named in lists, where customers have the
+    flag.
+    """
 
 
 class Satisfaction(Section):

@@ -81,6 +81,11 @@ def midnight_after(at: int, zone: str) -> int:
     return instant(local_date(at, zone) + timedelta(days=1), zone=zone)
 
 
+def current_instant() -> int:
+    """The machine's clock in µs UTC; for the command line and the service only."""
+    return round(clock.time() * 1_000_000)
+
+
 def last_midnight(zone: str) -> int:
     """The last local midnight by the machine's clock; for the command line and the service only."""
-    return midnight_before(round(clock.time() * 1_000_000), zone)
+    return midnight_before(current_instant(), zone)

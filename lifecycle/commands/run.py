@@ -19,7 +19,7 @@ from features.core.instants import (
 from features.core.progress import print_status
 from features.core.settings import Settings, load_settings
 from features.tables.history import History, load_history, refuse_too_late
-from lifecycle.commands import answer, check
+from lifecycle.commands import answer, check, check_text
 from serving.batch import run_folders
 from serving.release import release as releases
 from training import job, past, promote
@@ -63,7 +63,9 @@ def run(
     run_folders.refuse_archetype(settings)
     history, counts = load_history(settings)
     report = check.build_report(history, counts, settings)
-    print_status(f"check: {check.rows_text(report)}; `lifecycle check` prints the whole report")
+    print_status(
+        f"check: {check_text.rows_text(report)}; `lifecycle check` prints the whole report"
+    )
     at = instant(as_of, zone=settings.zone) if as_of else newest_instant(history, settings)
     refuse_too_late(history, settings, at)
     past.refuse_learned_window(history, settings, at)
@@ -75,7 +77,7 @@ def run(
     stale = None if simulated else stale_warning(history, settings, at)
     value["warnings"] = answer.collect_warnings(value, note=choice.note, stale=stale)
     value["seconds"] = round(time.monotonic() - began, 1)
-    text = answer.answer_text(value, batch.folder, config=config)
+    text = answer.answer_text(value, batch.folder, config=config, consent=settings.consent.list)
     if verbose:
         text = f"{text}\n\n{answer.tables_text(value)}"
     return RunResult(value, text, batch)

@@ -146,8 +146,8 @@ def _answer_section(columns: str) -> str:
     return f"""<h3>The answer</h3>
 <p><code>{{"release_id": …, "as_of": …, "scores": [ … ]}}</code>, each entry:</p>
 <table>{columns}<tr><td><code>error</code></td>
-<td>null; <code>unknown_customer</code> or <code>prospect</code> (no activity yet): then there is
-no score</td></tr></table>
+<td>null; <code>unknown_customer</code>, <code>no_consent</code> or <code>prospect</code> (no
+activity yet): then there is no score</td></tr></table>
 <p>A customer with long gaps can be inactive for a whole horizon and still be on rhythm: a high
 <code>p_churn</code> together with a healthy <code>stage_if_inactive</code> is correct.</p>
 """
@@ -279,7 +279,7 @@ def _column_schema(name: str) -> dict[str, Any]:
 
 def _answer_schema() -> dict[str, Any]:
     entry = {name: _column_schema(name) for name in COLUMNS} | {
-        "error": {"enum": [None, "unknown_customer", "prospect"]}
+        "error": {"enum": [None, "unknown_customer", "prospect", "no_consent"]}
     }
     scores = {
         "type": "array",

@@ -248,7 +248,15 @@ def _is_version(table: Table, row: Row) -> bool:
 def _refuse_contradictions(table: Table, versions: list[Row]) -> None:
     # Of attributes no two versions may share an instant; elsewhere a correction is recorded later.
     key = table.version_of if table.attributes else (*table.version_of, "recorded_at")
-    if len({tuple(row[column] for column in key) for row in versions}) < len(versions):
+    cells = {(*(row[column] for column in key), _refund_cell(table, row)) for row in versions}
+    if len(cells) < len(versions):
         rule = f"Rows with equal {', '.join(key)} are equal in all columns."
         got = "versions that contradict each other"
         raise malformed_error(f"customers[].{table.name}", got, rule)
+
+
+def _refund_cell(table: Table, row: Row) -> int | None:
+    """What makes a refund another row than its order: its own instant; null for all other rows."""
+    if table.name != "transactions":
+        return None
+    return row["occurred_at"] if row["kind"] == "refund" or row["amount"] < 0 else None

@@ -22,10 +22,18 @@ from features.core.instants import DAY_US
 from features.core.settings import Settings, settings_from_mapping
 from features.engine.build import build
 from features.engine.columns import FeatureColumn
+from features.engine.consent import without_consent
 from features.engine.prepared import PreparedFeatures
 from features.recipes.population_stats import PopulationStats
 from serving.api import lookup, request_events
-from serving.api.answers import Entry, answer, entries, take_entries, unknown_entry
+from serving.api.answers import (
+    Entry,
+    answer,
+    entries,
+    refused_entry,
+    take_entries,
+    unknown_entry,
+)
 from serving.api.lookup import Lookup
 from serving.api.schemas import RequestedId, ScoreRequest, rfc3339
 from serving.api.strict import malformed_error
@@ -175,6 +183,10 @@ class ServingState:
                 )
             )
         }
+        if served.settings.consent.score:
+            ids = [each.normalized for each in requested]
+            refused = without_consent(events.tables.get("customers"), ids)
+            by_id |= {name: refused_entry(name, "no_consent") for name in refused}
         age_us = as_of - prepared.population.as_of
         scores = [
             _with_warnings(

@@ -32,6 +32,7 @@ from features.core.progress import print_status
 from features.core.settings import Settings, home
 from features.core.staged_files import replace_folder, staged_file, staging_folder
 from features.engine.build import build, prospects
+from features.engine.consent import with_consent
 from features.recipes.population_stats import population_stats
 from features.tables.freshness import stale_tables
 from features.tables.history import History, Known, refuse_too_late
@@ -69,13 +70,15 @@ def score_batch(
 ) -> BatchRun:
     """Score all customers known at `as_of` (µs UTC) and write the run folder.
 
+    Where [consent] score needs it, only those who consented; the others are in no file of the run.
+
     `in_sample`: also where the release has learned the outcomes of as_of; every row and the
     manifest say so then. `backfill`: a past run by a release of its day. LATEST never names a run
     of either kind.
     `accept_shift`: the reason to publish a run that moved further from the former ones than any two
     training dates did; without it such a run waits beside, and RunNotPublished says where.
-    AsOfTooLate, AsOfInSample, ReleaseRefused for another configuration, EmptyTable where nobody is
-    known, StoreFailed; after an error no part of a folder is left.
+    AsOfTooLate, AsOfInSample, FeedSilent, ReleaseRefused for another configuration, EmptyTable
+    where nobody is known, StoreFailed; after an error no part of a folder is left.
     """
     reason = shift.check_reason(accept_shift)
     stale = refuse_too_late(history, settings, as_of)
@@ -84,6 +87,7 @@ def score_batch(
     seen = refuse_in_sample(release.seen, [as_of], zone=settings.zone, allow=in_sample)
     refuse_other_configuration(release, settings)
     missing = sorted(stale_tables(history, settings, as_of))
+    history = with_consent(history, settings, "score", at=as_of)
     known = history.as_of(as_of)
     tables = {name: sort_known_table(known, name) for name in known.tables}
     day = day_text(as_of, zone=settings.zone)
