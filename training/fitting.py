@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.settings import Settings
+from features.engine.columns import FeatureColumn
 from features.recipes.definitions import Definitions
 from serving.release.release import Release
 from serving.scoring.parts import Blend, Rate
@@ -15,6 +16,7 @@ from serving.scoring.scorer import Calibration, Scorer
 from training.examples import Examples
 from training.models import churn, next_stage
 from training.models.blending import BlendSpec
+from training.models.fit_reasons import reason_reference
 from training.parallel import run_in_parallel
 from training.uncertainty.unseen_rows import UnseenPredictions, fit_uncertainty
 
@@ -60,7 +62,7 @@ class Fitting:
     """Fits the models of `specs` on any labelled rows: the same columns and rules every time.
 
     `outcome_window_us`: horizon and label latency, in µs. `contractual`: cover can end.
-    `max_dates`: at most so many dates are learned from.
+    `max_dates`: at most so many dates are learned from. `feature_columns`: all, for the reasons.
     """
 
     specs: Specs
@@ -70,6 +72,7 @@ class Fitting:
     seed: int
     contractual: bool
     max_dates: int
+    feature_columns: tuple[FeatureColumn, ...]
 
     def fit_scorer(self, rows: pa.Table) -> Scorer:
         """Both models, calibrated, with reasons and with the uncertainty of scores."""
@@ -137,7 +140,8 @@ class Fitting:
             contractual=self.contractual,
         )
         scorer = self.fit_models(rows, margin=predicted.margin)
-        return replace(scorer, reason_reference=churn.reason_reference(scorer, rows)), predicted
+        reference = reason_reference(scorer, rows, self.feature_columns)
+        return replace(scorer, reason_reference=reference), predicted
 
 
 def fitting_for(specs: Specs, examples: Examples, settings: Settings) -> Fitting:
@@ -150,6 +154,7 @@ def fitting_for(specs: Specs, examples: Examples, settings: Settings) -> Fitting
         settings.training.seed,
         settings.contractual,
         settings.training.max_dates,
+        examples.columns,
     )
 
 

@@ -25,6 +25,7 @@ from features.core.instants import day_text
 from features.core.progress import print_status
 from features.core.settings import Settings, home
 from features.core.staged_files import staged_file
+from features.recipes.attributes import sensitive_left_out
 from features.recipes.stages import STAGES
 from features.tables.history import History
 from serving.release.release import (
@@ -44,6 +45,7 @@ from training.evaluation.gate import judge, not_comparable
 from training.examples import ExampleColumns, Examples, example_columns, make_examples
 from training.fitting import Specs, fitting_for, specs_of, with_status
 from training.models import churn, fit_rates, next_stage
+from training.models.fit_reasons import reason_reference
 from training.models.remembered_fits import remember_fits
 from training.parallel import reproducible_fits
 from training.plan import Plan, make_plan, refuse_without_dates
@@ -341,10 +343,18 @@ def _training_facts(run: TrainingRun) -> dict[str, Any]:
             "refit": days(plan.refit),
         },
         "late_activity": examples.late_activity,
+        "sensitive_left_out": _sensitive_columns(run),
         "unused_features": sorted(set(examples.names) - set(examples.modelled)),
         "models": models,
         "note": NOTE,
     }
+
+
+def _sensitive_columns(run: TrainingRun) -> list[str]:
+    if "customers" not in run.history.names:
+        return []
+    names = run.history.table("customers").collect_schema().names()
+    return sensitive_left_out(names, run.settings)
 
 
 def _gate_section(run: TrainingRun) -> dict[str, Any]:
@@ -364,7 +374,7 @@ def _gate_section(run: TrainingRun) -> dict[str, Any]:
     def fit(release: Release, rows: pa.Table, examples: Examples) -> Scorer:
         examples = replace(examples, modelled=release.scorer.columns)
         scorer = fitting_for(specs_of(release), examples, run.settings).fit_models(rows)
-        scorer = replace(scorer, reason_reference=churn.reason_reference(scorer, rows))
+        scorer = replace(scorer, reason_reference=reason_reference(scorer, rows, examples.columns))
         return with_status(release.scorer.status, scorer, rows)
 
     print_status("gate: comparing with the release that is served")

@@ -71,6 +71,11 @@ class Settings(Section):
                 "which has no SELECT under [tables]; "
                 "customers without events cannot be scored or audited"
             )
+        if self.features.sensitive_allowed and "customers" not in self.tables:
+            raise ValueError(
+                "[features] sensitive_allowed are columns of customers, "
+                "which has no SELECT under [tables]"
+            )
         if self.churn.grace_days > self.churn.label_latency_days:
             raise ValueError(
                 "label_latency_days must be at least grace_days: "

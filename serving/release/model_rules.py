@@ -186,19 +186,28 @@ class CalibrationRules(Rules):
     note: str
 
 
+Span = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
 class ReasonReferenceRules(Rules):
     typical: Numbers
     direction: Numbers
     mean_contribution: Numbers
     usual: list[list[float | None]]
+    widespread: list[list[Span | None]]
+    last_families: list[str]
 
     def check(self, shape: Shape) -> None:
         for values in (self.typical, self.direction, self.mean_contribution):
             _check_shape(values, shape.features)
-        if self.usual and len(self.usual) != len(STAGES):
-            raise ValueError("another number of rows than stages")
-        if any(len(medians) != shape.features for medians in self.usual):
-            raise ValueError("another number of medians than columns")
+        for rows in (self.usual, self.widespread):
+            if rows and len(rows) != len(STAGES):
+                raise ValueError("another number of rows than stages")
+            if any(len(values) != shape.features for values in rows):
+                raise ValueError("another number of values than columns")
+        for span in (span for spans in self.widespread for span in spans if span is not None):
+            check_rising(span, by=0)
+        check_unique(self.last_families)
 
 
 class PredictionSetsRules(Rules):

@@ -75,6 +75,7 @@ class AttributeRules(Rules):
     columns: Annotated[
         list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(min_length=1)
     ]
+    sensitive: bool
 
 
 class StagesFile(Rules):
@@ -287,6 +288,7 @@ class EvaluationFile(Rules):
     next_stage: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
     calibration: dict[str, str] = optional_key()
     unused_features: list[str] = optional_key()
+    sensitive_left_out: list[str] = optional_key()
     late_activity: Count = optional_key()
     train_rows: Count = optional_key()
     note: str = optional_key()

@@ -228,6 +228,11 @@ def _data_notes(evaluation: Report) -> list[str]:
             f"{len(evaluation['unused_features'])} columns are not modelled: their windows are "
             "longer than the history."
         )
+    if evaluation.get("sensitive_left_out"):
+        notes.append(
+            "Not used, as they may be sensitive: "
+            f"{', '.join(map(one_line, evaluation['sensitive_left_out']))}."
+        )
     return notes
 
 

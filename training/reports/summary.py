@@ -62,6 +62,11 @@ def _data_lines(evaluation: Report) -> list[str]:
             f"  {len(evaluation['unused_features'])} columns are not modelled: "
             "their windows are longer than the history trained on"
         )
+    if evaluation.get("sensitive_left_out"):
+        lines.append(
+            f"  not used, as they may be sensitive: {', '.join(evaluation['sensitive_left_out'])} "
+            "([features] sensitive_allowed names what is used all the same)"
+        )
     return lines
 
 
