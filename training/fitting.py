@@ -11,10 +11,10 @@ from features.core.settings import Settings
 from features.engine.columns import FeatureColumn
 from features.recipes.definitions import Definitions
 from serving.release.release import Release
-from serving.scoring.parts import Blend, Rate
+from serving.scoring.parts import Blend
 from serving.scoring.scorer import Calibration, Scorer
 from training.examples import Examples
-from training.models import churn, next_stage
+from training.models import churn, fit_rates, next_stage
 from training.models.blending import BlendSpec
 from training.models.fit_reasons import reason_reference
 from training.parallel import run_in_parallel
@@ -80,7 +80,7 @@ class Fitting:
         return fit_uncertainty(scorer, rows, predicted, outcome_window_us=self.outcome_window_us)
 
     def fit_released_scorer(self, rows: pa.Table, *, labelled: pa.Table, status: str) -> Scorer:
-        """As `fit_scorer`; with status no_skill p is the base rate of churn.
+        """As `fit_scorer`; with status no_skill p is a rate (`fit_rates.fit_base_rates`).
 
         `labelled`: all labelled rows, of `rows` and of older dates; some fits forward in time were
         done on them already.
@@ -88,9 +88,7 @@ class Fitting:
         scorer, predicted = self._fit_with_unseen(rows, labelled=labelled)
         scorer = with_status(status, scorer, rows)
         if status == "no_skill":
-            base_rate = scorer.churn.parts[0][1]
-            assert isinstance(base_rate, Rate)
-            predicted = predicted.with_one_rate(base_rate.margin[0])
+            predicted = predicted.with_rates(scorer.margin(rows))
         return fit_uncertainty(scorer, rows, predicted, outcome_window_us=self.outcome_window_us)
 
     def fit_models(self, rows: pa.Table, *, margin: np.ndarray | None = None) -> Scorer:
@@ -159,9 +157,11 @@ def fitting_for(specs: Specs, examples: Examples, settings: Settings) -> Fitting
 
 
 def with_status(status: str, scorer: Scorer, rows: pa.Table) -> Scorer:
-    """The scorer with that status: without skill, p is the base rate of `rows`."""
+    """The scorer with that status: without skill, p is the rate of the eligible in `rows`.
+
+    Those who are not eligible have the rate of their like.
+    """
     if status != "no_skill":
         return replace(scorer, status=status)
-    return replace(
-        scorer, status=status, churn=churn.fit_base_rate(rows), calibration=Calibration()
-    )
+    rates = fit_rates.fit_base_rates(rows, scorer.columns, scorer.definitions)
+    return replace(scorer, status=status, churn=rates, calibration=Calibration())

@@ -42,6 +42,11 @@ from training import fitting, metrics
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
 from training.evaluation.gate import judge, not_comparable
+from training.evaluation.plausibility import (
+    served_churn_report,
+    skill_note,
+    with_own_objections,
+)
 from training.examples import ExampleColumns, Examples, example_columns, make_examples
 from training.fitting import Specs, fitting_for, specs_of, with_status
 from training.models import churn, fit_rates, next_stage
@@ -191,8 +196,14 @@ class TrainingRun:
     @cached_property
     def evaluation(self) -> dict[str, Any]:
         """All that evaluation.json holds: aggregates only."""
-        facts = _training_facts(self)
-        return self.scorer_report | facts | _gate_section(self)
+        report = self.scorer_report | _training_facts(self)
+        served = with_status(self.status, self.eval_scorer, self.train_rows)
+        report["churn"] = served_churn_report(report["churn"], served, self.eval_rows)
+        report["skill_note"] = skill_note(report)
+        gate = _gate_section(self)
+        if gate:
+            gate["gate"] = with_own_objections(gate["gate"], report["churn"])
+        return report | gate
 
     def finish(self) -> Trained:
         """Write the release (not served yet), the hold-out predictions and the MLflow records."""

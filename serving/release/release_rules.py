@@ -246,6 +246,7 @@ class GateRules(Rules):
     champion: Id | None
     verdict: Literal["passes", "refused", "not judged"]
     why: list[str]
+    own: list[str] = optional_key()
     champion_scored: str = optional_key()
     as_of: list[str] = optional_key()
     population: Literal["everyone", "eligible"] | None = None
@@ -262,6 +263,9 @@ class GateRules(Rules):
             raise ValueError("figures of a comparison that is not whole")
         if self.verdict == "refused" and not self.why:
             raise ValueError("a refusal without its reason")
+        own = self.own if "own" in self.model_fields_set else []
+        if own and (self.verdict != "refused" or not set(own) <= set(self.why)):
+            raise ValueError("an objection that refuses nothing")
         return self
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 from features.core.errors import NotEnoughData
 from features.core.settings import Settings
 from features.recipes.recipe import FEATURES
-from serving.scoring.parts import Blend, Rate, design_matrix, design_names, log_odds
+from serving.scoring.parts import Blend, design_matrix, design_names
 from serving.scoring.scorer import Calibration
 from training.models import blending, fit_calibration, fit_cannot_churn, simpler_models
 from training.splits import (
@@ -200,10 +200,3 @@ def fit_churn_model(
         customers[known],
         window=outcome_window_us,
     )
-
-
-def fit_base_rate(rows: pa.Table) -> Blend:
-    """The share that churned, with one success and one failure added; the score without skill."""
-    churned = rows["churned"].to_numpy()
-    rate = (churned.sum() + 1) / (len(churned) + 2)
-    return Blend(((1.0, Rate((float(log_odds(rate)),))),))

@@ -35,8 +35,8 @@ PACKAGES = (
 )
 STATUS = {
     "ok": "both models are fitted",
-    "no_skill": "the churn model is not better than chance, and the base rate of churn is served "
-    "instead",
+    "no_skill": "the churn model is not better than chance, and the rates of eligible and of other "
+    "customers are served instead",
     "not_enough_data": "too little history to train, and rates are served instead (own past, "
     "stage, segment, everyone)",
 }

@@ -43,9 +43,11 @@ def verdict_section(evaluation: Report) -> list[str]:
         lines += [f"- {title}, {'; '.join(verdicts)}."] * bool(verdicts)
     if evaluation["status"] == "no_skill":
         lines.append(
-            "- No skill: the 95 % CI of the AUROC includes ½. The release serves the base rate of "
-            "churn."
+            "- No skill: the 95 % CI of the AUROC includes ½. The release serves the rate of "
+            "eligible customers, and to others that of the others."
         )
+    elif evaluation.get("skill_note"):
+        lines.append(f"- {evaluation['skill_note']}")
     return [*lines, *(f"- {sentence(line)}" for line in gate.lines(evaluation)), ""]
 
 

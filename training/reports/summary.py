@@ -19,6 +19,7 @@ Report = dict[str, Any]
 RATE_LEVELS = {
     "own_past": "their own past",
     "stage": "the stage",
+    "eligibility": "those who are, or are not, eligible as they are",
     "segment": "the segment",
     "everyone": "everyone",
 }
@@ -42,12 +43,8 @@ def training_text(evaluation: Report) -> str:
     ]
     if evaluation.get("gate"):
         lines += ["", *(f"  {line}" for line in gate.lines(evaluation))]
-    if evaluation["status"] == "no_skill":
-        lines += [
-            "",
-            "  No skill: the churn model is not better than chance. "
-            "Scores are base rates, marked no_skill.",
-        ]
+    if evaluation.get("skill_note"):
+        lines += ["", f"  {evaluation['skill_note']}"]
     return "\n".join(lines)
 
 
@@ -57,6 +54,7 @@ def _data_lines(evaluation: Report) -> list[str]:
         f"  trained on {len(dates['train'])} dates up to {dates['train'][-1]} "
         f"({evaluation['train_rows']:,} rows), evaluated on {', '.join(dates['evaluate'])}"
     ]
+    lines += [f"  {line}" for line in search_lines(evaluation)]
     if evaluation["unused_features"]:
         lines.append(
             f"  {len(evaluation['unused_features'])} columns are not modelled: "
@@ -68,6 +66,16 @@ def _data_lines(evaluation: Report) -> list[str]:
             "([features] sensitive_allowed names what is used all the same)"
         )
     return lines
+
+
+def search_lines(evaluation: Report) -> list[str]:
+    """How many of its trials each search did: one line, or none without a search."""
+    done = [
+        f"{job} {spec['trials_done']} of {spec['trials_wanted']} trials"
+        for job, spec in (evaluation.get("models") or {}).items()
+        if isinstance(spec, Mapping) and spec.get("trials_wanted")
+    ]
+    return [f"searched: {', '.join(done)}"] if done else []
 
 
 def cut_searches(evaluation: Report) -> list[str]:
