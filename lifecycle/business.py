@@ -278,17 +278,26 @@ class Business:
         return Examples(to_frame(shown, frames), features, unused, examples.late_activity)
 
     @_one_at_a_time
-    def train(self, only: str | None = None, *, learning_curve: bool = False) -> Training:
+    def train(
+        self, only: str | None = None, *, learning_curve: bool = False, ablation: bool = False
+    ) -> Training:
         """Train both models, evaluate them beside the baselines, write a release (not served yet).
 
         `only`: "churn" or "next-stage"; the other model comes from the newest release.
-        `learning_curve`: also refit on fewer customers and dates. Errors: NotEnoughData;
-        ReleaseRefused where `only` meets a changed configuration.
+        `learning_curve`: also refit on fewer customers and dates. `ablation`: also refit without
+        each family of features. Errors: NotEnoughData; LeakSuspected; ReleaseRefused where `only`
+        meets a changed configuration.
         """
         from training import job
         from training.reports import summary
 
-        trained = job.train(self.history, self.settings, only=only, learning_curve=learning_curve)
+        trained = job.train(
+            self.history,
+            self.settings,
+            only=only,
+            learning_curve=learning_curve,
+            with_ablation=ablation,
+        )
         name = trained.folder.name
         text = summary.release_text(name, trained.status, trained.evaluation, trained.runs)
         return Training(name, trained.status, trained.evaluation, trained.runs, text)

@@ -39,9 +39,11 @@ from serving.release.release_store import served_release_id
 from serving.release.sandbox import load_in_subprocess
 from serving.scoring.scorer import Calibration, Scorer
 from training import fitting, metrics
+from training.evaluation import ablation
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
 from training.evaluation.gate import judge, not_comparable
+from training.evaluation.leading_columns import check_leading_columns
 from training.evaluation.plausibility import (
     served_churn_report,
     skill_note,
@@ -92,12 +94,14 @@ class TrainingRun:
         *,
         only: str | None = None,
         learning_curve: bool = False,
+        with_ablation: bool = False,
         examples: Examples | None = None,
     ) -> None:
         self.history = history
         self.settings = settings
         self.only = only
         self.learning_curve = learning_curve
+        self.ablation = with_ablation
         self.known_examples = examples
         self.began = time.time()
 
@@ -160,13 +164,38 @@ class TrainingRun:
         """The scorer fitted on the training dates alone: the one that is evaluated."""
         return self.fitting.fit_scorer(self.train_rows)
 
+    def _fit_without(self, columns: tuple[str, ...]) -> Scorer:
+        """The churn model of the same spec on fewer columns, for the ablation."""
+        examples = replace(self.examples, modelled=columns)
+        return fitting_for(self.specs, examples, self.settings).fit_models(self.train_rows)
+
     @cached_property
     def scorer_report(self) -> dict[str, Any]:
         """The evaluation beside the baselines, without what only the release adds."""
         report = evaluate(
             self.eval_scorer, self.train_rows, self.eval_rows, self.examples, self.settings
         )
+        notes = [
+            check_leading_columns(
+                report,
+                self.eval_scorer,
+                self.eval_rows,
+                self.examples.columns,
+                self.history,
+                self.settings,
+            )
+        ]
         report |= uncertainty_report(self.eval_scorer, self.eval_rows)
+        if self.ablation:
+            report["ablation"] = ablation.ablation(
+                self.eval_scorer,
+                self._fit_without,
+                self.examples,
+                self.eval_rows,
+                report["churn"],
+            )
+            notes.append(ablation.note(report))
+        report["notes"] = [one for one in notes if one]
         if self.learning_curve:
             report["learning_curve"] = curves.learning_curve(
                 self.fitting.fit_models, self.examples, self.plan, self.settings
@@ -189,6 +218,10 @@ class TrainingRun:
         scorer = self.fitting.fit_released_scorer(
             rows, labelled=self.examples.rows, status=self.status
         )
+        harmful = self.scorer_report.get("ablation", {}).get("harmful", [])
+        if scorer.reason_reference and harmful:
+            reference = replace(scorer.reason_reference, last_families=tuple(harmful))
+            scorer = replace(scorer, reason_reference=reference)
         if self.other_release is None:
             return scorer
         return _with_other_model(scorer, self.other_release.scorer, str(self.only))
@@ -199,7 +232,8 @@ class TrainingRun:
         report = self.scorer_report | _training_facts(self)
         served = with_status(self.status, self.eval_scorer, self.train_rows)
         report["churn"] = served_churn_report(report["churn"], served, self.eval_rows)
-        report["skill_note"] = skill_note(report)
+        if note := skill_note(report):
+            report["notes"] = [note, *report["notes"]]
         gate = _gate_section(self)
         if gate:
             gate["gate"] = with_own_objections(gate["gate"], report["churn"])
@@ -226,20 +260,34 @@ def refuse_unknown_model(name: str | None) -> None:
 
 
 def train(
-    history: History, settings: Settings, *, only: str | None = None, learning_curve: bool = False
+    history: History,
+    settings: Settings,
+    *,
+    only: str | None = None,
+    learning_curve: bool = False,
+    with_ablation: bool = False,
 ) -> Trained:
     """Train both models (or one of JOBS) and write a release, which is not served yet.
 
     `only`: the other model comes from the newest release; ReleaseRefused where that release has
     another configuration. `learning_curve`: also refit on fewer customers and dates.
-    NotEnoughData says what is missing; nothing is written then.
+    `with_ablation`: also refit without each family of features. NotEnoughData says what is missing
+    and LeakSuspected what knows too much; nothing is written then.
     """
     refuse_unknown_model(only)
+    if with_ablation:
+        ablation.refuse_simpler_model(settings)
     refuse_unwritable_store()
     for library in NEEDED:
         import_module(library)  # an absent one is an error now, and not after minutes of work
     with reproducible_fits(), remember_fits():
-        return TrainingRun(history, settings, only=only, learning_curve=learning_curve).finish()
+        return TrainingRun(
+            history,
+            settings,
+            only=only,
+            learning_curve=learning_curve,
+            with_ablation=with_ablation,
+        ).finish()
 
 
 def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Trained:

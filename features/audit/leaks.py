@@ -87,7 +87,10 @@ def _check_column(name: str, values: np.ndarray, group: Group, at: int) -> Findi
 
 def _check_copy(name: str, values: np.ndarray, group: Group, at: int) -> Finding | None:
     """A column that copies the outcome window's activities, or fixes the outcome stage."""
-    reason, figure = _copies_activities(values, _outcome(group, "window_activities").astype(float))
+    reason, figure = "", 0.0
+    if all("window_activities" in one.outcome.column_names for one in group):
+        count = _outcome(group, "window_activities").astype(float)
+        reason, figure = _copies_activities(values, count)
     if not reason:
         stages = np.concatenate(
             [np.asarray(one.rows["stage"].to_pylist())[one.at_risk] for one in group]

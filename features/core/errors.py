@@ -18,6 +18,7 @@
     │   ├── TimestampsMissing                    a table without any instant
     │   ├── ImmatureWindow
     │   ├── NotEnoughData
+    │   ├── LeakSuspected                        a column that knows the outcome, without a clock
     │   └── ArchetypeRefused
     ├── RequestRefused                 3 · 422   a request that the service refuses
     │   ├── KeyMissing                   3 · 401   no key
@@ -128,6 +129,10 @@ class ImmatureWindow(InputRefused):
 
 
 class NotEnoughData(InputRefused):
+    pass
+
+
+class LeakSuspected(InputRefused):
     pass
 
 

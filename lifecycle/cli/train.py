@@ -64,6 +64,9 @@ def train(
     learning_curve: Annotated[
         bool, typer.Option("--learning-curve", help="also refit on fewer customers and dates")
     ] = False,
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="also refit without each family of features")
+    ] = False,
 ) -> None:
     """Train both models, evaluate them beside the baselines, write a release (not served yet)."""
     from training import job as jobs
@@ -71,7 +74,9 @@ def train(
 
     jobs.refuse_unknown_model(job)
     settings, history, _ = open_business(config)
-    trained = jobs.train(history, settings, only=job, learning_curve=learning_curve)
+    trained = jobs.train(
+        history, settings, only=job, learning_curve=learning_curve, with_ablation=ablation
+    )
     value = {
         "release": trained.folder.name,
         "status": trained.status,

@@ -296,6 +296,7 @@ class EvaluationFile(Rules):
     late_activity: Count = optional_key()
     train_rows: Count = optional_key()
     note: str = optional_key()
+    notes: list[str] = optional_key()
 
     @model_validator(mode="before")
     @classmethod

@@ -46,8 +46,9 @@ def verdict_section(evaluation: Report) -> list[str]:
             "- No skill: the 95 % CI of the AUROC includes ½. The release serves the rate of "
             "eligible customers, and to others that of the others."
         )
-    elif evaluation.get("skill_note"):
-        lines.append(f"- {evaluation['skill_note']}")
+    lines += [
+        f"- {note}" for note in evaluation.get("notes", []) if not note.startswith("No skill")
+    ]
     return [*lines, *(f"- {sentence(line)}" for line in gate.lines(evaluation)), ""]
 
 

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from features.recipes.stages import CHINESE, STAGES
 from training import metrics
-from training.evaluation import baseline_comparison, gate, learning_curve, slices
+from training.evaluation import ablation, baseline_comparison, gate, learning_curve, slices
 from training.formats import UNKNOWN, confidence, decimals, percent, span
 from training.uncertainty import fit_evidence, fit_prediction_sets
 
@@ -40,11 +40,12 @@ def training_text(evaluation: Report) -> str:
         *fit_prediction_sets.lines(evaluation),
         *fit_evidence.lines(evaluation),
         *learning_curve.lines(evaluation),
+        *ablation.lines(evaluation),
     ]
     if evaluation.get("gate"):
         lines += ["", *(f"  {line}" for line in gate.lines(evaluation))]
-    if evaluation.get("skill_note"):
-        lines += ["", f"  {evaluation['skill_note']}"]
+    if evaluation.get("notes"):
+        lines += ["", *(f"  {note}" for note in evaluation["notes"])]
     return "\n".join(lines)
 
 
