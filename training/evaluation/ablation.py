@@ -55,7 +55,7 @@ def ablation(
     with_all = metrics.log_losses(y, scorer.p_churn(rows))
     family_of = {column.name: column.feature.family for column in examples.columns}
     families = sorted({family_of[name] for name in scorer.columns})
-    report = []
+    report: list[dict[str, Any]] = []
     for family in track_steps(families, label="without each family of features"):
         remaining = tuple(name for name in scorer.columns if family_of[name] != family)
         if not remaining:
