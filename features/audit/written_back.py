@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 
 from features.audit.findings import LEAK, Finding
 from features.audit.ranks import auroc
-from features.core.contract import CONTRACT
+from features.core.contract import CONTRACT, EVENT_TABLES
 from features.core.instants import DAY_US
 from features.core.settings import Settings
 from features.tables.history import History
@@ -127,6 +127,8 @@ def _anchors(history: History, settings: Settings) -> tuple[pa.Array, Anchors]:
 def _event_tables(history: History, ids: pa.Array) -> Iterator[EventRows]:
     """Every table with an instant per row: events, contracts, and versions of customers."""
     for name in history.names:
+        if name not in (*EVENT_TABLES, "contracts", "customers"):
+            continue
         clock = {"customers": "valid_from", "contracts": "starts_at"}.get(name, "occurred_at")
         table = history.connection.execute(
             f"SELECT * FROM {name} WHERE {clock} IS NOT NULL AND {clock} < {history.data_until}"

@@ -185,18 +185,39 @@ def fit_churn_model(
     """
     if margin is None:
         margin = out_of_fold_margins(spec, rows, columns, seed=seed, contractual=contractual)
+    blend = fit_churn_blend(spec, rows, columns, seed=seed, contractual=contractual)
+    return blend, calibrate(margin, rows, window=outcome_window_us)
+
+
+def fit_churn_blend(
+    spec: blending.BlendSpec,
+    rows: pa.Table,
+    columns: tuple[str, ...],
+    *,
+    seed: int,
+    contractual: bool,
+    seeds: int = blending.SEEDS,
+) -> Blend:
+    """The blend on all rows, not calibrated. `seeds`: boosters of so many seeds."""
     matrix, labels = _matrix_and_labels(rows, columns)
     blend = blending.fit_blend(
-        spec, matrix, labels, names=design_names(columns), outputs=1, seed=seed
+        spec, matrix, labels, names=design_names(columns), outputs=1, seed=seed, seeds=seeds
     )
     never = fit_cannot_churn.fit_cannot_churn(matrix, labels, columns, contractual=contractual)
-    blend = blend if never is None else Blend((*blend.parts, (1.0, never)))
+    return blend if never is None else Blend((*blend.parts, (1.0, never)))
+
+
+def calibrate(margin: np.ndarray, rows: pa.Table, *, window: int) -> Calibration:
+    """The calibration of log-odds (rows,) from fits that had not seen the row; NaN is left out.
+
+    `window`: the length of an outcome window with its label latency, in µs.
+    """
     known = ~np.isnan(margin)
     customers = rows["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    return blend, fit_calibration.fit_calibration(
+    return fit_calibration.fit_calibration(
         margin[known],
-        labels[known].astype(bool),
+        rows["churned"].to_numpy()[known].astype(bool),
         rows["as_of"].to_numpy()[known],
         customers[known],
-        window=outcome_window_us,
+        window=window,
     )

@@ -27,11 +27,12 @@ def reason_reference(
     columns: Sequence[FeatureColumn],
     *,
     last_families: Sequence[str] = (),
+    most: int = REFERENCE_ROWS,
 ) -> ReasonReference:
     """What is typical of eligible rows (of all rows where they are few); reasons compare with it.
 
     Over everyone, whatever marks customers who left long ago would hide everything else. Mean
-    contributions come from up to REFERENCE_ROWS evenly spaced rows; no score depends on them.
+    contributions come from up to `most` evenly spaced rows; no score depends on them.
 
     `columns`: at least those of the scorer. `last_families`: families whose reasons come last.
     """
@@ -39,7 +40,7 @@ def reason_reference(
     used = [by_name[name] for name in scorer.columns]
     eligible = rows.filter(rows["eligible"])
     rows = eligible if eligible.num_rows >= MIN_ROWS else rows
-    count = min(rows.num_rows, REFERENCE_ROWS)
+    count = min(rows.num_rows, most)
     sample = np.unique(np.linspace(0, rows.num_rows - 1, count).astype(int))
     contributions = scorer.contributions(rows.take(pa.array(sample)))[:, : len(used)]
     mean_contribution = tuple(float(value) for value in contributions.mean(axis=0))

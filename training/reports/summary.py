@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from features.engine.consent import without_consent
 from features.recipes.stages import CHINESE, STAGES
 from training import metrics
 from training.evaluation import ablation, baseline_comparison, gate, learning_curve, slices
@@ -263,10 +264,13 @@ def _interval(report: Report, name: str) -> str:
     return UNKNOWN if low is None or high is None else span(low, high)
 
 
-def scores_text(folder: Path, *, as_of: str | None = None, riskiest: int = 10) -> str:
+def scores_text(
+    folder: Path, *, as_of: str | None = None, riskiest: int = 10, consent: bool = False
+) -> str:
     """Customers by stage, and the riskiest eligible ones with their reasons.
 
-    `folder` holds scores.parquet. It names customers: for the owner's terminal alone.
+    `folder` is that of a run. `consent`: only those are named whose consent is true, where
+    customers have the flag. It names customers: for the owner's terminal alone.
     """
     rows = pq.read_table(folder / "scores.parquet").to_pylist()
     counts = {stage: sum(row["stage"] == stage for row in rows) for stage in STAGES}
@@ -278,14 +282,30 @@ def scores_text(folder: Path, *, as_of: str | None = None, riskiest: int = 10) -
     ]
     lines += _rate_lines(rows)
     eligible = [row for row in rows if row["eligible"] and row["p_churn"] is not None]
+    refused = _refused_in_lists(folder, eligible) if consent else set()
+    everybody = len(eligible)
+    eligible = [row for row in eligible if row["customer_id"] not in refused]
     eligible.sort(key=lambda row: (-row["p_churn"], row["customer_id"]))
     shown = eligible[:riskiest]
-    lines += ["", f"  the {len(shown)} riskiest of {len(eligible):,} eligible customers"]
+    lines += ["", f"  the {len(shown)} riskiest of {everybody:,} eligible customers"]
+    if refused:
+        lines.append(f"  ({len(refused):,} of them are not listed: no consent)")
     for row in shown:
         p = decimals(row["p_churn"])
         lines.append(f"    {row['customer_id']:<12} p_churn {p}  {row['stage']}")
         lines += [f"{'':17}{row[key]}" for key in REASONS if row[key]]
     return "\n".join(lines)
+
+
+def _refused_in_lists(folder: Path, rows: list[dict[str, Any]]) -> set[str]:
+    """Ids without consent; none where no customer of the run has a flag."""
+    file = folder / "history" / "customers.parquet"
+    if not file.is_file():
+        return set()
+    customers = pq.read_table(file)
+    if customers["consent"].null_count == customers.num_rows:
+        return set()
+    return without_consent(customers, [row["customer_id"] for row in rows])
 
 
 def _bar(share: float) -> str:
