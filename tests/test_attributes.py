@@ -355,7 +355,7 @@ def test_a_number_stays_one_when_a_later_row_is_none(tmp_path):
 
 
 def test_what_may_be_sensitive_is_a_feature_only_where_named_and_check_says_so(tmp_path):
-    from lifecycle.commands import check
+    from lifecycle.commands import check, check_text
 
     lines = "customer_id,Gender,birthYear,average,channel\n"
     lines += "".join(f"{k},{'mf'[k % 2]},19{50 + k},{k % 3},web\n" for k in range(40))
@@ -365,7 +365,7 @@ def test_what_may_be_sensitive_is_a_feature_only_where_named_and_check_says_so(t
     report = check.build_report(found, counts, stated)
     assert report["tables"]["customers"]["sensitive_left_out"] == ["Gender", "birthYear"]
     assert "not_features" not in report["tables"]["customers"]
-    assert "sensitive left out: Gender, birthYear (may be" in check.report_text(report)
+    assert "sensitive left out: Gender, birthYear (may be" in check_text.report_text(report)
 
     found, counts, stated = read(tmp_path, lines, constant=constant, allowed=["birthYear"])
     assert plain(attribute_rows(found, stated)["3"])["birthyear"] == 1953
