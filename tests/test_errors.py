@@ -23,6 +23,7 @@ CODES = {
     "ContradictoryVersions": (3, 422),
     "AsOfTooLate": (3, 422),
     "AsOfInSample": (3, 422),
+    "FeedSilent": (3, 422),
     "TimestampsMissing": (3, 422),
     "SeveralRefused": (3, 422),
     "ImmatureWindow": (3, 422),
