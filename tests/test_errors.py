@@ -28,6 +28,7 @@ CODES = {
     "SeveralRefused": (3, 422),
     "ImmatureWindow": (3, 422),
     "NotEnoughData": (3, 422),
+    "LeakSuspected": (3, 422),
     "ArchetypeRefused": (3, 422),
     "RequestRefused": (3, 422),
     "KeyMissing": (3, 401),

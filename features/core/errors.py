@@ -21,6 +21,7 @@
     │   ├── SeveralRefused                       errors in more than one table
     │   ├── ImmatureWindow
     │   ├── NotEnoughData
+    │   ├── LeakSuspected                        a column that knows the outcome, without a clock
     │   └── ArchetypeRefused
     ├── RequestRefused                 3 · 422   a request that the service refuses
     │   ├── KeyMissing                   3 · 401   no key
@@ -146,6 +147,10 @@ class ImmatureWindow(InputRefused):
 
 
 class NotEnoughData(InputRefused):
+    pass
+
+
+class LeakSuspected(InputRefused):
     pass
 
 
