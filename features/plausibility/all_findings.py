@@ -9,6 +9,7 @@ from features.core.settings import Settings
 from features.plausibility.amounts import find_amounts
 from features.plausibility.contracts import find_contracts
 from features.plausibility.days import find_days
+from features.plausibility.feeds import find_silent_feeds
 from features.plausibility.finding import Finding
 from features.plausibility.ids import find_ids
 from features.plausibility.outcomes import find_outcomes
@@ -37,6 +38,7 @@ def find_implausible(
     if active is None:
         return [_nothing_left(history, settings)]
     return [
+        *find_silent_feeds(history, settings),
         *find_days(history, settings, now=now),
         *find_rows(history, counts, settings),
         *find_ids(history, settings),

@@ -69,7 +69,7 @@ class Freshness:
     complete_until: int | None
     allowed_days: float | None
     chance: float = 0.0
-    is_stated: bool = False
+    is_configured: bool = False
 
     @property
     def quiet_days(self) -> float:
@@ -92,7 +92,7 @@ class RecordedDays:
     """The local days on which rows of one table were recorded, rising, all of them: (days,) each.
 
     days: days since 1970-01-01. oldest, newest: the first and last recorded_at of the day, in µs.
-    stated_until: µs, from `[contract.fresh_until]`; None where nothing is stated.
+    configured_until: µs, from `[contract.fresh_until]`; None where nothing is stated.
     """
 
     table: str
@@ -100,7 +100,7 @@ class RecordedDays:
     days: np.ndarray
     oldest: np.ndarray
     newest: np.ndarray
-    stated_until: int | None
+    configured_until: int | None
 
     def at(self, as_of: int) -> Freshness:
         """The freshness at `as_of` (µs), from what was recorded before it."""
@@ -110,18 +110,18 @@ class RecordedDays:
             until = instant(FIRST_DAY + timedelta(days=int(days[-1]) + 1), zone=self.zone)
             newest = int(self.newest[count - 1])
             newest = newest if newest < as_of else int(self.oldest[count - 1])
-        stated = self.stated_until
-        is_stated = stated is not None and (until is None or stated > until)
-        until = stated if is_stated else until
+        configured = self.configured_until
+        is_configured = configured is not None and (until is None or configured > until)
+        until = configured if is_configured else until
         allowed, chance = None, 0.0
         if count and until is not None and as_of - self.oldest[0] >= DAYS_OF_HABITS * DAY_US:
             weekday = local_date(until - 1, self.zone).weekday()
             allowed = allowed_quiet_days(days, weekday=weekday)
             since, today = ((local_date(at, self.zone) - FIRST_DAY).days for at in (until, as_of))
             chance = chance_of_quiet(days, since=since, days_quiet=today - since)
-        elif stated is not None:
+        elif configured is not None:
             allowed = LEAST_ALLOWED_DAYS
-        return Freshness(self.table, as_of, newest, until, allowed, chance, is_stated)
+        return Freshness(self.table, as_of, newest, until, allowed, chance, is_configured)
 
 
 def read_recorded_days(history: RecordedTables, settings: Settings) -> dict[str, RecordedDays]:
@@ -204,11 +204,11 @@ def chance_of_quiet(days: np.ndarray, *, since: int, days_quiet: int) -> float:
 
 
 def _read_table(history: RecordedTables, settings: Settings, name: str) -> RecordedDays:
-    stated = settings.contract.fresh_until.get(name)
-    stated_until = None if stated is None else instant(stated, zone=settings.zone)
+    configured = settings.contract.fresh_until.get(name)
+    configured_until = None if configured is None else instant(configured, zone=settings.zone)
     none = np.empty(0, dtype=np.int64)
     if "recorded_at" not in CONTRACT[name].names:
-        return RecordedDays(name, settings.zone, none, none, none, stated_until)
+        return RecordedDays(name, settings.zone, none, none, none, configured_until)
     table = f"{history.schema}.{name}" if history.schema else name
     # First by quarter of an hour, which no zone's midnight divides: the calendar is slow.
     rows = history.connection.execute(
@@ -220,7 +220,7 @@ def _read_table(history: RecordedTables, settings: Settings, name: str) -> Recor
     days, oldest, newest = (
         np.asarray(rows[each]).astype(np.int64) for each in ("day", "oldest", "newest")
     )
-    return RecordedDays(name, settings.zone, days, oldest, newest, stated_until)
+    return RecordedDays(name, settings.zone, days, oldest, newest, configured_until)
 
 
 def _feed_silent(each: Freshness, settings: Settings) -> FeedSilent:

@@ -83,7 +83,9 @@ class History:
 
     data_until: µs, until when the data are complete. names: the tables that exist. versioned: those
     with more than one version of a row. schema: of the tables in the database; '' for the default.
-    further: the tables that exist and that no feature reads.
+    newest_until: µs, the end of the newest table, which is later than data_until where a table that
+    every score needs ended earlier; 0 where that is not known. further: the tables that exist and
+    that no feature reads.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -93,6 +95,7 @@ class History:
     names: tuple[str, ...]
     versioned: frozenset[str] = field(default=frozenset())
     schema: str = ""
+    newest_until: int = 0
     further: tuple[str, ...] = ()
 
     def as_of(self, at: int) -> Known:
@@ -224,7 +227,8 @@ def history_from_connection(
         versioned,
         further=further,
     )
-    return replace(history, data_until=last_complete_instant(history, settings, until))
+    complete = last_complete_instant(history, settings, until)
+    return replace(history, data_until=complete, newest_until=until)
 
 
 def _newest_recorded(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> int:

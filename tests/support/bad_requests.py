@@ -13,11 +13,12 @@ TX, IT, FB, CO = (
 ONE = "customers[0]"
 
 # What every score of some business needs.
-NOTHING = {"transactions": [], "interactions": [], "contracts": []}
+NEEDED = ("transactions", "interactions", "contracts")
 
 
 def one(**tables):
-    return {"as_of": AT, "customers": [{"customer_id": "c-1", **NOTHING, **tables}]}
+    rest = {name: [] for name in NEEDED if name not in tables}
+    return {"as_of": AT, "customers": [{"customer_id": "c-1", **tables, **rest}]}
 
 
 def tx(**cells):

@@ -82,6 +82,7 @@ def card_text(scorer: Scorer, evaluation: Report, settings: Settings) -> str:
             sections.rates_section,
             sections.segments_section,
             sections.uncertainty_section,
+            sections.without_section,
         ):
             lines += section(evaluation)
     lines += [*_limits(evaluation), *_not_for()]

@@ -243,3 +243,38 @@ def uncertainty_section(evaluation: Report) -> list[str]:
         "",
         *markdown_table(names, rows),
     ]
+
+
+def without_section(evaluation: Report) -> list[str]:
+    """The scorers for days on which a table is silent, with their figures."""
+    reports = evaluation.get("without", {})
+    silent = evaluation.get("silent_tables", [])
+    stale = evaluation.get("stale_dates", [])
+    if not (reports or silent or stale):
+        return []
+    lines = ["## Without a table", ""]
+    if silent:
+        lines.append(
+            f"- Nothing was learned from {', '.join(silent)}: silent at the newest date. Every "
+            "score says so."
+        )
+    if stale:
+        lines.append(f"- Left out, because a table was silent then: {', '.join(stale)}.")
+    if reports:
+        lines.append(
+            "- A stale or unsent table is answered by a scorer that never learned from it, marked "
+            "`without:<table>`. Figures are of the evaluation dates, everyone and eligible."
+        )
+    names = ("without", "status", "columns", "AUROC", "AUROC, eligible", "log loss, eligible")
+    rows = [
+        (
+            name.replace("-", ", "),
+            report["status"],
+            count(report["columns"]),
+            decimals(report["everyone"]["auroc"]),
+            decimals(report["eligible"]["auroc"]),
+            decimals(report["eligible"]["log_loss"], 4),
+        )
+        for name, report in reports.items()
+    ]
+    return [*lines, "", *(markdown_table(names, rows) if rows else [])]

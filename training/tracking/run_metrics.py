@@ -51,7 +51,8 @@ class Holdout:
 def run_metrics(job: str, evaluation: Report, holdout: Holdout | None) -> dict[str, float]:
     """Figures over all evaluation dates together, `<population>_<figure>`.
 
-    At most 40 with those by date, so that MLflow's page stays readable. Unknown ones are left out.
+    At most 40 with those by date, so that MLflow's page stays readable, and two for each
+    sub-release. Unknown ones are left out.
     """
     figures: dict[str, Any] = {}
     for who, section in evaluation.get(SECTION[job], {}).items():
@@ -65,6 +66,7 @@ def run_metrics(job: str, evaluation: Report, holdout: Holdout | None) -> dict[s
         figures |= _stage_intervals(holdout)
     if job == "churn":
         figures |= _gate_figures(evaluation.get("gate") or {})
+        figures |= _figures_without_tables(evaluation.get("without", {}))
     judged = evaluation.get(SECTION[job], {}).get(judged_population(job, evaluation), {})
     if worst := judged.get("worst_slice"):
         figures["worst_slice_relative_log_loss"] = worst["relative"]
@@ -73,6 +75,16 @@ def run_metrics(job: str, evaluation: Report, holdout: Holdout | None) -> dict[s
         for name, value in figures.items()
         if value is not None and math.isfinite(value)
     }
+
+
+def _figures_without_tables(without: Report) -> dict[str, Any]:
+    """`without.<tables>.<figure>` of each sub-release, among eligible where these are known."""
+    figures = {}
+    for name, report in without.items():
+        eligible, everyone = report["eligible"], report["everyone"]
+        judged = eligible if eligible["auroc"] is not None else everyone
+        figures |= {f"without.{name}.{each}": judged[each] for each in ("auroc", "log_loss")}
+    return figures
 
 
 def _baseline_figures(who: str, section: Report) -> dict[str, float]:

@@ -1,0 +1,39 @@
+"""Tables that fell silent before the newest row of all tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from features.core.instants import day_text, midnight_after
+from features.core.settings import Settings
+from features.plausibility.finding import Finding
+from features.tables.freshness import needed_tables, read_recorded_days
+from features.tables.history import History
+
+
+def find_silent_feeds(history: History, settings: Settings) -> Iterator[Finding]:
+    """Each table that is stale at the local midnight after the newest row of all tables."""
+    recorded = read_recorded_days(history, settings)
+    at = midnight_after(max(history.newest_until, history.data_until), settings.zone)
+    for name, each in recorded.items():
+        fresh = each.at(at)
+        if not fresh.is_stale:
+            continue
+        end, last = (day_text(t, zone=settings.zone) for t in (fresh.complete_until or 0, at))
+        consequence = (
+            "Nobody is scored after that, and no label counts on it."
+            if name in needed_tables(settings)
+            else f"Scores do without it and say without:{name}."
+        )
+        yield Finding(
+            "silent_feed",
+            name,
+            f"no row since {end}, {fresh.quiet_days:.0f} days before the newest row of all tables; "
+            f"at most {fresh.allowed_days:.1f} days of quiet are usual. {consequence}",
+            f"Load the missing rows. If nothing happened, write under [contract]: fresh_until = "
+            f'{{ {name} = "{last}" }}',
+            counts={
+                "quiet_days": round(fresh.quiet_days, 1),
+                "allowed_days": fresh.allowed_days or 0,
+            },
+        )
