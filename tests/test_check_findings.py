@@ -73,13 +73,19 @@ def test_a_clean_business_has_none(tmp_path):
         f"c{who:02d},{day(who + 20 * turn)},visit\n" for who in range(40) for turn in range(15)
     )
     tables = {"transactions": shop(), "customers": people, "interactions": visits}
-    assert findings(tmp_path, tables) == {}
+    assert findings(tmp_path, tables, contract=complete("interactions")) == {}
+    # The visits end in November, and say so only when nobody says that they are complete.
+    assert names(findings(tmp_path, tables)) == ["silent_feed"]
+
+
+def complete(table):
+    return {"fresh_until": {table: day(366)}}
 
 
 def test_a_lonely_newest_day_is_named_and_does_not_move_the_end_of_the_data(tmp_path):
     tables = {"transactions": shop(f"c01,{day(600)},5,late")}
     _, history, _ = business(tmp_path, tables)
-    assert history.data_until == instant(day(365), zone="UTC")
+    assert history.data_until == instant(day(365), zone="UTC") + 1
     named = findings(tmp_path, tables, now=instant(day(700), zone="UTC"))
     assert names(named) == ["lonely_newest_day"]
     only = named["lonely_newest_day", "transactions"]
@@ -163,7 +169,8 @@ def test_ids_of_a_table_that_no_other_knows(tmp_path):
     tickets = "customer_id,occurred_at,kind\n" + "".join(
         f"{name},{day(at)},complaint\n" for at in range(30) for name in (f"c{at:02d}", f"T-{at}")
     )
-    named = findings(tmp_path, {"transactions": shop(), "feedback": tickets})
+    tables = {"transactions": shop(), "feedback": tickets}
+    named = findings(tmp_path, tables, contract=complete("feedback"))
     assert names(named) == ["ids_no_other_table_knows"]
     assert named["ids_no_other_table_knows", "feedback"]["counts"] == {"ids": 60, "unknown": 30}
 
@@ -247,7 +254,7 @@ def members(terms=None, visits=None):
 
 
 def contract_names(folder, tables):
-    named = findings(folder, tables, **CONTRACTUAL)
+    named = findings(folder, tables, **CONTRACTUAL, contract=complete("contracts"))
     return {name: named[name, table]["counts"] for name, table in named}
 
 

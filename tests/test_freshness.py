@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -92,6 +93,30 @@ def test_a_stated_instant_counts_where_it_is_later_and_without_history():
     assert not empty.at(stated + DAY_US).is_stale
     assert empty.at(stated + 2 * DAY_US).is_stale
     assert not recorded([]).at(stated).is_stale
+
+
+def test_a_delivery_counts_from_the_instant_at_which_it_was_recorded():
+    end = midnight(MONDAY + timedelta(days=120))
+    known_at, until = end + 4 * DAY_US, end + 3 * DAY_US
+    feed = replace(recorded(every_day(120)), deliveries=((known_at, until), (end, end - DAY_US)))
+    assert feed.at(known_at - 1).is_stale
+    assert not feed.at(known_at).is_stale
+    assert feed.at(until + 2 * DAY_US).is_stale
+
+
+def test_deliveries_are_a_table_of_the_configuration(shop):
+    folder, settings, _ = shop
+    mapping = tomllib.loads((folder / "lifecycle.toml").read_text())
+    mapping["tables"]["deliveries"] = (
+        "SELECT 'customers' AS table_name, '2024-01-10T00:00:00Z' AS complete_until, "
+        "'2024-01-12T00:00:00Z' AS recorded_at"
+    )
+    mapping["features"]["off"] = list(settings.features.off)
+    history, _ = load_history(settings_from_mapping(mapping, folder=folder, where="test"))
+    customers = read_recorded_days(history, settings)["customers"]
+    assert customers.at(instant("2024-01-11", zone="UTC")).complete_until is None
+    assert customers.at(instant("2024-01-12", zone="UTC")).is_stale
+    assert read_recorded_days(history, settings)["feedback"].deliveries == ()
 
 
 def test_an_old_as_of_is_answered_as_it_was():

@@ -55,6 +55,11 @@ class Table:
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
+    @property
+    def happened_at(self) -> str:
+        """The column with the instant of a row: what it is recorded at by default."""
+        return "starts_at" if self.name == "contracts" else self.clock or "occurred_at"
+
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
 
@@ -279,6 +284,20 @@ FURTHER_TABLES: dict[str, Table] = {
                 _RECORDED,
             ),
             version_of=("lead_id",),
+        ),
+        Table(
+            "deliveries",
+            "until when a table is complete, one row for each delivery; see `fresh_until`",
+            "complete_until",
+            (
+                Column("table_name", "text", "the table", True, kinds=tuple(CONTRACT)),
+                Column("complete_until", "instant", "it has all rows before this instant", True),
+                Column(
+                    "recorded_at",
+                    "instant",
+                    "when this was known; default: complete_until",
+                ),
+            ),
         ),
         Table(
             "referrals",

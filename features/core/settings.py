@@ -56,6 +56,7 @@ class Settings(Section):
             "costs",
             "leads",
             "referrals",
+            "deliveries",
         ],
         str,
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from features.core.contract import ALL_TABLES
 from features.core.settings import Settings
 from features.plausibility.finding import Finding
 from features.tables.history import History
@@ -102,7 +103,7 @@ def _values(history: History, table: str, column: str) -> set[str]:
 
 def _has_default_times(history: History, name: str, delay: int) -> bool:
     """Whether a row may have got its recorded_at from the default."""
-    clock = {"contracts": "starts_at", "costs": "month"}.get(name, "occurred_at")
+    clock = ALL_TABLES[name].happened_at
     defaults = f"SELECT 1 FROM {name} WHERE recorded_at = {clock} + {delay} LIMIT 1"
     return history.connection.execute(defaults).fetchone() is not None
 

@@ -9,7 +9,8 @@ and so many silent days would come by chance less than once in 1,000 times, at t
 of silent days on these weekdays: a sparse table breaks its own record now and then. All of it rests
 on what was recorded before as_of, so an old as_of is answered as it was. With less
 than 90 days of history before as_of a table's habits are not known, and only a stated instant
-counts (`[contract.fresh_until]`).
+counts (`[contract.fresh_until]`, or the table `deliveries`, of which a row counts from its
+recorded_at on).
 """
 
 from __future__ import annotations
@@ -50,6 +51,9 @@ class RecordedTables(Protocol):
 
     @property
     def names(self) -> Sequence[str]: ...
+
+    @property
+    def further(self) -> Sequence[str]: ...
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,8 @@ class RecordedDays:
     """The local days on which rows of one table were recorded, rising, all of them: (days,) each.
 
     days: days since 1970-01-01. oldest, newest: the first and last recorded_at of the day, in µs.
-    configured_until: µs, from `[contract.fresh_until]`; None where nothing is stated.
+    configured_until: µs, from `[contract.fresh_until]`; None where nothing is stated. deliveries:
+    (recorded_at, complete_until) of each row of the table of deliveries, in µs.
     """
 
     table: str
@@ -101,6 +106,7 @@ class RecordedDays:
     oldest: np.ndarray
     newest: np.ndarray
     configured_until: int | None
+    deliveries: tuple[tuple[int, int], ...] = ()
 
     def at(self, as_of: int) -> Freshness:
         """The freshness at `as_of` (µs), from what was recorded before it."""
@@ -110,7 +116,7 @@ class RecordedDays:
             until = instant(FIRST_DAY + timedelta(days=int(days[-1]) + 1), zone=self.zone)
             newest = int(self.newest[count - 1])
             newest = newest if newest < as_of else int(self.oldest[count - 1])
-        configured = self.configured_until
+        configured = self._stated_until(as_of)
         is_configured = configured is not None and (until is None or configured > until)
         until = configured if is_configured else until
         allowed, chance = None, 0.0
@@ -122,6 +128,13 @@ class RecordedDays:
         elif configured is not None:
             allowed = LEAST_ALLOWED_DAYS
         return Freshness(self.table, as_of, newest, until, allowed, chance, is_configured)
+
+    def _stated_until(self, as_of: int) -> int | None:
+        """The latest instant that is stated, by the configuration or a delivery known by then."""
+        instants = [until for recorded_at, until in self.deliveries if recorded_at <= as_of]
+        if self.configured_until is not None:
+            instants.append(self.configured_until)
+        return max(instants, default=None)
 
 
 def read_recorded_days(history: RecordedTables, settings: Settings) -> dict[str, RecordedDays]:
@@ -206,9 +219,10 @@ def chance_of_quiet(days: np.ndarray, *, since: int, days_quiet: int) -> float:
 def _read_table(history: RecordedTables, settings: Settings, name: str) -> RecordedDays:
     configured = settings.contract.fresh_until.get(name)
     configured_until = None if configured is None else instant(configured, zone=settings.zone)
+    deliveries = _read_deliveries(history, name)
     none = np.empty(0, dtype=np.int64)
     if "recorded_at" not in CONTRACT[name].names:
-        return RecordedDays(name, settings.zone, none, none, none, configured_until)
+        return RecordedDays(name, settings.zone, none, none, none, configured_until, deliveries)
     table = f"{history.schema}.{name}" if history.schema else name
     # First by quarter of an hour, which no zone's midnight divides: the calendar is slow.
     rows = history.connection.execute(
@@ -220,7 +234,16 @@ def _read_table(history: RecordedTables, settings: Settings, name: str) -> Recor
     days, oldest, newest = (
         np.asarray(rows[each]).astype(np.int64) for each in ("day", "oldest", "newest")
     )
-    return RecordedDays(name, settings.zone, days, oldest, newest, configured_until)
+    return RecordedDays(name, settings.zone, days, oldest, newest, configured_until, deliveries)
+
+
+def _read_deliveries(history: RecordedTables, name: str) -> tuple[tuple[int, int], ...]:
+    if "deliveries" not in history.further:
+        return ()
+    rows = history.connection.execute(
+        "SELECT recorded_at, complete_until FROM deliveries WHERE table_name = ?", [name]
+    ).fetchall()
+    return tuple((recorded_at, until) for recorded_at, until in rows)
 
 
 def _feed_silent(each: Freshness, settings: Settings) -> FeedSilent:

@@ -171,7 +171,7 @@ def _recorded_by_default(table: Table, zone: str) -> str:
         # The cost of a month is known when the month is over.
         local = f"timezone({literal(zone)}, make_timestamptz(month)) + INTERVAL 1 MONTH"
         return f"epoch_us(timezone({literal(zone)}, {local}))"
-    return "starts_at" if table.name == "contracts" else "occurred_at"
+    return table.happened_at
 
 
 def _apply_feedback_rules(

@@ -9,7 +9,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
-from features.core.contract import CONTRACT
+from features.core.contract import ALL_TABLES, CONTRACT
 from features.core.instants import DAY_US, current_instant, day_text, end_text
 from features.core.settings import Settings
 from features.engine.build import current_cover
@@ -81,8 +81,18 @@ def build_report(
 
 
 def nothing_left(report: dict[str, Any]) -> bool:
-    """Whether no customer with activity is known: then nothing can be trained or scored."""
-    return any(finding["name"] == "nothing_left" for finding in report["findings"])
+    """Whether nothing can be trained or scored.
+
+    No customer with activity is known, or none was before the day on which all rows were loaded.
+    """
+    return any(
+        finding["name"] == "nothing_left"
+        or (
+            finding["name"] == "recorded_at_is_a_load_time"
+            and finding["table"] == report["activity_table"]
+        )
+        for finding in report["findings"]
+    )
 
 
 def _acquired_view(known: Known, settings: Settings) -> dict[str, Any]:
@@ -152,7 +162,7 @@ def _table_report(
 def _span(history: History, name: str, settings: Settings) -> dict[str, Any]:
     """First and last day of a table, and how many rows were recorded after the end of the data."""
     table = history.table(name)
-    clock = nw.col({"contracts": "starts_at", "costs": "month"}.get(name, "occurred_at"))
+    clock = nw.col(ALL_TABLES[name].happened_at)
     ends = table.select(low=clock.min(), high=clock.max()).collect(backend="pyarrow").to_native()
     low, high = (column[0].as_py() for column in ends.columns)
     late = table.filter(nw.col("recorded_at") >= history.data_until)
