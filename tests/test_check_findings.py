@@ -229,7 +229,7 @@ def test_amounts_with_three_decimals(tmp_path):
 CONTRACTUAL = {
     "business": {"archetype": "contractual"},
     "activity": {"table": "interactions", "kinds": ["visit"]},
-    "contract": {"data_until": day(366)},
+    "contract": {"data_until": day(366), "fresh_until": {"contracts": day(366)}},
 }
 
 
@@ -254,7 +254,7 @@ def members(terms=None, visits=None):
 
 
 def contract_names(folder, tables):
-    named = findings(folder, tables, **CONTRACTUAL, contract=complete("contracts"))
+    named = findings(folder, tables, **CONTRACTUAL)
     return {name: named[name, table]["counts"] for name, table in named}
 
 
