@@ -126,6 +126,15 @@ class Contract(Section):
     `valid_from`, become features.
     """
 
+    trial_plans: list[str] | None = None
+    """Plans that are trials. A trial is no term and gives no cover. If not set: every plan with the
+    word "trial" in its name. `[]`: every plan is a term.
+    """
+    cancelled_terms: Literal["run_to_end", "end"] = "run_to_end"
+    """What is left of a term after `cancelled_at`. `run_to_end`: what was paid for stays, until
+    `ends_at`. `end`: the term ends when it is cancelled. An open-ended term always ends then.
+    """
+
     @field_validator("scales")
     @classmethod
     def _check_scales(

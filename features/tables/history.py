@@ -20,6 +20,7 @@ from features.core.instants import DAY_US, day_text, instant
 from features.core.settings import Settings
 from features.tables.queries import first_value
 from features.tables.sources import read_tables
+from features.tables.terms import TermRules, with_cover
 from features.tables.typed_tables import RowCounts
 
 
@@ -71,6 +72,7 @@ class History:
 
     data_until: µs, until when the data are complete. names: the tables that exist. versioned: those
     with more than one version of a row. schema: of the tables in the database; '' for the default.
+    terms: how `contracts` are read.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -80,6 +82,7 @@ class History:
     names: tuple[str, ...]
     versioned: frozenset[str] = field(default=frozenset())
     schema: str = ""
+    terms: TermRules = field(default_factory=TermRules)
 
     def as_of(self, at: int) -> Known:
         """What was known before `at` (µs UTC); at an early instant all tables are empty."""
@@ -110,8 +113,14 @@ class History:
             return nw.from_native(self.connection.sql(f"SELECT * FROM {self.schema}.{name}"))
         return nw.from_native(self.connection.table(name))
 
-    def cut(self, name: str, at: int | nw.Expr) -> nw.LazyFrame:
-        """The rows of one table as known before `at` (µs UTC, or the column as_of)."""
+    def cut(
+        self, name: str, at: int | nw.Expr, *, cancelled_before: int | None = None
+    ) -> nw.LazyFrame:
+        """The rows of one table as known before `at` (µs UTC, or the column as_of).
+
+        Of `contracts` the terms, with what they say about cover (`features.tables.terms`);
+        cancellations from `cancelled_before` on are hidden there, if it is given.
+        """
         table = CONTRACT[name]
         if table.attributes:
             since = nw.coalesce(nw.col("valid_from"), nw.col("acquired_at"))
@@ -130,7 +139,16 @@ class History:
             for c in table.columns
             if c.known_at
         ]
-        return rows.with_columns(*hidden_until_known) if hidden_until_known else rows
+        if hidden_until_known:
+            rows = rows.with_columns(*hidden_until_known)
+        if name != "contracts":
+            return rows
+        if cancelled_before is not None:
+            cancelled = nw.col("cancelled_at")
+            rows = rows.with_columns(
+                cancelled_at=nw.when(cancelled < cancelled_before).then(cancelled)
+            )
+        return with_cover(rows, self.terms)
 
     def _has_customers_without_dates(self) -> bool:
         query = "SELECT 1 FROM customers WHERE valid_from IS NULL AND acquired_at IS NULL LIMIT 1"
@@ -198,7 +216,13 @@ def history_from_connection(connection: duckdb.DuckDBPyConnection, settings: Set
         name for name in names if name != "customers" and _has_versions(connection, CONTRACT[name])
     )
     return History(
-        connection, settings.activity.table, tuple(settings.activity.kinds), until, names, versioned
+        connection,
+        settings.activity.table,
+        tuple(settings.activity.kinds),
+        until,
+        names,
+        versioned,
+        terms=TermRules.from_settings(settings),
     )
 
 

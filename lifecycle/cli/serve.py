@@ -33,15 +33,21 @@ def score(config: Config = DEFAULT, as_of: AsOf = None, as_json: AsJson = False)
     run = run_folders.score_batch(
         history, settings, load_in_subprocess(release.current_release_folder()), as_of=at
     )
-    answer(
-        _run(run),
-        f"{run.rows:,} customers → {run.folder}{'' if run.fresh else ' (already there)'}",
-        as_json,
+    there = "" if run.fresh else " (already there)"
+    cancelled = (
+        f", of them {run.cancelled:,} with cover who have cancelled" if run.cancelled else ""
     )
+    answer(_run(run), f"{run.rows:,} customers{cancelled} → {run.folder}{there}", as_json)
 
 
 def _run(run: Any) -> dict[str, Any]:
-    return {"run": run.id, "rows": run.rows, "fresh": run.fresh, "folder": str(run.folder)}
+    return {
+        "run": run.id,
+        "rows": run.rows,
+        "cancelled": run.cancelled,
+        "fresh": run.fresh,
+        "folder": str(run.folder),
+    }
 
 
 @app.command(rich_help_panel=SERVE)

@@ -11,11 +11,11 @@ import pyarrow as pa
 from features.core.contract import CONTRACT
 from features.core.instants import DAY_US, day_text
 from features.core.settings import Settings
-from features.engine.build import current_cover
 from features.engine.business_columns import columns_for, custom_features
 from features.engine.columns import missing_features
 from features.labels import grace
 from features.recipes.attributes import NOT_ATTRIBUTES
+from features.recipes.cover import current_cover
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.stages import state
 from features.tables.history import History, Known
@@ -53,7 +53,7 @@ def build_report(
     definitions = learn_definitions(known, settings)
     rows = _current_stages(known, history.data_until, definitions)
     usual = float(np.median(rows["usual_gap"].to_numpy())) / DAY_US if rows.num_rows else None
-    stages = rows["stage"].to_pylist()
+    stages, cancelled = rows["stage"].to_pylist(), rows["has_cancelled"].to_pylist()
     renewals = grace.report(history, settings) if settings.contractual else None
     return {
         "business": settings.business.name,
@@ -65,6 +65,7 @@ def build_report(
         "activity_table": settings.activity.table,
         "customers": rows.num_rows,
         "stages_now": {stage: stages.count(stage) for stage in sorted(set(stages))},
+        "cancelled": cancelled.count(True),
         "stage_multiples": _multiples(definitions, usual),
         "features": len(columns_for(history, definitions, settings)),
         "missing": _missing_tables(history, settings),
@@ -75,10 +76,10 @@ def build_report(
 
 
 def _current_stages(known: Known, at: int, definitions: Definitions) -> pa.Table:
-    """usual_gap (µs) and stage of every customer with activity, at the instant `at`."""
+    """usual_gap (µs), stage, has_cancelled of everybody with activity or cover, at `at`."""
     cover = current_cover(known) if definitions.contractual else None
     rows = state(known.activity, at=at, definitions=definitions, cover=cover)
-    return rows.select("usual_gap", "stage").collect(backend="pyarrow").to_native()
+    return rows.select("usual_gap", "stage", "has_cancelled").collect(backend="pyarrow").to_native()
 
 
 def _missing_tables(history: History, settings: Settings) -> dict[str, Any]:
@@ -186,9 +187,10 @@ def rows_text(report: dict[str, Any]) -> str:
 def report_text(report: dict[str, Any]) -> str:
     """The report for a terminal; read = kept + rejected on every line."""
     stages = (f"{name} {count:,}" for name, count in report["stages_now"].items())
+    who = "activity or cover" if report["renewals"] else "activity"
     lines = [
         f"{report['business']}: data until {report['data_until']}, "
-        f"{report['customers']:,} customers with activity",
+        f"{report['customers']:,} customers with {who}",
         "",
         *(line for name, table in report["tables"].items() for line in _table_lines(name, table)),
         "",
@@ -197,6 +199,8 @@ def report_text(report: dict[str, Any]) -> str:
     if report["renewals"]:
         lines += ["", *grace.report_lines(report["renewals"])]
     lines += ["", f"  now: {', '.join(stages)}"]
+    if report["cancelled"]:
+        lines.append(f"  of them {report['cancelled']:,} have cancelled; their cover still runs")
     lines += [
         f"  without {name}: no {missing['lost']} ({len(missing['features'])} features)"
         for name, missing in report["missing"].items()

@@ -14,7 +14,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.core.contract import CONTRACT, MONEY_LIMIT, NUMBER_LIMIT, SURVEYS, Table
+from features.core.contract import (
+    CONTRACT,
+    MONEY_LIMIT,
+    NUMBER_LIMIT,
+    OPEN_END_US,
+    OPEN_FROM_US,
+    SURVEYS,
+    Table,
+)
 from features.core.settings import Settings
 from features.engine.prepared import rows_to_arrow
 from features.recipes.attributes import Attribute
@@ -95,6 +103,8 @@ def _contract_row(name: str, sent: Row, settings: Settings, place: str) -> Row:
         row["recorded_at"] = row[clock] + settings.arrives_after_us(name)
     if name == "transactions" and row["kind"] is None:
         row["kind"] = "refund" if row["amount"] < 0 else "purchase"
+    if name == "contracts" and (row["ends_at"] is None or row["ends_at"] >= OPEN_FROM_US):
+        row["ends_at"] = OPEN_END_US
     if name == "contracts" and row["ends_at"] <= row["starts_at"]:
         rule = "ends_at is after starts_at."
         raise malformed_error(f"{place}.ends_at", "a term that ends before it starts", rule)

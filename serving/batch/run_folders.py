@@ -37,14 +37,15 @@ from serving.batch import run_manifest
 from serving.batch.score_lock import lock_scores
 from serving.batch.writers import with_datetimes
 from serving.release.release import Release
-from serving.release.score_table import REFUSED_ARCHETYPES, score_table
+from serving.release.score_table import CANCELLED, REFUSED_ARCHETYPES, score_table
 
 
 @dataclass(frozen=True)
 class BatchRun:
     """One finished run: `as_of` in µs UTC, `rows` customers.
 
-    `fresh` is False if the run existed and was whole.
+    `fresh` is False if the run existed and was whole. `cancelled`: customers with running cover who
+    have cancelled, so whom nothing keeps from cancelling.
     """
 
     folder: Path
@@ -52,6 +53,7 @@ class BatchRun:
     as_of: int
     rows: int
     fresh: bool
+    cancelled: int
 
 
 def score_batch(history: History, settings: Settings, release: Release, *, as_of: int) -> BatchRun:
@@ -83,7 +85,14 @@ def score_batch(history: History, settings: Settings, release: Release, *, as_of
             _write_run(folder, outputs, tables, about)
         _update_latest(root, folder, as_of)
     rows = pq.read_metadata(folder / "scores.parquet").num_rows
-    return BatchRun(folder, str(about["run"]), as_of, rows, fresh=fresh)
+    return BatchRun(
+        folder, str(about["run"]), as_of, rows, fresh=fresh, cancelled=_count_cancelled(folder)
+    )
+
+
+def _count_cancelled(folder: Path) -> int:
+    warnings = pq.read_table(folder / "scores.parquet", columns=["warnings"])["warnings"]
+    return int(pc.sum(pc.equal(pc.list_flatten(warnings), CANCELLED)).as_py() or 0)
 
 
 def _is_finished(folder: Path, about: dict[str, Any], tables: list[str]) -> bool:
@@ -103,7 +112,8 @@ def _build_outputs(
     definitions = release.scorer.definitions
     population = population_stats(known, definitions)
     rows = build(known, population=population, definitions=definitions, columns=release.columns)
-    scores = score_table(rows, release, prospects=prospects(known), as_of=as_of, stale=stale)
+    others = prospects(known, contractual=definitions.contractual)
+    scores = score_table(rows, release, prospects=others, as_of=as_of, stale=stale)
     if not scores.num_rows:
         raise EmptyTable(
             where="--as-of",

@@ -15,6 +15,9 @@ from serving.scoring.reasons import REASON_COUNT, reasons
 
 REFUSED_ARCHETYPES = ("one-off",)
 UNCERTAINTY_COLUMNS = ("p_churn_low", "p_churn_high", "evidence", "next_stages")
+# The warning of customers whose cover still runs and who have cancelled: nobody can keep them by
+# preventing a cancellation.
+CANCELLED = "cancelled"
 REASON_COLUMNS = tuple(f"reason_{k + 1}" for k in range(REASON_COUNT))
 Values = dict[str, list[Any]]
 
@@ -44,7 +47,7 @@ def score_table(
 ) -> pa.Table:
     """The score columns, sorted by customer_id; `as_of` is int64 µs UTC.
 
-    `prospects` are customers without activity: they have a stage and null scores. `stale`: as_of
+    `prospects` are without activity and cover: they have a stage and null scores. `stale`: as_of
     lies after the end of the data, which every row's warnings then say.
     """
     values = _scored_values(rows, release, stale=stale)
@@ -70,7 +73,7 @@ def score_rows(rows: pa.Table, release: Release) -> pa.Table:
 
 
 def _scored_values(rows: pa.Table, release: Release, *, stale: bool) -> Values:
-    """The columns that differ between customers, for customers with activity."""
+    """The columns that differ between customers, for customers with a feature row."""
     p, p_next = release.scorer.score(rows)
     sentences: list[list[str | None]] = [[None] * REASON_COUNT] * rows.num_rows
     if release.config["business"]["archetype"] in REFUSED_ARCHETYPES:
@@ -89,7 +92,7 @@ def _scored_values(rows: pa.Table, release: Release, *, stale: bool) -> Values:
 
 
 def _prospect_values(count: int) -> Values:
-    """The same columns for customers without activity: null but for what is known of them."""
+    """The same columns for prospects: null but for what is known of them."""
     values: Values = {name: [None] * count for name in SCORE_TYPES}
     for name in ("customer_id", "as_of", "horizon_days", "release_id"):
         del values[name]
@@ -142,6 +145,9 @@ def _warnings(rows: pa.Table, release: Release, stale: bool) -> list[list[str]]:
             *of_everybody,
             *([f"rate_of:{level}"] if level else []),
             *([] if eligible else [ineligible]),
+            *([CANCELLED] if cancelled else []),
         ]
-        for level, eligible in zip(levels, rows["eligible"].to_pylist(), strict=True)
+        for level, eligible, cancelled in zip(
+            levels, rows["eligible"].to_pylist(), rows["has_cancelled"].to_pylist(), strict=True
+        )
     ]

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from features.recipes.stages import CHINESE, STAGES
+from serving.release.score_table import CANCELLED
 from training import metrics
 from training.evaluation import baseline_comparison, gate, learning_curve, slices
 from training.formats import UNKNOWN, confidence, decimals, percent, span
@@ -250,7 +251,9 @@ def _interval(report: Report, name: str) -> str:
 
 
 def scores_text(folder: Path, *, as_of: str | None = None, riskiest: int = 10) -> str:
-    """Customers by stage, and the riskiest eligible ones with their reasons.
+    """Customers by stage, and the riskiest eligible ones who can still be kept, with reasons.
+
+    Who has cancelled is counted apart.
 
     `folder` holds scores.parquet. It names customers: for the owner's terminal alone.
     """
@@ -264,9 +267,15 @@ def scores_text(folder: Path, *, as_of: str | None = None, riskiest: int = 10) -
     ]
     lines += _rate_lines(rows)
     eligible = [row for row in rows if row["eligible"] and row["p_churn"] is not None]
-    eligible.sort(key=lambda row: (-row["p_churn"], row["customer_id"]))
-    shown = eligible[:riskiest]
-    lines += ["", f"  the {len(shown)} riskiest of {len(eligible):,} eligible customers"]
+    cancelled = [row for row in eligible if CANCELLED in row["warnings"]]
+    staying = [row for row in eligible if CANCELLED not in row["warnings"]]
+    staying.sort(key=lambda row: (-row["p_churn"], row["customer_id"]))
+    shown = staying[:riskiest]
+    who = f"{len(staying):,} eligible customers"
+    if cancelled:
+        lines += ["", f"  {len(cancelled):,} have cancelled already; their cover still runs"]
+        who += " who have not cancelled"
+    lines += ["", f"  the {len(shown)} riskiest of {who}"]
     for row in shown:
         p = decimals(row["p_churn"])
         lines.append(f"    {row['customer_id']:<12} p_churn {p}  {row['stage']}")
