@@ -27,6 +27,7 @@ from features.core.settings import Settings, home
 from features.core.staged_files import staged_file
 from features.recipes.stages import STAGES
 from features.tables.history import History
+from features.tables.snapshots import refuse_snapshots
 from serving.release.release import (
     Release,
     current_release_folder,
@@ -97,6 +98,7 @@ class TrainingRun:
     @cached_property
     def plan(self) -> Plan:
         """The instants that are trained on, evaluated and refitted. NotEnoughData without any."""
+        refuse_snapshots(self.history)
         plan = make_plan(self.history, self.settings)
         refuse_without_dates(plan, self.settings)
         return plan

@@ -33,6 +33,7 @@ from features.labels.outcomes import is_mature, observe_outcomes
 from features.recipes.recipe import FEATURES
 from features.recipes.stages import STATE_COLUMNS
 from features.tables.history import History
+from features.tables.snapshots import is_recorded_at_stated, refuse_snapshots
 
 DATES, SEED = 10, 7
 MAX_CUSTOMERS = 10_000  # of more customers, as many are drawn
@@ -75,9 +76,11 @@ def audit(
         passed (no difference, and no finding of severity leak). It holds no customer ids: a row
         is named by its place in the order of customer_id.
 
-    Errors: NotEnoughData if there is too little activity to draw an as_of.
+    Errors: NotEnoughData if there is too little activity to draw an as_of; SnapshotRefused for
+    contracts whose rows were overwritten.
     """
     started, rng = time.perf_counter(), np.random.default_rng(seed)
+    refuse_snapshots(history)
     untested: list[str] = []
     history, total, drawn = sampling.draw_customers(history, settings, rng, max_customers)
     chosen = sampling.draw_dates(history, settings, rng, dates)
@@ -90,7 +93,7 @@ def audit(
     results = _check_perturbations(cases, rng, single_customers)
     slices = _mature_slices(cases, untested)
     findings = [
-        *_find_leaks(cases, slices, untested),
+        *_find_leaks(cases, slices, untested, is_recorded_at_stated(history)),
         *attributes.find_suspicious_columns(history, settings, slices),
         *clocks.find_clock_errors(history),
     ]
@@ -194,7 +197,10 @@ def _feature_names(cases: Sequence[AuditCase]) -> list[str]:
 
 
 def _find_leaks(
-    cases: Sequence[AuditCase], slices: list[AsOfSlice], untested: list[str]
+    cases: Sequence[AuditCase],
+    slices: list[AsOfSlice],
+    untested: list[str],
+    recorded_at_stated: bool,
 ) -> Iterator[Finding]:
     names = _feature_names(cases)
     # A few as_of, spread over all, show whether a column depends on the date.
@@ -208,7 +214,9 @@ def _find_leaks(
             f"columns against the outcome: under {leaks.FEW} eligible customers "
             "of either outcome at every mature as_of"
         )
-    yield from leaks.find_revealing_columns(slices, names, _contract_features())
+    yield from leaks.find_revealing_columns(
+        slices, names, _contract_features(), recorded_at_stated=recorded_at_stated
+    )
     yield from leaks.find_calendar_columns(pairs, names)
 
 

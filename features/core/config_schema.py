@@ -126,6 +126,11 @@ class Contract(Section):
     `valid_from`, become features.
     """
 
+    terms_from: Literal["contracts", "payments"] = "contracts"
+    """`contracts`: a row of `contracts` is a term. `payments`: every purchase under `transactions`
+    pays for a term, which starts with it and lasts as long as payments of its category usually lie
+    apart; a SELECT for contracts is not read. For subscriptions whose rows are overwritten.
+    """
     trial_plans: list[str] | None = None
     """Plans that are trials. A trial is no term and gives no cover. If not set: every plan with the
     word "trial" in its name. `[]`: every plan is a term.

@@ -115,6 +115,10 @@ class ContradictoryVersions(InputRefused):
     pass
 
 
+class SnapshotRefused(InputRefused):
+    pass
+
+
 class AsOfTooLate(InputRefused):
     pass
 

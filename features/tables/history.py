@@ -72,7 +72,7 @@ class History:
 
     data_until: µs, until when the data are complete. names: the tables that exist. versioned: those
     with more than one version of a row. schema: of the tables in the database; '' for the default.
-    terms: how `contracts` are read.
+    terms: how `contracts` are read. built_terms: whether they were built from payments.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -83,6 +83,7 @@ class History:
     versioned: frozenset[str] = field(default=frozenset())
     schema: str = ""
     terms: TermRules = field(default_factory=TermRules)
+    built_terms: bool = False
 
     def as_of(self, at: int) -> Known:
         """What was known before `at` (µs UTC); at an early instant all tables are empty."""
@@ -223,6 +224,7 @@ def history_from_connection(connection: duckdb.DuckDBPyConnection, settings: Set
         names,
         versioned,
         terms=TermRules.from_settings(settings),
+        built_terms=settings.built_terms,
     )
 
 

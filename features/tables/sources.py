@@ -22,6 +22,7 @@ from features.core.settings import Settings, file_path
 from features.tables import clock_changes, require_timestamps
 from features.tables.attribute_columns import add_attribute_columns
 from features.tables.parsing import literal, quote_identifier
+from features.tables.payment_terms import build_terms
 from features.tables.queries import first_value
 from features.tables.select_rules import first_line, refuse_select
 from features.tables.typed_tables import RowCounts, check_columns, parse_rows, store_rows
@@ -71,8 +72,10 @@ def read_tables(settings: Settings) -> SourceTables:
     connection.execute("SET enable_external_access = false")
     counts: dict[str, RowCounts] = {
         name: read_table(connection, CONTRACT[name], select, settings=settings)
-        for name, select in settings.tables.items()
+        for name, select in settings.selects.items()
     }
+    if settings.built_terms and "contracts" in settings.tables:
+        counts["contracts"] = build_terms(connection)
     connection.execute(
         "CREATE TABLE IF NOT EXISTS rejects (table_name VARCHAR, source_row BIGINT, reason VARCHAR)"
     )

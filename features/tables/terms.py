@@ -91,7 +91,8 @@ def with_cover(rows: nw.LazyFrame, rules: TermRules) -> nw.LazyFrame:
         "ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)"
     )
     terms = rows.to_native().filter(f"NOT {trial_sql(rules)}")
-    terms = terms.project(f"* REPLACE ({end} AS ends_at)")
+    # What was withdrawn before it began, or a payment taken back, never was cover.
+    terms = terms.project(f"* REPLACE ({end} AS ends_at)").filter("ends_at > starts_at")
     terms = terms.project(f"*, max(ends_at) {before} AS ended_before")
     terms = terms.project(
         "* EXCLUDE (ended_before), "

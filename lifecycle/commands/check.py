@@ -19,6 +19,7 @@ from features.recipes.cover import current_cover
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.stages import state
 from features.tables.history import History, Known
+from features.tables.snapshots import refuse_snapshots
 from features.tables.sources import RowCounts
 from training.formats import percent
 
@@ -49,6 +50,7 @@ def build_report(
 
     Stages and attributes are as of the end of the data, with definitions learned there.
     """
+    refuse_snapshots(history)
     known = history.as_of(history.data_until)
     definitions = learn_definitions(known, settings)
     rows = _current_stages(known, history.data_until, definitions)

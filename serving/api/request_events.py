@@ -51,6 +51,8 @@ def read_events(
     `attributes`: those of the release; a row of `customers` may have those that are not in the
     contract. `as_of` in µs UTC.
     """
+    if settings.built_terms:
+        _refuse_payments_without_terms(request)
     further = {
         each.name: each.type for each in attributes if each.name not in CONTRACT["customers"].names
     }
@@ -72,6 +74,18 @@ def read_events(
                 name, _without_duplicates(name, rows, settings), attributes
             )
     return RequestEvents(tables, late_rows)
+
+
+def _refuse_payments_without_terms(request: ScoreRequest) -> None:
+    """Malformed for payments without terms: the batch job builds these from all payments."""
+    for position, customer in enumerate(request.customers or []):
+        if customer.transactions and not customer.contracts:
+            raise malformed_error(
+                field_path(["customers", position, "contracts"]),
+                "payments without the terms they paid for",
+                "Terms of this release are built from payments in the batch job; a request brings "
+                "them as contracts.",
+            )
 
 
 def _rows_of_table(

@@ -123,7 +123,8 @@ def terms_of(rows: list[Row], settings: Any) -> list[Row]:
         ends, cancelled = row["ends_at"], row["cancelled_at"]
         if cancelled is not None and (ends >= OPEN or settings.contract.cancelled_terms == "end"):
             ends = max(row["starts_at"], min(ends, cancelled))
-        terms.append(row | {"ends_at": ends})
+        if ends > row["starts_at"]:
+            terms.append(row | {"ends_at": ends})
     terms.sort(key=lambda row: (row["starts_at"], row["ends_at"], row["plan"] or "zzz"))
     for place, term in enumerate(terms):
         before = terms[:place]
