@@ -13,7 +13,7 @@ from features.core.instants import DAY_US, instant
 from features.core.settings import Settings, settings_from_mapping
 from features.recipes.cover import current_cover
 from features.tables.history import History, load_history
-from features.tables.snapshots import find_signs, is_recorded_at_stated, refuse_snapshots
+from features.tables.snapshots import find_signs, has_recorded_at, refuse_snapshots
 from lifecycle.commands.check import build_report
 from training.job import TrainingRun
 
@@ -140,14 +140,14 @@ def unending() -> list[str]:
 def test_agreed_terms_are_no_snapshot(tmp_path, rows):
     history = history_of(business(tmp_path, rows))
     refuse_snapshots(history)
-    assert not is_recorded_at_stated(history)
+    assert not has_recorded_at(history)
 
 
 def test_recorded_at_is_one_way_out(tmp_path):
     select = SUBSCRIPTIONS.replace("{more}", ", recorded AS recorded_at")
     history = history_of(business(tmp_path, overwritten(), select=select))
     refuse_snapshots(history)
-    assert is_recorded_at_stated(history)
+    assert has_recorded_at(history)
 
 
 # Terms from payments -----------------------------------------------------------------------------

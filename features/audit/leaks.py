@@ -27,7 +27,7 @@ def find_revealing_columns(
     names: Sequence[str],
     contractual: frozenset[str],
     *,
-    recorded_at_stated: bool = True,
+    has_recorded_at: bool = True,
 ) -> Iterator[Finding]:
     """Columns that reveal the outcome of customers at risk.
 
@@ -43,7 +43,7 @@ def find_revealing_columns(
                 if finding and name in contractual and finding.kind == REVEALS:
                     finding = (
                         Finding(AGREED, "agreed by contract", name, _AGREED, finding.figure, at)
-                        if recorded_at_stated
+                        if has_recorded_at
                         else Finding(REVIEW, REVEALS, name, _UNSTATED, finding.figure, at)
                     )
                 if finding:

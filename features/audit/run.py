@@ -33,7 +33,7 @@ from features.labels.outcomes import is_mature, observe_outcomes
 from features.recipes.recipe import FEATURES
 from features.recipes.stages import STATE_COLUMNS
 from features.tables.history import History
-from features.tables.snapshots import is_recorded_at_stated, refuse_snapshots
+from features.tables.snapshots import has_recorded_at, refuse_snapshots
 
 DATES, SEED = 10, 7
 MAX_CUSTOMERS = 10_000  # of more customers, as many are drawn
@@ -93,7 +93,7 @@ def audit(
     results = _check_perturbations(cases, rng, single_customers)
     slices = _mature_slices(cases, untested)
     findings = [
-        *_find_leaks(cases, slices, untested, is_recorded_at_stated(history)),
+        *_find_leaks(cases, slices, untested, agreements_dated=has_recorded_at(history)),
         *attributes.find_suspicious_columns(history, settings, slices),
         *clocks.find_clock_errors(history),
     ]
@@ -200,7 +200,8 @@ def _find_leaks(
     cases: Sequence[AuditCase],
     slices: list[AsOfSlice],
     untested: list[str],
-    recorded_at_stated: bool,
+    *,
+    agreements_dated: bool,
 ) -> Iterator[Finding]:
     names = _feature_names(cases)
     # A few as_of, spread over all, show whether a column depends on the date.
@@ -215,7 +216,7 @@ def _find_leaks(
             "of either outcome at every mature as_of"
         )
     yield from leaks.find_revealing_columns(
-        slices, names, _contract_features(), recorded_at_stated=recorded_at_stated
+        slices, names, _contract_features(), has_recorded_at=agreements_dated
     )
     yield from leaks.find_calendar_columns(pairs, names)
 

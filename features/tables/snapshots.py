@@ -66,7 +66,7 @@ def _ends(row: dict[str, Any], *, enough: bool) -> Sign:
     )
 
 
-def is_recorded_at_stated(history: History) -> bool:
+def has_recorded_at(history: History) -> bool:
     """Whether recorded_at of contracts says more than starts_at: an agreed end was known by then.
 
     True without contracts, and for terms that are built from payments.

@@ -79,7 +79,8 @@ def read_events(
 def _refuse_payments_without_terms(request: ScoreRequest) -> None:
     """Malformed for payments without terms: the batch job builds these from all payments."""
     for position, customer in enumerate(request.customers or []):
-        if customer.transactions and not customer.contracts:
+        rows = vars(customer)
+        if rows["transactions"] and not rows["contracts"]:
             raise malformed_error(
                 field_path(["customers", position, "contracts"]),
                 "payments without the terms they paid for",
