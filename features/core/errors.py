@@ -14,6 +14,7 @@
     │   ├── EmptyTable
     │   ├── DuplicateCustomers
     │   ├── ContradictoryVersions
+    │   ├── SnapshotRefused
     │   ├── AsOfTooLate
     │   ├── TimestampsMissing                    a table without any instant
     │   ├── ImmatureWindow
