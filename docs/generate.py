@@ -19,7 +19,7 @@ from pydantic.fields import FieldInfo
 import lifecycle
 from features.catalogue import FAMILIES
 from features.core.config_schema import Section
-from features.core.contract import CONTRACT, Table
+from features.core.contract import CONTRACT, FURTHER_TABLES, Table
 from features.core.settings import Settings
 from features.recipes.recipe import FEATURES, Feature
 from features.recipes.stages import CHINESE, STAGES
@@ -56,13 +56,16 @@ def contract_page() -> str:
     ]
     for table in CONTRACT.values():
         lines += _table_section(table)
+    for table in FURTHER_TABLES.values():
+        lines += _table_section(table, "No feature reads this table yet; `check` counts it.")
     lines += ["## Stages", "", "| stage | 中文 |", "|---|---|"]
     lines += [*(f"| {stage} | {CHINESE[stage]} |" for stage in STAGES), ""]
     return "\n".join(lines)
 
 
-def _table_section(table: Table) -> list[str]:
+def _table_section(table: Table, note: str = "") -> list[str]:
     lines = [f"## {table.name}", "", f"{table.meaning[0].upper()}{table.meaning[1:]}.", ""]
+    lines += [note, ""] if note else []
     if table.version_of and not table.attributes:
         key = ", ".join(table.version_of)
         lines += [f"Rows with equal {key} are versions: the latest `recorded_at` counts.", ""]
@@ -171,6 +174,8 @@ def _kind(schema: dict[str, Any]) -> str:
         return f"a list of {count}{_kind(items)}"
     if kind == "object":
         return f"for each name, {_kind(schema['additionalProperties'])}"
+    if kind == "boolean":
+        return "`true` \\| `false`"
     if kind == "string":
         return "date" if schema.get("format") == "date" else "text"
     return _number_kind(schema, {"integer": "whole number", "number": "number"}[kind])

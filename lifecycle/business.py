@@ -17,12 +17,14 @@ from features.core.errors import BadSetting, ColumnMissing, EmptyTable, Lifecycl
 from features.core.instants import last_midnight
 from features.core.settings import Settings, load_settings
 from features.engine import many_dates, pairs_file
+from features.engine.consent import with_consent
+from features.plausibility import definition_report
 from features.recipes.definitions import Definitions
 from features.recipes.stages import STATE_COLUMNS
 from features.tables.history import History, load_history, refuse_too_late
 from features.tables.sources import RowCounts
 from lifecycle.arguments import AsOf, read_instants, read_path
-from lifecycle.commands import check
+from lifecycle.commands import check, check_text
 from lifecycle.frames import Frames, from_frame, to_frame
 from lifecycle.model import Model
 
@@ -123,14 +125,20 @@ class Business:
         return f"Business({self.settings.business.name!r}, tables={list(self.history.names)})"
 
     @_one_at_a_time
-    def check(self) -> Report:
-        """Every row counted, the span of the data, the stages in days, what missing tables cost.
+    def check(self, *, definition: bool = False) -> Report:
+        """Every row counted, the span of the data, the stages in days, and what looks wrong.
+
+        `["findings"]` lists what looks wrong: name, table, sentence, fix (what to type), counts and
+        up to three values. `definition=True` adds `["definition"]`: how the eligible customers, the
+        churn rate and the share that came back move with horizon, eligible_days and grace.
 
         >>> shop.check()["tables"]["transactions"]["rejected"]
         {}
         """
         report = check.build_report(self.history, self._counts, self.settings)
-        return Report(report, check.report_text(report))
+        if definition:
+            report["definition"] = definition_report(self.history, self.settings)
+        return Report(report, check_text.report_text(report))
 
     @_one_at_a_time
     def features(
@@ -148,7 +156,8 @@ class Business:
         order with all their columns, then the features. They are null where the customer is unknown
         or had no activity by then. `model`: build the rows that its `predict` takes. What is frozen
         (usual gap, stage limits, windows) comes from the model then; without it, it is learned from
-        what was known at the earliest as_of, and differs.
+        what was known at the earliest as_of, and differs. Where [consent] score needs it, rows for
+        a model are of those who consented.
         Errors: BadSetting where both or neither of as_of and pairs is given; AsOfTooLate for
         instants beyond the data; ColumnMissing, WrongType, EmptyTable for pairs that cannot be
         read.
@@ -171,17 +180,24 @@ class Business:
                 rule="It is a model, as lc.load_release gives it.",
                 fix="Write model=lc.load_release().",
             )
-        definitions = None if model is None else model.definitions
+        definitions, history = None, self.history
+        if model is not None:
+            # Rows for a model are rows to be scored.
+            definitions = model.definitions
+            history = with_consent(history, self.settings, "score", at=history.data_until)
         if pairs is not None:
-            return to_frame(self._features_of_pairs(from_frame(pairs), definitions), frames)
+            rows = self._features_of_pairs(history, from_frame(pairs), definitions)
+            return to_frame(rows, frames)
         instants = sorted(set(self._instants(as_of)))
-        refuse_too_late(self.history, self.settings, instants[-1])
+        refuse_too_late(history, self.settings, instants[-1])
         rows = many_dates.build_for_dates(
-            self.history, self.settings, as_of=instants, definitions=definitions
+            history, self.settings, as_of=instants, definitions=definitions
         )
         return to_frame(rows, frames)
 
-    def _features_of_pairs(self, pairs: pa.Table, definitions: Definitions | None) -> pa.Table:
+    def _features_of_pairs(
+        self, history: History, pairs: pa.Table, definitions: Definitions | None
+    ) -> pa.Table:
         """The pairs in their order, their own columns first, then the feature columns of each."""
         kind = pairs.schema.field("as_of").type if "as_of" in pairs.column_names else pa.null()
         if pa.types.is_timestamp(kind):
@@ -190,7 +206,7 @@ class Business:
             pairs = pairs.set_column(at, "as_of", pairs["as_of"].cast(pa.timestamp("us", zone)))
         keys = self._read_pairs(pairs)
         paired, _ = pairs_file.build_for_pairs(
-            self.history, self.settings, keys, definitions=definitions
+            history, self.settings, keys, definitions=definitions
         )
         rows = paired.rows
         own = [name for name in pairs.column_names if name not in ("customer_id", "as_of")]
@@ -258,6 +274,8 @@ class Business:
     def examples(self, *, frames: Frames = "pandas") -> Examples:
         """Feature rows with their outcomes at every training and evaluation date.
 
+        Where [consent] train needs it, of those who consented.
+
         Errors: ImmatureWindow, NotEnoughData where the data are too short for a date.
 
         >>> examples = shop.examples()
@@ -267,9 +285,8 @@ class Business:
         from training.examples import LABELS, make_examples
         from training.plan import make_plan
 
-        examples = make_examples(
-            self.history, self.settings, make_plan(self.history, self.settings)
-        )
+        history = with_consent(self.history, self.settings, "train", at=self.history.data_until)
+        examples = make_examples(history, self.settings, make_plan(history, self.settings))
         rows = examples.rows
         empty = {name for name in examples.modelled if rows[name].null_count == rows.num_rows}
         features = tuple(name for name in examples.modelled if name not in empty)
@@ -278,17 +295,27 @@ class Business:
         return Examples(to_frame(shown, frames), features, unused, examples.late_activity)
 
     @_one_at_a_time
-    def train(self, only: str | None = None, *, learning_curve: bool = False) -> Training:
+    def train(
+        self,
+        only: str | None = None,
+        *,
+        as_of: AsOf | None = None,
+        learning_curve: bool = False,
+    ) -> Training:
         """Train both models, evaluate them beside the baselines, write a release (not served yet).
+
+        `as_of`: the release of that day; what was recorded at or after it does not exist then.
 
         `only`: "churn" or "next-stage"; the other model comes from the newest release.
         `learning_curve`: also refit on fewer customers and dates. Errors: NotEnoughData;
         ReleaseRefused where `only` meets a changed configuration.
         """
-        from training import job
+        from training import job, past
         from training.reports import summary
 
-        trained = job.train(self.history, self.settings, only=only, learning_curve=learning_curve)
+        at = None if as_of is None else self._instants(as_of)[0]
+        history, settings, day = past.what_to_train_on(self.history, self.settings, at, only=only)
+        trained = job.train(history, settings, only=only, learning_curve=learning_curve, past=day)
         name = trained.folder.name
         text = summary.release_text(name, trained.status, trained.evaluation, trained.runs)
         return Training(name, trained.status, trained.evaluation, trained.runs, text)
@@ -318,11 +345,21 @@ class Business:
         return Backtest(report, to_frame(walked.predictions, frames), walked.folder)
 
     @_one_at_a_time
-    def score(self, *, as_of: AsOf | None = None, frames: Frames = "pandas") -> Any:
+    def score(
+        self,
+        *,
+        as_of: AsOf | None = None,
+        in_sample: bool = False,
+        accept_shift: str | None = None,
+        frames: Frames = "pandas",
+    ) -> Any:
         """Score everybody at one instant (default: the last local midnight) with what is served.
 
         The scores are also written to `scores/` under LIFECYCLE_HOME, as `lifecycle score` does.
-        Errors: ReleaseRefused where nothing is served or the configuration differs; AsOfTooLate.
+        Errors: ReleaseRefused where nothing is served or the configuration differs; AsOfTooLate;
+        AsOfInSample for an as_of whose outcomes the release has learned. With `in_sample` it is
+        scored, and every row's `warnings` say in_sample. RunNotPublished where the run moved
+        further than training dates ever did, unless `accept_shift` gives the reason for the record.
         """
         from serving.batch import run_folders
         from serving.release.release import current_release_folder
@@ -331,7 +368,14 @@ class Business:
         run_folders.refuse_archetype(self.settings)
         at = last_midnight(self.settings.zone) if as_of is None else self._instants(as_of)[0]
         release = load_in_subprocess(current_release_folder())
-        run = run_folders.score_batch(self.history, self.settings, release, as_of=at)
+        run = run_folders.score_batch(
+            self.history,
+            self.settings,
+            release,
+            as_of=at,
+            in_sample=in_sample,
+            accept_shift=accept_shift,
+        )
         return to_frame(pq.read_table(run.folder / "scores.parquet"), frames)
 
     def _instants(self, as_of: Any) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,14 @@ from serving.batch.writers import with_microseconds
 from serving.release.release import Release, current_release_folder, releases_folder
 from serving.release.sandbox import load_in_subprocess
 from serving.release.score_table import score_rows
+from serving.release.seen_future import refuse_in_sample
 
 
 class Model:
-    """A verified release. `features`: the columns its models use; `evaluation`: aggregates only."""
+    """A verified release. `features`: the columns its models use; `evaluation`: aggregates only.
+
+    `earliest_as_of`: it has learned no outcome and no statistic of that instant or later (UTC).
+    """
 
     def __init__(self, release: Release) -> None:
         self._release = release
@@ -31,20 +36,25 @@ class Model:
         self.features = tuple(release.scorer.columns)
         self.definitions = release.scorer.definitions
         self.evaluation: dict[str, Any] = release.evaluation
+        self.earliest_as_of = _datetime(release.seen.earliest_as_of)
 
     def __repr__(self) -> str:
         return f"Model({self.id!r}, status={self.status!r}, features={len(self.features)})"
 
-    def predict(self, frame: Any, *, frames: Frames = "pandas") -> Any:
+    def predict(self, frame: Any, *, in_sample: bool = False, frames: Frames = "pandas") -> Any:
         """Scores of feature rows, one row for each, in their order: the columns of a score table.
 
         `frame` comes from `Business.features(…, model=this)`, or from features.parquet of a run
         folder of this release (more columns are ignored). The same numbers as `Business.score` and
         the service, bit for bit. Errors: WrongType for a column that is missing, infinite or of
-        another type, and for stages that the model's definitions do not give.
+        another type, and for stages that the model's definitions do not give; AsOfInSample for an
+        as_of before `earliest_as_of`. With `in_sample` such rows are scored, and their `warnings`
+        say in_sample.
         """
         rows = _checked(with_microseconds(from_frame(frame)), self.features)
         self._refuse_other_definitions(rows)
+        instants = rows["as_of"].unique().to_pylist()
+        refuse_in_sample(self._release.seen, instants, zone=self._release.zone, allow=in_sample)
         return to_frame(score_rows(rows, self._release), frames)
 
     def _refuse_other_definitions(self, rows: pa.Table) -> None:
@@ -82,6 +92,10 @@ def load_release(release: str | Path | None = None) -> Model:
         return Model(load_in_subprocess(current_release_folder()))
     path = read_path(release, where="release")
     return Model(load_in_subprocess(path if path.is_dir() else releases_folder() / str(release)))
+
+
+def _datetime(at: int) -> datetime:
+    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
 
 
 def _checked(rows: pa.Table, features: tuple[str, ...]) -> pa.Table:

@@ -271,7 +271,7 @@ def test_a_frame_with_two_columns_of_one_name_is_refused(small):
 
 def test_text_in_a_feature_column_is_refused(trained, trained_shop):
     model = lc.load_release(trained_shop.release.folder)
-    rows = trained.features(as_of="2023-05-01", model=model).head(3)
+    rows = trained.features(as_of="2024-01-31", model=model).head(3)
     name = model.features[0]
     with pytest.raises(lc.LifecycleError, match=f"column {name}: type .* no number"):
         model.predict(rows.assign(**{name: ["many"] * 3}))

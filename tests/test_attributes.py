@@ -72,7 +72,7 @@ def plain(row):
 
 
 def test_what_has_no_version_and_is_not_declared_is_no_feature_and_check_says_so(tmp_path):
-    from lifecycle.commands import check
+    from lifecycle.commands import check, check_text
 
     lines = "customer_id,channel,segment,vip\n" + "".join(f"{k},web,a,yes\n" for k in range(40))
     found, counts, stated = read(tmp_path, lines, constant=["channel"])
@@ -80,7 +80,7 @@ def test_what_has_no_version_and_is_not_declared_is_no_feature_and_check_says_so
     account = check.build_report(found, counts, stated)
     assert account["tables"]["customers"]["attributes"] == ["channel"]
     assert account["tables"]["customers"]["not_features"] == ["segment", "vip"]
-    assert "not features: segment, vip" in check.report_text(account)
+    assert "not features: segment, vip" in check_text.report_text(account)
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from tests.support.public_data import public_file
 
 COMMANDS = [
     "audit",
+    "backfill",
     "backtest",
     "check",
     "demo",

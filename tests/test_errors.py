@@ -23,7 +23,9 @@ CODES = {
     "ContradictoryVersions": (3, 422),
     "SnapshotRefused": (3, 422),
     "AsOfTooLate": (3, 422),
+    "AsOfInSample": (3, 422),
     "TimestampsMissing": (3, 422),
+    "SeveralRefused": (3, 422),
     "ImmatureWindow": (3, 422),
     "NotEnoughData": (3, 422),
     "ArchetypeRefused": (3, 422),
@@ -39,6 +41,7 @@ CODES = {
     "Malformed": (3, 422),
     "ReleaseRefused": (1, 503),
     "PromotionRefused": (1, 503),
+    "RunNotPublished": (1, 503),
     "StoreFailed": (4, 503),
     "Interrupted": (5, 503),
 }

@@ -20,7 +20,8 @@ from features.recipes.population_stats import population_stats
 from features.tables import history as histories
 from features.tables.clock_changes import find_changes
 from lifecycle import simulation
-from lifecycle.commands.check import build_report, report_text
+from lifecycle.commands.check import build_report
+from lifecycle.commands.check_text import report_text
 from tests.support import worlds
 from tests.support.checks import nonempty
 

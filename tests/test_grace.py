@@ -10,7 +10,7 @@ import pytest
 
 from features.core.instants import instant
 from features.labels import grace
-from lifecycle.commands import check
+from lifecycle.commands import check, check_text
 from tests.support.oracle import DAY
 from tests.support.oracle_worlds import World, add, settings_for
 
@@ -107,7 +107,7 @@ def test_check_says_it_of_contractual_businesses_alone(subscriptions, shop):
     read, counts = history.load_history(stated)
     found = check.build_report(read, counts, stated)
     assert found["renewals"]["renewed"] > 100
-    assert "grace_days: suggested" in check.report_text(found)
+    assert "grace_days: suggested" in check_text.report_text(found)
     _, theirs, _ = shop
     read, counts = history.load_history(theirs)
     assert check.build_report(read, counts, theirs)["renewals"] is None

@@ -332,7 +332,8 @@ def test_batch_and_online_give_the_same_scores(shop, made, monkeypatch):
     found = shop[2]
     monkeypatch.setenv("LIFECYCLE_HOME", str(home))
     at = found.data_until - 30 * DAY_US
-    run = run_folders.score_batch(found, settings, load_in_subprocess(folder), as_of=at)
+    release = load_in_subprocess(folder)
+    run = run_folders.score_batch(found, settings, release, as_of=at, in_sample=True)
     kept = pq.read_table(run.folder / "history" / "customers.parquet")
     assert kept["channel"].null_count == 0
     scores = {
@@ -341,13 +342,11 @@ def test_batch_and_online_give_the_same_scores(shop, made, monkeypatch):
     }
     asked = [who for who, p in scores.items() if p is not None][:80]
     desk = ServingState.load()
-    answers = desk.score_by_events(
-        parse_request(raw_events.request(found, settings, asked, as_of=at)), now=at
-    )["scores"]
+    body = raw_events.request(found, settings, asked, as_of=at) | {"in_sample": True}
+    answers = desk.score_by_events(parse_request(body), now=at)["scores"]
     assert {one["customer_id"]: one["p_churn"] for one in answers} == {
         who: scores[who] for who in asked
     }
-    body = raw_events.request(found, settings, asked, as_of=at)
     for one in body["customers"]:
         one.pop("customers")
     silent = desk.score_by_events(parse_request(body), now=at)["scores"]

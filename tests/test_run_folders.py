@@ -145,16 +145,13 @@ def test_a_latest_with_another_as_of_than_its_run_is_replaced(healthy_home, trai
 
 @pytest.mark.parametrize("damage", [lambda path: path.unlink(), content(b"garbage")])
 def test_a_lost_latest_never_goes_back(healthy_home, trained_shop, damage, status_lines, capsys):
-    pointer = healthy_home / "scores" / "LATEST"
+    pointer, b = healthy_home / "scores" / "LATEST", trained_shop
+    newest = b.run.as_of + DAY_US
+    run_folders.score_batch(b.history, b.settings, b.release, as_of=newest)
     before = pointer.read_text()
     damage(pointer)
-    older = run_folders.score_batch(
-        trained_shop.history,
-        trained_shop.settings,
-        trained_shop.release,
-        as_of=trained_shop.run.as_of - 20 * DAY_US,
-    )
-    assert older.as_of < trained_shop.run.as_of
+    older = score(b)
+    assert older.as_of < newest
     assert pointer.read_text() == before
     assert "now it names the newest" in capsys.readouterr().err
 

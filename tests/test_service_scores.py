@@ -119,9 +119,8 @@ def test_a_training_row_is_the_online_row(any_business, any_service):
     rows = made.rows.filter(pc.is_in(made.rows["customer_id"], pc.cast(ids, "string")))
     frozen = dataclasses.replace(made, definitions=any_business.release.scorer.definitions)
     assert frozen.definitions == made.definitions
-    said = asked(any_service, request(any_business.history, any_business.settings, ids, as_of=at))[
-        "scores"
-    ]
+    sent = request(any_business.history, any_business.settings, ids, as_of=at)
+    said = asked(any_service, {**sent, "in_sample": True})["scores"]
     p, p_next = any_business.release.scorer.score(rows)
     assert [entry["p_churn"] for entry in said] == p.tolist()
     assert [[entry[f"p_next_{stage}"] for stage in STAGES] for entry in said] == p_next.tolist()
@@ -303,7 +302,7 @@ def test_without_a_run_there_are_no_answers_by_id(any_business, tmp_path, monkey
     desk = ServingState.load()
     with pytest.raises(ReleaseRefused, match="no run"):
         desk.score_by_id([RequestedId(raw="a", normalized="a")], as_of=None)
-    at = desk.served.prepared[0].population.as_of
+    at = desk.served.release.seen.earliest_as_of
     said = desk.score_by_events(
         parse_request(request(any_business.history, any_business.settings, ["x"], as_of=at)), now=at
     )

@@ -140,6 +140,17 @@ def test_what_a_release_agrees_on_leaves_out_where_files_lie_and_how_long_to_sea
     assert one.definitions() != of(tmp_path, churn={"horizon_days": 91}).definitions()
 
 
+def test_where_customers_come_back_seldom_the_horizon_is_a_year_and_eligible_three(tmp_path):
+    seldom = of(tmp_path, business={"archetype": "low-frequency"})
+    assert (seldom.churn.horizon_days, seldom.eligible_days) == (365, 3 * 365)
+    stated = of(tmp_path, business={"archetype": "low-frequency"}, churn={"horizon_days": 180})
+    assert (stated.churn.horizon_days, stated.eligible_days) == (180, 540)
+    both = {"horizon_days": 180, "eligible_days": 200}
+    assert of(tmp_path, business={"archetype": "low-frequency"}, churn=both).eligible_days == 200
+    usual = of(tmp_path)
+    assert (usual.churn.horizon_days, usual.eligible_days) == (90, 90)
+
+
 def test_every_key_says_what_it_means():
     sections = [
         field.annotation

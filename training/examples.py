@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +46,11 @@ class Examples:
         """The names of the feature columns."""
         return tuple(column.name for column in self.columns)
 
+    def without_tables(self, lacks: Collection[str]) -> Examples:
+        """The same rows; of their columns only those that read none of the tables `lacks`."""
+        columns = columns_without(self.columns, lacks)
+        return replace(self, columns=columns, modelled=_names_in(self.modelled, columns))
+
     def rows_at(self, as_of: Sequence[int]) -> pa.Table:
         """The rows of these instants (µs), not copied: rows of one as_of stand together."""
         wanted = np.isin(self.rows["as_of"].to_numpy(), list(as_of)).astype(np.int8)
@@ -61,6 +66,23 @@ class ExampleColumns:
     definitions: Definitions
     columns: tuple[FeatureColumn, ...]
     modelled: tuple[str, ...]
+
+    def without_tables(self, lacks: Collection[str]) -> ExampleColumns:
+        """Of these columns only those that read none of the tables `lacks`."""
+        columns = columns_without(self.columns, lacks)
+        return replace(self, columns=columns, modelled=_names_in(self.modelled, columns))
+
+
+def columns_without(
+    columns: Sequence[FeatureColumn], lacks: Collection[str]
+) -> tuple[FeatureColumn, ...]:
+    """The columns of which no recipe, statistic or definition reads a table of `lacks`."""
+    return tuple(column for column in columns if not set(column.feature.tables) & set(lacks))
+
+
+def _names_in(names: Sequence[str], columns: Sequence[FeatureColumn]) -> tuple[str, ...]:
+    known = {column.name for column in columns}
+    return tuple(name for name in names if name in known)
 
 
 def example_columns(history: History, settings: Settings, plan: plans.Plan) -> ExampleColumns:

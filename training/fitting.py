@@ -13,7 +13,7 @@ from serving.release.release import Release
 from serving.scoring.parts import Blend, Rate
 from serving.scoring.scorer import Calibration, Scorer
 from training.examples import Examples
-from training.models import churn, next_stage
+from training.models import blending, churn, next_stage
 from training.models.blending import BlendSpec
 from training.parallel import run_in_parallel
 from training.uncertainty.unseen_rows import UnseenPredictions, fit_uncertainty
@@ -108,18 +108,29 @@ class Fitting:
                 contractual=self.contractual,
                 margin=margin,
             ),
-            lambda: self._fit_stages(rows),
+            lambda: self.fit_stages(rows),
         )
         stay_rows = next_stage.stayers(rows).num_rows
         return Scorer(
             self.definitions, self.columns, blend, calibration, q, classes, rows.num_rows, stay_rows
         )
 
-    def _fit_stages(self, rows: pa.Table) -> tuple[Blend, tuple[str, ...]]:
+    def out_of_fold_margins(self, rows: pa.Table) -> np.ndarray:
+        """Log-odds of churn (rows,) from fits without the row's customer; NaN where none was."""
+        spec = self.specs["churn"]
+        assert spec is not None
+        return churn.out_of_fold_margins(
+            spec, rows, self.columns, seed=self.seed, contractual=self.contractual
+        )
+
+    def fit_stages(
+        self, rows: pa.Table, *, seeds: int = blending.SEEDS
+    ) -> tuple[Blend, tuple[str, ...]]:
+        """(q, its classes) from the stayers of `rows`; frequencies where they are too few."""
         spec = self.specs["next-stage"]
         if spec is None or not next_stage.has_enough_stayers(rows):
             return next_stage.fit_frequencies(rows)
-        return next_stage.fit_stage_model(spec, rows, self.columns, seed=self.seed)
+        return next_stage.fit_stage_model(spec, rows, self.columns, seed=self.seed, seeds=seeds)
 
     def _fit_with_unseen(
         self, rows: pa.Table, *, labelled: pa.Table

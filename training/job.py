@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
@@ -25,7 +26,9 @@ from features.core.instants import day_text
 from features.core.progress import print_status
 from features.core.settings import Settings, home
 from features.core.staged_files import staged_file
+from features.engine.consent import with_consent
 from features.recipes.stages import STAGES
+from features.tables.freshness import read_recorded_days
 from features.tables.history import History
 from features.tables.snapshots import refuse_snapshots
 from serving.release.release import (
@@ -37,20 +40,25 @@ from serving.release.release import (
 )
 from serving.release.release_store import served_release_id
 from serving.release.sandbox import load_in_subprocess
+from serving.release.seen_future import SeenFuture
 from serving.scoring.scorer import Calibration, Scorer
-from training import fitting, metrics
+from serving.scoring.sub_releases import SubRelease
+from training import fitting, metrics, sub_releases
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
 from training.evaluation.gate import judge, not_comparable
+from training.evaluation.movement import movement_report
 from training.examples import ExampleColumns, Examples, example_columns, make_examples
 from training.fitting import Specs, fitting_for, specs_of, with_status
 from training.models import churn, fit_rates, next_stage
 from training.models.remembered_fits import remember_fits
 from training.parallel import reproducible_fits
+from training.past import PastTraining, what_was_seen
 from training.plan import Plan, make_plan, refuse_without_dates
 from training.plots.draw import draw
 from training.promote import newest_release_folder
 from training.reports import card
+from training.silent_feeds import FreshPlan, leave_out_silence
 from training.tracking import record, tracking
 from training.uncertainty.unseen_rows import uncertainty_report
 
@@ -76,7 +84,7 @@ class TrainingRun:
     """One training. Each step is computed when it is first asked for, from the steps before it.
 
     `only` trains one of JOBS; the other model comes from the newest release. `examples`: those of
-    this plan, where they are there already.
+    this plan, where they are there already. `past`: the release of an earlier day.
     """
 
     def __init__(
@@ -87,26 +95,38 @@ class TrainingRun:
         only: str | None = None,
         learning_curve: bool = False,
         examples: Examples | None = None,
+        past: PastTraining | None = None,
     ) -> None:
-        self.history = history
+        self.history = with_consent(history, settings, "train", at=history.data_until)
         self.settings = settings
         self.only = only
         self.learning_curve = learning_curve
         self.known_examples = examples
+        self.past = past
         self.began = time.time()
 
     @cached_property
-    def plan(self) -> Plan:
-        """The instants that are trained on, evaluated and refitted. NotEnoughData without any."""
+    def fresh_plan(self) -> FreshPlan:
+        """The plan without silence, and what it leaves out. NotEnoughData without any date."""
         refuse_snapshots(self.history)
         plan = make_plan(self.history, self.settings)
         refuse_without_dates(plan, self.settings)
-        return plan
+        recorded = read_recorded_days(self.history, self.settings)
+        return leave_out_silence(plan, recorded, self.settings)
+
+    @property
+    def plan(self) -> Plan:
+        """The instants that are trained on, evaluated and refitted."""
+        return self.fresh_plan.plan
 
     @cached_property
     def columns(self) -> ExampleColumns:
-        """The definitions and columns of the examples, known before a row is built."""
-        return example_columns(self.history, self.settings, self.plan)
+        """The definitions and columns of the examples, known before a row is built.
+
+        Without those of tables that had fallen silent.
+        """
+        columns = example_columns(self.history, self.settings, self.plan)
+        return columns.without_tables(self.fresh_plan.tables)
 
     @cached_property
     def other_release(self) -> Release | None:
@@ -117,9 +137,10 @@ class TrainingRun:
     def examples(self) -> Examples:
         """Feature rows with outcomes. What would be refused is refused before a row is built."""
         _ = self.other_release
-        examples = self.known_examples or make_examples(
-            self.history, self.settings, self.plan, columns=self.columns
-        )
+        if self.known_examples is None:
+            examples = make_examples(self.history, self.settings, self.plan, columns=self.columns)
+        else:
+            examples = self.known_examples.without_tables(self.fresh_plan.tables)
         churn.refuse_too_few(examples.rows_at(self.plan.train))
         return examples
 
@@ -189,15 +210,39 @@ class TrainingRun:
         return _with_other_model(scorer, self.other_release.scorer, str(self.only))
 
     @cached_property
+    def sub_releases(self) -> list[sub_releases.FittedSubRelease]:
+        """A scorer for the days without each table that a score can do without."""
+        return sub_releases.fit_sub_releases(
+            self.fitting,
+            self.examples,
+            self.settings,
+            train_rows=self.train_rows,
+            eval_rows=self.eval_rows,
+            calibration=self.eval_scorer.calibration,
+            least_spread=self.final_scorer.rate_spread,
+        )
+
+    @cached_property
     def evaluation(self) -> dict[str, Any]:
         """All that evaluation.json holds: aggregates only."""
-        facts = _training_facts(self)
-        return self.scorer_report | facts | _gate_section(self)
+        without = {each.sub_release.name: each.report for each in self.sub_releases}
+        report = self.scorer_report | _training_facts(self)
+        report |= {"movement": _movement(self), "without": without}
+        # The release of an earlier day is not compared with one that knows what came after.
+        return report if self.past else report | _gate_section(self)
 
     def finish(self) -> Trained:
         """Write the release (not served yet), the hold-out predictions and the MLflow records."""
+        seen = what_was_seen(self.examples, self.settings, other=self.other_release, past=self.past)
         folder = _write_release(
-            self.final_scorer, self.examples, self.history, self.settings, self.evaluation
+            self.final_scorer,
+            [each.sub_release for each in self.sub_releases],
+            self.examples,
+            self.history,
+            self.settings,
+            self.evaluation,
+            seen,
+            silent=self.fresh_plan.tables,
         )
         return Trained(folder, self.status, self.evaluation, _record_runs(self, folder))
 
@@ -215,12 +260,18 @@ def refuse_unknown_model(name: str | None) -> None:
 
 
 def train(
-    history: History, settings: Settings, *, only: str | None = None, learning_curve: bool = False
+    history: History,
+    settings: Settings,
+    *,
+    only: str | None = None,
+    learning_curve: bool = False,
+    past: PastTraining | None = None,
 ) -> Trained:
     """Train both models (or one of JOBS) and write a release, which is not served yet.
 
     `only`: the other model comes from the newest release; ReleaseRefused where that release has
-    another configuration. `learning_curve`: also refit on fewer customers and dates.
+    another configuration. `learning_curve`: also refit on fewer customers and dates. `past`: see
+    training.past.
     NotEnoughData says what is missing; nothing is written then.
     """
     refuse_unknown_model(only)
@@ -228,7 +279,8 @@ def train(
     for library in NEEDED:
         import_module(library)  # an absent one is an error now, and not after minutes of work
     with reproducible_fits(), remember_fits():
-        return TrainingRun(history, settings, only=only, learning_curve=learning_curve).finish()
+        run = TrainingRun(history, settings, only=only, learning_curve=learning_curve, past=past)
+        return run.finish()
 
 
 def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Trained:
@@ -237,6 +289,7 @@ def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Tra
     Stages and the rate of each segment are useful all the same (`training.models.fit_rates`).
     """
     began = time.time()
+    history = with_consent(history, settings, "train", at=history.data_until)
     plan = replace(make_plan(history, settings), train=())
     examples = make_examples(history, settings, plan)
     evaluation = {
@@ -245,7 +298,16 @@ def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Tra
         "rows": examples.rows.num_rows,
     }
     scorer = _rates_scorer(examples, contractual=settings.contractual)
-    folder = _write_release(scorer, examples, history, settings, evaluation)
+    subs = [
+        SubRelease(
+            lacks,
+            _rates_scorer(examples.without_tables(lacks), contractual=settings.contractual),
+        )
+        for lacks in sub_releases.possible_lacks(examples, settings)
+    ]
+    evaluation["movement"] = movement_report(examples.rows, scorer.p_churn(examples.rows))
+    seen = what_was_seen(examples, settings)
+    folder = _write_release(scorer, subs, examples, history, settings, evaluation, seen)
     records = record.build_records(
         JOBS,
         evaluation=evaluation,
@@ -343,10 +405,23 @@ def _training_facts(run: TrainingRun) -> dict[str, Any]:
             "refit": days(plan.refit),
         },
         "late_activity": examples.late_activity,
+        "silent_tables": list(run.fresh_plan.tables),
+        "stale_dates": days(run.fresh_plan.dates),
         "unused_features": sorted(set(examples.names) - set(examples.modelled)),
         "models": models,
         "note": NOTE,
     }
+
+
+def _movement(run: TrainingRun) -> dict[str, Any]:
+    """How far neighbouring dates of the refit lie apart, by p that is out of fold."""
+    rows, scorer = run.examples.rows_at(run.plan.refit), run.final_scorer
+    p = scorer.p_churn(rows)
+    if scorer.status == "ok" and run.other_release is None:
+        margin = run.fitting.out_of_fold_margins(rows)
+        # Who cannot churn has no margin, and the same p at every date.
+        p = np.where(np.isnan(margin), p, scorer.p_from_margin(np.nan_to_num(margin)))
+    return movement_report(rows, p)
 
 
 def _gate_section(run: TrainingRun) -> dict[str, Any]:
@@ -387,21 +462,28 @@ def _same_scores(one: Scorer, other: Scorer, rows: pa.Table) -> bool:
 
 def _write_release(
     scorer: Scorer,
+    subs: Sequence[SubRelease],
     examples: Examples,
     history: History,
     settings: Settings,
     evaluation: dict[str, Any],
+    seen: SeenFuture,
+    *,
+    silent: Sequence[str] = (),
 ) -> Path:
     newest = max(examples.population_stats, key=lambda population: population.as_of)
     return write_release(
         scorer,
+        sub_releases=subs,
+        silent=silent,
         all_columns=list(examples.columns),
         settings=settings,
-        tables=history.names,
+        tables=tuple(name for name in history.names if name not in silent),
         population=newest,
         evaluation=evaluation,
         card=card.card_text(scorer, evaluation, settings),
         times={"made_at": datetime.now(UTC).isoformat(), "versions": card.package_versions()},
+        seen=seen,
     )
 
 
@@ -421,6 +503,8 @@ def _record_runs(run: TrainingRun, folder: Path) -> dict[str, str | None]:
             began=run.began,
             pictures=draw(run.evaluation, Path(place)),
         )
+        if run.past:
+            records = [run.past.mark_record(each) for each in records]
         runs = {each.job: tracking.record_run(each) for each in records}
     _save_holdout(next((name for name in runs.values() if name), folder.name), holdout)
     return runs

@@ -14,7 +14,7 @@ from itertools import islice
 import narwhals as nw
 
 from features.core.errors import ImmatureWindow, NotEnoughData
-from features.core.instants import DAY_US, day_text, instant, local_date, midnight_before
+from features.core.instants import DAY_US, day_text, end_text, instant, local_date, midnight_before
 from features.core.settings import Settings
 from features.labels.outcomes import is_mature
 from features.tables.history import History
@@ -39,7 +39,10 @@ def make_plan(history: History, settings: Settings) -> Plan:
     """
     first = first_activity(history)
     window = settings.outcome_window_us
-    newest = midnight_before(history.data_until - window, settings.zone)
+    # From a midnight back: a window that crosses a change of clocks would else end after the last
+    # local midnight of the data, where the next run scores.
+    end = midnight_before(history.data_until, settings.zone)
+    newest = midnight_before(end - window, settings.zone)
     if newest <= first:
         raise _too_short(first, history, settings)
     evaluate = _evaluation_dates(settings) or (newest,)
@@ -61,7 +64,8 @@ def _evaluation_dates(settings: Settings) -> tuple[int, ...]:
 
 
 def _too_short(first: int, history: History, settings: Settings) -> ImmatureWindow:
-    span = " to ".join(day_text(at, zone=settings.zone) for at in (first, history.data_until))
+    ends = (first, history.data_until)
+    span = " to ".join(end_text(at, zone=settings.zone) for at in ends)
     return ImmatureWindow(
         where="[churn] horizon_days",
         got=f"activity from {span}",
@@ -83,7 +87,7 @@ def refuse_immature(
             raise ImmatureWindow(
                 where=where,
                 got=f"{day_text(at, zone=settings.zone)}, and the data end at "
-                f"{day_text(history.data_until, zone=settings.zone)}",
+                f"{end_text(history.data_until, zone=settings.zone)}",
                 rule="The outcome window of an evaluation date must be complete.",
                 fix="Give an earlier date.",
             )

@@ -19,6 +19,7 @@ from serving.release import release as releases
 from serving.release.manifest import creation_time
 from serving.release.release_store import is_release_id, served_release_id, stored_folders
 from serving.release.sandbox import load_in_subprocess
+from serving.release.seen_future import is_backfill
 from training import promotion_log
 from training.evaluation import gate
 from training.tracking import tracking
@@ -58,12 +59,23 @@ def promote(name: str | None = None, *, force: str | None = None) -> releases.Re
     """
     reason = None if force is None else promotion_log.validate_reason(force)
     release = load_in_subprocess(find_release_folder(name))
+    if release.seen.purpose == "backfill":
+        raise _backfill_error(release)
     check = check_promotion(release)
     if check.note:
         print_status(f"warning: {check.note}")
     if check.objections and reason is None:
         raise refusal_error(release, check)
     return serve_release(release, check, reason=reason, forced=reason is not None)
+
+
+def _backfill_error(release: releases.Release) -> PromotionRefused:
+    return PromotionRefused(
+        where=f"release {release.id}",
+        got="a release of a backfill",
+        rule="A backfill's releases score past dates alone; none is ever served, by force neither.",
+        fix="Leave ID out for the newest release of `lifecycle train`. Type: lifecycle promote",
+    )
 
 
 def refusal_error(release: releases.Release, check: PromotionCheck) -> PromotionRefused:
@@ -180,11 +192,13 @@ def _newest_ids() -> str:
 
 
 def newest_release_folder() -> Path:
-    """The folder of the release that was written last; damaged manifests are skipped.
+    """The folder of the release that was written last; damaged manifests and releases of a
+    backfill are skipped.
 
     ReleaseRefused where there is none.
     """
-    by_folder = {folder: creation_time(folder) for folder in stored_folders()}
+    folders = [folder for folder in stored_folders() if not is_backfill(folder)]
+    by_folder = {folder: creation_time(folder) for folder in folders}
     readable = {folder: at for folder, at in by_folder.items() if at}
     if not readable:
         raise ReleaseRefused(

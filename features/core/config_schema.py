@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from features.core.contract import NUMBER_LIMIT
+from features.core.contract import CONTRACT, NUMBER_LIMIT
+from features.core.errors import suggestion
 
 MINOR_DIGITS = {
     "JPY": 0,
@@ -41,8 +42,10 @@ class Business(Section):
     archetype: Literal["non-contractual", "contractual", "low-frequency", "one-off"] = (
         "non-contractual"
     )
-    """`contractual`: customers pay for terms, and churn means that the paid cover ended. `one-off`:
-    nobody is expected to buy again, and nothing is scored.
+    """`contractual`: customers pay for terms, and churn means that the paid cover ended.
+    `low-frequency`: customers come back after a year or more (cars, furniture, travel); if they are
+    not set, the horizon is 365 days and `eligible_days` three horizons. `one-off`: nobody is
+    expected to buy again, and nothing is scored.
     """
     zone: str | None = None
     """IANA name of the business's time zone. Midnights are local midnights there (UTC if not set).
@@ -73,12 +76,15 @@ class Activity(Section):
 
 class Churn(Section):
     horizon_days: Days = 90
-    """Length of the window from `as_of` on, in days. A customer without activity in it has churned;
-    with contracts, a customer whose cover ended or was cancelled in it.
+    """Length of the window from `as_of` on, in days of 24 hours: where clocks change, it ends an
+    hour earlier or later on the clock. A customer without activity in it has churned; with
+    contracts, a customer whose cover ended or was cancelled in it. 365 if it is not set and the
+    archetype is `low-frequency`.
     """
     eligible_days: Days | None = None
-    """A customer is eligible who was active in this number of days before `as_of` (the horizon if
-    not set). Not used with contracts: there a customer is eligible who has cover at `as_of`.
+    """A customer is eligible who was active in this number of days of 24 hours before `as_of` (if
+    not set: the horizon; three horizons if the archetype is `low-frequency`). Not used with
+    contracts: there a customer is eligible who has cover at `as_of`.
     """
     label_latency_days: int = Field(default=0, ge=0, le=365)
     """Days from the end of a window until its outcome is known. Nothing is learned from a window
@@ -108,14 +114,21 @@ class Stages(Section):
 
 class Contract(Section):
     data_until: str | None = None
-    """The instant until which the data are complete. If not set: the newest instant at which an
-    event was recorded.
+    """The instant until which the data are complete. If not set: one microsecond after the newest
+    instant at which an event was recorded, so that this event counts.
     """
     max_staleness_days: int = Field(default=3, ge=0, le=365)
-    """The largest number of days by which `as_of` may lie after the end of the data."""
+    """The largest number of days by which `as_of` may lie after the local midnight that ends the
+    last day of the data. A request with events and without `as_of` is refused where the population
+    statistics are older than this.
+    """
     exact_duplicates: Literal["drop", "keep"] = "drop"
     """`drop`: of rows that are equal in every column, one counts. `keep`: all of them count, except
     transactions with an id, of which one counts.
+    """
+    fresh_until: dict[str, str] = {}
+    """By table: the instant until which it is complete, where its newest row does not show it. A
+    table that is silent for longer than its own history allows is not used for scores.
     """
     arrives_after_hours: dict[str, float] = {}
     """By table: hours from an event until its row is known, for rows without `recorded_at`."""
@@ -140,6 +153,15 @@ class Contract(Section):
     `ends_at`. `end`: the term ends when it is cancelled. An open-ended term always ends then.
     """
 
+    @field_validator("fresh_until", "arrives_after_hours")
+    @classmethod
+    def _check_table_names(cls, by_table: dict[str, Any]) -> dict[str, Any]:
+        for name in by_table:
+            if name not in CONTRACT:
+                hint = suggestion(name, CONTRACT) or f"one of {', '.join(CONTRACT)}"
+                raise ValueError(f"'{name}' is no table: {hint}")
+        return by_table
+
     @field_validator("scales")
     @classmethod
     def _check_scales(
@@ -153,13 +175,26 @@ class Contract(Section):
 
 class Features(Section):
     windows_days: list[Days] | None = Field(default=None, min_length=1, max_length=8)
-    """Lengths of the windows before `as_of` that features count in, in days. If not set: 1, 3, 6
-    and 12 median gaps, each moved to the nearest of 7, 14, 30, 60, 90, 180 and 365.
+    """Lengths of the windows before `as_of` that features count in, in days of 24 hours. If not
+    set: 1, 3, 6 and 12 median gaps, each moved to the nearest of 7, 14, 30, 60, 90, 180 and 365.
     """
     off: list[str] = []
     """Families, features or columns that are not computed."""
     own: str | None = Field(default=None, min_length=1)
     """A Python file with your own features. It runs as code, and a copy goes into the release."""
+
+
+class Consent(Section):
+    train: bool = False
+    """Whether the models learn only from customers whose `consent` is true."""
+    score: bool = False
+    """Whether only customers whose `consent` is true are scored. Others are not in a run, and the
+    service answers `no_consent` for them.
+    """
+    list: bool = True
+    """Whether only customers whose `consent` is true are named in lists, where customers have the
+    flag.
+    """
 
 
 class Satisfaction(Section):

@@ -2,9 +2,9 @@
 
 The parser (`features.tables.parsing`), the cut at an instant (`features.tables.history`) and the
 generated page `docs/contract.md` all read it. Types: `id` text, never a number · `instant` int64
-microseconds UTC · `money` int64 minor units · `number` float64, finite, at most 10^12 · `text` ·
-`flag` boolean. A row that breaks a rule goes to the rejects with its reason, so that read = kept +
-rejected.
+microseconds UTC · `month` the instant at which the local month begins · `money` int64 minor units ·
+`number` float64, finite, at most 10^12 · `text` · `flag` boolean. A row that breaks a rule goes to
+the rejects with its reason, so that read = kept + rejected.
 """
 
 from __future__ import annotations
@@ -96,8 +96,16 @@ CONTRACT: dict[str, Table] = {
                 Column("channel", "text", "the channel through which the customer was acquired"),
                 Column("segment", "text", "the business's own grouping of customers"),
                 Column("region", "text", "where the customer lives"),
-                Column("consent", "flag", "whether the customer may be contacted"),
-                Column("acquisition_cost", "money", "the cost of acquiring the customer"),
+                Column(
+                    "consent",
+                    "flag",
+                    "whether the customer consented; [consent] says what it is needed for",
+                ),
+                Column(
+                    "acquisition_cost",
+                    "money",
+                    "the cost of acquiring the customer; a feature like the other attributes",
+                ),
             ),
             version_of=("customer_id", "valid_from"),
             attributes=True,
@@ -116,7 +124,10 @@ CONTRACT: dict[str, Table] = {
                 Column(
                     "transaction_id",
                     "id",
-                    "rows with the same id are versions: the latest recorded counts",
+                    "rows with the same id are versions: the latest recorded counts. A refund "
+                    "under the id of its order is a refund of it, not a version; refunds are "
+                    "versions of each other if occurred_at is equal too. A void withdraws all rows "
+                    "of the id recorded until then (with a negative amount: the refunds alone)",
                 ),
                 Column(
                     "kind",
@@ -223,5 +234,70 @@ CONTRACT: dict[str, Table] = {
         ),
     )
 }
+# Read, checked, counted and cut by both clocks. No feature reads them, so they change no release.
+FURTHER_TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        Table(
+            "treatments",
+            "what a campaign did to a customer, or decided not to do. Never activity",
+            "occurred_at",
+            (
+                _CUSTOMER,
+                _OCCURRED,
+                Column("campaign", "text", "the campaign", True),
+                Column("recorded_at", "instant", "when it was decided; default: when it happened"),
+                Column(
+                    "arm",
+                    "text",
+                    "whether the customer was treated; empty: unknown",
+                    kinds=("treated", "held_out"),
+                ),
+                Column("cost", "money", "the cost of this treatment"),
+            ),
+        ),
+        Table(
+            "costs",
+            "what a channel cost in a month",
+            "month",
+            (
+                Column("channel", "text", "the channel of acquisition", True),
+                Column("month", "month", "YYYY-MM, or any instant of the month", True),
+                Column("amount", "money", "the cost", True),
+                Column("kind", "text", "the kind", kinds=("advertising", "labour", "promotion")),
+                Column(
+                    "recorded_at",
+                    "instant",
+                    "when the row was recorded, and so could be known; default: the month's end",
+                ),
+            ),
+        ),
+        Table(
+            "leads",
+            "people who may become customers; a later recorded row of a lead is a version",
+            "occurred_at",
+            (
+                Column("lead_id", "id", "the lead", True),
+                _OCCURRED,
+                _CHANNEL,
+                Column("customer_id", "id", "the customer that the lead became; empty until then"),
+                _RECORDED,
+            ),
+            version_of=("lead_id",),
+        ),
+        Table(
+            "referrals",
+            "who brought whom",
+            "occurred_at",
+            (
+                Column("referrer_id", "id", "the customer who referred", True),
+                Column("referred_id", "id", "the customer who was referred", True),
+                _OCCURRED,
+                _RECORDED,
+            ),
+        ),
+    )
+}
+ALL_TABLES = CONTRACT | FURTHER_TABLES
 SURVEYS = ("csat", "nps", "review")  # kinds of feedback that ask for a score
 EVENT_TABLES = ("transactions", "interactions", "feedback")

@@ -16,7 +16,10 @@
     │   ├── ContradictoryVersions
     │   ├── SnapshotRefused
     │   ├── AsOfTooLate
+    │   ├── FeedSilent                           a table that every score needs has stopped
+    │   ├── AsOfInSample                         an as_of whose outcomes the release has learned
     │   ├── TimestampsMissing                    a table without any instant
+    │   ├── SeveralRefused                       errors in more than one table
     │   ├── ImmatureWindow
     │   ├── NotEnoughData
     │   └── ArchetypeRefused
@@ -32,6 +35,7 @@
     │   └── Malformed                    3 · 422   a field that breaks its rule
     ├── ReleaseRefused                 1 · 503   a damaged release, or one of another configuration
     ├── PromotionRefused               1 · 503   a release without skill, or worse than the champion
+    ├── RunNotPublished                1 · 503   a run that looks wrong waits to be accepted
     ├── StoreFailed                    4 · 503   a store that cannot be reached, or is full
     └── Interrupted                    5 · 503   stopped safely; the same command continues the work
 
@@ -42,7 +46,7 @@ owner at the command line sees up to three offending values; everybody else sees
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 SHOWN_VALUES = 3
 
@@ -120,7 +124,21 @@ class SnapshotRefused(InputRefused):
     pass
 
 
+class SeveralRefused(InputRefused):
+    """`errors`: those of several tables, in the order of the configuration."""
+
+    errors: tuple[LifecycleError, ...] = ()
+
+
 class AsOfTooLate(InputRefused):
+    pass
+
+
+class FeedSilent(InputRefused):
+    pass
+
+
+class AsOfInSample(InputRefused):
     pass
 
 
@@ -191,6 +209,10 @@ class PromotionRefused(LifecycleError):
     exit_code, status = 1, 503
 
 
+class RunNotPublished(LifecycleError):
+    exit_code, status = 1, 503
+
+
 class StoreFailed(LifecycleError):
     exit_code, status = 4, 503
 
@@ -199,8 +221,24 @@ class Interrupted(LifecycleError):
     exit_code, status = 5, 503
 
 
+def join_errors(errors: Sequence[LifecycleError]) -> LifecycleError:
+    """The only error, or a SeveralRefused that has them all. At least one is needed."""
+    if len(errors) == 1:
+        return errors[0]
+    joined = SeveralRefused(
+        where=", ".join(error.where for error in errors),
+        got="; ".join(error.got for error in errors),
+        rule=" ".join(dict.fromkeys(error.rule for error in errors)),
+        fix=" ".join(dict.fromkeys(error.fix for error in errors)),
+    )
+    joined.errors = tuple(errors)
+    return joined
+
+
 def owner_text(error: LifecycleError) -> str:
     """The error for the owner at the command line: four lines, up to three offending values."""
+    if isinstance(error, SeveralRefused) and error.errors:
+        return "\n".join(owner_text(each) for each in error.errors)
     shown = f" ({', '.join(repr(value) for value in error.values)})" if error.values else ""
     return (
         f"error in {error.where}\n"

@@ -50,6 +50,15 @@ def day_text(at: int, *, zone: str) -> str:
     return local.date().isoformat() if local.time() == time.min else local.isoformat()
 
 
+def end_text(at: int, *, zone: str) -> str:
+    """The end of the data as text: where it lies 1 µs after the newest row, that row's instant.
+
+    >>> end_text(DAY_US, zone="UTC"), end_text(HOUR_US + 1, zone="UTC")
+    ('1970-01-02', '1970-01-01T01:00:00+00:00')
+    """
+    return day_text(at - (at % 1_000_000 == 1), zone=zone)
+
+
 def local_date(at: int, zone: str) -> date:
     """The local date of an instant (µs UTC) in a zone."""
     return (_EPOCH + timedelta(microseconds=at)).astimezone(ZoneInfo(zone)).date()
@@ -60,6 +69,23 @@ def midnight_before(at: int, zone: str) -> int:
     return instant(local_date(at, zone), zone=zone)
 
 
+def midnight_after(at: int, zone: str) -> int:
+    """The first local midnight at or after an instant, both in µs UTC.
+
+    >>> midnight_after(1, "UTC") == midnight_after(DAY_US, "UTC") == DAY_US
+    True
+    """
+    before = midnight_before(at, zone)
+    if before == at:
+        return at
+    return instant(local_date(at, zone) + timedelta(days=1), zone=zone)
+
+
+def current_instant() -> int:
+    """The machine's clock in µs UTC; for the command line and the service only."""
+    return round(clock.time() * 1_000_000)
+
+
 def last_midnight(zone: str) -> int:
     """The last local midnight by the machine's clock; for the command line and the service only."""
-    return midnight_before(round(clock.time() * 1_000_000), zone)
+    return midnight_before(current_instant(), zone)

@@ -19,6 +19,7 @@ from features.core.config_schema import (
     Activity,
     Business,
     Churn,
+    Consent,
     Contract,
     Engine,
     Features,
@@ -28,10 +29,12 @@ from features.core.config_schema import (
     Stages,
     Training,
 )
+from features.core.contract import ALL_TABLES, FURTHER_TABLES
 from features.core.errors import BadSetting, FileMissing, UnknownKey, UsageError, suggestion
 from features.core.instants import DAY_US, HOUR_US
 
-TABLES = ("customers", "transactions", "interactions", "feedback", "contracts")
+TABLES = tuple(ALL_TABLES)
+LOW_FREQUENCY, LOW_FREQUENCY_HORIZON_DAYS, LOW_FREQUENCY_HORIZONS = "low-frequency", 365, 3
 
 
 class Settings(Section):
@@ -42,7 +45,20 @@ class Settings(Section):
     """A name for each file that the SELECTs read: CSV or Parquet. Paths are relative to the
     configuration's folder; `${LIFECYCLE_DATA}` expands.
     """
-    tables: dict[Literal["customers", "transactions", "interactions", "feedback", "contracts"], str]
+    tables: dict[
+        Literal[
+            "customers",
+            "transactions",
+            "interactions",
+            "feedback",
+            "contracts",
+            "treatments",
+            "costs",
+            "leads",
+            "referrals",
+        ],
+        str,
+    ]
     """One SELECT per table. Its columns are those of the [contract](contract.md). Equal files give
     equal rows: `now()`, `random()`, samples and the like are refused. It ends within 10 minutes.
     """
@@ -51,6 +67,7 @@ class Settings(Section):
     stages: Stages = Stages()
     contract: Contract = Contract()
     features: Features = Features()
+    consent: Consent = Consent()
     satisfaction: Satisfaction = Satisfaction()
     training: Training = Training()
     engine: Engine = Engine()
@@ -68,6 +85,19 @@ class Settings(Section):
         if contract.get("terms_from") != "payments" or "contracts" in tables:
             return mapping
         return {**mapping, "tables": {**tables, "contracts": "built from payments"}}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_horizon(cls, values: Any) -> Any:
+        """The horizon of businesses whose customers come back seldom, where none is given."""
+        business = values.get("business") if isinstance(values, dict) else None
+        if isinstance(business, Business):
+            business = business.model_dump()
+        churn = values.get("churn", {}) if isinstance(values, dict) else {}
+        seldom = isinstance(business, dict) and business.get("archetype") == LOW_FREQUENCY
+        if seldom and isinstance(churn, dict) and "horizon_days" not in churn:
+            return {**values, "churn": {**churn, "horizon_days": LOW_FREQUENCY_HORIZON_DAYS}}
+        return values
 
     @model_validator(mode="after")
     def _check_tables(self) -> Settings:
@@ -88,6 +118,11 @@ class Settings(Section):
                 "which has no SELECT under [tables]; "
                 "customers without events cannot be scored or audited"
             )
+        if (self.consent.train or self.consent.score) and "customers" not in self.tables:
+            raise ValueError(
+                "[consent] needs the column consent of customers, "
+                "which has no SELECT under [tables]"
+            )
         if self.churn.grace_days > self.churn.label_latency_days:
             raise ValueError(
                 "label_latency_days must be at least grace_days: "
@@ -97,7 +132,8 @@ class Settings(Section):
 
     @property
     def eligible_days(self) -> int:
-        return self.churn.eligible_days or self.churn.horizon_days
+        horizons = LOW_FREQUENCY_HORIZONS if self.business.archetype == LOW_FREQUENCY else 1
+        return self.churn.eligible_days or horizons * self.churn.horizon_days
 
     @property
     def contractual(self) -> bool:
@@ -137,9 +173,17 @@ class Settings(Section):
     def definitions(self) -> dict[str, Any]:
         """What a release and a run must agree on, as JSON.
 
-        All sections but [files], [training] and [engine].
+        All sections but [files], [training] and [engine], without the tables that no feature reads,
+        without who may be listed, and without what says how new the data are, which changes every
+        night.
         """
-        return self.model_dump(mode="json", exclude={"files", "folder", "training", "engine"})
+        excluded: dict[str, Any] = {
+            **dict.fromkeys(("files", "folder", "training", "engine"), True),
+            "tables": set(FURTHER_TABLES),
+            "consent": {"list"},
+            "contract": {"data_until", "fresh_until"},
+        }
+        return self.model_dump(mode="json", exclude=excluded)
 
 
 def load_settings(path: Path) -> Settings:

@@ -58,7 +58,7 @@ def join_to_subjects(history: History, subjects: pa.Table) -> Iterator[History]:
                 "SELECT t.* REPLACE (s.customer_id AS customer_id), s.as_of "
                 f"FROM main.{name} t JOIN {schema}.subjects s ON t.customer_id = s.named"
             )
-        yield replace(history, connection=cursor, schema=schema)
+        yield replace(history, connection=cursor, schema=schema, further=())
     # Not after an interrupt: an engine that was interrupted may never answer again.
     except Exception:
         drop()

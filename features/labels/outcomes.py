@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.errors import ImmatureWindow
-from features.core.instants import DAY_US, HOUR_US, day_text
+from features.core.instants import DAY_US, HOUR_US, day_text, end_text
 from features.core.settings import Settings
 from features.recipes.cover import endless_cover, scored_customers
 from features.recipes.definitions import Definitions
@@ -167,7 +167,7 @@ def _refuse(as_of: int, history: History, settings: Settings) -> NoReturn:
     raise ImmatureWindow(
         where="outcomes",
         got=f"as_of {day_text(as_of, zone=settings.zone)}; the data end at "
-        f"{day_text(history.data_until, zone=settings.zone)}",
+        f"{end_text(history.data_until, zone=settings.zone)}",
         rule=f"A label needs its whole window: as_of + {churn.horizon_days} days + "
         f"{churn.label_latency_days} days of latency must not lie after the end of the data.",
         fix="Use an earlier as_of or a shorter [churn] horizon_days.",

@@ -7,21 +7,29 @@ of each, and without the cells that became known later. Code that reads Known ca
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 
 import duckdb
 import narwhals as nw
 
-from features.core.contract import CONTRACT, EVENT_TABLES, Table
+from features.core.contract import (
+    ALL_TABLES,
+    CONTRACT,
+    EVENT_TABLES,
+    FURTHER_TABLES,
+    Table,
+)
 from features.core.errors import AsOfTooLate
-from features.core.instants import DAY_US, day_text, instant
+from features.core.instants import DAY_US, day_text, end_text, instant, midnight_after
 from features.core.settings import Settings
-from features.tables.queries import first_value
+from features.tables.data_end import lonely_end
+from features.tables.freshness import last_complete_instant
 from features.tables.sources import read_tables
 from features.tables.terms import TermRules, with_cover
 from features.tables.typed_tables import RowCounts
+from features.tables.versions import has_id, latest_versions, version_key
 
 
 class Known:
@@ -41,11 +49,15 @@ class Known:
         activity: nw.LazyFrame | Callable[[], nw.LazyFrame],
         customers: nw.LazyFrame,
         materialise: Callable[[nw.LazyFrame], nw.LazyFrame] = lambda frame: frame,
+        *,
+        further: Mapping[str, nw.LazyFrame] | None = None,
     ) -> None:
         """activity: the frame, or a function that makes it at its first use, because it is costly.
 
         materialise: computes a frame once, so that queries built on it do not compute it again.
+        further: tables that no feature reads (treatments, costs, leads, referrals), cut likewise.
         """
+        self.further = dict(further or {})
         self.as_of, self.tables, self.customers, self.materialise = (
             as_of,
             tables,
@@ -73,6 +85,7 @@ class History:
     data_until: µs, until when the data are complete. names: the tables that exist. versioned: those
     with more than one version of a row. schema: of the tables in the database; '' for the default.
     terms: how `contracts` are read. built_terms: whether they were built from payments.
+    further: the tables that exist and that no feature reads.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -84,6 +97,7 @@ class History:
     schema: str = ""
     terms: TermRules = field(default_factory=TermRules)
     built_terms: bool = False
+    further: tuple[str, ...] = ()
 
     def as_of(self, at: int) -> Known:
         """What was known before `at` (µs UTC); at an early instant all tables are empty."""
@@ -95,7 +109,12 @@ class History:
             # attributes.
             tables["customers"] = tables["customers"].join(everybody, on="customer_id", how="semi")
         return Known(
-            at, tables, lambda: self.materialise(active_days(active)), everybody, self.materialise
+            at,
+            tables,
+            lambda: self.materialise(active_days(active)),
+            everybody,
+            self.materialise,
+            further={name: self.cut(name, at) for name in self.further},
         )
 
     def qualifying(self, rows: nw.LazyFrame) -> nw.LazyFrame:
@@ -122,7 +141,19 @@ class History:
         Of `contracts` the terms, with what they say about cover (`features.tables.terms`);
         cancellations from `cancelled_before` on are hidden there, if it is given.
         """
-        table = CONTRACT[name]
+        rows = self._known_rows(name, at)
+        if name != "contracts":
+            return rows
+        if cancelled_before is not None:
+            cancelled = nw.col("cancelled_at")
+            rows = rows.with_columns(
+                cancelled_at=nw.when(cancelled < cancelled_before).then(cancelled)
+            )
+        return with_cover(rows, self.terms)
+
+    def _known_rows(self, name: str, at: int | nw.Expr) -> nw.LazyFrame:
+        """The latest known versions, without the cells that became known later."""
+        table = ALL_TABLES[name]
         if table.attributes:
             since = nw.coalesce(nw.col("valid_from"), nw.col("acquired_at"))
             return self.table(name).filter(since.is_null() | (since < at))
@@ -130,7 +161,7 @@ class History:
         # past as_of also removes the old version.
         rows = self.table(table.name).filter(nw.col("recorded_at") < at)
         if table.name in self.versioned:
-            rows = _latest_versions(rows, table)
+            rows = latest_versions(rows, table)
         if table.name == "transactions":
             rows = rows.filter(nw.col("kind") != "void")
         if table.clock and table.clock != "recorded_at":
@@ -140,16 +171,7 @@ class History:
             for c in table.columns
             if c.known_at
         ]
-        if hidden_until_known:
-            rows = rows.with_columns(*hidden_until_known)
-        if name != "contracts":
-            return rows
-        if cancelled_before is not None:
-            cancelled = nw.col("cancelled_at")
-            rows = rows.with_columns(
-                cancelled_at=nw.when(cancelled < cancelled_before).then(cancelled)
-            )
-        return with_cover(rows, self.terms)
+        return rows.with_columns(*hidden_until_known) if hidden_until_known else rows
 
     def _has_customers_without_dates(self) -> bool:
         query = "SELECT 1 FROM customers WHERE valid_from IS NULL AND acquired_at IS NULL LIMIT 1"
@@ -160,21 +182,16 @@ class History:
 
         Those with an event, and those whose `valid_from` or `acquired_at` is before `at`.
         """
+        # Somebody with a trial alone is known too, though a trial is no term.
         everyone = [
-            rows.select("customer_id") for name, rows in tables.items() if name != "customers"
+            (self._known_rows(name, at) if name == "contracts" else rows).select("customer_id")
+            for name, rows in tables.items()
+            if name != "customers"
         ]
         if "customers" in self.names:
             since = nw.coalesce(nw.col("valid_from"), nw.col("acquired_at"))
             everyone.append(self.table("customers").filter(since < at).select("customer_id"))
         return reduce(lambda one, other: nw.concat([one, other]), everyone).unique()
-
-
-def _latest_versions(rows: nw.LazyFrame, table: Table) -> nw.LazyFrame:
-    newest = nw.col("recorded_at") == nw.col("recorded_at").max().over(*table.version_of)
-    if table.name == "transactions":
-        # A transaction without an id has no other versions.
-        newest = nw.col(table.version_of[-1]).is_null() | newest
-    return rows.filter(newest)
 
 
 def active_days(rows: nw.LazyFrame) -> nw.LazyFrame:
@@ -202,21 +219,28 @@ def load_history(settings: Settings) -> tuple[History, dict[str, RowCounts]]:
     return history_from_connection(tables.connection, settings), tables.counts
 
 
-def history_from_connection(connection: duckdb.DuckDBPyConnection, settings: Settings) -> History:
-    """A History over the contract tables in `connection`."""
+def history_from_connection(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, *, data_until: int | None = None
+) -> History:
+    """A History over the contract tables in `connection`.
+
+    The data end at `data_until` (µs UTC); where it is left out, by the settings.
+    """
     names = tuple(name for name in CONTRACT if name in settings.tables)
-    if settings.contract.data_until:
+    further = tuple(name for name in FURTHER_TABLES if name in settings.tables)
+    if data_until is not None:
+        until = data_until
+    elif settings.contract.data_until:
         until = instant(settings.contract.data_until, zone=settings.zone)
     else:
-        clocked = [name for name in names if name in EVENT_TABLES]
-        newest = (
-            first_value(connection, f"SELECT max(recorded_at) FROM {name}") for name in clocked
-        )
-        until = max(newest)
+        newest = _newest_recorded(connection, [name for name in names if name in EVENT_TABLES])
+        until = newest + 1  # an instant of knowledge lies after what it knows
     versioned = frozenset(
-        name for name in names if name != "customers" and _has_versions(connection, CONTRACT[name])
+        name
+        for name in (*names, *further)
+        if name != "customers" and _has_versions(connection, ALL_TABLES[name])
     )
-    return History(
+    history = History(
         connection,
         settings.activity.table,
         tuple(settings.activity.kinds),
@@ -225,31 +249,53 @@ def history_from_connection(connection: duckdb.DuckDBPyConnection, settings: Set
         versioned,
         terms=TermRules.from_settings(settings),
         built_terms=settings.built_terms,
+        further=further,
     )
+    return replace(history, data_until=last_complete_instant(history, settings, until))
+
+
+def _newest_recorded(connection: duckdb.DuckDBPyConnection, names: Sequence[str]) -> int:
+    """The newest recorded_at of these tables (µs), but for a few rows that stand alone far later.
+
+    `check` names those rows; they are in the data and not known yet.
+    """
+    recorded = " UNION ALL ".join(f"SELECT recorded_at FROM {name}" for name in names)
+    days = connection.execute(
+        f"SELECT recorded_at // {DAY_US} AS day, count(*), max(recorded_at) FROM ({recorded}) "
+        "GROUP BY day ORDER BY day"
+    ).to_arrow_table()
+    numbers, rows, newest = (column.to_numpy() for column in days.columns)
+    alone = lonely_end(numbers, rows)
+    return int(newest[-1] if alone is None else newest[numbers == alone.edge][0])
 
 
 def _has_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
+    """Whether a row has a version, or is withdrawn."""
     if not table.version_of:
         return False
-    has_id = f"WHERE {table.version_of[-1]} IS NOT NULL" if table.name == "transactions" else ""
+    withdrawn = "OR bool_or(kind = 'void')" if table.name == "transactions" else ""
     repeated = (
-        f"SELECT 1 FROM {table.name} {has_id} "
-        f"GROUP BY {', '.join(table.version_of)} HAVING count(*) > 1 LIMIT 1"
+        f"SELECT 1 FROM {table.name} WHERE {has_id(table)} "
+        f"GROUP BY {version_key(table)} HAVING count(*) > 1 {withdrawn} LIMIT 1"
     )
     return connection.execute(repeated).fetchone() is not None
 
 
 def refuse_too_late(history: History, settings: Settings, at: int) -> bool:
-    """Whether `at` lies after the end of the data; AsOfTooLate beyond max_staleness_days."""
+    """Whether `at` lies after the last day of the data; AsOfTooLate beyond max_staleness_days.
+
+    The local midnight right after the newest row does not lie after the data.
+    """
     staleness = settings.contract.max_staleness_days
-    if at > history.data_until + staleness * DAY_US:
+    last_day_ends = midnight_after(history.data_until, settings.zone)
+    if at > last_day_ends + staleness * DAY_US:
         raise AsOfTooLate(
             where="as_of",
             got=f"{day_text(at, zone=settings.zone)}; the data end at "
-            f"{day_text(history.data_until, zone=settings.zone)}",
-            rule=f"as_of may lie at most {staleness} days after the end of the data "
+            f"{end_text(history.data_until, zone=settings.zone)}",
+            rule=f"as_of may lie at most {staleness} days after the last day of the data "
             "([contract] max_staleness_days).",
             fix="Use an earlier as_of or newer data, or set [contract] data_until "
             "if the data are complete until then.",
         )
-    return at > history.data_until
+    return at > last_day_ends

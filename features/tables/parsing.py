@@ -22,6 +22,7 @@ from features.core.contract import (
 from features.core.errors import NaiveTime, WrongType
 
 INSTANT = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?)?(Z|[+-]\d{2}(:?\d{2})?)?$"
+MONTH = r"^\d{4}-\d{2}$"
 ZONED = r"\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$"
 NUMBER = r"^[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d+)?$"
 DECIMAL = r"^[+-]?(\d+([.]\d*)?|[.]\d+)$"
@@ -41,6 +42,7 @@ SQL_TYPES = {
     "id": "VARCHAR",
     "text": "VARCHAR",
     "instant": "BIGINT",
+    "month": "BIGINT",
     "money": "BIGINT",
     "number": "DOUBLE",
     "flag": "BOOLEAN",
@@ -71,9 +73,9 @@ def literal(text: str) -> str:
     return "'" + text.replace("'", "''") + "'"
 
 
-def local_day(zone: str) -> str:
-    """SQL for the local day of `occurred_at` in `zone`, as days since 1970-01-01."""
-    local = f"timezone({literal(zone)}, make_timestamptz(occurred_at))"
+def local_day(zone: str, *, of: str = "occurred_at") -> str:
+    """SQL for the local day of the instant `of` in `zone`, as days since 1970-01-01."""
+    local = f"timezone({literal(zone)}, make_timestamptz({of}))"
     return f"CAST(date_diff('day', DATE '1970-01-01', CAST({local} AS DATE)) AS INTEGER)"
 
 
@@ -274,9 +276,24 @@ def _instant_from_text(raw: str, zone: str) -> tuple[str, str, str, str]:
     return cast, text, naive, local
 
 
+def _month(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> ColumnSql:
+    """The local beginning of a month, from YYYY-MM or from any instant of it."""
+    if raw_type == "VARCHAR":
+        text = _non_blank(raw)
+        raw = f"CASE WHEN regexp_matches({text}, '{MONTH}') THEN {text} || '-01' ELSE {text} END"
+    read = _instant(raw, raw_type, where, zone, digits)
+    own_zone = literal(zone or "UTC")
+    local = f"timezone({own_zone}, make_timestamptz({read.value}))"
+    start = f"epoch_us(timezone({own_zone}, date_trunc('month', {local})))"
+    # A month is not a time of day: one without an offset needs no zone.
+    rules = tuple(rule for rule in read.violations if rule[0] != "naive")
+    return ColumnSql(start, rules)
+
+
 _READERS = {
     "id": _id,
     "instant": _instant,
+    "month": _month,
     "money": _money,
     "number": _number,
     "text": _text,

@@ -14,6 +14,7 @@ from features.core.contract import CONTRACT
 from features.core.instants import DAY_US
 from features.tables.queries import first_value
 from features.tables.typed_tables import RowCounts
+from features.tables.versions import IS_REFUND
 
 # (usual distance of payments in days, at most; period in days): a month is as long as the longest.
 PERIODS = ((8, 7), (15, 14), (32, 31), (63, 62), (93, 92), (186, 184), (368, 366))
@@ -35,6 +36,7 @@ def build_terms(connection: duckdb.DuckDBPyConnection) -> RowCounts:
             default=DEFAULT_DAYS,
             day=DAY_US,
             columns=", ".join(CONTRACT["contracts"].names),
+            refund=IS_REFUND,
         )
     )
     read = first_value(connection, "SELECT count(*) FROM transactions WHERE kind = 'purchase'")
@@ -48,7 +50,7 @@ WITH versions AS (
            lag(occurred_at) OVER same AS former_at, lag(kind) OVER same AS former_kind,
            lag(category) OVER same AS former_category
     FROM (SELECT *, coalesce(transaction_id, 'row ' || CAST(rowid AS VARCHAR)) AS number
-          FROM transactions)
+          FROM transactions WHERE NOT {refund})
     WINDOW same AS (PARTITION BY customer_id, number ORDER BY recorded_at)
 ), distances AS (
     SELECT paid_for, (occurred_at - lag(occurred_at) OVER (

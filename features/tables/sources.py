@@ -16,16 +16,31 @@ from pathlib import Path
 
 import duckdb
 
-from features.core.contract import CONTRACT, Table
-from features.core.errors import EmptyTable, FileMissing, QueryFailed
+from features.core.contract import ALL_TABLES, Table
+from features.core.errors import (
+    EmptyTable,
+    FileMissing,
+    InputRefused,
+    LifecycleError,
+    QueryFailed,
+    UsageError,
+    join_errors,
+)
 from features.core.settings import Settings, file_path
-from features.tables import clock_changes, require_timestamps
+from features.tables import clock_changes, file_rows, require_timestamps
 from features.tables.attribute_columns import add_attribute_columns
+from features.tables.money_signs import read_money_signs
 from features.tables.parsing import literal, quote_identifier
 from features.tables.payment_terms import build_terms
 from features.tables.queries import first_value
 from features.tables.select_rules import first_line, refuse_select
-from features.tables.typed_tables import RowCounts, check_columns, parse_rows, store_rows
+from features.tables.typed_tables import (
+    EMPTY_REJECTS,
+    RowCounts,
+    check_columns,
+    parse_rows,
+    store_rows,
+)
 
 # A SELECT that takes longer is a mistake, such as a join without a condition.
 SELECT_SECONDS = 600
@@ -59,26 +74,41 @@ def connect(*, memory: str = "4GB", threads: int = 2) -> duckdb.DuckDBPyConnecti
 
 
 def read_tables(settings: Settings) -> SourceTables:
-    """Read every table of the settings. Raises InputRefused or SelectRefused; writes no file."""
+    """Read every table of the settings; writes no file.
+
+    Raises InputRefused or SelectRefused; SeveralRefused where more than one table has an error.
+    """
     connection = connect(memory=settings.engine.memory, threads=settings.engine.threads)
     # A schema of their own, so that a file may have the name of a contract table.
     connection.execute("CREATE SCHEMA files")
     paths = {name: file_path(settings, entry) for name, entry in settings.files.items()}
+    errors: list[LifecycleError] = []
     for name, path in paths.items():
-        view_file(connection, name, path)
+        try:
+            view_file(connection, name, path)
+        except InputRefused as error:
+            errors.append(error)
+    # Every error at once: who corrects one does not have to come back for the next.
+    if errors:
+        raise join_errors(errors)
     # A SELECT can read the files listed in the settings and no others.
     allowed = ", ".join(literal(str(path)) for path in paths.values())
     connection.execute(f"SET allowed_paths = [{allowed}]")
     connection.execute("SET enable_external_access = false")
-    counts: dict[str, RowCounts] = {
-        name: read_table(connection, CONTRACT[name], select, settings=settings)
-        for name, select in settings.selects.items()
-    }
+    counts: dict[str, RowCounts] = {}
+    for name, select in settings.selects.items():
+        try:
+            counts[name] = read_table(connection, ALL_TABLES[name], select, settings=settings)
+        except (InputRefused, UsageError) as error:
+            errors.append(error)
+            # An engine that was interrupted may never answer again.
+            if isinstance(error.__cause__, duckdb.InterruptException):
+                break
+    if errors:
+        raise join_errors(errors)
     if settings.built_terms and "contracts" in settings.tables:
         counts["contracts"] = build_terms(connection)
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS rejects (table_name VARCHAR, source_row BIGINT, reason VARCHAR)"
-    )
+    connection.execute(EMPTY_REJECTS)
     return SourceTables(connection, counts)
 
 
@@ -96,6 +126,9 @@ def view_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> N
     source = _file_sql(name, path)
     try:
         connection.execute(f"CREATE VIEW files.{quote_identifier(name)} AS SELECT * FROM {source}")
+        file_rows.view_numbered(
+            connection, name, source, file=path.name, header=path.suffix.lower() != ".parquet"
+        )
     except duckdb.Error as error:
         raise QueryFailed(
             where=f"[files] {name}",
@@ -136,6 +169,7 @@ def read_table(
             rule="A table under [tables] has rows.",
             fix="Correct the SELECT, or remove the table.",
         )
+    counts.columns = list(types)
     require_timestamps.check_timestamps(connection, table, types)
     counts.unused_columns = check_columns(table, list(types))
     if table.attributes:
@@ -144,7 +178,8 @@ def read_table(
         counts.unused_columns = [name for name in counts.unused_columns if name not in table.names]
     local = parse_rows(connection, table, types, settings)
     counts.clock_changes = clock_changes.count_affected_cells(connection, local, settings.zone)
-    store_rows(connection, table, counts, settings)
+    counts.money = read_money_signs(connection, table, types, select)
+    store_rows(connection, table, counts, settings, types, select)
     return counts
 
 

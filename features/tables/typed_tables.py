@@ -13,6 +13,8 @@ import duckdb
 from features.core.contract import EVENT_TABLES, OPEN_END_US, SURVEYS, Table
 from features.core.errors import ColumnMissing, EmptyTable, suggestion
 from features.core.settings import Settings
+from features.tables.file_rows import number_file_rows
+from features.tables.money_signs import MoneySigns
 from features.tables.parsing import (
     SQL_TYPES,
     ColumnSql,
@@ -24,12 +26,23 @@ from features.tables.parsing import (
     quote_identifier,
 )
 from features.tables.queries import first_value
+from features.tables.reject_examples import RejectExample, reject_examples
 from features.tables.versions import refuse_contradictions, refuse_duplicate_customers
+
+# source_row: the row of the SELECT, from 1 on. file, file_row: where it stands (`file_rows`), if
+# the SELECT takes rows of single files.
+EMPTY_REJECTS = (
+    "CREATE TABLE IF NOT EXISTS rejects (table_name VARCHAR, source_row BIGINT, file VARCHAR, "
+    "file_row BIGINT, reason VARCHAR)"
+)
 
 
 @dataclass
 class RowCounts:
-    """What became of one table's rows: `read = kept + sum(rejected.values())`."""
+    """What became of one table's rows: `read = kept + sum(rejected.values())`.
+
+    examples: one for each reason. columns: those of the SELECT.
+    """
 
     read: int = 0
     kept: int = 0
@@ -37,6 +50,9 @@ class RowCounts:
     unused_columns: list[str] = field(default_factory=list)
     attributes: list[str] = field(default_factory=list)
     clock_changes: dict[str, int] = field(default_factory=dict)
+    examples: list[RejectExample] = field(default_factory=list)
+    money: MoneySigns = field(default_factory=MoneySigns)
+    columns: list[str] = field(default_factory=list)
 
 
 def check_columns(table: Table, columns: list[str]) -> list[str]:
@@ -132,10 +148,12 @@ def _apply_row_rules(
     """The contract's default values, and its rules over several columns of a row."""
     if table.clock:
         delay = settings.arrives_after_us(table.name)
-        clock = "starts_at" if table.name == "contracts" else "occurred_at"
+        clock = _recorded_by_default(table, settings.zone)
         connection.execute(
             f"UPDATE _parsed SET recorded_at = {clock} + {delay} WHERE recorded_at IS NULL"
         )
+    if table.name == "referrals":
+        _reject(connection, "referred_by_themselves", "referrer_id = referred_id")
     if table.name == "transactions":
         connection.execute(
             "UPDATE _parsed SET kind = CASE WHEN amount < 0 THEN 'refund' ELSE 'purchase' END "
@@ -146,6 +164,15 @@ def _apply_row_rules(
         _reject(connection, "ends_before_it_starts", "ends_at <= starts_at")
     if table.name == "feedback":
         _apply_feedback_rules(connection, types, settings)
+
+
+def _recorded_by_default(table: Table, zone: str) -> str:
+    """SQL for the instant at which a row without `recorded_at` could be known (µs)."""
+    if table.clock == "month":
+        # The cost of a month is known when the month is over.
+        local = f"timezone({literal(zone)}, make_timestamptz(month)) + INTERVAL 1 MONTH"
+        return f"epoch_us(timezone({literal(zone)}, {local}))"
+    return "starts_at" if table.name == "contracts" else "occurred_at"
 
 
 def _apply_feedback_rules(
@@ -173,11 +200,17 @@ def _reject(connection: duckdb.DuckDBPyConnection, reason: str, test: str) -> No
 
 
 def store_rows(
-    connection: duckdb.DuckDBPyConnection, table: Table, counts: RowCounts, settings: Settings
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    counts: RowCounts,
+    settings: Settings,
+    types: dict[str, str],
+    select: str,
 ) -> None:
     """Store the accepted rows of `_parsed` as the table, the others in `rejects`, and count both.
 
-    Raises DuplicateCustomers, ContradictoryVersions, or EmptyTable where no row is accepted.
+    types: DuckDB types by column of `_read`, the rows of `select`. Raises DuplicateCustomers,
+    ContradictoryVersions, or EmptyTable where no row is accepted.
     """
     if table.attributes:
         refuse_duplicate_customers(connection)
@@ -185,15 +218,19 @@ def store_rows(
         _reject_exact_duplicates(connection, table, settings)
     if table.version_of and not table.attributes:
         refuse_contradictions(connection, table)
-    _store_rejects(connection, table, counts)
+    _store_rejects(connection, table, counts, select)
+    counts.examples = reject_examples(connection, table, types, counts.rejected, settings)
     _store_accepted(connection, table, settings)
     counts.kept = first_value(connection, f"SELECT count(*) FROM {table.name}")
     if counts.kept == 0:
         raise EmptyTable(
             where=f"[tables] {table.name}",
             got=f"{counts.read:,} rows read, all rejected: {counts.rejected}",
-            rule="A table under [tables] has rows that fit the contract.",
-            fix="Look up the broken rules in docs/contract.md and correct the SELECT.",
+            rule="A table under [tables] has rows that fit the contract. Allowed is: "
+            + "; ".join(f"{each.allowed} ({each.reason})" for each in counts.examples)
+            + ".",
+            fix="Correct the SELECT; docs/contract.md has the rules.",
+            values=[each.example for each in counts.examples if each.example],
         )
 
 
@@ -211,19 +248,23 @@ def _reject_exact_duplicates(
     )
 
 
-def _store_rejects(connection: duckdb.DuckDBPyConnection, table: Table, counts: RowCounts) -> None:
-    connection.execute(
-        "CREATE TABLE IF NOT EXISTS rejects (table_name VARCHAR, source_row BIGINT, reason VARCHAR)"
-    )
-    connection.execute(
-        f"INSERT INTO rejects SELECT {literal(table.name)}, source_row, reason "
-        "FROM _parsed WHERE reason IS NOT NULL"
-    )
+def _store_rejects(
+    connection: duckdb.DuckDBPyConnection, table: Table, counts: RowCounts, select: str
+) -> None:
+    connection.execute(EMPTY_REJECTS)
     rejected = connection.execute(
         "SELECT reason, count(*) FROM _parsed WHERE reason IS NOT NULL "
         "GROUP BY reason ORDER BY reason"
     )
     counts.rejected = dict(rejected.fetchall())
+    # The rows of the files are counted only for those who look for some of them.
+    if counts.rejected:
+        number_file_rows(connection, select, counts.read)
+        connection.execute(
+            f"INSERT INTO rejects SELECT {literal(table.name)}, source_row, file, file_row, reason "
+            "FROM _parsed LEFT JOIN _file_rows USING (source_row) WHERE reason IS NOT NULL "
+            "ORDER BY source_row"
+        )
 
 
 def _store_accepted(

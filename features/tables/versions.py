@@ -1,12 +1,60 @@
-"""Rows that contradict each other: a customer listed twice, two versions at one instant."""
+"""Versions: which rows are versions of one another, which one counts, which ones contradict.
+
+A refund under the id of its order is a refund of it and no version of the order: a shop's refunds
+name the order, and as versions they would erase the purchase. Refunds of one id are versions of
+one another only if they have the same occurred_at; others are further, partial refunds.
+"""
 
 from __future__ import annotations
 
 import duckdb
+import narwhals as nw
 
 from features.core.contract import Table
 from features.core.errors import ContradictoryVersions, DuplicateCustomers
 from features.tables.queries import first_value
+
+IS_REFUND = "(kind = 'refund' OR amount < 0)"  # SQL; a void with a negative amount is of refunds
+
+
+def version_key(table: Table) -> str:
+    """SQL for the columns in which versions of one row are equal, separated by commas."""
+    key = ", ".join(table.version_of)
+    if table.name != "transactions":
+        return key
+    return f"{key}, {IS_REFUND}, CASE WHEN {IS_REFUND} THEN occurred_at END"
+
+
+def has_id(table: Table) -> str:
+    """SQL that is true for rows that may have versions: a transaction without an id has none."""
+    return f"{table.version_of[-1]} IS NOT NULL" if table.name == "transactions" else "true"
+
+
+def latest_versions(rows: nw.LazyFrame, table: Table) -> nw.LazyFrame:
+    """Of rows that are versions of one another, the one recorded last.
+
+    Of transactions none that a later void withdraws, and no void.
+    """
+    recorded = nw.col("recorded_at")
+    if table.name != "transactions":
+        return rows.filter(recorded == recorded.max().over(*table.version_of))
+    key = table.version_of
+    refund = (nw.col("kind") == "refund") | (nw.col("amount") < 0)
+    order_void = (nw.col("kind") == "void") & ~(nw.col("amount") < 0)
+    rows = rows.with_columns(
+        _refund=refund,
+        _refund_at=nw.when(refund).then(nw.col("occurred_at")),
+        _void_at=nw.when(order_void).then(recorded),
+        _refund_void_at=nw.when((nw.col("kind") == "void") & (nw.col("amount") < 0)).then(recorded),
+    )
+    newest = recorded == recorded.max().over(*key, "_refund", "_refund_at")
+    withdrawn = recorded <= nw.col("_void_at").max().over(*key)
+    # A void of refunds withdraws every refund of the id, whatever its occurred_at.
+    withdrawn_refund = nw.col("_refund") & (recorded <= nw.col("_refund_void_at").max().over(*key))
+    live = newest & ~withdrawn.fill_null(False) & ~withdrawn_refund.fill_null(False)
+    # A transaction without an id has no other versions.
+    counting = nw.col(key[-1]).is_null() | live
+    return rows.filter(counting).drop("_refund", "_refund_at", "_void_at", "_refund_void_at")
 
 
 def refuse_duplicate_customers(connection: duckdb.DuckDBPyConnection) -> None:
@@ -27,14 +75,12 @@ def refuse_duplicate_customers(connection: duckdb.DuckDBPyConnection) -> None:
 
 def refuse_contradictions(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """ContradictoryVersions where two versions in `_parsed` have the same recorded_at."""
-    key = ", ".join(table.version_of)
-    # Transactions without an id are not versions of one another.
-    has_id = f"AND {table.version_of[-1]} IS NOT NULL" if table.name == "transactions" else ""
     ties = first_value(
         connection,
-        f"SELECT count(*) FROM (SELECT 1 FROM _parsed WHERE reason IS NULL {has_id} "
-        f"GROUP BY {key}, recorded_at HAVING count(*) > 1)",
+        f"SELECT count(*) FROM (SELECT 1 FROM _parsed WHERE reason IS NULL AND {has_id(table)} "
+        f"GROUP BY {version_key(table)}, recorded_at HAVING count(*) > 1)",
     )
+    key = ", ".join(table.version_of)
     if ties:
         raise ContradictoryVersions(
             where=f"[tables] {table.name}",

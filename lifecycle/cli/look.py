@@ -61,18 +61,42 @@ def init(
 def check(
     config: Config = DEFAULT,
     rejects: Annotated[Path | None, typer.Option(help="write the rejected rows here")] = None,
+    definition: Annotated[
+        bool, typer.Option("--definition", help="show how the definition of churn moves its rate")
+    ] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="exit 1 where anything looks wrong")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Read the data and count every row; print the span, the stages, what a missing table costs."""
-    from lifecycle.commands import check as checks
+    """Read the data, count every row, and name what looks wrong, with what to type.
 
-    settings, history, counts = open_business(config)
+    Exits with 1 where no customer or no row of a table is left; with --strict on any finding.
+    """
+    from features.core.errors import EmptyTable, SeveralRefused, owner_text
+    from features.plausibility import definition_report
+    from lifecycle.commands import check as checks
+    from lifecycle.commands.check_text import report_text
+
+    try:
+        settings, history, counts = open_business(config)
+    except (EmptyTable, SeveralRefused) as error:
+        errors = error.errors if isinstance(error, SeveralRefused) else (error,)
+        if not all(isinstance(each, EmptyTable) for each in errors):
+            raise
+        # The data were read, and nothing of a table is left: a check that failed.
+        print(owner_text(error), file=sys.stderr)
+        sys.exit(1)
     report = checks.build_report(history, counts, settings)
+    if definition:
+        report["definition"] = definition_report(history, settings)
     if rejects:
         from serving.batch.writers import write_table
 
         write_table(history.connection.table("rejects").to_arrow_table(), rejects)
-    answer(report, checks.report_text(report), as_json)
+    answer(report, report_text(report), as_json)
+    if checks.nothing_left(report) or (strict and report["findings"]):
+        sys.exit(1)
 
 
 @app.command(rich_help_panel=LOOK)
@@ -162,8 +186,10 @@ def why_value(
     """Show the rows behind one feature value of one customer."""
     from features.core.instants import instant
     from features.engine.explain import explain_value, report_text
+    from features.tables.history import refuse_too_late
 
     settings, history, _ = open_business(config)
+    refuse_too_late(history, settings, instant(as_of, zone=settings.zone))
     explanation = explain_value(
         history,
         settings,

@@ -20,7 +20,19 @@ from lifecycle.cli.application import (
 
 
 @app.command(rich_help_panel=SERVE)
-def score(config: Config = DEFAULT, as_of: AsOf = None, as_json: AsJson = False) -> None:
+def score(
+    config: Config = DEFAULT,
+    as_of: AsOf = None,
+    in_sample: Annotated[
+        bool,
+        typer.Option("--in-sample", help="score what the release has learned from, and mark it"),
+    ] = False,
+    accept_shift: Annotated[
+        str | None,
+        typer.Option("--accept-shift", help="publish a run that moved far: the reason, recorded"),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
     """Score everybody at one instant (default: the last local midnight) with what is served."""
     from features.core.instants import instant, last_midnight
     from serving.batch import run_folders
@@ -31,7 +43,12 @@ def score(config: Config = DEFAULT, as_of: AsOf = None, as_json: AsJson = False)
     run_folders.refuse_archetype(settings)
     at = instant(as_of, zone=settings.zone) if as_of else last_midnight(settings.zone)
     run = run_folders.score_batch(
-        history, settings, load_in_subprocess(release.current_release_folder()), as_of=at
+        history,
+        settings,
+        load_in_subprocess(release.current_release_folder()),
+        as_of=at,
+        in_sample=in_sample,
+        accept_shift=accept_shift,
     )
     there = "" if run.fresh else " (already there)"
     cancelled = (

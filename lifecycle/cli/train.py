@@ -61,17 +61,25 @@ def train(
     job: Annotated[str | None, typer.Argument(help="churn or next-stage; both if left out")] = None,
     config: Config = DEFAULT,
     as_json: AsJson = False,
+    as_of: Annotated[
+        str | None,
+        typer.Option("--as-of", help="the release of that day: later rows do not exist for it"),
+    ] = None,
     learning_curve: Annotated[
         bool, typer.Option("--learning-curve", help="also refit on fewer customers and dates")
     ] = False,
 ) -> None:
     """Train both models, evaluate them beside the baselines, write a release (not served yet)."""
+    from features.core.instants import instant
     from training import job as jobs
+    from training import past as pasts
     from training.reports import summary
 
     jobs.refuse_unknown_model(job)
     settings, history, _ = open_business(config)
-    trained = jobs.train(history, settings, only=job, learning_curve=learning_curve)
+    at = None if as_of is None else instant(as_of, zone=settings.zone)
+    history, settings, past = pasts.what_to_train_on(history, settings, at, only=job)
+    trained = jobs.train(history, settings, only=job, learning_curve=learning_curve, past=past)
     value = {
         "release": trained.folder.name,
         "status": trained.status,
@@ -104,6 +112,41 @@ def backtest(
     instants = [instant(at, zone=settings.zone) for at in as_of or ()]
     finished = run_backtest(history, settings, as_of=instants, out=out)
     answer(finished.report | {"folder": str(finished.folder)}, finished.text, as_json)
+
+
+@app.command(rich_help_panel=TRAIN)
+def backfill(
+    start: Annotated[str, typer.Option("--from", help="the first date")],
+    end: Annotated[str, typer.Option("--to", help="the last date")],
+    config: Config = DEFAULT,
+    every: Annotated[str, typer.Option(help="day, week, month, quarter or year")] = "month",
+    retrain: Annotated[
+        str | None, typer.Option(help="a new release every so often; at each date if left out")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write honest past runs: each date is scored by a release that knew nothing later."""
+    from features.core.instants import day_text, instant
+    from training import backfill as backfills
+
+    settings, history, _ = open_business(config)
+    first, last = (instant(day, zone=settings.zone) for day in (start, end))
+    runs = backfills.backfill(
+        history, settings, start=first, end=last, every=every, retrain=retrain
+    )
+    value = {
+        "runs": [
+            {
+                "as_of": day_text(each.as_of, zone=settings.zone),
+                "release": each.release,
+                "why": each.why,
+                **({"run": each.run.id, "rows": each.run.rows} if each.run else {}),
+                "folder": str(each.run.folder) if each.run else None,
+            }
+            for each in runs
+        ]
+    }
+    answer(value, backfills.report_text(runs, zone=settings.zone), as_json)
 
 
 @app.command(rich_help_panel=TRAIN)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lifecycle.commands import check
+from lifecycle.commands import check_text
 from training.formats import confidence, decimals, percent
 from training.reports import summary
 
@@ -19,14 +19,16 @@ def answer_text(
     *,
     config: Path,
     truth: Mapping[str, Any] | None = None,
+    consent: bool = False,
 ) -> str:
     """The answer of a finished run for a terminal.
 
     `value` is the data of `RunResult`, `scores` the batch folder with scores.parquet, `truth` the
-    comparison with the true probabilities of a simulated business.
+    comparison with the true probabilities of a simulated business. `consent`: only customers who
+    consented are named.
     """
     lines = [
-        summary.scores_text(scores, as_of=value["as_of"], riskiest=RISKIEST),
+        summary.scores_text(scores, as_of=value["as_of"], riskiest=RISKIEST, consent=consent),
         "",
         *_figure(value["evaluation"], truth),
         *(f"  warning: {warning}" for warning in value["warnings"]),
@@ -134,7 +136,7 @@ def _next_commands(config: Path) -> list[str]:
 
 def tables_text(value: Mapping[str, Any], truth: Mapping[str, Any] | None = None) -> str:
     """The tables behind the answer: every row read, model and baselines, the truth."""
-    parts = [check.report_text(value["check"]), summary.training_text(value["evaluation"])]
+    parts = [check_text.report_text(value["check"]), summary.training_text(value["evaluation"])]
     if truth:
         parts.append(truth_table(truth))
     parts.append(f"  status     {value['status']}\n  seconds    {value['seconds']}")

@@ -1,7 +1,8 @@
-"""`lifecycle check`: count every row, show span and stages in days, list what is missing."""
+"""`lifecycle check`: count every row, show span and stages in days, name what looks wrong."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import narwhals as nw
@@ -9,11 +10,15 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.contract import CONTRACT
-from features.core.instants import DAY_US, day_text
+from features.core.instants import DAY_US, current_instant, day_text, end_text
 from features.core.settings import Settings
 from features.engine.business_columns import columns_for, custom_features
 from features.engine.columns import missing_features
+from features.engine.consent import consent_counts
 from features.labels import grace
+from features.plausibility import find_implausible
+from features.plausibility.ids import id_columns, matched_share
+from features.plausibility.rows import refunds_of_orders, superseded_rows
 from features.recipes.attributes import NOT_ATTRIBUTES
 from features.recipes.cover import current_cover
 from features.recipes.definitions import Definitions, learn_definitions
@@ -30,13 +35,6 @@ MISSING_TABLE_COSTS = {
     "feedback": "satisfaction: scores, silence, complaints",
     "contracts": "cover: days left, renewal (only for contractual businesses)",
 }
-# Lists of columns of a table, each with the reason that the text adds.
-COLUMN_LISTS = {
-    "unused_columns": "",
-    "attributes": "",
-    "not_features": " (neither versions with valid_from nor [contract] constant_attributes, "
-    "or too few known values)",
-}
 # Fewer completed gaps leave the stage multiples at their defaults.
 MIN_GAPS = 500
 FEW_GAPS_A_CUSTOMER = 0.1
@@ -44,13 +42,16 @@ MANY_REACTIVATED = 0.10
 
 
 def build_report(
-    history: History, counts: dict[str, RowCounts], settings: Settings
+    history: History, counts: dict[str, RowCounts], settings: Settings, *, now: int | None = None
 ) -> dict[str, Any]:
-    """The report as plain data; `report_text` renders it.
+    """The report as plain data; `check_text.report_text` renders it.
 
-    Stages and attributes are as of the end of the data, with definitions learned there.
+    Stages and attributes are as of the end of the data, with definitions learned there. `findings`
+    is what looks wrong (`features.plausibility`). now: the instant of the call in µs, for dates
+    after today; the machine's clock if not given.
     """
     refuse_snapshots(history)
+    now = current_instant() if now is None else now
     known = history.as_of(history.data_until)
     definitions = learn_definitions(known, settings)
     rows = _current_stages(known, history.data_until, definitions)
@@ -60,10 +61,9 @@ def build_report(
     return {
         "business": settings.business.name,
         "tables": {
-            name: _table_report(table_counts, history, name, settings, definitions)
-            for name, table_counts in counts.items()
+            name: _table_report(counts, history, name, settings, definitions) for name in counts
         },
-        "data_until": day_text(history.data_until, zone=settings.zone),
+        "data_until": end_text(history.data_until, zone=settings.zone),
         "activity_table": settings.activity.table,
         "customers": rows.num_rows,
         "stages_now": {stage: stages.count(stage) for stage in sorted(set(stages))},
@@ -74,6 +74,32 @@ def build_report(
         "advice": _advice(definitions, rows.num_rows)
         + (grace.advice(renewals) if renewals else []),
         "renewals": renewals,
+        "acquired": _acquired_view(known, settings),
+        "consent": consent_counts(history, settings),
+        "findings": [
+            finding.as_dict()
+            for finding in find_implausible(history, known, counts, settings, definitions, now=now)
+        ],
+    }
+
+
+def nothing_left(report: dict[str, Any]) -> bool:
+    """Whether no customer with activity is known: then nothing can be trained or scored."""
+    return any(finding["name"] == "nothing_left" for finding in report["findings"])
+
+
+def _acquired_view(known: Known, settings: Settings) -> dict[str, Any]:
+    """How many customers count as acquired under each value of [stages] acquired, and the gaps."""
+    days = known.activity.group_by("customer_id").agg(n=nw.len(), median_gap=nw.col("gap").median())
+    rows = days.collect(backend="pyarrow").to_native()
+    number = rows["n"].to_numpy()
+    gaps = rows["median_gap"].drop_null().to_numpy()
+    return {
+        "configured": settings.stages.acquired,
+        "first_activity": int(number.size),
+        "second_activity": int((number > 1).sum()),
+        # The median of each customer's own, so that a frequent customer counts once.
+        "median_gap_days": round(float(np.median(gaps)) / DAY_US, 1) if gaps.size else None,
     }
 
 
@@ -94,14 +120,28 @@ def _missing_tables(history: History, settings: Settings) -> dict[str, Any]:
 
 
 def _table_report(
-    counts: RowCounts, history: History, name: str, settings: Settings, definitions: Definitions
+    all_counts: dict[str, RowCounts],
+    history: History,
+    name: str,
+    settings: Settings,
+    definitions: Definitions,
 ) -> dict[str, Any]:
     """One table: read = kept + rejected, its span, and what is unusual about it."""
+    counts = all_counts[name]
     report: dict[str, Any] = {
         "read": counts.read,
         "kept": counts.kept,
         "rejected": counts.rejected,
+        "examples": [asdict(example) for example in counts.examples],
     }
+    others = [each for each in all_counts if each != name and id_columns(each)]
+    if others and id_columns(name):
+        share = matched_share(history.connection, name, others)
+        report["ids_in_other_tables"] = round(share, 4)
+    if superseded := superseded_rows(history, name):
+        report["superseded"] = superseded
+    if name == "transactions" and (refunds := refunds_of_orders(history)):
+        report["refunds_of_orders"] = refunds
     if name == "customers":
         report |= _attributes(counts, definitions)
     else:
@@ -109,19 +149,17 @@ def _table_report(
         report |= _span(history, name, settings)
     if counts.clock_changes:
         report["clock_changes"] = counts.clock_changes
-    if name in history.versioned:
-        report["has_versions"] = True
     return report
 
 
 def _span(history: History, name: str, settings: Settings) -> dict[str, Any]:
     """First and last day of a table, and how many rows were recorded after the end of the data."""
     table = history.table(name)
-    clock = nw.col("starts_at" if name == "contracts" else "occurred_at")
+    clock = nw.col({"contracts": "starts_at", "costs": "month"}.get(name, "occurred_at"))
     ends = table.select(low=clock.min(), high=clock.max()).collect(backend="pyarrow").to_native()
     low, high = (column[0].as_py() for column in ends.columns)
-    late = table.filter(nw.col("recorded_at") > history.data_until)
-    rows = late.select(nw.col("customer_id").count()).collect(backend="pyarrow").to_native()
+    late = table.filter(nw.col("recorded_at") >= history.data_until)
+    rows = late.select(nw.len()).collect(backend="pyarrow").to_native()
     return {
         "from": day_text(low, zone=settings.zone),
         "to": day_text(high, zone=settings.zone),
@@ -176,74 +214,3 @@ def _advice(definitions: Definitions, customers: int) -> list[str]:
             "wider stage multiples."
         )
     return advice
-
-
-def rows_text(report: dict[str, Any]) -> str:
-    """`12,345 rows read, 12 of them rejected` over all tables."""
-    tables = report["tables"].values()
-    read = sum(table["read"] for table in tables)
-    rejected = sum(sum(table["rejected"].values()) for table in tables)
-    return f"{read:,} rows read, {rejected:,} of them rejected"
-
-
-def report_text(report: dict[str, Any]) -> str:
-    """The report for a terminal; read = kept + rejected on every line."""
-    stages = (f"{name} {count:,}" for name, count in report["stages_now"].items())
-    who = "activity or cover" if report["renewals"] else "activity"
-    lines = [
-        f"{report['business']}: data until {report['data_until']}, "
-        f"{report['customers']:,} customers with {who}",
-        "",
-        *(line for name, table in report["tables"].items() for line in _table_lines(name, table)),
-        "",
-        *_stage_lines(report["stage_multiples"], report["activity_table"]),
-    ]
-    if report["renewals"]:
-        lines += ["", *grace.report_lines(report["renewals"])]
-    lines += ["", f"  now: {', '.join(stages)}"]
-    if report["cancelled"]:
-        lines.append(f"  of them {report['cancelled']:,} have cancelled; their cover still runs")
-    lines += [
-        f"  without {name}: no {missing['lost']} ({len(missing['features'])} features)"
-        for name, missing in report["missing"].items()
-    ]
-    return "\n".join([*lines, *(f"  note: {advice}" for advice in report["advice"])])
-
-
-def _table_lines(name: str, table: dict[str, Any]) -> list[str]:
-    def counted(rows: int, words: str) -> str:
-        return f"{'':17}{rows:>10,} {words}"
-
-    rejected = sum(table["rejected"].values())
-    span = f"   {table['from']} … {table['to']}" if "from" in table else ""
-    lines = [
-        f"  {name:<13}{table['read']:>10,} read = {table['kept']:,} kept + "
-        f"{rejected:,} rejected{span}"
-    ]
-    lines += [counted(rows, reason) for reason, rows in table["rejected"].items()]
-    lines += [
-        counted(rows, f"{reason} by a clock change (kept; read as docs/contract.md says)")
-        for reason, rows in table.get("clock_changes", {}).items()
-    ]
-    if table.get("after_data_until"):
-        words = "recorded after data_until (kept, not known yet)"
-        lines.append(counted(table["after_data_until"], words))
-    for kind, reason in COLUMN_LISTS.items():
-        if table.get(kind):
-            lines.append(f"{'':17}{kind.replace('_', ' ')}: {', '.join(table[kind])}{reason}")
-    return lines
-
-
-def _stage_lines(stages: dict[str, Any], activity_table: str) -> list[str]:
-    lines = ["  stage       from (× usual gap)   days for the median customer"]
-    for name, multiple in stages["multiples"].items():
-        days = stages["days_for_the_median_customer"][name] or 0
-        lines.append(f"  {name:<12}{multiple:>10.2f}{days:>20,.1f}")
-    if stages["reactivated_share"] is not None:
-        returned = "bought again" if activity_table == "transactions" else "were active again"
-        lines.append(
-            f"  {percent(stages['reactivated_share'])} of those called churned {returned} later "
-            f"({stages['reached_churned']:,} cases)"
-        )
-    note = "learned at the end of the data; a release learns its own before its evaluation date"
-    return [*lines, f"  ({note})"]

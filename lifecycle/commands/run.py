@@ -8,14 +8,21 @@ from pathlib import Path
 from typing import Any
 
 from features.core.errors import NotEnoughData, ReleaseRefused
-from features.core.instants import DAY_US, day_text, instant, last_midnight, midnight_before
+from features.core.instants import (
+    DAY_US,
+    day_text,
+    end_text,
+    instant,
+    last_midnight,
+    midnight_after,
+)
 from features.core.progress import print_status
 from features.core.settings import Settings, load_settings
 from features.tables.history import History, load_history, refuse_too_late
-from lifecycle.commands import answer, check
+from lifecycle.commands import answer, check, check_text
 from serving.batch import run_folders
 from serving.release import release as releases
-from training import job, promote
+from training import job, past, promote
 
 
 @dataclass(frozen=True)
@@ -56,9 +63,12 @@ def run(
     run_folders.refuse_archetype(settings)
     history, counts = load_history(settings)
     report = check.build_report(history, counts, settings)
-    print_status(f"check: {check.rows_text(report)}; `lifecycle check` prints the whole report")
+    print_status(
+        f"check: {check_text.rows_text(report)}; `lifecycle check` prints the whole report"
+    )
     at = instant(as_of, zone=settings.zone) if as_of else newest_instant(history, settings)
     refuse_too_late(history, settings, at)
+    past.refuse_learned_window(history, settings, at)
     trained = _train(history, settings)
     choice = choose_release(trained, history, settings)
     print_status("scoring")
@@ -67,7 +77,7 @@ def run(
     stale = None if simulated else stale_warning(history, settings, at)
     value["warnings"] = answer.collect_warnings(value, note=choice.note, stale=stale)
     value["seconds"] = round(time.monotonic() - began, 1)
-    text = answer.answer_text(value, batch.folder, config=config)
+    text = answer.answer_text(value, batch.folder, config=config, consent=settings.consent.list)
     if verbose:
         text = f"{text}\n\n{answer.tables_text(value)}"
     return RunResult(value, text, batch)
@@ -149,18 +159,16 @@ def _load_served() -> releases.Release | None:
 
 
 def newest_instant(history: History, settings: Settings) -> int:
-    """The last local midnight; the last one of the data where they are older than the staleness."""
-    now = last_midnight(settings.zone)
-    if now <= history.data_until + settings.contract.max_staleness_days * DAY_US:
-        return now
-    return midnight_before(history.data_until, settings.zone)
+    """The last local midnight; the one right after the data where they are older than allowed."""
+    now, end = last_midnight(settings.zone), midnight_after(history.data_until, settings.zone)
+    return now if now <= end + settings.contract.max_staleness_days * DAY_US else end
 
 
 def stale_warning(history: History, settings: Settings, at: int) -> str | None:
     """A warning where the data end before `at`, or where `at` is earlier because they are old."""
     zone = settings.zone
-    end, as_of = day_text(history.data_until, zone=zone), day_text(at, zone=zone)
-    if at > history.data_until:
+    end, as_of = end_text(history.data_until, zone=zone), day_text(at, zone=zone)
+    if at > midnight_after(history.data_until, zone):
         return f"the data end at {end}, before as_of {as_of}: later activity is not known"
     days = (last_midnight(zone) - history.data_until) // DAY_US
     if at < last_midnight(zone) and days > settings.contract.max_staleness_days:

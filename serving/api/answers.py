@@ -66,8 +66,13 @@ def _add_error(rows: list[Entry]) -> list[Entry]:
 
 def unknown_entry(customer: str) -> Entry:
     """The entry of a customer that is not in the data: null but for the requested id."""
+    return refused_entry(customer, "unknown_customer")
+
+
+def refused_entry(customer: str, error: str) -> Entry:
+    """An entry without a score: null but for the requested id and the error."""
     empty: Entry = dict.fromkeys(COLUMNS)
-    return {**empty, "customer_id": customer, "warnings": [], "error": "unknown_customer"}
+    return {**empty, "customer_id": customer, "warnings": [], "error": error}
 
 
 def answer(release: str, as_of: int, scores: list[Entry]) -> dict[str, Any]:

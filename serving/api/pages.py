@@ -116,12 +116,16 @@ latest nightly run:</p>
   -d '{{"customer_ids": ["00042", "00043"]}}' http://localhost:3000/v1/score</pre>
 <p>Or by raw events, as of now or of a given instant; send all that is known of each customer:</p>
 <pre>curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\
-  -d '{{"as_of": "2024-10-01T00:00:00Z", "customers": [{{"customer_id": "00042",
-       "transactions": [{{"occurred_at": "2024-09-03T10:15:00Z", "amount": 19.9}}]}}]}}' \\
+  -d '{{"as_of": "2025-01-01T00:00:00Z", "customers": [{{"customer_id": "00042",
+       "transactions": [{{"occurred_at": "2024-12-03T10:15:00Z", "amount": 19.9}}]}}]}}' \\
   http://localhost:3000/v1/score</pre>
 <p>JSON in UTF-8, no query string, numbers up to 10<sup>12</sup>; a body arrives within 30 seconds.
 Instants are RFC 3339 with an offset, and none lies at or after <code>as_of</code> (except a term's
-ends). A request that breaks a rule is refused as a whole: 422, with the path of the field.</p>
+ends). A request that breaks a rule is refused as a whole: 422, with the path of the field.
+<code>as_of</code> is not before <code>earliest_as_of</code> of <a href="/v1/model">the model</a>,
+which has learned what came before; with <code>in_sample: true</code> it is answered, and every
+entry has the warning <code>in_sample</code>. Without <code>as_of</code> the population statistics
+are at most max_staleness_days old: score every night.</p>
 """
 
 _END_SECTION = """
@@ -142,8 +146,8 @@ def _answer_section(columns: str) -> str:
     return f"""<h3>The answer</h3>
 <p><code>{{"release_id": …, "as_of": …, "scores": [ … ]}}</code>, each entry:</p>
 <table>{columns}<tr><td><code>error</code></td>
-<td>null; <code>unknown_customer</code> or <code>prospect</code> (no activity yet): then there is
-no score</td></tr></table>
+<td>null; <code>unknown_customer</code>, <code>no_consent</code> or <code>prospect</code> (no
+activity yet): then there is no score</td></tr></table>
 <p>A customer with long gaps can be inactive for a whole horizon and still be on rhythm: a high
 <code>p_churn</code> together with a healthy <code>stage_if_inactive</code> is correct.</p>
 """
@@ -275,7 +279,7 @@ def _column_schema(name: str) -> dict[str, Any]:
 
 def _answer_schema() -> dict[str, Any]:
     entry = {name: _column_schema(name) for name in COLUMNS} | {
-        "error": {"enum": [None, "unknown_customer", "prospect"]}
+        "error": {"enum": [None, "unknown_customer", "prospect", "no_consent"]}
     }
     scores = {
         "type": "array",

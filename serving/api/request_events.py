@@ -26,6 +26,7 @@ from features.core.contract import (
 from features.core.settings import Settings
 from features.engine.prepared import rows_to_arrow
 from features.recipes.attributes import Attribute
+from features.tables.freshness import needed_tables
 from serving.api.schemas import REQUEST_TABLES, ScoreRequest, field_path
 from serving.api.strict import malformed_error
 
@@ -36,11 +37,13 @@ Row = dict[str, Any]
 class RequestEvents:
     """Typed contract tables, and per customer the number of rows that count only after as_of.
 
-    Such `late_rows` come from a table with `arrives_after_hours`.
+    Such `late_rows` come from a table with `arrives_after_hours`. unsent: per customer the tables
+    of the release that were left out; an empty table was sent.
     """
 
     tables: dict[str, pa.Table]
     late_rows: Counter[str]
+    unsent: dict[str, frozenset[str]]
 
 
 def read_events(
@@ -56,6 +59,7 @@ def read_events(
     further = {
         each.name: each.type for each in attributes if each.name not in CONTRACT["customers"].names
     }
+    unsent = _unsent_tables(request, settings)
     tables: dict[str, pa.Table] = {}
     late_rows: Counter[str] = Counter()
     for name in REQUEST_TABLES:
@@ -73,7 +77,23 @@ def read_events(
             tables[name] = rows_to_arrow(
                 name, _without_duplicates(name, rows, settings), attributes
             )
-    return RequestEvents(tables, late_rows)
+    return RequestEvents(tables, late_rows, unsent)
+
+
+def _unsent_tables(request: ScoreRequest, settings: Settings) -> dict[str, frozenset[str]]:
+    """Per customer the tables that were not sent; Malformed where no score can do without one."""
+    tables = [name for name in REQUEST_TABLES if name in settings.tables]
+    unsent: dict[str, frozenset[str]] = {}
+    for position, customer in enumerate(request.customers or []):
+        missing = frozenset(name for name in tables if getattr(customer, name) is None)
+        for name in sorted(missing & needed_tables(settings)):
+            raise malformed_error(
+                field_path(["customers", position, name]),
+                "a table that was not sent",
+                f"Every score needs {name}. Send [] where nothing happened.",
+            )
+        unsent[customer.customer_id.normalized] = missing
+    return unsent
 
 
 def _refuse_payments_without_terms(request: ScoreRequest) -> None:
@@ -102,7 +122,7 @@ def _rows_of_table(
                 "rows of a table that this release does not have",
                 f"This release has {known}.",
             )
-        for number, row in enumerate(rows):
+        for number, row in enumerate(rows or ()):
             path = f"customers[{position}].{name}[{number}]"
             yield path, customer.customer_id.normalized, vars(row)
 
@@ -253,7 +273,15 @@ def _is_version(table: Table, row: Row) -> bool:
 def _refuse_contradictions(table: Table, versions: list[Row]) -> None:
     # Of attributes no two versions may share an instant; elsewhere a correction is recorded later.
     key = table.version_of if table.attributes else (*table.version_of, "recorded_at")
-    if len({tuple(row[column] for column in key) for row in versions}) < len(versions):
+    cells = {(*(row[column] for column in key), _refund_cell(table, row)) for row in versions}
+    if len(cells) < len(versions):
         rule = f"Rows with equal {', '.join(key)} are equal in all columns."
         got = "versions that contradict each other"
         raise malformed_error(f"customers[].{table.name}", got, rule)
+
+
+def _refund_cell(table: Table, row: Row) -> int | None:
+    """What makes a refund another row than its order: its own instant; null for all other rows."""
+    if table.name != "transactions":
+        return None
+    return row["occurred_at"] if row["kind"] == "refund" or row["amount"] < 0 else None

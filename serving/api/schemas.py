@@ -175,12 +175,17 @@ else:
     CustomerEvents = create_model(
         "CustomerEvents",
         __base__=_Customer,
-        __doc__="One customer's raw events, all that are known.",
+        __doc__="One customer's raw events, all that are known. A table that is left out was not "
+        "sent, and the score rests on the others; an empty one says that nothing happened.",
         **{
             name: (
                 # Without FailFast, a million bad rows would become a million errors.
                 Annotated[list[row], FailFast()],
-                Field(default=[], description=CONTRACT[name].meaning),
+                Field(
+                    default=None,
+                    description=f"{CONTRACT[name].meaning}; left out: not sent; []: nothing "
+                    "happened",
+                ),
             )
             for name, row in ROWS.items()
         },
@@ -199,6 +204,11 @@ class ScoreRequest(StrictModel):
     as_of: Instant | None = Field(
         default=None, description="default by id: the run's as_of; with events: now"
     )
+    in_sample: bool = Field(
+        default=False,
+        description="with events: also score an as_of whose outcomes the release has learned; "
+        "every entry then warns in_sample",
+    )
 
 
 def parse_request(value: Any) -> ScoreRequest:
@@ -210,6 +220,9 @@ def parse_request(value: Any) -> ScoreRequest:
     if (request.customer_ids is None) == (request.customers is None):
         rule = "A body has either customer_ids or customers."
         raise malformed_error("body", "both kinds of request, or none", rule)
+    if request.in_sample and request.customers is None:
+        rule = "in_sample goes with raw events; a run's rows carry their own warnings."
+        raise malformed_error("in_sample", "in_sample with customer_ids", rule)
     if request.customers is not None:
         ids = {customer.customer_id.normalized for customer in request.customers}
         if len(ids) < len(request.customers):

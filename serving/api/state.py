@@ -9,22 +9,32 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.core.errors import LifecycleError, NotFound, ReleaseRefused
+from features.core.errors import LifecycleError, Malformed, NotFound, ReleaseRefused
 from features.core.instants import DAY_US
 from features.core.settings import Settings, settings_from_mapping
 from features.engine.build import build
 from features.engine.columns import FeatureColumn
+from features.engine.consent import without_consent
 from features.engine.prepared import PreparedFeatures
 from features.recipes.population_stats import PopulationStats
 from features.tables.terms import TermRules
 from serving.api import lookup, request_events
-from serving.api.answers import Entry, answer, entries, take_entries, unknown_entry
+from serving.api.answers import (
+    Entry,
+    answer,
+    entries,
+    refused_entry,
+    take_entries,
+    unknown_entry,
+)
 from serving.api.lookup import Lookup
 from serving.api.schemas import RequestedId, ScoreRequest, rfc3339
 from serving.api.strict import malformed_error
@@ -33,6 +43,7 @@ from serving.release import release as releases
 from serving.release.release import Release
 from serving.release.sandbox import load_in_subprocess
 from serving.release.score_table import score_table
+from serving.release.seen_future import refuse_backfill_release
 
 POLL_SECONDS, RETRY_SECONDS = 2, 30
 log = logging.getLogger("lifecycle.service")
@@ -143,7 +154,11 @@ class ServingState:
         if as_of > now + served.settings.contract.max_staleness_days * DAY_US:
             rule = "as_of lies at most max_staleness_days in the future."
             raise malformed_error("as_of", "an instant too far in the future", rule)
+        if as_of < served.release.seen.earliest_as_of and not request.in_sample:
+            raise _in_sample_error(served.release, as_of)
         prepared = _prepared_at(served, as_of)
+        if request.as_of is None:
+            _refuse_old_population(served, prepared.population.as_of, now)
         events = request_events.read_events(
             request,
             served.settings,
@@ -155,8 +170,24 @@ class ServingState:
         active = set(rows["customer_id"].to_pylist())
         # Customers without activity and cover have no feature row.
         prospects = [each.normalized for each in requested if each.normalized not in active]
-        table = score_table(rows, served.release, prospects=prospects, as_of=as_of, stale=False)
-        by_id = {entry["customer_id"]: entry for entry in entries(table)}
+        by_id = {
+            entry["customer_id"]: entry
+            for missing, part, others in _by_unsent_tables(rows, prospects, events.unsent)
+            for entry in entries(
+                score_table(
+                    part,
+                    served.release,
+                    prospects=others,
+                    as_of=as_of,
+                    stale=False,
+                    missing=missing,
+                )
+            )
+        }
+        if served.settings.consent.score:
+            ids = [each.normalized for each in requested]
+            refused = without_consent(events.tables.get("customers"), ids)
+            by_id |= {name: refused_entry(name, "no_consent") for name in refused}
         age_us = as_of - prepared.population.as_of
         scores = [
             _with_warnings(
@@ -178,6 +209,9 @@ class ServingState:
             "contractual": definitions.contractual,
             "eligible_days": definitions.eligible_days,
             "tables": list(release.tables),
+            "without": [list(each.lacks) for each in release.sub_releases],
+            "silent_tables": list(release.silent),
+            "earliest_as_of": rfc3339(release.seen.earliest_as_of),
             "features": len(release.scorer.columns),
             "stage_multiples": list(definitions.multiples),
             "population_mean_gap_days": definitions.population_mean_gap_us / DAY_US,
@@ -187,6 +221,16 @@ class ServingState:
             "evaluation": release.evaluation,
             "problem": self.problem,
         }
+
+
+def _by_unsent_tables(
+    rows: pa.Table, prospects: list[str], unsent: dict[str, frozenset[str]]
+) -> Iterator[tuple[frozenset[str], pa.Table, list[str]]]:
+    """(tables, feature rows, prospects) of the customers for whom just these were not sent."""
+    ids = rows["customer_id"].to_pylist()
+    for missing in sorted(set(unsent.values()), key=sorted):
+        mine = pa.array([unsent[name] == missing for name in ids], pa.bool_())
+        yield missing, rows.filter(mine), [name for name in prospects if unsent[name] == missing]
 
 
 def _run_info(run: Lookup | None) -> dict[str, Any] | None:
@@ -233,14 +277,43 @@ def _require_run(served: ServedRelease) -> Lookup:
 def _prepared_at(served: ServedRelease, as_of: int) -> PreparedFeatures:
     """The features over the newest population known at `as_of`; a later one would leak the future.
 
-    Malformed where as_of lies before all of them.
+    Before all of them (only a request in sample asks for that) the oldest.
     """
-    known = [each for each in served.prepared if each.population.as_of <= as_of]
-    if not known:
-        oldest = rfc3339(min(each.population.as_of for each in served.prepared))
-        rule = f"as_of is not before {oldest}, the as_of of the release's population."
-        raise malformed_error("as_of", "an instant before the release's population", rule)
-    return max(known, key=lambda each: each.population.as_of)
+    by_age = sorted(served.prepared, key=lambda each: each.population.as_of)
+    known = [each for each in by_age if each.population.as_of <= as_of]
+    return known[-1] if known else by_age[0]
+
+
+def _in_sample_error(release: Release, as_of: int) -> LifecycleError:
+    """Malformed for an instant that the release has seen: both instants, and the ways out."""
+    seen = release.seen
+    return Malformed(
+        where="as_of",
+        got=f"{rfc3339(as_of)}, whose outcomes the release has learned",
+        rule=f"as_of is not before {rfc3339(seen.earliest_as_of)}: the release has learned "
+        f"outcomes until {rfc3339(seen.outcomes_until)} and population statistics of "
+        f"{rfc3339(seen.population_as_of)}.",
+        fix="Send a later as_of. For honest past scores: lifecycle backfill. Or send "
+        "in_sample: true; every entry then has the warning in_sample.",
+    )
+
+
+def _refuse_old_population(served: ServedRelease, population_as_of: int, now: int) -> None:
+    """Malformed where the request gives no as_of, and today's population is not known.
+
+    Statistics of long ago make today's customers look alike: all of them look lost.
+    """
+    days = served.settings.contract.max_staleness_days
+    if now > population_as_of + days * DAY_US:
+        raise Malformed(
+            where="as_of",
+            got=f"none, and population statistics of {rfc3339(population_as_of)}",
+            rule=f"Without as_of a request is scored as of now, which lies at most {days} days "
+            f"(max_staleness_days) after the population statistics, here of "
+            f"{rfc3339(population_as_of)}.",
+            fix="Run `lifecycle score -c …` for today's statistics, or send the as_of of the "
+            "events.",
+        )
 
 
 def _read_pointers() -> tuple[str, str]:
@@ -255,6 +328,7 @@ def _load_served(before: ServedRelease | None) -> ServedRelease:
         release = before.release
     else:
         release = load_in_subprocess(Path(pointers[0]))
+        refuse_backfill_release(release.seen, release.id)
         _check_prepared(release)
     settings = settings_from_mapping(release.config, folder=Path(), where="features.json")
     run = lookup.load_lookup(Path(pointers[1])) if pointers[1] else None

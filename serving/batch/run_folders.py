@@ -13,7 +13,8 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,16 @@ from features.core.progress import print_status
 from features.core.settings import Settings, home
 from features.core.staged_files import replace_folder, staged_file, staging_folder
 from features.engine.build import build, prospects
+from features.engine.consent import with_consent
 from features.recipes.population_stats import population_stats
+from features.tables.freshness import stale_tables
 from features.tables.history import History, Known, refuse_too_late
-from serving.batch import run_manifest
+from serving.batch import run_manifest, shift
 from serving.batch.score_lock import lock_scores
 from serving.batch.writers import with_datetimes
 from serving.release.release import Release
 from serving.release.score_table import CANCELLED, REFUSED_ARCHETYPES, score_table
+from serving.release.seen_future import refuse_backfill_release, refuse_in_sample
 
 
 @dataclass(frozen=True)
@@ -56,34 +60,79 @@ class BatchRun:
     cancelled: int
 
 
-def score_batch(history: History, settings: Settings, release: Release, *, as_of: int) -> BatchRun:
+def score_batch(
+    history: History,
+    settings: Settings,
+    release: Release,
+    *,
+    as_of: int,
+    in_sample: bool = False,
+    backfill: bool = False,
+    accept_shift: str | None = None,
+) -> BatchRun:
     """Score all customers known at `as_of` (µs UTC) and write the run folder.
 
-    AsOfTooLate, ReleaseRefused for another configuration, EmptyTable where nobody is known,
-    StoreFailed; after an error no part of a folder is left.
+    Where [consent] score needs it, only those who consented; the others are in no file of the run.
+
+    `in_sample`: also where the release has learned the outcomes of as_of; every row and the
+    manifest say so then. `backfill`: a past run by a release of its day. LATEST never names a run
+    of either kind.
+    `accept_shift`: the reason to publish a run that moved further from the former ones than any two
+    training dates did; without it such a run waits beside, and RunNotPublished says where.
+    AsOfTooLate, AsOfInSample, FeedSilent, ReleaseRefused for another configuration, EmptyTable
+    where nobody is known, StoreFailed; after an error no part of a folder is left.
     """
+    reason = shift.check_reason(accept_shift)
     stale = refuse_too_late(history, settings, as_of)
+    if not backfill:
+        refuse_backfill_release(release.seen, release.id)
+    seen = refuse_in_sample(release.seen, [as_of], zone=settings.zone, allow=in_sample)
     refuse_other_configuration(release, settings)
+    missing = sorted(stale_tables(history, settings, as_of))
+    history = with_consent(history, settings, "score", at=as_of)
     known = history.as_of(as_of)
     tables = {name: sort_known_table(known, name) for name in known.tables}
     day = day_text(as_of, zone=settings.zone)
-    about = {
-        "run": run_id(known, tables, settings, release, stale=stale),
+    about: dict[str, Any] = {
+        "run": run_id(
+            known, tables, settings, release, stale=stale, missing=missing, in_sample=seen
+        ),
         "as_of": as_of,
         "as_of_text": day,
         "release": release.id,
         "status": release.scorer.status,
+        "without": missing,
+        "in_sample": seen,
+        "backfill": backfill,
+        "configuration": shift.configuration_digest(settings),
     }
     root = home() / "scores"
     folder = root / f"as_of={day}" / f"run={about['run']}"
     if os.path.lexists(folder.parent) and not folder.parent.is_dir():
         raise _in_the_way(folder.parent, "no folder", "The runs of one as_of are in a folder.")
     with _store_errors(), lock_scores(root):
+        about["shift"] = (run_manifest.read_about(folder) or {}).get("shift")
         fresh = not _is_finished(folder, about, list(tables))
         if fresh:
-            outputs = _build_outputs(known, settings, release, as_of=as_of, stale=stale)
+            outputs = _build_outputs(
+                known, settings, release, as_of=as_of, stale=stale, missing=missing
+            )
+            # A damaged run that was accepted once is accepted again.
+            reason = reason or (about["shift"] or {}).get("accepted")
+            judged = shift.Judgement(shift.NOT_PUBLISHED)
+            if not (seen or backfill):
+                judged = shift.judge_run(root, outputs["scores"], release, settings, as_of=as_of)
+            about["shift"] = judged.section
+            waiting = root / shift.FOLDER / folder.relative_to(root)
+            if judged.problems and reason is None:
+                _write_run(waiting, outputs, tables, about)
+                raise shift.not_published_error(judged, waiting, settings, as_of=as_of)
+            if judged.problems:
+                about["shift"] = {**judged.section, "accepted": reason}
             _write_run(folder, outputs, tables, about)
-        _update_latest(root, folder, as_of)
+            shutil.rmtree(waiting, ignore_errors=True)
+        if not (seen or backfill):
+            _update_latest(root, folder, as_of)
     rows = pq.read_metadata(folder / "scores.parquet").num_rows
     return BatchRun(
         folder, str(about["run"]), as_of, rows, fresh=fresh, cancelled=_count_cancelled(folder)
@@ -106,14 +155,20 @@ def _is_finished(folder: Path, about: dict[str, Any], tables: list[str]) -> bool
 
 
 def _build_outputs(
-    known: Known, settings: Settings, release: Release, *, as_of: int, stale: bool
+    known: Known,
+    settings: Settings,
+    release: Release,
+    *,
+    as_of: int,
+    stale: bool,
+    missing: Collection[str],
 ) -> dict[str, pa.Table]:
     """The run's tables by file name: scores, features and population."""
     definitions = release.scorer.definitions
     population = population_stats(known, definitions)
     rows = build(known, population=population, definitions=definitions, columns=release.columns)
     others = prospects(known, contractual=definitions.contractual)
-    scores = score_table(rows, release, prospects=others, as_of=as_of, stale=stale)
+    scores = score_table(rows, release, prospects=others, as_of=as_of, stale=stale, missing=missing)
     if not scores.num_rows:
         raise EmptyTable(
             where="--as-of",
@@ -149,9 +204,16 @@ def sort_known_table(known: Known, name: str) -> pa.Table:
 
 
 def run_id(
-    known: Known, tables: dict[str, pa.Table], settings: Settings, release: Release, *, stale: bool
+    known: Known,
+    tables: dict[str, pa.Table],
+    settings: Settings,
+    release: Release,
+    *,
+    stale: bool,
+    missing: Collection[str] = (),
+    in_sample: bool = False,
 ) -> str:
-    """16 hex digits over what was known, the configuration, the release and staleness."""
+    """16 hex digits over what was known, configuration, release, stale tables and in sample."""
     digest = hashlib.sha256()
     for name, table in sorted(tables.items()):
         # Names too: equal values under another name are other data.
@@ -160,7 +222,8 @@ def run_id(
             digest.update(column.encode() + column_bytes(table[column]))
     customers = known.customers.sort("customer_id").collect(backend="pyarrow").to_native()
     digest.update(column_bytes(customers["customer_id"]))
-    context = json.dumps([settings.definitions(), release.id, known.as_of, stale], sort_keys=True)
+    state = [settings.definitions(), release.id, known.as_of, stale, list(missing), in_sample]
+    context = json.dumps(state, sort_keys=True)
     return hashlib.sha256(digest.digest() + context.encode()).hexdigest()[:16]
 
 
@@ -182,6 +245,7 @@ def _write_run(
 ) -> None:
     """Write the run folder at once; a damaged one is replaced."""
     # Staged in scores/ itself, where the next job finds what a killed one left, for any as_of.
+    folder.parent.parent.mkdir(exist_ok=True)
     with staging_folder(folder.parent.parent) as staged:
         for name, table in outputs.items():
             pq.write_table(table, staged / f"{name}.parquet")
@@ -236,6 +300,7 @@ def _latest_as_of(root: Path) -> int | None:
 def _stored_runs(root: Path) -> list[tuple[int, Path]]:
     """(as_of, folder) of every run whose manifest can be read."""
     folders = [path.parent for path in sorted(root.glob(f"as_of=*/run=*/{run_manifest.FILE}"))]
+    folders = [folder for folder in folders if run_manifest.may_be_latest(folder)]
     runs = [(run_manifest.read_as_of(folder), folder) for folder in folders]
     return [(as_of, folder) for as_of, folder in runs if as_of is not None]
 

@@ -41,11 +41,23 @@ def is_whole(folder: Path, about: dict[str, Any], tables: Sequence[str]) -> bool
 
 def read_as_of(folder: Path) -> int | None:
     """The as_of (µs UTC) that the manifest of a run states; None where it cannot be read."""
+    about = read_about(folder)
+    return None if about is None else about["as_of"]
+
+
+def read_about(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a run as an object with an as_of; None where it cannot be read."""
     try:
-        as_of = json.loads(_read(folder))["as_of"]
+        content = json.loads(_read(folder))
+        return content if type(content["as_of"]) is int else None
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
-    return as_of if type(as_of) is int else None
+
+
+def may_be_latest(folder: Path) -> bool:
+    """Whether LATEST may name the run: none that is in sample or of a backfill."""
+    about = read_about(folder)
+    return about is not None and not (about.get("in_sample") or about.get("backfill"))
 
 
 def _read(folder: Path) -> bytes:

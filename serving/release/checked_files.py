@@ -18,6 +18,7 @@ from features.core.errors import UsageError
 from features.core.settings import Settings, settings_from_mapping
 from features.recipes.definitions import Definitions, contradicted_fields
 from features.recipes.population_stats import PopulationStats
+from features.tables.freshness import needed_tables
 from serving.release.file_rules import broken_file, check_rules
 from serving.release.json_files import read_json
 from serving.release.model_rules import ModelsFile
@@ -27,6 +28,7 @@ from serving.release.release_rules import (
     PopulationRow,
     StagesFile,
 )
+from serving.release.sub_release_files import expected_files
 
 ALWAYS = {
     "card.md",
@@ -36,6 +38,7 @@ ALWAYS = {
     "golden/scores.parquet",
     "models.json",
     "population.parquet",
+    "seen.json",
     "stages.json",
 }
 
@@ -55,6 +58,8 @@ def read_features(folder: Path, name: str) -> tuple[dict[str, Any], Settings]:
         raise broken_file(name, "features.json: a configuration that is not complete")
     if settings.activity.table not in tables or not set(tables) <= set(settings.tables):
         raise broken_file(name, "features.json: other tables than those of the configuration")
+    if any(needed_tables(settings) & set(lacks) for lacks in features["without"]):
+        raise broken_file(name, "features.json: a sub-release without a table that all need")
     return features, settings
 
 
@@ -102,6 +107,7 @@ def check_file_names(folder: Path, name: str, features: dict[str, Any], models: 
     """Refuse files that no release has, missing files, and a card that is no text."""
     expected = ALWAYS | {f"golden/{table}.parquet" for table in features["tables"]}
     expected |= models.booster_files()
+    expected.update(expected_files(features["without"], folder, name))
     if features["config"]["features"]["own"]:
         expected.add(custom.FILE)
     paths = (path for path in folder.rglob("*") if path.is_file())

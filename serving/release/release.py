@@ -2,15 +2,15 @@
 
 It holds no pickle, every file is hashed and has its rules, and its golden rows are rebuilt before
 use. `id` = first 16 hex digits of the hash over all files but the manifest. Files: models.json and
-*.ubj, features.json, population.parquet, stages.json, evaluation.json, golden/, card.md,
-manifest.json.
+*.ubj, features.json, population.parquet, seen.json, stages.json, evaluation.json, golden/,
+card.md, manifest.json.
 """
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from features.core.staged_files import put_in_place, staging_folder
 from features.engine.build import build
 from features.engine.business_columns import load_custom
 from features.engine.columns import FeatureColumn, list_columns
+from features.recipes.definitions import Definitions
 from features.recipes.population_stats import PopulationStats
 from features.recipes.recipe import Feature
 from features.recipes.stages import STAGES
@@ -49,7 +50,15 @@ from serving.release.manifest import (
 )
 from serving.release.release_store import current_release_folder, releases_folder
 from serving.release.scorer_files import read_models, read_scorer, write_scorer
+from serving.release.seen_future import FILE as SEEN_FILE
+from serving.release.seen_future import SeenFuture, read_seen
+from serving.release.sub_release_files import (
+    golden_scores_name,
+    read_sub_releases,
+    write_sub_releases,
+)
 from serving.scoring.scorer import Scorer
+from serving.scoring.sub_releases import SubRelease
 
 __all__ = [
     "FORMAT",
@@ -74,7 +83,12 @@ OTHER_VERSIONS = "Install the versions that its manifest names, or train again h
 
 @dataclass(frozen=True)
 class Release:
-    """A loaded release: the scorer, its columns, its configuration, its evaluation (aggregates)."""
+    """A loaded release: the scorer, its columns, its configuration, its evaluation (aggregates).
+
+    `seen`: what it has seen of the future. `sub_releases`: the scorers for days without some of the
+    `tables`. `silent`: tables of the configuration that had fallen silent before the training, so
+    that nothing was learned from them.
+    """
 
     id: str
     folder: Path
@@ -84,11 +98,21 @@ class Release:
     tables: tuple[str, ...]
     config: dict[str, Any]
     evaluation: dict[str, Any]
+    seen: SeenFuture
+    sub_releases: tuple[SubRelease, ...] = ()
+    silent: tuple[str, ...] = ()
+
+    @property
+    def zone(self) -> str:
+        """The time zone of the business it was trained for."""
+        return self.config["business"]["zone"] or "UTC"
 
 
 def write_release(
     scorer: Scorer,
     *,
+    sub_releases: Sequence[SubRelease] = (),
+    silent: Sequence[str] = (),
     all_columns: list[FeatureColumn],
     settings: Settings,
     tables: tuple[str, ...],
@@ -96,26 +120,34 @@ def write_release(
     evaluation: dict[str, Any],
     card: str,
     times: dict[str, Any],
+    seen: SeenFuture | None = None,
 ) -> Path:
     """Write a release folder, staged and renamed once; return it.
 
+    `seen`: what it learned of the future; the outcomes of its population's instant where left out.
     Equal content gives the same id, and then no new folder. `times` goes to the manifest, outside
     the id. StoreFailed where the store cannot be written.
     """
     root = releases_folder()
+    seen = seen or SeenFuture(population.as_of + settings.outcome_window_us, population.as_of)
     with _store_errors():
         root.mkdir(parents=True, exist_ok=True)
         with staging_folder(root) as staged:
             write_scorer(scorer, staged)
-            _write_features(staged, all_columns, settings, tables)
+            write_sub_releases(sub_releases, staged)
+            without = [list(each.lacks) for each in sub_releases]
+            of_tables = {"tables": list(tables), "without": without, "silent": list(silent)}
+            _write_features(staged, all_columns, settings, of_tables)
             write_json(staged / "stages.json", {"stages": STAGES, **asdict(scorer.definitions)})
             write_json(staged / "evaluation.json", evaluation)
+            write_json(staged / SEEN_FILE, seen.to_mapping())
             (staged / "card.md").write_text(card, encoding="utf-8")
             pq.write_table(
                 pa.Table.from_pylist([asdict(population)]), staged / "population.parquet"
             )
             kinds = tuple(settings.definitions()["activity"]["kinds"])
-            _write_golden(staged / "golden", scorer, all_columns, tables, kinds)
+            scorers = {"scores": scorer} | _sub_scorers(sub_releases)
+            _write_golden(staged / "golden", scorers, all_columns, tables, kinds)
             files = hash_files(staged)
             name = content_id(files)
             manifest = {"format": FORMAT, "id": name, "files": files, **times}
@@ -158,12 +190,15 @@ def _place(staged: Path, folder: Path) -> None:
 
 
 def _write_features(
-    folder: Path, all_columns: list[FeatureColumn], settings: Settings, tables: tuple[str, ...]
+    folder: Path,
+    all_columns: list[FeatureColumn],
+    settings: Settings,
+    of_tables: dict[str, Any],
 ) -> None:
     features = {
         "columns": _describe_columns(all_columns),
-        "tables": list(tables),
         "config": settings.definitions(),
+        **of_tables,
     }
     write_json(folder / "features.json", features)
     if settings.features.own:
@@ -179,49 +214,56 @@ def _describe_columns(columns: list[FeatureColumn]) -> list[dict[str, str]]:
     ]
 
 
+def _sub_scorers(sub_releases: Sequence[SubRelease]) -> dict[str, Scorer]:
+    """The scorers by the name of their golden scores."""
+    return {golden_scores_name(each.lacks): each.scorer for each in sub_releases}
+
+
 def _write_golden(
     folder: Path,
-    scorer: Scorer,
+    scorers: dict[str, Scorer],
     all_columns: list[FeatureColumn],
     tables: tuple[str, ...],
     kinds: tuple[str, ...],
 ) -> None:
+    definitions = scorers["scores"].definitions
     events = golden.golden_events(
-        scorer.definitions,
-        tables=tables,
-        activity_kinds=kinds,
-        as_of=scorer.definitions.learned_as_of,
+        definitions, tables=tables, activity_kinds=kinds, as_of=definitions.learned_as_of
     )
-    rows, scores = _golden_answers(scorer, all_columns, events, kinds)
+    rows = _golden_rows(definitions, all_columns, events, kinds)
+    scores = {name: _golden_scores(scorer, rows) for name, scorer in scorers.items()}
     folder.mkdir()
-    for name, table in {**events, "rows": rows, "scores": scores}.items():
+    for name, table in {**events, "rows": rows, **scores}.items():
         pq.write_table(table, folder / f"{name}.parquet")
 
 
-def _golden_answers(
-    scorer: Scorer,
+def _golden_rows(
+    definitions: Definitions,
     all_columns: list[FeatureColumn],
     events: dict[str, pa.Table],
     kinds: tuple[str, ...],
-) -> tuple[pa.Table, pa.Table]:
-    """The feature rows and the scores of the golden events."""
-    definitions, as_of = scorer.definitions, scorer.definitions.learned_as_of
+) -> pa.Table:
+    """The feature rows of the golden events."""
+    as_of = definitions.learned_as_of
     history = golden.golden_history(
         events, definitions=definitions, activity_kinds=kinds, as_of=as_of
     )
-    rows = build(
+    return build(
         history.as_of(as_of),
         population=golden.golden_population(as_of),
         definitions=definitions,
         columns=all_columns,
     )
+
+
+def _golden_scores(scorer: Scorer, rows: pa.Table) -> pa.Table:
     p, p_next = scorer.score(rows)
     scores = {
         "customer_id": rows["customer_id"],
         "p_churn": p,
         **{f"p_next_{stage}": p_next[:, k] for k, stage in enumerate(STAGES)},
     }
-    return rows, pa.table(scores)
+    return pa.table(scores)
 
 
 def load_release(folder: Path, *, golden_rows_were_rebuilt: bool = False) -> Release:
@@ -255,6 +297,7 @@ def _read_release(folder: Path, name: str) -> Release:
     check_file_names(folder, name, features, checked_models)
     evaluation = read_evaluation(folder, name)
     check_population(folder, name, definitions)
+    seen = read_seen(folder, name, definitions)
     tables, config = tuple(features["tables"]), features["config"]
     # This runs code of the business, therefore only after every hash was verified.
     own = _read_custom_features(folder, name) if config["features"]["own"] else ()
@@ -269,7 +312,20 @@ def _read_release(folder: Path, name: str) -> Release:
         )
     scorer = read_scorer(models, folder, name, definitions)
     kinds = tuple(config["activity"]["kinds"])
-    return Release(name, folder, scorer, built, kinds, tables, config, evaluation)
+    subs = read_sub_releases(features["without"], folder, name, definitions, built)
+    return Release(
+        name,
+        folder,
+        scorer,
+        built,
+        kinds,
+        tables,
+        config,
+        evaluation,
+        seen,
+        subs,
+        tuple(features["silent"]),
+    )
 
 
 def _read_custom_features(folder: Path, name: str) -> tuple[Feature, ...]:
@@ -290,9 +346,13 @@ def _check_golden(release: Release) -> None:
     events = {name: pq.read_table(folder / f"{name}.parquet") for name in release.tables}
     if not _are_golden_events(events, release):
         raise broken_file(release.id, "golden: events with other rows or columns")
-    rows, scores = _golden_answers(release.scorer, release.columns, events, release.activity_kinds)
-    for rebuilt, file, what in ((rows, "rows", "feature rows"), (scores, "scores", "scores")):
+    definitions = release.scorer.definitions
+    rows = _golden_rows(definitions, release.columns, events, release.activity_kinds)
+    scorers = {"scores": release.scorer} | _sub_scorers(release.sub_releases)
+    scores = {name: _golden_scores(scorer, rows) for name, scorer in scorers.items()}
+    for file, rebuilt in {"rows": rows, **scores}.items():
         if not _is_close(rebuilt, pq.read_table(folder / f"{file}.parquet")):
+            what = "feature rows" if file == "rows" else "scores"
             raise ReleaseRefused(
                 where=f"release {release.id}",
                 got=f"golden {what} with other values here",

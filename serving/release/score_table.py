@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,12 @@ import pyarrow as pa
 
 from features.recipes.stages import STAGES
 from serving.release.release import Release
+from serving.release.seen_future import IN_SAMPLE
 from serving.scoring.evidence import GRADES, grades
 from serving.scoring.prediction_sets import stage_lists
 from serving.scoring.reasons import REASON_COUNT, reasons
+from serving.scoring.scorer import Scorer
+from serving.scoring.sub_releases import EVIDENCE_CAP, choose_scorer
 
 REFUSED_ARCHETYPES = ("one-off",)
 UNCERTAINTY_COLUMNS = ("p_churn_low", "p_churn_high", "evidence", "next_stages")
@@ -43,15 +47,22 @@ SCORE_TYPES = {
 
 
 def score_table(
-    rows: pa.Table, release: Release, *, prospects: list[str], as_of: int, stale: bool
+    rows: pa.Table,
+    release: Release,
+    *,
+    prospects: list[str],
+    as_of: int,
+    stale: bool,
+    missing: Collection[str] = (),
 ) -> pa.Table:
     """The score columns, sorted by customer_id; `as_of` is int64 µs UTC.
 
     `prospects` are without activity and cover: they have a stage and null scores. `stale`: as_of
-    lies after the end of the data, which every row's warnings then say.
+    lies after the end of the data, which every row's warnings then say. `missing`: the tables that
+    are stale or were not sent; the scorer has learned from none of them, and every row says so.
     """
-    values = _scored_values(rows, release, stale=stale)
-    for name, empty in _prospect_values(len(prospects)).items():
+    values = _scored_values(rows, release, stale=stale, missing=missing)
+    for name, empty in _prospect_values(len(prospects), _seen_marks(release, as_of)).items():
         values[name] = values[name] + empty
     count = rows.num_rows + len(prospects)
     values["customer_id"] = rows["customer_id"].to_pylist() + prospects
@@ -64,7 +75,7 @@ def score_table(
 
 def score_rows(rows: pa.Table, release: Release) -> pa.Table:
     """The score columns of feature rows in their order, each at its own `as_of` (int64 µs UTC)."""
-    values = _scored_values(rows, release, stale=False)
+    values = _scored_values(rows, release, stale=False, missing=())
     values["customer_id"] = rows["customer_id"].to_pylist()
     values["as_of"] = rows["as_of"].to_pylist()
     values["horizon_days"] = [release.scorer.definitions.horizon_days] * rows.num_rows
@@ -72,26 +83,35 @@ def score_rows(rows: pa.Table, release: Release) -> pa.Table:
     return pa.table({name: pa.array(values[name], type=kind) for name, kind in SCORE_TYPES.items()})
 
 
-def _scored_values(rows: pa.Table, release: Release, *, stale: bool) -> Values:
+def _scored_values(
+    rows: pa.Table, release: Release, *, stale: bool, missing: Collection[str]
+) -> Values:
     """The columns that differ between customers, for customers with a feature row."""
-    p, p_next = release.scorer.score(rows)
+    scorer, lacks = choose_scorer(release.scorer, release.sub_releases, missing)
+    lacks = tuple(sorted({*lacks, *release.silent}))
+    p, p_next = scorer.score(rows)
     sentences: list[list[str | None]] = [[None] * REASON_COUNT] * rows.num_rows
     if release.config["business"]["archetype"] in REFUSED_ARCHETYPES:
         p, p_next = np.full(len(p), np.nan), np.full(p_next.shape, np.nan)
     else:
-        sentences = reasons(release.scorer, rows, release.columns)
+        sentences = reasons(scorer, rows, release.columns)
     state = ("eligible", "stage", "stage_rule", "stage_if_inactive")
     return {
         **{name: rows[name].to_pylist() for name in state},
         "p_churn": _null_where_nan(p),
         **{f"p_next_{stage}": _null_where_nan(p_next[:, k]) for k, stage in enumerate(STAGES)},
-        **_uncertainty(rows, release, p, p_next),
+        **_uncertainty(rows, scorer, p, p_next, best_grade=EVIDENCE_CAP if lacks else GRADES[-1]),
         **{name: [texts[k] for texts in sentences] for k, name in enumerate(REASON_COLUMNS)},
-        "warnings": _warnings(rows, release, stale),
+        "warnings": _warnings(rows, release, scorer, stale, lacks),
     }
 
 
-def _prospect_values(count: int) -> Values:
+def _seen_marks(release: Release, as_of: int) -> list[str]:
+    """The warning of a row whose `as_of` (µs UTC) lies before what the release has learned."""
+    return [IN_SAMPLE] if as_of < release.seen.earliest_as_of else []
+
+
+def _prospect_values(count: int, marks: list[str]) -> Values:
     """The same columns for prospects: null but for what is known of them."""
     values: Values = {name: [None] * count for name in SCORE_TYPES}
     for name in ("customer_id", "as_of", "horizon_days", "release_id"):
@@ -100,18 +120,19 @@ def _prospect_values(count: int) -> Values:
         "eligible": [False] * count,
         "stage": ["prospect"] * count,
         "stage_rule": ["no_activity"] * count,
-        "warnings": [["prospect:no_activity_yet"]] * count,
+        "warnings": [[*marks, "prospect:no_activity_yet"]] * count,
     }
 
 
-def _uncertainty(rows: pa.Table, release: Release, p: np.ndarray, p_next: np.ndarray) -> Values:
+def _uncertainty(
+    rows: pa.Table, scorer: Scorer, p: np.ndarray, p_next: np.ndarray, *, best_grade: str
+) -> Values:
     """Interval, evidence and next stages; null without a score, or where none was measured."""
-    scorer = release.scorer
     result: Values = {name: [None] * len(p) for name in UNCERTAINTY_COLUMNS}
     # Scores are refused for all rows or for none.
     if np.isnan(p).any():
         return result
-    grade = grades(rows, scorer.definitions)
+    grade = np.minimum(grades(rows, scorer.definitions), GRADES.index(best_grade))
     result["evidence"] = [GRADES[number] for number in grade]
     if scorer.rate_spread is not None:
         low, high = scorer.rate_spread.interval(p, grade)
@@ -126,28 +147,36 @@ def _null_where_nan(values: np.ndarray) -> list[float | None]:
     return [None if np.isnan(value) else float(value) for value in values]
 
 
-def _warnings(rows: pa.Table, release: Release, stale: bool) -> list[list[str]]:
+def _warnings(
+    rows: pa.Table, release: Release, scorer: Scorer, stale: bool, lacks: Collection[str]
+) -> list[list[str]]:
     archetype = release.config["business"]["archetype"]
     at_most = release.config["contract"]["max_staleness_days"]
     of_everybody = [f"as_of_after_data_until:{at_most}d_at_most"] if stale else []
-    if release.scorer.status != "ok":
-        of_everybody.append(release.scorer.status)
+    of_everybody += [f"without:{table}" for table in lacks]
+    if scorer.status != "ok":
+        of_everybody.append(scorer.status)
     if archetype in REFUSED_ARCHETYPES:
         of_everybody.append(f"archetype_refused:{archetype}")
-    if release.scorer.definitions.contractual:
+    if scorer.definitions.contractual:
         ineligible = "ineligible:no_running_cover"
     else:
-        days = release.scorer.definitions.eligible_days
+        days = scorer.definitions.eligible_days
         ineligible = f"ineligible:no_activity_in_{days}_days"
-    levels = release.scorer.rate_levels(rows)
+    levels = scorer.rate_levels(rows)
     return [
         [
+            *_seen_marks(release, as_of),
             *of_everybody,
             *([f"rate_of:{level}"] if level else []),
             *([] if eligible else [ineligible]),
             *([CANCELLED] if cancelled else []),
         ]
-        for level, eligible, cancelled in zip(
-            levels, rows["eligible"].to_pylist(), rows["has_cancelled"].to_pylist(), strict=True
+        for as_of, level, eligible, cancelled in zip(
+            rows["as_of"].to_pylist(),
+            levels,
+            rows["eligible"].to_pylist(),
+            rows["has_cancelled"].to_pylist(),
+            strict=True,
         )
     ]

@@ -45,17 +45,36 @@ def known(tables: Tables, as_of: int) -> Tables:
 
 
 def latest(name: str, rows: list[Row]) -> list[Row]:
-    """Of rows that are versions of one thing, the one recorded last; what it voids is gone."""
+    """Of rows that are versions of one thing, the one recorded last; what is voided is gone.
+
+    A refund under its order's id is no version of the order, and a void withdraws both.
+    """
     things: dict[Any, Row] = {}
+    if name == "transactions":
+        rows = [row for row in rows if not any(withdraws(other, row) for other in rows)]
     for number, row in enumerate(rows):
         thing: Any = number
         if name == "contracts":
             thing = (row["customer_id"], row["starts_at"], row["plan"])
         elif name == "transactions" and row["transaction_id"] is not None:
-            thing = (row["customer_id"], row["transaction_id"])
+            refunded = row["occurred_at"] if is_refund(row) else None
+            thing = (row["customer_id"], row["transaction_id"], refunded)
         if thing not in things or row["recorded_at"] > things[thing]["recorded_at"]:
             things[thing] = row
-    return [row for row in things.values() if row.get("kind") != "void"]
+    return list(things.values())
+
+
+def is_refund(row: Row) -> bool:
+    return row["kind"] == "refund" or row["amount"] < 0
+
+
+def withdraws(void: Row, row: Row) -> bool:
+    """Whether a void takes a row with it, itself included; of a negative amount only refunds."""
+    if void["kind"] != "void" or row["transaction_id"] is None:
+        return void is row and row["kind"] == "void"
+    same = all(void[key] == row[key] for key in ("customer_id", "transaction_id"))
+    reached = void["amount"] >= 0 or is_refund(row)
+    return same and reached and row["recorded_at"] <= void["recorded_at"]
 
 
 def hidden(row: Row, as_of: int) -> Row:

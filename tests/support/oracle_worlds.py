@@ -93,6 +93,12 @@ def settings_for(archetype: str, churn: dict, business: dict | None = None, **st
     }
     contract = {
         "data_until": "2026-01-01",
+        # Few customers are quiet for weeks, which is no silent feed here.
+        "fresh_until": {
+            name: "2026-01-01"
+            for name in ("transactions", "interactions", "contracts")
+            if name in tables
+        },
         "scales": {"csat": (1, 5), "nps": (0, 10), "review": (0, 7)},
         **stated.pop("contract", {}),
     }

@@ -22,9 +22,9 @@ def request(history, settings, customers, *, as_of, order=1):
 
 
 def known_events(history, settings, *, as_of):
-    """customer_id -> table -> rows."""
+    """customer_id -> table -> rows; every table is there, empty where nothing happened."""
     tables = worlds.truncate_history(worlds.read_tables(history), as_of)
-    out = defaultdict(dict)
+    out = defaultdict(lambda: {name: [] for name in REQUEST_TABLES if name in tables})
     for name in REQUEST_TABLES:
         for row in tables[name].to_pylist() if name in tables else []:
             said = _cells(name, row, settings)

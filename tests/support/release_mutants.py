@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from tests.support.damaged_home import reseal
 
 Change = Callable[[Path], None]
-JSON_FILES = ("models.json", "stages.json", "features.json", "evaluation.json")
+JSON_FILES = ("models.json", "stages.json", "features.json", "evaluation.json", "seen.json")
 # What code reads of an evaluation; the other figures are only shown.
 READ_OF_EVALUATION = {
     "status",
@@ -29,6 +29,7 @@ READ_OF_EVALUATION = {
     "models",
     "recommendation",
     "gate",
+    "movement",
     "unused_features",
     "note",
     "late_activity",
@@ -103,6 +104,12 @@ OUT_OF_RANGE: list[tuple[str, tuple[str | int, ...], object]] = [
     ("stages.json", ("attributes", 0, "type"), "magic"),
     ("stages.json", ("attributes", 0, "constant"), False),
     ("stages.json", ("surprise",), 1),
+    ("seen.json", ("outcomes_until",), 0),
+    ("seen.json", ("outcomes_until",), -1),
+    ("seen.json", ("outcomes_until",), 1.5e15),
+    ("seen.json", ("population_as_of",), 1_600_000_000_000_000),
+    ("seen.json", ("purpose",), "magic"),
+    ("seen.json", ("surprise",), 1),
     ("features.json", ("columns", 0, "unit"), "hours"),
     ("features.json", ("tables",), ["transactions", "transactions"]),
     ("features.json", ("tables", 0), "secrets"),
@@ -196,6 +203,7 @@ def _other_values(path: tuple[str | int, ...], old: object) -> Iterator[tuple[st
     if not isinstance(old, dict):
         yield "object", "{}"
     may_be_null = path[-1] in MAY_BE_NULL or "usual" in path
+    may_be_null |= path == ("movement", "days") or path[:-1] == ("movement", "largest")
     may_be_null |= path[0] == "recommendation" and path[-1] in MODELS
     if old is not None and not may_be_null:
         yield "null", "null"

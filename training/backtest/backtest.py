@@ -22,6 +22,7 @@ from features.core.instants import DAY_US, day_text
 from features.core.progress import print_status
 from features.core.settings import Settings
 from features.engine.columns import FeatureColumn
+from features.engine.consent import with_consent
 from features.recipes.stages import STAGES
 from features.tables.history import History
 from serving.batch import writers
@@ -91,6 +92,7 @@ def walk_dates(
     history: History, settings: Settings, *, as_of: Sequence[int] = ()
 ) -> BacktestResult:
     """`backtest` without plots and without a record in MLflow."""
+    history = with_consent(history, settings, "train", at=history.data_until)
     dates = choose_dates(history, settings, as_of)
     until = dates[-1] + settings.outcome_window_us
     name = predictions_store.backtest_id(history, settings, dates, until=until)

@@ -187,32 +187,55 @@ def fit_churn_model(
     """
     if margin is None:
         margin = out_of_fold_margins(spec, rows, columns, seed=seed, contractual=contractual)
+    blend = fit_churn_blend(spec, rows, columns, seed=seed, contractual=contractual)
+    return blend, calibrate(margin, rows, window=outcome_window_us)
+
+
+def fit_churn_blend(
+    spec: blending.BlendSpec,
+    rows: pa.Table,
+    columns: tuple[str, ...],
+    *,
+    seed: int,
+    contractual: bool,
+    seeds: int = blending.SEEDS,
+) -> Blend:
+    """The blend on all rows, not calibrated. `seeds`: boosters of so many seeds."""
     matrix, labels = _matrix_and_labels(rows, columns)
     blend = blending.fit_blend(
-        spec, matrix, labels, names=design_names(columns), outputs=1, seed=seed
+        spec, matrix, labels, names=design_names(columns), outputs=1, seed=seed, seeds=seeds
     )
     never = fit_cannot_churn.fit_cannot_churn(matrix, labels, columns, contractual=contractual)
-    blend = blend if never is None else Blend((*blend.parts, (1.0, never)))
+    return blend if never is None else Blend((*blend.parts, (1.0, never)))
+
+
+def calibrate(margin: np.ndarray, rows: pa.Table, *, window: int) -> Calibration:
+    """The calibration of log-odds (rows,) from fits that had not seen the row; NaN is left out.
+
+    `window`: the length of an outcome window with its label latency, in µs.
+    """
     known = ~np.isnan(margin)
     customers = rows["customer_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    return blend, fit_calibration.fit_calibration(
+    return fit_calibration.fit_calibration(
         margin[known],
-        labels[known].astype(bool),
+        rows["churned"].to_numpy()[known].astype(bool),
         rows["as_of"].to_numpy()[known],
         customers[known],
-        window=outcome_window_us,
+        window=window,
     )
 
 
-def reason_reference(scorer: Scorer, rows: pa.Table) -> ReasonReference:
+def reason_reference(
+    scorer: Scorer, rows: pa.Table, *, most: int = REFERENCE_ROWS
+) -> ReasonReference:
     """What is typical of eligible rows (of all rows where they are few); reasons compare with it.
 
     Over everyone, whatever marks customers who left long ago would hide everything else. Mean
-    contributions come from up to REFERENCE_ROWS evenly spaced rows; no score depends on them.
+    contributions come from up to `most` evenly spaced rows; no score depends on them.
     """
     columns, eligible = scorer.columns, rows.filter(rows["eligible"])
     rows = eligible if eligible.num_rows >= MIN_OF_EACH else rows
-    count = min(rows.num_rows, REFERENCE_ROWS)
+    count = min(rows.num_rows, most)
     sample = np.unique(np.linspace(0, rows.num_rows - 1, count).astype(int))
     contributions = scorer.contributions(rows.take(pa.array(sample)))[:, : len(columns)]
     mean_contribution = tuple(float(value) for value in contributions.mean(axis=0))

@@ -77,13 +77,20 @@ def _stayer_folds(
 
 
 def fit_stage_model(
-    spec: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], *, seed: int
+    spec: blending.BlendSpec,
+    rows: pa.Table,
+    columns: tuple[str, ...],
+    *,
+    seed: int,
+    seeds: int = blending.SEEDS,
 ) -> tuple[Blend, tuple[str, ...]]:
-    """(q fitted on all stayers, its classes)."""
+    """(q fitted on all stayers, its classes). `seeds`: boosters of so many seeds."""
     stayed = stayers(rows)
     classes = classes_of(stayed)
     matrix, labels = design_matrix(stayed, columns), _labels(stayed, classes)
-    return _fit_parts(spec, matrix, labels, columns, _outputs(classes), seed=seed), classes
+    outputs = _outputs(classes)
+    blend = _fit_parts(spec, matrix, labels, columns, outputs, seed=seed, seeds=seeds)
+    return blend, classes
 
 
 def _fit_parts(

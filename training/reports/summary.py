@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from features.engine.consent import without_consent
 from features.recipes.stages import CHINESE, STAGES
 from serving.release.score_table import CANCELLED
 from training import metrics
@@ -250,12 +251,15 @@ def _interval(report: Report, name: str) -> str:
     return UNKNOWN if low is None or high is None else span(low, high)
 
 
-def scores_text(folder: Path, *, as_of: str | None = None, riskiest: int = 10) -> str:
+def scores_text(
+    folder: Path, *, as_of: str | None = None, riskiest: int = 10, consent: bool = False
+) -> str:
     """Customers by stage, and the riskiest eligible ones who can still be kept, with reasons.
 
     Who has cancelled is counted apart.
 
-    `folder` holds scores.parquet. It names customers: for the owner's terminal alone.
+    `folder` is that of a run. `consent`: only those are named whose consent is true, where
+    customers have the flag. It names customers: for the owner's terminal alone.
     """
     rows = pq.read_table(folder / "scores.parquet").to_pylist()
     counts = {stage: sum(row["stage"] == stage for row in rows) for stage in STAGES}
@@ -269,18 +273,33 @@ def scores_text(folder: Path, *, as_of: str | None = None, riskiest: int = 10) -
     eligible = [row for row in rows if row["eligible"] and row["p_churn"] is not None]
     cancelled = [row for row in eligible if CANCELLED in row["warnings"]]
     staying = [row for row in eligible if CANCELLED not in row["warnings"]]
-    staying.sort(key=lambda row: (-row["p_churn"], row["customer_id"]))
-    shown = staying[:riskiest]
+    refused = _refused_in_lists(folder, staying) if consent else set()
+    listed = [row for row in staying if row["customer_id"] not in refused]
+    listed.sort(key=lambda row: (-row["p_churn"], row["customer_id"]))
+    shown = listed[:riskiest]
     who = f"{len(staying):,} eligible customers"
     if cancelled:
         lines += ["", f"  {len(cancelled):,} have cancelled already; their cover still runs"]
         who += " who have not cancelled"
     lines += ["", f"  the {len(shown)} riskiest of {who}"]
+    if refused:
+        lines.append(f"  ({len(refused):,} of them are not listed: no consent)")
     for row in shown:
         p = decimals(row["p_churn"])
         lines.append(f"    {row['customer_id']:<12} p_churn {p}  {row['stage']}")
         lines += [f"{'':17}{row[key]}" for key in REASONS if row[key]]
     return "\n".join(lines)
+
+
+def _refused_in_lists(folder: Path, rows: list[dict[str, Any]]) -> set[str]:
+    """Ids without consent; none where no customer of the run has a flag."""
+    file = folder / "history" / "customers.parquet"
+    if not file.is_file():
+        return set()
+    customers = pq.read_table(file)
+    if customers["consent"].null_count == customers.num_rows:
+        return set()
+    return without_consent(customers, [row["customer_id"] for row in rows])
 
 
 def _bar(share: float) -> str:

@@ -1,0 +1,116 @@
+"""Consent: whose data are used for training, scores and lists, as [consent] says.
+
+The flag is that of the customer's current row in `customers`. An empty flag, or no row, is no
+consent. Who does not consent is left out as if the customer were not in the data at all, so neither
+statistics of others nor counts depend on them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Literal
+
+import narwhals as nw
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.core.errors import ColumnMissing
+from features.core.progress import print_status
+from features.core.settings import Settings
+from features.recipes.attributes import is_current_version
+from features.tables.history import History
+from features.tables.sources import connect
+
+Purpose = Literal["train", "score"]
+ID_COLUMNS = ("customer_id", "referrer_id", "referred_id")
+
+
+def consents(customers: pa.Table) -> dict[str, bool | None]:
+    """The current flag of every customer in known rows of `customers`; None where it is empty."""
+    rows = nw.from_native(customers, eager_only=True).filter(is_current_version())
+    current = rows.select("customer_id", "consent").to_native()
+    return dict(zip(current[0].to_pylist(), current[1].to_pylist(), strict=True))
+
+
+def consent_counts(history: History, settings: Settings) -> Mapping[str, object] | None:
+    """Customers by flag at the end of the data, and what the flag is needed for.
+
+    yes, no, unknown: customers with an activity or a row of their own; needed_for: the purposes.
+    None where no customer has a flag and none is needed.
+    """
+    flags = _flags(history, history.data_until)
+    needed = [name for name in ("train", "score", "list") if getattr(settings.consent, name)]
+    if not any(value is not None for value in flags.values()) and set(needed) <= {"list"}:
+        return None
+    values = list(flags.values())
+    people = history.as_of(history.data_until).customers.select(nw.len())
+    everybody = people.collect(backend="pyarrow").to_native()[0][0].as_py()
+    yes, no = values.count(True), values.count(False)
+    return {"yes": yes, "no": no, "unknown": everybody - yes - no, "needed_for": needed}
+
+
+def with_consent(history: History, settings: Settings, purpose: Purpose, *, at: int) -> History:
+    """The history of those whose flag is true at `at` (µs), where `purpose` needs consent.
+
+    The same history where it is not needed, or where everybody consents. ColumnMissing where it is
+    needed and no customer has a flag.
+
+    >>> with_consent(history, settings, "train", at=history.data_until).names == history.names
+    True
+    """
+    if not getattr(settings.consent, purpose):
+        return history
+    flags = _flags(history, at)
+    if not any(value is not None for value in flags.values()):
+        raise ColumnMissing(
+            where=f"[consent] {purpose} = true",
+            got="no customer with a consent flag",
+            rule="Where consent is needed, customers has the column consent.",
+            fix=f"Select consent in customers, or set {purpose} = false under [consent].",
+        )
+    consenting = pa.array(sorted(name for name, value in flags.items() if value), pa.string())
+    limited = _limit(history, settings, consenting)
+    before, after = (_count_customers(each, at) for each in (history, limited))
+    if before == after:
+        return history
+    done = {"train": "learned from", "score": "scored"}[purpose]
+    print_status(
+        f"{before - after:,} of {before:,} customers are not {done}: no consent "
+        f"([consent] {purpose} = true)"
+    )
+    return limited
+
+
+def without_consent(customers: pa.Table | None, requested: list[str]) -> set[str]:
+    """Those of the requested ids whose current flag is not true."""
+    flags = consents(customers) if customers is not None else {}
+    return {name for name in requested if not flags.get(name)}
+
+
+def _flags(history: History, at: int) -> dict[str, bool | None]:
+    if "customers" not in history.names:
+        return {}
+    rows = history.as_of(at).tables["customers"].select("customer_id", "valid_from", "consent")
+    return consents(rows.collect(backend="pyarrow").to_native())
+
+
+def _count_customers(history: History, at: int) -> int:
+    people = history.as_of(at).customers.select(nw.len()).collect(backend="pyarrow")
+    return int(people.to_native()[0][0].as_py())
+
+
+def _limit(history: History, settings: Settings, consenting: pa.Array) -> History:
+    """The tables of these customers alone, in an engine of their own."""
+    connection = connect(memory=settings.engine.memory, threads=settings.engine.threads)
+    for name in (*history.names, *history.further):
+        rows = history.connection.table(name).to_arrow_table()
+        for column in ID_COLUMNS:
+            if column in rows.column_names:
+                inside = pc.is_in(rows[column], value_set=consenting)
+                # A lead is of nobody until it becomes a customer.
+                rows = rows.filter(pc.or_(inside, pc.is_null(rows[column])))
+        connection.register("incoming", rows)
+        connection.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")
+        connection.unregister("incoming")
+    return dataclasses.replace(history, connection=connection)

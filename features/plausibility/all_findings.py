@@ -1,0 +1,72 @@
+"""Everything that looks wrong, in the order of its weight for the reader."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from features.core.instants import day_text
+from features.core.settings import Settings
+from features.plausibility.amounts import find_amounts
+from features.plausibility.contracts import find_contracts
+from features.plausibility.days import find_days
+from features.plausibility.finding import Finding
+from features.plausibility.ids import find_ids
+from features.plausibility.outcomes import find_outcomes
+from features.plausibility.rows import find_rows
+from features.plausibility.settings_effect import find_settings
+from features.recipes.definitions import Definitions
+from features.tables.history import History, Known
+from features.tables.typed_tables import RowCounts
+
+
+def find_implausible(
+    history: History,
+    known: Known,
+    counts: Mapping[str, RowCounts],
+    settings: Settings,
+    definitions: Definitions,
+    *,
+    now: int,
+) -> list[Finding]:
+    """Every finding about the tables; empty for plausible ones.
+
+    known: at the end of the data, with the `definitions` learned there. now: the instant of the
+    call (µs), for dates after today. Nothing is changed.
+    """
+    active = next(iter(known.activity.head(1).collect(backend="pyarrow").iter_rows()), None)
+    if active is None:
+        return [_nothing_left(history, settings)]
+    return [
+        *find_days(history, settings, now=now),
+        *find_rows(history, counts, settings),
+        *find_ids(history, settings),
+        *find_amounts(counts, settings),
+        *find_contracts(history, known, counts, settings, definitions),
+        *find_outcomes(history, settings, definitions),
+        *find_settings(history, counts, settings),
+    ]
+
+
+def _nothing_left(history: History, settings: Settings) -> Finding:
+    """No activity is known at the end of the data: the cause that explains it."""
+    table, until = settings.activity.table, day_text(history.data_until, zone=settings.zone)
+    kinds = ", ".join(history.activity_kinds)
+    marks = ", ".join("?" for _ in history.activity_kinds)
+    [(rows, newest)] = history.connection.execute(
+        f"SELECT count(*), min(recorded_at) FROM {table} WHERE kind IN ({marks})",
+        list(history.activity_kinds),
+    ).fetchall()
+    if not rows:
+        sentence = f"no row of {table} has one of the kinds that count as activity ({kinds})."
+        fix = "Correct [activity] kinds, or the kind in the SELECT."
+    else:
+        first = day_text(newest, zone=settings.zone)
+        sentence = (
+            f"none of {rows:,} activities is known before the end of the data ({until}); the "
+            f"first was recorded at {first}."
+        )
+        fix = (
+            f"Leave recorded_at out of the SELECT of {table} if it is the time of the export; "
+            "else correct [contract] data_until."
+        )
+    return Finding("nothing_left", table, sentence, fix, counts={"activities": rows})

@@ -1,0 +1,43 @@
+"""Amounts that cannot be added up, or may have been read with the wrong decimal point."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from features.core.settings import Settings
+from features.plausibility.finding import Finding, percent_of
+from features.tables.typed_tables import RowCounts
+
+
+def find_amounts(counts: Mapping[str, RowCounts], settings: Settings) -> Iterator[Finding]:
+    """Several currencies in one table, and amounts with exactly three decimals."""
+    for name, table in counts.items():
+        currencies = table.money.currencies
+        if len(currencies) > 1:
+            listed = ", ".join(f"{code} {rows:,}" for code, rows in [*currencies.items()][:5])
+            first = next(iter(currencies))
+            yield Finding(
+                "several_currencies",
+                name,
+                f"the amounts are in {len(currencies)} currencies ({listed}) and would be added up "
+                "as if they were one.",
+                f"Convert them in the SELECT of {name} (CASE currency WHEN … THEN amount * rate "
+                f"…), or select one: WHERE currency = '{first}'.",
+                counts={"currencies": len(currencies), **currencies},
+                values=tuple(currencies)[:3],
+            )
+        if table.money.three_decimals and settings.minor_digits < 3:
+            yield _three_decimals(name, table, settings)
+
+
+def _three_decimals(name: str, table: RowCounts, settings: Settings) -> Finding:
+    rows = table.money.three_decimals
+    return Finding(
+        "amounts_with_three_decimals",
+        name,
+        f"{rows:,} amounts ({percent_of(rows, table.read)}) have exactly three decimals, as 1.500: "
+        f"one and a half {settings.business.currency}, or one thousand five hundred?",
+        "If the point separates thousands, remove it in the SELECT: replace(amount, '.', ''). "
+        "If it is the decimal point, write round(CAST(amount AS DECIMAL(18,3)), 2).",
+        counts={"rows": rows},
+    )

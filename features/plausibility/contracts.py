@@ -1,0 +1,175 @@
+"""Terms that were rejected, cover without a score, events outside of cover, one end for all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import narwhals as nw
+
+from features.core.contract import EVENT_TABLES
+from features.core.instants import DAY_US, day_text
+from features.core.settings import Settings
+from features.engine.build import current_state
+from features.plausibility.finding import Finding, percent_of
+from features.recipes.cover import current_cover
+from features.recipes.definitions import Definitions
+from features.tables.history import History, Known
+from features.tables.queries import first_value
+from features.tables.typed_tables import RowCounts
+
+OUTSIDE_SHARE, EARLY_SHARE, SHARED_END = 0.20, 0.05, 0.80
+FEWEST = 30
+# An end so far ahead stands for no end.
+OPEN_ENDED_US = 4_000_000_000_000_000  # 2096
+
+
+def find_contracts(
+    history: History,
+    known: Known,
+    counts: Mapping[str, RowCounts],
+    settings: Settings,
+    definitions: Definitions,
+) -> Iterator[Finding]:
+    """Findings about terms; and events of customers from before they existed, in any business."""
+    yield from _before_acquired(history)
+    if "contracts" not in history.names:
+        return
+    yield from _terms_rejected(counts["contracts"])
+    yield from _shared_end(history, settings)
+    for name in history.names:
+        if name in EVENT_TABLES:
+            yield from _outside_cover(history, known, name, settings)
+    if settings.contractual:
+        yield from _covered_without_score(known, definitions)
+
+
+def _terms_rejected(table: RowCounts) -> Iterator[Finding]:
+    reasons = {name: rows for name, rows in table.rejected.items() if name != "exact_duplicate"}
+    if reasons:
+        rejected = sum(reasons.values())
+        words = ", ".join(f"{reason} {rows:,}" for reason, rows in reasons.items())
+        yield Finding(
+            "terms_rejected",
+            "contracts",
+            f"{rejected:,} of {table.read:,} terms are rejected ({words}): their customers have "
+            "less cover than they paid for, or none.",
+            "See the examples above, and correct the SELECT of contracts. "
+            "lifecycle check --rejects rejects.csv lists the rows.",
+            counts={"read": table.read, "rejected": rejected},
+        )
+
+
+def _covered_without_score(known: Known, definitions: Definitions) -> Iterator[Finding]:
+    running = current_cover(known).filter(
+        nw.col("cover_until").is_null() | (nw.col("cover_until") > known.as_of)
+    )
+    scored = current_state(known, definitions).select("customer_id")
+    missing = running.join(scored, on="customer_id", how="anti")
+    covered, without = (
+        frame.select(nw.len()).collect(backend="pyarrow").to_native()[0][0].as_py()
+        for frame in (running, missing)
+    )
+    if without:
+        yield Finding(
+            "covered_without_score",
+            "contracts",
+            f"{without:,} of {covered:,} customers with running cover have no activity and get no "
+            "score.",
+            'Give them their activity: [activity] table = "interactions" with the visits or '
+            "usage of members, or payments as transactions.",
+            counts={"covered": covered, "without": without},
+        )
+
+
+def _shared_end(history: History, settings: Settings) -> Iterator[Finding]:
+    terms = history.cut("contracts", 2**62).select("ends_at").collect(backend="pyarrow")
+    relation = history.connection.from_arrow(terms.to_native())
+    rows = relation.query(
+        "terms",
+        f"SELECT ends_at // {DAY_US} AS day, count(*) AS n FROM terms "
+        f"WHERE ends_at < {OPEN_ENDED_US} GROUP BY day ORDER BY n DESC, day",
+    ).fetchall()
+    total = sum(n for _, n in rows)
+    if total >= FEWEST and rows[0][1] >= SHARED_END * total:
+        day = day_text(rows[0][0] * DAY_US, zone="UTC")
+        yield Finding(
+            "shared_end",
+            "contracts",
+            f"{rows[0][1]:,} of {total:,} terms ({percent_of(rows[0][1], total)}) end on {day}.",
+            'If this is the day of the export or stands for "running", leave ends_at empty for '
+            "them; if all terms really end together (a season), churn can be learned only from "
+            "earlier ends.",
+            counts={"terms": total, "shared": rows[0][1]},
+            values=(day,),
+        )
+
+
+def _outside_cover(
+    history: History, known: Known, name: str, settings: Settings
+) -> Iterator[Finding]:
+    """Events of customers with terms, at which none of their terms was running (grace included)."""
+    grace = settings.churn.grace_days * DAY_US
+    terms = known.tables["contracts"].select("customer_id", "starts_at", "ends_at")
+    events = known.tables[name].select("customer_id", "occurred_at")
+    history.connection.register("covers", terms.collect(backend="pyarrow").to_native())
+    history.connection.register("happened", events.collect(backend="pyarrow").to_native())
+    try:
+        [(rows, outside)] = history.connection.execute(_OUTSIDE.format(grace=grace)).fetchall()
+    finally:
+        history.connection.unregister("covers")
+        history.connection.unregister("happened")
+    if rows >= FEWEST and outside > OUTSIDE_SHARE * rows:
+        yield Finding(
+            "events_outside_cover",
+            name,
+            f"{outside:,} of {rows:,} rows of customers with terms "
+            f"({percent_of(outside, rows)}) happened while no term of theirs was running.",
+            "Check that contracts has every term (also the former ones and those that ended), that "
+            "both tables mean the same customer, and that times are in one zone.",
+            counts={"rows": rows, "outside": outside},
+        )
+
+
+# For each event the latest end of all terms that began by then. A day of tolerance, because terms
+# often begin on a date and events at a time.
+_OUTSIDE = f"""
+WITH terms AS (
+    SELECT customer_id, starts_at - {DAY_US} AS instant, coalesce(ends_at, {2**61}) AS until,
+        false AS event
+    FROM covers
+), mine AS (
+    SELECT customer_id, occurred_at AS instant, NULL AS until, true AS event
+    FROM happened WHERE customer_id IN (SELECT customer_id FROM covers)
+), followed AS (
+    SELECT event, instant, max(until) OVER (PARTITION BY customer_id ORDER BY instant, event
+        ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS covered_until
+    FROM (SELECT * FROM terms UNION ALL SELECT * FROM mine)
+)
+SELECT count(*), count(*) FILTER (coalesce(covered_until + {{grace}} + {DAY_US} < instant, true))
+FROM followed WHERE event
+"""
+
+
+def _before_acquired(history: History) -> Iterator[Finding]:
+    if "customers" not in history.names:
+        return
+    for name in history.names:
+        if name not in EVENT_TABLES:
+            continue
+        rows = first_value(history.connection, f"SELECT count(*) FROM {name}")
+        early = first_value(
+            history.connection,
+            f"SELECT count(*) FROM {name} JOIN (SELECT customer_id, min(acquired_at) AS since "
+            "FROM customers GROUP BY 1) USING (customer_id) "
+            f"WHERE occurred_at < since - {DAY_US}",
+        )
+        if early > EARLY_SHARE * rows:
+            yield Finding(
+                "events_before_acquired",
+                name,
+                f"{early:,} of {rows:,} rows ({percent_of(early, rows)}) happened before the "
+                "acquired_at of their customer.",
+                "Check acquired_at in the SELECT of customers: is it the day of an account, a "
+                "migration or the last change? Leave it out if it is not the beginning.",
+                counts={"rows": rows, "early": early},
+            )

@@ -1,0 +1,182 @@
+"""Ids of customers that are no customers: placeholders, one id for many people, two for one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import duckdb
+import numpy as np
+
+from features.core.contract import ALL_TABLES
+from features.core.settings import Settings
+from features.plausibility.finding import Finding, percent_of
+from features.tables.history import History
+from features.tables.queries import first_value
+
+PLACEHOLDERS = (
+    *("n/a", "#n/a", "na", "nan", "null", "none", "nil", "undefined", "unknown", "guest"),
+    *("anonymous", "anon", "deleted", "test", "default", "dummy", "unbekannt", "gast", "#ref!"),
+    *("#value!", "(blank)", "(none)", "(not set)", "not set", "nobody", "no customer", "customer"),
+)
+# An id of punctuation alone, of zeros alone, or -1.
+_EMPTY_LOOKING = r"^([^\p{L}\p{N}]+|-?0+([.]0+)?|-1)$"
+# An id has an outsized share from this share of the rows and this many times the 95 % point on.
+OUTSIZED_SHARE, OUTSIZED_TIMES, FEWEST_ROWS = 0.05, 5, 100
+UNKNOWN_SHARE, UNKNOWN_SHARE_OF_CUSTOMERS = 0.20, 0.95
+FEWEST_IDS = 20
+ID_COLUMNS = {"referrals": ("referrer_id", "referred_id")}
+
+
+def id_columns(name: str) -> tuple[str, ...]:
+    """The columns of a table that hold ids of customers; none for costs."""
+    columns = ID_COLUMNS.get(name, ("customer_id",))
+    return tuple(column for column in columns if column in ALL_TABLES[name].names)
+
+
+def find_ids(history: History, settings: Settings) -> Iterator[Finding]:
+    """Placeholders, an id with an outsized share, ids equal but for case, ids nobody else knows."""
+    names = [name for name in (*history.names, *history.further) if id_columns(name)]
+    for name in names:
+        for column in id_columns(name):
+            yield from _placeholders(history.connection, name, column)
+        if name in history.names and name != "customers":
+            yield from _outsized(history.connection, name)
+    yield from _equal_but_for_case(history.connection, names)
+    if len(names) > 1:
+        for name in names:
+            if name != settings.activity.table:
+                yield from _unknown_elsewhere(history.connection, name, names)
+
+
+def matched_share(connection: duckdb.DuckDBPyConnection, name: str, others: list[str]) -> float:
+    """The share of a table's ids that one of the `others` has too; 1 for a table without ids."""
+    ids, unknown = _count_unknown(connection, name, others)
+    return 1 - unknown / ids if ids else 1.0
+
+
+def _placeholders(
+    connection: duckdb.DuckDBPyConnection, name: str, column: str
+) -> Iterator[Finding]:
+    words = ", ".join(f"'{word}'" for word in PLACEHOLDERS)
+    rows = connection.execute(
+        f"SELECT {column}, count(*) AS n FROM {name} WHERE {column} IS NOT NULL "
+        f"AND (lower({column}) IN ({words}) OR regexp_matches({column}, '{_EMPTY_LOOKING}')) "
+        "GROUP BY 1 ORDER BY n DESC, 1"
+    ).fetchall()
+    rows = [row for row in rows if not (row[0] == "0" and _counts_from_zero(connection, name))]
+    if rows:
+        count = sum(n for _, n in rows)
+        shown = tuple(text for text, _ in rows)[:3]
+        quoted = ", ".join(f"'{text}'" for text in shown)
+        yield Finding(
+            "placeholder_ids",
+            name,
+            f"{count:,} rows have a {column} that looks like no customer ({quoted}): "
+            "all of them count as one person.",
+            f"Leave them out in the SELECT of {name}: WHERE {column} NOT IN ({quoted}); or select "
+            "another id of the person, such as lower(email).",
+            counts={"rows": count, "ids": len(rows)},
+            values=shown,
+        )
+
+
+def _counts_from_zero(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
+    """Whether ids are the numbers 0, 1, 2 …, and 0 has not more rows than others."""
+    if "customer_id" not in ALL_TABLES[name].names:
+        return False
+    [(ids, numbers, largest)] = connection.execute(
+        "SELECT count(*), count(try_cast(customer_id AS BIGINT)), "
+        "max(try_cast(customer_id AS BIGINT)) "
+        f"FROM (SELECT DISTINCT customer_id FROM {name} WHERE customer_id IS NOT NULL)"
+    ).fetchall()
+    if numbers < ids or largest >= 1.2 * ids:
+        return False
+    _, counts, _ = _rows_by_customer(connection, name)
+    own = first_value(connection, f"SELECT count(*) FROM {name} WHERE customer_id = '0'")
+    return own <= max(np.quantile(counts, 0.99), 1)
+
+
+def _rows_by_customer(
+    connection: duckdb.DuckDBPyConnection, name: str
+) -> tuple[int, np.ndarray, str]:
+    """(rows, (customers,) rows of each, the id with most rows)."""
+    table = connection.execute(
+        f"SELECT customer_id, count(*) AS n FROM {name} WHERE customer_id IS NOT NULL "
+        "GROUP BY 1 ORDER BY n DESC, 1"
+    ).to_arrow_table()
+    counts = table["n"].to_numpy()
+    return int(counts.sum()), counts, table["customer_id"][0].as_py() if counts.size else ""
+
+
+def _outsized(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[Finding]:
+    rows, counts, _ = _rows_by_customer(connection, name)
+    if rows < FEWEST_ROWS or counts.size < FEWEST_IDS:
+        return
+    usual = float(np.quantile(counts, 0.95))
+    if counts[0] > OUTSIZED_SHARE * rows and counts[0] > OUTSIZED_TIMES * usual:
+        yield Finding(
+            "outsized_id",
+            name,
+            f"one customer_id has {percent_of(counts[0], rows)} of the rows ({int(counts[0]):,}); "
+            f"95 % of the customers have at most {usual:,.0f}.",
+            "Find it with: SELECT customer_id, count(*) FROM … GROUP BY 1 ORDER BY 2 DESC LIMIT 1. "
+            "If it is a till, a guest account or a test, leave it out in the SELECT of "
+            f"{name}.",
+            counts={"rows": int(counts[0]), "share": round(float(counts[0] / rows), 4)},
+        )
+
+
+def _equal_but_for_case(
+    connection: duckdb.DuckDBPyConnection, names: list[str]
+) -> Iterator[Finding]:
+    everybody = " UNION ".join(
+        f"SELECT {column} AS id FROM {name}" for name in names for column in id_columns(name)
+    )
+    [(ids, people)] = connection.execute(
+        f"SELECT count(DISTINCT id), count(DISTINCT lower(id)) FROM ({everybody})"
+    ).fetchall()
+    if people < ids:
+        yield Finding(
+            "ids_equal_but_for_case",
+            names[0] if len(names) == 1 else ", ".join(names),
+            f"{ids:,} ids are {people:,} when upper and lower case are the same: "
+            f"{ids - people:,} people may count twice.",
+            "Write lower(customer_id) AS customer_id in every SELECT, if they are e-mail addresses "
+            "or typed by people.",
+            counts={"ids": ids, "without_case": people},
+        )
+
+
+def _count_unknown(
+    connection: duckdb.DuckDBPyConnection, name: str, names: list[str]
+) -> tuple[int, int]:
+    """(ids of the table, those of them that no other of the tables has)."""
+    own, others = (
+        " UNION ".join(
+            f"SELECT {column} AS id FROM {each} WHERE {column} IS NOT NULL"
+            for each in tables
+            for column in id_columns(each)
+        )
+        for tables in ([name], [each for each in names if each != name])
+    )
+    [(ids, unknown)] = connection.execute(
+        f"SELECT count(*), count(*) FILTER (id NOT IN ({others})) FROM ({own})"
+    ).fetchall()
+    return ids, unknown
+
+
+def _unknown_elsewhere(
+    connection: duckdb.DuckDBPyConnection, name: str, names: list[str]
+) -> Iterator[Finding]:
+    ids, unknown = _count_unknown(connection, name, names)
+    limit = UNKNOWN_SHARE_OF_CUSTOMERS if name in ("customers", "leads") else UNKNOWN_SHARE
+    if ids and unknown > limit * ids:
+        yield Finding(
+            "ids_no_other_table_knows",
+            name,
+            f"{unknown:,} of {ids:,} ids ({percent_of(unknown, ids)}) are in no other table: "
+            "their rows meet nobody.",
+            f"Check that {name} selects the same id of the person as the other tables (another "
+            "number, a prefix, upper case, leading zeros?).",
+            counts={"ids": ids, "unknown": unknown},
+        )

@@ -1,0 +1,48 @@
+"""The newest outcome window that can be trained on: did everybody leave, or nobody?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pyarrow.compute as pc
+
+from features.core.instants import day_text, midnight_before
+from features.core.settings import Settings
+from features.engine.build import current_state
+from features.labels.outcomes import observe_outcomes
+from features.plausibility.finding import Finding
+from features.recipes.definitions import Definitions
+from features.tables.history import History
+
+FEWEST = 30
+
+
+def find_outcomes(
+    history: History, settings: Settings, definitions: Definitions
+) -> Iterator[Finding]:
+    """A newest window in which everybody or nobody of the eligible customers left."""
+    at = midnight_before(history.data_until - settings.outcome_window_us, settings.zone)
+    known = history.as_of(at)
+    people = known.materialise(current_state(known, definitions))
+    rows = people.select("customer_id", "eligible").collect(backend="pyarrow").to_native()
+    eligible = rows.filter(rows["eligible"])["customer_id"]
+    if len(eligible) < FEWEST:
+        return
+    observed = observe_outcomes(history, known, definitions=definitions, settings=settings).rows
+    churned = observed.filter(pc.is_in(observed["customer_id"], value_set=eligible))["churned"]
+    left = pc.sum(churned).as_py() or 0
+    # One in a thousand is as good as nobody.
+    few = max(1, len(churned) / 1000)
+    if min(left, len(churned) - left) >= few:
+        return
+    day = day_text(at, zone=settings.zone)
+    yield Finding(
+        "everybody_left" if left > len(churned) / 2 else "nobody_left",
+        settings.activity.table,
+        f"{left:,} of {len(churned):,} eligible customers left in the newest outcome window "
+        f"({settings.churn.horizon_days} days from {day}): nothing can be learned from it.",
+        "Check that the newest rows are complete, that [contract] data_until is the end of the "
+        "data, and that [activity] kinds and [churn] horizon_days fit. "
+        "See: lifecycle check --definition.",
+        counts={"eligible": len(churned), "left": left},
+    )

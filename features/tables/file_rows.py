@@ -1,0 +1,101 @@
+"""Where a row of a SELECT stands in its file, so that a person can find a rejected row again.
+
+Rows are counted as a spreadsheet shows them: in a text file the header is row 1. A SELECT has such
+rows if it takes rows of single files one by one: with conditions, a limit and UNION ALL, but
+without joins, groups, DISTINCT or an order. For others only the number within the SELECT is known.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import duckdb
+
+from features.tables.parsing import literal, quote_identifier
+
+SCHEMA = "numbered"
+ROW, FILE = "_file_row", "_file"
+_EMPTY = (
+    "CREATE OR REPLACE TEMP TABLE _file_rows (source_row BIGINT, file VARCHAR, file_row BIGINT)"
+)
+
+
+def view_numbered(
+    connection: duckdb.DuckDBPyConnection, name: str, source: str, *, file: str, header: bool
+) -> None:
+    """Make `numbered.<name>`: the rows of the SQL `source` with their file's name and row."""
+    first = 2 if header else 1
+    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
+    connection.execute(
+        f"CREATE VIEW {SCHEMA}.{quote_identifier(name)} AS SELECT *, {literal(file)} AS {FILE}, "
+        f"row_number() OVER () + {first - 1} AS {ROW} FROM {source}"
+    )
+
+
+def number_file_rows(connection: duckdb.DuckDBPyConnection, select: str, rows: int) -> None:
+    """Fill `_file_rows` (source_row, file, file_row) for a SELECT that gave `rows` rows.
+
+    It is empty where a row of the SELECT is not one row of one file.
+    """
+    connection.execute(_EMPTY)
+    numbered = _numbered_select(connection, select)
+    if numbered is None:
+        return
+    try:
+        connection.execute(
+            f"INSERT INTO _file_rows SELECT row_number() OVER (), {FILE}, {ROW} FROM ({numbered})"
+        )
+    except duckdb.Error:
+        # A condition on a name that the SELECT gives itself, for example.
+        connection.execute(_EMPTY)
+        return
+    counted = connection.execute("SELECT count(*) FROM _file_rows").fetchone()
+    if counted != (rows,):  # an aggregate or an unnest: its rows are not those of the file
+        connection.execute(_EMPTY)
+
+
+def _numbered_select(connection: duckdb.DuckDBPyConnection, select: str) -> str | None:
+    """The SELECT with file and row as its only columns; None where it has other rows."""
+    views = {
+        name.lower()
+        for (name,) in connection.execute(
+            f"SELECT view_name FROM duckdb_views() WHERE schema_name = '{SCHEMA}'"
+        ).fetchall()
+    }
+    row = connection.execute("SELECT json_serialize_sql($1)", [select]).fetchone()
+    tree: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
+    if tree["error"] or not _rewrite(tree["statements"][0]["node"], views):
+        return None
+    text = connection.execute("SELECT json_deserialize_sql($1)", [json.dumps(tree)]).fetchone()
+    return str(text[0]) if text else None
+
+
+def _rewrite(node: dict[str, Any], views: set[str]) -> bool:
+    """Let the node select file and row of its one file; False where its rows are not a file's."""
+    if any(each["type"] != "LIMIT_MODIFIER" for each in node["modifiers"]):
+        return False
+    if node["type"] == "SET_OPERATION_NODE":
+        plain = node["setop_type"].startswith("UNION") and node["setop_all"]
+        return plain and _rewrite(node["left"], views) and _rewrite(node["right"], views)
+    if node["type"] != "SELECT_NODE" or node["cte_map"]["map"]:
+        return False
+    source = node["from_table"]
+    grouped = node["group_expressions"] or node["aggregate_handling"] != "STANDARD_HANDLING"
+    if grouped or source["type"] != "BASE_TABLE" or source["table_name"].lower() not in views:
+        return False
+    # Names such as orders.amount must still mean the file.
+    source["alias"] = source["alias"] or source["table_name"]
+    source["schema_name"] = SCHEMA
+    node["select_list"] = [_column(FILE), _column(ROW)]
+    return True
+
+
+def _column(name: str) -> dict[str, Any]:
+    return {
+        "class": "COLUMN_REF",
+        "type": "COLUMN_REF",
+        "alias": "",
+        "query_location": 0,
+        "column_names": [name],
+    }

@@ -1,0 +1,188 @@
+"""No past is scored with its own future: a release knows what it has seen, and every door asks."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pyarrow.parquet as pq
+import pytest
+
+import lifecycle as lc
+from features.core import errors
+from features.core.instants import DAY_US, HOUR_US, midnight_after, midnight_before
+from features.tables.history import history_from_connection, refuse_too_late
+from lifecycle.commands import run as main_job
+from serving.api.schemas import parse_request, rfc3339
+from serving.api.state import ServingState
+from serving.batch import run_folders
+from tests.support.businesses import with_training
+from tests.support.checks import nonempty
+from tests.support.command_line import lifecycle
+from training import past, plan
+
+MARK = "in_sample"
+
+
+def warnings_of(run):
+    return nonempty(pq.read_table(run.folder / "scores.parquet")["warnings"].to_pylist())
+
+
+def test_a_release_knows_the_end_of_the_newest_window_it_learned_from(business):
+    dates = plan.make_plan(business.history, business.settings)
+    newest = max(*dates.refit, *dates.evaluate)
+    seen = business.release.seen
+    assert seen.outcomes_until == newest + business.settings.outcome_window_us
+    assert (seen.population_as_of, seen.purpose) == (newest, "serve")
+    assert seen.earliest_as_of == seen.outcomes_until <= business.run.as_of
+
+
+def test_an_instant_before_it_is_refused_with_both_instants_and_the_ways_out(own_home):
+    b, at = own_home, own_home.release.seen.earliest_as_of - 1
+    with pytest.raises(errors.AsOfInSample) as refused:
+        run_folders.score_batch(b.history, b.settings, b.release, as_of=at)
+    text = errors.owner_text(refused.value)
+    learned = (b.release.seen.outcomes_until, b.release.seen.population_as_of)
+    for part in (*map(rfc3339, learned), "lifecycle backfill", "--in-sample"):
+        assert part.removesuffix("T00:00:00Z") in text
+    assert refused.value.exit_code == 3
+
+
+def test_in_sample_marks_every_row_the_manifest_and_never_becomes_latest(own_home):
+    b, latest = own_home, own_home.home / "scores" / "LATEST"
+    before = latest.read_text()
+    at = b.release.seen.earliest_as_of - 40 * DAY_US
+    marked = run_folders.score_batch(b.history, b.settings, b.release, as_of=at, in_sample=True)
+    assert all(MARK in warnings for warnings in warnings_of(marked))
+    assert json.loads((marked.folder / "manifest.json").read_text())["in_sample"] is True
+    latest.unlink()
+    run_folders.score_batch(b.history, b.settings, b.release, as_of=at, in_sample=True)
+    assert not latest.exists()
+    honest = run_folders.score_batch(b.history, b.settings, b.release, as_of=b.run.as_of)
+    assert latest.read_text() == before
+    assert not any(MARK in warnings for warnings in warnings_of(honest))
+    assert json.loads((honest.folder / "manifest.json").read_text())["in_sample"] is False
+
+
+def test_a_model_in_python_refuses_or_marks_the_same_rows(at_home):
+    shop = lc.open(at_home.folder / "lifecycle.toml")
+    model = lc.load_release()
+    days = [model.earliest_as_of.replace(microsecond=0), "2023-03-01"]
+    rows = shop.features(as_of=days, model=model)
+    with pytest.raises(lc.LifecycleError, match="in_sample=True"):
+        model.predict(rows)
+    scores = model.predict(rows, in_sample=True)
+    past_rows = rows["as_of"] < model.earliest_as_of
+    assert 0 < past_rows.sum() < len(rows)
+    assert [MARK in warnings for warnings in scores["warnings"]] == past_rows.tolist()
+
+
+def events(at, **further):
+    bought = {"occurred_at": rfc3339(at - 20 * DAY_US), "amount": 10.0}
+    customer = {"customer_id": "somebody", "transactions": [bought]}
+    return parse_request({"customers": [customer], "as_of": rfc3339(at)} | further)
+
+
+@pytest.fixture
+def state(trained_shop, monkeypatch):
+    monkeypatch.setenv("LIFECYCLE_HOME", str(trained_shop.home))
+    return ServingState.load()
+
+
+def test_the_service_refuses_or_marks_a_past_it_has_seen(state, trained_shop):
+    now = trained_shop.run.as_of + HOUR_US
+    seen = trained_shop.release.seen
+    for days in (1, 400):  # 400: before the population statistics too
+        at = seen.earliest_as_of - days * DAY_US
+        with pytest.raises(errors.Malformed) as refused:
+            state.score_by_events(events(at), now=now)
+        assert (refused.value.where, refused.value.status) == ("as_of", 422)
+        assert rfc3339(seen.outcomes_until) in refused.value.rule
+        assert rfc3339(seen.population_as_of) in refused.value.rule
+        [entry] = state.score_by_events(events(at, in_sample=True), now=now)["scores"]
+        assert MARK in entry["warnings"]
+    [entry] = state.score_by_events(events(now), now=now)["scores"]
+    assert MARK not in entry["warnings"]
+    with pytest.raises(errors.Malformed, match="raw events"):
+        parse_request({"customer_ids": ["a"], "in_sample": True})
+
+
+def test_without_as_of_an_old_population_is_refused_and_not_warned_of(state, trained_shop):
+    days = trained_shop.settings.contract.max_staleness_days
+    newest = trained_shop.run.as_of  # its population
+    request = events(newest).model_copy(update={"as_of": None})
+    assert state.score_by_events(request, now=newest + days * DAY_US)["scores"]
+    with pytest.raises(errors.Malformed, match="population statistics"):
+        state.score_by_events(request, now=newest + days * DAY_US + 1)
+    given = events(newest + 700 * DAY_US)
+    [entry] = state.score_by_events(given, now=newest + 700 * DAY_US)["scores"]
+    assert "population_is_700_days_old" in entry["warnings"]
+
+
+def test_the_command_line_ends_with_exit_3_or_marks(trained_shop, home):
+    config = trained_shop.folder / "lifecycle.toml"
+    (home / "mlruns").mkdir()
+    (home / "mlruns" / "releases").symlink_to(trained_shop.home / "mlruns" / "releases")
+    refused = lifecycle("score", "-c", config, "--as-of", "2023-03-01")
+    assert refused.returncode == 3, refused.stderr
+    assert "lifecycle train --as-of 2023-03-01" in refused.stderr
+    marked = lifecycle("score", "-c", config, "--as-of", "2023-03-01", "--in-sample", "--json")
+    assert marked.returncode == 0, marked.stderr
+    assert json.loads(marked.stdout)["rows"] > 0
+
+
+def test_the_main_job_refuses_before_it_trains(shop, home):
+    folder, _, _ = shop
+    with pytest.raises(errors.AsOfInSample):
+        main_job.run(folder / "lifecycle.toml", as_of="2023-03-01")
+    assert not (home / "mlruns").exists()
+
+
+def test_one_model_alone_is_never_of_an_earlier_day(shop):
+    _, settings, history = shop
+    with pytest.raises(errors.BadSetting, match="both models"):
+        past.what_to_train_on(history, settings, history.data_until, only="churn")
+
+
+def test_the_newest_row_is_known_at_the_end_of_the_data(shop):
+    _, settings, whole = shop
+    unstated = settings.contract.model_copy(update={"data_until": None})
+    settings = settings.model_copy(update={"contract": unstated})
+    history = history_from_connection(whole.connection, settings)
+    newest = max(
+        history.connection.execute(f"SELECT max(recorded_at) FROM {name}").fetchone()[0]
+        for name in ("transactions", "interactions", "feedback")
+    )
+    assert history.data_until == newest + 1
+    known = history.as_of(history.data_until)
+    tables = [known.tables[name] for name in ("transactions", "interactions", "feedback")]
+    seen = [table.collect(backend="pyarrow").to_native()["recorded_at"] for table in tables]
+    assert newest in {value for column in seen for value in column.to_pylist()}
+
+
+@pytest.mark.parametrize("zone", ["UTC", "America/Santiago"])
+def test_the_midnight_right_after_the_data_is_not_after_the_data(shop, zone):
+    _, settings, history = shop
+    business = settings.business.model_copy(update={"zone": zone})
+    settings = settings.model_copy(update={"business": business})
+    midnight = midnight_before(history.data_until, zone)
+    last = replace(history, data_until=midnight - 3 * 60_000_000 + 1)  # 23:57
+    assert refuse_too_late(last, settings, midnight) is False
+    assert refuse_too_late(last, settings, midnight + 1) is True
+    days = settings.contract.max_staleness_days
+    assert refuse_too_late(last, settings, midnight + days * DAY_US) is True
+    with pytest.raises(errors.AsOfTooLate):
+        refuse_too_late(last, settings, midnight + days * DAY_US + 1)
+    assert main_job.newest_instant(last, settings) == midnight_after(last.data_until, zone)
+
+
+def test_where_clocks_change_a_training_ends_before_the_next_run_begins(shop):
+    """From a morning in summer, 60 days back is a winter's night an hour earlier."""
+    _, settings, history = shop
+    zone = "Europe/London"
+    business = settings.business.model_copy(update={"zone": zone})
+    settings = with_training(settings.model_copy(update={"business": business}), evaluate=[])
+    morning = 1_684_137_600_000_000 - 20 * DAY_US  # 2023-04-25T08:00Z
+    dates = plan.make_plan(replace(history, data_until=morning), settings)
+    newest = max(*dates.refit, *dates.evaluate)
+    assert newest + settings.outcome_window_us <= midnight_before(morning, zone)

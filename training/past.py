@@ -1,0 +1,97 @@
+"""The release of an earlier day: what a training may see then, and how its release is marked.
+
+It is trained on a copy of the tables that ends at the day on both clocks (`open_past`), so nothing
+that was recorded at or after it can change a byte of the release.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from features.core.errors import BadSetting
+from features.core.instants import day_text
+from features.core.settings import Settings
+from features.tables.cut_history import cut_history
+from features.tables.history import History, refuse_too_late
+from serving.release.release import Release
+from serving.release.seen_future import Purpose, SeenFuture, refuse_in_sample
+from training.examples import Examples
+from training.plan import make_plan, without_eval_dates
+from training.tracking.pending import RunRecord
+
+
+@dataclass(frozen=True)
+class PastTraining:
+    """A training as of the local day `day`; `purpose`: serve, or backfill (never served)."""
+
+    day: str
+    purpose: Purpose = "serve"
+
+    def mark_record(self, record: RunRecord) -> RunRecord:
+        """The record with tags that say so; releases of a backfill are not registered."""
+        tags = {**record.tags, "trained_as_of": self.day, "purpose": self.purpose}
+        if self.purpose == "backfill":
+            return replace(record, tags=tags, release=None, models=())
+        return replace(record, tags=tags)
+
+
+def open_past(
+    history: History, settings: Settings, at: int, *, purpose: Purpose = "serve"
+) -> tuple[History, Settings, PastTraining]:
+    """What a training as of `at` (µs UTC) takes: `job.train(history, settings, past=past)`.
+
+    Configured evaluation dates are ignored, because they may lie ahead of it: the newest complete
+    window is evaluated, as in a backtest. AsOfTooLate for an instant beyond the data.
+    """
+    refuse_too_late(history, settings, at)
+    past = PastTraining(day_text(at, zone=settings.zone), purpose)
+    settings = without_eval_dates(settings)
+    return cut_history(history, settings, at), settings, past
+
+
+def what_to_train_on(
+    history: History, settings: Settings, at: int | None, *, only: str | None
+) -> tuple[History, Settings, PastTraining | None]:
+    """`open_past`, or with `at` None what was given. BadSetting for one model as of an earlier day.
+
+    `only`: the one model; the other would come from a release that knows what came after.
+    """
+    if at is None:
+        return history, settings, None
+    if only is not None:
+        raise BadSetting(
+            where="train",
+            got="one model with --as-of",
+            rule="The release of an earlier day has both models of that day.",
+            fix=f"Leave {only} out.",
+        )
+    return open_past(history, settings, at)
+
+
+def refuse_learned_window(history: History, settings: Settings, at: int) -> None:
+    """AsOfInSample where a training on this history would learn the outcomes of `at` (µs UTC).
+
+    To be asked before the minutes that the training takes.
+    """
+    plan = make_plan(history, settings)
+    newest = max(*plan.evaluate, *plan.refit)
+    seen = SeenFuture(newest + settings.outcome_window_us, newest)
+    refuse_in_sample(seen, [at], zone=settings.zone)
+
+
+def what_was_seen(
+    examples: Examples,
+    settings: Settings,
+    *,
+    other: Release | None = None,
+    past: PastTraining | None = None,
+) -> SeenFuture:
+    """What the release of these examples has seen of the future.
+
+    `other`: the release that the other model came from, which may have seen more.
+    """
+    newest = max(population.as_of for population in examples.population_stats)
+    until = newest + settings.outcome_window_us
+    if other is not None:
+        until = max(until, other.seen.earliest_as_of)
+    return SeenFuture(until, newest, past.purpose if past else "serve")
