@@ -301,21 +301,30 @@ class Business:
         *,
         as_of: AsOf | None = None,
         learning_curve: bool = False,
+        ablation: bool = False,
     ) -> Training:
         """Train both models, evaluate them beside the baselines, write a release (not served yet).
 
         `as_of`: the release of that day; what was recorded at or after it does not exist then.
 
         `only`: "churn" or "next-stage"; the other model comes from the newest release.
-        `learning_curve`: also refit on fewer customers and dates. Errors: NotEnoughData;
-        ReleaseRefused where `only` meets a changed configuration.
+        `learning_curve`: also refit on fewer customers and dates. `ablation`: also refit without
+        each family of features. Errors: NotEnoughData; LeakSuspected; ReleaseRefused where `only`
+        meets a changed configuration.
         """
         from training import job, past
         from training.reports import summary
 
         at = None if as_of is None else self._instants(as_of)[0]
         history, settings, day = past.what_to_train_on(self.history, self.settings, at, only=only)
-        trained = job.train(history, settings, only=only, learning_curve=learning_curve, past=day)
+        trained = job.train(
+            history,
+            settings,
+            only=only,
+            learning_curve=learning_curve,
+            with_ablation=ablation,
+            past=day,
+        )
         name = trained.folder.name
         text = summary.release_text(name, trained.status, trained.evaluation, trained.runs)
         return Training(name, trained.status, trained.evaluation, trained.runs, text)

@@ -9,6 +9,7 @@ import random
 import pytest
 
 from features.core import errors
+from features.core.config_schema import SENSITIVE_WORDS
 from features.core.instants import DAY_US
 from features.core.settings import settings_from_mapping
 from features.engine.build import build
@@ -17,6 +18,7 @@ from features.engine.columns import list_columns
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
 from features.tables import history
+from features.tables.sensitive_names import may_be_sensitive
 from tests.support import oracle
 from tests.support.checks import nonempty
 from tests.support.oracle_attributes import attributes, learned
@@ -28,7 +30,16 @@ SALES = "customer_id,occurred_at,amount\n" + "".join(
 )
 
 
-def read(folder, customers, *, constant=(), select="SELECT * FROM customers", off=()):
+def read(
+    folder,
+    customers,
+    *,
+    constant=(),
+    select="SELECT * FROM customers",
+    off=(),
+    allowed=(),
+    words=SENSITIVE_WORDS,
+):
     """(history, counts, settings) of forty customers who buy monthly, with this customers.csv."""
     (folder / "customers.csv").write_text(customers, encoding="utf-8")
     (folder / "sales.csv").write_text(SALES)
@@ -39,7 +50,11 @@ def read(folder, customers, *, constant=(), select="SELECT * FROM customers", of
             "tables": {"customers": select, "transactions": "SELECT * FROM sales"},
             "churn": {"horizon_days": 30},
             "contract": {"data_until": "2024-07-01", "constant_attributes": list(constant)},
-            "features": {"off": list(off)},
+            "features": {
+                "off": list(off),
+                "sensitive_allowed": list(allowed),
+                "sensitive": list(words),
+            },
         },
         folder=folder,
         where="test",
@@ -294,3 +309,97 @@ def dress(rng, row):
         consent=rng.choice((None, True, False)),
         acquisition_cost=rng.choice((None, rng.randrange(90_000))),
     )
+
+
+def numbers(text):
+    return "customer_id,birth_year,postcode,size\n" + "".join(
+        f"{k},{text(k)},{k:05d},{k % 7}.5\n" for k in range(40)
+    )
+
+
+def test_a_text_of_numbers_is_a_number_and_a_code_with_leading_zeros_is_none(tmp_path):
+    """One of forty without a number is null there; one of ten is no number at all."""
+    constant, allowed = ("birth_year", "postcode", "size"), ("birth_year",)
+    few = numbers(lambda k: "unknown" if k == 3 else 1950 + k)
+    found, _, stated = read(tmp_path, few, constant=constant, allowed=allowed)
+    rows = attribute_rows(found, stated)
+    assert plain(rows["5"]) == {"birth_year": 1955.0, "size": 5.5}
+    assert plain(rows["3"]) == {"birth_year": None, "size": 3.5}
+    many = numbers(lambda k: "unknown" if k % 10 == 3 else 1950 + k)
+    found, _, stated = read(tmp_path, many, constant=constant, allowed=allowed)
+    assert set(plain(attribute_rows(found, stated)["5"])) == {"size"}  # one customer a year
+
+
+def test_a_number_stays_one_when_a_later_row_is_none(tmp_path):
+    """The type is learned once: the column does not turn into levels."""
+    found, _, stated = read(tmp_path, numbers(lambda k: 1950 + k), constant=["size"])
+    definitions = learn_definitions(found.as_of(found.data_until), stated)
+    broken = numbers(lambda k: 1950 + k).replace(".5\n", " m\n")
+    found, _, stated = read(tmp_path, broken.replace("7,1957,00007,0 m", "7,1957,00007,8"))
+    known = found.as_of(found.data_until)
+    assert "size" not in known.tables["customers"].collect_schema()
+    found, _, stated = read(
+        tmp_path, broken.replace("7,1957,00007,0 m", "7,1957,00007,8"), constant=["size"]
+    )
+    known = found.as_of(found.data_until)
+    columns = [c for c in list_columns(definitions, tables=found.names) if c.name == "size"]
+    rows = build(
+        known,
+        population=population_stats(known, definitions),
+        definitions=definitions,
+        columns=columns,
+    )
+    by_customer = dict(zip(rows["customer_id"].to_pylist(), rows["size"].to_pylist(), strict=True))
+    assert by_customer["7"] == 8.0
+    assert by_customer["8"] is None
+
+
+def test_what_may_be_sensitive_is_a_feature_only_where_named_and_check_says_so(tmp_path):
+    from lifecycle.commands import check, check_text
+
+    lines = "customer_id,Gender,birthYear,average,channel\n"
+    lines += "".join(f"{k},{'mf'[k % 2]},19{50 + k},{k % 3},web\n" for k in range(40))
+    constant = ("Gender", "birthYear", "average", "channel")
+    found, counts, stated = read(tmp_path, lines, constant=constant)
+    assert set(plain(attribute_rows(found, stated)["3"])) == {"average", "channel_is_web"}
+    report = check.build_report(found, counts, stated)
+    assert report["tables"]["customers"]["sensitive_left_out"] == ["Gender", "birthYear"]
+    assert "not_features" not in report["tables"]["customers"]
+    assert "sensitive left out: Gender, birthYear (may be" in check_text.report_text(report)
+
+    found, counts, stated = read(tmp_path, lines, constant=constant, allowed=["birthYear"])
+    assert plain(attribute_rows(found, stated)["3"])["birthyear"] == 1953
+    definitions = learn_definitions(found.as_of(found.data_until), stated)
+    assert {a.name: a.sensitive for a in definitions.attributes} == {
+        "average": False,
+        "birthYear": True,
+        "channel": False,
+    }
+
+    found, _, stated = read(tmp_path, lines, constant=constant, words=["channel"])
+    assert set(plain(attribute_rows(found, stated)["3"])) >= {"gender_is_f", "birthyear"}
+    assert not any("channel" in name for name in attribute_rows(found, stated)["3"])
+
+
+def test_an_allowed_attribute_that_is_none_is_refused(tmp_path):
+    with pytest.raises(errors.BadSetting, match=r"sensitive_allowed.*did you mean 'gender'"):
+        read(tmp_path, "customer_id,gender\n1,m\n", allowed=["gendr"])
+
+
+@pytest.mark.parametrize(
+    ("name", "is_sensitive"),
+    [
+        ("age", True),
+        ("Age_Group", True),
+        ("date-of-birth", True),
+        ("BirthDate", True),
+        ("kunden_geschlecht", True),
+        ("客户年龄", True),
+        ("average_order", False),
+        ("page", False),
+        ("original_price", False),
+        ("stage", False),
+    ],
+)
+def test_names_that_may_be_sensitive(name, is_sensitive):
+    assert may_be_sensitive(name, SENSITIVE_WORDS) == is_sensitive

@@ -19,11 +19,12 @@ from features.core.instants import DAY_US, day_text
 from serving.release import release
 from serving.scoring.scorer import Calibration, Scorer
 from tests.support.checks import nonempty
+from tests.support.constant_rates import constant_rate
 from training import job, metrics
 from training.evaluation import learning_curve, slices
 from training.evaluation.evaluate import evaluate
 from training.formats import with_interval
-from training.models import blending, churn, next_stage
+from training.models import blending, next_stage
 from training.reports import card
 from training.uncertainty import fit_prediction_sets
 
@@ -201,7 +202,7 @@ def test_without_skill_it_says_what_is_served(trained_shop):
     account = served.evaluation | {"status": "no_skill"}
     text = card.card_text(replace(served.scorer, status="no_skill"), account, trained_shop.settings)
     assert "Status: **no_skill**" in text
-    assert "serves the base rate of churn" in text
+    assert "The release serves the rate of eligible customers" in text
     well_formed(text)
 
 
@@ -237,7 +238,7 @@ def rows(trained_shop):
     scorer = Scorer(
         made.definitions,
         made.modelled,
-        churn.fit_base_rate(early),
+        constant_rate(early),
         Calibration(),
         q,
         classes,

@@ -227,7 +227,8 @@ def test_data_without_skill_end_with_marked_base_rates(tmp_path, store_home):
     found = json.loads(done.stdout)
     assert found["status"] == "no_skill"
     scores = pq.read_table(Path(found["scores"]) / "scores.parquet")
-    assert len(set(scores["p_churn"].to_pylist())) == 1
+    assert len(set(scores.filter(scores["eligible"])["p_churn"].to_pylist())) == 1
+    assert "recommended for churn: our model" not in done.stdout
     assert scores.num_rows == 150
     assert all("no_skill" in warnings for warnings in nonempty(scores["warnings"].to_pylist()))
 

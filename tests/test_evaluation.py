@@ -17,6 +17,7 @@ from features.recipes.stages import STAGES
 from serving.scoring.parts import sigmoid
 from serving.scoring.scorer import Calibration, Scorer, stage_index
 from tests.support.checks import nonempty
+from tests.support.constant_rates import constant_rate
 from training import examples, metrics, plan, splits
 from training.evaluation import baseline_comparison, baselines, slices
 from training.evaluation.evaluate import evaluate
@@ -269,7 +270,7 @@ def test_what_cannot_be_told_is_none_and_the_account_is_still_printed(made, degr
     scorer = Scorer(
         found.definitions,
         found.modelled,
-        churn.fit_base_rate(early),
+        constant_rate(early),
         Calibration(),
         q,
         classes,

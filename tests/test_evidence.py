@@ -162,7 +162,7 @@ def test_batch_rows_have_a_grade_and_an_interval_around_p(business):
     )
 
 
-def test_without_skill_everybody_has_one_p_an_interval_around_it_and_a_set(trained_shop):
+def test_without_skill_the_eligible_have_one_p_an_interval_around_it_and_a_set(trained_shop):
     settings, release, dates = trained_shop.settings, trained_shop.release, trained_shop.dates
     made = replace(trained_shop.examples, modelled=release.scorer.columns)
     scorer = fitting.fitting_for(fitting.specs_of(release), made, settings).fit_released_scorer(
@@ -171,8 +171,10 @@ def test_without_skill_everybody_has_one_p_an_interval_around_it_and_a_set(train
     rows = made.rows_at(dates.refit)
     p, p_next = scorer.score(rows)
     assert scorer.status == "no_skill"
-    assert np.ptp(p) == 0
-    assert p[0] == pytest.approx(rows["churned"].to_numpy().mean(), abs=0.01)
+    eligible, churned = rows["eligible"].to_numpy(), rows["churned"].to_numpy()
+    for who in (eligible, ~eligible):
+        assert np.ptp(p[who]) == 0
+        assert p[who][0] == pytest.approx(churned[who].mean(), abs=0.02)
     grade = grades(rows, scorer.definitions)
     low, high = scorer.rate_spread.interval(p, grade)
     assert ((low <= p) & (p <= high)).all()

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from serving.scoring.calibration import Calibration
 from serving.scoring.scorer import Scorer
 from tests.support.checks import nonempty
+from tests.support.constant_rates import constant_rate
 from training import metrics
 from training.evaluation import baselines, learning_curve
 from training.models import churn, next_stage
@@ -73,7 +74,7 @@ def drawn(trained_shop):
         return Scorer(
             made.definitions,
             made.modelled,
-            churn.fit_base_rate(rows),
+            constant_rate(rows),
             Calibration(),
             q,
             classes,

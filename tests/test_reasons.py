@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features.engine.columns import FeatureColumn, list_columns
+from features.recipes.attributes import Attribute
 from features.recipes.recipe import FEATURES
 from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Linear, Rate
-from serving.scoring.reasons import describe_value, reasons
+from serving.scoring.reason_values import describe_value, same_sentence_span
+from serving.scoring.reasons import reasons
 from serving.scoring.scorer import Calibration, ReasonReference, Scorer
 from tests.support.definitions import definitions_of
-from training.models import churn
+from training.models import fit_reasons
 
 NAMES = ("recency", "tenure", "active_days_all")
 
@@ -97,11 +102,106 @@ def test_one_row_is_told_as_among_many(chosen):
     assert [reasons(made, table.slice(at, 1), chosen)[0] for at in range(40)] == whole
 
 
-def test_base_rates_have_no_reasons_and_unknown_values_say_so(chosen):
+def test_base_rates_have_no_reasons(chosen):
     assert reasons(scorer([1, 0, 0], status="no_skill"), rows((80, 300, 1)), chosen) == [
         [None, None, None]
     ]
-    assert describe_value(chosen[0], float("nan")) == "not known yet: days since the last activity"
+
+
+def test_a_missing_value_is_no_reason_and_its_family_counts_for_what_is_known(chosen):
+    """What a missing recency moves goes to no other column of its family."""
+    made = scorer([1.0, 0.0, -0.1])
+    linear = made.churn.parts[0][1]
+    missing = np.zeros_like(linear.missing)
+    missing[0, 0] = 9.0
+    made = replace(made, churn=Blend(((1.0, replace(linear, missing=missing)),)))
+    [texts] = reasons(made, rows((float("nan"), 300, 40)), chosen)
+    assert texts == [None, None, None]
+    [texts] = reasons(made, rows((50, 300, 40)), chosen)
+    assert texts[0] == "raises the risk: last active 50 days ago"
+
+
+def labelled_rows(values, stage="loyal", eligible=None):
+    table = rows(*values)
+    stages = pa.array([stage] * len(values))
+    table = table.set_column(table.column_names.index("stage"), "stage", stages)
+    table = table.append_column("eligible", pa.array(eligible or [True] * len(values)))
+    return table.append_column("churned", pa.array([at % 2 == 0 for at in range(len(values))]))
+
+
+@pytest.mark.parametrize(("same", "is_named"), [(95, False), (94, True)])
+def test_what_is_true_of_nearly_everyone_in_the_stage_is_no_reason(chosen, same, is_named):
+    """11.6 and 12.4 days are one sentence, "12 days ago"; customers who are not eligible do not
+    count, and customers of another stage have a sentence of their own.
+    """
+    values = [(11.6 if at % 2 else 12.4, 300, 1) for at in range(same)]
+    values += [(40.0, 300, 1)] * (100 - same)
+    values += [(float(at), 300, 1) for at in range(100)]  # not eligible
+    training = labelled_rows(values, eligible=[True] * 100 + [False] * 100)
+    others = labelled_rows([(float(at), 300, 1) for at in range(100)], stage="growing")
+    model = scorer([-1.0, 0.0, 0.0])
+    reference = fit_reasons.reason_reference(model, pa.concat_tables([training, others]), chosen)
+    model = replace(model, reason_reference=reference)
+    [text, *_], [other, *_] = (
+        reasons(model, labelled_rows([(12.2, 300, 1)], stage), chosen)[0]
+        for stage in ("loyal", "growing")
+    )
+    assert (text is not None) == is_named
+    assert other.startswith("raises the risk: last active 12 days ago")
+
+
+def test_none_of_something_is_no_reason():
+    every = {
+        column.name: column for column in list_columns(definitions_of(), tables=("interactions",))
+    }
+    [column] = [one for one in every.values() if one.feature.words.endswith("are visits")]
+    table = pa.table(
+        {
+            column.name: pa.array([0.004, 0.006, 0.0]),
+            **{name: ["loyal"] * 3 for name in ("stage", "stage_if_inactive")},
+        }
+    )
+    wide = 1 + 14
+    weights = np.array([[-1.0, *np.zeros(14)]])
+    linear = Linear(np.full(wide, 0.5), np.ones(wide), weights, np.zeros((1, wide)), np.zeros(1))
+    rest = (Blend(((1.0, Rate((0.0,))),)), ("loyal",), 100, 100)
+    made = Scorer(definitions_of(), (column.name,), Blend(((1.0, linear),)), Calibration(), *rest)
+    texts = [row[0] for row in reasons(made, table, [column])]
+    assert texts == [None, "raises the risk: 1% of contacts are visits", None]
+
+
+def test_a_sensitive_attribute_is_never_a_reason(chosen):
+    hidden = Attribute("gender", "flag", True, (("", "tenure"),), sensitive=True)
+    model = scorer([0.5, 2.0, 0.0])
+    assert "customer for 300 days" in reasons(model, rows((80, 300, 1)), chosen)[0][0]
+    model = replace(model, definitions=replace(model.definitions, attributes=(hidden,)))
+    assert reasons(model, rows((80, 300, 1)), chosen)[0] == [
+        "raises the risk: last active 80 days ago",
+        None,
+        None,
+    ]
+
+
+def test_families_that_do_harm_come_last(chosen):
+    model = scorer([9.0, 0.0, 1.0])
+    first = reasons(model, rows((80, 300, 40)), chosen)[0]
+    assert [text.split(": ")[1][:4] for text in first[:2]] == ["last", "40 a"]
+    family = chosen[0].feature.family
+    reference = ReasonReference((0.0,) * 3, (0.0,) * 3, (0.0,) * 3, last_families=(family,))
+    texts = reasons(replace(model, reason_reference=reference), rows((80, 300, 40)), chosen)[0]
+    assert [text.split(": ")[1][:4] for text in texts[:2]] == ["40 a", "last"]
+
+
+@given(value=st.floats(-400, 400), other=st.floats(-1, 1), at=st.integers(0, 1000))
+def test_values_of_one_sentence_are_those_that_are_written_alike(value, other, at):
+    columns = list_columns(definitions_of(), tables=("transactions", "interactions", "feedback"))
+    column = columns[at % len(columns)]
+    low, high = same_sentence_span(column, value)
+    inside = [low + (high - low) * share for share in (0.01, 0.5, 0.99)]
+    texts = {re.sub("[+-]", "", describe_value(column, one)) for one in inside}
+    assert len(texts) == 1
+    if not low <= value + other <= high:
+        assert describe_value(column, value) != describe_value(column, value + other)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +220,11 @@ def test_no_kind_of_calibration_turns_a_reason_round(chosen, calibration):
     plain = scorer([0.7, -0.2, -0.4])
     bent = replace(plain, calibration=calibration)
     told = [
-        reasons(replace(s, reason_reference=churn.reason_reference(s, labelled)), table, chosen)
+        reasons(
+            replace(s, reason_reference=fit_reasons.reason_reference(s, labelled, chosen)),
+            table,
+            chosen,
+        )
         for s in (plain, bent)
     ]
     assert told[0] == told[1]
@@ -135,7 +239,7 @@ def test_a_reason_names_what_is_usual_in_the_stage_of_the_customer(chosen):
     labelled = table.append_column("eligible", pa.array([True] * 45))
     labelled = labelled.append_column("churned", pa.array([True, False, True] * 15))
     model = scorer([1.0, 0.0, 0.0])
-    reference = churn.reason_reference(model, labelled)
+    reference = fit_reasons.reason_reference(model, labelled, chosen)
     usual = dict(zip(STAGES, (medians[0] for medians in reference.usual), strict=True))
     assert usual["loyal"] == 19.5
     assert usual["new"] == usual["dormant"] == 21.5
@@ -146,7 +250,6 @@ def test_a_reason_names_what_is_usual_in_the_stage_of_the_customer(chosen):
 
 def test_nothing_is_usual_where_nothing_is_known_or_no_value_is_named(chosen):
     assert describe_value(chosen[0], 3.0, None) == "last active 3 days ago"
-    assert "usually" not in describe_value(chosen[0], float("nan"), 3.0)
 
 
 def test_one_of_something_is_said_in_the_singular():

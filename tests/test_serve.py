@@ -131,8 +131,8 @@ sys.meta_path.insert(0, Absent())
 from starlette.testclient import TestClient
 from serving.api.service import Lifecycle
 with TestClient(Lifecycle.to_asgi(), headers={"Authorization": "Bearer k"}) as client:
-    said = client.post("/v1/score", json={"customers": [{"customer_id": "1", "transactions": [
-        {"occurred_at": "2026-01-01T00:00:00Z", "amount": 5}]}]})
+    said = client.post("/v1/score", json={"as_of": "2024-02-01T00:00:00Z", "customers": [
+        {"customer_id": "1", "transactions": [{"occurred_at": "2024-01-01T00:00:00Z", "amount": 5}]}]})
     print(said.status_code, said.json()["scores"][0]["stage"], client.get("/v1/model").status_code)
 """
     environment = {

@@ -17,6 +17,7 @@ from features.core.instants import DAY_US
 from features.engine.business_columns import load_custom
 from features.engine.columns import list_columns
 from features.recipes.stages import STAGES
+from features.tables.freshness import needed_tables
 from serving.api import state as desks
 from serving.api.answers import COLUMNS
 from serving.api.schemas import RequestedId, parse_request, rfc3339
@@ -136,7 +137,11 @@ def test_a_prospect_and_a_stranger_have_entries_of_their_own(any_business, any_s
         None,
         None,
     )
-    body = {"as_of": rfc3339(any_business.run.as_of), "customers": [{"customer_id": " new one "}]}
+    nothing = {name: [] for name in needed_tables(any_business.settings)}
+    body = {
+        "as_of": rfc3339(any_business.run.as_of),
+        "customers": [{"customer_id": " new one ", **nothing}],
+    }
     [prospect] = asked(any_service, body)["scores"]
     assert (prospect["customer_id"], prospect["stage"], prospect["error"], prospect["p_churn"]) == (
         " new one ",

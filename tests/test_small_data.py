@@ -18,6 +18,7 @@ from serving.scoring.parts import Blend, design_matrix, sigmoid
 from serving.scoring.rates import LEVELS, Rates
 from tests.support.command_line import write_shop
 from training import job, promote, promotion_log
+from training.fitting import with_status
 from training.models import fit_rates
 from training.reports import summary
 
@@ -25,17 +26,21 @@ COLUMNS = ("segment_big", "past_retention_rate", "past_windows")
 
 
 def part(**stated):
-    stage = np.zeros((len(STAGES), 2))
+    stage = np.zeros((2 * len(STAGES), 2))
     stage[STAGES.index("loyal")] = (6, 30)
+    stage[len(STAGES) + STAGES.index("loyal")] = (1, 30)
     return Rates(
         **{
             "everyone": 0.5,
             "segment": np.array([[5.0, 10.0]]),
+            "eligibility": np.zeros((2, 2)),
             "stage": stage,
             "segment_columns": (0,),
+            "eligible_column": None,
+            "eligible_most": 90.0,
             "stage_start": 3,
             "own_past_columns": (1, 2),
-            "prior_strength": (10.0, 10.0, 20.0),
+            "prior_strength": (10.0, 10.0, 10.0, 20.0),
             **stated,
         }
     )
@@ -82,6 +87,42 @@ def test_a_rate_stands_on_the_next_coarser_one():
     assert level == ["everyone", "segment", "stage", "own_past", "stage"]
 
 
+def test_who_is_eligible_has_the_rate_of_the_eligible():
+    """Of 100 eligible rows 4 left, of 50 others 40: nobody is given the rate of both."""
+    rates = part(
+        eligible_column=2,
+        eligibility=np.array([[40.0, 50.0], [4.0, 100.0]]),
+        segment=np.zeros((1, 2)),
+        stage=np.zeros((2 * len(STAGES), 2)),
+        own_past_columns=(),
+    )
+    table = rows((0, 90, 0, "new"), (0, 91, 0, "new"), (0, None, 0, "new"))
+    p, level = said(rates, table)
+    others = (40 + 10 * 0.5) / 60
+    assert p == pytest.approx([(4 + 10 * 0.5) / 110, others, others], abs=1e-12)
+    assert set(level) == {"eligibility"}
+    p, _ = said(
+        part(eligible_column=2, own_past_columns=()),
+        rows((0, 90, 0, "loyal"), (0, 91, 0, "loyal")),
+    )
+    assert p == pytest.approx([(1 + 5) / 40, (6 + 5) / 40], abs=1e-12)
+
+
+def test_without_skill_the_covered_get_the_rate_of_the_covered(trained_subscriptions, trained_shop):
+    for business in (trained_subscriptions, trained_shop):
+        table = pq.read_table(business.run.folder / "features.parquet")
+        eligible = table["eligible"].to_numpy()
+        assert 0.02 < eligible.mean() < 0.98
+        left = np.where(eligible, np.arange(len(eligible)) % 20 == 0, True)
+        labelled = table.append_column("churned", pa.array(left))
+        scorer = with_status("no_skill", business.release.scorer, labelled)
+        p = scorer.p_churn(table)
+        assert len(np.unique(p)) == 2
+        assert p[eligible] == pytest.approx(left[eligible].mean(), abs=0.06)
+        assert (p[~eligible] > 0.8).all()
+        assert set(scorer.rate_levels(table)) == {"eligibility"}
+
+
 def test_a_row_alone_gets_what_it_gets_among_others_and_a_release_keeps_it(tmp_path):
     table = rows((0, 3, 1, "new"), (1, None, 0, "loyal"), (1, 40, 2, "dormant"))
     blend = Blend(((1.0, part()),))
@@ -111,6 +152,10 @@ def test_rates_are_counted_and_the_own_past_is_left_out_with_contracts(
         )
         first = found.parts[0][1]
         assert first.everyone == (left.sum() + 1) / (len(left) + 2)
+        assert first.eligibility[:, 1].tolist() == [
+            (~table["eligible"].to_numpy()).sum(),
+            table["eligible"].to_numpy().sum(),
+        ]
         assert (first.stage[:, 1].sum(), first.stage[:, 0].sum()) == (len(left), left.sum())
         assert bool(first.own_past_columns) is own
         assert len(first.segment_columns) == sum(

@@ -8,13 +8,15 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.settings import Settings
+from features.engine.columns import FeatureColumn
 from features.recipes.definitions import Definitions
 from serving.release.release import Release
-from serving.scoring.parts import Blend, Rate
+from serving.scoring.parts import Blend
 from serving.scoring.scorer import Calibration, Scorer
 from training.examples import Examples
-from training.models import blending, churn, next_stage
+from training.models import blending, churn, fit_rates, next_stage
 from training.models.blending import BlendSpec
+from training.models.fit_reasons import reason_reference
 from training.parallel import run_in_parallel
 from training.uncertainty.unseen_rows import UnseenPredictions, fit_uncertainty
 
@@ -60,7 +62,7 @@ class Fitting:
     """Fits the models of `specs` on any labelled rows: the same columns and rules every time.
 
     `outcome_window_us`: horizon and label latency, in µs. `contractual`: cover can end.
-    `max_dates`: at most so many dates are learned from.
+    `max_dates`: at most so many dates are learned from. `feature_columns`: all, for the reasons.
     """
 
     specs: Specs
@@ -70,6 +72,7 @@ class Fitting:
     seed: int
     contractual: bool
     max_dates: int
+    feature_columns: tuple[FeatureColumn, ...]
 
     def fit_scorer(self, rows: pa.Table) -> Scorer:
         """Both models, calibrated, with reasons and with the uncertainty of scores."""
@@ -77,7 +80,7 @@ class Fitting:
         return fit_uncertainty(scorer, rows, predicted, outcome_window_us=self.outcome_window_us)
 
     def fit_released_scorer(self, rows: pa.Table, *, labelled: pa.Table, status: str) -> Scorer:
-        """As `fit_scorer`; with status no_skill p is the base rate of churn.
+        """As `fit_scorer`; with status no_skill p is a rate (`fit_rates.fit_base_rates`).
 
         `labelled`: all labelled rows, of `rows` and of older dates; some fits forward in time were
         done on them already.
@@ -85,9 +88,7 @@ class Fitting:
         scorer, predicted = self._fit_with_unseen(rows, labelled=labelled)
         scorer = with_status(status, scorer, rows)
         if status == "no_skill":
-            base_rate = scorer.churn.parts[0][1]
-            assert isinstance(base_rate, Rate)
-            predicted = predicted.with_one_rate(base_rate.margin[0])
+            predicted = predicted.with_rates(scorer.margin(rows))
         return fit_uncertainty(scorer, rows, predicted, outcome_window_us=self.outcome_window_us)
 
     def fit_models(self, rows: pa.Table, *, margin: np.ndarray | None = None) -> Scorer:
@@ -148,7 +149,8 @@ class Fitting:
             contractual=self.contractual,
         )
         scorer = self.fit_models(rows, margin=predicted.margin)
-        return replace(scorer, reason_reference=churn.reason_reference(scorer, rows)), predicted
+        reference = reason_reference(scorer, rows, self.feature_columns)
+        return replace(scorer, reason_reference=reference), predicted
 
 
 def fitting_for(specs: Specs, examples: Examples, settings: Settings) -> Fitting:
@@ -161,13 +163,16 @@ def fitting_for(specs: Specs, examples: Examples, settings: Settings) -> Fitting
         settings.training.seed,
         settings.contractual,
         settings.training.max_dates,
+        examples.columns,
     )
 
 
 def with_status(status: str, scorer: Scorer, rows: pa.Table) -> Scorer:
-    """The scorer with that status: without skill, p is the base rate of `rows`."""
+    """The scorer with that status: without skill, p is the rate of the eligible in `rows`.
+
+    Those who are not eligible have the rate of their like.
+    """
     if status != "no_skill":
         return replace(scorer, status=status)
-    return replace(
-        scorer, status=status, churn=churn.fit_base_rate(rows), calibration=Calibration()
-    )
+    rates = fit_rates.fit_base_rates(rows, scorer.columns, scorer.definitions)
+    return replace(scorer, status=status, churn=rates, calibration=Calibration())

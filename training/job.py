@@ -27,6 +27,7 @@ from features.core.progress import print_status
 from features.core.settings import Settings, home
 from features.core.staged_files import staged_file
 from features.engine.consent import with_consent
+from features.recipes.attributes import sensitive_left_out
 from features.recipes.stages import STAGES
 from features.tables.freshness import read_recorded_days
 from features.tables.history import History
@@ -44,13 +45,21 @@ from serving.release.seen_future import SeenFuture
 from serving.scoring.scorer import Calibration, Scorer
 from serving.scoring.sub_releases import SubRelease
 from training import fitting, metrics, sub_releases
+from training.evaluation import ablation
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
 from training.evaluation.gate import judge, not_comparable
+from training.evaluation.leading_columns import check_leading_columns
 from training.evaluation.movement import movement_report
+from training.evaluation.plausibility import (
+    served_churn_report,
+    skill_note,
+    with_own_objections,
+)
 from training.examples import ExampleColumns, Examples, example_columns, make_examples
 from training.fitting import Specs, fitting_for, specs_of, with_status
 from training.models import churn, fit_rates, next_stage
+from training.models.fit_reasons import reason_reference
 from training.models.remembered_fits import remember_fits
 from training.parallel import reproducible_fits
 from training.past import PastTraining, what_was_seen
@@ -94,6 +103,7 @@ class TrainingRun:
         *,
         only: str | None = None,
         learning_curve: bool = False,
+        with_ablation: bool = False,
         examples: Examples | None = None,
         past: PastTraining | None = None,
     ) -> None:
@@ -101,6 +111,7 @@ class TrainingRun:
         self.settings = settings
         self.only = only
         self.learning_curve = learning_curve
+        self.ablation = with_ablation
         self.known_examples = examples
         self.past = past
         self.began = time.time()
@@ -176,18 +187,48 @@ class TrainingRun:
         """The scorer fitted on the training dates alone: the one that is evaluated."""
         return self.fitting.fit_scorer(self.train_rows)
 
+    def _fit_without(self, columns: tuple[str, ...]) -> Scorer:
+        """The churn model of the same spec on fewer columns, for the ablation."""
+        examples = replace(self.examples, modelled=columns)
+        return fitting_for(self.specs, examples, self.settings).fit_models(self.train_rows)
+
     @cached_property
     def scorer_report(self) -> dict[str, Any]:
         """The evaluation beside the baselines, without what only the release adds."""
         report = evaluate(
             self.eval_scorer, self.train_rows, self.eval_rows, self.examples, self.settings
         )
+        notes = [
+            check_leading_columns(
+                report,
+                self.eval_scorer,
+                self.eval_rows,
+                self.examples.columns,
+                self.history,
+                self.settings,
+            )
+        ]
         report |= uncertainty_report(self.eval_scorer, self.eval_rows)
+        if self.ablation:
+            report["ablation"] = ablation.ablation(
+                self.eval_scorer,
+                self._fit_without,
+                self.examples,
+                self.eval_rows,
+                report["churn"],
+            )
+            notes.append(ablation.note(report))
+        report["notes"] = [one for one in notes if one]
         if self.learning_curve:
             report["learning_curve"] = curves.learning_curve(
                 self.fitting.fit_models, self.examples, self.plan, self.settings
             )
         return report
+
+    @property
+    def _harmful_families(self) -> tuple[str, ...]:
+        """The families that the ablation shows to do harm; none without an ablation."""
+        return tuple(self.scorer_report.get("ablation", {}).get("harmful", ()))
 
     @cached_property
     def status(self) -> str:
@@ -205,6 +246,9 @@ class TrainingRun:
         scorer = self.fitting.fit_released_scorer(
             rows, labelled=self.examples.rows, status=self.status
         )
+        if scorer.reason_reference and self._harmful_families:
+            reference = replace(scorer.reason_reference, last_families=self._harmful_families)
+            scorer = replace(scorer, reason_reference=reference)
         if self.other_release is None:
             return scorer
         return _with_other_model(scorer, self.other_release.scorer, str(self.only))
@@ -220,6 +264,7 @@ class TrainingRun:
             eval_rows=self.eval_rows,
             calibration=self.eval_scorer.calibration,
             least_spread=self.final_scorer.rate_spread,
+            last_families=self._harmful_families,
         )
 
     @cached_property
@@ -228,8 +273,14 @@ class TrainingRun:
         without = {each.sub_release.name: each.report for each in self.sub_releases}
         report = self.scorer_report | _training_facts(self)
         report |= {"movement": _movement(self), "without": without}
+        served = with_status(self.status, self.eval_scorer, self.train_rows)
+        report["churn"] = served_churn_report(report["churn"], served, self.eval_rows)
+        if note := skill_note(report):
+            report["notes"] = [note, *report["notes"]]
         # The release of an earlier day is not compared with one that knows what came after.
-        return report if self.past else report | _gate_section(self)
+        if self.past or not (gate := _gate_section(self)):
+            return report
+        return report | {"gate": with_own_objections(gate["gate"], report["churn"])}
 
     def finish(self) -> Trained:
         """Write the release (not served yet), the hold-out predictions and the MLflow records."""
@@ -265,22 +316,32 @@ def train(
     *,
     only: str | None = None,
     learning_curve: bool = False,
+    with_ablation: bool = False,
     past: PastTraining | None = None,
 ) -> Trained:
     """Train both models (or one of JOBS) and write a release, which is not served yet.
 
     `only`: the other model comes from the newest release; ReleaseRefused where that release has
-    another configuration. `learning_curve`: also refit on fewer customers and dates. `past`: see
-    training.past.
-    NotEnoughData says what is missing; nothing is written then.
+    another configuration. `learning_curve`: also refit on fewer customers and dates.
+    `with_ablation`: also refit without each family of features. `past`: see training.past.
+    NotEnoughData says what is missing and LeakSuspected what knows too much; nothing is written
+    then.
     """
     refuse_unknown_model(only)
+    if with_ablation:
+        ablation.refuse_simpler_model(settings)
     refuse_unwritable_store()
     for library in NEEDED:
         import_module(library)  # an absent one is an error now, and not after minutes of work
     with reproducible_fits(), remember_fits():
-        run = TrainingRun(history, settings, only=only, learning_curve=learning_curve, past=past)
-        return run.finish()
+        return TrainingRun(
+            history,
+            settings,
+            only=only,
+            learning_curve=learning_curve,
+            with_ablation=with_ablation,
+            past=past,
+        ).finish()
 
 
 def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Trained:
@@ -405,12 +466,20 @@ def _training_facts(run: TrainingRun) -> dict[str, Any]:
             "refit": days(plan.refit),
         },
         "late_activity": examples.late_activity,
+        "sensitive_left_out": _sensitive_columns(run),
         "silent_tables": list(run.fresh_plan.tables),
         "stale_dates": days(run.fresh_plan.dates),
         "unused_features": sorted(set(examples.names) - set(examples.modelled)),
         "models": models,
         "note": NOTE,
     }
+
+
+def _sensitive_columns(run: TrainingRun) -> list[str]:
+    if "customers" not in run.history.names:
+        return []
+    names = run.history.table("customers").collect_schema().names()
+    return sensitive_left_out(names, run.settings)
 
 
 def _movement(run: TrainingRun) -> dict[str, Any]:
@@ -441,7 +510,7 @@ def _gate_section(run: TrainingRun) -> dict[str, Any]:
     def fit(release: Release, rows: pa.Table, examples: Examples) -> Scorer:
         examples = replace(examples, modelled=release.scorer.columns)
         scorer = fitting_for(specs_of(release), examples, run.settings).fit_models(rows)
-        scorer = replace(scorer, reason_reference=churn.reason_reference(scorer, rows))
+        scorer = replace(scorer, reason_reference=reason_reference(scorer, rows, examples.columns))
         return with_status(release.scorer.status, scorer, rows)
 
     print_status("gate: comparing with the release that is served")

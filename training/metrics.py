@@ -94,6 +94,22 @@ def ece(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> float:
     return float(abs(off).sum() / len(p))
 
 
+def bootstrap_ece(
+    y: np.ndarray, p: np.ndarray, customers: np.ndarray, *, bins: int = 10, seed: int = 0
+) -> np.ndarray:
+    """The calibration error in draws of customers, (REPLICATES,), in the bins of all rows."""
+    _, group = np.unique(customers, return_inverse=True)
+    groups, rng = int(group.max()) + 1, np.random.default_rng(seed)
+    off = np.zeros((groups, bins))
+    np.add.at(off, (group, _bins(p, bins)), y - p)
+    sizes = np.bincount(group, minlength=groups)
+    out = np.empty(REPLICATES)
+    for at in range(REPLICATES):
+        times = np.bincount(rng.integers(0, groups, groups), minlength=groups)
+        out[at] = abs(times @ off).sum() / (times @ sizes)
+    return out
+
+
 def reliability_bins(y: np.ndarray, p: np.ndarray, *, bins: int = 10) -> list[dict[str, float]]:
     """Per bin of rows, lowest p first: `predicted` (mean p), `observed` (rate of y), `rows`."""
     number = _bins(p, bins)

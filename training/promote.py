@@ -94,17 +94,19 @@ def check_promotion(release: releases.Release) -> PromotionCheck:
     The gate's verdict counts only where it was reached against the release that is served now.
     """
     status, served = release.scorer.status, served_release_id()
+    judged = release.evaluation.get("gate")
     objections = [] if status == "ok" else [f"its status is {status}: its scores are rates"]
+    # Some objections hold whatever is served.
+    objections += judged.get("own", []) if judged else []
     if served in (None, release.id):
         return PromotionCheck(tuple(objections), None)
-    judged = release.evaluation.get("gate")
     if judged is None or judged["champion"] != served:
         return PromotionCheck(tuple(objections), _not_judged_note(judged, served))
     if judged["verdict"] == gate.NOT_JUDGED:
         note = f"the gate did not judge it: {'; '.join(judged['why'])}"
         return PromotionCheck(tuple(objections), note)
     if judged["verdict"] == gate.REFUSED:
-        objections += judged["why"]
+        objections += [one for one in judged["why"] if one not in objections]
     return PromotionCheck(tuple(objections), None)
 
 

@@ -27,6 +27,7 @@ from training import metrics
 from training.examples import Examples
 from training.fitting import Fitting, with_status
 from training.models import blending, churn, next_stage
+from training.models.fit_reasons import reason_reference
 from training.uncertainty.unseen_rows import UnseenPredictions, fit_uncertainty
 
 FIGURES = ("rows", "rate", "mean_p", "auroc", "auroc_low", "auroc_high", "log_loss", "ece")
@@ -71,11 +72,13 @@ def fit_sub_releases(
     eval_rows: pa.Table,
     calibration: Calibration,
     least_spread: RateSpread | None,
+    last_families: tuple[str, ...] = (),
 ) -> list[FittedSubRelease]:
     """Every sub-release of a training.
 
     `calibration`: that of the evaluated scorer. `least_spread`: that of the whole release, which
-    was measured over more dates; no sub-release claims a narrower one.
+    was measured over more dates; no sub-release claims a narrower one. `last_families`: families
+    whose reasons come last.
     """
     fitted = []
     for lacks in possible_lacks(examples, settings):
@@ -84,6 +87,9 @@ def fit_sub_releases(
         part = replace(fitting, columns=columns, specs=_restrict_specs(fitting, columns))
         scorer, report = _fit_one(part, train_rows, eval_rows, calibration)
         scorer = replace(scorer, rate_spread=_widest(scorer.rate_spread, least_spread))
+        if scorer.reason_reference and last_families:
+            reference = replace(scorer.reason_reference, last_families=last_families)
+            scorer = replace(scorer, reason_reference=reference)
         fitted.append(FittedSubRelease(SubRelease(lacks, scorer), report))
     return fitted
 
@@ -132,7 +138,9 @@ def _fit_one(
     unseen = _predict_unseen(scorer, eval_rows)
     scorer = replace(
         scorer,
-        reason_reference=churn.reason_reference(scorer, train_rows, most=REFERENCE_ROWS),
+        reason_reference=reason_reference(
+            scorer, train_rows, fitting.feature_columns, most=REFERENCE_ROWS
+        ),
         calibration=churn.calibrate(unseen.margin, eval_rows, window=fitting.outcome_window_us),
     )
     scorer = with_status(report["status"], scorer, train_rows)

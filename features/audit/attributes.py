@@ -17,6 +17,7 @@ import pyarrow as pa
 from features.audit.findings import LEAK, REVIEW, AsOfSlice, Finding
 from features.audit.leaks import FEW, TOO_GOOD
 from features.audit.ranks import auroc, best_auroc, rank_correlation
+from features.audit.written_back import FORETELLS, Leaving, find_leavers
 from features.core.contract import CONTRACT, EVENT_TABLES
 from features.core.instants import DAY_US
 from features.core.settings import Settings
@@ -28,6 +29,7 @@ SAME = 0.9  # share of rows in which a copy of an aggregate equals it
 BEYOND = 0.02  # how much more the whole history explains than what was known at as_of
 SEPARATED = 0.995  # a trait correlates with a longer history, but does not separate it so well
 MAX_LEVELS = 20
+MOSTLY_AGE = 0.8  # rank correlation with the first activity
 _NUMBERS = ("INT", "DOUBLE", "FLOAT", "DECIMAL", "REAL", "BOOL")
 
 
@@ -68,8 +70,10 @@ def find_suspicious_columns(
             described = intake.connection.execute("DESCRIBE _raw").fetchall()
             types = {row[0]: row[1] for row in described}
             if name == "customers":
+                leaving = find_leavers(history, settings)
                 for column in _customer_columns(intake.connection, types):
                     yield from _check_customer_column(column, history, slices)
+                    yield from _check_against_leavers(column, leaving)
             elif name in EVENT_TABLES:
                 yield from _find_unread_load_times(intake.connection, name, types, history)
     finally:
@@ -174,6 +178,30 @@ def _check_as_of_today(
             "that lies long before it was written"
         )
         yield Finding(LEAK, "as of today", column.name, reason, max(scores), one.at)
+
+
+def _check_against_leavers(column: RawColumn, leaving: Leaving) -> Iterator[Finding]:
+    """Whether the value, or that there is one, tells who has left from who is active today."""
+    who = leaving.leaver | leaving.stayer
+    y = leaving.leaver[who]
+    if min(y.sum(), (~y).sum()) < FEW:
+        return
+    values = column.values_for(np.array(leaving.ids.to_pylist(), dtype=str))[who]
+    empty = np.isnan(values)
+    cells = [empty.astype(float)] if empty.any() and not empty.all() else []
+    if column.distinct <= MAX_LEVELS:
+        cells += [np.nan_to_num(level) for level in _levels(values)]
+    elif column.kind != "text" and abs(rank_correlation(values, leaving.first[who])) < MOSTLY_AGE:
+        # What merely numbers customers in the order of their beginning is no leak.
+        cells.append(np.where(empty, np.nanmedian(values), values))
+    figures = [max(figure, 1 - figure) for figure in (auroc(y, each) for each in cells)]
+    figure = max(figures, default=0.0)
+    if figure >= FORETELLS:
+        reason = (
+            f"it tells customers who left from those who are active today (AUROC {figure:.3f}, a "
+            f"leak from {FORETELLS:.2f}), and nothing says since when it is known"
+        )
+        yield Finding(LEAK, "as of today", column.name, reason, figure)
 
 
 def _follows(

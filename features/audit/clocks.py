@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from features.audit.findings import LEAK, REVIEW, Finding
 from features.core.contract import EVENT_TABLES
 from features.core.instants import DAY_US
+from features.core.settings import Settings
 from features.tables.history import History
 
 MIN_SPAN_DAYS = 30  # a shorter history may really have been recorded at once
@@ -14,6 +15,23 @@ MIN_SPAN_DAYS = 30  # a shorter history may really have been recorded at once
 BULK, CROWD, EARLY = 0.95, 0.2, 0.01
 MIN_CROWD_ROWS = 100
 LATE_DAYS = 30
+
+
+def tables_without_clock(history: History, settings: Settings) -> frozenset[str]:
+    """The tables whose recorded_at nobody stated: it is that of the event in every row.
+
+    A table under `[contract] arrives_after_hours` has a stated clock, with 0 hours too.
+    """
+    names = [name for name in history.names if name in (*EVENT_TABLES, "contracts")]
+    without = set()
+    for name in names:
+        own = "starts_at" if name == "contracts" else "occurred_at"
+        [(differ,)] = history.connection.execute(
+            f"SELECT count(*) FROM {name} WHERE recorded_at <> {own}"
+        ).fetchall()
+        if not differ and name not in settings.contract.arrives_after_hours:
+            without.add(name)
+    return frozenset(without)
 
 
 def find_clock_errors(history: History) -> Iterator[Finding]:

@@ -16,6 +16,7 @@ from features.audit.findings import AGREED, LEAK, REVIEW, AsOfSlice, Finding, to
 from features.audit.ranks import best_auroc, rank_correlation
 
 TOO_GOOD = 0.95
+STRONGEST = 5
 FEW = 20  # fewer of either outcome give no reliable AUROC
 CHANCE = 1e-9  # the probability that missing values separate the outcomes by luck
 RELATIVE = 1e-6
@@ -59,6 +60,32 @@ _UNSTATED = (
 Group = list[AsOfSlice]
 
 
+def strongest_columns(
+    slices: Sequence[AsOfSlice], names: Sequence[str], *, count: int = STRONGEST
+) -> dict[str, object]:
+    """{"limit": …, "columns": [{name, auroc, as_of}]}: the columns that tell the outcome best.
+
+    The AUROC is that among customers at risk, either way, the highest of all as_of; `as_of` in µs.
+    A column above `limit` is a leak. Nobody need agree that one just below it is none.
+    """
+    best: dict[str, tuple[float, int]] = {}
+    for group in _groups(slices):
+        y = _outcome(group)
+        for name in names:
+            if all(name in one.rows.column_names for one in group):
+                values = np.concatenate([one.column_values(name)[one.at_risk] for one in group])
+                figure = best_auroc(y, values)
+                if figure > best.get(name, (0.0, 0))[0]:
+                    best[name] = (figure, group[-1].at)
+    leading = sorted(best, key=lambda name: (-best[name][0], name))[:count]
+    return {
+        "limit": TOO_GOOD,
+        "columns": [
+            {"name": name, "auroc": best[name][0], "as_of": best[name][1]} for name in leading
+        ],
+    }
+
+
 def has_enough_outcomes(slices: Sequence[AsOfSlice]) -> bool:
     """Whether any as_of, or some together, have FEW of each outcome among customers at risk."""
     return any(True for _ in _groups(slices))
@@ -97,7 +124,10 @@ def _check_column(name: str, values: np.ndarray, group: Group, at: int) -> Findi
 
 def _check_copy(name: str, values: np.ndarray, group: Group, at: int) -> Finding | None:
     """A column that copies the outcome window's activities, or fixes the outcome stage."""
-    reason, figure = _copies_activities(values, _outcome(group, "window_activities").astype(float))
+    reason, figure = "", 0.0
+    if all("window_activities" in one.outcome.column_names for one in group):
+        count = _outcome(group, "window_activities").astype(float)
+        reason, figure = _copies_activities(values, count)
     if not reason:
         stages = np.concatenate(
             [np.asarray(one.rows["stage"].to_pylist())[one.at_risk] for one in group]
@@ -111,7 +141,9 @@ def _copies_activities(values: np.ndarray, count: np.ndarray) -> tuple[str, floa
     active = count > 0
     if active.sum() >= FEW and np.ptp(count[active]) > 0:
         share = float((values[active] == count[active]).mean())
-        if share >= TOO_GOOD:
+        # Where nearly everybody has the same count, a constant equals it as often.
+        counts = np.unique(count[active], return_counts=True)[1]
+        if share >= TOO_GOOD and 1 - share < (1 - counts.max() / counts.sum()) / 2:
             return f"it equals the outcome window's activities in {share:.1%} of rows", share
     rank = abs(rank_correlation(values, count))
     if rank > TOO_GOOD:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.stats import rankdata
 
+MIN_PAIRS = 20
+
 
 def auroc(y: np.ndarray, score: np.ndarray) -> float:
     """P(a row with y has the higher score than one without), ties counted half.
@@ -24,8 +26,12 @@ def best_auroc(y: np.ndarray, values: np.ndarray) -> float:
 
 
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's ρ over the rows where both have a value; 0 where either is constant."""
+    """Spearman's ρ over the rows where both have a value.
+
+    0 where either is constant, and for fewer than MIN_PAIRS rows: three pairs are in order by
+    chance once in six.
+    """
     both = ~(np.isnan(one) | np.isnan(other))
-    if both.sum() < 3 or np.ptp(one[both]) == 0 or np.ptp(other[both]) == 0:
+    if both.sum() < MIN_PAIRS or np.ptp(one[both]) == 0 or np.ptp(other[both]) == 0:
         return 0.0
     return float(np.corrcoef(rankdata(one[both]), rankdata(other[both]))[0, 1])

@@ -39,8 +39,21 @@ def report_text(report: dict[str, Any]) -> str:
         at = f" (as_of {one['as_of']})" if one["as_of"] else ""
         lines.append(f"  {one['severity']:<8}{one['kind']}: {one['where']}{at}")
         lines.append(f"{'':10}{one['reason']}")
+    lines += _strongest_lines(report["strongest"])
     lines += [f"  not checked: {what}" for what in report["untested"]]
     return "\n".join([*lines, "", f"  {'passed' if report['passed'] else 'FAILED'}"])
+
+
+def _strongest_lines(strongest: dict[str, Any]) -> list[str]:
+    """The columns that tell the outcome best, and from which figure one of them is a leak."""
+    if not strongest["columns"]:
+        return []
+    columns = ", ".join(f"{one['name']} {one['auroc']:.3f}" for one in strongest["columns"])
+    return [
+        "",
+        f"  strongest columns alone (AUROC among eligible customers; a leak above "
+        f"{strongest['limit']:.2f}): {columns}",
+    ]
 
 
 def _difference_lines(differences: list[dict[str, Any]]) -> list[str]:

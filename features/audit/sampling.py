@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 
 from features.audit import perturbations
+from features.audit.parity import AuditCase
 from features.core.errors import NotEnoughData
 from features.core.instants import midnight_before
 from features.core.settings import Settings
@@ -33,6 +36,22 @@ def draw_customers(
         history, sample, threads=settings.engine.threads, memory=settings.engine.memory
     )
     return rebuilt, len(ids), drawn
+
+
+def draw_from_case(case: AuditCase, rng: np.random.Generator, count: int) -> AuditCase:
+    """The same as_of with `count` of its customers (all of fewer): their rows and tables alone."""
+    if case.rows.num_rows <= count:
+        return case
+    places = pa.array(np.sort(rng.choice(case.rows.num_rows, count, replace=False)))
+    rows = case.rows.take(places)
+    ids = rows["customer_id"].combine_chunks()
+    replayed = case.replayed and perturbations.keep_customers(case.replayed, ids)
+    return replace(
+        case,
+        rows=rows,
+        tables=perturbations.keep_customers(case.tables, ids),
+        replayed=replayed,
+    )
 
 
 def draw_dates(

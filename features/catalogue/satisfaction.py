@@ -16,7 +16,9 @@ _ANSWERS = Reduction("feedback", "count", where="answered")
 _TOTAL = Reduction("feedback", "sum", value="score_scaled", where="answered")
 
 
-@feature(tables=("feedback",), unit="0…1", words="last survey score: {value:.0%} of the scale")
+@feature(
+    tables=("feedback",), unit="0…1", words="last survey score: {value:.2f} (0 lowest, 1 highest)"
+)
 def satisfaction_last() -> Recipe:
     """The newest answered score (the lower one at equal instants).
 
@@ -40,7 +42,7 @@ def satisfaction_age() -> Recipe:
 @feature(
     tables=("feedback",),
     unit="0…1",
-    words="average survey score: {value:.0%} of the scale ({window})",
+    words="average survey score: {value:.2f} (0 lowest, 1 highest; {window})",
     windows="W",
 )
 def satisfaction_mean(days: int | None) -> Recipe:
@@ -57,7 +59,9 @@ def satisfaction_mean(days: int | None) -> Recipe:
     )
 
 
-@feature(tables=("feedback",), unit="0…1", words="lowest survey score: {value:.0%} of the scale")
+@feature(
+    tables=("feedback",), unit="0…1", words="lowest survey score: {value:.2f} (0 lowest, 1 highest)"
+)
 def satisfaction_min() -> Recipe:
     """Lowest answered score.
 
@@ -112,7 +116,9 @@ def unanswered_surveys(days: int | None) -> Recipe:
     return Recipe({"count": count}, lambda r, now: r.count)
 
 
-@feature(tables=("feedback",), unit="0…1", words="last CSAT score: {value:.0%} of the scale")
+@feature(
+    tables=("feedback",), unit="0…1", words="last CSAT score: {value:.2f} (0 lowest, 1 highest)"
+)
 def satisfaction_last_csat() -> Recipe:
     """The newest CSAT score (the lower one at equal instants).
 
@@ -122,7 +128,9 @@ def satisfaction_last_csat() -> Recipe:
     return _last_of("csat")
 
 
-@feature(tables=("feedback",), unit="0…1", words="last NPS score: {value:.0%} of the scale")
+@feature(
+    tables=("feedback",), unit="0…1", words="last NPS score: {value:.2f} (0 lowest, 1 highest)"
+)
 def satisfaction_last_nps() -> Recipe:
     """The newest NPS score (the lower one at equal instants).
 
@@ -132,7 +140,9 @@ def satisfaction_last_nps() -> Recipe:
     return _last_of("nps")
 
 
-@feature(tables=("feedback",), unit="0…1", words="last review score: {value:.0%} of the scale")
+@feature(
+    tables=("feedback",), unit="0…1", words="last review score: {value:.2f} (0 lowest, 1 highest)"
+)
 def satisfaction_last_review() -> Recipe:
     """The newest review's score (the lower one at equal instants).
 
@@ -278,7 +288,11 @@ def nps() -> Recipe:
     )
 
 
-@feature(tables=("feedback",), unit="0…1", words="average review score: {value:.0%} of the scale")
+@feature(
+    tables=("feedback",),
+    unit="0…1",
+    words="average review score: {value:.2f} (0 lowest, 1 highest)",
+)
 def review_mean() -> Recipe:
     """Mean score of the reviews.
 

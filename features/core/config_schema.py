@@ -26,6 +26,18 @@ MINOR_DIGITS = {
     "JOD": 3,
     "TND": 3,
 }
+# Age, gender, origin, religion, health, family, opinion: what may not decide about a person in many
+# places of the world. English, German, French, Spanish and Chinese names of columns.
+SENSITIVE_WORDS = (
+    *("age", "agegroup", "ageband", "dob", "yob", "birth", "birthday", "birthdate", "birthyear"),
+    *("born", "alter", "geburtsdatum", "geburtsjahr", "naissance", "edad", "年龄", "生日", "出生"),
+    *("gender", "sex", "sexe", "sexo", "salutation", "geschlecht", "anrede", "civilite", "性别"),
+    *("origin", "ethnicity", "ethnic", "race", "nationality", "citizenship", "herkunft"),
+    *("nationalite", "origen", "民族", "籍贯", "国籍"),
+    *("religion", "religious", "faith", "konfession", "宗教"),
+    *("health", "disability", "disabled", "diagnosis", "pregnant", "pregnancy", "健康", "残疾"),
+    *("marital", "orientation", "political", "politics", "criminal", "婚姻"),
+)
 Days = Annotated[int, Field(ge=1, le=3650)]
 FileName = Annotated[str, Field(min_length=1)]
 
@@ -180,6 +192,12 @@ class Features(Section):
     """
     off: list[str] = []
     """Families, features or columns that are not computed."""
+    sensitive: list[str] = list(SENSITIVE_WORDS)
+    """Words in the names of attributes that may be sensitive, by law or by decency. Such an
+    attribute is no feature, unless `sensitive_allowed` names it, and it is never a reason.
+    """
+    sensitive_allowed: list[str] = []
+    """Attributes that are features although their name holds a word of `sensitive`."""
     own: str | None = Field(default=None, min_length=1)
     """A Python file with your own features. It runs as code, and a copy goes into the release."""
 

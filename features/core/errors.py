@@ -22,6 +22,7 @@
     │   ├── SeveralRefused                       errors in more than one table
     │   ├── ImmatureWindow
     │   ├── NotEnoughData
+    │   ├── LeakSuspected                        a column that knows the outcome, without a clock
     │   └── ArchetypeRefused
     ├── RequestRefused                 3 · 422   a request that the service refuses
     │   ├── KeyMissing                   3 · 401   no key
@@ -151,6 +152,10 @@ class ImmatureWindow(InputRefused):
 
 
 class NotEnoughData(InputRefused):
+    pass
+
+
+class LeakSuspected(InputRefused):
     pass
 
 

@@ -118,6 +118,11 @@ class Settings(Section):
                 "which has no SELECT under [tables]; "
                 "customers without events cannot be scored or audited"
             )
+        if self.features.sensitive_allowed and "customers" not in self.tables:
+            raise ValueError(
+                "[features] sensitive_allowed are columns of customers, "
+                "which has no SELECT under [tables]"
+            )
         if (self.consent.train or self.consent.score) and "customers" not in self.tables:
             raise ValueError(
                 "[consent] needs the column consent of customers, "

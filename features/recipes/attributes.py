@@ -2,7 +2,8 @@
 
 A row with `valid_from` is a version; the latest before as_of counts. An attribute whose rows have
 no `valid_from` is "as of today" unless `[contract] constant_attributes` says that it never changes:
-only then is it a feature. Which attributes and levels there are is learned once per release
+only then is it a feature. An attribute that may be sensitive is one only where `[features]
+sensitive_allowed` names it. Which attributes and levels there are is learned once per release
 (`learn_attributes`), so columns never move with the data.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +22,7 @@ from features.core.settings import Settings
 from features.recipes.recipe import FEATURES
 from features.recipes.stages import STATE_COLUMNS
 from features.tables.history import Known
+from features.tables.sensitive_names import may_be_sensitive
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,15 @@ class Attribute:
     """An attribute of customers that is a feature.
 
     type: text, flag, number or money. columns: (level, column) pairs, one per frequent level of a
-    text; one pair with level '' for the other types.
+    text; one pair with level '' for the other types. sensitive: it may tell of age, origin, health
+    and the like; the configuration names it as a feature, and it is never a reason.
     """
 
     name: str
     type: str
     constant: bool
     columns: tuple[tuple[str, str], ...]
+    sensitive: bool = False
 
     @classmethod
     def from_mapping(cls, mapping: dict[str, Any]) -> Attribute:
@@ -45,6 +50,10 @@ MOST_LEVELS, LEAST_SHARE = 10, 0.01
 # A level that fewer customers have could identify them in the column names of a release.
 LEAST_CUSTOMERS = 5
 LONGEST_NAME = 40
+# A text is a number where at least this share of its known values are written as numbers; a leading
+# zero (of a postcode, of a code) is not how a number is written.
+NUMERIC_SHARE = 0.95
+NUMBER_TEXT = r"^\s*[-+]?(0|[1-9][0-9]{0,14})(\.[0-9]{1,15})?\s*$"
 NOT_ATTRIBUTES = ("customer_id", "valid_from", "acquired_at", "as_of")
 _TYPES = {nw.String: "text", nw.Boolean: "flag", nw.Float64: "number", nw.Int64: "money"}
 
@@ -71,6 +80,21 @@ def attribute_kind(dtype: Any) -> str:
     return next((name for kind, name in _TYPES.items() if dtype == kind), "")
 
 
+def number_in_text(name: nw.Expr) -> nw.Expr:
+    """A text written as a number, as float64; null for any other text."""
+    return nw.when(name.str.contains(NUMBER_TEXT)).then(name).cast(nw.Float64)
+
+
+def sensitive_left_out(names: Sequence[str], settings: Settings) -> list[str]:
+    """Of these columns of customers those that are no features because they may be sensitive."""
+    return [name for name in names if name not in NOT_ATTRIBUTES and _is_left_out(name, settings)]
+
+
+def _is_left_out(name: str, settings: Settings) -> bool:
+    features = settings.features
+    return name not in features.sensitive_allowed and may_be_sensitive(name, features.sensitive)
+
+
 def learn_attributes(known: Known, settings: Settings) -> tuple[tuple[Attribute, ...], bool]:
     """The attributes and levels with columns in a release, and whether customers have versions."""
     if "customers" not in known.tables:
@@ -86,13 +110,18 @@ def learn_attributes(known: Known, settings: Settings) -> tuple[tuple[Attribute,
         kind = attribute_kind(schema[name])
         if name in NOT_ATTRIBUTES or not kind or not (has_versions or constant):
             continue
+        if _is_left_out(name, settings):
+            continue
         values = current.select(level=attribute_value(name, constant=constant))
+        if kind == "text" and name not in CONTRACT["customers"].names and _is_numeric(values):
+            kind = "number"
         columns = tuple(
             (level, _column_name(name, level, kind, used_names))
             for level in _levels(values, kind, people)
         )
         if columns:
-            attributes.append(Attribute(name, kind, constant, columns))
+            sensitive = may_be_sensitive(name, settings.features.sensitive)
+            attributes.append(Attribute(name, kind, constant, columns, sensitive))
     return tuple(attributes), has_versions
 
 
@@ -107,6 +136,16 @@ def _ordered_names(names: list[str]) -> list[str]:
 
 def _single_value(frame: nw.LazyFrame) -> Any:
     return frame.collect(backend="pyarrow").to_native()[0][0].as_py()
+
+
+def _is_numeric(texts: nw.LazyFrame) -> bool:
+    """Whether nearly all known values of the one column `level` are written as numbers."""
+    known = texts.filter(~nw.col("level").is_null())
+    counted = known.select(
+        all=nw.col("level").count(), numbers=number_in_text(nw.col("level")).count()
+    )
+    [row] = counted.collect(backend="pyarrow").to_native().to_pylist()
+    return bool(row["all"]) and row["numbers"] >= NUMERIC_SHARE * row["all"]
 
 
 def _levels(cells: nw.LazyFrame, kind: str, people: int) -> list[str]:

@@ -38,16 +38,18 @@ def add_attribute_columns(table: Table, types: dict[str, str], settings: Setting
     `constant_attributes` names no such column.
     """
     constant = settings.contract.constant_attributes
+    allowed = settings.features.sensitive_allowed
     further = [
         name
         for name, kind in types.items()
         if name not in table.names and attribute_type(name, kind)
     ]
     declared = [name for name in table.names if name in types and name not in _NOT_ATTRIBUTES]
-    for name in constant:
+    keys = {"[contract] constant_attributes": constant, "[features] sensitive_allowed": allowed}
+    for key, name in ((key, name) for key, names in keys.items() for name in names):
         if name not in (*further, *declared):
             raise BadSetting(
-                where="[contract] constant_attributes",
+                where=key,
                 got=f"'{name}', which is not an attribute of customers",
                 rule="It lists columns of the SELECT that are text, a number or a flag.",
                 fix=suggestion(name, [*further, *declared])

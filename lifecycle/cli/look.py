@@ -102,7 +102,7 @@ def check(
 @app.command(rich_help_panel=LOOK)
 def audit(
     config: Config = DEFAULT,
-    dates: Annotated[int, typer.Option(min=1, max=100, help="how many instants are tried")] = 10,
+    dates: Annotated[int, typer.Option(min=1, max=100, help="how many instants are tried")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="decides which instants")] = 7,
     as_json: AsJson = False,
 ) -> None:

@@ -68,6 +68,9 @@ def train(
     learning_curve: Annotated[
         bool, typer.Option("--learning-curve", help="also refit on fewer customers and dates")
     ] = False,
+    ablation: Annotated[
+        bool, typer.Option("--ablation", help="also refit without each family of features")
+    ] = False,
 ) -> None:
     """Train both models, evaluate them beside the baselines, write a release (not served yet)."""
     from features.core.instants import instant
@@ -79,7 +82,14 @@ def train(
     settings, history, _ = open_business(config)
     at = None if as_of is None else instant(as_of, zone=settings.zone)
     history, settings, past = pasts.what_to_train_on(history, settings, at, only=job)
-    trained = jobs.train(history, settings, only=job, learning_curve=learning_curve, past=past)
+    trained = jobs.train(
+        history,
+        settings,
+        only=job,
+        learning_curve=learning_curve,
+        with_ablation=ablation,
+        past=past,
+    )
     value = {
         "release": trained.folder.name,
         "status": trained.status,

@@ -92,7 +92,8 @@ def collect_warnings(value: Mapping[str, Any], *, note: str | None, stale: str |
     if value["status"] == "no_skill":
         warnings.append(
             "no skill: the churn model is not better than chance. "
-            "Its p_churn is the base rate, marked no_skill"
+            "Its p_churn is the rate of eligible customers, and for others that of the others, "
+            "marked no_skill"
         )
     if value["kept_because"] is not None:
         warnings.append(

@@ -19,7 +19,7 @@ from features.labels import grace
 from features.plausibility import find_implausible
 from features.plausibility.ids import id_columns, matched_share
 from features.plausibility.rows import refunds_of_orders, superseded_rows
-from features.recipes.attributes import NOT_ATTRIBUTES
+from features.recipes.attributes import NOT_ATTRIBUTES, sensitive_left_out
 from features.recipes.cover import current_cover
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.stages import state
@@ -143,7 +143,7 @@ def _table_report(
     if name == "transactions" and (refunds := refunds_of_orders(history)):
         report["refunds_of_orders"] = refunds
     if name == "customers":
-        report |= _attributes(counts, definitions)
+        report |= _attributes(counts, definitions, settings)
     else:
         report |= {"unused_columns": counts.unused_columns} if counts.unused_columns else {}
         report |= _span(history, name, settings)
@@ -167,15 +167,15 @@ def _span(history: History, name: str, settings: Settings) -> dict[str, Any]:
     }
 
 
-def _attributes(counts: RowCounts, definitions: Definitions) -> dict[str, list[str]]:
-    """Columns of customers that are features, and those whose past values are not known."""
+def _attributes(
+    counts: RowCounts, definitions: Definitions, settings: Settings
+) -> dict[str, list[str]]:
+    """Columns of customers that are features, may be sensitive, or have no known past values."""
     used = [attribute.name for attribute in definitions.attributes]
-    others = [
-        name
-        for name in (*counts.attributes, *counts.unused_columns)
-        if name not in (*used, *NOT_ATTRIBUTES)
-    ]
-    lists = {"attributes": used, "not_features": others}
+    names = (*counts.attributes, *counts.unused_columns)
+    sensitive = sensitive_left_out(names, settings)
+    others = [name for name in names if name not in (*used, *sensitive, *NOT_ATTRIBUTES)]
+    lists = {"attributes": used, "sensitive_left_out": sensitive, "not_features": others}
     return {name: names for name, names in lists.items() if names}
 
 

@@ -12,6 +12,8 @@ from training.formats import percent
 COLUMN_LISTS = {
     "unused_columns": "",
     "attributes": "",
+    "sensitive_left_out": " (may be sensitive; [features] sensitive_allowed names what is used all "
+    "the same)",
     "not_features": " (neither versions with valid_from nor [contract] constant_attributes, "
     "or too few known values)",
 }

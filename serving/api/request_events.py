@@ -59,7 +59,6 @@ def read_events(
     further = {
         each.name: each.type for each in attributes if each.name not in CONTRACT["customers"].names
     }
-    unsent = _unsent_tables(request, settings)
     tables: dict[str, pa.Table] = {}
     late_rows: Counter[str] = Counter()
     for name in REQUEST_TABLES:
@@ -77,23 +76,29 @@ def read_events(
             tables[name] = rows_to_arrow(
                 name, _without_duplicates(name, rows, settings), attributes
             )
-    return RequestEvents(tables, late_rows, unsent)
+    return RequestEvents(tables, late_rows, _unsent_tables(request, settings))
 
 
 def _unsent_tables(request: ScoreRequest, settings: Settings) -> dict[str, frozenset[str]]:
-    """Per customer the tables that were not sent; Malformed where no score can do without one."""
+    """Per customer the tables of the release that were not sent."""
     tables = [name for name in REQUEST_TABLES if name in settings.tables]
-    unsent: dict[str, frozenset[str]] = {}
-    for position, customer in enumerate(request.customers or []):
-        missing = frozenset(name for name in tables if getattr(customer, name) is None)
+    return {
+        customer.customer_id.normalized: frozenset(
+            name for name in tables if getattr(customer, name) is None
+        )
+        for customer in request.customers or []
+    }
+
+
+def refuse_without_needed_tables(events: RequestEvents, settings: Settings) -> None:
+    """Malformed where a table was not sent that no score can do without."""
+    for position, missing in enumerate(events.unsent.values()):
         for name in sorted(missing & needed_tables(settings)):
             raise malformed_error(
                 field_path(["customers", position, name]),
                 "a table that was not sent",
                 f"Every score needs {name}. Send [] where nothing happened.",
             )
-        unsent[customer.customer_id.normalized] = missing
-    return unsent
 
 
 def _refuse_payments_without_terms(request: ScoreRequest) -> None:

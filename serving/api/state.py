@@ -165,6 +165,7 @@ class ServingState:
             as_of=as_of,
             attributes=served.release.scorer.definitions.attributes,
         )
+        request_events.refuse_without_needed_tables(events, served.settings)
         rows = prepared.build(events.tables, as_of=as_of)
         requested = [customer.customer_id for customer in request.customers or []]
         active = set(rows["customer_id"].to_pylist())

@@ -117,27 +117,34 @@ class RateRules(Rules):
         _check_outputs(len(self.margin), shape)
 
 
+Counts = Annotated[list[Count | float], Field(min_length=2, max_length=2)]
+
+
 class RatesRules(Rules):
     kind: Literal["rates"]
     weight: Weight
     everyone: Annotated[float, Field(gt=0, lt=1)]
-    segment: list[Annotated[list[Count | float], Field(min_length=2, max_length=2)]]
-    stage: list[Annotated[list[Count | float], Field(min_length=2, max_length=2)]] = OfStages
+    segment: list[Counts]
+    eligibility: Annotated[list[Counts], Field(min_length=2, max_length=2)]
+    stage: Annotated[list[Counts], Field(min_length=2 * len(STAGES), max_length=2 * len(STAGES))]
     segment_columns: list[Position]
+    eligible_column: Position | None
+    eligible_most: float
     stage_start: Position
     own_past_columns: list[Position]
-    prior_strength: Annotated[list[Positive], Field(min_length=3, max_length=3)]
+    prior_strength: Annotated[list[Positive], Field(min_length=4, max_length=4)]
 
     def check(self, shape: Shape) -> None:
         _check_outputs(1, shape)
-        for left, rows in [*self.segment, *self.stage]:
+        for left, rows in [*self.segment, *self.eligibility, *self.stage]:
             if not 0 <= left <= rows:
                 raise ValueError("more customers left than there were")
         if self.stage_start != shape.features or len(self.own_past_columns) not in (0, 2):
             raise ValueError("other columns than those of the stages and the own past")
         if len(self.segment_columns) != len(self.segment):
             raise ValueError("another number of segments than columns")
-        for positions in (self.segment_columns, self.own_past_columns):
+        eligible = [] if self.eligible_column is None else [self.eligible_column]
+        for positions in (self.segment_columns, eligible, self.own_past_columns):
             _check_positions(positions, shape.features)
 
 
@@ -186,19 +193,28 @@ class CalibrationRules(Rules):
     note: str
 
 
+Span = Annotated[list[float], Field(min_length=2, max_length=2)]
+
+
 class ReasonReferenceRules(Rules):
     typical: Numbers
     direction: Numbers
     mean_contribution: Numbers
     usual: list[list[float | None]]
+    widespread: list[list[Span | None]]
+    last_families: list[str]
 
     def check(self, shape: Shape) -> None:
         for values in (self.typical, self.direction, self.mean_contribution):
             _check_shape(values, shape.features)
-        if self.usual and len(self.usual) != len(STAGES):
-            raise ValueError("another number of rows than stages")
-        if any(len(medians) != shape.features for medians in self.usual):
-            raise ValueError("another number of medians than columns")
+        for rows in (self.usual, self.widespread):
+            if rows and len(rows) != len(STAGES):
+                raise ValueError("another number of rows than stages")
+            if any(len(values) != shape.features for values in rows):
+                raise ValueError("another number of values than columns")
+        for span in (span for spans in self.widespread for span in spans if span is not None):
+            check_rising(span, by=0)
+        check_unique(self.last_families)
 
 
 class PredictionSetsRules(Rules):

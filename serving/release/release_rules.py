@@ -75,6 +75,7 @@ class AttributeRules(Rules):
     columns: Annotated[
         list[Annotated[list[str], Field(min_length=2, max_length=2)]], Field(min_length=1)
     ]
+    sensitive: bool
 
 
 class StagesFile(Rules):
@@ -269,6 +270,7 @@ class GateRules(Rules):
     champion: Id | None
     verdict: Literal["passes", "refused", "not judged"]
     why: list[str]
+    own: list[str] = optional_key()
     champion_scored: str = optional_key()
     as_of: list[str] = optional_key()
     population: Literal["everyone", "eligible"] | None = None
@@ -285,6 +287,9 @@ class GateRules(Rules):
             raise ValueError("figures of a comparison that is not whole")
         if self.verdict == "refused" and not self.why:
             raise ValueError("a refusal without its reason")
+        own = self.own if "own" in self.model_fields_set else []
+        if own and (self.verdict != "refused" or not set(own) <= set(self.why)):
+            raise ValueError("an objection that refuses nothing")
         return self
 
 
@@ -328,9 +333,11 @@ class EvaluationFile(Rules):
     next_stage: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
     calibration: dict[str, str] = optional_key()
     unused_features: list[str] = optional_key()
+    sensitive_left_out: list[str] = optional_key()
     late_activity: Count = optional_key()
     train_rows: Count = optional_key()
     note: str = optional_key()
+    notes: list[str] = optional_key()
 
     @model_validator(mode="before")
     @classmethod

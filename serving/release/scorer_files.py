@@ -116,5 +116,13 @@ def _read_reason_reference(mapping: dict[str, Any] | None) -> ReasonReference | 
     if not mapping:
         return None
     usual = tuple(tuple(medians) for medians in mapping["usual"])
-    rest = {name: tuple(values) for name, values in mapping.items() if name != "usual"}
-    return ReasonReference(**rest, usual=usual)
+    widespread = tuple(
+        tuple(None if span is None else (span[0], span[1]) for span in of_stage)
+        for of_stage in mapping["widespread"]
+    )
+    rest = {
+        name: tuple(values)
+        for name, values in mapping.items()
+        if name not in ("usual", "widespread")
+    }
+    return ReasonReference(**rest, usual=usual, widespread=widespread)

@@ -1,9 +1,10 @@
-"""Rates in place of a model: everyone, segment, stage, own past. A part of the blend, as data.
+"""Rates in place of a model: everyone, segment, eligibility, stage, own past. A part of the blend.
 
     rate = (left + prior_strength · coarser rate) / (rows + prior_strength)
 
-from everyone to the segment, to the stage, to the customer's own closed windows. A level with few
-rows stays near the coarser rate; a level with many rows has its own.
+from everyone to the segment, to those who are eligible (or are not) as this customer is, to the
+stage among these, to the customer's own closed windows. A level with few rows stays near the
+coarser rate; a level with many rows has its own.
 """
 
 from __future__ import annotations
@@ -16,25 +17,32 @@ import numpy as np
 
 from features.recipes.stages import STAGES
 
-LEVELS = ("everyone", "segment", "stage", "own_past")
+LEVELS = ("everyone", "segment", "eligibility", "stage", "own_past")
 
 
 @dataclass(frozen=True)
 class Rates:
-    """`everyone`: the share that left. `segment` (segments, 2), `stage` (stages, 2): left, rows.
+    """`everyone`: the share that left. The other levels are counts of those who left and of rows.
 
-    `stage_start`: where the stage's one-hot columns begin. `segment_columns`: the 0-or-1 column of
-    each segment. `own_past_columns`: those of past_retention_rate and past_windows, or nothing.
-    `prior_strength`: the weight of the coarser rate in rows, for segment, stage and own past.
+    `segment` (segments, 2). `eligibility` (2, 2): of those who are not eligible, of those who are.
+    `stage` (2 · stages, 2): the stages of the ones, then of the others. `stage_start`: where the
+    stage's one-hot columns begin. `segment_columns`: the 0-or-1 column of each segment.
+    `eligible_column`: the column that tells who is eligible, a known value of at most
+    `eligible_most`; without it all count as not eligible. `own_past_columns`: those of
+    past_retention_rate and past_windows, or nothing. `prior_strength`: the weight of the coarser
+    rate in rows, for segment, eligibility, stage and own past.
     """
 
     everyone: float
     segment: np.ndarray
+    eligibility: np.ndarray
     stage: np.ndarray
     segment_columns: tuple[int, ...]
+    eligible_column: int | None
+    eligible_most: float
     stage_start: int
     own_past_columns: tuple[int, ...]
-    prior_strength: tuple[float, float, float]
+    prior_strength: tuple[float, float, float, float]
 
     def margins(self, matrix: np.ndarray) -> np.ndarray:
         """Log-odds of the finest rate, float64 (rows, 1)."""
@@ -56,11 +64,20 @@ class Rates:
         """Zeros, float64 (rows, columns): a rate has no reasons."""
         return np.zeros(matrix.shape)
 
-    def _counts(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(left, rows) of each row's segment, stage and own past, float64 (rows, 2) each."""
+    def _counts(self, matrix: np.ndarray) -> tuple[np.ndarray, ...]:
+        """(left, rows) of each row's segment, eligibility, stage and own past: (rows, 2) each."""
         one_hot = matrix[:, self.stage_start : self.stage_start + len(STAGES)]
-        stage = self.stage[one_hot.argmax(axis=1)]
-        return self._segment_counts(matrix), stage, self._own_past_counts(matrix)
+        eligible = self.eligible_rows(matrix)
+        stage = self.stage[eligible * len(STAGES) + one_hot.argmax(axis=1)]
+        of_eligible = self.eligibility[eligible]
+        return self._segment_counts(matrix), of_eligible, stage, self._own_past_counts(matrix)
+
+    def eligible_rows(self, matrix: np.ndarray) -> np.ndarray:
+        """1 for each row that is eligible, else 0: int (rows,)."""
+        if self.eligible_column is None:
+            return np.zeros(len(matrix), dtype=int)
+        # A comparison with NaN is false: who has no value is not eligible.
+        return (matrix[:, self.eligible_column] <= self.eligible_most).astype(int)
 
     def _segment_counts(self, matrix: np.ndarray) -> np.ndarray:
         result = np.zeros((len(matrix), 2))
@@ -85,8 +102,11 @@ class Rates:
         return {
             "everyone": self.everyone,
             "segment": self.segment.tolist(),
+            "eligibility": self.eligibility.tolist(),
             "stage": self.stage.tolist(),
             "segment_columns": list(self.segment_columns),
+            "eligible_column": self.eligible_column,
+            "eligible_most": self.eligible_most,
             "stage_start": self.stage_start,
             "own_past_columns": list(self.own_past_columns),
             "prior_strength": list(self.prior_strength),
@@ -95,13 +115,17 @@ class Rates:
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Rates:
         """The inverse of `to_mapping`. ValueError, KeyError or TypeError for anything else."""
-        segment_strength, stage_strength, own_strength = map(float, mapping["prior_strength"])
+        of_segment, of_eligibility, of_stage, of_own = map(float, mapping["prior_strength"])
+        column = mapping["eligible_column"]
         return cls(
             everyone=float(mapping["everyone"]),
             segment=np.asarray(mapping["segment"], dtype=np.float64).reshape(-1, 2),
+            eligibility=np.asarray(mapping["eligibility"], dtype=np.float64).reshape(-1, 2),
             stage=np.asarray(mapping["stage"], dtype=np.float64).reshape(-1, 2),
             segment_columns=tuple(map(int, mapping["segment_columns"])),
+            eligible_column=None if column is None else int(column),
+            eligible_most=float(mapping["eligible_most"]),
             stage_start=int(mapping["stage_start"]),
             own_past_columns=tuple(map(int, mapping["own_past_columns"])),
-            prior_strength=(segment_strength, stage_strength, own_strength),
+            prior_strength=(of_segment, of_eligibility, of_stage, of_own),
         )

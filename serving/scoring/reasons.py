@@ -3,52 +3,24 @@
 The contribution of a family is the sum over its columns: they are many views of one thing, and how
 the sum is divided among them means little. Typical is the mean eligible customer of the training
 rows. Where a score is above the typical customer's, the reasons are the families that raise it,
-strongest first; where it is below, those that lower it. The sentence names one column of the
-family: of those that moved it in that direction, the one whose value says so most by itself.
+strongest first; where it is below, those that lower it. A family counts for no more than what its
+nameable values move (`reason_values`): a missing value is no reason. The sentence names one of
+them: of those that moved it in that direction, the one whose value says so most by itself.
 """
 
 from __future__ import annotations
 
-import re
-from string import Formatter
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
 
 from features.engine.columns import FeatureColumn
 from serving.scoring.parts import signed_log1p
+from serving.scoring.reason_values import can_be_reason, describe_value
 from serving.scoring.scorer import Scorer, ordered_sum, stage_index
 
 REASON_COUNT = 3
-# The nouns that follow a count in the sentences of the catalogue, with an adjective or without.
-_SINGULAR = {
-    "minutes (or pages)": "minute (or page)",
-    "categories": "category",
-} | {
-    f"{noun}s": noun
-    for noun in (
-        "answer",
-        "call",
-        "channel",
-        "complaint",
-        "contact",
-        "day",
-        "hour",
-        "payment",
-        "period",
-        "purchase",
-        "session",
-        "survey",
-        "time",
-        "version",
-        "visit",
-    )
-}
-_ONE_OF_MANY = re.compile(
-    r"(?<![\d.,+-])(1 (?:\w+ )?)("
-    + "|".join(re.escape(plural) for plural in _SINGULAR)
-    + r")(?!\w)"
-)
 
 
 def reasons(scorer: Scorer, rows: pa.Table, columns: list[FeatureColumn]) -> list[list[str | None]]:
@@ -59,21 +31,20 @@ def reasons(scorer: Scorer, rows: pa.Table, columns: list[FeatureColumn]) -> lis
     if scorer.status != "ok":
         return [[None] * REASON_COUNT for _ in range(rows.num_rows)]
     used = _model_columns(scorer, columns)
-    values = np.stack([rows[column.name].to_numpy() for column in used], axis=1)
-    _, members = _group_by_family(used)
-    excess = _excess_contributions(scorer, rows)
-    totals, sides = _family_totals(excess, members)
-    order = _strongest_first(totals, sides)[:, :REASON_COUNT]
+    values = _values(rows, used)
+    ranked = _rank_families(scorer, rows, used)
+    order, sides = ranked.order[:, :REASON_COUNT], ranked.sides
     # On the side of each row: what is above 0 speaks for the direction of its reasons.
-    excess, alone = excess * sides[:, None], _univariate_effects(scorer, values) * sides[:, None]
+    excess, alone = ranked.named * sides[:, None], _univariate_effects(scorer, values)
+    alone *= sides[:, None]
     medians = scorer.reason_reference.usual if scorer.reason_reference else ()
     stages = stage_index(rows["stage"].to_numpy())
     result: list[list[str | None]] = []
     for row in range(rows.num_rows):
         named = [
-            _most_telling_column(members[family], excess[row], alone[row])
+            _most_telling_column(ranked.members[family], excess[row], alone[row])
             for family in order[row]
-            if totals[row, family] * sides[row] > 0
+            if ranked.moved[row, family] > 0
         ]
         usual = medians[stages[row]] if medians else [None] * len(used)
         sentences = [_sentence(sides[row], used[at], values[row, at], usual[at]) for at in named]
@@ -90,13 +61,65 @@ def leading_families(
     """
     if scorer.status != "ok":
         return None
-    families, members = _group_by_family(_model_columns(scorer, columns))
-    totals, sides = _family_totals(_excess_contributions(scorer, rows), members)
-    strongest = _strongest_first(totals, sides)[:, 0]
+    ranked = _rank_families(scorer, rows, _model_columns(scorer, columns))
+    strongest = ranked.order[:, 0]
     return [
-        f"{families[family]} {'+' if side > 0 else '-'}"
-        for family, side in zip(strongest, sides, strict=True)
+        f"{ranked.families[family]} {'+' if side > 0 else '-'}" if moved[family] > 0 else "none"
+        for family, side, moved in zip(strongest, ranked.sides, ranked.moved, strict=True)
     ]
+
+
+@dataclass(frozen=True)
+class RankedFamilies:
+    """The families of the rows' reasons, strongest first.
+
+    `families`: names. `members`: the numbers of their columns. `sides` (rows,): 1 above the typical
+    score, -1 below. `named` (rows, columns): contributions beyond the typical, 0 where the value
+    cannot be a reason. `moved` (rows, families): what each moves to the row's side. `order` (rows,
+    families).
+    """
+
+    families: list[str]
+    members: list[np.ndarray]
+    sides: np.ndarray
+    named: np.ndarray
+    moved: np.ndarray
+    order: np.ndarray
+
+
+def _rank_families(scorer: Scorer, rows: pa.Table, used: list[FeatureColumn]) -> RankedFamilies:
+    families, members = _group_by_family(used)
+    excess = _excess_contributions(scorer, rows)
+    totals, sides = _family_totals(excess, members)
+    nameable = can_be_reason(
+        used, _values(rows, used), _widespread_spans(scorer, rows), scorer.definitions
+    )
+    named = np.where(nameable, excess, 0.0)
+    named_totals, _ = _family_totals(named, members)
+    # Both the whole family and its nameable values must point that way.
+    moved = np.minimum(totals * sides[:, None], named_totals * sides[:, None])
+    reference = scorer.reason_reference
+    last = np.array([reference is not None and one in reference.last_families for one in families])
+    # Families that do harm come after all others; those that move nothing are never named.
+    key = np.where(moved > 0, np.where(last, 1.0, 0.0), 2.0)
+    order = np.lexsort((-moved, key), axis=1)
+    return RankedFamilies(families, members, sides, named, moved, order)
+
+
+def _values(rows: pa.Table, used: list[FeatureColumn]) -> np.ndarray:
+    return np.stack([rows[column.name].to_numpy() for column in used], axis=1)
+
+
+def _widespread_spans(scorer: Scorer, rows: pa.Table) -> np.ndarray | None:
+    """(rows, columns, 2): the spans of what is true of nearly everyone of the row's stage."""
+    reference = scorer.reason_reference
+    if reference is None or not reference.widespread:
+        return None
+    none = (np.nan, np.nan)
+    spans = np.array(
+        [[none if one is None else one for one in each] for each in reference.widespread]
+    )
+    return spans[stage_index(rows["stage"].to_numpy())]
 
 
 def _model_columns(scorer: Scorer, columns: list[FeatureColumn]) -> list[FeatureColumn]:
@@ -128,11 +151,6 @@ def _family_totals(excess: np.ndarray, members: list[np.ndarray]) -> tuple[np.nd
     return totals, np.where(ordered_sum(totals) > 0, 1.0, -1.0)
 
 
-def _strongest_first(totals: np.ndarray, sides: np.ndarray) -> np.ndarray:
-    """The families by what they move to the row's side, int (rows, families)."""
-    return np.argsort(-totals * sides[:, None], axis=1, kind="stable")
-
-
 def _univariate_effects(scorer: Scorer, values: np.ndarray) -> np.ndarray:
     """How far each value by itself speaks for churn (above 0) or against, (rows, columns).
 
@@ -157,27 +175,3 @@ def _most_telling_column(members: np.ndarray, excess: np.ndarray, alone: np.ndar
 
 def _sentence(side: float, column: FeatureColumn, value: float, usual: float | None) -> str:
     return f"{'raises' if side > 0 else 'lowers'} the risk: {describe_value(column, value, usual)}"
-
-
-def describe_value(column: FeatureColumn, value: float, usual: float | None = None) -> str:
-    """One value in words, e.g. `last active 74 days ago (usually 12)`.
-
-    `usual`: the median among customers of the same stage, written with the digits of the value.
-    """
-    window = f"{column.days:g} days" if column.days is not None else "all recorded time"
-    if np.isnan(value):
-        first = column.feature.doc.splitlines()[0].rstrip(".")
-        return f"not known yet: {first[0].lower()}{first[1:]}"
-    sentence = _ONE_OF_MANY.sub(
-        _to_singular, column.feature.words.format(value=value, window=window)
-    )
-    digits = [
-        spec for _, name, spec, _ in Formatter().parse(column.feature.words) if name == "value"
-    ]
-    if usual is None or not digits:
-        return sentence
-    return f"{sentence} (usually {usual:{digits[0]}})"
-
-
-def _to_singular(match: re.Match[str]) -> str:
-    return match[1] + _SINGULAR[match[2]]

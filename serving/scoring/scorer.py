@@ -33,13 +33,17 @@ class ReasonReference:
     `typical`: the mean of signed_log1p(column). `direction`: its correlation with churn per unit, 0
     where the column says nothing by itself. `mean_contribution`: to the log-odds. `usual`: per
     stage (in the order of STAGES) and column the median that a reason names, None where nothing is
-    known. Scores use none of them.
+    known. `widespread`: per stage and column the (lowest, highest) value of the sentence that is
+    true of nearly everyone there, None without one. `last_families`: families whose reasons come
+    last. Scores use none of them.
     """
 
     typical: tuple[float, ...]
     direction: tuple[float, ...]
     mean_contribution: tuple[float, ...]
     usual: tuple[tuple[float | None, ...], ...] = ()
+    widespread: tuple[tuple[tuple[float, float] | None, ...], ...] = ()
+    last_families: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

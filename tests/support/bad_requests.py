@@ -12,9 +12,12 @@ TX, IT, FB, CO = (
 )
 ONE = "customers[0]"
 
+# What every score of some business needs.
+NOTHING = {"transactions": [], "interactions": [], "contracts": []}
+
 
 def one(**tables):
-    return {"as_of": AT, "customers": [{"customer_id": "c-1", **tables}]}
+    return {"as_of": AT, "customers": [{"customer_id": "c-1", **NOTHING, **tables}]}
 
 
 def tx(**cells):

@@ -31,6 +31,7 @@ READ_OF_EVALUATION = {
     "gate",
     "movement",
     "unused_features",
+    "sensitive_left_out",
     "note",
     "late_activity",
     "train_rows",
@@ -46,7 +47,19 @@ MAY_BE_NULL = {
     "multiples",
 }
 DATES = {"train", "evaluate", "refit"}
-MAY_BE_EMPTY = {"usual", "knots", "heights", "pooled", "unused_features", "why", *DATES}
+MAY_BE_EMPTY = {
+    *(
+        "usual",
+        "widespread",
+        "last_families",
+        "knots",
+        "heights",
+        "pooled",
+        "unused_features",
+        "why",
+    ),
+    *("sensitive_left_out", *DATES),
+}
 MODELS = {"churn", "next_stage", "next-stage"}
 # Texts that no reader of a release takes for a value.
 NO_VALUES = {
@@ -81,6 +94,8 @@ OUT_OF_RANGE: list[tuple[str, tuple[str | int, ...], object]] = [
     ("models.json", ("rate_spread", "standard_deviations", 0), -1),
     ("models.json", ("rate_spread", "standard_deviations"), [0.1, 0.2, 0.3, 0.4]),
     ("models.json", ("reason_reference", "usual"), [[1.0]]),
+    ("models.json", ("reason_reference", "widespread"), [[[1.0, 2.0]]]),
+    ("models.json", ("reason_reference", "last_families"), ["recency", "recency"]),
     ("models.json", ("surprise",), 1),
     ("stages.json", ("reached_churned",), -1),
     ("stages.json", ("reached_churned",), 0),

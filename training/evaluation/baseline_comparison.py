@@ -101,18 +101,25 @@ def headline_population(section: Mapping[str, Any], *, figure: str) -> str | Non
 def recommendation(evaluation: Mapping[str, Any]) -> dict[str, Any]:
     """Per model: the headline population, the recommended candidate and the verdict there.
 
-    None for a model that its evaluation rows cannot judge.
+    None for a model that its evaluation rows cannot judge. A churn model without skill is never
+    recommended, also where its log loss is lower than that of the baselines.
     """
     out: dict[str, Any] = {}
+    has_skill = metrics.has_skill(evaluation["churn"])
     for model, figure in (("churn", "auroc"), ("next_stage", "log_loss")):
         who = headline_population(evaluation[model], figure=figure)
         comparison = evaluation[model][who]["baseline_comparison"] if who else {}
-        names = ("recommended", "verdict")
-        out[model] = (
-            {"population": who, **{name: comparison[name] for name in names}}
-            if comparison.get("candidates")
-            else None
-        )
+        if not comparison.get("candidates"):
+            out[model] = None
+        elif model == "churn" and not has_skill and comparison["recommended"] == OURS:
+            best = comparison["best_simpler"]
+            verdict = (
+                f"our model has no skill: the interval of its AUROC contains ½; {best} is best"
+            )
+            out[model] = {"population": who, "recommended": best, "verdict": verdict}
+        else:
+            names = ("recommended", "verdict")
+            out[model] = {"population": who, **{name: comparison[name] for name in names}}
     return out
 
 
@@ -136,7 +143,7 @@ def _line(
     if name == OURS:
         return text + (f", which here is {served}" if served in simpler_models.COLUMNS else "")
     if model == "churn" and evaluation.get("status") == "no_skill":
-        return f"{text}. This release serves base rates"
+        return f"{text}. This release serves rates"
     if name == served:
         return f"{text}. This release serves it"
     if model == "churn" and name in simpler_models.COLUMNS:

@@ -41,10 +41,14 @@ def all_baselines(
     *,
     outcome_window_us: int,
     contractual: bool,
+    past: pa.Table | None = None,
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Both kinds of baselines, fitted on `train`: P(churn) (rows,) and P(next stage) (rows, 7)."""
+    """Both kinds of baselines, fitted on `train`: P(churn) (rows,) and P(next stage) (rows, 7).
+
+    `past`: as in `churn_baselines`.
+    """
     churn = churn_baselines(
-        train, test, outcome_window_us=outcome_window_us, contractual=contractual
+        train, test, outcome_window_us=outcome_window_us, contractual=contractual, past=past
     )
     stages = stage_baselines(
         train,
@@ -54,6 +58,32 @@ def all_baselines(
         p_logistic=churn["RFM logistic"],
     )
     return churn, stages
+
+
+def eligible_baselines(
+    train: pa.Table,
+    test: pa.Table,
+    definitions: Definitions,
+    *,
+    outcome_window_us: int,
+    contractual: bool,
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """`all_baselines` of the eligible rows of `test`, fitted on the eligible rows of `train`.
+
+    The rate of everybody is no baseline for customers who are still active. The own past rate
+    counts all labels of a customer. Fitted on everyone where the eligible rows have one outcome.
+    """
+    eligible = train.filter(train["eligible"])
+    labels = eligible["churned"].to_numpy()
+    fitted_on = eligible if labels.any() and not labels.all() else train
+    return all_baselines(
+        fitted_on,
+        test.filter(test["eligible"]),
+        definitions,
+        outcome_window_us=outcome_window_us,
+        contractual=contractual,
+        past=train,
+    )
 
 
 def churn_baselines(
@@ -73,7 +103,11 @@ def churn_baselines(
     edge = 1 / (2 * len(labels))
     out = {"base rate": np.full(test.num_rows, rate)}
     for name, inputs in {"recency": _recency, "RFM logistic": _rfm}.items():
-        part = ridge.fit_ridge(inputs(train), labels, strength=1.0, outputs=1)
+        values = inputs(train)
+        if not np.ptp(values, axis=0).any():  # all are alike: nothing to regress on
+            out[name] = out["base rate"]
+            continue
+        part = ridge.fit_ridge(values, labels, strength=1.0, outputs=1)
         out[name] = sigmoid(part.margins(inputs(test))[:, 0])
     past = train if past is None else past
     out["own past rate"] = _own_past_rate(past, test, rate, outcome_window_us)

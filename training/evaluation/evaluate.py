@@ -29,8 +29,7 @@ def evaluate(
     (trained on or never). The evaluation also holds the points of the pictures, `importance` and
     `recommendation`. Aggregates only, so that a release may hold it.
     """
-    everyone = _score_everyone(scorer, early, late, examples, settings)
-    populations = {"everyone": everyone, "eligible": everyone.eligible()}
+    populations = _score_populations(scorer, early, late, examples, settings)
     evaluation = {
         "churn": {who: _evaluate_churn(each) for who, each in populations.items()},
         "next_stage": {who: _evaluate_stages(each) for who, each in populations.items()},
@@ -61,35 +60,42 @@ class ScoredPopulation:
     baselines: dict[str, np.ndarray]
     stage_baselines: dict[str, np.ndarray]
 
-    def eligible(self) -> ScoredPopulation:
-        m = self.late["eligible"].to_numpy()
-        return ScoredPopulation(
-            self.early.filter(self.early["eligible"]),
-            self.late.filter(self.late["eligible"]),
-            self.definitions,
-            self.p[m],
-            self.p_next[m],
-            {name: p[m] for name, p in self.baselines.items()},
-            {name: p[m] for name, p in self.stage_baselines.items()},
-        )
-
     @property
     def customers(self) -> np.ndarray:
         return np.array(self.late["customer_id"].to_pylist())
 
 
-def _score_everyone(
+def _score_populations(
     scorer: Scorer, early: pa.Table, late: pa.Table, examples: Examples, settings: Settings
-) -> ScoredPopulation:
-    churn, stages = baselines.all_baselines(
-        early,
-        late,
-        examples.definitions,
-        outcome_window_us=settings.outcome_window_us,
-        contractual=settings.contractual,
-    )
+) -> dict[str, ScoredPopulation]:
+    """Everyone and eligible, each beside the baselines that were fitted on its own like."""
     p, p_next = scorer.score(late)
-    return ScoredPopulation(early, late, examples.definitions, p, p_next, churn, stages)
+    tables = {
+        "everyone": (early, late, np.ones(late.num_rows, dtype=bool), baselines.all_baselines),
+        "eligible": (
+            early.filter(early["eligible"]),
+            late.filter(late["eligible"]),
+            late["eligible"].to_numpy(),
+            baselines.eligible_baselines,
+        ),
+    }
+    return {
+        who: ScoredPopulation(
+            first,
+            second,
+            examples.definitions,
+            p[mask],
+            p_next[mask],
+            *fit(
+                early,
+                late,
+                examples.definitions,
+                outcome_window_us=settings.outcome_window_us,
+                contractual=settings.contractual,
+            ),
+        )
+        for who, (first, second, mask, fit) in tables.items()
+    }
 
 
 def _evaluate_churn(population: ScoredPopulation) -> dict[str, Any]:

@@ -100,56 +100,69 @@ def _point(
         churn.refuse_too_few(rows)
     except NotEnoughData:
         return out
-    losses = _losses(fit(rows), rows, late, examples, settings)
-    ids = np.array(late["customer_id"].to_pylist(), dtype=str)
-    masks = {
-        "everyone": np.ones(late.num_rows, dtype=bool),
-        "eligible": late["eligible"].to_numpy(),
+    scorer = fit(rows)
+    by_population = {
+        "everyone": _losses(scorer, rows, late, examples, settings, eligible=False),
+        "eligible": _losses(scorer, rows, late, examples, settings, eligible=True),
     }
     return out | {
-        model: {who: _compare(*each, ids, mask) for who, mask in masks.items()}
-        for model, each in losses.items()
+        model: {who: _compare(*losses[model]) for who, losses in by_population.items()}
+        for model in MODELS
     }
+
+
+Losses = tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]
 
 
 def _losses(
-    scorer: Scorer, rows: pa.Table, late: pa.Table, examples: Examples, settings: Settings
-) -> dict[str, tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Per model (our log losses, those of each baseline) on the rows of `late`."""
-    p, p_next = scorer.score(late)
-    theirs, their_stages = baselines.all_baselines(
+    scorer: Scorer,
+    rows: pa.Table,
+    late: pa.Table,
+    examples: Examples,
+    settings: Settings,
+    *,
+    eligible: bool,
+) -> dict[str, Losses]:
+    """Per model (our log losses, those of each baseline, the customers) on the rows of `late`."""
+    fit = baselines.eligible_baselines if eligible else baselines.all_baselines
+    theirs, their_stages = fit(
         rows,
         late,
         examples.definitions,
         outcome_window_us=settings.outcome_window_us,
         contractual=settings.contractual,
     )
+    late = late.filter(late["eligible"]) if eligible else late
+    p, p_next = scorer.score(late)
     y, outcome = late["churned"].to_numpy(), stage_index(late["outcome_stage"].to_numpy())
+    ids = np.array(late["customer_id"].to_pylist(), dtype=str)
     return {
         "churn": (
             metrics.log_losses(y, p),
             {name: metrics.log_losses(y, each) for name, each in theirs.items()},
+            ids,
         ),
         "next_stage": (
             metrics.stage_log_losses(outcome, p_next),
             {name: metrics.stage_log_losses(outcome, each) for name, each in their_stages.items()},
+            ids,
         ),
     }
 
 
 def _compare(
-    ours: np.ndarray, theirs: Mapping[str, np.ndarray], ids: np.ndarray, mask: np.ndarray
+    ours: np.ndarray, theirs: Mapping[str, np.ndarray], ids: np.ndarray
 ) -> dict[str, Any] | None:
     """Our mean log loss and that of the baseline that is best at this size; None without rows."""
-    if not mask.any():
+    if not len(ours):
         return None
-    means = {name: float(each[mask].mean()) for name, each in theirs.items()}
+    means = {name: float(each.mean()) for name, each in theirs.items()}
     best = min(means, key=lambda name: (means[name], name))
     return {
-        "log_loss": float(ours[mask].mean()),
+        "log_loss": float(ours.mean()),
         "best_baseline": best,
         "best_baseline_log_loss": means[best],
-        **metrics.paired_difference(ours[mask], theirs[best][mask], ids[mask]),
+        **metrics.paired_difference(ours, theirs[best], ids),
     }
 
 

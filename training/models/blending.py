@@ -183,7 +183,12 @@ def fit_blend(
     if spec.weight > 0:
         rows = LabelledRows(matrix, labels, names=names, outputs=outputs)
         boosted = _fit_boosters(
-            rows, spec.settings, spec.rounds, seed=seed, seeds=seeds, directions=spec.directions
+            rows,
+            spec.settings,
+            spec.rounds,
+            seed=seed,
+            seeds=seeds,
+            directions={name: way for name, way in spec.directions.items() if name in names},
         )
         parts += [(spec.weight * share, part) for share, part in boosted.parts]
     return Blend(tuple(parts))

@@ -10,9 +10,8 @@ import pyarrow as pa
 from features.core.errors import NotEnoughData
 from features.core.settings import Settings
 from features.recipes.recipe import FEATURES
-from features.recipes.stages import STAGES
-from serving.scoring.parts import Blend, Rate, design_matrix, design_names, log_odds, signed_log1p
-from serving.scoring.scorer import Calibration, ReasonReference, Scorer, stage_index
+from serving.scoring.parts import Blend, design_matrix, design_names
+from serving.scoring.scorer import Calibration
 from training.models import blending, fit_calibration, fit_cannot_churn, simpler_models
 from training.splits import (
     customer_groups,
@@ -22,7 +21,6 @@ from training.splits import (
 )
 
 MIN_OF_EACH = 30
-REFERENCE_ROWS = 5000
 
 
 def refuse_too_few(rows: pa.Table) -> None:
@@ -223,60 +221,3 @@ def calibrate(margin: np.ndarray, rows: pa.Table, *, window: int) -> Calibration
         customers[known],
         window=window,
     )
-
-
-def reason_reference(
-    scorer: Scorer, rows: pa.Table, *, most: int = REFERENCE_ROWS
-) -> ReasonReference:
-    """What is typical of eligible rows (of all rows where they are few); reasons compare with it.
-
-    Over everyone, whatever marks customers who left long ago would hide everything else. Mean
-    contributions come from up to `most` evenly spaced rows; no score depends on them.
-    """
-    columns, eligible = scorer.columns, rows.filter(rows["eligible"])
-    rows = eligible if eligible.num_rows >= MIN_OF_EACH else rows
-    count = min(rows.num_rows, most)
-    sample = np.unique(np.linspace(0, rows.num_rows - 1, count).astype(int))
-    contributions = scorer.contributions(rows.take(pa.array(sample)))[:, : len(columns)]
-    mean_contribution = tuple(float(value) for value in contributions.mean(axis=0))
-    values = signed_log1p(design_matrix(rows, columns)[:, : len(columns)])
-    churned = rows["churned"].to_numpy().astype(float)
-    pairs = [_typical_and_direction(column, churned) for column in values.T]
-    typical, direction = tuple(t for t, _ in pairs), tuple(d for _, d in pairs)
-    return ReasonReference(typical, direction, mean_contribution, _usual_values(rows, columns))
-
-
-def _usual_values(rows: pa.Table, columns: tuple[str, ...]) -> tuple[tuple[float | None, ...], ...]:
-    """The median of each column per stage, of all rows where the stage has few."""
-    values = np.stack([rows[name].to_numpy() for name in columns], axis=1)
-    stage = stage_index(rows["stage"].to_numpy())
-    everybody = _medians(values)
-    counts = np.bincount(stage, minlength=len(STAGES))
-    return tuple(
-        everybody if count < MIN_OF_EACH else _medians(values[stage == number])
-        for number, count in enumerate(counts)
-    )
-
-
-def _medians(values: np.ndarray) -> tuple[float | None, ...]:
-    known = [column[~np.isnan(column)] for column in values.T]
-    return tuple(float(np.median(column)) if column.size else None for column in known)
-
-
-def _typical_and_direction(column: np.ndarray, churned: np.ndarray) -> tuple[float, float]:
-    """(mean of the known values, direction of their correlation with churn per unit)."""
-    seen = ~np.isnan(column)
-    if not seen.any():
-        return 0.0, 0.0
-    away = column[seen] - column[seen].mean()
-    left = churned[seen] - churned[seen].mean()
-    spread = (away @ away) * np.sqrt(max(left @ left, 1e-12))
-    direction = float(away @ left / spread * np.sqrt(seen.sum())) if spread > 1e-9 else 0.0
-    return float(column[seen].mean()), direction
-
-
-def fit_base_rate(rows: pa.Table) -> Blend:
-    """The share that churned, with one success and one failure added; the score without skill."""
-    churned = rows["churned"].to_numpy()
-    rate = (churned.sum() + 1) / (len(churned) + 2)
-    return Blend(((1.0, Rate((float(log_odds(rate)),))),))

@@ -35,8 +35,8 @@ PACKAGES = (
 )
 STATUS = {
     "ok": "both models are fitted",
-    "no_skill": "the churn model is not better than chance, and the base rate of churn is served "
-    "instead",
+    "no_skill": "the churn model is not better than chance, and the rates of eligible and of other "
+    "customers are served instead",
     "not_enough_data": "too little history to train, and rates are served instead (own past, "
     "stage, segment, everyone)",
 }
@@ -227,6 +227,11 @@ def _data_notes(evaluation: Report) -> list[str]:
         notes.append(
             f"{len(evaluation['unused_features'])} columns are not modelled: their windows are "
             "longer than the history."
+        )
+    if evaluation.get("sensitive_left_out"):
+        notes.append(
+            "Not used, as they may be sensitive: "
+            f"{', '.join(map(one_line, evaluation['sensitive_left_out']))}."
         )
     return notes
 

@@ -46,7 +46,8 @@ def models_section(scorer: Scorer, evaluation: Report) -> list[str]:
         lines += ["The next stage is by frequencies: too few rows for a model.", ""]
     if scorer.status == "no_skill":
         lines += [
-            "The churn model is not served; the figures below are its own and show why.",
+            "The churn model is not served; the figures below are its own and show why. The "
+            "calibration is that of the rates.",
             "",
         ]
     return lines

@@ -43,9 +43,12 @@ def verdict_section(evaluation: Report) -> list[str]:
         lines += [f"- {title}, {'; '.join(verdicts)}."] * bool(verdicts)
     if evaluation["status"] == "no_skill":
         lines.append(
-            "- No skill: the 95 % CI of the AUROC includes ½. The release serves the base rate of "
-            "churn."
+            "- No skill: the 95 % CI of the AUROC includes ½. The release serves the rate of "
+            "eligible customers, and to others that of the others."
         )
+    lines += [
+        f"- {note}" for note in evaluation.get("notes", []) if not note.startswith("No skill")
+    ]
     return [*lines, *(f"- {sentence(line)}" for line in gate.lines(evaluation)), ""]
 
 

@@ -12,7 +12,7 @@ from features.engine.consent import without_consent
 from features.recipes.stages import CHINESE, STAGES
 from serving.release.score_table import CANCELLED
 from training import metrics
-from training.evaluation import baseline_comparison, gate, learning_curve, slices
+from training.evaluation import ablation, baseline_comparison, gate, learning_curve, slices
 from training.formats import UNKNOWN, confidence, decimals, percent, span
 from training.uncertainty import fit_evidence, fit_prediction_sets
 
@@ -21,6 +21,7 @@ Report = dict[str, Any]
 RATE_LEVELS = {
     "own_past": "their own past",
     "stage": "the stage",
+    "eligibility": "those who are, or are not, eligible as they are",
     "segment": "the segment",
     "everyone": "everyone",
 }
@@ -41,15 +42,12 @@ def training_text(evaluation: Report) -> str:
         *fit_prediction_sets.lines(evaluation),
         *fit_evidence.lines(evaluation),
         *learning_curve.lines(evaluation),
+        *ablation.lines(evaluation),
     ]
     if evaluation.get("gate"):
         lines += ["", *(f"  {line}" for line in gate.lines(evaluation))]
-    if evaluation["status"] == "no_skill":
-        lines += [
-            "",
-            "  No skill: the churn model is not better than chance. "
-            "Scores are base rates, marked no_skill.",
-        ]
+    if evaluation.get("notes"):
+        lines += ["", *(f"  {note}" for note in evaluation["notes"])]
     return "\n".join(lines)
 
 
@@ -59,12 +57,28 @@ def _data_lines(evaluation: Report) -> list[str]:
         f"  trained on {len(dates['train'])} dates up to {dates['train'][-1]} "
         f"({evaluation['train_rows']:,} rows), evaluated on {', '.join(dates['evaluate'])}"
     ]
+    lines += [f"  {line}" for line in search_lines(evaluation)]
     if evaluation["unused_features"]:
         lines.append(
             f"  {len(evaluation['unused_features'])} columns are not modelled: "
             "their windows are longer than the history trained on"
         )
+    if evaluation.get("sensitive_left_out"):
+        lines.append(
+            f"  not used, as they may be sensitive: {', '.join(evaluation['sensitive_left_out'])} "
+            "([features] sensitive_allowed names what is used all the same)"
+        )
     return lines
+
+
+def search_lines(evaluation: Report) -> list[str]:
+    """How many of its trials each search did: one line, or none without a search."""
+    done = [
+        f"{job} {spec['trials_done']} of {spec['trials_wanted']} trials"
+        for job, spec in (evaluation.get("models") or {}).items()
+        if isinstance(spec, Mapping) and spec.get("trials_wanted")
+    ]
+    return [f"searched: {', '.join(done)}"] if done else []
 
 
 def cut_searches(evaluation: Report) -> list[str]:

@@ -87,8 +87,8 @@ class UnseenPredictions:
         (margin, forward), stages = run_in_parallel(predict_churn, predict_stages)
         return cls(margin, forward, stages)
 
-    def with_one_rate(self, margin: float) -> UnseenPredictions:
-        """The same with one churn rate for everybody, `margin` in log-odds."""
+    def with_rates(self, margin: np.ndarray) -> UnseenPredictions:
+        """The same with rates in place of a model's churn: `margin` (rows,), in log-odds."""
         margins, forward = (
             np.where(np.isnan(each), np.nan, margin) for each in (self.margin, self.forward)
         )
