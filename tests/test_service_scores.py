@@ -156,6 +156,7 @@ def test_cover_alone_has_a_score_that_is_one_distribution(any_business, any_serv
         pytest.skip("a business without contracts")
     at = any_business.run.as_of
     begun = rfc3339(at - DAY_US // 24)
+    nothing = {name: [] for name in any_business.release.tables}
     terms = {
         "open-ended": {"starts_at": begun},
         "far away": {"starts_at": begun, "ends_at": "9999-12-31T00:00:00Z"},
@@ -168,7 +169,7 @@ def test_cover_alone_has_a_score_that_is_one_distribution(any_business, any_serv
     body = {
         "as_of": rfc3339(at),
         "customers": [
-            {"customer_id": name, "contracts": [{"plan": "monthly", **row}]}
+            nothing | {"customer_id": name, "contracts": [{"plan": "monthly", **row}]}
             for name, row in terms.items()
         ],
     }
