@@ -23,6 +23,7 @@ from features.core.contract import CONTRACT, FURTHER_TABLES, Table
 from features.core.settings import Settings
 from features.recipes.recipe import FEATURES, Feature
 from features.recipes.stages import CHINESE, STAGES
+from features.tables import terms
 
 HERE = Path(__file__).parent
 HEADER = "<!-- Written by docs/generate.py (make docs). Do not edit. -->\n"
@@ -75,7 +76,12 @@ def _table_section(table: Table, note: str = "") -> list[str]:
         known = f"from `{column.known_at}` on" if column.known_at else "with the row"
         known = "may lie ahead" if column.may_lie_ahead else known
         lines.append(f"| {name} | {column.type} | {meaning} | {known} |")
-    return [*lines, ""]
+    lines.append("")
+    if table.name == "contracts":
+        # What the columns mean for cover: the list that begins the module that reads them.
+        rules = (terms.__doc__ or "").split("\n\n")[1]
+        lines += ["What a row says about cover:", "", rules.strip(), ""]
+    return lines
 
 
 def features_page() -> str:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from features.core.errors import WrongType, suggestion
 from features.recipes.stages import STAGES, STATE_COLUMNS, usual_gap
+from features.recipes.state_columns import activity_span, recency_us
 from lifecycle.arguments import read_path
 from lifecycle.frames import Frames, from_frame, to_frame
 from serving.batch.writers import with_microseconds
@@ -62,13 +63,15 @@ class Model:
         Rows that were built without `model=` rest on another usual gap, and their scores would be
         wrong without a word.
         """
+        first, last = activity_span(rows)
         gap = usual_gap(
-            first=rows["first_at"].to_numpy().astype(np.float64),
-            last=rows["last_at"].to_numpy().astype(np.float64),
-            count=rows["n"].to_numpy(),
+            first=first.astype(np.float64),
+            last=last.astype(np.float64),
+            # Without activity there is no own gap either.
+            count=np.maximum(rows["n"].to_numpy(), 1),
             population_mean_gap_us=self.definitions.population_mean_gap_us,
         )
-        wait = (rows["as_of"].to_numpy() - rows["last_at"].to_numpy()).astype(np.float64)
+        wait = recency_us(rows).astype(np.float64)
         overdue = rows["overdue_state"].to_numpy()
         differs = int((np.abs(wait / gap - overdue) > 1e-9 * np.maximum(1, overdue)).sum())
         if differs:
@@ -104,7 +107,7 @@ def _checked(rows: pa.Table, features: tuple[str, ...]) -> pa.Table:
         unknown = set(rows[name].unique().to_pylist()) - set(STAGES)
         if unknown:
             raise _refused(name, f"{len(unknown)} values that are no stage", "")
-    for name in ("as_of", "first_at", "last_at"):
+    for name in ("as_of", "first_at", "last_at", "recency_from"):
         if not pa.types.is_integer(rows[name].type):
             got = f"type {rows[name].type}, which is no instant"
             raise _refused(name, got, "Pass it as `features` gave it.")

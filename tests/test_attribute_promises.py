@@ -19,6 +19,7 @@ from features.engine.business_columns import columns_for
 from features.engine.prepared import PreparedFeatures
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import population_stats
+from features.tables.terms import TermRules
 from serving.api import request_events
 from serving.api.schemas import parse_request
 from serving.release import golden
@@ -138,7 +139,7 @@ def test_the_kept_plan_builds_the_same_bits(dated):
         columns=chosen,
         tables=found.names,
         activity_kinds=found.activity_kinds,
-        zone=settings.zone,
+        terms=TermRules.from_settings(settings),
     )
     mine = rows["customer_id"].slice(7, 60)
     sent = {
@@ -157,7 +158,7 @@ def test_the_kept_plan_builds_the_same_bits(dated):
             columns=without,
             tables=found.names,
             activity_kinds=found.activity_kinds,
-            zone="UTC",
+            terms=TermRules(),
         )._tables
     )
 

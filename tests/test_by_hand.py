@@ -186,7 +186,7 @@ def test_tenure_may_begin_with_the_second_activity(world):
 
 
 def test_prospects_are_known_from_their_date_on(world):
-    assert prospects(world[1]) == ["fay"]
+    assert prospects(world[1], contractual=False) == ["fay"]
 
 
 def test_families_features_and_columns_can_be_switched_off(world):

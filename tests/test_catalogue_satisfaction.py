@@ -21,6 +21,7 @@ from features.recipes import item_means
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import PopulationStats, population_stats
 from features.tables import history
+from features.tables.terms import TermRules
 from tests.support import worlds
 from tests.support.checks import nonempty
 from tests.support.oracle import DAY, MINUTE
@@ -315,7 +316,7 @@ def test_the_kept_plan_and_the_stored_base_know_the_same_items(scored, tmp_path,
         columns=columns,
         tables=found.names,
         activity_kinds=found.activity_kinds,
-        zone=scored.settings.zone,
+        terms=TermRules.from_settings(scored.settings),
     )
     for customer in nonempty(rows["customer_id"].to_pylist()):
         events = worlds.keep_customer(worlds.read_tables(found), customer)

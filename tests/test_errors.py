@@ -21,6 +21,7 @@ CODES = {
     "EmptyTable": (3, 422),
     "DuplicateCustomers": (3, 422),
     "ContradictoryVersions": (3, 422),
+    "SnapshotRefused": (3, 422),
     "AsOfTooLate": (3, 422),
     "AsOfInSample": (3, 422),
     "FeedSilent": (3, 422),

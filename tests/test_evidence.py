@@ -29,7 +29,7 @@ def state(n, tenure_days):
     n = np.atleast_1d(n)
     as_of = np.full(len(n), 5000 * DAY_US)
     first = as_of - (np.atleast_1d(tenure_days) * DAY_US).astype(np.int64)
-    return pa.table({"n": n, "first_at": first, "as_of": as_of})
+    return pa.table({"n": n, "first_at": first, "recency_from": first, "as_of": as_of})
 
 
 @pytest.mark.parametrize(
@@ -110,6 +110,7 @@ def labelled(rng, spread, groups):
     columns = {
         "n": np.full(len(p), 20),
         "first_at": np.zeros(len(p), dtype=np.int64),
+        "recency_from": np.zeros(len(p), dtype=np.int64),
         "as_of": np.full(len(p), 5000 * DAY_US),
         "stage": ["loyal"] * len(p),
         "churned": rng.random(len(p)) < sigmoid(log_odds(p) + off),

@@ -18,6 +18,7 @@ from features.engine.business_columns import columns_for
 from features.engine.prepared import PreparedFeatures, _sql, rows_to_arrow
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import PopulationStats, population_stats
+from features.tables.terms import TermRules
 from tests.support import worlds
 from tests.support.checks import nonempty
 
@@ -56,7 +57,7 @@ def plan_of(history, settings, definitions, base, columns):
         columns=columns,
         tables=history.names,
         activity_kinds=history.activity_kinds,
-        zone=settings.zone,
+        terms=TermRules.from_settings(settings),
     )
 
 

@@ -151,6 +151,41 @@ def test_a_prospect_and_a_stranger_have_entries_of_their_own(any_business, any_s
     )
 
 
+def test_cover_alone_has_a_score_that_is_one_distribution(any_business, any_service):
+    if not any_business.release.scorer.definitions.contractual:
+        pytest.skip("a business without contracts")
+    at = any_business.run.as_of
+    begun = rfc3339(at - DAY_US // 24)
+    nothing = {name: [] for name in any_business.release.tables}
+    terms = {
+        "open-ended": {"starts_at": begun},
+        "far away": {"starts_at": begun, "ends_at": "9999-12-31T00:00:00Z"},
+        "cancelled": {
+            "starts_at": begun,
+            "ends_at": rfc3339(at + 21 * DAY_US),
+            "cancelled_at": rfc3339(at - 1),
+        },
+    }
+    body = {
+        "as_of": rfc3339(at),
+        "customers": [
+            nothing | {"customer_id": name, "contracts": [{"plan": "monthly", **row}]}
+            for name, row in terms.items()
+        ],
+    }
+    entries = asked(any_service, body)["scores"]
+    for entry in entries:
+        assert (entry["error"], entry["stage"], entry["eligible"]) == (None, "new", True)
+        assert (entry["stage_rule"], entry["evidence"]) == ("cover_alone", "none")
+        p_next = {stage: entry[f"p_next_{stage}"] for stage in STAGES}
+        assert sum(p_next.values()) == pytest.approx(1)
+        # Who leaves has churned, and nobody who stays does.
+        assert p_next["churned"] == pytest.approx(entry["p_churn"])
+        assert p_next["new"] > 0
+    assert [("cancelled" in entry["warnings"]) for entry in entries] == [False, False, True]
+    assert bare(entries)[0] == {**bare(entries)[1], "customer_id": "open-ended"}
+
+
 def test_one_customer_has_the_run_s_features(any_business, any_service, expected):
     one = next(name for name, row in expected.items() if row["stage"] != "prospect")
     said = any_service.get(f"/v1/customers/{one}").json()

@@ -45,6 +45,7 @@ def rows(count, seed=0, *, new=0):
             "customer_id": [f"c{k + new}" for k in range(count)],
             "as_of": as_of,
             "first_at": as_of - rng.integers(1, 900, count) * DAY_US,
+            "recency_from": as_of - rng.integers(1, 90, count) * DAY_US,
             "stage": STAGES[rng.integers(0, 3, count)],
             "churned": rng.random(count) < 0.4,
             "age": rng.random(count),

@@ -31,6 +31,7 @@ from features.recipes.attributes import sensitive_left_out
 from features.recipes.stages import STAGES
 from features.tables.freshness import read_recorded_days
 from features.tables.history import History
+from features.tables.snapshots import refuse_snapshots
 from serving.release.release import (
     Release,
     current_release_folder,
@@ -118,6 +119,7 @@ class TrainingRun:
     @cached_property
     def fresh_plan(self) -> FreshPlan:
         """The plan without silence, and what it leaves out. NotEnoughData without any date."""
+        refuse_snapshots(self.history)
         plan = make_plan(self.history, self.settings)
         refuse_without_dates(plan, self.settings)
         recorded = read_recorded_days(self.history, self.settings)

@@ -7,7 +7,8 @@ import pyarrow as pa
 from features.core.instants import DAY_US, midnight_before
 from features.core.progress import track_steps
 from features.core.settings import Settings
-from features.engine.build import current_cover, prospects
+from features.engine.build import prospects
+from features.recipes.cover import current_cover
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.stages import state
 from features.tables.history import History, Known
@@ -39,14 +40,15 @@ def _stages_at(known: Known, at: int, definitions: Definitions) -> pa.Table:
     cover = current_cover(known) if definitions.contractual else None
     rows = state(known.activity, at=at, definitions=definitions, cover=cover)
     rows = rows.select("customer_id", "stage", "stage_rule").sort("customer_id")
-    table = pa.concat_tables([rows.collect(backend="pyarrow").to_native(), _prospects(known)])
+    others = _prospects(known, contractual=definitions.contractual)
+    table = pa.concat_tables([rows.collect(backend="pyarrow").to_native(), others])
     instants = pa.array([at] * table.num_rows, pa.int64())
     return table.append_column("as_of", instants).sort_by("customer_id")
 
 
-def _prospects(known: Known) -> pa.Table:
-    """Customers without activity yet."""
-    ids = prospects(known)
+def _prospects(known: Known, *, contractual: bool) -> pa.Table:
+    """Customers without activity yet; with contracts, without cover too."""
+    ids = prospects(known, contractual=contractual)
     return pa.table(
         {
             "customer_id": pa.array(ids, pa.string()),

@@ -26,6 +26,7 @@ from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
 from features.tables import history as histories
 from features.tables.history import History
+from features.tables.terms import TermRules
 from lifecycle import simulation
 
 MOST_COLUMNS = 120
@@ -49,7 +50,7 @@ def measure() -> dict[str, Any]:
             columns=chosen,
             tables=history.names,
             activity_kinds=history.activity_kinds,
-            zone=settings.zone,
+            terms=TermRules.from_settings(settings),
         )
         whole = build(known, population=base, definitions=definitions, columns=chosen)
         results[name] = {"columns": len(chosen), **_measure_requests(plan, history, whole, at)}

@@ -62,7 +62,7 @@ def find_suspicious_columns(
     intake = read_tables(settings.model_copy(update={"tables": {}}))
     try:
         intake.connection.execute("SET schema = 'files'")
-        for name, select in settings.tables.items():
+        for name, select in settings.selects.items():
             body = select.strip().rstrip(";")
             intake.connection.execute(
                 f"CREATE OR REPLACE TEMP TABLE _raw AS SELECT * FROM ({body})"

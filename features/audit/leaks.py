@@ -24,12 +24,16 @@ MAX_LEVELS = 20
 
 
 def find_revealing_columns(
-    slices: Sequence[AsOfSlice], names: Sequence[str], contractual: frozenset[str]
+    slices: Sequence[AsOfSlice],
+    names: Sequence[str],
+    contractual: frozenset[str],
+    *,
+    has_recorded_at: bool = True,
 ) -> Iterator[Finding]:
     """Columns that reveal the outcome of customers at risk.
 
     Each as_of with FEW of both outcomes is checked alone, the others together. `contractual`
-    columns may reveal it: leaving is then agreed.
+    columns may reveal it: leaving is then agreed, where somebody stated when it was recorded.
     """
     for group in _groups(slices):
         at = group[-1].at
@@ -38,8 +42,10 @@ def find_revealing_columns(
                 values = np.concatenate([one.column_values(name)[one.at_risk] for one in group])
                 finding = _check_column(name, values, group, at)
                 if finding and name in contractual and finding.kind == REVEALS:
-                    finding = Finding(
-                        AGREED, "agreed by contract", name, _AGREED, finding.figure, at
+                    finding = (
+                        Finding(AGREED, "agreed by contract", name, _AGREED, finding.figure, at)
+                        if has_recorded_at
+                        else Finding(REVIEW, REVEALS, name, _UNSTATED, finding.figure, at)
                     )
                 if finding:
                     yield finding
@@ -47,6 +53,10 @@ def find_revealing_columns(
 
 REVEALS, COPIES = "reveals the outcome", "copies the outcome"
 _AGREED = "it reveals the outcome, but reads contracts alone: an agreement that was known"
+_UNSTATED = (
+    "it reveals the outcome and reads contracts alone, but nothing says when they were recorded: "
+    "if their rows were changed later, it is a leak. Select recorded_at"
+)
 Group = list[AsOfSlice]
 
 

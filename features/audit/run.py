@@ -41,6 +41,7 @@ from features.labels.outcomes import is_mature, observe_outcomes
 from features.recipes.recipe import FEATURES
 from features.recipes.stages import STATE_COLUMNS
 from features.tables.history import History
+from features.tables.snapshots import has_recorded_at, refuse_snapshots
 
 DATES, SEED = 6, 7
 MAX_CUSTOMERS = 2_000  # of more customers, as many are drawn
@@ -88,9 +89,11 @@ def audit(
         passed (no difference, and no finding of severity leak). It holds no customer ids: a row
         is named by its place in the order of customer_id.
 
-    Errors: NotEnoughData if there is too little activity to draw an as_of.
+    Errors: NotEnoughData if there is too little activity to draw an as_of; SnapshotRefused for
+    contracts whose rows were overwritten.
     """
     started, rng = time.perf_counter(), np.random.default_rng(seed)
+    refuse_snapshots(history)
     untested: list[str] = []
     # What was written back shows in the whole history, whoever is drawn below.
     written = list(written_back.find_written_back(history, settings, untested))
@@ -105,7 +108,7 @@ def audit(
     results = _check_perturbations(cases, rng, single_customers)
     slices = _mature_slices(cases, untested)
     findings = [
-        *_find_leaks(cases, slices, untested),
+        *_find_leaks(cases, slices, untested, agreements_dated=has_recorded_at(history)),
         *attributes.find_suspicious_columns(history, settings, slices),
         *clocks.find_clock_errors(history),
         *written,
@@ -213,7 +216,11 @@ def _feature_names(cases: Sequence[AuditCase]) -> list[str]:
 
 
 def _find_leaks(
-    cases: Sequence[AuditCase], slices: list[AsOfSlice], untested: list[str]
+    cases: Sequence[AuditCase],
+    slices: list[AsOfSlice],
+    untested: list[str],
+    *,
+    agreements_dated: bool,
 ) -> Iterator[Finding]:
     names = _feature_names(cases)
     # A few as_of, spread over all, show whether a column depends on the date.
@@ -227,7 +234,9 @@ def _find_leaks(
             f"columns against the outcome: under {leaks.FEW} eligible customers "
             "of either outcome at every mature as_of"
         )
-    yield from leaks.find_revealing_columns(slices, names, _contract_features())
+    yield from leaks.find_revealing_columns(
+        slices, names, _contract_features(), has_recorded_at=agreements_dated
+    )
     yield from leaks.find_calendar_columns(pairs, names)
 
 

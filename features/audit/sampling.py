@@ -94,12 +94,12 @@ def read_replayed(
     """
     selects = {
         name: _repeated_select(history, settings, name, select, untested)
-        for name, select in settings.tables.items()
+        for name, select in settings.selects.items()
     }
     if not settings.files:
         untested.append("replays: the tables come from no file")
         return None
-    intake = read_tables(settings.model_copy(update={"tables": selects}))
+    intake = read_tables(settings.model_copy(update={"tables": {**settings.tables, **selects}}))
     try:
         tables = {name: intake.connection.table(name).to_arrow_table() for name in history.names}
     finally:

@@ -1,6 +1,7 @@
 """Cover: the paid contract term that runs at as_of.
 
-The agreed end may lie after as_of. A cancellation counts from the instant it is made.
+The agreed end may lie after as_of. A cancellation counts from the instant it is made. A term that
+renews runs on for a while after its end (`features.tables.terms`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from typing import Any
 
 import narwhals as nw
 
+from features.core.contract import OPEN_END_US
 from features.core.instants import DAY_US
 from features.recipes.recipe import Now, Recipe, Reduction, feature
 
@@ -24,12 +26,15 @@ _CANCELLED = Reduction("contracts", "min", value="cancelled_flag", where="runs_l
 
 @feature(tables=("contracts",), unit="days", words="paid cover ends in {value:.0f} days")
 def days_left() -> Recipe:
-    """Days of cover left.
+    """Days of cover left; below 0 while a term that renews runs on after its end.
 
-    Formula: max ends_at − as_of over running terms. Window: at as_of. Null: no cover.
-    Source: KKBox; catalogue ctx.
+    Formula: max ends_at − as_of over running terms. Window: at as_of. Null: no cover, or cover
+    without an end. Source: KKBox; catalogue ctx.
     """
-    return Recipe({"end": _running("max", "ends_at")}, lambda r, now: (r.end - now.as_of) / DAY_US)
+    return Recipe(
+        {"end": _running("max", "ends_at")},
+        lambda r, now: nw.when(r.end < OPEN_END_US).then((r.end - now.as_of) / DAY_US),
+    )
 
 
 @feature(tables=("contracts",), unit="0 or 1", words="automatic renewal (1 yes, 0 no): {value:.0f}")
@@ -58,8 +63,8 @@ def cancelled() -> Recipe:
 def term_days() -> Recipe:
     """Length of the running term: it separates monthly from annual plans.
 
-    Formula: max(ends_at − starts_at) over running terms. Window: at as_of. Null: no cover.
-    Source: KKBox.
+    Formula: max(ends_at − starts_at) over running terms with an end. Window: at as_of. Null: no
+    cover, or open-ended. Source: KKBox.
     """
     return Recipe({"length": _running("max", "term_us")}, lambda r, now: r.length / DAY_US)
 
@@ -78,7 +83,7 @@ def terms() -> Recipe:
 def price_per_day() -> Recipe:
     """Price of the running term per day of cover.
 
-    Formula: max price / term length. Window: at as_of. Null: no cover, or no price.
+    Formula: max price / term length. Window: at as_of. Null: no cover, open-ended, or no price.
     Source: catalogue ctx.
     """
 

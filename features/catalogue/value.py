@@ -24,13 +24,17 @@ _SMALL = 1e-5
 
 
 def _alive(r: Any, now: Now) -> nw.Expr:
-    """P(alive); 1 without a repeat, because the model lets customers leave only after one."""
+    """P(alive); 1 without a repeat, because the model lets customers leave only after one; null
+    without activity.
+    """
     model = now.population
     # At least two activities: with one the odds would divide by b − 1.
     some = nw.max_horizontal(r.count, nw.lit(2))
     silence = (now.age_days(r.first) + model.alpha) / ((r.last - r.first) / DAY_US + model.alpha)
     odds = model.a / (some + (model.b - 2)) * silence ** (some + (model.r - 1))
-    return nw.when(r.count > 1).then(1 / (odds + 1)).otherwise(nw.lit(1.0))
+    # Without a first activity there is nothing to leave.
+    alive = nw.when(r.count == 1).then(nw.lit(1.0))
+    return nw.when(r.count > 1).then(1 / (odds + 1)).otherwise(alive)
 
 
 def _expected(r: Any, now: Now) -> nw.Expr:

@@ -151,6 +151,20 @@ class Contract(Section):
     `valid_from`, become features.
     """
 
+    terms_from: Literal["contracts", "payments"] = "contracts"
+    """`contracts`: a row of `contracts` is a term. `payments`: every purchase under `transactions`
+    pays for a term, which starts with it and lasts as long as payments of its category usually lie
+    apart; a SELECT for contracts is not read. For subscriptions whose rows are overwritten.
+    """
+    trial_plans: list[str] | None = None
+    """Plans that are trials. A trial is no term and gives no cover. If not set: every plan with the
+    word "trial" in its name. `[]`: every plan is a term.
+    """
+    cancelled_terms: Literal["run_to_end", "end"] = "run_to_end"
+    """What is left of a term after `cancelled_at`. `run_to_end`: what was paid for stays, until
+    `ends_at`. `end`: the term ends when it is cancelled. An open-ended term always ends then.
+    """
+
     @field_validator("fresh_until", "arrives_after_hours")
     @classmethod
     def _check_table_names(cls, by_table: dict[str, Any]) -> dict[str, Any]:

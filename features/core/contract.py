@@ -14,6 +14,10 @@ from dataclasses import dataclass
 EARLIEST_US = 0
 # 2200-01-01: a later instant is more likely a typing error than an event.
 LATEST_US = 7_258_118_400_000_000
+# How a term without an end ends inside the program: no instant of the data lies there.
+OPEN_END_US = LATEST_US
+# 2099-01-01. Nobody agrees on an end so far away: 2099-12-31 and 9999-12-31 stand for none.
+OPEN_FROM_US = 4_070_908_800_000_000
 MONEY_LIMIT = 10**15
 NUMBER_LIMIT = 10**12  # features sum thousandths in 64 bits
 
@@ -24,7 +28,7 @@ class Column:
 
     known_at: the column whose instant makes this cell known; None: the cell is known with its row.
     kinds: the only values allowed; none given: any. may_lie_ahead: an instant that may be later
-    than its row's.
+    than its row's. open_end: an instant that may be missing, or so late that it means none.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Column:
     known_at: str | None = None
     kinds: tuple[str, ...] = ()
     may_lie_ahead: bool = False
+    open_end: bool = False
 
 
 @dataclass(frozen=True)
@@ -211,14 +216,14 @@ CONTRACT: dict[str, Table] = {
                 Column(
                     "ends_at",
                     "instant",
-                    "when cover ends; may lie in the future",
-                    True,
+                    "when cover ends; may lie in the future; blank or from 2099 on: open-ended",
                     may_lie_ahead=True,
+                    open_end=True,
                 ),
                 Column(
                     "cancelled_at",
                     "instant",
-                    "when the term was cancelled",
+                    "when the customer withdrew: the term does not renew (open-ended: it ends)",
                     known_at="cancelled_at",
                 ),
                 Column("plan", "text", "the plan"),

@@ -14,6 +14,7 @@
     │   ├── EmptyTable
     │   ├── DuplicateCustomers
     │   ├── ContradictoryVersions
+    │   ├── SnapshotRefused
     │   ├── AsOfTooLate
     │   ├── FeedSilent                           a table that every score needs has stopped
     │   ├── AsOfInSample                         an as_of whose outcomes the release has learned
@@ -117,6 +118,10 @@ class DuplicateCustomers(InputRefused):
 
 
 class ContradictoryVersions(InputRefused):
+    pass
+
+
+class SnapshotRefused(InputRefused):
     pass
 
 

@@ -76,6 +76,19 @@ class Settings(Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _name_built_terms(cls, mapping: Any) -> Any:
+        """Terms that are built from payments are a table too, without a SELECT of its own."""
+        if not isinstance(mapping, dict):
+            return mapping
+        contract, tables = mapping.get("contract"), mapping.get("tables")
+        if not (isinstance(contract, dict) and isinstance(tables, dict)):
+            return mapping
+        if contract.get("terms_from") != "payments" or "contracts" in tables:
+            return mapping
+        return {**mapping, "tables": {**tables, "contracts": "built from payments"}}
+
+    @model_validator(mode="before")
+    @classmethod
     def _fill_horizon(cls, values: Any) -> Any:
         """The horizon of businesses whose customers come back seldom, where none is given."""
         business = values.get("business") if isinstance(values, dict) else None
@@ -96,6 +109,10 @@ class Settings(Section):
             )
         if self.business.archetype == "contractual" and "contracts" not in self.tables:
             raise ValueError("archetype 'contractual' needs a SELECT for contracts under [tables]")
+        if self.built_terms and "transactions" not in self.tables:
+            raise ValueError(
+                "[contract] terms_from = 'payments' needs a SELECT for transactions under [tables]"
+            )
         if self.contract.constant_attributes and "customers" not in self.tables:
             raise ValueError(
                 "[contract] constant_attributes are columns of customers, "
@@ -127,6 +144,20 @@ class Settings(Section):
     @property
     def contractual(self) -> bool:
         return self.business.archetype == "contractual"
+
+    @property
+    def built_terms(self) -> bool:
+        """Whether terms are built from payments, instead of read."""
+        return self.contract.terms_from == "payments"
+
+    @property
+    def selects(self) -> dict[str, str]:
+        """The SELECTs that are read, by table: none for terms that are built from payments."""
+        return {
+            name: select
+            for name, select in self.tables.items()
+            if not (name == "contracts" and self.built_terms)
+        }
 
     @property
     def zone(self) -> str:

@@ -21,6 +21,7 @@ from features.engine.build import (
     reduce_tables,
 )
 from features.engine.columns import FeatureColumn
+from features.engine.many_dates import build_many
 from features.engine.running_totals import RunningTotals
 from features.engine.subjects import PAIR_COLUMNS, frame_from_arrow
 from features.recipes.definitions import Definitions
@@ -41,6 +42,8 @@ def build_columns(
     Returns customer_id, as_of (µs) and the columns (float64), by as_of and customer_id. If all
     columns are additive, the events are read once for all instants.
     """
+    if definitions.contractual:
+        return _with_covered(history, definitions, populations, columns)
     active = Reduction(history.activity_table, "count", kinds=history.activity_kinds)
     as_of = [population.as_of for population in populations]
     first = Now(as_of[0], definitions, populations[0])
@@ -57,6 +60,18 @@ def build_columns(
             now = Now(population.as_of, definitions, population)
             parts.append(_assemble(history, now, columns, totals, frames, active))
     return pa.concat_tables(parts)
+
+
+def _with_covered(
+    history: History,
+    definitions: Definitions,
+    populations: Sequence[PopulationStats],
+    columns: Sequence[FeatureColumn],
+) -> pa.Table:
+    """The same of a business with contracts: running totals do not know who has cover alone."""
+    tables = build_many(history, definitions=definitions, columns=columns, populations=populations)
+    names = [*PAIR_COLUMNS, *(column.name for column in columns)]
+    return pa.concat_tables([table.select(names) for table in tables])
 
 
 def _assemble(

@@ -15,11 +15,19 @@ import pyarrow as pa
 
 from features.core.instants import DAY_US
 from features.engine.columns import FeatureColumn
+from features.recipes.cover import current_cover, scored_customers
 from features.recipes.definitions import Definitions
 from features.recipes.population_stats import PopulationStats
 from features.recipes.recipe import Now, Reduction
 from features.recipes.rows import prepare_rows
-from features.recipes.stages import ENDLESS, STATE_COLUMNS, overdue_at, stage_at, summarise_activity
+from features.recipes.stages import (
+    ENDLESS,
+    STATE_COLUMNS,
+    overdue_at,
+    stage_at,
+    summarise_activity,
+    with_cover_alone,
+)
 from features.tables.history import Known
 
 # Reductions that are 0, not null, for a customer without rows in the table.
@@ -34,14 +42,14 @@ def build(
     columns: Sequence[FeatureColumn],
     customers: Sequence[str] | None = None,
 ) -> pa.Table:
-    """Build one feature row per customer with activity known at `known.as_of`.
+    """Build one feature row per customer with activity or cover known at `known.as_of`.
 
     Args:
         known: what was known before an instant (`History.as_of`).
         population: statistics of all customers at the same instant (`population_stats`).
         definitions: what the release froze (`learn_definitions`).
         columns: the feature columns (`columns_for`).
-        customers: build only the rows of these ids; ids without activity are left out.
+        customers: build only the rows of these ids; ids without activity or cover are left out.
 
     Returns:
         A table (customers, state columns + feature columns), sorted by customer_id: first
@@ -128,15 +136,15 @@ def _formula_value(column: FeatureColumn, now: Now) -> nw.Expr:
 
 
 def current_state(known: Known, definitions: Definitions) -> nw.LazyFrame:
-    """STATE_COLUMNS of every customer with activity: the stage now, and later if inactive."""
+    """STATE_COLUMNS of everybody with activity or cover: the stage now, and later if inactive."""
     people = summarise_activity(known.activity, at=known.as_of, definitions=definitions)
     horizon = known.as_of + definitions.horizon_days * DAY_US
     until, no_cover = nw.col("cover_until"), nw.lit(None, dtype=nw.Int64)
+    cover = current_cover(known) if definitions.contractual else None
+    people = with_cover_alone(people, cover, definitions=definitions)
     if definitions.contractual:
-        people = people.join(current_cover(known), on="customer_id", how="left")
         eligible = ~until.is_null() & (until > known.as_of)
     else:
-        people = people.with_columns(cover_until=no_cover)
         eligible = nw.col("last_at") >= known.as_of - definitions.eligible_days * DAY_US
     stage, rule = stage_at(known.as_of, multiples=definitions.multiples, until=until)
     # Idle means: no further activity, while cover (if there is any) continues.
@@ -154,12 +162,6 @@ def current_state(known: Known, definitions: Definitions) -> nw.LazyFrame:
     )
 
 
-def current_cover(known: Known) -> nw.LazyFrame:
-    """Until when each customer is known to have cover: customer_id, cover_until (µs)."""
-    begun = known.tables["contracts"].filter(nw.col("starts_at") <= known.as_of)
-    return begun.group_by("customer_id").agg(cover_until=nw.col("ends_at").max())
-
-
 def restrict_to_customers(known: Known, customers: Sequence[str]) -> Known:
     """Known of these customers alone. Population statistics must come from all customers."""
     chosen = nw.col("customer_id").is_in(list(customers))
@@ -168,8 +170,11 @@ def restrict_to_customers(known: Known, customers: Sequence[str]) -> Known:
     return Known(known.as_of, tables, activity, people, known.materialise)
 
 
-def prospects(known: Known) -> list[str]:
-    """Ids of customers known at as_of without activity, sorted. They have a stage and no scores."""
-    active = known.activity.select("customer_id").unique()
-    rows = known.customers.join(active, on="customer_id", how="anti").sort("customer_id")
+def prospects(known: Known, *, contractual: bool) -> list[str]:
+    """Ids of customers known at as_of without activity, sorted; with contracts, without cover too.
+
+    They have a stage and no scores.
+    """
+    others = scored_customers(known, contractual=contractual).select("customer_id")
+    rows = known.customers.join(others, on="customer_id", how="anti").sort("customer_id")
     return rows.collect(backend="pyarrow").to_native()["customer_id"].to_pylist()

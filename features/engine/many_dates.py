@@ -81,7 +81,7 @@ def build_many(
         [one] = populations
         known = history.as_of(one.as_of)
         return [build(known, population=one, definitions=definitions, columns=columns)]
-    customers, rows = _customers_with_activity(history)
+    customers, rows = _customers_with_rows(history, contractual=definitions.contractual)
     everybody = split_by_rows(np.arange(len(customers)), rows, instants=len(populations))
     tables: list[list[pa.Table]] = [[] for _ in populations]
     label = f"feature rows at {len(populations)} dates, parts of customers"
@@ -93,13 +93,17 @@ def build_many(
     return [pa.concat_tables(parts) for parts in tables]
 
 
-def _customers_with_activity(history: History) -> tuple[pa.Array, np.ndarray]:
-    """(ids of customers with any activity, sorted; the number of each one's rows in all tables)."""
+def _customers_with_rows(history: History, *, contractual: bool) -> tuple[pa.Array, np.ndarray]:
+    """(ids of customers with any activity or term, sorted; the number of each one's rows).
+
+    Terms count for contractual businesses alone.
+    """
     counted = " UNION ALL ".join(f"SELECT customer_id FROM {name}" for name in history.names)
     kinds = ", ".join("?" for _ in history.activity_kinds)
+    terms = " UNION SELECT customer_id FROM contracts" if contractual else ""
     statement = (
         f"SELECT customer_id, count(*) AS n FROM ({counted}) WHERE customer_id IN "
-        f"(SELECT customer_id FROM {history.activity_table} WHERE kind IN ({kinds})) "
+        f"(SELECT customer_id FROM {history.activity_table} WHERE kind IN ({kinds}){terms}) "
         "GROUP BY customer_id ORDER BY customer_id"
     )
     table = history.connection.execute(statement, list(history.activity_kinds)).to_arrow_table()
@@ -152,7 +156,7 @@ def _reduce(
     columns: Sequence[FeatureColumn],
     populations: Sequence[PopulationStats],
 ) -> nw.LazyFrame:
-    """STATE_COLUMNS and every reduction of each subject with activity, computed."""
+    """STATE_COLUMNS and every reduction of each subject with activity or cover, computed."""
     known = known_at_subjects(joined)
     now = Now(AS_OF, definitions, _item_means(joined, populations))
     state = joined.materialise(current_state(known, definitions))

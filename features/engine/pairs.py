@@ -48,9 +48,9 @@ ORDER = [("as_of", "ascending"), ("customer_id", "ascending")]
 class PairRows:
     """The rows of pairs, and what became of every requested pair.
 
-    rows: one row for each distinct pair with activity known, sorted by as_of and customer_id.
-    requested = rows + repeated (the same pair again) + unknown (ids in no table) +
-    without_activity (known customers without activity by then).
+    rows: one row for each distinct pair with activity or cover known, sorted by as_of and
+    customer_id. requested = rows + repeated (the same pair again) + unknown (ids in no table) +
+    without_activity (known customers without activity or cover by then).
     """
 
     rows: pa.Table
@@ -158,7 +158,8 @@ class _PairBatch:
             return self._restore_ids(self._build(paired, known, state), STATE_COLUMNS)
 
     def without_state(self, activity: Reduction) -> pa.Table:
-        if self.totals is None:
+        # Covered customers without activity have rows too, and only the state names them.
+        if self.totals is None or self.now.definitions.contractual:
             state_only = [name for name in STATE_COLUMNS if name not in PAIR_COLUMNS]
             return self.with_state().drop_columns(state_only)
         with join_to_subjects(self.history, self._subjects) as paired:

@@ -23,6 +23,7 @@ from features.core.contract import CONTRACT, EVENT_TABLES, Column
 from features.engine.build import current_state, evaluate_formulas, needed_reductions, reduce_tables
 from features.engine.columns import FeatureColumn
 from features.recipes.attributes import Attribute
+from features.recipes.cover import scored_customers
 from features.recipes.definitions import Definitions
 from features.recipes.population_stats import PopulationStats
 from features.recipes.recipe import Now
@@ -30,6 +31,7 @@ from features.recipes.stages import STATE_COLUMNS
 from features.tables.history import History, Known, active_days
 from features.tables.parsing import local_day, local_hour
 from features.tables.sources import connect
+from features.tables.terms import TermRules
 
 ARROW_TYPES = {
     "id": pa.string(),
@@ -97,15 +99,16 @@ class PreparedFeatures:
         columns: Sequence[FeatureColumn],
         tables: Sequence[str],
         activity_kinds: tuple[str, ...],
-        zone: str,
+        terms: TermRules,
     ) -> None:
+        """terms: how contracts are read; its zone is that of the local days of all tables."""
         self.population = population
         # Customers' attributes are read only if a column needs them.
         reduced = {reduction.table for reduction in needed_reductions(columns)}
         self._tables = [name for name in tables if name != "customers" or name in reduced]
         self._attributes, self._lock = definitions.attributes, threading.Lock()
         self._names = [*STATE_COLUMNS, *(column.name for column in columns)]
-        plan = _Plan(definitions, population, self._tables, activity_kinds, zone)
+        plan = _Plan(definitions, population, self._tables, activity_kinds, terms, terms.zone)
         first, second = split_columns(columns)
         self._first = _Statement(first, plan, with_state=True)
         self._second = _Statement(second, plan, with_state=False) if second else None
@@ -170,6 +173,7 @@ class _Plan:
     population: PopulationStats
     tables: list[str]
     activity_kinds: tuple[str, ...]
+    terms: TermRules
     zone: str
 
 
@@ -229,7 +233,7 @@ class _Statement:
         if self._with_state:
             people = current_state(known, plan.definitions)
         else:
-            people = known.activity.select("customer_id", "as_of").unique()
+            people = scored_customers(known, contractual=plan.definitions.contractual)
         rows = self._add_piece("standing", _sql(people))
         reduced = reduce_tables(known, now, columns)
         # Every join carries the columns of all joins before it, so narrow frames come first.
@@ -245,7 +249,13 @@ class _Statement:
         versioned = frozenset(name for name in self._tables if CONTRACT[name].version_of)
         activity_table = plan.definitions.activity_table
         history = History(
-            self._connection, activity_table, plan.activity_kinds, 0, tuple(self._tables), versioned
+            self._connection,
+            activity_table,
+            plan.activity_kinds,
+            0,
+            tuple(self._tables),
+            versioned,
+            terms=plan.terms,
         )
         tables = {
             name: self._add_piece(f"known_{name}", _sql(history.cut(name, _AS_OF)))

@@ -2,9 +2,11 @@
 
 Churn: no activity in [as_of, as_of + horizon), recorded before the window's end + label latency.
 With contracts: cover ends or is cancelled in the window and is not renewed within grace; a customer
-without cover at as_of stays by beginning a term. The outcome stage results from the stage rules
-over Known(as_of) plus the window's activity, with the clock at the window's end; with contracts a
-churned customer's is `churned` by definition. Incomplete windows are refused.
+without cover at as_of stays by beginning a term. A term that renews (`features.tables.terms`) has
+not ended while it runs on: neither at as_of, nor at the window's end where a renewal could not be
+known yet. The outcome stage results from the stage rules over Known(as_of) plus the window's
+activity, with the clock at the window's end; with contracts a churned customer's is `churned` by
+definition. Incomplete windows are refused.
 """
 
 from __future__ import annotations
@@ -19,14 +21,15 @@ import pyarrow as pa
 from features.core.errors import ImmatureWindow
 from features.core.instants import DAY_US, HOUR_US, day_text, end_text
 from features.core.settings import Settings
+from features.recipes.cover import endless_cover, scored_customers
 from features.recipes.definitions import Definitions
-from features.recipes.stages import STAGES, endless_cover, state
+from features.recipes.stages import STAGES, state
 from features.tables.history import History, Known, active_days
 
 # The local day on which clocks go forward.
 LOCAL_DAY_SHORTEST_US = 23 * HOUR_US
 BLOCK = 512  # rows at once, so that the (days, rows) arrays stay in the processor's cache
-GROWING, LOYAL = STAGES.index("growing"), STAGES.index("loyal")
+NEW, GROWING, LOYAL = (STAGES.index(stage) for stage in ("new", "growing", "loyal"))
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ def is_mature(as_of: int, *, history: History, settings: Settings) -> bool:
 def observe_outcomes(
     history: History, known: Known, *, definitions: Definitions, settings: Settings
 ) -> Outcomes:
-    """The outcomes of everybody with activity known at one instant.
+    """The outcomes of everybody with activity or cover known at one instant.
 
     Raises ImmatureWindow where the window is not complete.
     """
@@ -62,7 +65,8 @@ def observe_outcomes(
     )
     days = known.activity.select("customer_id", "local_day", "occurred_at")
     inside = (nw.col("occurred_at") >= as_of) & (nw.col("occurred_at") < end)
-    window = _new_days(events.filter(inside), days)
+    people = scored_customers(known, contractual=definitions.contractual)
+    window = _new_days(events.filter(inside), days, people)
     rows = _outcome_stages(history, known, days, window, end, definitions)
     if definitions.contractual:
         rows = _with_contractual_churn(rows, _stays(history, known, end, settings))
@@ -83,7 +87,7 @@ def _outcome_stages(
     end: int,
     definitions: Definitions,
 ) -> nw.LazyFrame:
-    """customer_id, outcome_stage, window_activities of everybody active before as_of."""
+    """customer_id, outcome_stage, window_activities of everybody with activity or cover."""
     activity = history.materialise(active_days(nw.concat([days, window])))
     # The cover of a customer who stays runs on, or a renewal within grace replaces it: the rule
     # no_cover never applies.
@@ -106,9 +110,8 @@ def _with_contractual_churn(rows: nw.LazyFrame, stays: nw.LazyFrame) -> nw.LazyF
     return rows.with_columns(outcome_stage=stage)
 
 
-def _new_days(rows: nw.LazyFrame, known_days: nw.LazyFrame) -> nw.LazyFrame:
-    """The window's activity of known customers, on local days without activity before as_of."""
-    people = known_days.select("customer_id").unique()
+def _new_days(rows: nw.LazyFrame, known_days: nw.LazyFrame, people: nw.LazyFrame) -> nw.LazyFrame:
+    """The window's activity of `people`, on local days without activity before as_of."""
     days = rows.group_by("customer_id", "local_day").agg(nw.col("occurred_at").min())
     days = days.join(people, on="customer_id", how="semi")
     return days.join(known_days, on=["customer_id", "local_day"], how="anti")
@@ -116,33 +119,45 @@ def _new_days(rows: nw.LazyFrame, known_days: nw.LazyFrame) -> nw.LazyFrame:
 
 def _stays(history: History, known: Known, end: int, settings: Settings) -> nw.LazyFrame:
     """Customers whose cover continues past the window: customer_id, stays (True)."""
-    grace = settings.churn.grace_days * DAY_US
-    terms = history.cut("contracts", known.as_of + settings.outcome_window_us)
-    terms = terms.select("customer_id", "starts_at", "ends_at", "cancelled_at")
+    until = known.instant + settings.outcome_window_us
+    # What is cancelled after the window has nothing to do with it, though it is known.
+    terms = history.cut("contracts", until, cancelled_before=end)
+    terms = terms.select(
+        "customer_id",
+        "starts_at",
+        "ends_at",
+        "cancelled_at",
+        "plan",
+        "runs_until",
+        "renew_by",
+        "begins_cover",
+    )
     table = terms.collect(backend="pyarrow").to_native()
     relation = history.connection.from_arrow(table)
     return nw.from_native(
-        relation.query("terms", _STAYS.format(at=known.as_of, end=end, grace=grace))
+        relation.query("terms", _STAYS.format(at=known.as_of, end=end, until=until))
     )
 
 
 # Follow each chain of terms from the cover at as_of (or from the first term that begins in the
-# window) until a pause longer than grace. A customer stays whose chain has a term that ends after
-# the window and is not cancelled in it.
+# window) until a break. A customer stays whose chain has a term that outlasts the window and is not
+# cancelled in it: one that ends later, or one that renews and whose time to renew is not over when
+# the outcome is read.
 _STAYS = """
 WITH ordered AS (
-    SELECT *, max(ends_at) OVER (PARTITION BY customer_id ORDER BY starts_at, ends_at
-                                 ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS covered_until
+    SELECT *, max(runs_until) OVER (PARTITION BY customer_id ORDER BY starts_at, ends_at, plan
+                                    ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+              AS covered_until
     FROM terms
 ), chain AS (
-    SELECT *, bool_or(coalesce(starts_at > covered_until + {grace}, true)
+    SELECT *, bool_or(begins_cover
                       AND (coalesce(covered_until > {at}, false) OR starts_at >= {end}))
-              OVER (PARTITION BY customer_id ORDER BY starts_at, ends_at
+              OVER (PARTITION BY customer_id ORDER BY starts_at, ends_at, plan
                     ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS broken
     FROM ordered
 )
 SELECT DISTINCT customer_id, true AS stays FROM chain
-WHERE NOT broken AND ends_at > {end}
+WHERE NOT broken AND (ends_at > {end} OR (runs_until > ends_at AND runs_until > {until}))
       AND NOT coalesce(cancelled_at >= {at} AND cancelled_at < {end}, false)
 """
 
@@ -170,7 +185,8 @@ def reachable_stages(
 ) -> np.ndarray:
     """Which stages a customer who stays can reach: bool (rows, 7). In doubt a stage is reachable.
 
-    n, first_at, last_at, as_of: (rows,), the customer's state at as_of, instants in µs.
+    n, first_at, last_at, as_of: (rows,), the customer's state at as_of, instants in µs; for a
+    customer without activity (n = 0) first_at and last_at are as_of.
 
     Such a customer has k = 1 … horizon + 2 further days with activity. After k of them, the last at
     x into the window, g = (2·population mean gap + (as_of − first) + x) / (n + k + 1), and overdue
@@ -184,6 +200,8 @@ def reachable_stages(
     slack = 1 + 1e-9  # the rounding error of two orders of the same sum
     for name, multiple in (("at_risk", m1), ("dormant", m2), ("churned", m3)):
         out[:, STAGES.index(name)] = overdue * slack >= multiple
+    # The first activity of all makes a customer new.
+    out[:, NEW] = n == 0
     out[:, GROWING] = broken | (n + 1 < 4)
     out[:, LOYAL] = n + _most_local_days(definitions) >= 4
     if stage_without_activity is not None:

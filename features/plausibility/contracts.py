@@ -9,8 +9,9 @@ import narwhals as nw
 from features.core.contract import EVENT_TABLES
 from features.core.instants import DAY_US, day_text
 from features.core.settings import Settings
-from features.engine.build import current_cover, current_state
+from features.engine.build import current_state
 from features.plausibility.finding import Finding, percent_of
+from features.recipes.cover import current_cover
 from features.recipes.definitions import Definitions
 from features.tables.history import History, Known
 from features.tables.queries import first_value

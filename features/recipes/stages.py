@@ -6,16 +6,18 @@ column `stage_rule` has its name:
 
     stage_rule        stage      when
     no_cover          churned    the paid cover has ended
-    no_activity       prospect   there was no activity yet
+    no_activity       prospect   there was no activity and no cover yet
     overdue_churned   churned    overdue ≥ m3 (dormant while cover runs)
     overdue_dormant   dormant    overdue ≥ m2
     overdue_at_risk   at_risk    overdue ≥ m1
+    cover_alone       new        n = 0: covered, without activity yet
     one_activity      new        n = 1
     regular           loyal      streak ≥ 4, or n ≥ 4 and streak ≥ 2
     otherwise         growing    no other rule matches
 
 n counts activities. The streak counts the activities since the last gap of m2·g or longer, the one
-that ended it included.
+that ended it included. Recency counts from the last activity. Before the first it counts from the
+start of unbroken cover; n and streak are 0 then, and g is the population mean gap.
 """
 
 from __future__ import annotations
@@ -25,8 +27,6 @@ from typing import Protocol, TypeVar
 
 import narwhals as nw
 import numpy as np
-
-from features.tables.history import Known
 
 STAGES = ("prospect", "new", "growing", "loyal", "at_risk", "dormant", "churned")
 CHINESE = dict(zip(STAGES, ("潜在", "新客户", "成长", "忠诚", "预警", "休眠", "流失"), strict=True))
@@ -41,18 +41,21 @@ STATE_COLUMNS = (
     "n",
     "first_at",
     "last_at",
+    "recency_from",
     "cover_until",
+    "has_cancelled",
     "overdue_state",
     "streak",
 )
 # The rules in the order in which they are tried, as `stage_rule` names them. The second never
-# applies to a customer with activity.
+# applies to a customer with activity or cover.
 STAGE_RULES = (
     "no_cover",
     "no_activity",
     "overdue_churned",
     "overdue_dormant",
     "overdue_at_risk",
+    "cover_alone",
     "one_activity",
     "regular",
     "otherwise",
@@ -107,20 +110,49 @@ def state(
     definitions: StageDefinitions,
     cover: nw.LazyFrame | None = None,
 ) -> nw.LazyFrame:
-    """The stage of every customer with activity when the clock is at `at`.
+    """The stage of everybody with activity or cover when the clock is at `at`.
 
     activity: Known.activity, or Known's plus the outcome window's. at: µs. cover: for contractual
-    businesses, customer_id and cover_until (µs); cover that ended by `at` matches the rule
-    no_cover. Returns one row per customer: n, first_at, last_at (µs), usual_gap (µs), streak,
-    cover_until, overdue, stage, stage_rule.
+    businesses, the columns of `features.recipes.cover.current_cover`; cover that ended by `at`
+    matches the rule no_cover. Returns one row per customer: n, first_at, last_at (µs, null without
+    activity), recency_from (µs), usual_gap (µs), streak, cover_until, has_cancelled, overdue,
+    stage, stage_rule.
     """
-    people = summarise_activity(activity, at=at, definitions=definitions)
-    if cover is None:
-        people = people.with_columns(cover_until=nw.lit(None, dtype=nw.Int64))
-    else:
-        people = people.join(cover, on="customer_id", how="left")
+    people = with_cover_alone(
+        summarise_activity(activity, at=at, definitions=definitions), cover, definitions=definitions
+    )
     stage, rule = stage_at(at, multiples=definitions.multiples, until=nw.col("cover_until"))
     return people.with_columns(overdue=overdue_at(at), stage=stage, stage_rule=rule)
+
+
+def with_cover_alone(
+    people: nw.LazyFrame, cover: nw.LazyFrame | None, *, definitions: StageDefinitions
+) -> nw.LazyFrame:
+    """`people` of `summarise_activity`, and everybody in `cover` without activity.
+
+    Adds recency_from, cover_until and has_cancelled. No column says that an activity happened:
+    first_at and last_at are null without one.
+    """
+    if cover is None:
+        return people.with_columns(
+            recency_from=nw.col("last_at"),
+            cover_until=nw.lit(None, dtype=nw.Int64),
+            has_cancelled=nw.lit(False),
+        )
+    # as_of, where it is a column, is that of either side.
+    shared = [name for name in ("as_of",) if name in people.collect_schema().names()]
+    keys = ["customer_id", *shared]
+    both = nw.concat([people.select(*keys), cover.select(*keys)]).unique()
+    people = both.join(people.drop(*shared), on="customer_id", how="left")
+    people = people.join(cover.drop(*shared), on="customer_id", how="left")
+    mean_gap = float(definitions.population_mean_gap_us)
+    return people.with_columns(
+        n=nw.col("n").fill_null(0),
+        streak=nw.col("streak").fill_null(0),
+        usual_gap=nw.col("usual_gap").fill_null(mean_gap),
+        recency_from=nw.coalesce(nw.col("last_at"), nw.col("cover_from")),
+        has_cancelled=nw.col("has_cancelled").fill_null(value=False),
+    ).drop("cover_from")
 
 
 def summarise_activity(
@@ -160,14 +192,14 @@ def _last_long_gap(activity: nw.LazyFrame, people: nw.LazyFrame, multiple: float
 
 
 def overdue_at(at: int | nw.Expr) -> nw.Expr:
-    """Recency in usual gaps when the clock is at `at` (µs); reads last_at and usual_gap."""
-    return (at - nw.col("last_at")) / nw.col("usual_gap")
+    """Recency in usual gaps when the clock is at `at` (µs); reads recency_from and usual_gap."""
+    return (at - nw.col("recency_from")) / nw.col("usual_gap")
 
 
 def stage_at(at: int | nw.Expr, *, multiples: Multiples, until: nw.Expr) -> tuple[nw.Expr, nw.Expr]:
     """Expressions for stage and stage_rule with the clock at `at` (µs).
 
-    They read the columns of `summarise_activity`. until: cover_until, null without contracts.
+    They read the columns of `with_cover_alone`. until: cover_until, null without contracts.
     """
     m1, m2, m3 = multiples
     n, streak, overdue = nw.col("n"), nw.col("streak"), overdue_at(at)
@@ -178,6 +210,7 @@ def stage_at(at: int | nw.Expr, *, multiples: Multiples, until: nw.Expr) -> tupl
         ("overdue_churned", "churned", overdue >= m3),
         ("overdue_dormant", "dormant", overdue >= m2),
         ("overdue_at_risk", "at_risk", overdue >= m1),
+        ("cover_alone", "new", n == 0),
         ("one_activity", "new", n == 1),
         ("regular", "loyal", (streak >= 4) | ((n >= 4) & (streak >= 2))),
     )
@@ -187,11 +220,6 @@ def stage_at(at: int | nw.Expr, *, multiples: Multiples, until: nw.Expr) -> tupl
         stage = nw.when(test).then(nw.lit(stage_name)).otherwise(stage)
         rule = nw.when(test).then(nw.lit(rule_name)).otherwise(rule)
     return stage, rule
-
-
-def endless_cover(known: Known) -> nw.LazyFrame:
-    """Cover without an end for everybody with activity: customer_id, cover_until."""
-    return known.activity.select("customer_id").unique().with_columns(cover_until=nw.lit(ENDLESS))
 
 
 def learn_multiples(

@@ -27,6 +27,7 @@ from features.core.settings import Settings
 from features.tables.data_end import lonely_end
 from features.tables.freshness import last_complete_instant
 from features.tables.sources import read_tables
+from features.tables.terms import TermRules, with_cover
 from features.tables.typed_tables import RowCounts
 from features.tables.versions import has_id, latest_versions, version_key
 
@@ -84,8 +85,9 @@ class History:
     data_until: µs, until when the data are complete. names: the tables that exist. versioned: those
     with more than one version of a row. schema: of the tables in the database; '' for the default.
     newest_until: µs, the end of the newest table, which is later than data_until where a table that
-    every score needs ended earlier; 0 where that is not known. further: the tables that exist and
-    that no feature reads.
+    every score needs ended earlier; 0 where that is not known. terms: how `contracts` are read.
+    built_terms: whether they were built from payments. further: the tables that exist and that no
+    feature reads.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -96,6 +98,8 @@ class History:
     versioned: frozenset[str] = field(default=frozenset())
     schema: str = ""
     newest_until: int = 0
+    terms: TermRules = field(default_factory=TermRules)
+    built_terms: bool = False
     further: tuple[str, ...] = ()
 
     def as_of(self, at: int) -> Known:
@@ -132,8 +136,26 @@ class History:
             return nw.from_native(self.connection.sql(f"SELECT * FROM {self.schema}.{name}"))
         return nw.from_native(self.connection.table(name))
 
-    def cut(self, name: str, at: int | nw.Expr) -> nw.LazyFrame:
-        """The rows of one table as known before `at` (µs UTC, or the column as_of)."""
+    def cut(
+        self, name: str, at: int | nw.Expr, *, cancelled_before: int | None = None
+    ) -> nw.LazyFrame:
+        """The rows of one table as known before `at` (µs UTC, or the column as_of).
+
+        Of `contracts` the terms, with what they say about cover (`features.tables.terms`);
+        cancellations from `cancelled_before` on are hidden there, if it is given.
+        """
+        rows = self._known_rows(name, at)
+        if name != "contracts":
+            return rows
+        if cancelled_before is not None:
+            cancelled = nw.col("cancelled_at")
+            rows = rows.with_columns(
+                cancelled_at=nw.when(cancelled < cancelled_before).then(cancelled)
+            )
+        return with_cover(rows, self.terms)
+
+    def _known_rows(self, name: str, at: int | nw.Expr) -> nw.LazyFrame:
+        """The latest known versions, without the cells that became known later."""
         table = ALL_TABLES[name]
         if table.attributes:
             since = nw.coalesce(nw.col("valid_from"), nw.col("acquired_at"))
@@ -163,8 +185,11 @@ class History:
 
         Those with an event, and those whose `valid_from` or `acquired_at` is before `at`.
         """
+        # Somebody with a trial alone is known too, though a trial is no term.
         everyone = [
-            rows.select("customer_id") for name, rows in tables.items() if name != "customers"
+            (self._known_rows(name, at) if name == "contracts" else rows).select("customer_id")
+            for name, rows in tables.items()
+            if name != "customers"
         ]
         if "customers" in self.names:
             since = nw.coalesce(nw.col("valid_from"), nw.col("acquired_at"))
@@ -225,6 +250,8 @@ def history_from_connection(
         until,
         names,
         versioned,
+        terms=TermRules.from_settings(settings),
+        built_terms=settings.built_terms,
         further=further,
     )
     complete = last_complete_instant(history, settings, until)

@@ -10,7 +10,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from features.core.contract import EARLIEST_US, LATEST_US, MONEY_LIMIT, NUMBER_LIMIT, Column
+from features.core.contract import (
+    EARLIEST_US,
+    LATEST_US,
+    MONEY_LIMIT,
+    NUMBER_LIMIT,
+    OPEN_END_US,
+    OPEN_FROM_US,
+    Column,
+)
 from features.core.errors import NaiveTime, WrongType
 
 INSTANT = r"^\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2}([.]\d{1,9})?)?)?(Z|[+-]\d{2}(:?\d{2})?)?$"
@@ -87,7 +95,10 @@ def column_sql(
     be read as the column's type.
     """
     where = f"{table}.{column.name}"
-    read = _READERS[column.type](raw, raw_type.upper(), where, zone, digits)
+    if column.open_end:
+        read = _instant(raw, raw_type.upper(), where, zone, digits, open_end=True)
+    else:
+        read = _READERS[column.type](raw, raw_type.upper(), where, zone, digits)
     rules = list(read.violations)
     if column.kinds:
         allowed = ", ".join(literal(kind) for kind in column.kinds)
@@ -213,7 +224,16 @@ def _money_from_decimal(name: str, text: str, amount: str, scale: int) -> Column
     )
 
 
-def _instant(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> ColumnSql:
+def _instant(
+    raw: str,
+    raw_type: str,
+    where: str,
+    zone: str | None,
+    digits: int,
+    *,
+    open_end: bool = False,
+) -> ColumnSql:
+    """open_end: an instant in 2099 or later means that there is no end."""
     name = where.split(".")[1]
     if raw_type == "TIMESTAMP WITH TIME ZONE":
         cast, text, naive, local = raw, raw, None, ""
@@ -228,9 +248,13 @@ def _instant(raw: str, raw_type: str, where: str, zone: str | None, digits: int)
         )
     micros = f"CASE WHEN isfinite({cast}) THEN epoch_us({cast}) END"
     inside = f"{micros} >= {EARLIEST_US} AND {micros} < {LATEST_US}"
+    outside = "outside_1970_2200"
+    if open_end:
+        micros = f"CASE WHEN ({micros}) >= {OPEN_FROM_US} THEN {OPEN_END_US} ELSE {micros} END"
+        inside, outside = f"({micros}) >= {EARLIEST_US}", "before_1970"
     rules = [
         (f"{name}_not_an_instant", f"{text} IS NOT NULL AND ({micros}) IS NULL"),
-        (f"{name}_outside_1970_2200", f"NOT ({inside})"),
+        (f"{name}_{outside}", f"NOT ({inside})"),
     ]
     if zone is None and naive is not None:
         rules.append(("naive", f"({naive}) IS NOT NULL"))

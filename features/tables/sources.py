@@ -31,6 +31,7 @@ from features.tables import clock_changes, file_rows, require_timestamps
 from features.tables.attribute_columns import add_attribute_columns
 from features.tables.money_signs import read_money_signs
 from features.tables.parsing import literal, quote_identifier
+from features.tables.payment_terms import build_terms
 from features.tables.queries import first_value
 from features.tables.select_rules import first_line, refuse_select
 from features.tables.typed_tables import (
@@ -95,7 +96,7 @@ def read_tables(settings: Settings) -> SourceTables:
     connection.execute(f"SET allowed_paths = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     counts: dict[str, RowCounts] = {}
-    for name, select in settings.tables.items():
+    for name, select in settings.selects.items():
         try:
             counts[name] = read_table(connection, ALL_TABLES[name], select, settings=settings)
         except (InputRefused, UsageError) as error:
@@ -105,6 +106,8 @@ def read_tables(settings: Settings) -> SourceTables:
                 break
     if errors:
         raise join_errors(errors)
+    if settings.built_terms and "contracts" in settings.tables:
+        counts["contracts"] = build_terms(connection)
     connection.execute(EMPTY_REJECTS)
     return SourceTables(connection, counts)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from features.core.contract import EVENT_TABLES, SURVEYS, Table
+from features.core.contract import EVENT_TABLES, OPEN_END_US, SURVEYS, Table
 from features.core.errors import ColumnMissing, EmptyTable, suggestion
 from features.core.settings import Settings
 from features.tables.file_rows import number_file_rows
@@ -160,6 +160,7 @@ def _apply_row_rules(
             "WHERE kind IS NULL"
         )
     if table.name == "contracts":
+        connection.execute(f"UPDATE _parsed SET ends_at = {OPEN_END_US} WHERE ends_at IS NULL")
         _reject(connection, "ends_before_it_starts", "ends_at <= starts_at")
     if table.name == "feedback":
         _apply_feedback_rules(connection, types, settings)

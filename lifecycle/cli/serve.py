@@ -50,15 +50,21 @@ def score(
         in_sample=in_sample,
         accept_shift=accept_shift,
     )
-    answer(
-        _run(run),
-        f"{run.rows:,} customers → {run.folder}{'' if run.fresh else ' (already there)'}",
-        as_json,
+    there = "" if run.fresh else " (already there)"
+    cancelled = (
+        f", of them {run.cancelled:,} with cover who have cancelled" if run.cancelled else ""
     )
+    answer(_run(run), f"{run.rows:,} customers{cancelled} → {run.folder}{there}", as_json)
 
 
 def _run(run: Any) -> dict[str, Any]:
-    return {"run": run.id, "rows": run.rows, "fresh": run.fresh, "folder": str(run.folder)}
+    return {
+        "run": run.id,
+        "rows": run.rows,
+        "cancelled": run.cancelled,
+        "fresh": run.fresh,
+        "folder": str(run.folder),
+    }
 
 
 @app.command(rich_help_panel=SERVE)

@@ -12,7 +12,6 @@ import pyarrow as pa
 from features.core.contract import ALL_TABLES, CONTRACT
 from features.core.instants import DAY_US, current_instant, day_text, end_text
 from features.core.settings import Settings
-from features.engine.build import current_cover
 from features.engine.business_columns import columns_for, custom_features
 from features.engine.columns import missing_features
 from features.engine.consent import consent_counts
@@ -21,9 +20,11 @@ from features.plausibility import find_implausible
 from features.plausibility.ids import id_columns, matched_share
 from features.plausibility.rows import refunds_of_orders, superseded_rows
 from features.recipes.attributes import NOT_ATTRIBUTES, sensitive_left_out
+from features.recipes.cover import current_cover
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.stages import state
 from features.tables.history import History, Known
+from features.tables.snapshots import refuse_snapshots
 from features.tables.sources import RowCounts
 from training.formats import percent
 
@@ -49,12 +50,13 @@ def build_report(
     is what looks wrong (`features.plausibility`). now: the instant of the call in µs, for dates
     after today; the machine's clock if not given.
     """
+    refuse_snapshots(history)
     now = current_instant() if now is None else now
     known = history.as_of(history.data_until)
     definitions = learn_definitions(known, settings)
     rows = _current_stages(known, history.data_until, definitions)
     usual = float(np.median(rows["usual_gap"].to_numpy())) / DAY_US if rows.num_rows else None
-    stages = rows["stage"].to_pylist()
+    stages, cancelled = rows["stage"].to_pylist(), rows["has_cancelled"].to_pylist()
     renewals = grace.report(history, settings) if settings.contractual else None
     return {
         "business": settings.business.name,
@@ -65,6 +67,7 @@ def build_report(
         "activity_table": settings.activity.table,
         "customers": rows.num_rows,
         "stages_now": {stage: stages.count(stage) for stage in sorted(set(stages))},
+        "cancelled": cancelled.count(True),
         "stage_multiples": _multiples(definitions, usual),
         "features": len(columns_for(history, definitions, settings)),
         "missing": _missing_tables(history, settings),
@@ -111,10 +114,10 @@ def _acquired_view(known: Known, settings: Settings) -> dict[str, Any]:
 
 
 def _current_stages(known: Known, at: int, definitions: Definitions) -> pa.Table:
-    """usual_gap (µs) and stage of every customer with activity, at the instant `at`."""
+    """usual_gap (µs), stage, has_cancelled of everybody with activity or cover, at `at`."""
     cover = current_cover(known) if definitions.contractual else None
     rows = state(known.activity, at=at, definitions=definitions, cover=cover)
-    return rows.select("usual_gap", "stage").collect(backend="pyarrow").to_native()
+    return rows.select("usual_gap", "stage", "has_cancelled").collect(backend="pyarrow").to_native()
 
 
 def _missing_tables(history: History, settings: Settings) -> dict[str, Any]:

@@ -30,9 +30,10 @@ def rows_text(report: dict[str, Any]) -> str:
 def report_text(report: dict[str, Any]) -> str:
     """The report for a terminal; read = kept + rejected on every line."""
     stages = (f"{name} {count:,}" for name, count in report["stages_now"].items())
+    who = "activity or cover" if report["renewals"] else "activity"
     lines = [
         f"{report['business']}: data until {report['data_until']}, "
-        f"{report['customers']:,} customers with activity",
+        f"{report['customers']:,} customers with {who}",
         "",
         *(line for name, table in report["tables"].items() for line in _table_lines(name, table)),
         "",
@@ -57,6 +58,8 @@ def report_text(report: dict[str, Any]) -> str:
             "([consent])"
         )
     lines += ["", f"  now: {', '.join(stages)}"]
+    if report["cancelled"]:
+        lines.append(f"  of them {report['cancelled']:,} have cancelled; their cover still runs")
     lines += [
         f"  without {name}: no {missing['lost']} ({len(missing['features'])} features)"
         for name, missing in report["missing"].items()

@@ -14,7 +14,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from features.core.contract import CONTRACT, MONEY_LIMIT, NUMBER_LIMIT, SURVEYS, Table
+from features.core.contract import (
+    CONTRACT,
+    MONEY_LIMIT,
+    NUMBER_LIMIT,
+    OPEN_END_US,
+    OPEN_FROM_US,
+    SURVEYS,
+    Table,
+)
 from features.core.settings import Settings
 from features.engine.prepared import rows_to_arrow
 from features.recipes.attributes import Attribute
@@ -46,6 +54,8 @@ def read_events(
     `attributes`: those of the release; a row of `customers` may have those that are not in the
     contract. `as_of` in µs UTC.
     """
+    if settings.built_terms:
+        _refuse_payments_without_terms(request)
     further = {
         each.name: each.type for each in attributes if each.name not in CONTRACT["customers"].names
     }
@@ -91,6 +101,19 @@ def refuse_without_needed_tables(events: RequestEvents, settings: Settings) -> N
             )
 
 
+def _refuse_payments_without_terms(request: ScoreRequest) -> None:
+    """Malformed for payments without terms: the batch job builds these from all payments."""
+    for position, customer in enumerate(request.customers or []):
+        rows = vars(customer)
+        if rows["transactions"] and not rows["contracts"]:
+            raise malformed_error(
+                field_path(["customers", position, "contracts"]),
+                "payments without the terms they paid for",
+                "Terms of this release are built from payments in the batch job; a request brings "
+                "them as contracts.",
+            )
+
+
 def _rows_of_table(
     request: ScoreRequest, name: str, settings: Settings
 ) -> Iterator[tuple[str, str, Row]]:
@@ -120,6 +143,8 @@ def _contract_row(name: str, sent: Row, settings: Settings, place: str) -> Row:
         row["recorded_at"] = row[clock] + settings.arrives_after_us(name)
     if name == "transactions" and row["kind"] is None:
         row["kind"] = "refund" if row["amount"] < 0 else "purchase"
+    if name == "contracts" and (row["ends_at"] is None or row["ends_at"] >= OPEN_FROM_US):
+        row["ends_at"] = OPEN_END_US
     if name == "contracts" and row["ends_at"] <= row["starts_at"]:
         rule = "ends_at is after starts_at."
         raise malformed_error(f"{place}.ends_at", "a term that ends before it starts", rule)

@@ -60,17 +60,29 @@ def _string(value: Any) -> str:
 
 def _parse_instant(sent: Any) -> int:
     """RFC 3339 text to microseconds UTC."""
+    value = _parse_end(sent)
+    if value >= LATEST_US:
+        raise _no_instant()
+    return value
+
+
+def _parse_end(sent: Any) -> int:
+    """The same without an upper limit: of an end, 9999-12-31 says that there is none."""
     text, value = _string(sent), None
     if _RFC3339.fullmatch(text):
         try:
             value = instant(datetime.fromisoformat(text), zone="UTC")
         except (ValueError, OverflowError):
             value = None
-    if value is None or not EARLIEST_US <= value < LATEST_US:
-        raise PydanticCustomError(
-            "instant", "An instant is RFC 3339 with an offset, from 1970 to 2199"
-        )
+    if value is None or value < EARLIEST_US:
+        raise _no_instant()
     return value
+
+
+def _no_instant() -> PydanticCustomError:
+    return PydanticCustomError(
+        "instant", "An instant is RFC 3339 with an offset, from 1970 to 2199"
+    )
 
 
 def _clean_text(text: str) -> str | None:
@@ -90,6 +102,9 @@ def _clean_required_text(text: str) -> str:
 Instant = Annotated[
     int, BeforeValidator(_parse_instant), WithJsonSchema({"type": "string", "format": "date-time"})
 ]
+_End = Annotated[
+    int, BeforeValidator(_parse_end), WithJsonSchema({"type": "string", "format": "date-time"})
+]
 Text = Annotated[str, AfterValidator(_clean_text)]
 RequiredText = Annotated[str, AfterValidator(_clean_required_text)]
 _TYPES: dict[str, Any] = {
@@ -105,6 +120,7 @@ _TYPES: dict[str, Any] = {
 def _field(column: Column) -> tuple[Any, Any]:
     """(type, field) of one column, as pydantic's create_model takes them."""
     kind: Any = Literal[column.kinds] if column.kinds else _TYPES[column.type]
+    kind = _End if column.open_end else kind
     if column.required:
         # Text cleans to None where it is blank, which a required column must refuse.
         kind = RequiredText if kind is Text else kind

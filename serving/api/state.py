@@ -25,6 +25,7 @@ from features.engine.columns import FeatureColumn
 from features.engine.consent import without_consent
 from features.engine.prepared import PreparedFeatures
 from features.recipes.population_stats import PopulationStats
+from features.tables.terms import TermRules
 from serving.api import lookup, request_events
 from serving.api.answers import (
     Entry,
@@ -168,7 +169,7 @@ class ServingState:
         rows = prepared.build(events.tables, as_of=as_of)
         requested = [customer.customer_id for customer in request.customers or []]
         active = set(rows["customer_id"].to_pylist())
-        # Customers without activity have no feature row.
+        # Customers without activity and cover have no feature row.
         prospects = [each.normalized for each in requested if each.normalized not in active]
         by_id = {
             entry["customer_id"]: entry
@@ -337,15 +338,16 @@ def _load_served(before: ServedRelease | None) -> ServedRelease:
         populations.append(run.population)
     # Without a newer run, both are the same population.
     by_instant = {population.as_of: population for population in populations}
-    prepared = tuple(_prepare(release, settings.zone, each) for each in by_instant.values())
+    terms = TermRules.from_settings(settings)
+    prepared = tuple(_prepare(release, terms, each) for each in by_instant.values())
     return ServedRelease(release, settings, run, prepared, pointers)
 
 
-def _prepare(release: Release, zone: str, population: PopulationStats) -> PreparedFeatures:
+def _prepare(release: Release, terms: TermRules, population: PopulationStats) -> PreparedFeatures:
     return PreparedFeatures(
         definitions=release.scorer.definitions,
         population=population,
-        zone=zone,
+        terms=terms,
         tables=release.tables,
         columns=_model_columns(release),
         activity_kinds=release.activity_kinds,
@@ -373,7 +375,8 @@ def _check_prepared(release: Release) -> None:
         definitions=definitions,
         columns=_model_columns(release),
     )
-    if not _prepare(release, "UTC", population).build(events, as_of=as_of).equals(rows):
+    prepared = _prepare(release, history.terms, population)
+    if not prepared.build(events, as_of=as_of).equals(rows):
         raise ReleaseRefused(
             where=f"release {release.id}",
             got="golden rows that prepared features build differently",

@@ -40,7 +40,7 @@ from serving.batch import run_manifest, shift
 from serving.batch.score_lock import lock_scores
 from serving.batch.writers import with_datetimes
 from serving.release.release import Release
-from serving.release.score_table import REFUSED_ARCHETYPES, score_table
+from serving.release.score_table import CANCELLED, REFUSED_ARCHETYPES, score_table
 from serving.release.seen_future import refuse_backfill_release, refuse_in_sample
 
 
@@ -48,7 +48,8 @@ from serving.release.seen_future import refuse_backfill_release, refuse_in_sampl
 class BatchRun:
     """One finished run: `as_of` in µs UTC, `rows` customers.
 
-    `fresh` is False if the run existed and was whole.
+    `fresh` is False if the run existed and was whole. `cancelled`: customers with running cover who
+    have cancelled, so whom nothing keeps from cancelling.
     """
 
     folder: Path
@@ -56,6 +57,7 @@ class BatchRun:
     as_of: int
     rows: int
     fresh: bool
+    cancelled: int
 
 
 def score_batch(
@@ -132,7 +134,14 @@ def score_batch(
         if not (seen or backfill):
             _update_latest(root, folder, as_of)
     rows = pq.read_metadata(folder / "scores.parquet").num_rows
-    return BatchRun(folder, str(about["run"]), as_of, rows, fresh=fresh)
+    return BatchRun(
+        folder, str(about["run"]), as_of, rows, fresh=fresh, cancelled=_count_cancelled(folder)
+    )
+
+
+def _count_cancelled(folder: Path) -> int:
+    warnings = pq.read_table(folder / "scores.parquet", columns=["warnings"])["warnings"]
+    return int(pc.sum(pc.equal(pc.list_flatten(warnings), CANCELLED)).as_py() or 0)
 
 
 def _is_finished(folder: Path, about: dict[str, Any], tables: list[str]) -> bool:
@@ -158,9 +167,8 @@ def _build_outputs(
     definitions = release.scorer.definitions
     population = population_stats(known, definitions)
     rows = build(known, population=population, definitions=definitions, columns=release.columns)
-    scores = score_table(
-        rows, release, prospects=prospects(known), as_of=as_of, stale=stale, missing=missing
-    )
+    others = prospects(known, contractual=definitions.contractual)
+    scores = score_table(rows, release, prospects=others, as_of=as_of, stale=stale, missing=missing)
     if not scores.num_rows:
         raise EmptyTable(
             where="--as-of",

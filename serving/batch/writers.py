@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from features.core.errors import BadSetting, StoreFailed
 from features.core.staged_files import staged_file
 
-INSTANT_COLUMNS = ("as_of", "first_at", "last_at", "cover_until")
+INSTANT_COLUMNS = ("as_of", "first_at", "last_at", "recency_from", "cover_until")
 DATETIME = pa.timestamp("us", tz="UTC")
 # 9999-12-31T23:59:59.999999Z, the last instant that Python and pandas can read.
 LAST_INSTANT_US = 253_402_300_799_999_999

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from features.core.contract import CONTRACT, EVENT_TABLES
+from features.core.contract import CONTRACT, EVENT_TABLES, OPEN_END_US
 from features.core.instants import DAY_US, HOUR_US
 from features.engine.prepared import ARROW_TYPES, table_columns
 from features.recipes.attributes import Attribute
@@ -17,6 +17,7 @@ from features.recipes.definitions import Definitions
 from features.recipes.population_stats import PopulationStats
 from features.tables.history import History
 from features.tables.sources import connect
+from features.tables.terms import TermRules
 
 PEOPLE, EVENTS_EACH = 30, 12
 _KINDS = {
@@ -96,7 +97,8 @@ def _contracts(rng: np.random.Generator, as_of: int) -> pa.Table:
     columns = {
         "customer_id": pa.array(_ids(people)),
         "starts_at": pa.array(starts),
-        "ends_at": pa.array(starts + length),
+        # Some are open-ended.
+        "ends_at": pa.array(np.where(people % 7 == 3, OPEN_END_US, starts + length)),
         "cancelled_at": pa.array(cancelled, mask=cancelled == 0),
         "recorded_at": pa.array(starts),
         "plan": pa.array(["annual" if x % 4 == 0 else "monthly" for x in people]),
@@ -160,7 +162,14 @@ def golden_history(
         connection.register("incoming", table)
         connection.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")
         connection.unregister("incoming")
-    return History(connection, definitions.activity_table, activity_kinds, as_of, tuple(tables))
+    return History(
+        connection,
+        definitions.activity_table,
+        activity_kinds,
+        as_of,
+        tuple(tables),
+        terms=TermRules(definitions.grace_days * DAY_US),
+    )
 
 
 def golden_population(as_of: int) -> PopulationStats:

@@ -19,6 +19,9 @@ from serving.scoring.sub_releases import EVIDENCE_CAP, choose_scorer
 
 REFUSED_ARCHETYPES = ("one-off",)
 UNCERTAINTY_COLUMNS = ("p_churn_low", "p_churn_high", "evidence", "next_stages")
+# The warning of customers whose cover still runs and who have cancelled: nobody can keep them by
+# preventing a cancellation.
+CANCELLED = "cancelled"
 REASON_COLUMNS = tuple(f"reason_{k + 1}" for k in range(REASON_COUNT))
 Values = dict[str, list[Any]]
 
@@ -54,7 +57,7 @@ def score_table(
 ) -> pa.Table:
     """The score columns, sorted by customer_id; `as_of` is int64 µs UTC.
 
-    `prospects` are customers without activity: they have a stage and null scores. `stale`: as_of
+    `prospects` are without activity and cover: they have a stage and null scores. `stale`: as_of
     lies after the end of the data, which every row's warnings then say. `missing`: the tables that
     are stale or were not sent; the scorer has learned from none of them, and every row says so.
     """
@@ -83,7 +86,7 @@ def score_rows(rows: pa.Table, release: Release) -> pa.Table:
 def _scored_values(
     rows: pa.Table, release: Release, *, stale: bool, missing: Collection[str]
 ) -> Values:
-    """The columns that differ between customers, for customers with activity."""
+    """The columns that differ between customers, for customers with a feature row."""
     scorer, lacks = choose_scorer(release.scorer, release.sub_releases, missing)
     lacks = tuple(sorted({*lacks, *release.silent}))
     p, p_next = scorer.score(rows)
@@ -109,7 +112,7 @@ def _seen_marks(release: Release, as_of: int) -> list[str]:
 
 
 def _prospect_values(count: int, marks: list[str]) -> Values:
-    """The same columns for customers without activity: null but for what is known of them."""
+    """The same columns for prospects: null but for what is known of them."""
     values: Values = {name: [None] * count for name in SCORE_TYPES}
     for name in ("customer_id", "as_of", "horizon_days", "release_id"):
         del values[name]
@@ -167,8 +170,13 @@ def _warnings(
             *of_everybody,
             *([f"rate_of:{level}"] if level else []),
             *([] if eligible else [ineligible]),
+            *([CANCELLED] if cancelled else []),
         ]
-        for as_of, level, eligible in zip(
-            rows["as_of"].to_pylist(), levels, rows["eligible"].to_pylist(), strict=True
+        for as_of, level, eligible, cancelled in zip(
+            rows["as_of"].to_pylist(),
+            levels,
+            rows["eligible"].to_pylist(),
+            rows["has_cancelled"].to_pylist(),
+            strict=True,
         )
     ]

@@ -3,7 +3,7 @@
 The grade is a rule over two counts: completed gaps (activities less one), and tenure in units of
 the population mean gap.
 
-    none    no completed gap: one activity
+    none    no completed gap: at most one activity
     little  1 or 2 completed gaps, or known for less than one population mean gap
     some    3 to 7 completed gaps, or known for less than four population mean gaps
     good    the others
@@ -23,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.recipes.definitions import Definitions
+from features.recipes.state_columns import tenure_us
 from serving.scoring.parts import log_odds, sigmoid
 
 GRADES = ("none", "little", "some", "good")
@@ -35,8 +36,7 @@ HALF_WIDTH_SD = 1.6448536269514722  # half the interval, in standard deviations:
 def grades(rows: pa.Table, definitions: Definitions) -> np.ndarray:
     """Each row's index in GRADES, int (rows,), from the state columns n, first_at, as_of (µs)."""
     gaps = rows["n"].to_numpy() - 1
-    tenure_us = rows["as_of"].to_numpy() - rows["first_at"].to_numpy()
-    tenure = tenure_us / definitions.population_mean_gap_us
+    tenure = tenure_us(rows) / definitions.population_mean_gap_us
     return np.minimum(
         np.searchsorted(MIN_GAPS, gaps, side="right"),
         np.searchsorted(MIN_TENURES, tenure, side="right"),

@@ -17,6 +17,7 @@ import pyarrow as pa
 from features.labels import outcomes
 from features.recipes.definitions import Definitions
 from features.recipes.stages import STAGES
+from features.recipes.state_columns import activity_span
 from serving.scoring.calibration import Calibration
 from serving.scoring.cannot_churn import CannotChurn
 from serving.scoring.evidence import RateSpread
@@ -149,10 +150,11 @@ def stage_index(names: np.ndarray) -> np.ndarray:
 def reachable_from_rows(rows: pa.Table, definitions: Definitions) -> np.ndarray:
     """The stages that a stayer can reach, from the row's state columns, bool (rows, 7)."""
     idle = stage_index(rows["stage_idle"].to_numpy()) if definitions.contractual else None
+    first_at, last_at = activity_span(rows)
     return outcomes.reachable_stages(
         n=rows["n"].to_numpy(),
-        first_at=rows["first_at"].to_numpy(),
-        last_at=rows["last_at"].to_numpy(),
+        first_at=first_at,
+        last_at=last_at,
         as_of=rows["as_of"].to_numpy(),
         definitions=definitions,
         stage_without_activity=idle,

@@ -97,6 +97,8 @@ FINE_WITH_CONTRACTS = [
     co(),
     co(starts_at="2024-12-01T00:00:00Z", recorded_at=BEFORE),
     co(ends_at="2199-12-31T00:00:00Z", plan="p"),
+    co(ends_at="9999-12-31T00:00:00Z"),
+    co(ends_at=None),
     two("contracts", ends_at="2024-07-01T00:00:00Z", recorded_at="2024-03-06T00:00:00Z"),
 ]
 
@@ -277,12 +279,12 @@ REFUSED_WITHOUT_CONTRACTS = [(co(), f"{ONE}.contracts")]
 REFUSED_WITH_CONTRACTS = [
     (co(ends_at="2024-01-01T00:00:00Z"), f"{CO}.ends_at"),
     (co(ends_at="2023-01-01T00:00:00Z"), f"{CO}.ends_at"),
-    (co(ends_at=None), f"{CO}.ends_at"),
+    (co(ends_at=""), f"{CO}.ends_at"),
     (without(co(), "starts_at"), f"{CO}.starts_at"),
     (co(starts_at="2024-12-01T00:00:00Z"), f"{CO}.recorded_at"),
     (co(recorded_at=AFTER), f"{CO}.recorded_at"),
     (co(cancelled_at=AFTER), f"{CO}.cancelled_at"),
-    (co(ends_at="2200-01-01T00:00:00Z"), f"{CO}.ends_at"),
+    (co(ends_at="1969-12-31T00:00:00Z"), f"{CO}.ends_at"),
     (co(auto_renew="yes"), f"{CO}.auto_renew"),
     (co(auto_renew=1), f"{CO}.auto_renew"),
     (co(price="9"), f"{CO}.price"),

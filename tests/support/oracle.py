@@ -9,6 +9,7 @@ logarithms and powers. A table is a list of rows, a row a dict in the contract's
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -19,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 MINUTE, DAY = 60_000_000, 86_400_000_000
 FOREVER = 10**18
+OPEN = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp()) * 10**6
 Row = dict[str, Any]
 Tables = dict[str, list[Row]]
 
@@ -113,20 +115,89 @@ def usual_gap(days: list[int], base_gap: int) -> Fraction:
     return Fraction(2 * base_gap + sum(gaps_of(days)), 2 + len(gaps_of(days)))
 
 
+def next_day(at: int, zone: str) -> int:
+    """The same time by the clock of `zone`, one day later."""
+    local = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=at)
+    wall = (local.astimezone(ZoneInfo(zone)) + timedelta(days=1)).replace(fold=1)
+    later = wall.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
+    return later // timedelta(microseconds=1)
+
+
+def is_trial(term: Row, settings: Any) -> bool:
+    trials = settings.contract.trial_plans
+    if trials is None:
+        return "trial" in re.split("[^a-z]", (term["plan"] or "").lower())
+    return term["plan"] in trials
+
+
+def terms_of(rows: list[Row], settings: Any) -> list[Row]:
+    """A customer's known terms in time order. Trials are none. `ends_at` is the end as known then,
+    `by` the instant by which the next must begin to follow without a break, `runs_until` how long
+    the term runs by itself, `follows` whether it began without a break.
+    """
+    grace, terms = settings.churn.grace_days * DAY, []
+    for row in rows:
+        if is_trial(row, settings):
+            continue
+        ends, cancelled = row["ends_at"], row["cancelled_at"]
+        if cancelled is not None and (ends >= OPEN or settings.contract.cancelled_terms == "end"):
+            ends = max(row["starts_at"], min(ends, cancelled))
+        if ends > row["starts_at"]:
+            terms.append(row | {"ends_at": ends})
+    terms.sort(key=lambda row: (row["starts_at"], row["ends_at"], row["plan"] or "zzz"))
+    for place, term in enumerate(terms):
+        before = terms[:place]
+        habit = any(term["starts_at"] <= other["ends_at"] + grace for other in before)
+        renews = (
+            (term["auto_renew"] or habit)
+            and term["cancelled_at"] is None
+            and term["ends_at"] < OPEN
+        )
+        by = term["ends_at"] + grace
+        term["by"] = max(by, next_day(term["ends_at"], settings.zone)) if renews else by
+        term["runs_until"] = term["by"] if renews else term["ends_at"]
+        term["follows"] = any(term["starts_at"] <= other["by"] for other in before)
+    return terms
+
+
+@dataclass(frozen=True)
+class Cover:
+    """Cover at an instant: until when, since when without a break, whether it is given up."""
+
+    until: int
+    since: int
+    cancelled: bool
+
+
+def cover_at(terms: list[Row], as_of: int) -> Cover | None:
+    """None where no term has begun."""
+    begun = [term for term in terms if term["starts_at"] <= as_of]
+    if not begun:
+        return None
+    until = max(term["runs_until"] for term in begun)
+    since = max(term["starts_at"] for term in begun if not term["follows"])
+    ahead = [term for term in terms if term["runs_until"] > as_of]
+    given_up = until > as_of and all(term["cancelled_at"] is not None for term in ahead)
+    return Cover(until, since, given_up)
+
+
 @dataclass(frozen=True)
 class Standing:
     """Where a customer stands by activity instants in time order, the clock at `at`, cover paid
-    until `until`.
+    until `until` and, without activity, unbroken since `since`.
     """
 
     days: list[int]
     at: int
     definitions: Any
     until: int | None = None
+    since: int | None = None
 
     @property
     def streak(self) -> int:
         """Activities since the last own gap ≥ m₂·g, the one that closed it included."""
+        if not self.days:
+            return 0
         streak, long = (
             1,
             Fraction(self.definitions.multiples[1])
@@ -141,9 +212,8 @@ class Standing:
     @property
     def stage(self) -> tuple[str, str]:
         """Stage and rule: the first that fits."""
-        overdue = (self.at - self.days[-1]) / usual_gap(
-            self.days, self.definitions.population_mean_gap_us
-        )
+        last = self.days[-1] if self.days else self.since
+        overdue = (self.at - last) / usual_gap(self.days, self.definitions.population_mean_gap_us)
         n, streak = len(self.days), self.streak
         m1, m2, m3 = (Fraction(multiple) for multiple in self.definitions.multiples)
         rules = (
@@ -151,6 +221,7 @@ class Standing:
             ("churned" if self.until is None else "dormant", "overdue_churned", overdue >= m3),
             ("dormant", "overdue_dormant", overdue >= m2),
             ("at_risk", "overdue_at_risk", overdue >= m1),
+            ("new", "cover_alone", n == 0),
             ("new", "one_activity", n == 1),
             ("loyal", "regular", streak >= 4 or (n >= 4 and streak >= 2)),
             ("growing", "otherwise", True),
@@ -158,19 +229,30 @@ class Standing:
         return next((stage, rule) for stage, rule, fits in rules if fits)
 
 
+def everybody(now: Tables, as_of: int, settings: Any) -> dict[str, list[int]]:
+    """customer -> activity instants in time order, of all with activity or cover begun."""
+    active = activity(now[settings.activity.table], settings)
+    people = {customer: sorted(days.values()) for customer, days in active.items()}
+    if settings.contractual:
+        for customer in {row["customer_id"] for row in now["contracts"]}:
+            if cover_at(terms_of(of(customer, now, "contracts"), settings), as_of):
+                people.setdefault(customer, [])
+    return people
+
+
 def states(tables: Tables, as_of: int, settings: Any, definitions: Any) -> dict[str, Row]:
-    """customer -> stage, rule, s₀, eligible, n, streak …, for everybody with activity."""
+    """customer -> stage, rule, s₀, eligible, n, streak …, for all with activity or cover begun."""
     now, out = known(tables, as_of), {}
-    for customer, by_day in activity(now[settings.activity.table], settings).items():
-        days, until = sorted(by_day.values()), None
+    for customer, days in everybody(now, as_of, settings).items():
+        cover = None
         if settings.contractual:
-            begun = [term for term in of(customer, now, "contracts") if term["starts_at"] <= as_of]
-            until = max((term["ends_at"] for term in begun), default=None)
-            idle, eligible = "churned", until is not None and until > as_of
+            cover = cover_at(terms_of(of(customer, now, "contracts"), settings), as_of)
+            idle, eligible = "churned", cover is not None and cover.until > as_of
         else:
             idle = Standing(days, as_of + settings.churn.horizon_days * DAY, definitions).stage[0]
             eligible = days[-1] >= as_of - settings.eligible_days * DAY
-        here = Standing(days, as_of, definitions, until)
+        until, since = (cover.until, cover.since) if cover else (None, None)
+        here = Standing(days, as_of, definitions, until, since)
         out[customer] = {
             "stage": here.stage[0],
             "stage_rule": here.stage[1],
@@ -178,51 +260,66 @@ def states(tables: Tables, as_of: int, settings: Any, definitions: Any) -> dict[
             "eligible": eligible,
             "n": len(days),
             "streak": here.streak,
-            "first_at": days[0],
-            "last_at": days[-1],
-            "cover_until": until,
+            "first_at": min(days, default=None),
+            "last_at": max(days, default=None),
+            "recency_from": days[-1] if days else since,
+            "cover_until": 2**63 - 1 if until is not None and until >= OPEN else until,
+            "has_cancelled": cover is not None and cover.cancelled,
         }
     return out
 
 
 def outcomes(tables: Tables, as_of: int, settings: Any, definitions: Any) -> dict[str, Row]:
-    """customer -> churned, outcome_stage, window_activities, for everybody with activity known at
-    as_of.
+    """customer -> churned, outcome_stage, window_activities, for all with activity or cover begun
+    by as_of.
     """
     end = as_of + settings.churn.horizon_days * DAY
-    then = known(tables, end + settings.churn.label_latency_days * DAY)
-    name, grace, out = settings.activity.table, settings.churn.grace_days * DAY, {}
+    read = end + settings.churn.label_latency_days * DAY
+    now, then = known(tables, as_of), known(tables, read)
+    name, out = settings.activity.table, {}
     window = activity([row for row in then[name] if as_of <= row["occurred_at"] < end], settings)
-    for customer, before in activity(known(tables, as_of)[name], settings).items():
-        new = {day: at for day, at in window.get(customer, {}).items() if day not in before}
-        days = sorted([*before.values(), *new.values()])
-        churned, until = not new, None
+    before = activity(now[name], settings)
+    for customer, known_days in everybody(now, as_of, settings).items():
+        new = {
+            day: at
+            for day, at in window.get(customer, {}).items()
+            if day not in before.get(customer, {})
+        }
+        days = sorted([*known_days, *new.values()])
+        churned, until, since = not new, None, None
         if settings.contractual:
-            churned, until = not stays(of(customer, then, "contracts"), as_of, end, grace), FOREVER
+            # What is cancelled after the window has nothing to do with it.
+            rows = [
+                row | {"cancelled_at": None} if (row["cancelled_at"] or 0) >= end else row
+                for row in of(customer, then, "contracts")
+            ]
+            churned, until = not stays(terms_of(rows, settings), as_of, end, read), FOREVER
+            cover = cover_at(terms_of(of(customer, now, "contracts"), settings), as_of)
+            since = cover.since if cover else None
         stage = (
             "churned"
             if churned and settings.contractual
-            else Standing(days, end, definitions, until).stage[0]
+            else Standing(days, end, definitions, until, since).stage[0]
         )
         out[customer] = {"churned": churned, "outcome_stage": stage, "window_activities": len(new)}
     return out
 
 
-def stays(terms: list[Row], as_of: int, end: int, grace: int) -> bool:
-    """Walk the chain of terms: from the cover that runs at as_of, or the first one begun in the
-    window, or one that undoes an end within grace, as far as each next term begins within grace of
-    the cover so far. Who stays is carried past the window's end by a term of the chain not
-    cancelled in the window; cover that ends then has ended (rule `no_cover`).
+def stays(terms: list[Row], as_of: int, end: int, read: int) -> bool:
+    """Walk the terms in time order. The chain is the cover that runs at as_of, or without any the
+    first term begun in the window, with all that follows without a break. Who stays is carried past
+    the window's end by a term of the chain that is not cancelled in the window: one that ends
+    later (cover that ends then has ended), or one that renews and whose time to renew is not over
+    when the outcome is read.
     """
     chain: list[Row] = []
-    reach = max((term["ends_at"] for term in terms if term["ends_at"] <= as_of), default=None)
-    for term in sorted(terms, key=lambda term: term["starts_at"]):
-        renews = reach is not None and term["starts_at"] <= reach + grace
-        if term["ends_at"] > as_of and (renews or (not chain and term["starts_at"] < end)):
-            chain.append(term)
-            reach = max(reach or 0, term["ends_at"])
-        elif term["ends_at"] > as_of:
+    for place, term in enumerate(terms):
+        reach = max((other["runs_until"] for other in terms[:place]), default=as_of)
+        if not term["follows"] and (reach > as_of or term["starts_at"] >= end):
             break
+        chain.append(term)
     return any(
-        term["ends_at"] > end and not as_of <= (term["cancelled_at"] or 0) < end for term in chain
+        (term["ends_at"] > end or (term["runs_until"] > term["ends_at"] and term["by"] > read))
+        and not as_of <= (term["cancelled_at"] or 0) < end
+        for term in chain
     )

@@ -37,12 +37,16 @@ def gaps(seen: Any) -> dict[str, Value]:
         "recency_cumulative_hazard": (
             math.gamma(1 + 1 / shape) * float((seen.as_of - seen.days[-1]) / g)
         )
-        ** shape,
+        ** shape
+        if seen.days
+        else None,
         "gap_sd": math.sqrt(squares / (len(whole) - 1)) / 1440 if len(whole) > 1 else None,
         "gap_mean_last_ten": Fraction(sum(whole[-10:]), len(whole[-10:]) * 1440) if whole else None,
         "gap_slope": median(slopes) / MILLION if len(logs) > 2 else None,
         "history_truncated": seen.days[0]
-        < seen.base.earliest_at + seen.definitions.population_mean_gap_us,
+        < seen.base.earliest_at + seen.definitions.population_mean_gap_us
+        if seen.days
+        else None,
     }
 
 
@@ -77,6 +81,8 @@ def value(seen: Any) -> dict[str, Value]:
     """Fader, Hardie & Lee 2005 with the base's r, alpha, a, b; the mean over leaving from two
     points of a Beta.
     """
+    if not seen.days:
+        return dict.fromkeys(("p_alive", "expected_activities", "expected_spend"))
     model, x = seen.base, len(seen.days) - 1
     age, last = (
         float(Fraction(until - seen.days[0], DAY)) for until in (seen.as_of, seen.days[-1])
@@ -112,6 +118,8 @@ def past(seen: Any) -> dict[str, Value]:
     """Own outcomes: the windows of one horizon, backwards from a latency before as_of, begun after
     the first activity.
     """
+    if not seen.days:
+        return dict.fromkeys(("past_windows", "past_last_retained", "past_retention_rate"))
     late, horizon = seen.definitions.label_latency_days, seen.definitions.horizon_days
     outcomes: list[bool] = []
     while seen.as_of - (late + (len(outcomes) + 1) * horizon) * DAY > seen.days[0]:

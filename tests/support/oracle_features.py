@@ -12,15 +12,18 @@ from typing import Any
 
 from tests.support.oracle import (
     DAY,
+    FOREVER,
     MINUTE,
+    OPEN,
     Row,
     Tables,
-    activity,
+    everybody,
     gaps_of,
     known,
     local_day,
     of,
     of_kind,
+    terms_of,
     usual_gap,
 )
 from tests.support.oracle_activity import activity_and_money
@@ -34,8 +37,8 @@ Value = float | Fraction | None
 
 @dataclass(frozen=True)
 class Seen:
-    """One customer with activity: `days` their activity instants in time order, and their known
-    rows.
+    """One customer with activity or cover: `days` their activity instants in time order, and their
+    known rows.
     """
 
     as_of: int
@@ -94,12 +97,10 @@ def features(
     `p_no_activity` (test_btyd).
     """
     now, out = known(tables, as_of), {}
-    for customer, by_day in activity(now[settings.activity.table], settings).items():
-        rows = [
-            of(customer, now, name)
-            for name in ("transactions", "interactions", "feedback", "contracts")
-        ]
-        seen = Seen(as_of, sorted(by_day.values()), *rows, settings.zone, definitions, base)
+    for customer, days in everybody(now, as_of, settings).items():
+        rows = [of(customer, now, name) for name in ("transactions", "interactions", "feedback")]
+        terms = terms_of(of(customer, now, "contracts"), settings) if settings.contractual else []
+        seen = Seen(as_of, days, *rows, terms, settings.zone, definitions, base)
         out[customer] = timing(seen) | rhythm(seen) | faded(seen) | windowed(seen) | trend(seen)
         out[customer] |= (
             monetary(seen) | satisfaction(seen) | cover(seen) | activity_and_money(seen)
@@ -129,8 +130,8 @@ def newest(rows: list[Row], clock: str = "occurred_at") -> int | None:
 
 def timing(seen: Seen) -> dict[str, Value]:
     wait, tenure, base = (
-        seen.age(seen.days[-1]),
-        seen.age(seen.days[0]),
+        seen.age(max(seen.days, default=None)),
+        seen.age(min(seen.days, default=None)),
         Fraction(seen.definitions.population_mean_gap_us, DAY),
     )
     # Reals become whole numbers row by row before they are summed: instants and gaps count in whole
@@ -139,19 +140,19 @@ def timing(seen: Seen) -> dict[str, Value]:
     return {
         "recency": wait,
         "tenure": tenure,
-        "active_life": tenure - wait,
+        "active_life": tenure - wait if seen.days else None,
         "dormant_share": over(wait, tenure),
         "recency_interaction": seen.age(newest(seen.begun)),
         "recency_visit": seen.age(newest(of_kind(seen.begun, "visit", "login", "usage"))),
         "recency_any": seen.age(newest(seen.transactions + seen.begun)),
-        "mean_activity_age": mean(ages) / 1440,
+        "mean_activity_age": over(mean(ages), 1440),
         "active_period_share": Fraction(
             sum(seen.active(base * (k + 1), base * k) > 0 for k in range(12)), 12
         ),
-        "activity_rate": len(seen.days) / max(tenure, base),
+        "activity_rate": len(seen.days) / max(tenure, base) if seen.days else None,
         "stickiness": (seen.engaged(7) + Fraction(7, 30)) / (seen.engaged(30) + 1),
         "interactions_since_activity": sum(
-            row["occurred_at"] > seen.days[-1] for row in seen.begun
+            row["occurred_at"] > max(seen.days, default=FOREVER) for row in seen.begun
         ),
         "channels_per_interaction": Fraction(
             len({row["channel"] for row in seen.begun} - {None}), len(seen.begun) + 1
@@ -160,7 +161,7 @@ def timing(seen: Seen) -> dict[str, Value]:
 
 
 def rhythm(seen: Seen) -> dict[str, Value]:
-    exact, wait = gaps_of(seen.days), seen.as_of - seen.days[-1]
+    exact, wait = gaps_of(seen.days), seen.as_of - max(seen.days, default=seen.as_of)
     gaps = [max(1, gap // MINUTE) for gap in exact]
     average, sd, g = (
         mean(gaps),
@@ -169,10 +170,12 @@ def rhythm(seen: Seen) -> dict[str, Value]:
     )
     logs = [math.floor(math.log(gap) * MILLION + 0.5) for gap in gaps]
     return {
-        "overdue": wait / g,
-        "usual_gap": g / DAY,
+        "overdue": wait / g if seen.days else None,
+        "usual_gap": g / DAY if seen.days else None,
         "recency_over_longest_gap": over(Fraction(wait, MINUTE), max(gaps, default=None)),
-        "recency_percentile": Fraction(1 + sum(gap < wait for gap in exact), 2 + len(gaps)),
+        "recency_percentile": Fraction(1 + sum(gap < wait for gap in exact), 2 + len(gaps))
+        if seen.days
+        else None,
         "gap_mean": over(average, 1440),
         "gap_median": Fraction(median(gaps)) / 1440 if gaps else None,
         "gap_cv": over(sd, average),
@@ -243,7 +246,9 @@ def windowed(seen: Seen) -> dict[str, Value]:
 
 def trend(seen: Seen) -> dict[str, Value]:
     half, out = Fraction(1, 2), {}
-    span = seen.age(seen.days[0]) + Fraction(seen.definitions.population_mean_gap_us, DAY)
+    span = (seen.age(min(seen.days, default=None)) or 0) + Fraction(
+        seen.definitions.population_mean_gap_us, DAY
+    )
     for days in seen.definitions.windows_days:
         near, before, far = seen.active(days), seen.active(2 * days, days), seen.active(4 * days)
         met, met_far = (len(seen.since(seen.begun, times * days)) for times in (1, 4))
@@ -255,7 +260,7 @@ def trend(seen: Seen) -> dict[str, Value]:
         out |= {
             f"trend_ratio_{days}d": (near + half) / (Fraction(far, 4) + half),
             f"count_change_{days}d": Fraction(near - before, before + 1),
-            f"count_zscore_{days}d": (near - expected) / math.sqrt(expected),
+            f"count_zscore_{days}d": (near - expected) / math.sqrt(expected) if seen.days else None,
             f"engagement_trend_ratio_{days}d": (met + half) / (Fraction(met_far, 4) + half),
             f"amount_trend_{days}d": math.log1p(money) - math.log1p(earlier),
         }
@@ -310,7 +315,9 @@ def satisfaction(seen: Seen) -> dict[str, Value]:
         "complaints_open": len(complaints) - len(taken),
         "recency_complaint": seen.age(complained),
         "hours_to_resolve": over(mean(taken), 60),
-        "inactive_since_complaint": None if complained is None else complained >= seen.days[-1],
+        "inactive_since_complaint": complained >= seen.days[-1]
+        if complained is not None and seen.days
+        else None,
     }
 
 
@@ -327,23 +334,26 @@ def cover(seen: Seen) -> dict[str, Value]:
         "cancelled_beyond",
     )
     begun = {"terms": sum(term["starts_at"] <= seen.as_of for term in seen.contracts)}
-    running = [term for term in seen.contracts if term["starts_at"] <= seen.as_of < term["ends_at"]]
+    running = [
+        term for term in seen.contracts if term["starts_at"] <= seen.as_of < term["runs_until"]
+    ]
     if not running:
         return begun | dict.fromkeys(names)
     end = max(term["ends_at"] for term in running)
     left, renews = Fraction(end - seen.as_of, DAY), any(term["auto_renew"] for term in running)
+    lengths = [term["ends_at"] - term["starts_at"] for term in running if term["ends_at"] < OPEN]
     # Of several that end last: only if all of them are.
     cancelled = all(term["cancelled_at"] is not None for term in running if term["ends_at"] == end)
-    length = Fraction(max(term["ends_at"] - term["starts_at"] for term in running), DAY)
+    length = Fraction(max(lengths), DAY) if lengths else None
     price = max((term["price"] for term in running if term["price"] is not None), default=None)
     a_day, soon = (
-        over(price, seen.definitions.minor_units * length),
+        over(price, seen.definitions.minor_units * length) if lengths else None,
         left <= seen.definitions.horizon_days,
     )
     carriers = carrying(seen)
     sure = any(term["cancelled_at"] is not None for term in carriers)
     values = (
-        left,
+        left if end < OPEN else None,
         renews,
         cancelled,
         length,
@@ -357,13 +367,17 @@ def cover(seen: Seen) -> dict[str, Value]:
 
 
 def carrying(seen: Seen) -> list[Row]:
-    """The known terms that end after the horizon and are reached from now without a pause longer
-    than grace.
+    """The known terms that outlast the horizon and are reached from now without a break: they end
+    after it, or they renew and the outcome is read before their time to renew is over.
     """
-    reach, last, chain = seen.as_of, seen.as_of + seen.definitions.horizon_days * DAY, []
-    for term in sorted(seen.contracts, key=lambda term: term["starts_at"]):
-        running = term["starts_at"] <= seen.as_of
-        if running or term["starts_at"] <= reach + seen.definitions.grace_days * DAY:
-            chain.append(term)
-            reach = max(reach, term["ends_at"])
-    return [term for term in chain if term["ends_at"] > last]
+    last, chain = seen.as_of + seen.definitions.horizon_days * DAY, []
+    read = last + seen.definitions.label_latency_days * DAY
+    for term in seen.contracts:
+        if term["starts_at"] > seen.as_of and not term["follows"]:
+            break
+        chain.append(term)
+    return [
+        term
+        for term in chain
+        if term["ends_at"] > last or term["runs_until"] > max(term["ends_at"], read)
+    ]

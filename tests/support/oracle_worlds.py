@@ -93,7 +93,14 @@ def settings_for(archetype: str, churn: dict, business: dict | None = None, **st
     }
     contract = {
         "data_until": "2026-01-01",
+        # Few customers are quiet for weeks, which is no silent feed here.
+        "fresh_until": {
+            name: "2026-01-01"
+            for name in ("transactions", "interactions", "contracts")
+            if name in tables
+        },
         "scales": {"csat": (1, 5), "nps": (0, 10), "review": (0, 7)},
+        **stated.pop("contract", {}),
     }
     stated |= {"business": {"archetype": archetype, **(business or {})}, "tables": tables}
     return settings_from_mapping(
@@ -117,6 +124,7 @@ def world(seed: int, archetype: str, count: int = 100) -> World:
         stages={"multiples": rng.choice((None, rng.choice(MULTIPLES)))},
         features={"windows_days": rng.choice((None, [1, 7, 30]))},
         satisfaction={"resolve_within_hours": rng.choice((1, 24, 48.5, 240))},
+        contract=rng.choice(({}, {}, {"cancelled_terms": "end"}, {"trial_plans": ["monthly"]})),
     )
     as_of = instant(rng.choice(DATES), zone=chosen.zone)
     as_of += rng.choice((0, 0, rng.randrange(1440) * MINUTE, rng.randrange(DAY)))
@@ -268,9 +276,19 @@ def add_terms(made: World, customer: str) -> None:
         ends = at + rng.choice((30, 90, rng.randrange(1, 200))) * DAY
         if at < rng.choice((made.as_of, made.end)) and rng.random() < 0.15:
             ends = max(at + 1, rng.choice((made.as_of, made.end)))
+        if rng.random() < 0.1:
+            # A renewing term whose local day after the end is over at the edge, or just not.
+            edge = rng.choice((made.as_of, made.end, made.end + latency_of(made)))
+            ends = max(at + 1, edge - DAY + rng.choice((-1, 0, 1)) * rng.choice((1, HOUR)))
+        ends = rng.choice((*[ends] * 9, oracle.OPEN))
         add_term(made, customer, at, ends)
+        ends = min(ends, at + 40 * DAY)
         early, late = -rng.randrange(60) * DAY, grace + rng.choice((1, 20 * DAY))
         at = ends + rng.choice((0, 0, 0, DAY, grace, late, early, early))
+
+
+def latency_of(made: World) -> int:
+    return made.settings.churn.label_latency_days * DAY
 
 
 def add_term(made: World, customer: str, starts: int, ends: int) -> None:
@@ -281,14 +299,18 @@ def add_term(made: World, customer: str, starts: int, ends: int) -> None:
         customer,
         starts_at=starts,
         ends_at=ends,
-        plan=rng.choice((None, "monthly", "annual")),
+        plan=rng.choice((None, "monthly", "annual", "annual", "Free trial", "trialled")),
         recorded_at=starts + rng.choice((0, 0, -10 * DAY, DAY)),
         price=rng.choice((None, rng.randrange(10_000))),
         auto_renew=rng.choice((None, True, False)),
     )
     if rng.random() < 0.4:
         when = rng.choice(
-            (made.as_of, made.end, rng.randrange(starts, ends), rng.randrange(starts, ends))
+            (
+                made.as_of,
+                made.end,
+                *(rng.randrange(starts, min(ends, starts + 400 * DAY)) for _ in "12"),
+            )
         )
         if rng.random() < 0.5:
             row["cancelled_at"] = when
@@ -324,7 +346,7 @@ def real(made: World) -> SimpleNamespace:
         definitions=definitions,
         base=base,
         late=found.late,
-        prospects=prospects(seen),
+        prospects=prospects(seen, contractual=made.settings.contractual),
     )
 
 
@@ -349,7 +371,7 @@ def one_customer(
         )
         cells = {
             "starts_at": starts,
-            "ends_at": ends,
+            "ends_at": oracle.OPEN if ends is None else ends,
             "cancelled_at": cancelled,
             "recorded_at": starts - agreed * DAY,
         }

@@ -16,6 +16,7 @@ import pyarrow as pa
 from features.core.instants import DAY_US
 from features.recipes.definitions import Definitions
 from features.recipes.stages import STAGES
+from features.recipes.state_columns import recency_us, tenure_us
 from serving.scoring.cannot_churn import COLUMNS, kinds
 from serving.scoring.parts import sigmoid
 from serving.scoring.scorer import (
@@ -111,7 +112,9 @@ def churn_baselines(
     past = train if past is None else past
     out["own past rate"] = _own_past_rate(past, test, rate, outcome_window_us)
     if "p_no_activity" in test.column_names:
-        out["BG/NBD"] = test["p_no_activity"].to_numpy()
+        model = test["p_no_activity"].to_numpy()
+        # The model has nothing to say of covered customers without activity.
+        out["BG/NBD"] = np.where(np.isnan(model), rate, model)
     if contractual:
         shares = _frequencies_by_cell(_cover_cells(train), _cover_cells(test), labels)
         out["renewal rate"] = shares[:, 1] / (shares[:, 0] + shares[:, 1])
@@ -119,13 +122,16 @@ def churn_baselines(
 
 
 def _recency(rows: pa.Table) -> np.ndarray:
-    return ((rows["as_of"].to_numpy() - rows["last_at"].to_numpy()) / DAY_US)[:, None]
+    return (recency_us(rows) / DAY_US)[:, None]
 
 
 def _rfm(rows: pa.Table) -> np.ndarray:
     """Recency, frequency, tenure, and money where there is any: (rows, 3 or 4)."""
-    tenure = (rows["as_of"].to_numpy() - rows["first_at"].to_numpy()) / DAY_US
-    columns = [_recency(rows)[:, 0], rows["n"].to_numpy().astype(float), tenure]
+    columns = [
+        _recency(rows)[:, 0],
+        rows["n"].to_numpy().astype(float),
+        tenure_us(rows) / DAY_US,
+    ]
     if "amount_all" in rows.column_names:
         columns.append(rows["amount_all"].to_numpy())
     return np.stack(columns, axis=1)
@@ -239,7 +245,7 @@ def _stage_cells(rows: pa.Table, definitions: Definitions) -> list[np.ndarray]:
         starts[STAGES.index(name)] = multiple
     mean_gap_us = definitions.population_mean_gap_us
     overdue = rows["overdue_state"].to_numpy()
-    recency = rows["as_of"].to_numpy() - rows["last_at"].to_numpy()
+    recency = recency_us(rows)
     usual = np.where(overdue > 0, recency / np.where(overdue > 0, overdue, 1), mean_gap_us)
     inside = np.maximum(recency - starts[stage] * usual, 0) / (mean_gap_us / 5)
     return [

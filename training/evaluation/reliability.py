@@ -16,6 +16,7 @@ import pyarrow as pa
 
 from features.core.instants import day_text
 from features.recipes.stages import STAGES
+from features.recipes.state_columns import tenure_us
 from serving.scoring.parts import log_odds, sigmoid
 from serving.scoring.scorer import stage_index
 from training import metrics
@@ -56,9 +57,9 @@ def wilson_interval(count: Any, rows: Any) -> tuple[np.ndarray, np.ndarray]:
 def calibration_report(rows: pa.Table, p: np.ndarray) -> dict[str, Any]:
     """`calibration_by_group` of labelled feature rows and their p (rows,).
 
-    Tenure is the time since the first activity.
+    Tenure is the time since the first activity, or without one since cover began.
     """
-    tenure = rows["as_of"].to_numpy() - rows["first_at"].to_numpy().astype(float)
+    tenure = tenure_us(rows).astype(float)
     stage = stage_index(rows["stage"].to_numpy())
     return calibration_by_group(rows["churned"].to_numpy(), p, stage=stage, tenure=tenure)
 

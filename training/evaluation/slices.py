@@ -19,6 +19,7 @@ import pyarrow as pa
 from features.core.instants import DAY_US
 from features.recipes.definitions import Definitions
 from features.recipes.stages import STAGES
+from features.recipes.state_columns import tenure_us
 from serving.scoring.scorer import apply_floor, inactive_index, reachable_from_rows, stage_index
 from training import metrics
 
@@ -88,7 +89,7 @@ def cut_by_training(early: pa.Table, late: pa.Table) -> Cut:
 
 
 def _tenure(rows: pa.Table) -> np.ndarray:
-    return (rows["as_of"].to_numpy() - rows["first_at"].to_numpy()) / DAY_US
+    return tenure_us(rows) / DAY_US
 
 
 def _floats(rows: pa.Table, name: str) -> np.ndarray:

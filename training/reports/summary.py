@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from features.engine.consent import without_consent
 from features.recipes.stages import CHINESE, STAGES
+from serving.release.score_table import CANCELLED
 from training import metrics
 from training.evaluation import ablation, baseline_comparison, gate, learning_curve, slices
 from training.formats import UNKNOWN, confidence, decimals, percent, span
@@ -267,7 +268,9 @@ def _interval(report: Report, name: str) -> str:
 def scores_text(
     folder: Path, *, as_of: str | None = None, riskiest: int = 10, consent: bool = False
 ) -> str:
-    """Customers by stage, and the riskiest eligible ones with their reasons.
+    """Customers by stage, and the riskiest eligible ones who can still be kept, with reasons.
+
+    Who has cancelled is counted apart.
 
     `folder` is that of a run. `consent`: only those are named whose consent is true, where
     customers have the flag. It names customers: for the owner's terminal alone.
@@ -282,12 +285,17 @@ def scores_text(
     ]
     lines += _rate_lines(rows)
     eligible = [row for row in rows if row["eligible"] and row["p_churn"] is not None]
-    refused = _refused_in_lists(folder, eligible) if consent else set()
-    everybody = len(eligible)
-    eligible = [row for row in eligible if row["customer_id"] not in refused]
-    eligible.sort(key=lambda row: (-row["p_churn"], row["customer_id"]))
-    shown = eligible[:riskiest]
-    lines += ["", f"  the {len(shown)} riskiest of {everybody:,} eligible customers"]
+    cancelled = [row for row in eligible if CANCELLED in row["warnings"]]
+    staying = [row for row in eligible if CANCELLED not in row["warnings"]]
+    refused = _refused_in_lists(folder, staying) if consent else set()
+    listed = [row for row in staying if row["customer_id"] not in refused]
+    listed.sort(key=lambda row: (-row["p_churn"], row["customer_id"]))
+    shown = listed[:riskiest]
+    who = f"{len(staying):,} eligible customers"
+    if cancelled:
+        lines += ["", f"  {len(cancelled):,} have cancelled already; their cover still runs"]
+        who += " who have not cancelled"
+    lines += ["", f"  the {len(shown)} riskiest of {who}"]
     if refused:
         lines.append(f"  ({len(refused):,} of them are not listed: no consent)")
     for row in shown:

@@ -71,7 +71,19 @@ def _rows(model_input: pandas.DataFrame, columns: list[tuple[str, str]]) -> pa.T
             raise _refused(name, "no such column")
         read = {"string": _stages, "long": _integers, "any": _microseconds, "double": _reals}[kind]
         arrays[name] = read(name, model_input[name])
-    return pa.table(arrays)
+    rows = pa.table(arrays)
+    _refuse_missing_instants(rows)
+    return rows
+
+
+def _refuse_missing_instants(rows: pa.Table) -> None:
+    """WrongType for a null instant; first_at and last_at may be null without activity (n = 0)."""
+    for name in {"as_of", "first_at", "last_at"} & set(rows.column_names):
+        missing = rows[name].is_null().to_numpy()
+        if name != "as_of":
+            missing &= rows["n"].to_numpy() > 0
+        if missing.any():
+            raise _refused(name, f"{int(missing.sum())} nulls")
 
 
 def _reals(name: str, column: pandas.Series) -> np.ndarray:
@@ -88,17 +100,20 @@ def _integers(name: str, column: pandas.Series) -> np.ndarray:
     return column.to_numpy(dtype=np.int64)
 
 
-def _microseconds(name: str, column: pandas.Series) -> np.ndarray:
-    """Instants as microseconds UTC: from datetimes, RFC 3339 texts, or integers as they are."""
-    if column.isna().any():
-        raise _refused(name, f"{int(column.isna().sum())} nulls")
+def _microseconds(name: str, column: pandas.Series) -> pa.Array:
+    """Instants as microseconds UTC, null where missing.
+
+    From datetimes, RFC 3339 texts, or integers as they are.
+    """
+    missing = column.isna().to_numpy(dtype=bool)
     if pandas.api.types.is_integer_dtype(column.dtype):
-        return column.to_numpy(dtype=np.int64)
+        return pa.array(column.fillna(0).to_numpy(dtype=np.int64), mask=missing)
     try:
         instants = pandas.to_datetime(column, utc=True)
     except (ValueError, TypeError) as error:
         raise _refused(name, "values that are no instants") from error
-    return instants.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
+    values = instants.dt.tz_localize(None).to_numpy().astype("datetime64[us]").astype(np.int64)
+    return pa.array(values, mask=missing)
 
 
 def _stages(name: str, column: pandas.Series) -> np.ndarray:

@@ -1,0 +1,129 @@
+"""Snapshots: contracts with one row a subscription, whose end was overwritten as it changed.
+
+Such a row shows an end before anybody knew it: whoever is about to leave has an end, the others do
+not, and a model looks perfect. Four signs tell it. With `recorded_at` a row is read as it was.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from features.core.contract import OPEN_END_US
+from features.core.errors import SnapshotRefused
+from features.core.instants import DAY_US
+from features.tables.history import History
+from features.tables.queries import first_value
+
+MIN_ROWS = 20  # with fewer, nothing is said
+ROWS_A_SUBSCRIPTION = 1.3  # most rows per customer and plan, on average
+USUAL_LENGTHS = 0.6  # in a table of terms at least this share has its plan's usual length
+SOON_DAYS = 35  # after a cancellation, or between ends that are alike
+ALIKE = 0.8  # share of ends
+
+
+@dataclass(frozen=True)
+class Sign:
+    """One sign of a snapshot: whether it is there, and the figures in words."""
+
+    present: bool
+    words: str
+
+
+def find_signs(history: History) -> tuple[Sign, Sign, Sign, Sign]:
+    """The four signs: rows a subscription, lengths of terms, ends, recorded_at.
+
+    No sign is present where there are fewer than MIN_ROWS rows.
+    """
+    [row] = history.connection.execute(_FIGURES).to_arrow_table().to_pylist()
+    enough = row["rows"] >= MIN_ROWS
+    return (
+        Sign(
+            enough and row["rows"] <= ROWS_A_SUBSCRIPTION * row["subscriptions"],
+            f"{row['rows']:,} rows of {row['subscriptions']:,} subscriptions (customer and plan)",
+        ),
+        Sign(
+            enough and row["ended"] >= MIN_ROWS and row["usual"] < USUAL_LENGTHS * row["ended"],
+            f"{row['usual']:,} of {row['ended']:,} terms with an end have their plan's usual "
+            f"length; there are {row['lengths']:,} lengths in months",
+        ),
+        _ends(row, enough=enough),
+        Sign(
+            enough and row["invented"] == row["rows"],
+            f"recorded_at is starts_at in {row['invented']:,} of {row['rows']:,} rows",
+        ),
+    )
+
+
+def _ends(row: dict[str, Any], *, enough: bool) -> Sign:
+    soon = row["cancelled"] >= MIN_ROWS // 2 and row["soon"] >= ALIKE * row["cancelled"]
+    alike = row["ended"] >= MIN_ROWS and row["alike"] >= ALIKE * row["ended"]
+    return Sign(
+        enough and (soon or alike),
+        f"{row['soon']:,} of {row['cancelled']:,} cancelled terms of unusual length end within "
+        f"{SOON_DAYS} days of the cancellation; {row['alike']:,} of {row['ended']:,} ends lie "
+        f"within {SOON_DAYS} days of one another",
+    )
+
+
+def has_recorded_at(history: History) -> bool:
+    """Whether recorded_at of contracts says more than starts_at: an agreed end was known by then.
+
+    True without contracts, and for terms that are built from payments.
+    """
+    if "contracts" not in history.names or history.built_terms:
+        return True
+    return (
+        first_value(
+            history.connection, "SELECT count(*) FROM contracts WHERE recorded_at <> starts_at"
+        )
+        > 0
+    )
+
+
+def refuse_snapshots(history: History) -> None:
+    """SnapshotRefused where contracts look overwritten; nothing without contracts.
+
+    They do where there is one row a subscription and nobody says when it was recorded, and either
+    the terms of a plan have all lengths or the ends follow cancellations or are alike.
+    """
+    if "contracts" not in history.names or history.built_terms:
+        return
+    signs = find_signs(history)
+    one_row, lengths, ends, invented = signs
+    if not (one_row.present and invented.present and (lengths.present or ends.present)):
+        return
+    marks = "; ".join(f"({'yes' if sign.present else 'no'}) {sign.words}" for sign in signs)
+    raise SnapshotRefused(
+        where="[tables] contracts",
+        got=f"a snapshot, by these signs: {marks}",
+        rule="A term is a row, with the end that was agreed when it was recorded. In a row that is "
+        "overwritten, the end of a customer who leaves is there before anybody knew it.",
+        fix='Write terms_from = "payments" under [contract]: the purchases under [tables] '
+        "transactions then pay for the terms. Or select recorded_at, when each row was written.",
+    )
+
+
+_FIGURES = f"""
+WITH terms AS (
+    SELECT *, coalesce(plan, '') AS of_plan, ends_at < {OPEN_END_US} AS has_end,
+           round((ends_at - starts_at) / {DAY_US} / 30.4375) AS months
+    FROM contracts
+), usual AS (
+    SELECT of_plan, mode(months) AS usual FROM terms WHERE has_end GROUP BY of_plan
+), near AS (
+    SELECT count(*) OVER (ORDER BY ends_at RANGE BETWEEN CURRENT ROW
+                          AND {SOON_DAYS * DAY_US} FOLLOWING) AS alike
+    FROM terms WHERE has_end
+)
+SELECT count(*) AS rows, count(DISTINCT (customer_id, of_plan)) AS subscriptions,
+       count(*) FILTER (has_end) AS ended,
+       count(*) FILTER (has_end AND months = usual) AS usual,
+       count(DISTINCT months) FILTER (has_end) AS lengths,
+       count(*) FILTER (has_end AND months <> usual AND cancelled_at IS NOT NULL) AS cancelled,
+       count(*) FILTER (has_end AND months <> usual
+                        AND ends_at - cancelled_at BETWEEN 0 AND {SOON_DAYS * DAY_US}) AS soon,
+       coalesce((SELECT max(alike) FROM near), 0) AS alike,
+       count(*) FILTER (recorded_at = starts_at) AS invented
+FROM terms LEFT JOIN usual USING (of_plan)
+"""
