@@ -116,7 +116,7 @@ class RecordedDays:
             until = instant(FIRST_DAY + timedelta(days=int(days[-1]) + 1), zone=self.zone)
             newest = int(self.newest[count - 1])
             newest = newest if newest < as_of else int(self.oldest[count - 1])
-        configured = self._stated_until(as_of)
+        configured = self._configured_or_delivered(as_of)
         is_configured = configured is not None and (until is None or configured > until)
         until = configured if is_configured else until
         allowed, chance = None, 0.0
@@ -129,7 +129,7 @@ class RecordedDays:
             allowed = LEAST_ALLOWED_DAYS
         return Freshness(self.table, as_of, newest, until, allowed, chance, is_configured)
 
-    def _stated_until(self, as_of: int) -> int | None:
+    def _configured_or_delivered(self, as_of: int) -> int | None:
         """The latest instant that is stated, by the configuration or a delivery known by then."""
         instants = [until for recorded_at, until in self.deliveries if recorded_at <= as_of]
         if self.configured_until is not None:

@@ -79,7 +79,7 @@ def run_metrics(job: str, evaluation: Report, holdout: Holdout | None) -> dict[s
 
 def _figures_without_tables(without: Report) -> dict[str, Any]:
     """`without.<tables>.<figure>` of each sub-release, among eligible where these are known."""
-    figures = {}
+    figures: dict[str, Any] = {}
     for name, report in without.items():
         eligible, everyone = report["eligible"], report["everyone"]
         judged = eligible if eligible["auroc"] is not None else everyone
