@@ -141,7 +141,8 @@ def test_what_is_true_of_nearly_everyone_in_the_stage_is_no_reason(chosen, same,
     others = labelled_rows([(float(at), 300, 1) for at in range(100)], stage="growing")
     model = scorer([-1.0, 0.0, 0.0])
     reference = fit_reasons.reason_reference(model, pa.concat_tables([training, others]), chosen)
-    model = replace(model, reason_reference=reference)
+    # Without medians: that a value is the usual one is another rule.
+    model = replace(model, reason_reference=replace(reference, usual=()))
     [text, *_], [other, *_] = (
         reasons(model, labelled_rows([(12.2, 300, 1)], stage), chosen)[0]
         for stage in ("loyal", "growing")
@@ -246,6 +247,18 @@ def test_a_reason_names_what_is_usual_in_the_stage_of_the_customer(chosen):
     texts = reasons(replace(model, reason_reference=reference), table, chosen)
     assert texts[39][0] == "raises the risk: last active 39 days ago (usually 20)"
     assert texts[40][0] == "raises the risk: last active 500 days ago (usually 22)"
+
+
+def test_what_is_usual_in_the_stage_is_no_reason(chosen):
+    """`raises the risk: last active 50 days ago (usually 50)` would explain nothing."""
+    medians = tuple((50.2, None, None) for _ in STAGES)
+    typical = ReasonReference((0.0,) * 3, (1.0,) * 3, (0.0,) * 3, medians)
+    made = scorer([1.0, 1.0, 0.0], typical)
+    [[first, second, third]] = reasons(made, rows((50.0, 9.0, 2.0)), chosen)
+    assert "known for" in first or "tenure" in first or "9" in first
+    assert (second, third) == (None, None)
+    [[other, *_]] = reasons(made, rows((52.0, 9.0, 2.0)), chosen)
+    assert "52 days ago (usually 50)" in other
 
 
 def test_nothing_is_usual_where_nothing_is_known_or_no_value_is_named(chosen):

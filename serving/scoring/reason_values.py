@@ -75,13 +75,36 @@ def same_sentence_span(column: FeatureColumn, value: float) -> tuple[float, floa
     Example: with `{value:.0f} days` the value 12.3 gives (11.5, 12.5).
     """
     form = value_format(column)
-    rounding = _ROUNDED.search(form) if form else None
-    if rounding is None:
+    digits = _digits(form)
+    if digits is None:
         return value, value
-    # A percentage shows two digits less than the share has.
-    digits = int(rounding[1]) + (2 if rounding[2] == "%" else 0)
     written, half = round(value, digits), 0.5 * 10.0**-digits
     return written - half, written + half
+
+
+def _digits(form: str | None) -> int | None:
+    """The decimal digits of a value that a format writes; None where it does not round to some."""
+    rounding = _ROUNDED.search(form) if form else None
+    if rounding is None:
+        return None
+    # A percentage shows two digits less than the share has.
+    return int(rounding[1]) + (2 if rounding[2] == "%" else 0)
+
+
+def written_as_usual(
+    columns: list[FeatureColumn], values: np.ndarray, usual: np.ndarray
+) -> np.ndarray:
+    """Where a sentence would say `1 (usually 1)`, bool (rows, columns): that is no reason.
+
+    `values`, `usual`: (rows, columns), NaN where there is none.
+    """
+    same = np.zeros(values.shape, dtype=bool)
+    for at, column in enumerate(columns):
+        digits = _digits(value_format(column))
+        pair = values[:, at], usual[:, at]
+        one, other = pair if digits is None else (np.round(each, digits) for each in pair)
+        same[:, at] = one == other
+    return same
 
 
 def can_be_reason(

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from features.engine.columns import FeatureColumn
 from serving.scoring.parts import signed_log1p
-from serving.scoring.reason_values import can_be_reason, describe_value
+from serving.scoring.reason_values import can_be_reason, describe_value, written_as_usual
 from serving.scoring.scorer import Scorer, ordered_sum, stage_index
 
 REASON_COUNT = 3
@@ -91,9 +91,9 @@ def _rank_families(scorer: Scorer, rows: pa.Table, used: list[FeatureColumn]) ->
     families, members = _group_by_family(used)
     excess = _excess_contributions(scorer, rows)
     totals, sides = _family_totals(excess, members)
-    nameable = can_be_reason(
-        used, _values(rows, used), _widespread_spans(scorer, rows), scorer.definitions
-    )
+    values = _values(rows, used)
+    nameable = can_be_reason(used, values, _widespread_spans(scorer, rows), scorer.definitions)
+    nameable &= ~written_as_usual(used, values, _usual_values(scorer, rows))
     named = np.where(nameable, excess, 0.0)
     named_totals, _ = _family_totals(named, members)
     # Both the whole family and its nameable values must point that way.
@@ -108,6 +108,15 @@ def _rank_families(scorer: Scorer, rows: pa.Table, used: list[FeatureColumn]) ->
 
 def _values(rows: pa.Table, used: list[FeatureColumn]) -> np.ndarray:
     return np.stack([rows[column.name].to_numpy() for column in used], axis=1)
+
+
+def _usual_values(scorer: Scorer, rows: pa.Table) -> np.ndarray:
+    """The medians that the sentences name, of each row's stage, float64 (rows, columns)."""
+    reference = scorer.reason_reference
+    if reference is None or not reference.usual:
+        return np.full((rows.num_rows, len(scorer.columns)), np.nan)
+    medians = np.array(reference.usual, dtype=float)
+    return medians[stage_index(rows["stage"].to_numpy())]
 
 
 def _widespread_spans(scorer: Scorer, rows: pa.Table) -> np.ndarray | None:
