@@ -153,7 +153,7 @@ def test_superseded_rows_and_versions_that_change_kind(tmp_path):
     twice = [f"{row},{day(380)},purchase" for row in purchases()[:200]]
     named = findings(tmp_path, {"transactions": head + "\n".join([*plain, *twice]) + "\n"})
     assert named["superseded_rows", "transactions"]["counts"]["superseded"] == 200
-    failed = [f"{row},{day(380)},payment_failed" for row in purchases()[:3]]
+    failed = [f"{row},{day(365)},payment_failed" for row in purchases()[:3]]
     named = findings(tmp_path, {"transactions": head + "\n".join([*plain, *failed]) + "\n"})
     assert names(named) == ["versions_change_kind"]
     assert named["versions_change_kind", "transactions"]["counts"] == {"transaction_ids": 3}
@@ -237,7 +237,7 @@ def members(terms=None, visits=None):
     """Forty members with monthly terms in one chain each, a tenth of which ends halfway."""
     if terms is None:
         terms = [
-            f"c{who:02d},{day(start)},{day(start + 30)}"
+            f"c{who:02d},{day(start)},{day(start + 30)},{day(start - 1)}"
             for who in range(40)
             for start in range(who % 25, 340 if who >= 4 else 150, 30)
         ]
@@ -248,7 +248,7 @@ def members(terms=None, visits=None):
             for at in range(who % 25, 366 if who >= 4 else 170, 5)
         ]
     return {
-        "contracts": "customer_id,starts_at,ends_at\n" + "\n".join(terms) + "\n",
+        "contracts": "customer_id,starts_at,ends_at,recorded_at\n" + "\n".join(terms) + "\n",
         "interactions": "customer_id,occurred_at,kind\n" + "\n".join(visits) + "\n",
     }
 
@@ -264,21 +264,21 @@ def test_terms_that_are_plausible_have_none(tmp_path):
 
 def test_rejected_terms_are_named_however_few(tmp_path):
     tables = members()
-    tables["contracts"] += f"c39,{day(350)},{day(349)}\n"
+    tables["contracts"] += f"c39,{day(350)},{day(349)},{day(349)}\n"
     assert contract_names(tmp_path, tables)["terms_rejected"]["rejected"] == 1
 
 
 def test_events_outside_of_cover(tmp_path):
     late = [f"c{who:02d},{day(at)},visit" for who in range(40) for at in range(0, 366, 5)]
-    terms = [f"c{who:02d},{day(who)},{day(who + 120 + who)}" for who in range(40)]
+    terms = [f"c{who:02d},{day(who)},{day(who + 120 + who)},{day(who - 1)}" for who in range(40)]
     counts = contract_names(tmp_path, members(terms, late))["events_outside_cover"]
     assert counts["rows"] == 40 * 74
     assert 0.5 < counts["outside"] / counts["rows"] < 0.7
 
 
 def test_an_end_that_nearly_all_terms_share(tmp_path):
-    terms = [f"c{who:02d},{day(who)},2025-06-30" for who in range(40)]
-    terms += [f"d{who:02d},{day(who)},{day(who + 99)}" for who in range(5)]
+    terms = [f"c{who:02d},{day(who)},2025-06-30,{day(who - 1)}" for who in range(40)]
+    terms += [f"d{who:02d},{day(who)},{day(who + 99)},{day(who - 1)}" for who in range(5)]
     counts = contract_names(tmp_path, members(terms))["shared_end"]
     assert counts == {"terms": 45, "shared": 40}
 
@@ -295,7 +295,8 @@ def test_a_newest_window_in_which_nobody_or_everybody_left(tmp_path):
     assert named["nobody_left", "transactions"]["counts"] == {"eligible": 40, "left": 0}
     gone = [f"c{who:02d},{day(at)},5,{who}-{at}" for who in range(40) for at in range(330)]
     text = HEAD + "\n".join([*gone, f"new,{day(365)},5,n"]) + "\n"
-    named = findings(tmp_path, {"transactions": text}, contract={"data_until": day(366)})
+    complete_anyway = {"data_until": day(366), "fresh_until": {"transactions": day(366)}}
+    named = findings(tmp_path, {"transactions": text}, contract=complete_anyway)
     assert named["everybody_left", "transactions"]["counts"] == {"eligible": 40, "left": 40}
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,10 +34,13 @@ MONDAY = date(2024, 1, 1)
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def recorded(days: list[date], *, stated: int | None = None, hour: int = 9) -> RecordedDays:
+def recorded(
+    days: list[date], *, stated: int | None = None, hour: int = 9, volume: int = 20
+) -> RecordedDays:
     numbers = np.array([(day - FIRST_DAY).days for day in days], dtype=np.int64)
     at = numbers * DAY_US + hour * HOUR_US
-    return RecordedDays("interactions", "UTC", numbers, at, at + HOUR_US, stated)
+    rows = np.full(len(days), volume)
+    return RecordedDays("interactions", "UTC", numbers, at, at + HOUR_US, rows, stated)
 
 
 def every_day(count: int, *, weekdays: frozenset[int] = frozenset(range(7))) -> list[date]:
@@ -98,10 +102,53 @@ def test_a_stated_instant_counts_where_it_is_later_and_without_history():
 def test_a_delivery_counts_from_the_instant_at_which_it_was_recorded():
     end = midnight(MONDAY + timedelta(days=120))
     known_at, until = end + 4 * DAY_US, end + 3 * DAY_US
-    feed = replace(recorded(every_day(120)), deliveries=((known_at, until), (end, end - DAY_US)))
+    feed = replace(recorded(every_day(120)), deliveries=((known_at, until), (end, end)))
     assert feed.at(known_at - 1).is_stale
     assert not feed.at(known_at).is_stale
     assert feed.at(until + 2 * DAY_US).is_stale
+
+
+def test_the_newest_delivery_counts_also_where_it_takes_an_earlier_one_back():
+    end = midnight(MONDAY + timedelta(days=120))
+    feed = recorded(every_day(120))
+    promised, taken_back = (end - HOUR_US, end - HOUR_US), (end, end - 30 * DAY_US)
+    assert not replace(feed, deliveries=(promised,)).at(end).is_stale
+    assert replace(feed, deliveries=(promised, taken_back)).at(end).is_stale
+    # Rows that are there and are said to be incomplete are no complete table.
+    assert replace(feed, deliveries=(taken_back,)).at(end).is_stale
+    # Two of one instant contradict each other: the earlier end counts.
+    contradicting = ((end, end), (end, end - 30 * DAY_US))
+    assert replace(feed, deliveries=contradicting).at(end).is_stale
+
+
+def test_stray_rows_are_no_feed():
+    """One row a day, where forty were usual: silent since the last usual day."""
+    days = every_day(150)
+    rows = np.array([40] * 120 + [1] * 30)
+    feed = replace(recorded(days), rows=rows)
+    end = midnight(MONDAY + timedelta(days=120))
+    assert not feed.at(end + DAY_US).is_stale
+    assert feed.at(end + 2 * DAY_US).is_stale
+    assert feed.at(end + 30 * DAY_US).quiet_days == 30
+    # A business that grows tenfold was not silent before.
+    growing = replace(recorded(days), rows=np.geomspace(10, 100, 150).astype(int))
+    assert growing.at(midnight(MONDAY + timedelta(days=150))).allowed_days == 1.0
+    # What later rows of the day bring is not known yet.
+    morning = feed.at(int(feed.newest[120]) - HOUR_US // 2)
+    assert morning.quiet_days == 0
+
+
+def test_only_rows_of_its_kinds_keep_the_activity_table_fresh(shop):
+    _, settings, history = shop
+    tables = worlds.read_tables(history)
+    at = midnight_before(history.data_until, settings.zone)
+    bought = tables["transactions"]
+    gone = pc.and_(
+        pc.equal(bought["kind"], "purchase"), pc.greater(bought["occurred_at"], at - 20 * DAY_US)
+    )
+    cut = dict(tables) | {"transactions": bought.filter(pc.invert(gone))}
+    with pytest.raises(errors.FeedSilent, match="transactions"):
+        stale_tables(worlds.rebuild_history(history, cut), settings, at)
 
 
 def test_deliveries_are_a_table_of_the_configuration(shop):
@@ -188,6 +235,7 @@ def test_a_cut_feed_is_named_within_one_allowed_spell(fixture, request):
                 each.days[:count],
                 each.oldest[:count],
                 each.newest[:count],
+                each.rows[:count],
                 None,
             )
             end = cut.at(int(cut.newest[-1]) + 1)

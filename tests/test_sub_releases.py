@@ -207,7 +207,8 @@ def test_a_sub_release_with_a_column_of_its_table_is_refused(own_home):
 
 def feed(name: str, days: list[int]) -> RecordedDays:
     numbers = np.array(days, dtype=np.int64)
-    return RecordedDays(name, "UTC", numbers, numbers * DAY_US, numbers * DAY_US + 1, None)
+    rows = np.full(len(days), 20)
+    return RecordedDays(name, "UTC", numbers, numbers * DAY_US, numbers * DAY_US + 1, rows, None)
 
 
 def test_dates_at_which_a_table_was_silent_are_not_learned_from(trained_shop):

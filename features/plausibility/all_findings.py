@@ -38,7 +38,7 @@ def find_implausible(
     if active is None:
         return [_nothing_left(history, settings)]
     return [
-        *find_silent_feeds(history, settings),
+        *find_silent_feeds(history, settings, now=now),
         *find_days(history, settings, now=now),
         *find_rows(history, counts, settings),
         *find_ids(history, settings),

@@ -6,8 +6,10 @@ days without a row. A table is stale at as_of where its quiet spell is longer th
     max(1 day, 1.5 × the longest quiet spell before as_of that began on the same weekday)
 
 and so many silent days would come by chance less than once in 1,000 times, at the table's own rate
-of silent days on these weekdays: a sparse table breaks its own record now and then. All of it rests
-on what was recorded before as_of, so an old as_of is answered as it was. With less
+of silent days on these weekdays: a sparse table breaks its own record now and then. A day on which
+less than a tenth of the usual number of rows was recorded is a silent day: one stray row is no
+feed. Of the table of activity only rows of the kinds count that are activity. All of it rests on
+what was recorded before as_of, so an old as_of is answered as it was. With less
 than 90 days of history before as_of a table's habits are not known, and only a stated instant
 counts (`[contract.fresh_until]`, or the table `deliveries`, of which a row counts from its
 recorded_at on).
@@ -18,6 +20,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Protocol
 
 import duckdb
@@ -27,7 +30,7 @@ from features.core.contract import CONTRACT
 from features.core.errors import FeedSilent
 from features.core.instants import DAY_US, MINUTE_US, day_text, instant, local_date
 from features.core.settings import Settings
-from features.tables.parsing import local_day
+from features.tables.parsing import literal, local_day
 
 # Whole days of quiet are compared, not instants: a shop that closes at 16:00 before a public
 # holiday is not late on the next morning (docs/decisions/027-silent-feeds.md).
@@ -38,6 +41,8 @@ MAX_CHANCE = 0.001
 # Silent days added to those of a weekday, of twice as many days: 90 days cannot show a rate of 0.
 PRIOR_SILENT_DAYS = 0.25
 FIRST_DAY = date(1970, 1, 1)
+# Of the median of the days with rows among the days before: fewer rows are as good as none.
+LEAST_VOLUME, VOLUME_DAYS = 0.1, 90
 
 
 class RecordedTables(Protocol):
@@ -96,6 +101,7 @@ class RecordedDays:
     """The local days on which rows of one table were recorded, rising, all of them: (days,) each.
 
     days: days since 1970-01-01. oldest, newest: the first and last recorded_at of the day, in µs.
+    rows: how many were recorded on the day.
     configured_until: µs, from `[contract.fresh_until]`; None where nothing is stated. deliveries:
     (recorded_at, complete_until) of each row of the table of deliveries, in µs.
     """
@@ -105,36 +111,62 @@ class RecordedDays:
     days: np.ndarray
     oldest: np.ndarray
     newest: np.ndarray
+    rows: np.ndarray
     configured_until: int | None
     deliveries: tuple[tuple[int, int], ...] = ()
 
     def at(self, as_of: int) -> Freshness:
         """The freshness at `as_of` (µs), from what was recorded before it."""
         count = int(np.searchsorted(self.oldest, as_of))
-        days, until, newest = self.days[:count], None, None
+        days, newest_at = self._days_before(as_of, count), None
         if count:
+            newest_at = int(self.newest[count - 1])
+            newest_at = newest_at if newest_at < as_of else int(self.oldest[count - 1])
+        until = None
+        if days.size:
             until = instant(FIRST_DAY + timedelta(days=int(days[-1]) + 1), zone=self.zone)
-            newest = int(self.newest[count - 1])
-            newest = newest if newest < as_of else int(self.oldest[count - 1])
-        configured = self._configured_or_delivered(as_of)
+        delivered = self._delivered_until(as_of)
+        until = until if delivered is None else delivered
+        configured = self.configured_until
         is_configured = configured is not None and (until is None or configured > until)
         until = configured if is_configured else until
         allowed, chance = None, 0.0
-        if count and until is not None and as_of - self.oldest[0] >= DAYS_OF_HABITS * DAY_US:
+        if days.size and until is not None and as_of - self.oldest[0] >= DAYS_OF_HABITS * DAY_US:
             weekday = local_date(until - 1, self.zone).weekday()
             allowed = allowed_quiet_days(days, weekday=weekday)
             since, today = ((local_date(at, self.zone) - FIRST_DAY).days for at in (until, as_of))
             chance = chance_of_quiet(days, since=since, days_quiet=today - since)
-        elif configured is not None:
+        elif configured is not None or delivered is not None:
             allowed = LEAST_ALLOWED_DAYS
-        return Freshness(self.table, as_of, newest, until, allowed, chance, is_configured)
+        return Freshness(self.table, as_of, newest_at, until, allowed, chance, is_configured)
 
-    def _configured_or_delivered(self, as_of: int) -> int | None:
-        """The latest instant that is stated, by the configuration or a delivery known by then."""
-        instants = [until for recorded_at, until in self.deliveries if recorded_at <= as_of]
-        if self.configured_until is not None:
-            instants.append(self.configured_until)
-        return max(instants, default=None)
+    def _days_before(self, as_of: int, count: int) -> np.ndarray:
+        """The first `count` days without those on which hardly a row was recorded.
+
+        The day of as_of itself is not over: one row is enough.
+        """
+        has_volume = self.has_usual_volume[:count].copy()
+        if count and self.newest[count - 1] >= as_of:
+            has_volume[-1] = True
+        return self.days[:count][has_volume]
+
+    @cached_property
+    def has_usual_volume(self) -> np.ndarray:
+        """Whether about as many rows as before were recorded on the day, bool (days,)."""
+        usual = np.ones(len(self.days), dtype=bool)
+        starts = np.searchsorted(self.days, self.days - VOLUME_DAYS)
+        for at, start in enumerate(starts):
+            if at > start:
+                usual[at] = self.rows[at] >= LEAST_VOLUME * np.median(self.rows[start:at])
+        return usual
+
+    def _delivered_until(self, as_of: int) -> int | None:
+        """What the newest delivery known at as_of says; the earliest of several of one instant."""
+        known = [each for each in self.deliveries if each[0] <= as_of]
+        if not known:
+            return None
+        newest = max(recorded_at for recorded_at, _ in known)
+        return min(until for recorded_at, until in known if recorded_at == newest)
 
 
 def read_recorded_days(history: RecordedTables, settings: Settings) -> dict[str, RecordedDays]:
@@ -222,19 +254,29 @@ def _read_table(history: RecordedTables, settings: Settings, name: str) -> Recor
     deliveries = _read_deliveries(history, name)
     none = np.empty(0, dtype=np.int64)
     if "recorded_at" not in CONTRACT[name].names:
-        return RecordedDays(name, settings.zone, none, none, none, configured_until, deliveries)
+        return RecordedDays(
+            name, settings.zone, none, none, none, none, configured_until, deliveries
+        )
     table = f"{history.schema}.{name}" if history.schema else name
     # First by quarter of an hour, which no zone's midnight divides: the calendar is slow.
     rows = history.connection.execute(
         f"SELECT {local_day(settings.zone, of='oldest')} AS day, min(oldest) AS oldest, "
-        "max(newest) AS newest "
-        f"FROM (SELECT min(recorded_at) AS oldest, max(recorded_at) AS newest FROM {table} "
-        f"GROUP BY recorded_at // {15 * MINUTE_US}) GROUP BY day ORDER BY oldest"
+        "max(newest) AS newest, sum(rows) AS rows "
+        "FROM (SELECT min(recorded_at) AS oldest, max(recorded_at) AS newest, count(*) AS rows "
+        f"FROM {table} {_of_activity(settings, name)} GROUP BY recorded_at // {15 * MINUTE_US}) "
+        "GROUP BY day ORDER BY oldest"
     ).fetchnumpy()
-    days, oldest, newest = (
-        np.asarray(rows[each]).astype(np.int64) for each in ("day", "oldest", "newest")
+    columns = (
+        np.asarray(rows[each]).astype(np.int64) for each in ("day", "oldest", "newest", "rows")
     )
-    return RecordedDays(name, settings.zone, days, oldest, newest, configured_until, deliveries)
+    return RecordedDays(name, settings.zone, *columns, configured_until, deliveries)
+
+
+def _of_activity(settings: Settings, name: str) -> str:
+    """SQL that keeps the rows that are activity, of the table of activity."""
+    if name != settings.activity.table:
+        return ""
+    return f"WHERE kind IN ({', '.join(literal(kind) for kind in settings.activity.kinds)})"
 
 
 def _read_deliveries(history: RecordedTables, name: str) -> tuple[tuple[int, int], ...]:

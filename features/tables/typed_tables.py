@@ -162,6 +162,9 @@ def _apply_row_rules(
     if table.name == "contracts":
         connection.execute(f"UPDATE _parsed SET ends_at = {OPEN_END_US} WHERE ends_at IS NULL")
         _reject(connection, "ends_before_it_starts", "ends_at <= starts_at")
+    if table.name == "deliveries":
+        # Nobody can know on one day that nothing will be missing on the next.
+        _reject(connection, "complete_after_it_was_recorded", "complete_until > recorded_at")
     if table.name == "feedback":
         _apply_feedback_rules(connection, types, settings)
 

@@ -308,8 +308,18 @@ def _stored_runs(root: Path) -> list[tuple[int, Path]]:
 def _write_latest(root: Path, folder: Path, as_of: int) -> None:
     if (root / latest_run.FILE).is_dir():
         raise _in_the_way(root / latest_run.FILE, "a folder", "LATEST is a file.")
-    with staged_file(root / latest_run.FILE) as staged:
-        staged.write_text(latest_run.latest_text(as_of, folder, root))
+    text = latest_run.latest_text(as_of, folder, root)
+    # A run that is there already changes no file, so that a service does not load it again.
+    if not _has_text(root / latest_run.FILE, text):
+        with staged_file(root / latest_run.FILE) as staged:
+            staged.write_text(text)
+
+
+def _has_text(path: Path, text: str) -> bool:
+    try:
+        return path.read_bytes() == text.encode()
+    except OSError:
+        return False
 
 
 def _in_the_way(path: Path, got: str, rule: str) -> StoreFailed:

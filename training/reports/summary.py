@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -283,7 +284,7 @@ def scores_text(
         f"    {stage:<10}{CHINESE[stage]:<6}{number:>8,}  {_bar(number / longest)}".rstrip()
         for stage, number in counts.items()
     ]
-    lines += _rate_lines(rows)
+    lines += [*_rate_lines(rows), *_without_lines(rows)]
     eligible = [row for row in rows if row["eligible"] and row["p_churn"] is not None]
     cancelled = [row for row in eligible if CANCELLED in row["warnings"]]
     staying = [row for row in eligible if CANCELLED not in row["warnings"]]
@@ -318,6 +319,25 @@ def _refused_in_lists(folder: Path, rows: list[dict[str, Any]]) -> set[str]:
 
 def _bar(share: float) -> str:
     return "█" * round(LONGEST_BAR * share)
+
+
+def _without_lines(rows: list[dict[str, Any]]) -> list[str]:
+    """One line where scores do without a table, because it was silent."""
+    marks = Counter(
+        mark.removeprefix("without:")
+        for row in rows
+        for mark in row["warnings"]
+        if mark.startswith("without:")
+    )
+    if not marks:
+        return []
+    tables = " and ".join(sorted(marks))
+    return [
+        "",
+        f"  scored without {tables}, which had fallen silent (lifecycle check says since when): "
+        f"{max(marks.values()):,} customers.",
+        "  The figures of these scores stand in the card, under Without a table.",
+    ]
 
 
 def _rate_lines(rows: list[dict[str, Any]]) -> list[str]:
