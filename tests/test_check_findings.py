@@ -158,7 +158,7 @@ def test_superseded_rows_and_versions_that_change_kind(tmp_path):
     assert names(named) == ["versions_change_kind"]
     assert named["versions_change_kind", "transactions"]["counts"] == {"transaction_ids": 3}
     # A refund under its order's number is no version, and nothing to name; it is counted.
-    refunds = [f"{row},{day(380)},refund" for row in purchases()[:200]]
+    refunds = [f"{row},{day(365)},refund" for row in purchases()[:200]]
     text = head + "\n".join([*plain, *refunds]) + "\n"
     settings, history, counts = business(tmp_path, {"transactions": text})
     report = build_report(history, counts, settings, now=NOW)
@@ -327,6 +327,24 @@ def test_settings_without_effect_are_named_and_others_are_not(tmp_path):
         "stages": {"acquired": "second_activity"},
     }
     assert findings(tmp_path, {"transactions": shop()}, **effective) == {}
+
+
+def test_the_activity_of_other_people_is_named(tmp_path):
+    """Everybody with a ticket is unknown to the table of activity, and the other way round."""
+    tickets = "customer_id,occurred_at,kind\n" + "".join(
+        f"T-{who},{day(at)},complaint\n" for at in range(0, 366, 7) for who in range(40)
+    )
+    people = "customer_id,acquired_at\n" + "".join(f"T-{who},2024-01-01\n" for who in range(40))
+    tables = {"transactions": shop(), "feedback": tickets, "customers": people}
+    named = findings(tmp_path, tables, contract=complete("feedback"))
+    assert named["ids_no_other_table_knows", "transactions"]["counts"] == {
+        "ids": 40,
+        "unknown": 40,
+    }
+    few = tickets + "".join(f"c{who:02d},{day(9)},complaint\n" for who in range(4))
+    tables = {"transactions": shop(), "feedback": few, "customers": people}
+    named = findings(tmp_path, tables, contract=complete("feedback"))
+    assert ("ids_no_other_table_knows", "transactions") not in named
 
 
 def test_a_load_stamp_on_every_row_leaves_nothing_and_says_why(tmp_path):

@@ -13,7 +13,8 @@ from dataclasses import replace
 import pytest
 import xgboost
 
-from features.core.errors import ReleaseRefused, StoreFailed
+from features.core.errors import PromotionRefused, ReleaseRefused, StoreFailed
+from features.core.instants import DAY_US
 from serving.release import release as releases
 from serving.release.release_store import current_release_folder
 from tests.support.damaged_home import reseal, rewrite
@@ -206,3 +207,29 @@ def test_a_training_over_a_served_release_of_an_old_format_is_not_judged(
         "verdict": gate.NOT_JUDGED,
         "why": [f"not comparable: the served release has format {releases.FORMAT - 1}"],
     }
+
+
+def test_the_newest_training_of_an_earlier_day_needs_a_reason_to_replace_a_later_one(
+    own_home, monkeypatch
+):
+    """`train --as-of` and then `promote` would serve an older release than before."""
+    folder = own_home.release.folder
+    later = folder.with_name("later")
+    shutil.copytree(folder, later)
+    seen = json.loads((later / "seen.json").read_text())
+    seen["outcomes_until"] += 30 * DAY_US
+    (later / "seen.json").write_text(json.dumps(seen))
+    files = releases.hash_files(later)
+    manifest = json.loads((later / "manifest.json").read_text())
+    manifest |= {
+        "files": files,
+        "id": releases.content_id(files),
+        "made_at": "2000-01-01T00:00:00+00:00",
+    }
+    (later / "manifest.json").write_text(json.dumps(manifest))
+    later.rename(later.with_name(manifest["id"]))
+    promote(manifest["id"])
+    with pytest.raises(PromotionRefused, match="the served release until"):
+        promote()
+    # Who names it wants it.
+    assert promote(own_home.release.id).id == own_home.release.id

@@ -8,17 +8,20 @@ While MLflow's store cannot be reached the alias is late; the next promotion, th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from features.core.errors import PromotionRefused, ReleaseRefused, StoreFailed
+from features.core.instants import day_text
 from features.core.progress import print_status, stop_if_interrupted
 from features.core.staged_files import staged_file
 from serving.release import release as releases
+from serving.release.json_files import read_json
 from serving.release.manifest import creation_time
 from serving.release.release_store import is_release_id, served_release_id, stored_folders
 from serving.release.sandbox import load_in_subprocess
+from serving.release.seen_future import FILE as SEEN_FILE
 from serving.release.seen_future import is_backfill
 from training import promotion_log
 from training.evaluation import gate
@@ -62,6 +65,10 @@ def promote(name: str | None = None, *, force: str | None = None) -> releases.Re
     if release.seen.purpose == "backfill":
         raise _backfill_error(release)
     check = check_promotion(release)
+    if name is None:
+        # Who names a release may want the older one.
+        objections = (*check.objections, *_older_than_served(release))
+        check = replace(check, objections=objections)
     if check.note:
         print_status(f"warning: {check.note}")
     if check.objections and reason is None:
@@ -108,6 +115,22 @@ def check_promotion(release: releases.Release) -> PromotionCheck:
     if judged["verdict"] == gate.REFUSED:
         objections += [one for one in judged["why"] if one not in objections]
     return PromotionCheck(tuple(objections), None)
+
+
+def _older_than_served(release: releases.Release) -> list[str]:
+    """Why a release of an earlier day is no successor; empty for a newer one."""
+    served = served_release_id()
+    if served is None:
+        return []
+    try:
+        later = read_json(releases.releases_folder() / served / SEEN_FILE, served)
+        until = int(later["outcomes_until"])
+    except (ReleaseRefused, KeyError, TypeError, ValueError):
+        return []
+    if until <= release.seen.outcomes_until:
+        return []
+    mine, theirs = (day_text(at, zone=release.zone) for at in (release.seen.outcomes_until, until))
+    return [f"it has learned outcomes until {mine}, the served release until {theirs}"]
 
 
 def _not_judged_note(judged: dict[str, Any] | None, served: str) -> str:

@@ -23,6 +23,7 @@ _EMPTY_LOOKING = r"^([^\p{L}\p{N}]+|-?0+([.]0+)?|-1)$"
 # An id has an outsized share from this share of the rows and this many times the 95 % point on.
 OUTSIZED_SHARE, OUTSIZED_TIMES, FEWEST_ROWS = 0.05, 5, 100
 UNKNOWN_SHARE, UNKNOWN_SHARE_OF_CUSTOMERS = 0.20, 0.95
+LEAST_SHARED = 0.05  # of the ids of the table of activity, or of those of all others, if fewer
 FEWEST_IDS = 20
 ID_COLUMNS = {"referrals": ("referrer_id", "referred_id")}
 
@@ -44,7 +45,9 @@ def find_ids(history: History, settings: Settings) -> Iterator[Finding]:
     yield from _equal_but_for_case(history.connection, names)
     if len(names) > 1:
         for name in names:
-            if name != settings.activity.table:
+            if name == settings.activity.table:
+                yield from _meets_nobody(history.connection, name, names)
+            else:
                 yield from _unknown_elsewhere(history.connection, name, names)
 
 
@@ -163,6 +166,38 @@ def _count_unknown(
         f"SELECT count(*), count(*) FILTER (id NOT IN ({others})) FROM ({own})"
     ).fetchall()
     return ids, unknown
+
+
+def _meets_nobody(
+    connection: duckdb.DuckDBPyConnection, name: str, names: list[str]
+) -> Iterator[Finding]:
+    """The table of activity, if hardly anybody of it is in the other tables, nor the other way.
+
+    That few customers have rows elsewhere is usual; that those with rows elsewhere have no activity
+    is not.
+    """
+    own, others = (
+        " UNION ".join(
+            f"SELECT {column} AS id FROM {each} WHERE {column} IS NOT NULL"
+            for each in tables
+            for column in id_columns(each)
+        )
+        for tables in ([name], [each for each in names if each != name])
+    )
+    [(ids, elsewhere, both)] = connection.execute(
+        f"SELECT (SELECT count(*) FROM ({own})), (SELECT count(*) FROM ({others})), "
+        f"(SELECT count(*) FROM (({own}) INTERSECT ({others})))"
+    ).fetchall()
+    if ids and elsewhere and both < LEAST_SHARED * min(ids, elsewhere):
+        yield Finding(
+            "ids_no_other_table_knows",
+            name,
+            f"{both:,} of its {ids:,} ids are among the {elsewhere:,} ids of the other tables: the "
+            "customers with activity and those with other rows are not the same people.",
+            f"Check that {name} selects the same id of the person as the other tables (another "
+            "number, a prefix, upper case, leading zeros?).",
+            counts={"ids": ids, "unknown": ids - both},
+        )
 
 
 def _unknown_elsewhere(
