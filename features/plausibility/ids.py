@@ -156,7 +156,7 @@ def _count_unknown(
     """(ids of the table, those of them that no other of the tables has)."""
     own, others = (
         " UNION ".join(
-            f"SELECT {column} AS id FROM {each} WHERE {column} IS NOT NULL"
+            f"SELECT DISTINCT {column} AS id FROM {each} WHERE {column} IS NOT NULL"
             for each in tables
             for column in id_columns(each)
         )
@@ -178,7 +178,7 @@ def _meets_nobody(
     """
     own, others = (
         " UNION ".join(
-            f"SELECT {column} AS id FROM {each} WHERE {column} IS NOT NULL"
+            f"SELECT DISTINCT {column} AS id FROM {each} WHERE {column} IS NOT NULL"
             for each in tables
             for column in id_columns(each)
         )
