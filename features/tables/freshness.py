@@ -266,10 +266,12 @@ def _read_table(history: RecordedTables, settings: Settings, name: str) -> Recor
         f"FROM {table} {_of_activity(settings, name)} GROUP BY recorded_at // {15 * MINUTE_US}) "
         "GROUP BY day ORDER BY oldest"
     ).fetchnumpy()
-    columns = (
+    days, oldest, newest, count = (
         np.asarray(rows[each]).astype(np.int64) for each in ("day", "oldest", "newest", "rows")
     )
-    return RecordedDays(name, settings.zone, *columns, configured_until, deliveries)
+    return RecordedDays(
+        name, settings.zone, days, oldest, newest, count, configured_until, deliveries
+    )
 
 
 def _of_activity(settings: Settings, name: str) -> str:
