@@ -59,7 +59,7 @@ def package_versions() -> dict[str, str]:
 
 
 def card_text(scorer: Scorer, evaluation: Report, settings: Settings) -> str:
-    """The whole card as markdown, under 200 lines, for any status.
+    """The whole card as markdown, under 220 lines, for any status.
 
     `evaluation` is the content of `evaluation.json`.
     """

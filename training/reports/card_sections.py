@@ -275,6 +275,6 @@ def without_section(evaluation: Report) -> list[str]:
             decimals(report["eligible"]["auroc"]),
             decimals(report["eligible"]["log_loss"], 4),
         )
-        for name, report in reports.items()
+        for name, report in sorted(reports.items())
     ]
     return [*lines, "", *(markdown_table(names, rows) if rows else [])]
