@@ -107,6 +107,7 @@ class TrainingRun:
         examples: Examples | None = None,
         past: PastTraining | None = None,
     ) -> None:
+        self.everybody = history
         self.history = with_consent(history, settings, "train", at=history.data_until)
         self.settings = settings
         self.only = only
@@ -122,7 +123,8 @@ class TrainingRun:
         refuse_snapshots(self.history)
         plan = make_plan(self.history, self.settings)
         refuse_without_dates(plan, self.settings)
-        recorded = read_recorded_days(self.history, self.settings)
+        # A feed is as fresh as all its rows, also where only some may be learned from.
+        recorded = read_recorded_days(self.everybody, self.settings)
         return leave_out_silence(plan, recorded, self.settings)
 
     @property

@@ -43,7 +43,7 @@ def find_implausible(
         *find_rows(history, counts, settings),
         *find_ids(history, settings),
         *find_amounts(counts, settings),
-        *find_contracts(history, known, counts, settings, definitions),
+        *find_contracts(history, known, counts, settings),
         *find_outcomes(history, settings, definitions),
         *find_settings(history, counts, settings),
     ]

@@ -1,18 +1,13 @@
-"""Terms that were rejected, cover without a score, events outside of cover, one end for all."""
+"""Terms that were rejected, events outside of cover, one end for all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-import narwhals as nw
-
 from features.core.contract import EVENT_TABLES
 from features.core.instants import DAY_US, day_text
 from features.core.settings import Settings
-from features.engine.build import current_state
 from features.plausibility.finding import Finding, percent_of
-from features.recipes.cover import current_cover
-from features.recipes.definitions import Definitions
 from features.tables.history import History, Known
 from features.tables.queries import first_value
 from features.tables.typed_tables import RowCounts
@@ -28,7 +23,6 @@ def find_contracts(
     known: Known,
     counts: Mapping[str, RowCounts],
     settings: Settings,
-    definitions: Definitions,
 ) -> Iterator[Finding]:
     """Findings about terms; and events of customers from before they existed, in any business."""
     yield from _before_acquired(history)
@@ -39,8 +33,6 @@ def find_contracts(
     for name in history.names:
         if name in EVENT_TABLES:
             yield from _outside_cover(history, known, name, settings)
-    if settings.contractual:
-        yield from _covered_without_score(known, definitions)
 
 
 def _terms_rejected(table: RowCounts) -> Iterator[Finding]:
@@ -56,28 +48,6 @@ def _terms_rejected(table: RowCounts) -> Iterator[Finding]:
             "See the examples above, and correct the SELECT of contracts. "
             "lifecycle check --rejects rejects.csv lists the rows.",
             counts={"read": table.read, "rejected": rejected},
-        )
-
-
-def _covered_without_score(known: Known, definitions: Definitions) -> Iterator[Finding]:
-    running = current_cover(known).filter(
-        nw.col("cover_until").is_null() | (nw.col("cover_until") > known.as_of)
-    )
-    scored = current_state(known, definitions).select("customer_id")
-    missing = running.join(scored, on="customer_id", how="anti")
-    covered, without = (
-        frame.select(nw.len()).collect(backend="pyarrow").to_native()[0][0].as_py()
-        for frame in (running, missing)
-    )
-    if without:
-        yield Finding(
-            "covered_without_score",
-            "contracts",
-            f"{without:,} of {covered:,} customers with running cover have no activity and get no "
-            "score.",
-            'Give them their activity: [activity] table = "interactions" with the visits or '
-            "usage of members, or payments as transactions.",
-            counts={"covered": covered, "without": without},
         )
 
 

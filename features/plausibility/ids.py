@@ -25,6 +25,10 @@ OUTSIZED_SHARE, OUTSIZED_TIMES, FEWEST_ROWS = 0.05, 5, 100
 UNKNOWN_SHARE, UNKNOWN_SHARE_OF_CUSTOMERS = 0.20, 0.95
 LEAST_SHARED = 0.05  # of the ids of the table of activity, or of those of all others, if fewer
 FEWEST_IDS = 20
+SAME_ID = (
+    "Check that {} selects the same id of the person as the other tables "
+    "(another number, a prefix, upper case, leading zeros?)."
+)
 ID_COLUMNS = {"referrals": ("referrer_id", "referred_id")}
 
 
@@ -150,18 +154,20 @@ def _equal_but_for_case(
         )
 
 
+def _ids_of(tables: list[str]) -> str:
+    """SQL for the ids in these tables, each once, as the column id."""
+    return " UNION ".join(
+        f"SELECT DISTINCT {column} AS id FROM {each} WHERE {column} IS NOT NULL"
+        for each in tables
+        for column in id_columns(each)
+    )
+
+
 def _count_unknown(
     connection: duckdb.DuckDBPyConnection, name: str, names: list[str]
 ) -> tuple[int, int]:
     """(ids of the table, those of them that no other of the tables has)."""
-    own, others = (
-        " UNION ".join(
-            f"SELECT DISTINCT {column} AS id FROM {each} WHERE {column} IS NOT NULL"
-            for each in tables
-            for column in id_columns(each)
-        )
-        for tables in ([name], [each for each in names if each != name])
-    )
+    own, others = _ids_of([name]), _ids_of([each for each in names if each != name])
     [(ids, unknown)] = connection.execute(
         f"SELECT count(*), count(*) FILTER (id NOT IN ({others})) FROM ({own})"
     ).fetchall()
@@ -176,14 +182,7 @@ def _meets_nobody(
     That few customers have rows elsewhere is usual; that those with rows elsewhere have no activity
     is not.
     """
-    own, others = (
-        " UNION ".join(
-            f"SELECT DISTINCT {column} AS id FROM {each} WHERE {column} IS NOT NULL"
-            for each in tables
-            for column in id_columns(each)
-        )
-        for tables in ([name], [each for each in names if each != name])
-    )
+    own, others = _ids_of([name]), _ids_of([each for each in names if each != name])
     [(ids, elsewhere, both)] = connection.execute(
         f"SELECT (SELECT count(*) FROM ({own})), (SELECT count(*) FROM ({others})), "
         f"(SELECT count(*) FROM (({own}) INTERSECT ({others})))"
@@ -194,8 +193,7 @@ def _meets_nobody(
             name,
             f"{both:,} of its {ids:,} ids are among the {elsewhere:,} ids of the other tables: the "
             "customers with activity and those with other rows are not the same people.",
-            f"Check that {name} selects the same id of the person as the other tables (another "
-            "number, a prefix, upper case, leading zeros?).",
+            SAME_ID.format(name),
             counts={"ids": ids, "unknown": ids - both},
         )
 
@@ -211,7 +209,6 @@ def _unknown_elsewhere(
             name,
             f"{unknown:,} of {ids:,} ids ({percent_of(unknown, ids)}) are in no other table: "
             "their rows meet nobody.",
-            f"Check that {name} selects the same id of the person as the other tables (another "
-            "number, a prefix, upper case, leading zeros?).",
+            SAME_ID.format(name),
             counts={"ids": ids, "unknown": unknown},
         )
