@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,19 +9,18 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.core.errors import BadSetting, ColumnMissing, EmptyTable, LifecycleError
+from features.core.errors import BadSetting
 from features.core.instants import last_midnight
 from features.core.settings import Settings, load_settings
-from features.engine import many_dates, pairs_file
+from features.engine import many_dates
 from features.engine.consent import with_consent
 from features.plausibility import definition_report
-from features.recipes.definitions import Definitions
 from features.recipes.stages import STATE_COLUMNS
 from features.tables.history import History, load_history, refuse_too_late
 from features.tables.sources import RowCounts
+from lifecycle import pair_rows
 from lifecycle.arguments import AsOf, read_instants, read_path
 from lifecycle.commands import check, check_text
 from lifecycle.frames import Frames, from_frame, to_frame
@@ -186,7 +184,8 @@ class Business:
             definitions = model.definitions
             history = with_consent(history, self.settings, "score", at=history.data_until)
         if pairs is not None:
-            rows = self._features_of_pairs(history, from_frame(pairs), definitions)
+            table = from_frame(pairs)
+            rows = pair_rows.features_of_pairs(history, self.settings, table, definitions)
             return to_frame(rows, frames)
         instants = sorted(set(self._instants(as_of)))
         refuse_too_late(history, self.settings, instants[-1])
@@ -194,70 +193,6 @@ class Business:
             history, self.settings, as_of=instants, definitions=definitions
         )
         return to_frame(rows, frames)
-
-    def _features_of_pairs(
-        self, history: History, pairs: pa.Table, definitions: Definitions | None
-    ) -> pa.Table:
-        """The pairs in their order, their own columns first, then the feature columns of each."""
-        kind = pairs.schema.field("as_of").type if "as_of" in pairs.column_names else pa.null()
-        if pa.types.is_timestamp(kind):
-            zone = kind.tz
-            at = pairs.column_names.index("as_of")
-            pairs = pairs.set_column(at, "as_of", pairs["as_of"].cast(pa.timestamp("us", zone)))
-        keys = self._read_pairs(pairs)
-        paired, _ = pairs_file.build_for_pairs(
-            history, self.settings, keys, definitions=definitions
-        )
-        rows = paired.rows
-        own = [name for name in pairs.column_names if name not in ("customer_id", "as_of")]
-        taken = sorted(set(own) & set(rows.column_names))
-        if taken:
-            raise BadSetting(
-                where="pairs",
-                got=f"a column '{taken[0]}', which is a feature column",
-                rule="The pairs' own columns have names of their own.",
-                fix="Rename that column.",
-            )
-        keys = keys.append_column("_row", pa.array(range(keys.num_rows), pa.int64()))
-        joined = keys.join(rows, ["customer_id", "as_of"], join_type="left outer").sort_by("_row")
-        names = [name for name in joined.column_names if name != "_row"]
-        joined = joined.select(names)
-        for place, name in enumerate(own, start=2):
-            joined = joined.add_column(place, name, pairs[name])
-        return joined
-
-    def _read_pairs(self, pairs: pa.Table) -> pa.Table:
-        """The keys of a frame of pairs, read as strictly as a file of them."""
-        for name in ("customer_id", "as_of"):
-            if name not in pairs.column_names:
-                raise ColumnMissing(
-                    where="pairs",
-                    got=f"no column {name}",
-                    rule="Pairs have the columns customer_id and as_of.",
-                    fix=f"Add the column {name} to the frame.",
-                )
-        if not pairs.num_rows:
-            raise EmptyTable(
-                where="pairs",
-                got="0 rows",
-                rule="A frame of pairs has rows.",
-                fix="Pass a frame with at least one pair.",
-            )
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "pairs.parquet"
-            pq.write_table(pairs.select(["customer_id", "as_of"]), path)
-            try:
-                return pairs_file.read_pairs(path, self.settings)
-            except LifecycleError as error:
-                # There is no file for the caller: the place is the frame.
-                where = error.where.replace(str(path), "pairs").replace(path.name, "pairs")
-                raise type(error)(
-                    where=where,
-                    got=error.got,
-                    rule=error.rule,
-                    fix=error.fix,
-                    values=error.values,
-                ) from None
 
     @_one_at_a_time
     def stages(self, *, frames: Frames = "pandas") -> Any:

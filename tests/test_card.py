@@ -20,7 +20,7 @@ from serving.release import release
 from serving.scoring.scorer import Calibration, Scorer
 from tests.support.checks import nonempty
 from tests.support.constant_rates import constant_rate
-from training import job, metrics
+from training import metrics, rates_job
 from training.evaluation import learning_curve, slices
 from training.evaluation.evaluate import evaluate
 from training.formats import with_interval
@@ -222,7 +222,7 @@ def test_not_enough_data_has_a_card_without_figures(shop):
     _, stated, found = shop
     why = NotEnoughData(where="here", got="11 customers", rule="More.", fix="Wait.")
     quick = stated.training.model_copy(update={"evaluate": [], "max_dates": 2, "step_days": 90})
-    made = job.train_rates(found, stated.model_copy(update={"training": quick}), why)
+    made = rates_job.train_rates(found, stated.model_copy(update={"training": quick}), why)
     text, scorer = (made.folder / "card.md").read_text(), release.load_release(made.folder).scorer
     assert titles(text) == [title for title in HEADINGS if title not in HEADINGS[4:10]]
     assert "No model: 11 customers. p and q are frequencies." in text

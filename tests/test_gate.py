@@ -14,8 +14,8 @@ import pytest
 
 from features.core.errors import BadSetting, PromotionRefused, StoreFailed
 from features.core.instants import DAY_US
+from serving.release.evaluation_rules import EvaluationFile
 from serving.release.file_rules import check_rules
-from serving.release.release_rules import EvaluationFile
 from serving.scoring.parts import Blend, Rate, design_names
 from serving.scoring.scorer import Calibration
 from tests.support.damaged_home import reseal, rewrite
@@ -23,6 +23,7 @@ from tests.support.tracking_stores import client, entry
 from training import examples, job, metrics, plan, promote, promotion_log
 from training.evaluation import gate
 from training.examples import label_rows
+from training.silent_feeds import FreshPlan
 from training.tracking import record, run_metrics, tracking
 
 BOTH = ("churn", "next_stage")
@@ -94,7 +95,7 @@ def test_reasons_that_nobody_keeps_are_refused(side):
     turned = replace(
         side.scorer.reason_reference,
         mean_contribution=tuple(
-            value + 3.0 * (at % 7 == 0)
+            value + 3.0 * (at % 2 == 0)
             for at, value in enumerate(side.scorer.reason_reference.mean_contribution)
         ),
     )
@@ -304,10 +305,11 @@ def test_a_training_is_judged_beside_the_recipe_of_what_is_served_or_is_that_ver
     dates = trained_shop.dates
     dates = replace(dates, train=dates.train[-2:], refit=())
     run = job.TrainingRun(history, settings)
-    run.plan, run.examples = dates, examples.make_examples(history, settings, dates)
+    run.fresh_plan = FreshPlan(dates, (), ())
+    run.examples = examples.make_examples(history, settings, dates)
     idle = replace(served.scorer, churn=Blend(((1.0, Rate((0.0,))),)), calibration=Calibration())
     run.eval_scorer = run.final_scorer = idle
-    found = job._gate_section(run)["gate"]
+    found = run.gate_section["gate"]
     assert (found["champion"], found["champion_scored"], found["verdict"]) == (
         served.id,
         gate.RECIPE,
@@ -315,7 +317,7 @@ def test_a_training_is_judged_beside_the_recipe_of_what_is_served_or_is_that_ver
     )
     assert found["as_of"] == trained_shop.trained.evaluation["as_of"]["evaluate"]
     run.final_scorer = served.scorer
-    again = job._gate_section(run)
+    again = run.gate_section
     assert again == {"gate": served.evaluation["gate"]}
 
 

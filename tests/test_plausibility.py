@@ -34,6 +34,7 @@ def rows(count, *, eligible, rate, other_rate, seed=0):
             "as_of": as_of,
             "first_at": last - 30 * DAY_US,
             "last_at": last,
+            "recency_from": last,
             "n": np.full(count, 2),
             "eligible": is_eligible,
             "churned": churned,

@@ -6,9 +6,9 @@ import pytest
 
 from features.core.errors import StoreFailed
 from tests.support.tracking_stores import champion, client, entry
-from training.job import JOBS
 from training.promote import lagging_models, promote, repair
 from training.tracking import record, tracking
+from training.trained import JOBS
 
 NOWHERE = "http://127.0.0.1:1"
 BOTH = ("churn", "next_stage")

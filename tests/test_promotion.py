@@ -202,7 +202,7 @@ def test_a_training_over_a_served_release_of_an_old_format_is_not_judged(
     serve(trained_shop, name)
     rewrite(releases.releases_folder() / name / "manifest.json", format=releases.FORMAT - 1)
     run = job.TrainingRun(trained_shop.history, trained_shop.settings)
-    assert job._gate_section(run)["gate"] == {
+    assert run.gate_section["gate"] == {
         "champion": name,
         "verdict": gate.NOT_JUDGED,
         "why": [f"not comparable: the served release has format {releases.FORMAT - 1}"],

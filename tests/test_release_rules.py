@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from features.core.errors import ReleaseRefused
 from serving.release import release as releases
-from serving.release.release_rules import EvaluationFile
+from serving.release.evaluation_rules import EvaluationFile
 from tests.support.damaged_home import reseal, rewrite
 from tests.support.release_mutants import JSON_FILES, mutants
 from training.promote import served_release_id

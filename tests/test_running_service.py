@@ -119,7 +119,7 @@ def raw_events(count):
     """A request with so many customers, each of ten purchases."""
     days = [{"occurred_at": f"2023-01-{day:02}T10:00:00Z", "amount": 5} for day in range(10, 20)]
     customers = [{"customer_id": f"c{number}", "transactions": days} for number in range(count)]
-    return json.dumps({"customers": customers}).encode()
+    return json.dumps({"as_of": "2024-02-01T00:00:00Z", "customers": customers}).encode()
 
 
 @pytest.mark.slow

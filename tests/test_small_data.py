@@ -17,7 +17,7 @@ from serving.release import blend_files
 from serving.scoring.parts import Blend, design_matrix, sigmoid
 from serving.scoring.rates import LEVELS, Rates
 from tests.support.command_line import write_shop
-from training import job, promote, promotion_log
+from training import promote, promotion_log, rates_job
 from training.fitting import with_status
 from training.models import fit_rates
 from training.reports import summary
@@ -209,14 +209,14 @@ def test_a_run_keeps_a_release_that_is_ok_and_replaces_one_that_is_not(trained_s
     stated = trained_shop.settings.model_copy(
         update={"training": trained_shop.settings.training.model_copy(update={"max_dates": 1})}
     )
-    small = job.train_rates(history, stated, why)
+    small = rates_job.train_rates(history, stated, why)
     choice = run.choose_release(small, history, stated)
     served, kept = choice.release, choice.kept_because
     assert (served.id, promote.served_release_id()) == (name, name)
     assert kept == ["its status is not_enough_data: its scores are rates"]
     off = [family for family in FAMILIES if family != "recency"]
     other = stated.model_copy(update={"features": stated.features.model_copy(update={"off": off})})
-    moved = job.train_rates(history, other, why)
+    moved = rates_job.train_rates(history, other, why)
     assert run.choose_release(moved, history, other).release.id == moved.folder.name
     assert (
         promotion_log.find_promotion(moved.folder.name)["reason"]

@@ -18,7 +18,7 @@ from features.core.instants import DAY_US
 from features.tables import history
 from tests.support.checks import nonempty
 from tests.support.tracking_stores import champion, client, parents
-from training import job
+from training import job, rates_job
 from training.formats import decimals
 from training.promote import promote
 from training.tracking import record, run_writer, tracking
@@ -261,7 +261,7 @@ def test_a_business_without_enough_data_is_recorded_as_such(shop, store_home):
     _, stated, found = shop
     why = NotEnoughData(where="here", got="too little", rule="More.", fix="Wait.")
     quick = stated.training.model_copy(update={"evaluate": [], "max_dates": 2, "step_days": 90})
-    made = job.train_rates(found, stated.model_copy(update={"training": quick}), why)
+    made = rates_job.train_rates(found, stated.model_copy(update={"training": quick}), why)
     assert set(made.runs) == {"churn", "next-stage"}
     tags = [run.data.tags for run in parents(store_home)]
     assert [(each["status"], each["verdict"]) for each in tags] == [

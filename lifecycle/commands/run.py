@@ -22,7 +22,8 @@ from features.tables.history import History, load_history, refuse_too_late
 from lifecycle.commands import answer, check, check_text
 from serving.batch import run_folders
 from serving.release import release as releases
-from training import job, past, promote
+from training import job, past, promote, rates_job
+from training.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,16 @@ def run(
     return RunResult(value, text, batch)
 
 
-def _train(history: History, settings: Settings) -> job.Trained:
+def _train(history: History, settings: Settings) -> Trained:
     """A trained release; a release of rates where the data are too few to train."""
     try:
         return job.train(history, settings)
     except NotEnoughData as error:
-        return job.train_rates(history, settings, error)
+        return rates_job.train_rates(history, settings, error)
 
 
 def _value(
-    trained: job.Trained,
+    trained: Trained,
     choice: Choice,
     batch: run_folders.BatchRun,
     report: dict[str, Any],
@@ -116,7 +117,7 @@ def _value(
     }
 
 
-def choose_release(trained: job.Trained, history: History, settings: Settings) -> Choice:
+def choose_release(trained: Trained, history: History, settings: Settings) -> Choice:
     """Serve the new release where it may be served, and choose the release to score with.
 
     The new one is served where nothing objects to it. It is also served where it has no skill or

@@ -38,6 +38,8 @@ Instant = Annotated[int, Field(ge=EARLIEST_US, le=LATEST_US)]  # µs UTC
 Numbers = list[float]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+Id = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]  # of a release
+Text = Annotated[str, Field(min_length=1)]
 
 
 def optional_key(alias: str | None = None) -> Any:

@@ -1,11 +1,11 @@
-"""The rules of the manifest, the stages, the features, the evaluation and the population."""
+"""The rules of the manifest, the stages, the features and the population."""
 
 from __future__ import annotations
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from features.core.config_schema import Days
 from features.core.settings import TABLES
@@ -13,11 +13,13 @@ from features.recipes.recipe import SCORE_SCALE
 from features.recipes.stages import STAGES
 from serving.release.file_rules import (
     Count,
+    Id,
     Instant,
     Numbers,
     Positive,
     Rules,
     Share,
+    Text,
     check_rising,
     check_unique,
     optional_key,
@@ -31,10 +33,6 @@ def _check_table(table: str) -> str:
 
 
 Table = Annotated[str, AfterValidator(_check_table)]
-Status = Literal["ok", "no_skill", "not_enough_data"]
-Id = Annotated[str, Field(pattern="^[0-9a-f]{16}$")]
-Fraction = Annotated[float, Field(gt=0, le=1)]
-Text = Annotated[str, Field(min_length=1)]
 QUANTILES, COHORTS = 19, 4
 MONEY = 1e19  # the sums of all money fit 64 bits
 ROUNDING = 1e-6
@@ -173,210 +171,6 @@ class FeaturesFile(Rules):
         if self.without and sorted({t for each in self.without for t in each}) not in self.without:
             raise ValueError("no sub-release lacks all the tables that may be missing")
         return self
-
-
-class BoosterSettingsRules(Rules):
-    """All of them, or none where the model has no boosters."""
-
-    learning_rate: Fraction = optional_key()
-    max_leaves: Annotated[int, Field(ge=2, le=4096)] = optional_key()
-    min_child_weight: Annotated[float, Field(ge=0, le=1e9)] = optional_key()
-    reg_lambda: Annotated[float, Field(ge=0, le=1e9)] = optional_key()
-    subsample: Fraction = optional_key()
-    colsample_bytree: Fraction = optional_key()
-
-    @model_validator(mode="after")
-    def _check_keys(self) -> BoosterSettingsRules:
-        if 0 < len(self.model_fields_set) < len(type(self).model_fields):
-            raise ValueError("some settings of the boosters without the others")
-        return self
-
-
-class ModelSpecRules(Rules):
-    """What a search chose. The gate fits it again, so nothing else may reach the libraries."""
-
-    strength: Positive
-    settings: BoosterSettingsRules
-    rounds: Annotated[int, Field(ge=0, le=100_000)]
-    weight: Share
-    losses: dict[str, float]
-    folds: str
-    directions: dict[str, Annotated[int, Field(ge=-1, le=1)]]
-    model: Text
-    columns: list[str]
-    trials_done: Count
-    trials_wanted: Count
-
-    @model_validator(mode="after")
-    def _check_boosters(self) -> ModelSpecRules:
-        if self.weight > 0 and not (self.rounds and self.settings.model_fields_set):
-            raise ValueError("boosters without rounds or settings")
-        return self
-
-
-class RecommendationRules(Rules):
-    population: Literal["everyone", "eligible"]
-    recommended: Text
-    verdict: Text
-
-
-class DifferenceRules(Rules):
-    """Figures of both models; the difference is null where they cannot be compared."""
-
-    challenger: float
-    champion: float
-    difference: float | None
-    low: float | None
-    high: float | None
-
-
-class LossRules(DifferenceRules):
-    difference: float
-    low: float
-    high: float
-
-
-class CalibrationErrorRules(Rules):
-    challenger: Share
-    champion: Share
-    floor: Share
-
-
-class PopulationFigureRules(Rules):
-    rows: Count
-    customers: Count
-    log_loss: LossRules | None
-    ece: CalibrationErrorRules | None
-
-
-class PopulationsRules(Rules):
-    everyone: PopulationFigureRules
-    eligible: PopulationFigureRules
-
-
-class WorstSliceRules(Rules):
-    dimension: str
-    name: str
-    rows: Count
-    compared: Count
-    difference: float
-    low: float
-    high: float
-
-
-class GateRules(Rules):
-    """The comparison with the served release. Its figures come together, or none is there."""
-
-    champion: Id | None
-    verdict: Literal["passes", "refused", "not judged"]
-    why: list[str]
-    own: list[str] = optional_key()
-    champion_scored: str = optional_key()
-    as_of: list[str] = optional_key()
-    population: Literal["everyone", "eligible"] | None = None
-    populations: PopulationsRules = optional_key()
-    worst_slice: WorstSliceRules | None = None
-    same_top_reason: Share | None = None
-    next_stage: DifferenceRules = optional_key()
-
-    @model_validator(mode="after")
-    def _check_figures(self) -> GateRules:
-        figures = {"champion_scored", "as_of", "population", "populations"}
-        present = figures & self.model_fields_set
-        if present not in (set(), figures) or (present and self.champion is None):
-            raise ValueError("figures of a comparison that is not whole")
-        if self.verdict == "refused" and not self.why:
-            raise ValueError("a refusal without its reason")
-        own = self.own if "own" in self.model_fields_set else []
-        if own and (self.verdict != "refused" or not set(own) <= set(self.why)):
-            raise ValueError("an objection that refuses nothing")
-        return self
-
-
-class LargestMovementRules(Rules):
-    """Null where no two dates have the figure."""
-
-    mean_p: Share | None
-    stage_shares: Share | None
-    eligible: Share | None
-
-
-class MovementRules(Rules):
-    """How far neighbouring training dates lie apart: what a run's movement is judged by."""
-
-    dates: Count
-    days: Positive | None
-    largest: LargestMovementRules
-
-
-class EvaluationFile(Rules):
-    """evaluation.json: what code reads of it has its type; further figures may stand there.
-
-    A figure that is a share by its name lies from 0 to 1, wherever it stands.
-    """
-
-    model_config = ConfigDict(extra="allow")
-
-    status: Status = optional_key()
-    horizon_days: Days = optional_key()
-    features: Count = optional_key()
-    as_of: dict[Literal["train", "evaluate", "refit"], list[str]] = optional_key()
-    models: dict[Literal["churn", "next-stage"], ModelSpecRules | Literal["frequencies"]] = (
-        optional_key()
-    )
-    recommendation: dict[Literal["churn", "next_stage"], RecommendationRules | None] = (
-        optional_key()
-    )
-    gate: GateRules = optional_key()
-    movement: MovementRules = optional_key()
-    churn: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
-    next_stage: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
-    calibration: dict[str, str] = optional_key()
-    unused_features: list[str] = optional_key()
-    sensitive_left_out: list[str] = optional_key()
-    late_activity: Count = optional_key()
-    train_rows: Count = optional_key()
-    note: str = optional_key()
-    notes: list[str] = optional_key()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_figures(cls, value: Any) -> Any:
-        check_figures(value)
-        return value
-
-
-SHARES = (
-    "accuracy",
-    "auroc",
-    "auroc_high",
-    "auroc_low",
-    "average_precision",
-    "brier",
-    "coverage",
-    "ece",
-    "false_positive_rate",
-    "precision",
-    "rate",
-    "recall",
-    "true_positive_rate",
-)
-NOT_NEGATIVE = ("log_loss", "base_rate_log_loss", "rows", "customers", "groups", "changed")
-
-
-def check_figures(value: Any) -> None:
-    """ValueError where a figure anywhere in `value` is outside the range that its name says."""
-    if isinstance(value, list):
-        for inner in value:
-            check_figures(inner)
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            is_figure = isinstance(inner, int | float)
-            if is_figure and (name in SHARES or name in NOT_NEGATIVE) and inner < 0:
-                raise ValueError("a negative figure")
-            if is_figure and name in SHARES and inner > 1:
-                raise ValueError("a share above 1")
-            check_figures(inner)
 
 
 class PopulationRow(Rules):

@@ -34,6 +34,7 @@ from serving.release import release
 from tests.support.shared import build_once
 from training import examples, job, plan
 from training.promote import promote
+from training.trained import Trained
 
 # Every family is there, every table, both kinds of window and half-lives.
 NARROW = frozenset(
@@ -152,7 +153,7 @@ class Business:
     folder: Path
     settings: Settings
     history: History
-    trained: job.Trained
+    trained: Trained
     release: release.Release
     run: run_folders.BatchRun
 

@@ -1,0 +1,72 @@
+"""What init cannot decide from the files: questions with their counts, their answers and a default.
+
+Guessing is one pure function of the files and the answers. It asks through `Answers`, which gives
+the default where nobody answered and remembers every question, so that the same guessing can run
+again with what a person said.
+
+answers = Answers({"currency": "EUR"})
+answers.ask(question)   # "EUR"
+answers.questions         # every question so far, in order
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from features.core.errors import BadSetting
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One answer: what is typed, and what it would mean, with the counts that it leads to."""
+
+    value: str
+    meaning: str
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question about the files; the first answer is the default.
+
+    key: what `--answer KEY=VALUE` names, such as "zone" or "orders.status". text: one sentence that
+    names the column and the counts. is_open: any other text is an answer too, such as a zone.
+    """
+
+    key: str
+    text: str
+    answers: tuple[Answer, ...]
+    is_open: bool = False
+
+    @property
+    def default(self) -> Answer:
+        """The answer where nobody gives one."""
+        return self.answers[0]
+
+
+class Answers:
+    """The answers given, and every question that was asked of them."""
+
+    def __init__(self, given: Mapping[str, str] | None = None) -> None:
+        self.given = dict(given or {})
+        self.questions: dict[str, Question] = {}
+
+    def ask(self, question: Question) -> str:
+        """The given answer, or the default. BadSetting for an answer that is none of them."""
+        self.questions[question.key] = question
+        value = self.given.get(question.key, question.default.value)
+        known = [answer.value for answer in question.answers]
+        if value not in known and not question.is_open:
+            raise BadSetting(
+                where=f"--answer {question.key}",
+                got="an answer that is none of those asked for",
+                rule=f"It is one of {', '.join(known)}.",
+                fix=f"Type: --answer {question.key}={known[0]}",
+                values=[value],
+            )
+        return value
+
+    @property
+    def open_questions(self) -> list[Question]:
+        """The questions that nobody answered: their defaults stand."""
+        return [one for key, one in self.questions.items() if key not in self.given]
