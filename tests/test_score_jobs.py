@@ -21,7 +21,7 @@ from serving.release import release
 from tests.support.checks import nonempty
 from tests.support.command_line import ROOT
 
-DAYS = ("2024-02-01", "2024-02-02")  # the data end at 2024-01-31
+DAYS = ("2024-01-31", "2024-02-01")  # the data end at 2024-01-31
 WAITING = "waiting for another `lifecycle score` to end\n"
 
 
@@ -181,7 +181,7 @@ def test_after_a_killed_score_the_next_one_of_any_day_leaves_nothing_behind(
     kill_while_writing(SCORE, "score", "-c", config, "--as-of", DAYS[0])
     make_old(staging_folders(root))
     assert not (root / f"as_of={DAYS[0]}").exists()
-    as_of = b.run.as_of + 3 * DAY_US
+    as_of = b.run.as_of + DAY_US
     assert run_folders.score_batch(b.history, b.settings, b.release, as_of=as_of).fresh
     assert staging_folders(root) == []
 
