@@ -31,12 +31,14 @@ class Question:
 
     key: what `--answer KEY=VALUE` names, such as "zone" or "orders.status". text: one sentence that
     names the column and the counts. is_open: any other text is an answer too, such as a zone.
+    needs_answer: without an answer init refuses, since no default is right.
     """
 
     key: str
     text: str
     answers: tuple[Answer, ...]
     is_open: bool = False
+    needs_answer: bool = False
 
     @property
     def default(self) -> Answer:
@@ -65,6 +67,18 @@ class Answers:
                 values=[value],
             )
         return value
+
+    def check_note(self, question: Question) -> str:
+        """A sentence for the page: what was decided, and by whom; CHECK where it is the default."""
+        value = self.given.get(question.key, question.default.value)
+        meaning = next((a.meaning for a in question.answers if a.value == value), value)
+        if question.key in self.given:
+            return f"{question.text} {meaning} (--answer {question.key}={value})."
+        others = ", ".join(a.value for a in question.answers[1:])
+        return (
+            f"CHECK: {question.text} {meaning} (the default, {value}; or type "
+            f"--answer {question.key}=…: {others})."
+        )
 
     @property
     def open_questions(self) -> list[Question]:
