@@ -19,6 +19,10 @@ from lifecycle.init.toml_page import Guess
 
 Parts = dict[str, list[Part]]
 
+# (days, more or less) of what is paid by the week, the month, the quarter, half a year, the year.
+_PERIODS = ((7, 1), (14, 2), (30, 3), (61, 4), (91, 5), (182, 7), (365, 10))
+_REGULAR, _FEW_GAPS = 0.5, 10
+
 
 def settle_terms(
     connection: duckdb.DuckDBPyConnection, parts: Parts, answers: Answers
@@ -31,11 +35,14 @@ def settle_terms(
         return None
     names = ", ".join(part.source.path.name for part in parts["contracts"])
     subscriptions = sum(part.source.rows for part in parts["contracts"])
-    if "transactions" not in parts:
+    if "transactions" not in parts or not _are_regular(connection, parts):
+        missing = "no payments"
+        if "transactions" in parts:
+            missing = "purchases that do not come regularly, so they are no payments for terms"
         raise SnapshotRefused(
             where=names,
             got=f"{subscriptions:,} subscriptions, one row each, whose ends were overwritten as "
-            "they changed; and no payments",
+            f"they changed; and {missing}",
             rule="A term is a row, with the end that was agreed when it was recorded. In a row "
             "that is overwritten, the end of a customer who leaves is there before anybody knew "
             "it.",
@@ -62,6 +69,20 @@ def settle_terms(
         f"{payments:,} payments build the terms (--answer contracts=agreed reads the file instead)."
     )
     return Guess("contract.terms_from", '"payments"', (reason,))
+
+
+def _are_regular(connection: duckdb.DuckDBPyConnection, parts: Parts) -> bool:
+    """Whether most purchases of a customer follow each other after a week, a month or a year."""
+    near = " OR ".join(
+        f"days BETWEEN {period} - {slack} AND {period} + {slack}" for period, slack in _PERIODS
+    )
+    time = "TRY_CAST(CAST(occurred_at AS VARCHAR) AS TIMESTAMP)"
+    gaps, regular = connection.execute(
+        f"SELECT count(days), count(*) FILTER ({near}) FROM (SELECT date_diff('day', lag(day) OVER "
+        "(PARTITION BY customer_id ORDER BY day), day) AS days FROM (SELECT DISTINCT customer_id, "
+        f"CAST({time} AS DATE) AS day FROM ({union_select(parts['transactions'])})))"
+    ).fetchall()[0]
+    return bool(gaps < _FEW_GAPS or regular >= _REGULAR * gaps)
 
 
 def _is_snapshot(connection: duckdb.DuckDBPyConnection, parts: Parts) -> bool:

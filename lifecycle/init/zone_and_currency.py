@@ -103,7 +103,7 @@ def _check_zone(zone: str) -> None:
 
 def guess_currency(parts: Parts, answers: Answers) -> Guess:
     """The currency that the files name; asked where none does, or where a sign has several."""
-    files = parts.get("transactions", [])
+    files = [*parts.get("transactions", []), *parts.get("contracts", [])]
     codes = sorted({code for part in files for code in _codes(part)})
     if "currency" in answers.given and codes != [answers.given["currency"]]:
         code = answers.given["currency"]
@@ -155,4 +155,5 @@ def _codes(part: Part) -> set[str]:
         rows = source.query(f"SELECT DISTINCT {code} FROM {source.sample} WHERE {code} <> ''")
         codes = {row[0] for row in rows if re.fullmatch("[A-Z]{3}", row[0])}
         return codes if len(codes) < 2 or not part.currency else {part.currency}
-    return currency_codes(source, (part.cells.get("amount") or part.cells["price"]).column)
+    cell = part.cells.get("amount") or part.cells.get("price")
+    return currency_codes(source, cell.column) if cell is not None else set()
