@@ -110,11 +110,11 @@ class Answers:
         """BadSetting for an answer to a question that was not asked of these files."""
         unknown = sorted(set(self.given) - set(self.questions) - _ALWAYS)
         if unknown:
-            asked_keys = sorted(set(self.questions) | _ALWAYS)
-            hint = suggestion(unknown[0], asked_keys)
+            known_keys = sorted(set(self.questions) | _ALWAYS)
+            hint = suggestion(unknown[0], known_keys)
             raise BadSetting(
                 where=f"--answer {unknown[0]}",
                 got="an answer to a question that these files do not raise",
-                rule=f"The keys are {', '.join(asked_keys)}.",
+                rule=f"The keys are {', '.join(known_keys)}.",
                 fix=f"Correct the key: {hint}" if hint else "Leave this answer out.",
             )
