@@ -10,7 +10,8 @@ from features.tables.parsing import quote_identifier
 from lifecycle import init
 from lifecycle.init.source import split_words
 from lifecycle.init.toml_page import toml_string
-from lifecycle.init.words import KIND_WORDS, SYNONYMS
+from lifecycle.init.value_words import KIND_WORDS
+from lifecycle.init.words import SYNONYMS
 from tests.support.init_data import SIMPLE, guessed, put, rows, that_matter
 
 
@@ -77,6 +78,7 @@ def test_any_file_name_gives_a_name_that_loads(tmp_path, name):
 
 
 def test_a_large_file_is_looked_at_in_part_and_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr("lifecycle.init.tables.WHOLE_BYTES", 0)
     monkeypatch.setattr("lifecycle.init.tables.SAMPLE_ROWS", 20)
     guesses, _, _, _, counts = guessed(tmp_path, put(tmp_path, "x.csv", "uid,date,value", SIMPLE))
     assert "60 rows, 20 of them sampled" in guesses["tables.transactions"]["reason"]

@@ -15,6 +15,7 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from features.core import one_row_each
 from features.core.config_schema import (
     MINOR_DIGITS,
     Activity,
@@ -31,7 +32,14 @@ from features.core.config_schema import (
     Training,
 )
 from features.core.contract import ALL_TABLES, FURTHER_TABLES
-from features.core.errors import BadSetting, FileMissing, UnknownKey, UsageError, suggestion
+from features.core.errors import (
+    BadSetting,
+    FileMissing,
+    TimestampsMissing,
+    UnknownKey,
+    UsageError,
+    suggestion,
+)
 from features.core.instants import DAY_US, HOUR_US
 
 TABLES = tuple(ALL_TABLES)
@@ -111,6 +119,13 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _check_tables(self) -> Settings:
+        if set(self.tables) == {"customers"}:
+            raise TimestampsMissing(
+                where="[tables]",
+                got="customers alone, and no table of events",
+                rule=one_row_each.RULE,
+                fix=one_row_each.FIX,
+            )
         for rule, fix in self._broken_rules():
             raise BrokenRule(rule, fix)
         return self

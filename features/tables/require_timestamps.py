@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import duckdb
 
+from features.core import one_row_each
 from features.core.contract import Table
 from features.core.errors import TimestampsMissing
 from features.tables.parsing import INSTANT, literal, quote_identifier
@@ -35,12 +36,32 @@ def check_timestamps(
         where=f"[tables] {table.name}",
         got=f"{len(types)} columns and no instant in any of them"
         + ("" if has_owner else ", and no customer_id"),
-        rule="A prediction for an instant uses only what was known before it. A table with one "
-        "row per customer and no instants does not say when its values or its label became known. "
-        "So it cannot be cut at an as_of, and a good result on it may be the label itself.",
-        fix="Use the events from which the table was made (each with customer_id and occurred_at: "
-        "purchases, usage, calls, complaints, terms), or monthly states with the day on which each "
-        "was recorded.",
+        rule=one_row_each.RULE,
+        fix=one_row_each.FIX,
+    )
+
+
+# With fewer rows one date for all may be chance.
+_FEWEST_ROWS = 20
+
+
+def check_several_instants(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
+    """TimestampsMissing where `_parsed` has one row for each customer, all of one instant.
+
+    table: the one of the activity. Such a date is that of the export: the table is a snapshot, as
+    one without dates is.
+    """
+    [(rows, customers, instants)] = connection.execute(
+        "SELECT count(*), count(DISTINCT customer_id), count(DISTINCT occurred_at) FROM _parsed "
+        "WHERE reason IS NULL"
+    ).fetchall()
+    if rows < _FEWEST_ROWS or instants > 1 or rows > customers:
+        return
+    raise TimestampsMissing(
+        where=f"[tables] {table.name}",
+        got=f"{rows:,} rows, one for each customer, and one occurred_at for all of them",
+        rule=one_row_each.RULE,
+        fix=one_row_each.FIX,
     )
 
 

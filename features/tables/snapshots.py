@@ -9,6 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import duckdb
+
 from features.core.contract import OPEN_END_US
 from features.core.errors import SnapshotRefused
 from features.core.instants import DAY_US
@@ -35,7 +37,12 @@ def find_signs(history: History) -> tuple[Sign, Sign, Sign, Sign]:
 
     No sign is present where there are fewer than MIN_ROWS rows.
     """
-    [row] = history.connection.execute(_FIGURES).to_arrow_table().to_pylist()
+    return read_signs(history.connection)
+
+
+def read_signs(connection: duckdb.DuckDBPyConnection) -> tuple[Sign, Sign, Sign, Sign]:
+    """The four signs of the typed table `contracts` of a connection, as `find_signs` gives them."""
+    [row] = connection.execute(_FIGURES).to_arrow_table().to_pylist()
     enough = row["rows"] >= MIN_ROWS
     return (
         Sign(
@@ -53,6 +60,12 @@ def find_signs(history: History) -> tuple[Sign, Sign, Sign, Sign]:
             f"recorded_at is starts_at in {row['invented']:,} of {row['rows']:,} rows",
         ),
     )
+
+
+def looks_overwritten(signs: tuple[Sign, Sign, Sign, Sign]) -> bool:
+    """Whether the signs are those of a snapshot."""
+    one_row, lengths, ends, invented = signs
+    return one_row.present and invented.present and (lengths.present or ends.present)
 
 
 def _ends(row: dict[str, Any], *, enough: bool) -> Sign:
@@ -90,8 +103,7 @@ def refuse_snapshots(history: History) -> None:
     if "contracts" not in history.names or history.built_terms:
         return
     signs = find_signs(history)
-    one_row, lengths, ends, invented = signs
-    if not (one_row.present and invented.present and (lengths.present or ends.present)):
+    if not looks_overwritten(signs):
         return
     marks = "; ".join(f"({'yes' if sign.present else 'no'}) {sign.words}" for sign in signs)
     raise SnapshotRefused(

@@ -177,6 +177,8 @@ def read_table(
         counts.attributes = [column.name for column in table.columns if column.name in types]
         counts.unused_columns = [name for name in counts.unused_columns if name not in table.names]
     local = parse_rows(connection, table, types, settings)
+    if table.name == settings.activity.table and not settings.contractual:
+        require_timestamps.check_several_instants(connection, table)
     counts.clock_changes = clock_changes.count_affected_cells(connection, local, settings.zone)
     counts.money = read_money_signs(connection, table, types, select)
     store_rows(connection, table, counts, settings, types, select)

@@ -44,17 +44,43 @@ def demo(
 
 @app.command(rich_help_panel=LOOK)
 def init(
-    files: Annotated[list[Path], typer.Argument(help="your CSV or parquet files")],
+    files: Annotated[list[Path], typer.Argument(help="your files")],
     out: Annotated[Path, typer.Option("--out", help="the configuration to write")] = DEFAULT,
+    given: Annotated[
+        list[str] | None,
+        typer.Option("--answer", metavar="KEY=VALUE", help="answer a question; repeat for more"),
+    ] = None,
+    yes: Annotated[
+        bool, typer.Option("--yes", help="ask nothing: write the questions as lines with CHECK")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write a commented lifecycle.toml for your files, with the reason for each choice."""
-    from lifecycle import init as config_writer
+    """Write a commented lifecycle.toml for your files, with the reason for each choice.
 
-    choices = config_writer.write(files, out)
-    lines = [f"  {row['what']}: {row['guess']} ({row['reason']})" for row in choices]
-    next_step = f"wrote {out}; correct the lines marked CHECK, then type: lifecycle check -c {out}"
-    answer({"config": str(out), "guesses": choices}, "\n".join([*lines, "", next_step]), as_json)
+    On a terminal it asks what only a person knows. A file that exists is never overwritten: what
+    would change is printed as a diff, and the command ends with 1.
+    """
+    from lifecycle.init import interview, write_config
+    from lifecycle.init.questions import parse_answers
+
+    answers = parse_answers(given or [])
+    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not (yes or as_json)
+    ask = interview.ask_on_terminal if on_terminal else None
+    config = interview.settle_questions(files, out, answers, ask)
+    value = {"config": str(out), **interview.report(config, answers)}
+    if out.exists():
+        diff = interview.diff_text(out, config.page)
+        text = f"{diff}\n{config.files_sentence}" if diff else f"{out} stays as it is"
+        answer({**value, "diff": diff}, text, as_json)
+        if diff:
+            sys.exit(1)
+        return
+    write_config.write_page(config.page, out)
+    lines = [f"  {row['what']}: {row['guess']} ({row['reason']})" for row in config.rows]
+    open_ones = len(answers.open_questions)
+    correct = f"decide the {open_ones} lines marked CHECK" if open_ones else "nothing is open"
+    next_step = f"wrote {out}; {correct}, then type: lifecycle check -c {out}"
+    answer(value, "\n".join([*lines, "", next_step, config.files_sentence]), as_json)
 
 
 @app.command(rich_help_panel=LOOK)

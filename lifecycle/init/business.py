@@ -1,21 +1,19 @@
 """What init guesses about the business as a whole.
 
-Archetype, activity, horizon, zone and currency, and the scales of scores.
+Archetype, activity, horizon, and the scales of scores.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
 import duckdb
 
 from features.core.settings import Contract
 from features.tables.parsing import literal
-from lifecycle.init.source import Source
-from lifecycle.init.tables import Part
+from lifecycle.init.parts import Part
+from lifecycle.init.selects import union_select
 from lifecycle.init.toml_page import Guess, toml_string
-from lifecycle.init.words import CURRENCY_SIGNS
 
 HORIZONS_DAYS = (30, 60, 90, 180, 365)
 DEFAULT_HORIZON_DAYS = 90
@@ -43,16 +41,13 @@ class Activity:
         return Guess("activity", value, (self.reason,))
 
 
-def union_select(parts: list[Part]) -> str:
-    """One SELECT for all parts of a table."""
-    return " UNION ALL BY NAME ".join(part.select for part in parts)
-
-
-def choose_activity(connection: duckdb.DuckDBPyConnection, parts: Parts) -> Activity:
+def choose_activity(
+    connection: duckdb.DuckDBPyConnection, parts: Parts, *, contractual: bool
+) -> Activity:
     """Use under contract, else purchases, else the most frequent kind of interaction."""
     kinds = _kinds(connection, parts["interactions"]) if "interactions" in parts else []
     usage = [kind for kind in kinds if kind in _USAGE_KINDS]
-    if usage and "contracts" in parts:
+    if usage and contractual:
         reason = (
             "the most frequent kind of use; customers under contract stop using the service "
             "before they leave."
@@ -95,7 +90,7 @@ def guess_scales(connection: duckdb.DuckDBPyConnection, parts: Parts) -> list[Gu
         f"CHECK: scores of {', '.join(wider)} leave the usual scale; this is the next scale "
         "that contains them."
     )
-    return [Guess("contract", f"{{ scales = {{ {listed} }} }}", (reason,))]
+    return [Guess("contract.scales", f"{{ {listed} }}", (reason,))]
 
 
 def _score_ranges(connection: duckdb.DuckDBPyConnection, parts: list[Part]) -> list[tuple]:
@@ -108,9 +103,9 @@ def _score_ranges(connection: duckdb.DuckDBPyConnection, parts: list[Part]) -> l
     return connection.execute(ranges).fetchall()
 
 
-def guess_archetype(parts: Parts) -> Guess:
+def guess_archetype(*, contractual: bool) -> Guess:
     """Contractual where a file holds contracts."""
-    if "contracts" in parts:
+    if contractual:
         value = '"contractual"'
         reason = "a file holds contracts: a customer leaves by cancelling or by letting cover end."
     else:
@@ -119,50 +114,12 @@ def guess_archetype(parts: Parts) -> Guess:
     return Guess("business.archetype", value, (reason,))
 
 
-def guess_zone(parts: Parts) -> Guess:
-    """UTC, and whether the user must name the zone of the clock times."""
-    clocks = {clock for files in parts.values() for part in files for clock in part.clocks}
-    if "naive" in clocks:
-        reason = (
-            "CHECK: there are clock times without a zone; write the zone they were recorded in, "
-            'such as "Europe/London".'
-        )
-    elif "offset" in clocks:
-        reason = (
-            "the times carry their offset, so no zone is needed to read them; "
-            "your own zone would decide where a day begins."
-        )
-    else:
-        reason = "there are dates only, so no zone is needed."
-    return Guess("business.zone", '"UTC"', (reason,))
-
-
-def guess_currency(parts: Parts) -> Guess:
-    """The currency of the amounts; EUR where nothing names one."""
-    codes = sorted({code for part in parts.get("transactions", []) for code in _codes(part)})
-    code, reason = "EUR", "CHECK: nothing in the files names the currency; write yours."
-    if len(codes) > 1:
-        reason = "CHECK: there are several currencies; the SELECT must convert them to one."
-    elif codes and re.fullmatch("[A-Z]{3}", codes[0]):
-        code, reason = codes[0], "CHECK: by the currency column or the signs on the amounts."
-    return Guess("business.currency", toml_string(code), (reason,))
-
-
-def _codes(part: Part) -> set[str]:
-    """The codes in a currency column, or those that the signs on the amounts stand for."""
-    source: Source = part.source
-    if "currency" in part.cells:
-        code = f"upper(trim(CAST({part.cells['currency'].sql} AS VARCHAR)))"
-        rows = source.query(f"SELECT DISTINCT {code} FROM {source.sample} WHERE {code} <> ''")
-        return {row[0] for row in rows}
-    signs = source.signs((part.cells.get("amount") or part.cells["price"]).column)
-    return {code for sign, code in CURRENCY_SIGNS.items() if sign in signs}
-
-
-def guess_horizon(connection: duckdb.DuckDBPyConnection, parts: Parts, activity: Activity) -> Guess:
+def guess_horizon(
+    connection: duckdb.DuckDBPyConnection, parts: Parts, activity: Activity, *, contractual: bool
+) -> Guess:
     """Three median gaps between active days, as the nearest usual horizon; else 90 days."""
     days = DEFAULT_HORIZON_DAYS
-    if "contracts" in parts:
+    if contractual:
         reason = (
             f"{days} days is the default: cover ends by contract, so gaps in use do not "
             "tell when a customer has left."

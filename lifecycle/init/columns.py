@@ -1,7 +1,8 @@
 """Which column plays which role in a contract table, by its name and its values.
 
 The best synonym wins; only then does the last word of a name count, and the reason says so. A name
-alone is not enough: the sampled values must fit the type of the role.
+alone is not enough: the values must fit the type of the role. Where no name helps, the only column
+of the file that can be the time, or the money, is it.
 """
 
 from __future__ import annotations
@@ -13,17 +14,34 @@ from lifecycle.init.cells import Cell, read_cell
 from lifecycle.init.source import Source, split_words, squash
 from lifecycle.init.words import ENDINGS, NOT_BY_ENDING, SYNONYMS
 
+# Roles of init alone: what they are read as.
+_OWN_SHAPES = {"price": "money", "refunded": "money"}
+# Columns that may be empty and still are what their names say.
+_MAY_BE_EMPTY = ("cancelled_at", "ends_at")
 
-def assign_roles(source: Source, table: str) -> dict[str, Cell]:
-    """Which column plays which role, if the file were this contract table; each plays one."""
-    cells: dict[str, Cell] = {}
+
+def assign_roles(source: Source, table: str, person: Cell | None = None) -> dict[str, Cell]:
+    """Which column plays which role, if the file were this contract table; each plays one.
+
+    person: the column that names the customer, where it was chosen over all files.
+    """
+    cells: dict[str, Cell] = {} if person is None else {"customer_id": person}
     for role, names in SYNONYMS[table].items():
+        if role in cells:
+            continue
         taken = {cell.column for cell in cells.values()}
         for column, by_ending in _candidates(source, role, names):
             cell = None if column in taken else _cached_cell(source, column, table, role)
             if cell is not None:
                 cells[role] = _mark_ending(cell, role) if by_ending else cell
                 break
+    return _drop_loose_roles(source, table, cells)
+
+
+def _drop_loose_roles(source: Source, table: str, cells: dict[str, Cell]) -> dict[str, Cell]:
+    """A refunded amount is a role only beside an amount."""
+    if "refunded" in cells and "amount" not in cells and "price" not in cells:
+        cells["amount"] = cells.pop("refunded")
     return cells
 
 
@@ -60,12 +78,12 @@ def _cached_cell(source: Source, column: str, table: str, role: str) -> Cell | N
     required = contract is not None and contract.required
     if role == "kind":
         shape = "kind"
-    elif contract:
-        shape = contract.type
     else:
-        # Roles of init alone: a price is money, a line or a currency is text.
-        shape = "money" if role == "price" else "text"
+        shape = contract.type if contract else _OWN_SHAPES.get(role, "text")
     key = (shape, column, required, table if role == "kind" else "")
     if key not in source.cache:
         source.cache[key] = read_cell(source, column, shape, table, required=required)
-    return source.cache[key]
+    cell = source.cache[key]
+    if cell is None and role in _MAY_BE_EMPTY and source.is_empty(column):
+        return Cell(column, source.sql(column), notes=(f"{column} is empty in every row.",))
+    return cell

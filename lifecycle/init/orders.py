@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from features.tables.parsing import FLOATS, literal
 from lifecycle.init.cells import Cell
+from lifecycle.init.currency import choose_currency
+from lifecycle.init.draft import Draft, where_sql
+from lifecycle.init.money import ask_cents
+from lifecycle.init.questions import Answers
+from lifecycle.init.refunds import add_refund_rows
+from lifecycle.init.settle import settle_cell
 from lifecycle.init.source import Source, constant_kind
+from lifecycle.init.statuses import leave_out_by_flags, leave_out_by_status
 
 # Shares of ids: mostly one customer and time, some on several rows; orders enough to compare lines.
 _MOSTLY, _SOME, _MIN_ORDERS = 0.95, 0.05, 20
@@ -16,37 +21,34 @@ _REDUCTIONS = {
     "recorded_at": "max",
     "channel": "min",
     "method": "min",
-    "kind": "min",
 }
 
 
-@dataclass
-class Draft:
-    """The SELECT of one file while it is built: SQL by contract column, and notes."""
-
-    selected: dict[str, str]
-    notes: list[str] = field(default_factory=list)
-
-
 def complete_transactions(
-    source: Source, cells: dict[str, Cell], draft: Draft
-) -> tuple[str, set[str]]:
-    """Complete `draft` for transactions.
-
-    Returns the GROUP BY where the rows are lines of orders (else ""), and the columns used.
-    """
-    money = _money_cells(cells)
+    source: Source, cells: dict[str, Cell], draft: Draft, answers: Answers
+) -> None:
+    """Complete `draft` for transactions: currency, statuses, money, lines of orders, refunds."""
+    code = choose_currency(source, cells, draft, answers)
+    money = [_settle_money(source, cell, code, answers) for cell in _money_cells(cells)]
+    draft.used |= {cell.column for cell in money}
+    draft.notes += [note for cell in money for note in cell.notes]
+    leave_out_by_flags(source, draft)
+    leave_out_by_status(source, cells, draft)
     _choose_kind(source, cells, draft, money)
-    group_by = ""
     if _rows_are_lines(source, cells, draft):
-        group_by = _group_lines(source, cells, draft, money)
+        _group_lines(source, cells, draft, money)
     elif len(money) > 1:
         draft.selected["amount"] = f"round({_product(source, money)}, 2)"
         draft.notes.append(f"amount is {_money_name(money)}, rounded to cents.")
     else:
         draft.selected["amount"] = _round_to_cents(source, money[0], draft)
-    used = {cells[role].column for role in draft.selected if role in cells and role != "amount"}
-    return group_by, used | {cell.column for cell in money}
+    if "refunded" in cells and "refunded" not in [cell.column for cell in money]:
+        refunded = _settle_money(source, cells["refunded"], code, answers)
+        add_refund_rows(source, cells, refunded, draft)
+
+
+def _settle_money(source: Source, cell: Cell, code: str, answers: Answers) -> Cell:
+    return settle_cell(source, ask_cents(source, cell, code), answers)
 
 
 def _money_cells(cells: dict[str, Cell]) -> list[Cell]:
@@ -115,7 +117,7 @@ def _rows_are_lines(source: Source, cells: dict[str, Cell], draft: Draft) -> boo
     if "transaction_id" not in cells:
         return False
     column = cells["transaction_id"].column
-    ids, repeated, uniform, surplus = _repeated_ids(source, cells)
+    ids, repeated, uniform, surplus = _repeated_ids(source, cells, draft)
     if not surplus:
         draft.notes.append(_unique_note(column, repeated, versioned="recorded_at" in cells))
         return False
@@ -148,19 +150,24 @@ def _unique_note(column: str, repeated: int, *, versioned: bool) -> str:
     )
 
 
-def _repeated_ids(source: Source, cells: dict[str, Cell]) -> tuple[int, ...]:
+def _repeated_ids(source: Source, cells: dict[str, Cell], draft: Draft) -> tuple[int, ...]:
     """Four counts over all rows.
 
     Ids; ids on several rows; of these, with one customer and time; rows too many for an id with
-    versions. Rows equal in every column count as one: the contract drops such duplicates.
+    versions. Rows equal in every column count as one: the contract drops such duplicates. Refunds
+    and payments that failed may have the id of their order, so they are not counted.
     """
     id_, who, when = (cells[role].sql for role in ("transaction_id", "customer_id", "occurred_at"))
+    kind = draft.selected.get("kind", "NULL")
+    sign = f"TRY_CAST({_product(source, _money_cells(cells))} AS DOUBLE)"
+    purchase = f"coalesce({kind}, CASE WHEN {sign} < 0 THEN 'refund' END, 'purchase') = 'purchase'"
+    where = where_sql(draft) or " WHERE true"
     version = cells["recorded_at"].sql if "recorded_at" in cells else "NULL"
     by_id = f"""
         SELECT count(DISTINCT hash("this row")) AS n, count(DISTINCT {who}) AS people,
                count(DISTINCT {when}) AS times, count(DISTINCT ({who}, {version})) AS versions
-        FROM {source.whole} AS "this row"
-        WHERE {_is_filled(id_)} AND {_is_filled(who)} GROUP BY {id_}"""
+        FROM {source.whole} AS "this row" {where}
+        AND {_is_filled(id_)} AND {_is_filled(who)} AND {purchase} GROUP BY {id_}"""
     return source.query(f"""
         SELECT count(*), count(*) FILTER (WHERE n > 1),
                count(*) FILTER (WHERE n > 1 AND people = 1 AND times <= 1),
@@ -172,26 +179,20 @@ def _is_filled(sql: str) -> str:
     return f"coalesce(trim(CAST({sql} AS VARCHAR)), '') <> ''"
 
 
-def _group_lines(source: Source, cells: dict[str, Cell], draft: Draft, money: list[Cell]) -> str:
-    """Make `draft` one row for each order (sums, the first time, the last recording).
-
-    Returns the GROUP BY.
-    """
+def _group_lines(source: Source, cells: dict[str, Cell], draft: Draft, money: list[Cell]) -> None:
+    """Make `draft` one row for each order (sums, the first time, the last recording)."""
     selected, id_ = draft.selected, cells["transaction_id"]
     selected.pop("category", None)
-    if "kind" in cells and _orders_that_vary(source, id_, cells["kind"].sql) > 0:
-        draft.notes.append(
-            f"CHECK: {cells['kind'].column} varies within orders, so it is left out: "
-            "negative sums are refunds."
-        )
-        del selected["kind"]
+    keys = _order_keys(source, cells, draft)
+    if "kind" in selected and "kind" in cells:
+        keys.append(selected["kind"])  # returned lines are the refund of their order
     for role, reduction in _REDUCTIONS.items():
-        if role in selected and role in cells:
+        if role in selected and role in cells and role != "kind":
             selected[role] = f"{reduction}({selected[role]})"
     for role in {"quantity", "discount"} & set(selected):
         selected[role] = f"sum({_product(source, [cells[role]])})"
     selected["amount"] = _order_amount(source, id_, money, draft)
-    return f" GROUP BY {', '.join(_order_keys(source, cells, draft))}"
+    draft.group_by = tuple(keys)
 
 
 def _order_keys(source: Source, cells: dict[str, Cell], draft: Draft) -> list[str]:
@@ -200,7 +201,7 @@ def _order_keys(source: Source, cells: dict[str, Cell], draft: Draft) -> list[st
     Without the time all rows of a customer without an id would be one order.
     """
     id_, who, when = (cells[role] for role in ("transaction_id", "customer_id", "occurred_at"))
-    keys = [source.sql(id_.column), source.sql(who.column)]
+    keys = [id_.sql, who.sql]
     blank = source.query_count(
         f"SELECT count(*) FROM {source.whole} WHERE NOT {_is_filled(id_.sql)}"
     )

@@ -16,11 +16,9 @@ from typing import Any
 import duckdb
 
 from features.tables.parsing import literal, quote_identifier
-from lifecycle.init.words import BLANK_WORDS, CURRENCY_SIGNS, KIND_WORDS
+from lifecycle.init.value_words import BLANK_WORDS, KIND_WORDS
 
 _MAX_DISTINCT = 5_000
-# Spaces count as signs of money because many exports use them between thousands.
-_SIGNS = "".join(CURRENCY_SIGNS) + " \u00a0\u202f"
 
 
 @dataclass(frozen=True)
@@ -81,26 +79,36 @@ class Source:
             self.cache[key] = [row[0] for row in rows]
         return self.cache.get(key, [])
 
-    def count_distinct(self, column: str, tests: list[str]) -> list[int]:
-        """The number of distinct values, then how many pass each SQL test of `v` (trimmed)."""
+    def count_distinct(
+        self, column: str, tests: list[str], *, limit: int | None = _MAX_DISTINCT
+    ) -> list[int]:
+        """The number of distinct values, then how many pass each SQL test of `v` (trimmed).
+
+        limit: at most so many values are looked at; None: all.
+        """
         counts = ", ".join(f"count(*) FILTER (WHERE {test})" for test in tests)
-        values = self.distinct_values(column, _MAX_DISTINCT)
+        values = self.distinct_values(column, limit)
         return list(self.query(f"SELECT count(*), {counts} FROM ({values})")[0])
 
-    def distinct_values(self, column: str, limit: int) -> str:
-        """SQL for at most `limit` distinct values `v` of the sample.
+    def is_empty(self, column: str) -> bool:
+        """Whether no row has a value in the column."""
+        key = ("empty", column)
+        if key not in self.cache:
+            self.cache[key] = not self.query_count(f"SELECT count(*) FROM ({self.values(column)})")
+        return bool(self.cache[key])
+
+    def distinct_values(self, column: str, limit: int | None) -> str:
+        """SQL for at most `limit` distinct values `v` of the column.
 
         The order is that of a hash: in the order of the file all values could be days of one month.
         """
-        every = f"SELECT DISTINCT trim(CAST({self.sql(column)} AS VARCHAR)) AS v FROM {self.sample}"
-        return f"SELECT v FROM ({every}) WHERE v <> '' ORDER BY hash(v) LIMIT {limit}"
+        every = f"SELECT DISTINCT v FROM ({self.values(column)})"
+        return every if limit is None else f"{every} ORDER BY hash(v) LIMIT {limit}"
 
-    def signs(self, column: str) -> str:
-        """The signs of money, and the spaces, that occur in the column."""
-        _, *counts = self.count_distinct(
-            column, [f"contains(v, {literal(sign)})" for sign in _SIGNS]
-        )
-        return "".join(sign for sign, count in zip(_SIGNS, counts, strict=True) if count)
+    def values(self, column: str) -> str:
+        """SQL for the trimmed texts `v` of the column, one for each row that has one."""
+        text = f"trim(CAST({self.sql(column)} AS VARCHAR))"
+        return f"SELECT {text} AS v FROM {self.sample} WHERE {text} <> ''"
 
 
 def sample_name(name: str) -> str:
@@ -109,14 +117,23 @@ def sample_name(name: str) -> str:
 
 
 def split_words(name: str) -> list[str]:
-    """`InvoiceDate`, `invoice_date` and `Invoice Date` are all ["invoice", "date"]."""
+    """`InvoiceDate`, `invoice_date` and `Invoice Date` are all ["invoice", "date"].
+
+    Letters lose their accents: `Größe` is ["grosse"].
+    """
     spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", unicodedata.normalize("NFKC", name))
-    return [word.casefold() for word in re.findall(r"[^\W_]+", spaced)]
+    plain = unicodedata.normalize("NFKD", spaced.casefold())
+    letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
+    return re.findall(r"[^\W_]+", unicodedata.normalize("NFC", letters))
 
 
 def squash(name: str) -> str:
-    """The words of a name as one word: `Customer ID` is "customerid"."""
-    return "".join(split_words(name))
+    """The words of a name as one word, without a tail in brackets.
+
+    `Customer ID` is "customerid", `Amount (EUR)` is "amount".
+    """
+    bare = re.sub(r"\s*[(\[（].*[)\]）]\s*$", "", name)
+    return "".join(split_words(bare if bare.strip() else name))
 
 
 def stem_words(source: Source) -> set[str]:

@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from features.core.contract import CONTRACT
 from features.core.errors import EmptyTable, FileMissing, QueryFailed
-from features.tables.parsing import literal
+from features.tables.parsing import quote_identifier
 from features.tables.sources import connect, view_file
 from lifecycle.init.cells import Cell
 from lifecycle.init.columns import assign_roles
-from lifecycle.init.orders import Draft, complete_transactions
-from lifecycle.init.source import (
-    Source,
-    constant_kind,
-    sample_name,
-    split_words,
-    stem_words,
-)
-from lifecycle.init.words import FILE_WORDS
+from lifecycle.init.customers import MOST_REPEATED, repeated_customers
+from lifecycle.init.dateless import is_labelled_snapshot
+from lifecycle.init.parts import Part, is_named, read_part
+from lifecycle.init.person_columns import choose_persons
+from lifecycle.init.questions import Answers
+from lifecycle.init.source import Source, sample_name
+from lifecycle.init.united_files import Candidate, unite_files
 
 _REQUIRED_ROLES = {
     "contracts": ("customer_id", "starts_at", "ends_at"),
@@ -49,32 +46,9 @@ _ROLE_POINTS = {
     },
 }
 _NAME_POINTS = 4
-SAMPLE_ROWS = 100_000
+WHOLE_BYTES = 1_000_000_000  # of a larger file, every k-th row is looked at
+SAMPLE_ROWS = 1_000_000
 _RESERVED_NAMES = ("_read", "_parsed", "rejects")  # tables that reading creates for itself
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One file as one table, with the points that decide which table it becomes."""
-
-    points: int
-    source: Source
-    cells: dict[str, Cell]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One file read as one contract table.
-
-    Its SELECT, the reasons for the user, and how its times are written (days, naive, offset).
-    """
-
-    source: Source
-    table: str
-    cells: dict[str, Cell]
-    select: str
-    reasons: tuple[str, ...]
-    clocks: frozenset[str]
 
 
 def open_engine() -> tuple[duckdb.DuckDBPyConnection, frozenset[str]]:
@@ -103,7 +77,7 @@ def open_file(
     name = _file_name(path, taken, keywords)
     try:
         view_file(connection, name, path)
-        rows = _create_sample(connection, name)
+        rows = _create_sample(connection, name, path.stat().st_size)
     except (QueryFailed, duckdb.Error) as error:
         raise _unreadable(path, error) from error
     return _checked_source(connection, name, path, rows, keywords)
@@ -126,13 +100,22 @@ def _count_rows(connection: duckdb.DuckDBPyConnection, name: str) -> int:
     return int(rows)
 
 
-def _create_sample(connection: duckdb.DuckDBPyConnection, name: str) -> int:
-    """Create the table of sampled rows; returns how many rows the file has."""
+def _create_sample(connection: duckdb.DuckDBPyConnection, name: str, size: int) -> int:
+    """Create the table of the rows that are looked at; returns how many rows the file has.
+
+    These are all rows of a file up to WHOLE_BYTES.
+    """
+    whole, sample = quote_identifier(name), quote_identifier(sample_name(name))
+    if size <= WHOLE_BYTES:
+        connection.execute(f"CREATE TABLE {sample} AS SELECT * FROM {whole}")
+        # The text is parsed once: every later question is asked of the table.
+        connection.execute(f"CREATE OR REPLACE VIEW {whole} AS SELECT * FROM {sample}")
+        return _count_rows(connection, name)
     rows = _count_rows(connection, name)
     # Every k-th row, not the first ones: files are sorted by time or by customer.
-    step = -(-rows // SAMPLE_ROWS)
+    step = max(1, -(-rows // SAMPLE_ROWS))
     every = f"QUALIFY row_number() OVER () % {step} = 0" if step > 1 else ""
-    connection.execute(f'CREATE TABLE "{sample_name(name)}" AS SELECT * FROM "{name}" {every}')
+    connection.execute(f"CREATE TABLE {sample} AS SELECT * FROM {whole} {every}")
     return rows
 
 
@@ -175,13 +158,19 @@ def _checked_source(
     return Source(connection, name, path, rows, sampled, types, keywords)
 
 
-def assign_tables(sources: list[Source]) -> tuple[dict[str, list[Part]], dict[str, str]]:
+def assign_tables(
+    sources: list[Source], answers: Answers
+) -> tuple[dict[str, list[Part]], dict[str, str]]:
     """The parts of each table, and why each unused file is not used (by its name)."""
     candidates: dict[str, list[Candidate]] = {table: [] for table in CONTRACT}
+    persons = choose_persons(sources)
     unused = {}
     for source in sources:
-        cells = {table: assign_roles(source, table) for table in _POINTS}
+        person = persons.get(source.name)
+        cells = {table: assign_roles(source, table, person) for table in _POINTS}
         points = {table: _points(source, table, roles) for table, roles in cells.items()}
+        if is_labelled_snapshot(source, person):  # its dates are not those of what happened
+            points |= {name: 0 for name in points if name != "customers"}
         table = max(_POINTS, key=points.__getitem__)
         if points[table]:
             candidates[table].append(Candidate(points[table], source, cells[table]))
@@ -189,47 +178,28 @@ def assign_tables(sources: list[Source]) -> tuple[dict[str, list[Part]], dict[st
             unused[source.name] = _missing_roles(cells["transactions"])
     parts: dict[str, list[Part]] = {}
     for table, files in candidates.items():
-        used = _complementary(table, files)
-        reason = f"another file fits {table} better, and both could hold the same events"
-        unused |= {file.source.name: reason for file in files if file not in used}
+        used, reasons = unite_files(table, files)
+        unused |= reasons
         if used:
-            parts[table] = [read_part(file.source, table, file.cells) for file in used]
+            parts[table] = [read_part(file.source, table, file.cells, answers) for file in used]
     return parts, unused
-
-
-def _complementary(table: str, files: list[Candidate]) -> list[Candidate]:
-    """The best file, and those that hold other events than the best one does."""
-    if not files:
-        return []
-    best = max(files, key=lambda file: (file.points, file.source.rows))
-    return [file for file in files if file is best or _adds_events(table, file.source, best.source)]
 
 
 def _points(source: Source, table: str, cells: dict[str, Cell]) -> int:
     """How well the file fits the table; 0 if the file cannot be it."""
-    named = _NAME_POINTS if _is_named(source, table) else 0
+    named = _NAME_POINTS if is_named(source, table) else 0
     possible = {
         "transactions": "amount" in cells or "price" in cells,
         "feedback": bool(named) or bool({"score", "kind", "resolved_at"} & set(cells)),
     }
     if any(role not in cells for role in _REQUIRED_ROLES[table]) or not possible.get(table, True):
         return 0
-    if table == "customers" and count_repeated_ids(source, cells["customer_id"]):
-        return 0
+    if table == "customers" and "valid_from" not in cells:
+        repeated = repeated_customers(source, cells["customer_id"])
+        if repeated > MOST_REPEATED * source.sampled:
+            return 0
     roles = sum(points for role, points in _ROLE_POINTS[table].items() if role in cells)
     return _POINTS[table] + named + roles
-
-
-def _is_named(source: Source, table: str) -> bool:
-    """Whether the file's name speaks of the table or of one of its kinds."""
-    named = bool(set(FILE_WORDS[table].split()) & stem_words(source))
-    return named or constant_kind(source, table) is not None
-
-
-def count_repeated_ids(source: Source, cell: Cell) -> int:
-    """How many rows repeat an id of an earlier row."""
-    ids = f"SELECT trim({cell.sql}::VARCHAR) AS x FROM {source.whole}"
-    return source.query_count(f"SELECT count(x) - count(DISTINCT x) FROM ({ids})")
 
 
 def _missing_roles(cells: dict[str, Cell]) -> str:
@@ -238,105 +208,3 @@ def _missing_roles(cells: dict[str, Cell]) -> str:
     if "occurred_at" not in cells:
         return "it has a customer but no time, and customer ids repeat"
     return "it has a customer and a time, but no column says what happened"
-
-
-def _adds_events(table: str, source: Source, best: Source) -> bool:
-    """Whether a second file holds other events; a second file of orders could repeat the first."""
-    if table in ("feedback", "interactions"):
-        return True
-    if table == "transactions" and constant_kind(source, table) in ("refund", "payment_failed"):
-        return True
-    return table != "customers" and set(source.types) == set(best.types)
-
-
-def overlap_note(connection: duckdb.DuckDBPyConnection, people: str, events: str) -> str:
-    """How many customers of the SELECT `events` are in the SELECT `people`.
-
-    Ids that lost their leading zeros in one file match nobody in the other.
-    """
-    ids = (
-        "SELECT DISTINCT trim(CAST(customer_id AS VARCHAR)) AS who FROM ({}) "
-        "WHERE customer_id IS NOT NULL"
-    )
-    counts = (
-        f"SELECT count(*), count(known.who) FROM ({ids.format(events)}) AS active "
-        f"LEFT JOIN ({ids.format(people)}) AS known USING (who)"
-    )
-    active, known = connection.execute(counts).fetchall()[0]
-    share = f"{known:,} of the {active:,} customers with activity are in it"
-    if known >= active / 2:
-        return f"{share}."
-    return f"CHECK: {share}: are their ids written alike in all files?"
-
-
-def read_part(source: Source, table: str, cells: dict[str, Cell]) -> Part:
-    """The SELECT of one file as one table, with its reasons."""
-    names = [name for name in CONTRACT[table].names if name in cells]
-    draft = Draft({name: cells[name].sql for name in names})
-    group_by, used = "", {cells[name].column for name in names}
-    if table == "transactions":
-        group_by, used = complete_transactions(source, cells, draft)
-    elif table in ("feedback", "interactions"):
-        _complete_kinds(source, table, cells, draft)
-    columns = [(draft.selected[n], n) for n in CONTRACT[table].names if n in draft.selected]
-    listed = ", ".join(sql if sql == name else f"{sql} AS {name}" for sql, name in columns)
-    cells_used = [cell for cell in cells.values() if cell.column in used]
-    reasons = (
-        _table_note(source, table, cells, draft.selected),
-        *(note for cell in cells_used for note in cell.notes),
-        *draft.notes,
-        *_left_out_notes(source, used),
-    )
-    clocks = frozenset(cell.clock for cell in cells_used if cell.clock)
-    select = f"SELECT {listed} FROM {source.name}{group_by}"
-    return Part(source, table, cells, select, reasons, clocks)
-
-
-def _table_note(
-    source: Source, table: str, cells: dict[str, Cell], selected: dict[str, str]
-) -> str:
-    renamed = [
-        f"{cells[role].column} → {role}"
-        for role in selected
-        if role in cells and cells[role].column != role
-    ]
-    is_sampled = source.sampled != source.rows
-    sampled = f", {source.sampled:,} of them sampled" if is_sampled else ""
-    named = "its name and " if _is_named(source, table) else ""
-    columns = f": {', '.join(renamed)}" if renamed else ", which have the contract's own names"
-    return (
-        f"{table} is {source.path.name} ({source.rows:,} rows{sampled}), "
-        f"by {named}its columns{columns}."
-    )
-
-
-def _left_out_notes(source: Source, used: set[str]) -> list[str]:
-    unused = [column for column in source.types if column not in used]
-    return [f"left out: {', '.join(unused)}."] if unused else []
-
-
-def _complete_kinds(source: Source, table: str, cells: dict[str, Cell], draft: Draft) -> None:
-    """What every row of feedback and interactions needs: its kind, and when a score was given."""
-    selected = draft.selected
-    if "kind" not in selected:
-        named = constant_kind(source, table)
-        kind = named or (_feedback_kind(cells) if table == "feedback" else source.name)
-        selected["kind"] = literal(kind)
-        by_name = named or table == "interactions"
-        reason = "by the file's name" if by_name else "a guess from the columns"
-        draft.notes.append(
-            f"{'' if named else 'CHECK: '}no column gives the kind; "
-            f"every row is read as '{kind}', {reason}."
-        )
-    if "score" in selected and "answered_at" not in selected:
-        selected["answered_at"] = selected["occurred_at"]
-        draft.notes.append("no column gives the time of the answer; occurred_at is used.")
-
-
-def _feedback_kind(cells: dict[str, Cell]) -> str:
-    if "score" not in cells:
-        return "complaint"
-    words = split_words(cells["score"].column)
-    if "nps" in words:
-        return "nps"
-    return "review" if {"review", "rating", "stars"} & set(words) else "csat"

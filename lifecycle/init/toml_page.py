@@ -23,18 +23,31 @@ class Guess:
     reasons: tuple[str, ...]
 
 
-def render_page(guesses: list[Guess]) -> str:
-    """The guesses as TOML: keys without a section first, then one section after the other."""
+def render_page(guesses: list[Guess], stubs: tuple[str, ...] = ()) -> str:
+    """The guesses as TOML: keys without a section first, then one section after the other.
+
+    stubs: sentences at the end, about the files that are not used.
+    """
     lines, section = [_HEAD.rstrip()], ""
-    for guess in sorted(guesses, key=lambda guess: "." in guess.key):
+    sections = list(dict.fromkeys(guess.key.rpartition(".")[0] for guess in guesses))
+    order = {name: position for position, name in enumerate(sections)}
+    for guess in sorted(guesses, key=lambda guess: _place(guess.key, order)):
         before, _, key = guess.key.rpartition(".")
         lines += ["", f"[{before}]"] if before != section else [""]
         section = before
-        lines += [*_comment_lines(guess.reasons), f"{key} = {guess.value}"]
+        lines += [*comment_lines(guess.reasons), f"{key} = {guess.value}"]
+    if stubs:
+        lines += ["", "# Files that are not used, and how they would be:", *comment_lines(stubs)]
     return "\n".join(lines) + "\n"
 
 
-def _comment_lines(reasons: tuple[str, ...]) -> list[str]:
+def _place(key: str, order: dict[str, int]) -> tuple[bool, int]:
+    """Keys without a section come first, then the sections in the order of their first guess."""
+    section = key.rpartition(".")[0]
+    return bool(section), order[section]
+
+
+def comment_lines(reasons: tuple[str, ...]) -> list[str]:
     # A name from a file may hold a line break, which would end the comment.
     plain = ["".join(c if c.isprintable() else "?" for c in reason) for reason in reasons]
     return [

@@ -7,44 +7,64 @@ files ─► columns (what is each column?) ─► tables (which table is each f
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import duckdb
 
 from features.core.errors import BadSetting, ColumnMissing, QueryFailed, StoreFailed
 from lifecycle.init import business
+from lifecycle.init.contract_terms import settle_terms
+from lifecycle.init.dateless import has_one_instant, is_labelled_snapshot, refuse_snapshot
+from lifecycle.init.duplicates import settle_duplicates
+from lifecycle.init.parts import Part
+from lifecycle.init.person_columns import person_candidates
+from lifecycle.init.questions import Answers
+from lifecycle.init.selects import union_select
 from lifecycle.init.source import Source
-from lifecycle.init.tables import Part, assign_tables, open_engine, open_file, overlap_note
+from lifecycle.init.tables import assign_tables, open_engine, open_file
 from lifecycle.init.toml_page import Guess, render_page, toml_string
+from lifecycle.init.zone_and_currency import guess_currency, guess_zone
 
 
-def write(files: list[Path], out: Path) -> list[dict[str, str]]:
+@dataclass(frozen=True)
+class Configuration:
+    """What init makes of the files: the guesses, the page, and the files that are not used.
+
+    unused: why, by the name of the file. given: how many files there are.
+    """
+
+    guesses: tuple[Guess, ...]
+    page: str
+    unused: dict[str, str]
+    given: int
+
+    @property
+    def files_sentence(self) -> str:
+        """ "6 of 6 files are used", or also the names of those that are not."""
+        used = self.given - len(self.unused)
+        names = f"; not used: {', '.join(self.unused)}" if self.unused else ""
+        return f"{used} of {self.given} files are used{names}"
+
+    @property
+    def rows(self) -> list[dict[str, str]]:
+        """The guesses as rows: what, guess, reason."""
+        return [
+            {"what": guess.key, "guess": guess.value, "reason": " ".join(guess.reasons)}
+            for guess in self.guesses
+        ]
+
+
+def write(files: list[Path], out: Path, answers: Answers | None = None) -> list[dict[str, str]]:
     """Write a configuration for `files` to `out`; returns the guesses: what, guess, reason.
 
-    Raises BadSetting where `out` exists or its folder does not; FileMissing, QueryFailed or
-    EmptyTable for a file that cannot be read; ColumnMissing where no file holds events; StoreFailed
-    where `out` cannot be written. Nothing is written then.
+    answers: what a person decided; without one the defaults stand, as lines that say CHECK. Raises
+    BadSetting where `out` exists or its folder does not, or where an answer is none of those asked
+    for; FileMissing, QueryFailed or EmptyTable for a file that cannot be read; ColumnMissing where
+    no file holds events, TimestampsMissing or SnapshotRefused for files that cannot be used as they
+    are; StoreFailed where `out` cannot be written. Nothing is written then.
     """
     out = Path(out)
-    _refuse_out(out)
-    guesses = _guess_all([Path(path) for path in files], out)
-    try:
-        with out.open("x", encoding="utf-8") as page:
-            page.write(render_page(guesses))
-    except OSError as error:
-        raise StoreFailed(
-            where=str(out),
-            got=error.strerror or "a write that failed",
-            rule="init writes one file.",
-            fix="Name another --out, in a folder that can be written to.",
-        ) from error
-    return [
-        {"what": guess.key, "guess": guess.value, "reason": " ".join(guess.reasons)}
-        for guess in guesses
-    ]
-
-
-def _refuse_out(out: Path) -> None:
     if out.exists():
         raise BadSetting(
             where=f"--out {out}",
@@ -52,6 +72,32 @@ def _refuse_out(out: Path) -> None:
             rule="init never overwrites a file.",
             fix="Name another --out or delete it.",
         )
+    config = guess_config(files, out, answers or Answers())
+    write_page(config.page, out)
+    return config.rows
+
+
+def write_page(page: str, out: Path) -> None:
+    """Write the page to a file that does not exist yet. StoreFailed where that fails."""
+    try:
+        with out.open("x", encoding="utf-8") as file:
+            file.write(page)
+    except OSError as error:
+        raise StoreFailed(
+            where=str(out),
+            got=error.strerror or "a write that failed",
+            rule="init writes one file.",
+            fix="Name another --out, in a folder that can be written to.",
+        ) from error
+
+
+def guess_config(files: list[Path], out: Path, answers: Answers) -> Configuration:
+    """The configuration for `files`, as it would stand at `out`; writes nothing.
+
+    Equal files and answers give an equal configuration. Every question is remembered by `answers`.
+    Raises as `write` does.
+    """
+    out = Path(out)
     if not out.resolve().parent.is_dir():
         raise BadSetting(
             where=f"--out {out}",
@@ -59,26 +105,11 @@ def _refuse_out(out: Path) -> None:
             rule="init writes one file and creates no folders.",
             fix="Create the folder, or name another --out.",
         )
-
-
-def _guess_all(files: list[Path], out: Path) -> list[Guess]:
     (connection, keywords), taken = open_engine(), set[str]()
-    paths = dict.fromkeys(path.resolve() for path in files)  # a file named twice is read once
+    paths = dict.fromkeys(Path(path).resolve() for path in files)  # a file named twice is read once
     sources = [open_file(connection, path, taken=taken, keywords=keywords) for path in paths]
     try:
-        parts, unused = assign_tables(sources)
-        _refuse_without_events(sources, parts, unused)
-        activity = business.choose_activity(connection, parts)
-        return [
-            _guess_files(sources, unused, out),
-            activity.guess,
-            *business.guess_scales(connection, parts),
-            business.guess_archetype(parts),
-            business.guess_zone(parts),
-            business.guess_currency(parts),
-            *(_guess_table(connection, name, parts, activity.table) for name in parts),
-            business.guess_horizon(connection, parts, activity),
-        ]
+        return _guess_all(connection, sources, out, answers)
     except duckdb.Error as error:
         raise QueryFailed(
             where="init",
@@ -89,11 +120,69 @@ def _guess_all(files: list[Path], out: Path) -> list[Guess]:
         ) from error
 
 
-def _refuse_without_events(
+def _guess_all(
+    connection: duckdb.DuckDBPyConnection, sources: list[Source], out: Path, answers: Answers
+) -> Configuration:
+    parts, unused = assign_tables(sources, answers)
+    contractual = "contracts" in parts
+    terms = settle_terms(connection, parts, answers)
+    if terms is not None:
+        unused |= _unused_snapshots(sources, parts, unused)
+    _refuse_without_events(sources, parts, unused, contractual=contractual)
+    duplicates = settle_duplicates(parts)
+    activity = business.choose_activity(connection, parts, contractual=contractual)
+    settings = [guess for guess in (terms, duplicates) if guess is not None]
+    guesses = [
+        _guess_files(sources, unused, out),
+        activity.guess,
+        business.guess_archetype(contractual=contractual),
+        guess_zone(connection, parts, answers),
+        guess_currency(parts, answers),
+        *settings,
+        *business.guess_scales(connection, parts),
+        *(_guess_table(name, parts) for name in parts),
+        business.guess_horizon(connection, parts, activity, contractual=contractual),
+    ]
+    stubs = tuple(
+        _stub(source, unused[source.name], out) for source in sources if source.name in unused
+    )
+    names = {source.path.name: unused[source.name] for source in sources if source.name in unused}
+    return Configuration(tuple(guesses), render_page(guesses, stubs), names, len(sources))
+
+
+def _unused_snapshots(
     sources: list[Source], parts: dict[str, list[Part]], unused: dict[str, str]
+) -> dict[str, str]:
+    """The files that no part reads any more, since the payments build the terms."""
+    used = {part.source.name for files in parts.values() for part in files}
+    reason = "one row a subscription, overwritten; the payments build the terms"
+    return {
+        source.name: reason
+        for source in sources
+        if source.name not in used and source.name not in unused
+    }
+
+
+def _refuse_without_events(
+    sources: list[Source],
+    parts: dict[str, list[Part]],
+    unused: dict[str, str],
+    *,
+    contractual: bool,
 ) -> None:
-    if {"transactions", "interactions"} & set(parts):
+    events = [*parts.get("transactions", []), *parts.get("interactions", [])]
+    for part in events:
+        alone = len(events) == 1 and not contractual
+        if alone and has_one_instant(part.source, part.cells):
+            refuse_snapshot(part.source)
+    if events:
         return
+    for source in sources:
+        people = person_candidates(source)
+        if is_labelled_snapshot(source, people[0] if people else None):
+            refuse_snapshot(source)
+    if set(parts) == {"customers"} and not unused:
+        refuse_snapshot(parts["customers"][0].source)
     read = [
         f"{source.path.name}: {unused[source.name]}" for source in sources if source.name in unused
     ]
@@ -111,18 +200,9 @@ def _refuse_without_events(
     )
 
 
-def _guess_table(
-    connection: duckdb.DuckDBPyConnection,
-    name: str,
-    parts: dict[str, list[Part]],
-    activity_table: str,
-) -> Guess:
-    select = business.union_select(parts[name])
+def _guess_table(name: str, parts: dict[str, list[Part]]) -> Guess:
     reasons = [reason for part in parts[name] for reason in part.reasons]
-    if name == "customers":
-        events = business.union_select(parts[activity_table])
-        reasons.append(overlap_note(connection, select, events))
-    return Guess(f"tables.{name}", toml_string(select), tuple(reasons))
+    return Guess(f"tables.{name}", toml_string(union_select(parts[name])), tuple(reasons))
 
 
 def _guess_files(sources: list[Source], unused: dict[str, str], out: Path) -> Guess:
@@ -137,6 +217,15 @@ def _guess_files(sources: list[Source], unused: dict[str, str], out: Path) -> Gu
     ]
     reason = "the paths of your files, relative to the folder of this file."
     return Guess("files", f"{{ {listed} }}", (reason, *not_used))
+
+
+def _stub(source: Source, reason: str, out: Path) -> str:
+    """How a file that is not used would be named, with its columns."""
+    path = toml_string(_path_from(source.path, out))
+    return (
+        f"{source.path.name}: {reason}. Under files: {source.name} = {path}. Its columns: "
+        f"{', '.join(source.types)}."
+    )
 
 
 def _path_from(path: Path, out: Path) -> str:

@@ -1,0 +1,45 @@
+"""A file of customers: one row each, though a few rows may be double."""
+
+from __future__ import annotations
+
+from lifecycle.init.cells import Cell
+from lifecycle.init.draft import Draft
+from lifecycle.init.source import Source
+
+MOST_REPEATED = 0.05  # share of rows that may repeat a customer in a file of customers
+
+
+def repeated_customers(source: Source, cell: Cell) -> int:
+    """How many rows repeat a customer of an earlier row."""
+    key = ("repeated", cell.sql)
+    if key not in source.cache:
+        ids = f"SELECT trim({cell.sql}::VARCHAR) AS x FROM {source.sample}"
+        source.cache[key] = source.query_count(
+            f"SELECT count(nullif(x, '')) - count(DISTINCT nullif(x, '')) FROM ({ids})"
+        )
+    return int(source.cache[key])
+
+
+def complete_customers(source: Source, cells: dict[str, Cell], draft: Draft) -> None:
+    """Let every customer have one row: of several, the one that is last in the file's values."""
+    if "valid_from" in cells:
+        return
+    repeated = repeated_customers(source, cells["customer_id"])
+    if not repeated:
+        return
+    differing = repeated - (
+        source.sampled
+        - source.query_count(f"SELECT count(*) FROM (SELECT DISTINCT * FROM {source.sample})")
+    )
+    columns = ", ".join(source.sql(column) for column in source.types)
+    id_ = cells["customer_id"].sql
+    draft.from_ = (
+        f"(SELECT * FROM {source.name} QUALIFY row_number() OVER "
+        f"(PARTITION BY {id_} ORDER BY {columns}) = 1)"
+    )
+    what = f", {differing:,} of them with other values" if differing > 0 else ""
+    draft.notes.append(
+        f"CHECK: {repeated:,} rows repeat a customer{what}; one row of each customer is read."
+        if differing > 0
+        else f"{repeated:,} rows repeat a customer and are read once."
+    )

@@ -1,0 +1,130 @@
+"""The column of each file that names the person: by the values that the files share, then by name.
+
+A column that is different in every row is the key of the row. It is the person only where no other
+column of the file can be, or in a file of customers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lifecycle.init.cells import Cell, is_email, read_id
+from lifecycle.init.people import PersonValues, choose_people
+from lifecycle.init.source import Source, split_words, squash
+from lifecycle.init.words import CUSTOMER, EMAIL, ENDINGS, NOT_BY_ENDING
+
+# Words of columns of other people than the customer, of columns of the customer, and of columns
+# that say something else of the customer than who it is.
+_OTHERS = """
+    agent assignee staff employee owner rep driver submitter seller vendor supplier manager sender
+    mitarbeiter vendeur vendedor empleado
+"""
+_PERSON_WORDS = """
+    customer client user member person requester contact buyer subscriber account external email
+    mail kunde kunden mitglied cliente socio usuario adherent utilisateur 客户 会员 用户
+"""
+_ABOUT = """
+    date time at name type status segment group since owner phone city country note notes tags
+    description count total
+"""
+
+
+def choose_persons(sources: list[Source]) -> dict[str, Cell]:
+    """The column of each file that names the person, with how many people other files know too.
+
+    Files without such a column are left out.
+    """
+    if not sources:
+        return {}
+    cells = {source.name: person_candidates(source) for source in sources}
+    values = {
+        source.name: [
+            PersonValues(f"SELECT CAST({cell.sql} AS VARCHAR) FROM {source.sample}")
+            for cell in cells[source.name]
+        ]
+        for source in sources
+    }
+    if len([name for name in values if values[name]]) < 2:
+        return {name: listed[0] for name, listed in cells.items() if listed}
+    chosen = choose_people(sources[0].connection, values)
+    persons = {}
+    for name, choice in chosen.items():
+        most = max((other.people for key, other in chosen.items() if key != name), default=0)
+        # Without anybody in common, the name decides.
+        cell = cells[name][choice.number if choice.shared else 0]
+        note = f"{cell.column} names the customer: {choice.share_note}."
+        # Of a large file a small one can know only a few.
+        if choice.shared is not None and choice.shared < min(choice.people, most) / 2:
+            note = f"CHECK: {note[:-1]}: are their ids written alike in all files?"
+        persons[name] = replace(cell, notes=(*cell.notes, note))
+    return persons
+
+
+def person_candidates(source: Source) -> list[Cell]:
+    """The columns that can name the person, the best first."""
+    if "persons" in source.cache:
+        return list(source.cache["persons"])
+    ranked = [
+        (rank, column) for column in source.types if (rank := _rank(source, column)) is not None
+    ]
+    cells = [
+        cell
+        for _, column in sorted(ranked, key=lambda pair: pair[0])
+        if (cell := _cell(source, column)) is not None
+    ]
+    keys = {cell.column for cell in cells if _is_key(source, cell)}
+    if len(keys) < len(cells):
+        # A key stays behind the others: in a file of customers it is the person all the same.
+        named = {squash(name) for name in CUSTOMER.split()}
+        weak = {c for c in keys if squash(c) not in named and not is_email(source, c)}
+        cells = [cell for cell in cells if cell.column not in weak]
+        cells.sort(key=lambda cell: cell.column in keys)
+    source.cache["persons"] = cells
+    return list(cells)
+
+
+def _rank(source: Source, column: str) -> tuple[int, int] | None:
+    """How likely the name is the person's: the smaller the better; None: it is not."""
+    name, words = squash(column), split_words(column)
+    order = [squash(known) for known in CUSTOMER.split()]
+    position = list(source.types).index(column)
+    if name in order:
+        return 0, order.index(name)
+    if set(_OTHERS.split()) & set(words):
+        return None
+    if name in {squash(known) for known in EMAIL.split()}:
+        return 2, position
+    if len(words) > 1 and set(_PERSON_WORDS.split()) & set(words) and not _named_otherwise(words):
+        return (1 if words[-1] in ("id", "no", "number", "nr", "code") else 3), position
+    if is_email(source, column):
+        return 3, position
+    if name in ("id", "recordid"):
+        return 5, position
+    if (
+        len(words) > 1
+        and words[-1] in ENDINGS["customer_id"].split()
+        and not _named_otherwise(words)
+    ):
+        return 4, position
+    return None
+
+
+def _named_otherwise(words: list[str]) -> bool:
+    return bool({*_ABOUT.split(), *NOT_BY_ENDING.split()} & set(words))
+
+
+def _cell(source: Source, column: str) -> Cell | None:
+    key = ("id", column, True, "")
+    if key not in source.cache:
+        type_ = source.types[column]
+        is_plain = not (type_.startswith(("STRUCT", "MAP", "BLOB")) or type_.endswith("]"))
+        source.cache[key] = read_id(source, column) if is_plain else None
+    cell: Cell | None = source.cache[key]
+    return cell
+
+
+def _is_key(source: Source, cell: Cell) -> bool:
+    """Whether the column is different in every row of a file with more than a few rows."""
+    x = f"CAST({cell.sql} AS VARCHAR)"
+    rows, distinct = source.query(f"SELECT count({x}), count(DISTINCT {x}) FROM {source.sample}")[0]
+    return bool(rows == distinct == source.sampled and rows > 1)
