@@ -19,15 +19,11 @@ from features.core.settings import Settings, settings_from_mapping
 from features.recipes.definitions import Definitions, contradicted_fields
 from features.recipes.population_stats import PopulationStats
 from features.tables.freshness import needed_tables
+from serving.release.evaluation_rules import EvaluationFile
 from serving.release.file_rules import broken_file, check_rules
 from serving.release.json_files import read_json
 from serving.release.model_rules import ModelsFile
-from serving.release.release_rules import (
-    EvaluationFile,
-    FeaturesFile,
-    PopulationRow,
-    StagesFile,
-)
+from serving.release.release_rules import FeaturesFile, PopulationRow, StagesFile
 from serving.release.sub_release_files import expected_files
 
 ALWAYS = {
