@@ -257,7 +257,7 @@ def test_scores_on_another_scale_are_kept_on_that_scale(tmp_path, shop_files):
     )
     guesses, _, stated, _, counts = guessed(tmp_path, *shop_files)
     assert stated.contract.scales["review"] == (0, 10)
-    assert "CHECK:" in guesses["contract"]["reason"]
+    assert "CHECK:" in guesses["contract.scales"]["reason"]
     assert counts["feedback"].rejected == {}
 
 

@@ -44,14 +44,33 @@ def demo(
 
 @app.command(rich_help_panel=LOOK)
 def init(
-    files: Annotated[list[Path], typer.Argument(help="your CSV or parquet files")],
+    files: Annotated[list[Path] | None, typer.Argument(help="your CSV or parquet files")] = None,
     out: Annotated[Path, typer.Option("--out", help="the configuration to write")] = DEFAULT,
+    answers: Annotated[
+        list[str] | None,
+        typer.Option("--answer", help="KEY=VALUE: the answer to a question; may be repeated"),
+    ] = None,
+    formats: Annotated[
+        bool, typer.Option("--formats", help="list the exports that init knows, and write nothing")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a commented lifecycle.toml for your files, with the reason for each choice."""
+    from features.core.errors import BadSetting
     from lifecycle import init as config_writer
 
-    choices = config_writer.write(files, out)
+    if formats:
+        known = config_writer.describe_formats()
+        answer({"formats": known}, config_writer.format_text(known), as_json)
+        return
+    if not files:
+        raise BadSetting(
+            where="init",
+            got="no file",
+            rule="init reads your files to write a configuration for them.",
+            fix="Type: lifecycle init orders.csv customers.csv",
+        )
+    choices = config_writer.write(files, out, config_writer.parse_answers(answers or []))
     lines = [f"  {row['what']}: {row['guess']} ({row['reason']})" for row in choices]
     next_step = f"wrote {out}; correct the lines marked CHECK, then type: lifecycle check -c {out}"
     answer({"config": str(out), "guesses": choices}, "\n".join([*lines, "", next_step]), as_json)

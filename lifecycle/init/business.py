@@ -95,7 +95,7 @@ def guess_scales(connection: duckdb.DuckDBPyConnection, parts: Parts) -> list[Gu
         f"CHECK: scores of {', '.join(wider)} leave the usual scale; this is the next scale "
         "that contains them."
     )
-    return [Guess("contract", f"{{ scales = {{ {listed} }} }}", (reason,))]
+    return [Guess("contract.scales", f"{{ {listed} }}", (reason,))]
 
 
 def _score_ranges(connection: duckdb.DuckDBPyConnection, parts: list[Part]) -> list[tuple]:

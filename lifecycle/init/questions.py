@@ -11,7 +11,7 @@ answers.questions         # every question so far, in order
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from features.core.errors import BadSetting
@@ -44,6 +44,23 @@ class Question:
         return self.answers[0]
 
 
+def parse_answers(texts: Sequence[str]) -> dict[str, str]:
+    """The answers in texts such as "currency=EUR". BadSetting for a text without "="."""
+    answers = {}
+    for text in texts:
+        key, sign, value = text.partition("=")
+        if not (sign and key.strip()):
+            raise BadSetting(
+                where="--answer",
+                got="a text that is no KEY=VALUE",
+                rule="An answer names its question and the value.",
+                fix="Type: --answer currency=EUR",
+                values=[text],
+            )
+        answers[key.strip()] = value.strip()
+    return answers
+
+
 class Answers:
     """The answers given, and every question that was asked of them."""
 
@@ -65,6 +82,18 @@ class Answers:
                 values=[value],
             )
         return value
+
+    def check_note(self, question: Question) -> str:
+        """A sentence for the page: what was decided, and by whom; CHECK where it is the default."""
+        value = self.given.get(question.key, question.default.value)
+        meaning = next((a.meaning for a in question.answers if a.value == value), value)
+        if question.key in self.given:
+            return f"{question.text} {meaning} (--answer {question.key}={value})."
+        others = ", ".join(a.value for a in question.answers[1:])
+        return (
+            f"CHECK: {question.text} {meaning} (the default, {value}; or type "
+            f"--answer {question.key}=…: {others})."
+        )
 
     @property
     def open_questions(self) -> list[Question]:

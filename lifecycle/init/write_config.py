@@ -7,27 +7,35 @@ files ─► columns (what is each column?) ─► tables (which table is each f
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
 
 from features.core.errors import BadSetting, ColumnMissing, QueryFailed, StoreFailed
 from lifecycle.init import business
+from lifecycle.init.formats.known_files import KnownParts, read_known, split_known
+from lifecycle.init.questions import Answers
 from lifecycle.init.source import Source
 from lifecycle.init.tables import Part, assign_tables, open_engine, open_file, overlap_note
 from lifecycle.init.toml_page import Guess, render_page, toml_string
 
 
-def write(files: list[Path], out: Path) -> list[dict[str, str]]:
+def write(
+    files: list[Path], out: Path, answers: Mapping[str, str] | None = None
+) -> list[dict[str, str]]:
     """Write a configuration for `files` to `out`; returns the guesses: what, guess, reason.
 
-    Raises BadSetting where `out` exists or its folder does not; FileMissing, QueryFailed or
-    EmptyTable for a file that cannot be read; ColumnMissing where no file holds events; StoreFailed
-    where `out` cannot be written. Nothing is written then.
+    answers: to the questions that init asks, by their keys, such as {"currency": "EUR"}.
+
+    Raises BadSetting where `out` exists or its folder does not, for an answer that is none, or for
+    several currencies; FileMissing, QueryFailed or EmptyTable for a file that cannot be read;
+    ColumnMissing where no file holds events; SnapshotRefused for overwritten subscriptions alone;
+    StoreFailed where `out` cannot be written. Nothing is written then.
     """
     out = Path(out)
     _refuse_out(out)
-    guesses = _guess_all([Path(path) for path in files], out)
+    guesses = _guess_all([Path(path) for path in files], out, Answers(answers))
     try:
         with out.open("x", encoding="utf-8") as page:
             page.write(render_page(guesses))
@@ -61,23 +69,27 @@ def _refuse_out(out: Path) -> None:
         )
 
 
-def _guess_all(files: list[Path], out: Path) -> list[Guess]:
+def _guess_all(files: list[Path], out: Path, answers: Answers) -> list[Guess]:
     (connection, keywords), taken = open_engine(), set[str]()
     paths = dict.fromkeys(path.resolve() for path in files)  # a file named twice is read once
     sources = [open_file(connection, path, taken=taken, keywords=keywords) for path in paths]
     try:
-        parts, unused = assign_tables(sources)
+        known, others = split_known(sources, answers)
+        parts, unused = assign_tables(others)
+        result = read_known(connection, known, parts, answers)
+        parts, unused = result.parts, unused | result.unused
         _refuse_without_events(sources, parts, unused)
-        activity = business.choose_activity(connection, parts)
+        activity = business.choose_activity(connection, _with_terms(result))
         return [
             _guess_files(sources, unused, out),
             activity.guess,
             *business.guess_scales(connection, parts),
-            business.guess_archetype(parts),
+            *_guess_terms(result),
+            _guess_archetype(result),
             business.guess_zone(parts),
             business.guess_currency(parts),
             *(_guess_table(connection, name, parts, activity.table) for name in parts),
-            business.guess_horizon(connection, parts, activity),
+            business.guess_horizon(connection, _with_terms(result), activity),
         ]
     except duckdb.Error as error:
         raise QueryFailed(
@@ -87,6 +99,28 @@ def _guess_all(files: list[Path], out: Path) -> list[Guess]:
             fix="Correct the rows that are written differently, or write the configuration by "
             "hand (docs/contract.md).",
         ) from error
+
+
+def _with_terms(result: KnownParts) -> dict[str, list[Part]]:
+    """The parts, with contracts where they are built from payments."""
+    return result.parts | ({"contracts": []} if result.terms_from_payments else {})
+
+
+def _guess_archetype(result: KnownParts) -> Guess:
+    if result.terms_from_payments:
+        reason = "customers subscribe: they leave by cancelling or by letting cover end."
+        return Guess("business.archetype", '"contractual"', (reason,))
+    return business.guess_archetype(result.parts)
+
+
+def _guess_terms(result: KnownParts) -> list[Guess]:
+    if not result.terms_from_payments:
+        return []
+    reason = (
+        "subscriptions are a table that is overwritten, so every payment is a term that starts "
+        "with it and lasts until the next one is usually due."
+    )
+    return [Guess("contract.terms_from", '"payments"', (reason,))]
 
 
 def _refuse_without_events(
