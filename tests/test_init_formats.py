@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 
+import duckdb
 import pytest
 from typer.testing import CliRunner
 
@@ -73,6 +74,21 @@ def test_an_export_becomes_the_rows_that_it_holds(tmp_path, example):
 def test_order_case_and_further_columns_change_nothing(tmp_path, example):
     _, _, history = result_of(tmp_path, example, changed(example))
     assert {name: totals(history, name) for name in example.expected} == example.expected
+
+
+def test_typed_cells_are_read_like_text(tmp_path):
+    # The same files as Parquet, as a warehouse has them: numbers, flags and instants with types.
+    for example in OF_EACH_KIND:
+        folder = tmp_path / example.format.replace(" ", "_")
+        folder.mkdir()
+        file = folder / "export.parquet"
+        text = save(folder, "text.csv", example.text)
+        duckdb.sql(f"COPY (SELECT * FROM read_csv('{text}')) TO '{file}'")
+        files = [file]
+        if "transactions" not in example.expected:
+            files.append(save(folder, "visits.csv", VISITS))
+        _, _, _, history, _ = guessed(folder, *files)
+        assert {name: totals(history, name) for name in example.expected} == example.expected
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.format)

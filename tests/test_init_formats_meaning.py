@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from features.core.errors import BadSetting, SnapshotRefused
+from features.plausibility.rows import find_rows
 from features.tables.snapshots import refuse_snapshots
 from lifecycle import init
 from tests.support import format_files as exports
@@ -55,6 +56,16 @@ def test_a_rejected_row_of_an_export_is_named_by_its_row(tmp_path):
     assert rejected == [("export.csv", 6, "occurred_at_not_an_instant")]
 
 
+def test_cancelled_orders_are_no_finding_of_their_own(tmp_path):
+    # A void without a purchase withdraws nothing, so nothing was replaced by a later row.
+    orders = file_of(tmp_path, exports.SHOPIFY_ORDERS, **{"Financial Status": "voided"})
+    more = file_of(tmp_path, exports.RECURLY, "more.csv", currency="EUR")
+    _, _, settings, history, counts = guessed(tmp_path, orders, more)
+    assert totals(history, "transactions")["void"][0] > 2
+    findings = find_rows(history, counts, settings)
+    assert "superseded_rows" not in {finding.name for finding in findings}
+
+
 # Times and amounts --------------------------------------------------------------------------------
 
 
@@ -80,6 +91,15 @@ def test_the_clock_of_a_warehouse_export_is_kept_to_the_microsecond(tmp_path):
     ga4 = file_of(tmp_path, exports.GA4)
     _, _, _, history, _ = guessed(tmp_path, ga4)
     assert min(row["occurred_at"] for row in rows(history, "interactions")) == 1704189600123456
+
+
+def test_an_answer_to_no_question_is_refused(tmp_path):
+    file = file_of(tmp_path, exports.STRIPE_PAYMENTS)
+    with pytest.raises(BadSetting, match="do not raise"):
+        init.write([file], tmp_path / "x.toml", {"curency": "USD"})
+    with pytest.raises(BadSetting, match="KEY=VALUE"):
+        init.parse_answers(["currency"])
+    assert init.parse_answers(["currency=USD", "a.b=c=d"]) == {"currency": "USD", "a.b": "c=d"}
 
 
 @pytest.mark.parametrize(("code", "digits"), [("usd", 2), ("jpy", 0), ("kwd", 3)])
@@ -202,6 +222,22 @@ def test_payments_for_the_orders_of_another_file_do_not_count_twice(tmp_path):
     (tmp_path / "x").mkdir()
     _, _, _, history, _ = guessed(tmp_path / "x", orders, other)
     assert totals(history, "transactions")["purchase"] == (7, 12105 + 5200)
+
+
+def test_purchases_of_devices_are_those_of_the_shop(tmp_path):
+    # The warehouse knows devices, the shop e-mails: nobody is in both, the money is.
+    orders = file_of(tmp_path, exports.SHOPIFY_ORDERS, "orders.csv")
+    text = exports.GA4.text.splitlines()[0] + ",purchase_revenue,transaction_id\n"
+    text += "20240102,1704189600123456,purchase,11.1,WEB,30.00,T1\n"
+    text += "20240103,1704276000123456,purchase,12.1,WEB,20.00,T2\n"
+    text += "20240103,1704276000123457,session_start,12.1,WEB,,\n"
+    events = save(tmp_path, "events.csv", text)
+    _, _, _, history, _ = guessed(tmp_path, orders, events)
+    assert totals(history, "transactions")["purchase"] == (5, 12105)
+    assert totals(history, "interactions") == {"purchase": (2, 0), "visit": (1, 0)}
+    (tmp_path / "alone").mkdir()
+    _, _, _, history, _ = guessed(tmp_path / "alone", events)
+    assert totals(history, "transactions") == {"purchase": (2, 5000)}
 
 
 def test_a_customer_of_two_lists_counts_once(tmp_path):

@@ -83,6 +83,18 @@ class Answers:
             )
         return value
 
+    def refuse_unknown(self) -> None:
+        """BadSetting for an answer to a question that was not asked."""
+        unknown = [key for key in self.given if key not in self.questions]
+        if unknown:
+            known = ", ".join(self.questions) or "none"
+            raise BadSetting(
+                where=f"--answer {unknown[0]}",
+                got="an answer to a question that these files do not raise",
+                rule=f"Questions of these files: {known}.",
+                fix="Leave it out, or name one of these.",
+            )
+
     def check_note(self, question: Question) -> str:
         """A sentence for the page: what was decided, and by whom; CHECK where it is the default."""
         value = self.given.get(question.key, question.default.value)

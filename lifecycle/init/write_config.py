@@ -78,6 +78,7 @@ def _guess_all(files: list[Path], out: Path, answers: Answers) -> list[Guess]:
         parts, unused = assign_tables(others)
         result = read_known(connection, known, parts, answers)
         parts, unused = result.parts, unused | result.unused
+        answers.refuse_unknown()
         _refuse_without_events(sources, parts, unused)
         activity = business.choose_activity(connection, _with_terms(result))
         return [

@@ -54,7 +54,10 @@ class FileColumns:
 
     def text(self, names: str) -> str:
         """SQL for the trimmed text."""
-        column = self.name(names)
+        return self.text_of(self.name(names))
+
+    def text_of(self, column: str) -> str:
+        """SQL for the trimmed text of a column, by its name in the file."""
         x = self.source.sql(column)
         return f"trim({x if self.source.types[column] == 'VARCHAR' else f'CAST({x} AS VARCHAR)'})"
 

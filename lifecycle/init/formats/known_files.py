@@ -21,7 +21,7 @@ from lifecycle.init.formats.file_columns import FileColumns
 from lifecycle.init.formats.format import Format, FormatTable, PersonColumn
 from lifecycle.init.formats.person_columns import with_own_ids
 from lifecycle.init.formats.registry import recognise
-from lifecycle.init.formats.same_money import SAME_SHARE, count_same
+from lifecycle.init.formats.same_money import compare_money
 from lifecycle.init.people import PersonChoice, PersonValues, choose_people
 from lifecycle.init.questions import Answers
 from lifecycle.init.source import Source
@@ -162,6 +162,7 @@ def _first_notes(
     notes = [
         f"{source.path.name} has the columns of {file.format.name} ({source.rows:,} rows).",
         f"customer_id is {person.column} ({person.what}): {choice.share_note}.",
+        f"not read: {file.format.leaves[0].lower()}{file.format.leaves[1:]}",
     ]
     earlier = "false"
     for each in table.left_out:
@@ -266,13 +267,13 @@ def _same_money(
 ) -> str:
     if not orders:
         return ""
-    payments, same = count_same(connection, _union(parts), _union(orders))
-    if not payments or same < SAME_SHARE * payments:
+    same = compare_money(connection, _union(parts), _union(orders))
+    if not same.is_same:
         return ""
     files = ", ".join(dict.fromkeys(part.source.path.name for part in orders))
     return (
-        f"{same:,} of its {payments:,} payments are orders of {files} (person, amount and day): "
-        "they would count twice"
+        f"{same.with_order:,} of its {same.payments:,} payments are orders of {files} "
+        f"({same.compared}): they would count twice"
     )
 
 

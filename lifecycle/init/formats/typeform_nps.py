@@ -29,7 +29,7 @@ def _read(columns: FileColumns, answers: Answers) -> tuple[FormatTable, ...]:
             tuple(Answer(name, "this question") for name in _likely_first(scores)),
         )
         score, notes = answers.ask(question), (answers.check_note(question),)
-    value = f"nullif(trim({columns.source.sql(score)}), '')"
+    value = f"nullif({columns.text_of(score)}, '')"
     at = columns.instant(_SUBMITTED, utc=True)
     return (
         FormatTable(
@@ -53,7 +53,7 @@ def _read(columns: FileColumns, answers: Answers) -> tuple[FormatTable, ...]:
 def _people(columns: FileColumns, questions: list[str]) -> tuple[PersonColumn, ...]:
     """Columns of e-mails; further columns with names of customer ids are offered by the caller."""
     return tuple(
-        PersonColumn(name, f"nullif(lower(trim({columns.source.sql(name)})), '')", "e-mail")
+        PersonColumn(name, f"lower({columns.text_of(name)})", "e-mail")
         for name in questions
         if _all_fit(columns, name, _IS_EMAIL)
     )[:1]
