@@ -6,6 +6,7 @@ import pytest
 
 from features.core.errors import BadSetting, SnapshotRefused
 from features.plausibility.rows import find_rows
+from features.tables.history import load_history
 from features.tables.snapshots import refuse_snapshots
 from lifecycle import init
 from tests.support import format_files as exports
@@ -87,6 +88,21 @@ def test_times_keep_their_offset_and_their_zone(tmp_path):
     }
 
 
+@pytest.mark.parametrize("seconds", [":00", ""])
+def test_times_without_seconds_keep_their_offset_too(tmp_path, seconds):
+    shop = exports.SHOPIFY_ORDERS.text.replace(":00 +0200", f"{seconds} +0200")
+    paid = exports.STRIPE_PAYMENTS.text.replace(":00,", f"{seconds},")
+    for text, first in ((shop, "2024-01-02 10:00:00"), (paid, "2024-01-02 10:00:00")):
+        folder = tmp_path / str(len(text))
+        folder.mkdir()
+        _, _, _, history, counts = guessed(folder, save(folder, "export.csv", text))
+        assert counts["transactions"].rejected == {}
+        at = history.connection.execute(
+            "SELECT min(make_timestamp(occurred_at))::VARCHAR FROM transactions"
+        ).fetchone()
+        assert at == (first,)
+
+
 def test_the_clock_of_a_warehouse_export_is_kept_to_the_microsecond(tmp_path):
     ga4 = file_of(tmp_path, exports.GA4)
     _, _, _, history, _ = guessed(tmp_path, ga4)
@@ -96,10 +112,20 @@ def test_the_clock_of_a_warehouse_export_is_kept_to_the_microsecond(tmp_path):
 def test_an_answer_to_no_question_is_refused(tmp_path):
     file = file_of(tmp_path, exports.STRIPE_PAYMENTS)
     with pytest.raises(BadSetting, match="do not raise"):
-        init.write([file], tmp_path / "x.toml", {"curency": "USD"})
+        init.write([file], tmp_path / "x.toml", init.Answers({"curency": "USD"}))
     with pytest.raises(BadSetting, match="KEY=VALUE"):
         init.parse_answers(["currency"])
     assert init.parse_answers(["currency=USD", "a.b=c=d"]) == {"currency": "USD", "a.b": "c=d"}
+
+
+def test_letters_of_a_zone_are_read_in_summer_too(tmp_path):
+    # The configuration is written in winter; the rows of summer come later.
+    winter = exports.RECURLY.text.replace("2024-07", "2024-02").replace("PDT", "PST")
+    file = save(tmp_path, "export.csv", winter)
+    _, _, settings, _, _ = guessed(tmp_path, file)
+    file.write_text(exports.RECURLY.text, encoding="utf-8")
+    _, counts = load_history(settings)
+    assert counts["transactions"].rejected == {}
 
 
 @pytest.mark.parametrize(("code", "digits"), [("usd", 2), ("jpy", 0), ("kwd", 3)])
@@ -118,7 +144,7 @@ def test_several_currencies_are_refused_until_one_is_stated(tmp_path):
         init.write([file], tmp_path / "x.toml")
     assert "--answer currency=USD" in refused.value.fix
     assert not (tmp_path / "x.toml").exists()
-    guesses = init.write([file], tmp_path / "x.toml", {"currency": "USD"})
+    guesses = init.write([file], tmp_path / "x.toml", init.Answers({"currency": "USD"}))
     reason = next(row["reason"] for row in guesses if row["what"] == "tables.transactions")
     assert "left out: 1 rows in other currencies than USD." in reason
 
@@ -147,7 +173,7 @@ def test_guests_are_customers_by_e_mail_unless_the_account_is_stated(tmp_path):
     assert {row["customer_id"] for row in rows(history, "transactions")} == (
         exports.WOOCOMMERCE.people
     )
-    by_account = init.write([file], tmp_path / "y.toml", {"export.person": "account"})
+    by_account = init.write([file], tmp_path / "y.toml", init.Answers({"export.person": "account"}))
     assert 'trim("Customer ID")' in (tmp_path / "y.toml").read_text()
     assert len(by_account) == len(guesses)
 
@@ -336,5 +362,7 @@ def test_which_question_is_the_nps_is_asked_where_several_could_be(tmp_path):
     guesses, _, _, history, _ = guessed(tmp_path, form, orders)
     assert "CHECK: 2 questions have answers from 0 to 10" in guesses["tables.feedback"]["reason"]
     assert totals(history, "feedback") == {"nps": (2, 17)}
-    init.write([form, orders], tmp_path / "y.toml", {"form.score": "How easy was it?"})
+    init.write(
+        [form, orders], tmp_path / "y.toml", init.Answers({"form.score": "How easy was it?"})
+    )
     assert "How easy was it?" in (tmp_path / "y.toml").read_text().split("[tables]")[1]

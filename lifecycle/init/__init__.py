@@ -20,8 +20,8 @@ comment that begins with `CHECK:`.
 from __future__ import annotations
 
 from lifecycle.init.formats.registry import describe_formats, format_text
-from lifecycle.init.questions import parse_answers
+from lifecycle.init.questions import Answers, parse_answers
 from lifecycle.init.toml_page import Guess
 from lifecycle.init.write_config import write
 
-__all__ = ["Guess", "describe_formats", "format_text", "parse_answers", "write"]
+__all__ = ["Answers", "Guess", "describe_formats", "format_text", "parse_answers", "write"]

@@ -7,7 +7,6 @@ files ─► columns (what is each column?) ─► tables (which table is each f
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import duckdb
@@ -21,12 +20,10 @@ from lifecycle.init.tables import Part, assign_tables, open_engine, open_file, o
 from lifecycle.init.toml_page import Guess, render_page, toml_string
 
 
-def write(
-    files: list[Path], out: Path, answers: Mapping[str, str] | None = None
-) -> list[dict[str, str]]:
+def write(files: list[Path], out: Path, answers: Answers | None = None) -> list[dict[str, str]]:
     """Write a configuration for `files` to `out`; returns the guesses: what, guess, reason.
 
-    answers: to the questions that init asks, by their keys, such as {"currency": "EUR"}.
+    answers: what a person decided; without one the defaults stand, as lines that say CHECK.
 
     Raises BadSetting where `out` exists or its folder does not, for an answer that is none, or for
     several currencies; FileMissing, QueryFailed or EmptyTable for a file that cannot be read;
@@ -35,7 +32,7 @@ def write(
     """
     out = Path(out)
     _refuse_out(out)
-    guesses = _guess_all([Path(path) for path in files], out, Answers(answers))
+    guesses = _guess_all([Path(path) for path in files], out, answers or Answers())
     try:
         with out.open("x", encoding="utf-8") as page:
             page.write(render_page(guesses))

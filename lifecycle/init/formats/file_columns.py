@@ -11,13 +11,14 @@ from dataclasses import replace
 
 from features.core.errors import ColumnMissing
 from lifecycle.init.cells import Cell, read_cell
-from lifecycle.init.formats.zone_names import OFFSETS, PLACES
+from lifecycle.init.formats.zone_names import OFFSETS, PLACES, ZONES
 from lifecycle.init.source import Source, squash
 
 _TAIL = re.compile(r"\s*\([^)]*\)\s*$")
 _SPACE_OFFSET = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}([.]\d+)?)? ?[+-]\d{2}:?\d{2}$"
 _ZONE_WORD = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2})? [A-Z]{3,4}$"
 _MICROSECONDS = r"^[12]\d{15}$"
+_WITHOUT_SECONDS = r"^.{10}[ T]\d{2}:\d{2}( ?[+-]| [A-Z])"
 
 
 class FileColumns:
@@ -103,8 +104,13 @@ class FileColumns:
     def money(self, names: str, table: str = "transactions") -> Cell:
         """The column as money, however its numbers are written."""
         column = self.name(names)
-        cell = read_cell(self.source, column, "money", table, required=True)
-        return cell or Cell(column, self.source.sql(column))
+        return self._read(column, "money", table=table) or Cell(column, self.source.sql(column))
+
+    def _read(
+        self, column: str, shape: str, *, required: bool = True, table: str = "transactions"
+    ) -> Cell | None:
+        """The column as files of no format are read too; None where its values do not fit."""
+        return read_cell(self.source, column, shape, table, required=required)
 
     def minor_units(self, names: str, digits: int) -> Cell:
         """A whole number of cents (or yen, or fils) as money with `digits` decimals, exactly."""
@@ -119,29 +125,27 @@ class FileColumns:
         stay as they are, so that the contract rejects their rows and counts them.
         """
         column = self.name(names)
-        cell = self._offset_instant(column) or read_cell(
-            self.source, column, "instant", "transactions", required=required
-        )
+        cell = self._offset_instant(column) or self._read(column, "instant", required=required)
         if cell is None:
             clock = "" if self.source.types[column] != "VARCHAR" else "naive"
             cell = Cell(column, self.source.sql(column), clock)
-        return as_utc(cell, self.source.types[column]) if utc else cell
+        return as_utc(cell) if utc else cell
 
     def _offset_instant(self, column: str) -> Cell | None:
         """Text with an offset after a space, with the letters of a zone, or in microseconds."""
-        patterns = (_SPACE_OFFSET, _ZONE_WORD, _MICROSECONDS)
+        patterns = (_SPACE_OFFSET, _ZONE_WORD, _MICROSECONDS, _WITHOUT_SECONDS)
         tests = [f"regexp_matches(v, '{pattern}')" for pattern in patterns]
-        count, *fits = self.source.count_distinct(column, tests)
-        if not count or max(fits) < count:
+        count, offsets, letters, microseconds, short = self.source.count_distinct(column, tests)
+        text = self.text_of(column)
+        if short:  # the engine reads an offset only after seconds
+            text = f"regexp_replace({text}, '^(.{{16}})( ?[+-].*| [A-Z]+)$', '\\1:00\\2')"
+        if not count or max(offsets, letters, microseconds) < count:
             return None
-        x = self.source.sql(column)
-        text = x if self.source.types[column] == "VARCHAR" else f"CAST({x} AS VARCHAR)"
-        text = f"trim({text})"
-        if fits[0] == count:
+        if offsets:
             sql = f"regexp_replace({text}, ' ?([+-]\\d\\d):?(\\d\\d)$', '\\1:\\2')"
-        elif fits[1] == count:
-            letters = f"regexp_extract({text}, ' ([A-Z]+)$', 1)"
-            sql = f"regexp_extract({text}, '^(.*) ', 1) || {self._offset_sql(letters)}"
+        elif letters:
+            word = f"regexp_extract({text}, ' ([A-Z]+)$', 1)"
+            sql = f"regexp_extract({text}, '^(.*) ', 1) || {self._offset_sql(word)}"
         else:
             sql = f"make_timestamptz(TRY_CAST({text} AS BIGINT))"
         return Cell(column, sql, "offset")
@@ -152,7 +156,7 @@ class FileColumns:
         Zone names that are not known leave the time without an offset.
         """
         column = self.name(day)
-        cell = read_cell(self.source, column, "instant", "transactions", required=True)
+        cell = self._read(column, "instant")
         date_sql = cell.sql if cell else self.source.sql(column)
         notes = cell.notes if cell else ()
         styles = "['%H:%M:%S', '%H:%M', '%I:%M:%S %p', '%I:%M %p']"
@@ -173,20 +177,22 @@ class FileColumns:
     def _offset_sql(self, word: str) -> str:
         """SQL for the offset that the letters of a zone stand for: '-08:00' for PST."""
         rows = self.source.query(f"SELECT DISTINCT {word} FROM {self.source.whole} ORDER BY 1")
-        seen = [row[0] for row in rows if row[0] in OFFSETS]
-        cases = " ".join(f"WHEN '{name}' THEN '{OFFSETS[name]}'" for name in seen)
+        # Of a zone that was seen in winter the summer time too: it comes with later rows.
+        seen = {name for row in rows for zone in ZONES if row[0] in zone for name in zone}
+        cases = " ".join(f"WHEN '{n}' THEN '{OFFSETS[n]}'" for n in OFFSETS if n in seen)
         written = f"replace({word}, 'GMT', '')"  # GMT+02:00
         return f"CASE {word} {cases} ELSE {written} END" if cases else written
 
 
-def as_utc(cell: Cell, type_: str) -> Cell:
-    """The cell whose times without an offset are UTC, because the name of its column says so."""
+def as_utc(cell: Cell) -> Cell:
+    """The cell whose times without an offset are UTC, because the name of its column says so.
+
+    What is no time stays as it is, so that the contract rejects its row and counts it.
+    """
     if cell.clock == "offset":
         return cell
-    if "strptime" in cell.sql or type_.startswith("TIMESTAMP") or type_ == "DATE":
-        sql = f"timezone('UTC', CAST({cell.sql} AS TIMESTAMP))"
-    else:
-        sql = f"nullif(trim({cell.sql}), '') || 'Z'"
+    utc = f"timezone('UTC', TRY_CAST({cell.sql} AS TIMESTAMP))"
+    sql = f"coalesce(CAST({utc} AS VARCHAR), CAST({cell.sql} AS VARCHAR))"
     return replace(cell, sql=sql, clock="offset" if cell.clock == "naive" else cell.clock)
 
 

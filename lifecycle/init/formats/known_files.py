@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import duckdb
 
@@ -197,7 +197,7 @@ def _without_repeats(part: Part) -> Part:
 
 
 def _changed(part: Part, select: str, note: str) -> Part:
-    return Part(part.source, part.table, part.cells, select, (*part.reasons, note), part.clocks)
+    return replace(part, select=select, reasons=(*part.reasons, note))
 
 
 def _newest(parts: list[Part]) -> str:
