@@ -169,7 +169,9 @@ def test_files_in_two_currencies_are_refused(tmp_path):
 def test_guests_are_customers_by_e_mail_unless_the_account_is_stated(tmp_path):
     file = file_of(tmp_path, exports.WOOCOMMERCE)
     guesses, _, _, history, _ = guessed(tmp_path, file)
-    assert "CHECK: 2 of 7 orders have Customer ID 0" in guesses["tables.transactions"]["reason"]
+    reason = guesses["tables.transactions"]["reason"]
+    assert "CHECK: 2 of 7 orders have Customer ID 0" in reason
+    assert "Billing Email: 3 people, guests too" in reason
     assert {row["customer_id"] for row in rows(history, "transactions")} == (
         exports.WOOCOMMERCE.people
     )

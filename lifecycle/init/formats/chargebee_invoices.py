@@ -62,7 +62,7 @@ def _read(columns: FileColumns, answers: Answers) -> tuple[FormatTable, ...]:
             },
             left_out=(
                 *left_out_rows(word, _STATUSES, "of invoices that are not paid yet"),
-                LeftOut("of invoices over 0, such as trials", free),
+                LeftOut("of invoices of 0.00, such as trials", free),
                 *others,
             ),
             notes=unknown_notes(columns, word, _STATUSES),
@@ -80,6 +80,6 @@ FORMAT = Format(
     read=_read,
     payments=True,
     reads="One transaction a paid invoice; invoices that failed as failed payments.",
-    leaves="Invoices that are due, pending or over 0; taxes, addresses, credit notes.",
+    leaves="Invoices that are due, pending or of 0.00; taxes, addresses, credit notes.",
     export="Export → Invoices.",
 )

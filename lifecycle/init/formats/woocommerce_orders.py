@@ -81,13 +81,24 @@ def _people(
         f"{guests:,} of {columns.source.rows:,} orders have {column} 0: they are of guests. Who is "
         "the customer?",
         (
-            Answer("e-mail", f"{email.column}: guests are customers too"),
-            Answer("account", f"{column}: the {guests:,} orders of guests are rejected"),
+            Answer("e-mail", f"{email.column}: {_people_in(columns, email)}, guests too"),
+            Answer(
+                "account",
+                f"{column}: {_people_in(columns, by_account)}, and the {guests:,} orders of "
+                "guests are rejected",
+            ),
         ),
     )
     if answers.ask(question) == "account":
         return (by_account,), ()
     return (email, by_account), (answers.check_note(question),)
+
+
+def _people_in(columns: FileColumns, person: PersonColumn) -> str:
+    count = columns.source.query_count(
+        f"SELECT count(DISTINCT nullif({person.sql}, '')) FROM {columns.source.whole}"
+    )
+    return f"{count:,} people"
 
 
 FORMAT = Format(
