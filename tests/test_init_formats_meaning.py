@@ -115,7 +115,8 @@ def test_an_answer_to_no_question_is_refused(tmp_path):
         init.write([file], tmp_path / "x.toml", init.Answers({"curency": "USD"}))
     with pytest.raises(BadSetting, match="KEY=VALUE"):
         init.parse_answers(["currency"])
-    assert init.parse_answers(["currency=USD", "a.b=c=d"]) == {"currency": "USD", "a.b": "c=d"}
+    answers = init.parse_answers(["currency=USD", "a.b=c=d"])
+    assert answers.given == {"currency": "USD", "a.b": "c=d"}
 
 
 def test_letters_of_a_zone_are_read_in_summer_too(tmp_path):

@@ -70,7 +70,7 @@ def init(
             rule="init reads your files to write a configuration for them.",
             fix="Type: lifecycle init orders.csv customers.csv",
         )
-    given = config_writer.Answers(config_writer.parse_answers(answers or []))
+    given = config_writer.parse_answers(answers or [])
     choices = config_writer.write(files, out, given)
     lines = [f"  {row['what']}: {row['guess']} ({row['reason']})" for row in choices]
     next_step = f"wrote {out}; correct the lines marked CHECK, then type: lifecycle check -c {out}"

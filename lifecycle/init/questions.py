@@ -44,9 +44,9 @@ class Question:
         return self.answers[0]
 
 
-def parse_answers(texts: Sequence[str]) -> dict[str, str]:
+def parse_answers(texts: Sequence[str]) -> Answers:
     """The answers in texts such as "currency=EUR". BadSetting for a text without "="."""
-    answers = {}
+    given: dict[str, str] = {}
     for text in texts:
         key, sign, value = text.partition("=")
         if not (sign and key.strip()):
@@ -57,8 +57,8 @@ def parse_answers(texts: Sequence[str]) -> dict[str, str]:
                 fix="Type: --answer currency=EUR",
                 values=[text],
             )
-        answers[key.strip()] = value.strip()
-    return answers
+        given[key.strip()] = value.strip()
+    return Answers(given)
 
 
 class Answers:
