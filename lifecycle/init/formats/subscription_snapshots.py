@@ -64,7 +64,6 @@ STRIPE_API = Format(
             "canceled_at|cancel_at_period_end",
         }
     ),
-    without=frozenset({"Current Period End (UTC)"}),
     people=_stripe_people,
     reads=_READS,
     leaves=_LEAVES,
