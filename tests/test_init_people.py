@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from lifecycle.init.people import PersonValues, choose_people
 
+CONNECTION = duckdb.connect()
+
 
 def values(words: list[str]) -> PersonValues:
     listed = ", ".join(f"('{word}')" for word in words) or "(NULL)"
@@ -16,7 +18,7 @@ def values(words: list[str]) -> PersonValues:
 
 def choose(**candidates: list[list[str]]):
     listed = {name: [values(words) for words in each] for name, each in candidates.items()}
-    return choose_people(duckdb.connect(), listed)
+    return choose_people(CONNECTION, listed)
 
 
 def test_the_pair_with_the_most_people_in_common_comes_first():
@@ -57,7 +59,7 @@ files = st.dictionaries(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(files)
 def test_the_choice_is_one_of_the_candidates_and_its_figures_are_true(candidates):
     choices = choose(**candidates)
@@ -81,7 +83,7 @@ def test_the_choice_is_one_of_the_candidates_and_its_figures_are_true(candidates
         assert max(pairs) == max(shared)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(files)
 def test_further_columns_that_meet_nobody_change_no_choice(candidates):
     more = {
