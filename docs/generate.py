@@ -1,4 +1,4 @@
-"""Writes docs/api.md, contract.md, features.md and settings.md from the code they describe.
+"""Writes docs/api.md, contract.md, features.md, formats.md and settings.md from the code.
 
 `--check` fails if one of them is stale.
 """
@@ -24,6 +24,7 @@ from features.core.settings import Settings
 from features.recipes.recipe import FEATURES, Feature
 from features.recipes.stages import CHINESE, STAGES
 from features.tables import terms
+from lifecycle.init import describe_formats
 
 HERE = Path(__file__).parent
 HEADER = "<!-- Written by docs/generate.py (make docs). Do not edit. -->\n"
@@ -210,10 +211,40 @@ def _entry(name: str, value: Any) -> list[str]:
     return ["```", f"{name}{signature}", "", inspect.getdoc(value) or "", "```", ""]
 
 
+def formats_page() -> str:
+    """docs/formats.md: one line for each export that `lifecycle init` knows."""
+    lines = [
+        HEADER,
+        "# Known exports",
+        "",
+        "`lifecycle init FILES…` knows these exports by their columns, in any order and case, with",
+        "further columns or without. It reads them without an edit, but for the time zone and the",
+        "currency where a file does not name them. `lifecycle init --formats` prints this list.",
+        "",
+        "- Who a row is about is decided over all files: by the columns whose values overlap most.",
+        "- A refund that stands as a column becomes a row of its own, under the id with `#refund`.",
+        "- Rows that are no event (tests, drafts, further lines of an order) are left out and",
+        "  counted. A status that is not known is named, and its rows are rejected and counted.",
+        "- Several currencies are refused until one is stated: `--answer currency=EUR`.",
+        "- Several exports of one list are united; a row of both counts once, from the newer file.",
+        "- Payments that are for the orders of another file are left out: they would count twice.",
+        "- Subscriptions that are overwritten are never read as terms. With payments of the same",
+        "  customers the terms are built from these; without, init says what is missing.",
+        "",
+        "Files of any other format are read by their values and names ([contract](contract.md)).",
+        "",
+        "| export | read | not read | what to export | written from |",
+        "|---|---|---|---|---|",
+    ]
+    lines += ["| " + " | ".join(row.values()) + " |" for row in describe_formats()]
+    return "\n".join([*lines, ""])
+
+
 PAGES = {
     "api.md": api_page,
     "contract.md": contract_page,
     "features.md": features_page,
+    "formats.md": formats_page,
     "settings.md": settings_page,
 }
 

@@ -44,7 +44,7 @@ def demo(
 
 @app.command(rich_help_panel=LOOK)
 def init(
-    files: Annotated[list[Path], typer.Argument(help="your files")],
+    files: Annotated[list[Path] | None, typer.Argument(help="your files")] = None,
     out: Annotated[Path, typer.Option("--out", help="the configuration to write")] = DEFAULT,
     given: Annotated[
         list[str] | None,
@@ -53,6 +53,9 @@ def init(
     yes: Annotated[
         bool, typer.Option("--yes", help="ask nothing: write the questions as lines with CHECK")
     ] = False,
+    formats: Annotated[
+        bool, typer.Option("--formats", help="list the exports that init knows, and write nothing")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Write a commented lifecycle.toml for your files, with the reason for each choice.
@@ -60,9 +63,20 @@ def init(
     On a terminal it asks what only a person knows. A file that exists is never overwritten: what
     would change is printed as a diff, and the command ends with 1.
     """
-    from lifecycle.init import interview, write_config
-    from lifecycle.init.questions import parse_answers
+    from features.core.errors import BadSetting
+    from lifecycle.init import describe_formats, format_text, interview, parse_answers, write_config
 
+    if formats:
+        known = describe_formats()
+        answer({"formats": known}, format_text(known), as_json)
+        return
+    if not files:
+        raise BadSetting(
+            where="init",
+            got="no file",
+            rule="init reads your files to write a configuration for them.",
+            fix="Type: lifecycle init orders.csv customers.csv",
+        )
     answers = parse_answers(given or [])
     on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not (yes or as_json)
     ask = interview.ask_on_terminal if on_terminal else None

@@ -17,6 +17,7 @@ from lifecycle.init import business
 from lifecycle.init.contract_terms import settle_terms
 from lifecycle.init.dateless import has_one_instant, is_labelled_snapshot, refuse_snapshot
 from lifecycle.init.duplicates import settle_duplicates
+from lifecycle.init.formats.known_files import read_known, split_known
 from lifecycle.init.parts import Part
 from lifecycle.init.person_columns import person_candidates
 from lifecycle.init.questions import Answers
@@ -25,6 +26,12 @@ from lifecycle.init.source import Source
 from lifecycle.init.tables import assign_tables, open_engine, open_file
 from lifecycle.init.toml_page import Guess, render_page, toml_string
 from lifecycle.init.zone_and_currency import guess_currency, guess_zone
+
+
+_PAID_TERMS = (
+    "subscriptions are a table that is overwritten, so every payment is a term that starts with it "
+    "and lasts until the next one is usually due."
+)
 
 
 @dataclass(frozen=True)
@@ -123,11 +130,16 @@ def guess_config(files: list[Path], out: Path, answers: Answers) -> Configuratio
 def _guess_all(
     connection: duckdb.DuckDBPyConnection, sources: list[Source], out: Path, answers: Answers
 ) -> Configuration:
-    parts, unused = assign_tables(sources, answers)
-    contractual = "contracts" in parts
+    known, others = split_known(sources, answers)
+    parts, unused = assign_tables(others, answers)
+    result = read_known(connection, known, parts, answers)
+    parts, unused = result.parts, unused | result.unused
+    contractual = "contracts" in parts or result.terms_from_payments
     terms = settle_terms(connection, parts, answers)
     if terms is not None:
         unused |= _unused_snapshots(sources, parts, unused)
+    elif result.terms_from_payments:
+        terms = Guess("contract.terms_from", '"payments"', (_PAID_TERMS,))
     _refuse_without_events(sources, parts, unused, contractual=contractual)
     duplicates = settle_duplicates(parts)
     activity = business.choose_activity(connection, parts, contractual=contractual)

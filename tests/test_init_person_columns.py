@@ -1,0 +1,94 @@
+"""`lifecycle init` finds the person of every file by the values that the files share."""
+
+from __future__ import annotations
+
+from tests.support.init_data import guessed, put, rows
+
+
+def orders(write_id=lambda n: f"C{n:03d}", head: str = "order_id,customer_id,date,amount"):
+    return head, [
+        f"{7000 + n},{write_id(n % 30)},2024-{1 + n % 6:02d}-{1 + n % 28:02d},{n}.25"
+        for n in range(120)
+    ]
+
+
+def test_of_several_ids_the_one_that_other_files_have_is_the_person(tmp_path):
+    sales = put(tmp_path, "orders.csv", *orders())
+    tickets = put(
+        tmp_path,
+        "tickets.csv",
+        "ID,Requester id,Requester external id,Assignee id,Created at,Solved at",
+        [f"{n},{50_000 + n % 20},C{n % 20:03d},9{n % 3},2024-03-01 10:00," for n in range(40)],
+    )
+    guesses, _, _, found, counts = guessed(tmp_path, sales, tickets)
+    assert {row["customer_id"] for row in rows(found, "feedback")} == {
+        f"C{n:03d}" for n in range(20)
+    }
+    assert counts["feedback"].kept == 40  # two of each person, told apart by their ID
+    reason = guesses["tables.feedback"]["reason"]
+    assert (
+        "Requester external id names the customer: 20 people, 20 of them in other files" in reason
+    )
+
+
+def test_a_column_that_differs_in_every_row_is_the_key_and_not_the_person(tmp_path):
+    path = put(
+        tmp_path,
+        "payments.csv",
+        "id,amount,created,customer_email",
+        [f"{n},{n}.5,2024-01-{1 + n % 28:02d},Who{n % 9}@X.org" for n in range(90)],
+    )
+    _, _, _, found, _ = guessed(tmp_path, path)
+    kept = rows(found, "transactions")
+    assert {row["customer_id"] for row in kept} == {f"who{n}@x.org" for n in range(9)}
+    assert {row["transaction_id"] for row in kept} == {str(n) for n in range(90)}
+
+
+def test_one_person_is_written_differently_in_each_file(tmp_path):
+    files = [
+        put(tmp_path, "orders.csv", *orders(lambda n: f"'{n:05d}")),
+        put(
+            tmp_path,
+            "customers.csv",
+            "Customer ID,City,Signup date",
+            [f"{n:05d},Hove,2023-01-{1 + n % 28:02d}" for n in range(30)],
+        ),
+    ]
+    guesses, _, _, found, _ = guessed(tmp_path, *files)
+    assert {row["customer_id"] for row in rows(found, "transactions")} == {
+        row["customer_id"] for row in rows(found, "customers")
+    }
+    assert "30 people, 30 of them in other files too" in guesses["tables.customers"]["reason"]
+
+
+def test_e_mails_are_one_person_in_any_case(tmp_path):
+    path = put(
+        tmp_path, "orders.csv", *orders(lambda n: f"Ann{n}@x.org" if n % 2 else f"ANN{n}@X.ORG")
+    )
+    _, _, _, found, _ = guessed(tmp_path, path)
+    assert {row["customer_id"] for row in rows(found, "transactions")} == {
+        f"ann{n}@x.org" for n in range(30)
+    }
+
+
+def test_guests_are_asked_about_and_their_e_mail_is_the_default(tmp_path):
+    lines = [
+        f"{n},{0 if n % 3 == 0 else n % 40 + 1},p{n % 60}@x.org,2024-01-{1 + n % 28:02d},{n}.5"
+        for n in range(240)
+    ]
+    path = put(tmp_path, "sales.csv", "order_id,customer_id,billing_email,order_date,total", lines)
+    guesses, _, _, found, _ = guessed(tmp_path, path)
+    reason = guesses["tables.transactions"]["reason"]
+    assert "CHECK: customer_id of sales.csv is '0' on 80 of 240 rows, as for guests" in reason
+    assert len({row["customer_id"] for row in rows(found, "transactions")}) == 60
+
+
+def test_guests_without_an_e_mail_are_left_out_and_counted(tmp_path):
+    lines = [
+        f"{n},{'guest' if n % 3 == 0 else n % 40},2024-01-{1 + n % 28:02d},{n}.5"
+        for n in range(240)
+    ]
+    path = put(tmp_path, "sales.csv", "order_id,customer_id,order_date,total", lines)
+    guesses, _, _, _, counts = guessed(tmp_path, path)
+    assert counts["transactions"].read == 160
+    assert "80 of 240 rows are left out: of nobody" in guesses["tables.transactions"]["reason"]
