@@ -27,7 +27,6 @@ from lifecycle.init.tables import assign_tables, open_engine, open_file
 from lifecycle.init.toml_page import Guess, render_page, toml_string
 from lifecycle.init.zone_and_currency import guess_currency, guess_zone
 
-
 _PAID_TERMS = (
     "subscriptions are a table that is overwritten, so every payment is a term that starts with it "
     "and lasts until the next one is usually due."
@@ -79,7 +78,9 @@ def write(files: list[Path], out: Path, answers: Answers | None = None) -> list[
             rule="init never overwrites a file.",
             fix="Name another --out or delete it.",
         )
-    config = guess_config(files, out, answers or Answers())
+    answers = answers or Answers()
+    config = guess_config(files, out, answers)
+    answers.refuse_unknown()
     write_page(config.page, out)
     return config.rows
 

@@ -30,8 +30,8 @@ class FileColumns:
     that the file has is used.
     """
 
-    def __init__(self, source: Source, answers: Answers) -> None:
-        self.source, self.answers = source, answers
+    def __init__(self, source: Source, answers: Answers | None = None) -> None:
+        self.source, self.answers = source, answers or Answers()
         self._names: dict[str, str] = {}
         for column in source.types:
             self._names.setdefault(squash(column), column)

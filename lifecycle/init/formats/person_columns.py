@@ -6,9 +6,7 @@ from lifecycle.init.formats.file_columns import FileColumns
 from lifecycle.init.formats.format import PersonColumn
 from lifecycle.init.words import CUSTOMER
 
-_OWN_IDS = "|".join(
-    name for name in CUSTOMER.split() if name not in ("id", "customer")
-)
+_OWN_IDS = "|".join(name for name in CUSTOMER.split() if name not in ("id", "customer"))
 
 
 def people_columns(columns: FileColumns, *named: tuple[str, str]) -> tuple[PersonColumn, ...]:
