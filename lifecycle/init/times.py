@@ -160,9 +160,7 @@ def _clock(source: Source, column: str) -> str:
     if source.types[column] == "DATE":
         return "days"
     days_only = r"regexp_matches(v, '^\d{1,4}[.]\d{1,2}[.]\d{1,4}$')"
-    count, zones, clocks = source.count_distinct(
-        column, [zoned, f"({clock}) AND NOT {days_only}"], limit=None
-    )
+    count, zones, clocks = source.count_shapes(column, [zoned, f"({clock}) AND NOT {days_only}"])
     if zones == count:
         return "offset"
     return "naive" if clocks or zones else "days"
@@ -247,7 +245,7 @@ def _ask_excel(source: Source, cell: Cell) -> Cell:
 
 
 def _excel_clock(source: Source, cell: Cell) -> str:
-    count, whole = source.count_distinct(cell.column, ["NOT contains(v, '.')"], limit=None)
+    count, whole = source.count_shapes(cell.column, ["NOT contains(v, '.')"])
     return "days" if whole == count else "naive"
 
 
