@@ -43,11 +43,11 @@ def assign_roles(source: Source, table: str, person: Cell | None = None) -> dict
 def _add_only_columns(source: Source, cells: dict[str, Cell]) -> None:
     """The time and the money where no name says so: the only columns that can be them."""
     free = [column for column in source.types if column not in {c.column for c in cells.values()}]
-    times = {column: _cached_cell(source, column, "transactions", "occurred_at") for column in free}
     times = {
         column: cell
-        for column, cell in times.items()
-        if cell is not None and not _is_plain_number(source, column)
+        for column in free
+        if (cell := _cached_cell(source, column, "transactions", "occurred_at")) is not None
+        and not _is_plain_number(source, column)
     }
     numbers = {
         column: cell
@@ -101,7 +101,7 @@ def _candidates(source: Source, role: str, names: str) -> list[tuple[str, bool]]
     return [(column, False) for column in exact] + [(column, True) for column in by_ending]
 
 
-def _ends_with(words: list[str], endings: list[str], excluded: set[str]) -> bool:
+def _ends_with(words: tuple[str, ...], endings: list[str], excluded: set[str]) -> bool:
     return len(words) > 1 and words[-1] in endings and not excluded & set(words)
 
 

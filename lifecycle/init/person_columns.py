@@ -124,7 +124,7 @@ def _rank(source: Source, column: str) -> tuple[int, int] | None:
     return None
 
 
-def _named_otherwise(words: list[str]) -> bool:
+def _named_otherwise(words: tuple[str, ...]) -> bool:
     return bool({*_ABOUT.split(), *NOT_BY_ENDING.split()} & set(words))
 
 

@@ -6,6 +6,7 @@ Names of columns and files are compared without case, spaces and underscores, so
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Hashable
@@ -156,17 +157,19 @@ def sample_name(name: str) -> str:
     return f"sample of {name}"
 
 
-def split_words(name: str) -> list[str]:
-    """`InvoiceDate`, `invoice_date` and `Invoice Date` are all ["invoice", "date"].
+@functools.cache
+def split_words(name: str) -> tuple[str, ...]:
+    """`InvoiceDate`, `invoice_date` and `Invoice Date` are all ("invoice", "date").
 
-    Letters lose their accents: `Größe` is ["grosse"].
+    Letters lose their accents: `Größe` is ("grosse",).
     """
     spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", unicodedata.normalize("NFKC", name))
     plain = unicodedata.normalize("NFKD", spaced.casefold())
     letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return re.findall(r"[^\W_]+", unicodedata.normalize("NFC", letters))
+    return tuple(re.findall(r"[^\W_]+", unicodedata.normalize("NFC", letters)))
 
 
+@functools.cache
 def squash(name: str) -> str:
     """The words of a name as one word, without a tail in brackets.
 

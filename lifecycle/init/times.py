@@ -52,10 +52,12 @@ def read_times(source: Source, column: str, *, required: bool) -> Cell | None:
 
 
 def _plain_styles(x: str, text: str, *, is_number: bool) -> list[TimeStyle]:
+    # A cast that fails is slow, so only texts of the right shape are cast.
     iso = (
-        f"regexp_matches(v, '{INSTANT}') AND TRY_CAST(v AS TIMESTAMP) IS NOT NULL "
-        "AND isfinite(TRY_CAST(v AS TIMESTAMP)) "
-        f"AND (NOT regexp_matches(v, '{ZONED}') OR TRY_CAST(v AS TIMESTAMPTZ) IS NOT NULL)"
+        f"CASE WHEN regexp_matches(v, '{INSTANT}') THEN isfinite(TRY_CAST(v AS TIMESTAMP)) AND "
+        f"(NOT regexp_matches(v, '{ZONED}') OR "
+        f"CASE WHEN regexp_matches(v, '{ZONED}') THEN TRY_CAST(v AS TIMESTAMPTZ) IS NOT NULL END) "
+        "END"
     )
     # With a space before the offset, and UTC or GMT written out.
     spaced = (
