@@ -56,6 +56,17 @@ def test_tests_and_unpaid_orders_are_left_out_and_counted(tmp_path):
     assert set(kinds(found)) == {"purchase", "payment_failed"}
 
 
+def test_flags_say_what_a_row_is(tmp_path):
+    lines = [
+        f"{plain(n)},{str(n % 10 == 9).lower()},{str(n % 20 == 5).lower()},{int(n % 30 == 0)}"
+        for n in range(60)
+    ]
+    _, _, _, found, _ = guessed(
+        tmp_path, put(tmp_path, "orders.csv", f"{HEAD},is_refund,cancelled,is_test", lines)
+    )
+    assert kinds(found) == {"purchase": 49, "refund": 6, "void": 3}
+
+
 def test_a_status_of_unknown_words_is_asked_about(tmp_path):
     lines = [f"{plain(n)},{'XQ' if n % 4 else 'ZT'}" for n in range(60)]
     path = put(tmp_path, "orders.csv", f"{HEAD},Order Status", lines)

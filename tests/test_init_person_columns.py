@@ -92,3 +92,37 @@ def test_guests_without_an_e_mail_are_left_out_and_counted(tmp_path):
     guesses, _, _, _, counts = guessed(tmp_path, path)
     assert counts["transactions"].read == 160
     assert "80 of 240 rows are left out: of nobody" in guesses["tables.transactions"]["reason"]
+
+
+def test_a_third_file_that_has_both_ids_joins_two_files(tmp_path):
+    sales = put(
+        tmp_path, "orders.csv", *orders(lambda n: f"ann{n}@x.org", "order,email,date,total")
+    )
+    people = put(
+        tmp_path,
+        "users.csv",
+        "user_id,email,registered",
+        [f"{900 + n},Ann{n}@x.org,2023-01-{1 + n % 28:02d}" for n in range(30)],
+    )
+    tickets = put(
+        tmp_path,
+        "tickets.csv",
+        "ticket,user_id,opened,closed",
+        [f"{n},{900 + n % 30},2024-02-{1 + n % 28:02d} 10:{n % 60:02d}," for n in range(50)],
+    )
+    guesses, _, _, found, _ = guessed(tmp_path, sales, people, tickets)
+    everybody = {row["customer_id"] for row in rows(found, "customers")}
+    assert {row["customer_id"] for row in rows(found, "transactions")} == everybody
+    assert {row["customer_id"] for row in rows(found, "feedback")} == everybody
+    reasons = " ".join(guess["reason"] for guess in guesses.values())
+    assert "users.csv has it beside" in reasons
+
+
+def test_columns_without_telling_names_are_used_where_nothing_else_can_be_them(tmp_path):
+    head, lines = orders(head="a,b,c,d")
+    guesses, _, _, found, _ = guessed(tmp_path, put(tmp_path, "x.csv", head, lines))
+    assert len({row["customer_id"] for row in rows(found, "transactions")}) == 30
+    reason = guesses["tables.transactions"]["reason"]
+    for name, role in (("c", "occurred_at"), ("d", "amount")):
+        assert f"CHECK: {name} is used as {role} only because no other column can be it" in reason
+    assert "CHECK: b is used as the customer only because its values repeat" in reason

@@ -74,7 +74,7 @@ def check_dialect(dialect: Dialect, *, early_days: bool) -> None:
         assert kept == expected
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(dialect=dialects, early_days=st.booleans())
 def test_a_business_in_any_dialect_is_read_back(dialect, early_days):
     check_dialect(dialect, early_days=early_days)

@@ -1,20 +1,23 @@
 """`lifecycle init`: from your files to a commented `lifecycle.toml`, each guess with its reason.
 
-    words        the names of columns, kinds and files that init knows
-    source       one file: its sample, its columns, and questions about their values
-    cells        how the values of one column are written, and the SQL that reads them
-    columns      which column plays which role in a contract table
-    orders       transactions: the money of a row, and whether rows are lines of orders
-    tables       which file is which contract table, and the SELECT that reads it
-    questions    what init cannot decide, with counts, answers and a default
-    people       who a row is about, decided over all files by the values they share
-    formats/     one file for each known export; known_files makes their SELECTs
-    business     archetype, activity, horizon, zone and currency
-    toml_page    the guesses as TOML, each reason as a comment above its key
-    write_config the whole command: files in, `lifecycle.toml` out
+    words            the names of columns that init knows; value_words: those in cells and files
+    questions        what a person is asked; settle: a column after the answer
+    source           one file: its rows, its columns, and questions about their values
+    cell, cells      how the values of one column are written, and the SQL that reads them:
+                     times (dates, date_text), money, kinds
+    columns          which column plays which role in a contract table
+    people           who a row is about, over all files: person_columns, bridges, nobody
+    draft, parts     the SELECT of one file: orders, currency, statuses, refunds, feedback,
+                     customers, clocks
+    formats/         one file for each known export; known_files makes their SELECTs
+    tables           which file is which contract table; united_files: which are read together
+    contract_terms   whether contracts are terms or a snapshot; duplicates, dateless
+    business         archetype, activity, horizon; zone_and_currency
+    toml_page        the guesses as TOML, each reason as a comment above its key
+    write_config     files in, a configuration out; interview: the questions around it
 
-Each module imports only from those above it. What init could not decide stands in the file as a
-comment that begins with `CHECK:`.
+Each module imports only from those above it. What nobody has decided stands in the file as
+a comment that begins with `CHECK:`.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def read_id(source: Source, column: str) -> Cell | None:
     """The column as ids: without `.0` and a leading apostrophe, e-mails in small letters."""
     x, type_ = source.sql(column), source.types[column]
     tests = [r"regexp_matches(v, '^\d+[.]0$')", "v LIKE '''%'", _EMAIL, "v <> lower(v)"]
-    count, whole, apostrophes, emails, capitals = source.count_distinct(column, tests, limit=None)
+    count, whole, apostrophes, emails, capitals = source.count_shapes(column, tests)
     if count == 0:
         return None
     if type_ in FLOATS:
@@ -80,11 +80,12 @@ def _read_flag(source: Source, column: str) -> Cell | None:
     words = {word: value for value, listed in FLAG_WORDS.items() for word in listed.split()}
     texts = ", ".join(literal(word) for word in words)
     plain = ", ".join(literal(word) for word in _CONTRACT_FLAGS)
-    count, flags, contract = source.count_distinct(
-        column, [f"lower(v) IN ({texts})", f"lower(v) IN ({plain})"], limit=None
-    )
-    x = source.sql(column)
-    if not count or flags < count:
+    x, tests = source.sql(column), [f"lower(v) IN ({texts})", f"lower(v) IN ({plain})"]
+    some, some_flags, _ = source.count_distinct(column, tests)
+    if not some or some_flags < some:
+        return None
+    count, flags, contract = source.count_distinct(column, tests, limit=None)
+    if flags < count:
         return None
     if contract == count:
         return Cell(column, x)

@@ -35,10 +35,43 @@ def assign_roles(source: Source, table: str, person: Cell | None = None) -> dict
             if cell is not None:
                 cells[role] = _mark_ending(cell, role) if by_ending else cell
                 break
-    return _drop_loose_roles(source, table, cells)
+    if table == "transactions" and "customer_id" in cells and "occurred_at" not in cells:
+        _add_only_columns(source, cells)
+    return _drop_loose_roles(cells)
 
 
-def _drop_loose_roles(source: Source, table: str, cells: dict[str, Cell]) -> dict[str, Cell]:
+def _add_only_columns(source: Source, cells: dict[str, Cell]) -> None:
+    """The time and the money where no name says so: the only columns that can be them."""
+    free = [column for column in source.types if column not in {c.column for c in cells.values()}]
+    times = {
+        column: cell
+        for column in free
+        if (cell := _cached_cell(source, column, "transactions", "occurred_at")) is not None
+        and not _is_plain_number(source, column)
+    }
+    numbers = {
+        column: cell
+        for column in free
+        if column not in times
+        and (cell := _cached_cell(source, column, "transactions", "amount")) is not None
+        and source.count_shapes(column, [r"regexp_matches(v, '\d[.,]\d\d?\D*$')"])[1]
+    }
+    if len(times) != 1 or ("amount" not in cells and len(numbers) != 1):
+        return
+    given = {"occurred_at": next(iter(times.values()))}
+    if "amount" not in cells:
+        given["amount"] = next(iter(numbers.values()))
+    for role, cell in given.items():
+        note = f"CHECK: {cell.column} is used as {role} only because no other column can be it."
+        cells[role] = replace(cell, notes=(note, *cell.notes))
+
+
+def _is_plain_number(source: Source, column: str) -> bool:
+    count, digits = source.count_shapes(column, [r"regexp_matches(v, '^[\d.]+$')"])
+    return count == digits and not source.types[column].startswith(("DATE", "TIMESTAMP"))
+
+
+def _drop_loose_roles(cells: dict[str, Cell]) -> dict[str, Cell]:
     """A refunded amount is a role only beside an amount."""
     if "refunded" in cells and "amount" not in cells and "price" not in cells:
         cells["amount"] = cells.pop("refunded")
@@ -68,7 +101,7 @@ def _candidates(source: Source, role: str, names: str) -> list[tuple[str, bool]]
     return [(column, False) for column in exact] + [(column, True) for column in by_ending]
 
 
-def _ends_with(words: list[str], endings: list[str], excluded: set[str]) -> bool:
+def _ends_with(words: tuple[str, ...], endings: list[str], excluded: set[str]) -> bool:
     return len(words) > 1 and words[-1] in endings and not excluded & set(words)
 
 

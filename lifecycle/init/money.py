@@ -59,7 +59,7 @@ def read_number(source: Source, column: str) -> Cell | None:
     frame = _read_frame(source, column)
     bare = frame.strip("v")
     tests = [f"regexp_matches({bare}, '{style.pattern}')" for style in _STYLES]
-    count, *fits = source.count_distinct(column, tests, limit=None)
+    count, *fits = source.count_shapes(column, tests)
     if not count or max(fits) < MIN_FIT * count:
         return None
     style = _STYLES[fits.index(max(fits))]
@@ -126,7 +126,7 @@ def _read_frame(source: Source, column: str) -> _Frame:
         r"regexp_matches(v, '^\D*[(].*[)]\D*$')",
         rf"regexp_matches(v, '[\d.,] *[{dashes}][^\d]*$')",
     ]
-    _, *counts = source.count_distinct(column, tests, limit=None)
+    _, *counts = source.count_shapes(column, tests)
     brackets, trailing = counts[-2:]
     present = [text for text, count in zip((*symbols, *codes), counts, strict=False) if count]
     signs = [text for text in present if text in symbols]
@@ -150,8 +150,8 @@ def _point_or_thousands(source: Source, cell: Cell, frame: _Frame, style: _Style
     whole_small = rf"regexp_matches({bare}, '^[+-]?\d{{1,3}}$')"
     several = rf"regexp_matches({bare}, '^[+-]?\d{{1,3}}({point}\d{{3}}){{2,}}$')"
     separators = rf"regexp_matches({bare}, '[.,]')"
-    _, n_three, n_large, n_small, n_several, n_any = source.count_distinct(
-        cell.column, [three, whole_large, whole_small, several, separators], limit=None
+    _, n_three, n_large, n_small, n_several, n_any = source.count_shapes(
+        cell.column, [three, whole_large, whole_small, several, separators]
     )
     if not n_three or n_three + n_several < n_any:
         return cell  # no such cell, or others show what the point is
@@ -231,7 +231,7 @@ def currency_codes(source: Source, column: str) -> set[str]:
     words = CURRENCY_WORDS | CURRENCY_SIGNS
     names = sorted(words, key=len, reverse=True)
     tests = [f"contains(v, {literal(name)})" for name in names]
-    _, *counts = source.count_distinct(column, tests, limit=None)
+    _, *counts = source.count_shapes(column, tests)
     present = [name for name, count in zip(names, counts, strict=True) if count]
     # The $ of R$ is no sign of its own.
     alone = [

@@ -11,7 +11,11 @@ from lifecycle.init.questions import Answers
 from lifecycle.init.refunds import add_refund_rows
 from lifecycle.init.settle import settle_cell
 from lifecycle.init.source import Source, constant_kind
-from lifecycle.init.statuses import leave_out_by_flags, leave_out_by_status
+from lifecycle.init.statuses import (
+    choose_kind_by_flags,
+    leave_out_by_flags,
+    leave_out_by_status,
+)
 
 # Shares of ids: mostly one customer and time, some on several rows; orders enough to compare lines.
 _MOSTLY, _SOME, _MIN_ORDERS = 0.95, 0.05, 20
@@ -34,6 +38,7 @@ def complete_transactions(
     draft.notes += [note for cell in money for note in cell.notes]
     leave_out_by_flags(source, draft)
     leave_out_by_status(source, cells, draft)
+    choose_kind_by_flags(source, cells, draft)
     _choose_kind(source, cells, draft, money)
     if _rows_are_lines(source, cells, draft):
         _group_lines(source, cells, draft, money)
@@ -166,8 +171,9 @@ def _repeated_ids(source: Source, cells: dict[str, Cell], draft: Draft) -> tuple
     by_id = f"""
         SELECT count(DISTINCT hash("this row")) AS n, count(DISTINCT {who}) AS people,
                count(DISTINCT {when}) AS times, count(DISTINCT ({who}, {version})) AS versions
-        FROM {source.whole} AS "this row" {where}
-        AND {_is_filled(id_)} AND {_is_filled(who)} AND {purchase} GROUP BY {id_}"""
+        FROM {source.sample} AS "this row" {where}
+        AND {_is_filled(id_)} AND {_is_filled(who)} AND {purchase}
+        AND {source.share_by(id_)} GROUP BY {id_}"""
     return source.query(f"""
         SELECT count(*), count(*) FILTER (WHERE n > 1),
                count(*) FILTER (WHERE n > 1 AND people = 1 AND times <= 1),
@@ -203,7 +209,7 @@ def _order_keys(source: Source, cells: dict[str, Cell], draft: Draft) -> list[st
     id_, who, when = (cells[role] for role in ("transaction_id", "customer_id", "occurred_at"))
     keys = [id_.sql, who.sql]
     blank = source.query_count(
-        f"SELECT count(*) FROM {source.whole} WHERE NOT {_is_filled(id_.sql)}"
+        f"SELECT count(*) FROM {source.sample} WHERE NOT {_is_filled(id_.sql)}"
     )
     if blank:
         draft.notes.append(
@@ -223,7 +229,7 @@ def _order_amount(source: Source, id_: Cell, money: list[Cell], draft: Draft) ->
         )
         return f"max({product})"
     draft.notes.append(f"amount is the sum of {name} over the order, rounded to cents.")
-    unreadable = source.query_count(f"SELECT count(*) - count({product}) FROM {source.whole}")
+    unreadable = source.query_count(f"SELECT count(*) - count({product}) FROM {source.sample}")
     if not unreadable:
         return f"round(sum({_product(source, money, 'CAST')}), 2)"
     draft.notes.append(
@@ -234,7 +240,7 @@ def _order_amount(source: Source, id_: Cell, money: list[Cell], draft: Draft) ->
 
 
 def _repeats_total(source: Source, id_: Cell, product: str) -> bool:
-    several = f"SELECT 1 FROM {source.whole} GROUP BY {id_.sql} HAVING count(*) > 1"
+    several = f"SELECT 1 FROM {source.sample} GROUP BY {id_.sql} HAVING count(*) > 1"
     orders = source.query_count(f"SELECT count(*) FROM ({several})")
     return (
         orders >= _MIN_ORDERS and _orders_that_vary(source, id_, product) <= (1 - _MOSTLY) * orders
@@ -244,7 +250,7 @@ def _repeats_total(source: Source, id_: Cell, product: str) -> bool:
 def _orders_that_vary(source: Source, id_: Cell, sql: str) -> int:
     """In how many orders the lines differ in `sql`."""
     differing = (
-        f"SELECT 1 FROM {source.whole} WHERE {_is_filled(id_.sql)} GROUP BY {id_.sql} "
+        f"SELECT 1 FROM {source.sample} WHERE {_is_filled(id_.sql)} GROUP BY {id_.sql} "
         f"HAVING count(DISTINCT {sql}) > 1"
     )
     return source.query_count(f"SELECT count(*) FROM ({differing})")

@@ -86,8 +86,8 @@ def _drop_load_stamp(source: Source, cells: dict[str, Cell], draft: Draft) -> di
     cell = cells.get("recorded_at")
     if cell is None or source.sampled < 2:
         return cells
-    [distinct] = source.count_distinct(cell.column, [], limit=None)
-    if distinct > 1:
+    text = f"CAST({source.sql(cell.column)} AS VARCHAR)"
+    if not source.query(f"SELECT min({text}) = max({text}) FROM {source.sample}")[0][0]:
         return cells
     draft.notes.append(
         f"{cell.column} is left out: it is the same in every row, the time of the export."
@@ -111,11 +111,13 @@ def _merged_rows(source: Source, table: str, select: str, draft: Draft) -> int:
     if draft.group_by or draft.further or table == "customers":
         return 0
     condition = " AND ".join(f"({rows.condition}) IS NOT TRUE" for rows in draft.left_out)
-    where = f" WHERE {condition}" if condition else ""
-    # Rows that are equal in the file are repeated; a file of one column more tells them apart.
+    share = source.share_by(draft.selected["customer_id"])
+    where = f" WHERE {share}" + (f" AND {condition}" if condition else "")
+    # Rows that are equal in the file are repeated; a column that is not read tells others apart.
     whole, read = source.query(
         f"SELECT (SELECT count(*) FROM (SELECT DISTINCT * FROM {source.sample}{where})), "
-        f"(SELECT count(*) FROM (SELECT DISTINCT * FROM ({select})))"
+        f"(SELECT count(*) FROM (SELECT DISTINCT * FROM ({select}) "
+        f"WHERE {source.share_by('customer_id')}))"
     )[0]
     return max(0, int(whole) - int(read))
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from lifecycle.init.bridges import find_bridge
 from lifecycle.init.cells import Cell, is_email, read_id
-from lifecycle.init.people import PersonValues, choose_people
+from lifecycle.init.money import read_number
+from lifecycle.init.people import PersonChoice, PersonValues, choose_people
 from lifecycle.init.source import Source, split_words, squash
-from lifecycle.init.words import CUSTOMER, EMAIL, ENDINGS, NOT_BY_ENDING
+from lifecycle.init.times import read_times
+from lifecycle.init.words import CUSTOMER, EMAIL, ENDINGS, NOT_BY_ENDING, SYNONYMS
 
 # Words of columns of other people than the customer, of columns of the customer, and of columns
 # that say something else of the customer than who it is.
@@ -47,17 +50,27 @@ def choose_persons(sources: list[Source]) -> dict[str, Cell]:
     if len([name for name in values if values[name]]) < 2:
         return {name: listed[0] for name, listed in cells.items() if listed}
     chosen = choose_people(sources[0].connection, values)
-    persons = {}
+    persons = {name: cells[name][choice.number] for name, choice in chosen.items()}
+    by_name = {source.name: source for source in sources}
     for name, choice in chosen.items():
-        most = max((other.people for key, other in chosen.items() if key != name), default=0)
-        # Without anybody in common, the name decides.
-        cell = cells[name][choice.number if choice.shared else 0]
-        note = f"{cell.column} names the customer: {choice.share_note}."
+        if choice.shared == 0:
+            bridge = find_bridge(by_name[name], cells, persons, by_name)
+            # Without anybody in common, the name decides.
+            persons[name] = bridge or replace(
+                cells[name][0], notes=(*cells[name][0].notes, _share_note(cells[name][0], choice))
+            )
+            continue
         # Of a large file a small one can know only a few.
-        if choice.shared is not None and choice.shared < min(choice.people, most) / 2:
-            note = f"CHECK: {note[:-1]}: are their ids written alike in all files?"
-        persons[name] = replace(cell, notes=(*cell.notes, note))
+        most = max((other.people for key, other in chosen.items() if key != name), default=0)
+        is_few = choice.shared is not None and choice.shared < min(choice.people, most) / 2
+        note = _share_note(persons[name], choice, is_few=is_few)
+        persons[name] = replace(persons[name], notes=(*persons[name].notes, note))
     return persons
+
+
+def _share_note(cell: Cell, choice: PersonChoice, *, is_few: bool = True) -> str:
+    note = f"{cell.column} names the customer: {choice.share_note}"
+    return f"CHECK: {note}: are their ids written alike in all files?" if is_few else f"{note}."
 
 
 def person_candidates(source: Source) -> list[Cell]:
@@ -79,6 +92,8 @@ def person_candidates(source: Source) -> list[Cell]:
         weak = {c for c in keys if squash(c) not in named and not is_email(source, c)}
         cells = [cell for cell in cells if cell.column not in weak]
         cells.sort(key=lambda cell: cell.column in keys)
+    if not cells:
+        cells = _by_values(source)
     source.cache["persons"] = cells
     return list(cells)
 
@@ -109,7 +124,7 @@ def _rank(source: Source, column: str) -> tuple[int, int] | None:
     return None
 
 
-def _named_otherwise(words: list[str]) -> bool:
+def _named_otherwise(words: tuple[str, ...]) -> bool:
     return bool({*_ABOUT.split(), *NOT_BY_ENDING.split()} & set(words))
 
 
@@ -128,3 +143,55 @@ def _is_key(source: Source, cell: Cell) -> bool:
     x = f"CAST({cell.sql} AS VARCHAR)"
     rows, distinct = source.query(f"SELECT count({x}), count(DISTINCT {x}) FROM {source.sample}")[0]
     return bool(rows == distinct == source.sampled and rows > 1)
+
+
+# A column whose name says nothing is the person if it has enough values, each on several rows.
+_FEWEST_PEOPLE, _ROWS_EACH = 20, 1.5
+
+
+def _by_values(source: Source) -> list[Cell]:
+    """The only column of ids that repeat, where no name says who the person is; else nothing."""
+    likely = []
+    for column in source.types:
+        words = split_words(column)
+        cell = (
+            None
+            if _named_otherwise(words) or squash(column) in _known_names()
+            else (_cell(source, column))
+        )
+        if cell is None or not _repeats_as_a_person(source, cell):
+            continue
+        likely.append(cell)
+    if len(likely) != 1:
+        return []
+    note = f"CHECK: {likely[0].column} is used as the customer only because its values repeat."
+    return [replace(likely[0], notes=(*likely[0].notes, note))]
+
+
+def _known_names() -> set[str]:
+    """Names of columns that say something else than who somebody is."""
+    roles = {role: names for table in SYNONYMS.values() for role, names in table.items()}
+    return {
+        squash(name)
+        for role, names in roles.items()
+        if role != "customer_id"
+        for name in (role, *names.split())
+    }
+
+
+def _repeats_as_a_person(source: Source, cell: Cell) -> bool:
+    x = f"trim(CAST({cell.sql} AS VARCHAR))"
+    rows, distinct, ids = source.query(
+        f"SELECT count(nullif(x, '')), count(DISTINCT nullif(x, '')), count(*) FILTER ("
+        r"regexp_matches(x, '^[A-Za-z#_-]*\d+[A-Za-z]*$|@|^[0-9a-f]{8}-')) "
+        f"FROM (SELECT {x} AS x FROM {source.part})"
+    )[0]
+    is_number = read_number(source, cell.column) is not None
+    is_time = read_times(source, cell.column, required=True) is not None
+    return bool(
+        distinct >= _FEWEST_PEOPLE
+        and rows >= _ROWS_EACH * distinct
+        and ids == rows
+        and not is_number
+        and not is_time
+    )

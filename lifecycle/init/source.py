@@ -6,6 +6,7 @@ Names of columns and files are compared without case, spaces and underscores, so
 
 from __future__ import annotations
 
+import functools
 import re
 import unicodedata
 from collections.abc import Hashable
@@ -19,6 +20,8 @@ from features.tables.parsing import literal, quote_identifier
 from lifecycle.init.value_words import BLANK_WORDS, KIND_WORDS
 
 _MAX_DISTINCT = 5_000
+# Rows that are looked at to choose a reading, which all rows then confirm; rows of groups.
+PART_ROWS, SHARE_ROWS = 100_000, 500_000
 
 
 @dataclass(frozen=True)
@@ -84,11 +87,29 @@ class Source:
     ) -> list[int]:
         """The number of distinct values, then how many pass each SQL test of `v` (trimmed).
 
-        limit: at most so many values are looked at; None: all.
+        limit: at most so many values of a part of the rows are looked at; None: those of all rows.
         """
-        counts = ", ".join(f"count(*) FILTER (WHERE {test})" for test in tests)
+        counts = "".join(f", count(*) FILTER (WHERE {test})" for test in tests)
         values = self.distinct_values(column, limit)
-        return list(self.query(f"SELECT count(*), {counts} FROM ({values})")[0])
+        return list(self.query(f"SELECT count(*){counts} FROM ({values})")[0])
+
+    def count_shapes(self, column: str, tests: list[str]) -> list[int]:
+        """The rows with a value, then those whose shape passes each SQL test of `v`.
+
+        The shape of a value has the digit 1 for each digit but 0, so a column of millions of
+        amounts has few shapes. The tests must not tell the digits 1 to 9 apart.
+        """
+        key = ("shapes", column)
+        if key not in self.cache:
+            name = quote_identifier(f"shapes of {self.name}, {column}")
+            self.connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE {name} AS SELECT translate(v, '23456789', "
+                f"'11111111') AS v, count(*) AS n FROM ({self.values(column)}) GROUP BY 1"
+            )
+            self.cache[key] = name
+        counts = "".join(f", coalesce(sum(n) FILTER (WHERE {test}), 0)" for test in tests)
+        row = self.query(f"SELECT coalesce(sum(n), 0){counts} FROM {self.cache[key]}")[0]
+        return [int(count) for count in row]
 
     def is_empty(self, column: str) -> bool:
         """Whether no row has a value in the column."""
@@ -102,13 +123,33 @@ class Source:
 
         The order is that of a hash: in the order of the file all values could be days of one month.
         """
-        every = f"SELECT DISTINCT v FROM ({self.values(column)})"
-        return every if limit is None else f"{every} ORDER BY hash(v) LIMIT {limit}"
+        if limit is None:
+            return f"SELECT DISTINCT v FROM ({self.values(column)})"
+        values = self.values(column, of=self.part)
+        return f"SELECT v FROM (SELECT DISTINCT v FROM ({values})) ORDER BY hash(v) LIMIT {limit}"
 
-    def values(self, column: str) -> str:
-        """SQL for the trimmed texts `v` of the column, one for each row that has one."""
+    def values(self, column: str, *, of: str = "") -> str:
+        """SQL for the trimmed texts `v` of the column, one for each row that has one.
+
+        of: the rows that are looked at; '' = all of `sample`.
+        """
         text = f"trim(CAST({self.sql(column)} AS VARCHAR))"
-        return f"SELECT {text} AS v FROM {self.sample} WHERE {text} <> ''"
+        return f"SELECT {text} AS v FROM {of or self.sample} WHERE {text} <> ''"
+
+    @property
+    def part(self) -> str:
+        """SQL for at most about PART_ROWS rows that are spread over the sample."""
+        if self.sampled <= PART_ROWS:
+            return self.sample
+        return f"(SELECT * FROM {self.sample} WHERE rowid % {self.sampled // PART_ROWS} = 0)"
+
+    def share_by(self, key: str) -> str:
+        """An SQL condition that is true for the rows of a share of the values of `key`.
+
+        All rows of one value are taken or none; 'true' where the file is small.
+        """
+        share = self.sampled // SHARE_ROWS
+        return "true" if share < 2 else f"hash(CAST({key} AS VARCHAR)) % {share} = 0"
 
 
 def sample_name(name: str) -> str:
@@ -116,17 +157,19 @@ def sample_name(name: str) -> str:
     return f"sample of {name}"
 
 
-def split_words(name: str) -> list[str]:
-    """`InvoiceDate`, `invoice_date` and `Invoice Date` are all ["invoice", "date"].
+@functools.cache
+def split_words(name: str) -> tuple[str, ...]:
+    """`InvoiceDate`, `invoice_date` and `Invoice Date` are all ("invoice", "date").
 
-    Letters lose their accents: `Größe` is ["grosse"].
+    Letters lose their accents: `Größe` is ("grosse",).
     """
     spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", unicodedata.normalize("NFKC", name))
     plain = unicodedata.normalize("NFKD", spaced.casefold())
     letters = "".join(letter for letter in plain if not unicodedata.combining(letter))
-    return re.findall(r"[^\W_]+", unicodedata.normalize("NFC", letters))
+    return tuple(re.findall(r"[^\W_]+", unicodedata.normalize("NFC", letters)))
 
 
+@functools.cache
 def squash(name: str) -> str:
     """The words of a name as one word, without a tail in brackets.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from features.tables.parsing import literal
-from lifecycle.init.cells import Cell
+from lifecycle.init.cells import Cell, read_cell
 from lifecycle.init.draft import Draft, leave_out
 from lifecycle.init.kinds import kind_counts, status_of
 from lifecycle.init.source import Source, squash
@@ -15,6 +15,44 @@ _FLAGS = {
     **dict.fromkeys(("livemode", "live", "islive"), ("false", "tests")),
     **dict.fromkeys(("isdeleted", "deleted"), ("true", "deleted")),
 }
+
+
+# Flags that say what a row is, where no other column does.
+_KIND_FLAGS = {
+    **dict.fromkeys(("isrefund", "refund", "refunded", "isrefunded", "isreturn"), "refund"),
+    **dict.fromkeys(("returned", "isreturned"), "refund"),
+    **dict.fromkeys(("failed", "isfailed", "declined"), "payment_failed"),
+    **dict.fromkeys(("cancelled", "canceled", "iscancelled", "iscanceled", "voided"), "void"),
+}
+
+
+def choose_kind_by_flags(source: Source, cells: dict[str, Cell], draft: Draft) -> None:
+    """The kind by flags such as `is_refund`; a status goes first, for what it calls a purchase."""
+    whens = ""
+    for column in source.types:
+        kind = _KIND_FLAGS.get(squash(column), "")
+        if not kind or (kind == "refund" and "refunded" in cells):
+            continue
+        flag = read_cell(source, column, "flag", "transactions", required=False)
+        if flag is None:
+            continue
+        text = f"lower(trim(CAST({flag.sql} AS VARCHAR)))"
+        condition = f"{text} IN ('true', '1', 'yes', 't', 'y')"
+        rows = source.query_count(f"SELECT count(*) FROM {source.sample} WHERE {condition}")
+        draft.used.add(column)
+        if rows:
+            whens += f" WHEN {condition} THEN '{kind}'"
+            draft.notes.append(f"{column} is true on {rows:,} rows: they are of kind {kind}.")
+    if not whens:
+        return
+    given = draft.selected.get("kind")
+    if given is None:
+        draft.selected["kind"] = f"CASE{whens} END"
+    else:
+        draft.selected["kind"] = (
+            f"CASE WHEN coalesce({given}, 'purchase') <> 'purchase' THEN {given}{whens} "
+            f"ELSE {given} END"
+        )
 
 
 def leave_out_by_flags(source: Source, draft: Draft) -> None:

@@ -52,10 +52,12 @@ def read_times(source: Source, column: str, *, required: bool) -> Cell | None:
 
 
 def _plain_styles(x: str, text: str, *, is_number: bool) -> list[TimeStyle]:
+    # A cast that fails is slow, so only texts of the right shape are cast.
     iso = (
-        f"regexp_matches(v, '{INSTANT}') AND TRY_CAST(v AS TIMESTAMP) IS NOT NULL "
-        "AND isfinite(TRY_CAST(v AS TIMESTAMP)) "
-        f"AND (NOT regexp_matches(v, '{ZONED}') OR TRY_CAST(v AS TIMESTAMPTZ) IS NOT NULL)"
+        f"CASE WHEN regexp_matches(v, '{INSTANT}') THEN isfinite(TRY_CAST(v AS TIMESTAMP)) AND "
+        f"(NOT regexp_matches(v, '{ZONED}') OR "
+        f"CASE WHEN regexp_matches(v, '{ZONED}') THEN TRY_CAST(v AS TIMESTAMPTZ) IS NOT NULL END) "
+        "END"
     )
     # With a space before the offset, and UTC or GMT written out.
     spaced = (
@@ -160,9 +162,7 @@ def _clock(source: Source, column: str) -> str:
     if source.types[column] == "DATE":
         return "days"
     days_only = r"regexp_matches(v, '^\d{1,4}[.]\d{1,2}[.]\d{1,4}$')"
-    count, zones, clocks = source.count_distinct(
-        column, [zoned, f"({clock}) AND NOT {days_only}"], limit=None
-    )
+    count, zones, clocks = source.count_shapes(column, [zoned, f"({clock}) AND NOT {days_only}"])
     if zones == count:
         return "offset"
     return "naive" if clocks or zones else "days"
@@ -247,7 +247,7 @@ def _ask_excel(source: Source, cell: Cell) -> Cell:
 
 
 def _excel_clock(source: Source, cell: Cell) -> str:
-    count, whole = source.count_distinct(cell.column, ["NOT contains(v, '.')"], limit=None)
+    count, whole = source.count_shapes(cell.column, ["NOT contains(v, '.')"])
     return "days" if whole == count else "naive"
 
 

@@ -12,6 +12,8 @@ KIND_WORDS: dict[str, dict[str, str]] = {
             purchase purchases sale sales sold order orders ordered payment paid complete
             completed buy bought delivered shipped fulfilled success succeeded successful settled
             captured charge processing partially_refunded partly_refunded partial_refund closed
+            in_transit confirmed accepted approved dispatched collected picked_up received invoiced
+            awaiting_shipment awaiting_fulfillment partially_shipped unfulfilled
             bezahlt abgeschlossen verkauf kauf geliefert versendet erledigt bestellung
             paye payee payé termine terminee vente achat livre livree expedie
             pagado pagada completado completada venta compra entregado enviado
