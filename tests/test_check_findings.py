@@ -3,68 +3,26 @@ clean one."""
 
 from __future__ import annotations
 
-from datetime import date, timedelta
-
 import pytest
 
 from features.core import errors
 from features.core.instants import instant
-from features.core.settings import settings_from_mapping
 from features.plausibility import definition_report
-from features.tables.history import load_history
 from lifecycle.commands.check import build_report, nothing_left
 from lifecycle.commands.check_text import report_text
+from tests.support.plausible_business import (
+    HEAD,
+    NOW,
+    business,
+    complete,
+    day,
+    findings,
+    names,
+    purchases,
+    shop,
+)
 
-NOW = instant("2025-02-01", zone="UTC")
-START = date(2024, 1, 1)
-HEAD = "customer_id,occurred_at,amount,transaction_id\n"
-
-
-def day(number):
-    return str(START + timedelta(days=number))
-
-
-def purchases(customers=40, step=9):
-    """Everybody buys every `step` days of a year; a fifth stops halfway, a tenth before its end."""
-    rows = [
-        (f"c{who:02d}", day(at), f"{10 + who}.50", f"o{who}-{at}")
-        for who in range(customers)
-        for at in range(who % step, 366, step)
-        if at < (330 if who < customers * 0.1 else 366 if who < customers * 0.8 else 180)
-    ]
-    return [",".join(row) for row in rows]
-
-
-def business(folder, texts, **sections):
-    for name, text in texts.items():
-        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
-    mapping = {
-        "business": {"zone": "UTC"},
-        "files": {f"{name}_file": f"{name}.csv" for name in texts},
-        "tables": {name: f"SELECT * FROM {name}_file" for name in texts},
-        "churn": {"horizon_days": 30},
-    }
-    for name, section in sections.items():
-        mapping[name] = mapping.get(name, {}) | section
-    settings = settings_from_mapping(mapping, folder=folder, where="test")
-    return settings, *load_history(settings)
-
-
-def findings(folder, texts, *, now=NOW, **sections):
-    settings, history, counts = business(folder, texts, **sections)
-    report = build_report(history, counts, settings, now=now)
-    named = {(each["name"], each["table"]): each for each in report["findings"]}
-    text = report_text(report)
-    assert all(each["sentence"] in text and each["fix"] in text for each in report["findings"])
-    return named
-
-
-def shop(*more, head=HEAD):
-    return head + "\n".join([*purchases(), *more]) + "\n"
-
-
-def names(named):
-    return [name for name, _ in named]
+SETTINGS = ("setting_without_effect", "settings")
 
 
 def test_a_clean_business_has_none(tmp_path):
@@ -78,16 +36,12 @@ def test_a_clean_business_has_none(tmp_path):
     assert names(findings(tmp_path, tables)) == ["silent_feed"]
 
 
-def complete(table):
-    return {"fresh_until": {table: day(366)}}
-
-
 def test_a_lonely_newest_day_is_named_and_does_not_move_the_end_of_the_data(tmp_path):
     tables = {"transactions": shop(f"c01,{day(600)},5,late")}
     _, history, _ = business(tmp_path, tables)
     assert history.data_until == instant(day(365), zone="UTC") + 1
     named = findings(tmp_path, tables, now=instant(day(700), zone="UTC"))
-    assert names(named) == ["lonely_newest_day"]
+    assert names(named) == ["data_end_long_ago", "lonely_newest_day"]
     only = named["lonely_newest_day", "transactions"]
     assert only["counts"] == {"rows": 1, "gap_days": 235}
     assert day(600) in only["sentence"]
@@ -226,61 +180,29 @@ def test_amounts_with_three_decimals(tmp_path):
     assert findings(tmp_path, {"transactions": surely}) == {}
 
 
-CONTRACTUAL = {
-    "business": {"archetype": "contractual"},
-    "activity": {"table": "interactions", "kinds": ["visit"]},
-    "contract": {"data_until": day(366), "fresh_until": {"contracts": day(366)}},
-}
+def test_data_that_end_long_before_today_are_named_unless_the_settings_say_so(tmp_path):
+    """Tonight's run would be refused: better to hear of it when the files are checked."""
+    later = instant("2025-01-05", zone="UTC")
+    named = findings(tmp_path, {"transactions": shop()}, now=later)
+    assert named["data_end_long_ago", "transactions"]["counts"] == {"days": 4}
+    stated = {"data_until": "2025-01-01"}
+    assert findings(tmp_path, {"transactions": shop()}, now=later, contract=stated) == {}
 
 
-def members(terms=None, visits=None):
-    """Forty members with monthly terms in one chain each, a tenth of which ends halfway."""
-    if terms is None:
-        terms = [
-            f"c{who:02d},{day(start)},{day(start + 30)},{day(start - 1)}"
-            for who in range(40)
-            for start in range(who % 25, 340 if who >= 4 else 150, 30)
-        ]
-    if visits is None:
-        visits = [
-            f"c{who:02d},{day(at)},visit"
-            for who in range(40)
-            for at in range(who % 25, 366 if who >= 4 else 170, 5)
-        ]
-    return {
-        "contracts": "customer_id,starts_at,ends_at,recorded_at\n" + "\n".join(terms) + "\n",
-        "interactions": "customer_id,occurred_at,kind\n" + "\n".join(visits) + "\n",
-    }
+def test_a_stated_freshness_that_newer_rows_overtake_is_named(tmp_path):
+    stated = {"fresh_until": {"transactions": "2024-06-01"}}
+    named = findings(tmp_path, {"transactions": shop()}, contract=stated)
+    assert "fresh_until.transactions has no effect" in named[SETTINGS]["sentence"]
 
 
-def contract_names(folder, tables):
-    named = findings(folder, tables, **CONTRACTUAL)
-    return {name: named[name, table]["counts"] for name, table in named}
-
-
-def test_terms_that_are_plausible_have_none(tmp_path):
-    assert contract_names(tmp_path, members()) == {}
-
-
-def test_rejected_terms_are_named_however_few(tmp_path):
-    tables = members()
-    tables["contracts"] += f"c39,{day(350)},{day(349)},{day(349)}\n"
-    assert contract_names(tmp_path, tables)["terms_rejected"]["rejected"] == 1
-
-
-def test_events_outside_of_cover(tmp_path):
-    late = [f"c{who:02d},{day(at)},visit" for who in range(40) for at in range(0, 366, 5)]
-    terms = [f"c{who:02d},{day(who)},{day(who + 120 + who)},{day(who - 1)}" for who in range(40)]
-    counts = contract_names(tmp_path, members(terms, late))["events_outside_cover"]
-    assert counts["rows"] == 40 * 74
-    assert 0.5 < counts["outside"] / counts["rows"] < 0.7
-
-
-def test_an_end_that_nearly_all_terms_share(tmp_path):
-    terms = [f"c{who:02d},{day(who)},2025-06-30,{day(who - 1)}" for who in range(40)]
-    terms += [f"d{who:02d},{day(who)},{day(who + 99)},{day(who - 1)}" for who in range(5)]
-    counts = contract_names(tmp_path, members(terms))["shared_end"]
-    assert counts == {"terms": 45, "shared": 40}
+def test_exact_duplicates_of_customers_are_dropped_and_counted(tmp_path):
+    people = "customer_id,acquired_at\n" + "".join(f"c{who:02d},2024-01-01\n" for who in range(40))
+    tables = {"transactions": shop(), "customers": people + "c05,2024-01-01\n"}
+    _, _, counts = business(tmp_path, tables)
+    assert (counts["customers"].kept, counts["customers"].rejected) == (40, {"exact_duplicate": 1})
+    tables["customers"] += "c05,2024-01-02\n"
+    with pytest.raises(errors.LifecycleError):
+        business(tmp_path, tables)
 
 
 def test_events_from_before_the_customer_existed(tmp_path):
@@ -348,7 +270,7 @@ def test_the_activity_of_other_people_is_named(tmp_path):
 
 
 def test_a_load_stamp_on_every_row_leaves_nothing_and_says_why(tmp_path):
-    rows = "\n".join(f"{row},2025-01-03 03:00" for row in purchases())
+    rows = "\n".join(f"{row},2025-01-01 23:00" for row in purchases())
     text = HEAD.strip() + ",recorded_at\n" + rows + "\n"
     settings, history, counts = business(tmp_path, {"transactions": text})
     report = build_report(history, counts, settings, now=NOW)

@@ -137,8 +137,12 @@ def _not_judged_note(judged: dict[str, Any] | None, served: str) -> str:
     if got := _other_format(served):
         return f"the served release {served} has {got} and cannot be compared with this one"
     champion = judged["champion"] if judged else None
-    other = f"release {champion}, which is not the served one" if champion else "no release"
-    return f"the gate compared this release with {other}, and not with the served release {served}"
+    if not champion:
+        return f"the gate has not compared this release with the served release {served}"
+    return (
+        f"the gate compared this release with release {champion}, and not with the served "
+        f"release {served}"
+    )
 
 
 def _other_format(served: str) -> str:

@@ -10,6 +10,22 @@ import pyarrow as pa
 LEAK, AGREED, REVIEW = "leak", "agreed", "review"
 
 
+_LEAVE_OUT = (
+    "Leave the column out of its SELECT, or select recorded_at: since when each value was known."
+)
+_OWN_FEATURE = 'Switch it off: [features] off = ["…"]. If it is a feature of your own, correct it.'
+# What to do about a leak, by its kind.
+_FIXES = {
+    "as of today": "Leave the column out of the SELECT of customers, or select valid_from with it: "
+    "since when each value holds.",
+    "load time": "Leave the column out of the SELECT: it says when rows were loaded.",
+    "bulk load": "Leave recorded_at out of the SELECT and set [contract] arrives_after_hours.",
+    "written back": "Leave these rows out of the SELECT, or select recorded_at with them.",
+    "foretells": _LEAVE_OUT,
+    "overwritten": _LEAVE_OUT,
+}
+
+
 @dataclass(frozen=True)
 class Finding:
     """A column that looks like a leak. It holds no customer ids and no values.
@@ -24,6 +40,13 @@ class Finding:
     reason: str
     figure: float | None = None
     as_of: int | None = None
+
+    @property
+    def fix(self) -> str:
+        """What to type or change; empty where nothing has to be done."""
+        if self.severity != LEAK:
+            return ""
+        return _FIXES.get(self.kind, _OWN_FEATURE)
 
 
 @dataclass(frozen=True)

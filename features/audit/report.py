@@ -39,6 +39,8 @@ def report_text(report: dict[str, Any]) -> str:
         at = f" (as_of {one['as_of']})" if one["as_of"] else ""
         lines.append(f"  {one['severity']:<8}{one['kind']}: {one['where']}{at}")
         lines.append(f"{'':10}{one['reason']}")
+        if one["fix"]:
+            lines.append(f"{'':10}do: {one['fix']}")
     lines += _strongest_lines(report["strongest"])
     lines += [f"  not checked: {what}" for what in report["untested"]]
     return "\n".join([*lines, "", f"  {'passed' if report['passed'] else 'FAILED'}"])

@@ -304,7 +304,7 @@ def _report(
         "names": names,
         "perturbations": [_result_report(result) for result in results],
         "differences": [asdict(one) | {"as_of": day(one.as_of)} for one in differences],
-        "findings": [asdict(one) | {"as_of": day(one.as_of)} for one in findings],
+        "findings": [asdict(one) | {"as_of": day(one.as_of), "fix": one.fix} for one in findings],
         "passed": not differences and all(one.severity != LEAK for one in findings),
     }
 

@@ -66,7 +66,7 @@ def hours_to_resolve() -> Recipe:
 @feature(
     tables=("feedback", "activity"),
     unit="0 or 1",
-    words="no activity since the last complaint (1 yes, 0 no): {value:.0f}",
+    words="no activity since the last complaint: {answer}",
 )
 def inactive_since_complaint() -> Recipe:
     """1 where there was no activity since the last complaint.
@@ -146,7 +146,7 @@ def complaints_resolved_share() -> Recipe:
 @feature(
     tables=("feedback", "transactions"),
     unit="0 or 1",
-    words="bought again after the last complaint was resolved (1 yes, 0 no): {value:.0f}",
+    words="bought again after the last complaint was resolved: {answer}",
 )
 def purchased_after_resolution() -> Recipe:
     """1 where a purchase followed the last complaint's resolution; 0 where none did, or it is open.

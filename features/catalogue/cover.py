@@ -37,7 +37,7 @@ def days_left() -> Recipe:
     )
 
 
-@feature(tables=("contracts",), unit="0 or 1", words="automatic renewal (1 yes, 0 no): {value:.0f}")
+@feature(tables=("contracts",), unit="0 or 1", words="automatic renewal: {answer}")
 def auto_renews() -> Recipe:
     """1 where a running term renews automatically.
 
@@ -47,9 +47,7 @@ def auto_renews() -> Recipe:
     return Recipe({"auto": _running("max", "auto_renew_flag")}, lambda r, now: r.auto)
 
 
-@feature(
-    tables=("contracts",), unit="0 or 1", words="current term cancelled (1 yes, 0 no): {value:.0f}"
-)
+@feature(tables=("contracts",), unit="0 or 1", words="current term cancelled: {answer}")
 def cancelled() -> Recipe:
     """1 where the running term that ends last is known to be cancelled.
 
@@ -100,7 +98,7 @@ def price_per_day() -> Recipe:
 @feature(
     tables=("contracts",),
     unit="0 or 1",
-    words="cancelled, and cover ends within the horizon (1 yes, 0 no): {value:.0f}",
+    words="cancelled, and cover ends within the horizon: {answer}",
 )
 def cancelled_ending() -> Recipe:
     """1 where the running term is cancelled and ends within the horizon: leaving is then agreed.
@@ -120,7 +118,7 @@ def cancelled_ending() -> Recipe:
 @feature(
     tables=("contracts",),
     unit="0 or 1",
-    words="manual renewal due within the horizon (1 yes, 0 no): {value:.0f}",
+    words="manual renewal due within the horizon: {answer}",
 )
 def renewal_ahead() -> Recipe:
     """1 where cover ends within the horizon and does not renew automatically.
@@ -141,7 +139,7 @@ def renewal_ahead() -> Recipe:
 @feature(
     tables=("contracts",),
     unit="0 or 1",
-    words="cover can end within the horizon without a cancellation (1 yes, 0 no): {value:.0f}",
+    words="cover can end within the horizon without a cancellation: {answer}",
 )
 def can_end() -> Recipe:
     """1 where the known cover ends within the horizon; 0 where only a cancellation could end it.
@@ -160,7 +158,7 @@ def can_end() -> Recipe:
 @feature(
     tables=("contracts",),
     unit="0 or 1",
-    words="cover beyond the horizon already cancelled (1 yes, 0 no): {value:.0f}",
+    words="cover beyond the horizon already cancelled: {answer}",
 )
 def cancelled_beyond() -> Recipe:
     """1 where a term that runs past the horizon is already cancelled: nothing more can end in it.

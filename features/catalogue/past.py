@@ -65,7 +65,7 @@ def past_retention_rate() -> Recipe:
 @feature(
     tables=("activity",),
     unit="0 or 1",
-    words="active in the last outcome period (1 yes, 0 no): {value:.0f}",
+    words="active in the last outcome period: {answer}",
 )
 def past_last_retained() -> Recipe:
     """1 where the newest closed outcome window has activity.

@@ -118,7 +118,7 @@ def recency_failed_payment() -> Recipe:
 @feature(
     tables=("activity",),
     unit="0 or 1",
-    words="first activity near the start of the records (1 yes, 0 no): {value:.0f}",
+    words="first activity near the start of the records: {answer}",
 )
 def history_truncated() -> Recipe:
     """1 where the first activity is so near the start of the records that earlier may be missing.

@@ -90,8 +90,8 @@ class Churn(Section):
     horizon_days: Days = 90
     """Length of the window from `as_of` on, in days of 24 hours: where clocks change, it ends an
     hour earlier or later on the clock. A customer without activity in it has churned; with
-    contracts, a customer whose cover ended or was cancelled in it. 365 if it is not set and the
-    archetype is `low-frequency`.
+    contracts, a customer whose cover ended or was cancelled in it and was not renewed within
+    `grace_days`. 365 if it is not set and the archetype is `low-frequency`.
     """
     eligible_days: Days | None = None
     """A customer is eligible who was active in this number of days of 24 hours before `as_of` (if

@@ -80,14 +80,17 @@ def _check_description(entry: Feature, name: str, line: int) -> None:
         got = "no docstring"
         fix = "Write one sentence, then Formula, Window, Null and Source."
     elif not _can_fill(entry.words):
-        got, fix = "words that cannot be filled in", "Use only {value} and {window} in words."
+        got, fix = (
+            "words that cannot be filled in",
+            "Use only {value}, {answer} (yes or no) and {window} in words.",
+        )
     if got:
         raise line_error(name, line, f"{entry.name}: {got}", fix=fix)
 
 
 def _can_fill(words: str) -> bool:
     try:
-        words.format(value=1.0, window="30 days")
+        words.format(value=1.0, window="30 days", answer="yes")
     except (KeyError, IndexError, ValueError):
         return False
     return True

@@ -1,4 +1,4 @@
-"""Terms that were rejected, events outside of cover, one end for all."""
+"""Terms that were rejected, one end for all, renewals that nothing states, events outside cover."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from features.tables.history import History, Known
 from features.tables.queries import first_value
 from features.tables.typed_tables import RowCounts
 
-OUTSIDE_SHARE, EARLY_SHARE, SHARED_END = 0.20, 0.05, 0.80
+OUTSIDE_SHARE, EARLY_SHARE, SHARED_END, RENEWS_SHARE = 0.20, 0.05, 0.80, 0.50
 FEWEST = 30
 # An end so far ahead stands for no end.
 OPEN_ENDED_US = 4_000_000_000_000_000  # 2096
@@ -30,6 +30,7 @@ def find_contracts(
         return
     yield from _terms_rejected(counts["contracts"])
     yield from _shared_end(history, settings)
+    yield from _unstated_renewals(history, settings)
     for name in history.names:
         if name in EVENT_TABLES:
             yield from _outside_cover(history, known, name, settings)
@@ -72,6 +73,43 @@ def _shared_end(history: History, settings: Settings) -> Iterator[Finding]:
             counts={"terms": total, "shared": rows[0][1]},
             values=(day,),
         )
+
+
+def _unstated_renewals(history: History, settings: Settings) -> Iterator[Finding]:
+    """First terms mostly followed by one recorded after their end, where no term says auto_renew.
+
+    The rule of continuation (`features.tables.terms`) cannot see that a first term will renew.
+    """
+    tolerance = max(settings.churn.grace_days, 1) * DAY_US
+    terms = history.cut("contracts", 2**62).select(
+        "customer_id", "starts_at", "ends_at", "cancelled_at", "auto_renew", "recorded_at"
+    )
+    relation = history.connection.from_arrow(terms.collect(backend="pyarrow").to_native())
+    [(renewing, ended, followed)] = relation.query(
+        "terms",
+        f"""
+        SELECT count(*) FILTER (auto_renew IS NOT NULL),
+            count(*) FILTER (first AND can_tell),
+            count(*) FILTER (
+                first AND can_tell AND next_at <= ends_at + {tolerance} AND next_known >= ends_at
+            )
+        FROM (SELECT *, row_number() OVER mine = 1 AS first, lead(starts_at) OVER mine AS next_at,
+                lead(recorded_at) OVER mine AS next_known,
+                cancelled_at IS NULL AND ends_at + {tolerance} < {history.data_until} AS can_tell
+            FROM terms WINDOW mine AS (PARTITION BY customer_id ORDER BY starts_at, ends_at))
+        """,
+    ).fetchall()
+    if renewing or ended < FEWEST or followed < RENEWS_SHARE * ended:
+        return
+    yield Finding(
+        "renewals_unstated",
+        "contracts",
+        f"{followed:,} of {ended:,} first terms ({percent_of(followed, ended)}) were followed by "
+        "another, but no term has auto_renew: on the night of the first renewal a customer counts "
+        "as churned.",
+        "If terms renew by themselves, select it: true AS auto_renew.",
+        counts={"ended": ended, "followed": followed},
+    )
 
 
 def _outside_cover(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from features.core.contract import ALL_TABLES, EVENT_TABLES
-from features.core.instants import DAY_US, day_text
+from features.core.instants import DAY_US, day_text, midnight_after
 from features.core.settings import Settings
 from features.plausibility.finding import Finding
 from features.tables.data_end import LonelyDays, lonely_end
@@ -17,11 +17,34 @@ MAY_LIE_AHEAD = ("starts_at", "ends_at", "month")
 
 
 def find_days(history: History, settings: Settings, *, now: int) -> Iterator[Finding]:
-    """Lonely newest and oldest days of each event table, and dates after `now` (µs)."""
+    """Lonely newest and oldest days of each event table, dates after `now` (µs), and old data."""
+    yield from _long_ago(history, settings, now)
     for name in (*history.names, *history.further):
         if name in EVENT_TABLES:
             yield from _lonely(history, settings, name)
         yield from _after_today(history, name, now)
+
+
+def _long_ago(history: History, settings: Settings, now: int) -> Iterator[Finding]:
+    """Data that end so long before `now` that tonight's as_of would be refused.
+
+    Not where [contract] data_until says that the data end there.
+    """
+    days = settings.contract.max_staleness_days
+    ended = midnight_after(history.data_until, settings.zone)
+    if settings.contract.data_until is not None or now <= ended + days * DAY_US:
+        return
+    quiet = (now - ended) // DAY_US
+    end = day_text(ended, zone=settings.zone)
+    yield Finding(
+        "data_end_long_ago",
+        settings.activity.table,
+        f"the newest row was recorded before {end}, {quiet:,} days before today: an as_of of today "
+        f"is refused (at most {days} days, [contract] max_staleness_days).",
+        "Load the newer rows. If the data end there, write under [contract]: "
+        f'data_until = "{end}"; --as-of scores the days until then.',
+        counts={"days": quiet},
+    )
 
 
 def _lonely(history: History, settings: Settings, name: str) -> Iterator[Finding]:

@@ -36,6 +36,12 @@ def find_outcomes(
     if min(left, len(churned) - left) >= few:
         return
     day = day_text(at, zone=settings.zone)
+    ends = ""
+    if settings.contractual and settings.churn.grace_days == 0:
+        ends = (
+            " Where terms end on their last day (31 May, and the next begins on 1 June), set "
+            "[churn] grace_days = 1."
+        )
     yield Finding(
         "everybody_left" if left > len(churned) / 2 else "nobody_left",
         settings.activity.table,
@@ -43,6 +49,6 @@ def find_outcomes(
         f"({settings.churn.horizon_days} days from {day}): nothing can be learned from it.",
         "Check that the newest rows are complete, that [contract] data_until is the end of the "
         "data, and that [activity] kinds and [churn] horizon_days fit. "
-        "See: lifecycle check --definition.",
+        f"See: lifecycle check --definition.{ends}",
         counts={"eligible": len(churned), "left": left},
     )

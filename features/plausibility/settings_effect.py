@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from features.core.contract import ALL_TABLES
 from features.core.settings import Settings
 from features.plausibility.finding import Finding
+from features.tables.freshness import read_recorded_days
 from features.tables.history import History
 from features.tables.queries import first_value
 from features.tables.typed_tables import RowCounts
@@ -83,6 +84,14 @@ def _contract_keys(
                 f"[contract] arrives_after_hours.{name}",
                 "its rows have their own recorded_at",
                 "Remove it, or leave recorded_at out of the SELECT.",
+            )
+    for name, each in read_recorded_days(history, settings).items():
+        until = each.configured_until
+        if until is not None and each.newest.size and each.newest[-1] >= until:
+            yield (
+                f"[contract] fresh_until.{name}",
+                "its newest row was recorded later",
+                "Remove it, or give the instant until which the rows were complete at the export.",
             )
     if "scales" in contract.model_fields_set:
         kinds = _values(history, "feedback", "kind") if "feedback" in history.names else set()

@@ -191,8 +191,8 @@ def feature(
 ) -> Callable[[Callable[..., Recipe]], Callable[..., Recipe]]:
     """Register a function as a feature: its name is the column's, its module's name is the family.
 
-    words: a sentence with `{value}` and, for features with windows, `{window}`. leaving: see
-    `Feature`.
+    words: a sentence with `{value}` (or `{answer}`: yes for 1, no for 0) and, for features with
+    windows, `{window}`. leaving: see `Feature`.
     """
 
     def register(function: Callable[..., Recipe]) -> Callable[..., Recipe]:

@@ -215,10 +215,10 @@ def store_rows(
     types: DuckDB types by column of `_read`, the rows of `select`. Raises DuplicateCustomers,
     ContradictoryVersions, or EmptyTable where no row is accepted.
     """
+    if settings.contract.exact_duplicates == "drop" or table.version_of:
+        _reject_exact_duplicates(connection, table, settings)
     if table.attributes:
         refuse_duplicate_customers(connection)
-    elif settings.contract.exact_duplicates == "drop" or table.version_of:
-        _reject_exact_duplicates(connection, table, settings)
     if table.version_of and not table.attributes:
         refuse_contradictions(connection, table)
     _store_rejects(connection, table, counts, select)

@@ -52,11 +52,14 @@ def describe_value(column: FeatureColumn, value: float, usual: float | None = No
     `usual`: the median among customers of the same stage, written with the digits of the value.
     """
     window = f"{column.days:g} days" if column.days is not None else "all recorded time"
-    sentence = _ONE_OF_MANY.sub(
-        _to_singular, column.feature.words.format(value=value, window=window)
-    )
+    filled = column.feature.words.format(value=value, window=window, answer=_answer(value))
+    sentence = _ONE_OF_MANY.sub(_to_singular, filled)
+    if usual is None:
+        return sentence
+    if "{answer}" in column.feature.words:
+        return f"{sentence} (usually {_answer(usual)})"
     form = value_format(column)
-    if usual is None or form is None:
+    if form is None:
         return sentence
     return f"{sentence} (usually {usual:{form}})"
 
@@ -130,6 +133,11 @@ def can_be_reason(
     if widespread is None:
         return allowed
     return allowed & ~((values >= widespread[..., 0]) & (values <= widespread[..., 1]))
+
+
+def _answer(value: float) -> str:
+    """What 1 and 0 say in a sentence."""
+    return "yes" if value >= 0.5 else "no"
 
 
 def _to_singular(match: re.Match[str]) -> str:

@@ -22,7 +22,7 @@ Report = dict[str, Any]
 RATE_LEVELS = {
     "own_past": "their own past",
     "stage": "the stage",
-    "eligibility": "those who are, or are not, eligible as they are",
+    "eligibility": "those who are as eligible as they are",
     "segment": "the segment",
     "everyone": "everyone",
 }
