@@ -1,8 +1,9 @@
 """Where a row of a SELECT stands in its file, so that a person can find a rejected row again.
 
-Rows are counted as a spreadsheet shows them: in a text file the header is row 1. A SELECT has such
-rows if it takes rows of single files one by one: with conditions, a limit and UNION ALL, but
-without joins, groups, DISTINCT or an order. For others only the number within the SELECT is known.
+Rows are counted as a spreadsheet shows them: the header is row 1; blank rows and rows that were
+left out count too. JSON lines have the number of their line. A SELECT has such rows if it takes
+rows of single files one by one: with conditions, a limit and UNION ALL, but without joins, groups,
+DISTINCT or an order. For others only the number within the SELECT is known.
 """
 
 from __future__ import annotations
@@ -12,25 +13,20 @@ from typing import Any
 
 import duckdb
 
-from features.tables.parsing import literal, quote_identifier
+from features.tables.parsing import quote_identifier
 
 SCHEMA = "numbered"
-ROW, FILE = "_file_row", "_file"
+# Names that no export has for a column of its own.
+ROW, FILE = "__lifecycle_file_row", "__lifecycle_file"
 _EMPTY = (
     "CREATE OR REPLACE TEMP TABLE _file_rows (source_row BIGINT, file VARCHAR, file_row BIGINT)"
 )
 
 
-def view_numbered(
-    connection: duckdb.DuckDBPyConnection, name: str, source: str, *, file: str, header: bool
-) -> None:
-    """Make `numbered.<name>`: the rows of the SQL `source` with their file's name and row."""
-    first = 2 if header else 1
+def view_numbered(connection: duckdb.DuckDBPyConnection, name: str, numbered: str) -> None:
+    """Make `numbered.<name>`: the rows of the SELECT `numbered`, which has FILE and ROW."""
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-    connection.execute(
-        f"CREATE VIEW {SCHEMA}.{quote_identifier(name)} AS SELECT *, {literal(file)} AS {FILE}, "
-        f"row_number() OVER () + {first - 1} AS {ROW} FROM {source}"
-    )
+    connection.execute(f"CREATE VIEW {SCHEMA}.{quote_identifier(name)} AS {numbered}")
 
 
 def number_file_rows(connection: duckdb.DuckDBPyConnection, select: str, rows: int) -> None:

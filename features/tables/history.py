@@ -26,6 +26,7 @@ from features.core.instants import DAY_US, day_text, end_text, instant, midnight
 from features.core.settings import Settings
 from features.tables.data_end import lonely_end
 from features.tables.freshness import last_complete_instant
+from features.tables.reading.reading import FileReport
 from features.tables.sources import read_tables
 from features.tables.terms import TermRules, with_cover
 from features.tables.typed_tables import RowCounts
@@ -87,7 +88,7 @@ class History:
     newest_until: µs, the end of the newest table, which is later than data_until where a table that
     every score needs ended earlier; 0 where that is not known. terms: how `contracts` are read.
     built_terms: whether they were built from payments. further: the tables that exist and that no
-    feature reads.
+    feature reads. files: how each file under [files] was read.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -101,6 +102,7 @@ class History:
     terms: TermRules = field(default_factory=TermRules)
     built_terms: bool = False
     further: tuple[str, ...] = ()
+    files: Mapping[str, FileReport] = field(default_factory=dict)
 
     def as_of(self, at: int) -> Known:
         """What was known before `at` (µs UTC); at an early instant all tables are empty."""
@@ -219,7 +221,8 @@ def load_history(settings: Settings) -> tuple[History, dict[str, RowCounts]]:
     Raises InputRefused or SelectRefused as `features.tables.sources.read_tables` does.
     """
     tables = read_tables(settings)
-    return history_from_connection(tables.connection, settings), tables.counts
+    history = history_from_connection(tables.connection, settings)
+    return replace(history, files=tables.files), tables.counts
 
 
 def history_from_connection(

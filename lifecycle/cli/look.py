@@ -44,7 +44,7 @@ def demo(
 
 @app.command(rich_help_panel=LOOK)
 def init(
-    files: Annotated[list[Path], typer.Argument(help="your CSV or parquet files")],
+    files: Annotated[list[Path], typer.Argument(help="your files, or folders of parts")],
     out: Annotated[Path, typer.Option("--out", help="the configuration to write")] = DEFAULT,
     as_json: AsJson = False,
 ) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import duckdb
 
 from features.tables.parsing import literal, quote_identifier
+from features.tables.reading.locate import table_stem
 from lifecycle.init.words import BLANK_WORDS, CURRENCY_SIGNS, KIND_WORDS
 
 _MAX_DISTINCT = 5_000
@@ -121,7 +122,7 @@ def squash(name: str) -> str:
 
 def stem_words(source: Source) -> set[str]:
     """The words of the file's name, and the name as one word."""
-    stem = source.path.name.split(".")[0]
+    stem = table_stem(source.path)
     return {*split_words(stem), squash(stem)}
 
 

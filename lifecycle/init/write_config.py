@@ -14,7 +14,14 @@ import duckdb
 from features.core.errors import BadSetting, ColumnMissing, QueryFailed, StoreFailed
 from lifecycle.init import business
 from lifecycle.init.source import Source
-from lifecycle.init.tables import Part, assign_tables, open_engine, open_file, overlap_note
+from lifecycle.init.tables import (
+    Part,
+    assign_tables,
+    list_tables,
+    open_engine,
+    open_file,
+    overlap_note,
+)
 from lifecycle.init.toml_page import Guess, render_page, toml_string
 
 
@@ -64,7 +71,8 @@ def _refuse_out(out: Path) -> None:
 def _guess_all(files: list[Path], out: Path) -> list[Guess]:
     (connection, keywords), taken = open_engine(), set[str]()
     paths = dict.fromkeys(path.resolve() for path in files)  # a file named twice is read once
-    sources = [open_file(connection, path, taken=taken, keywords=keywords) for path in paths]
+    tables = [table for path in paths for table in list_tables(path)]
+    sources = [open_file(connection, path, taken=taken, keywords=keywords) for path in tables]
     try:
         parts, unused = assign_tables(sources)
         _refuse_without_events(sources, parts, unused)
