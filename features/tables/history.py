@@ -27,6 +27,7 @@ from features.core.settings import Settings
 from features.tables.data_end import lonely_end
 from features.tables.freshness import last_complete_instant
 from features.tables.reading.reading import FileReport
+from features.tables.repeated_rows import REPEATED, may_repeat
 from features.tables.sources import read_tables
 from features.tables.terms import TermRules, with_cover
 from features.tables.typed_tables import RowCounts
@@ -280,10 +281,17 @@ def _has_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
     """Whether a row has a version, or is withdrawn."""
     if not table.version_of:
         return False
-    withdrawn = "OR bool_or(kind = 'void')" if table.name == "transactions" else ""
+    if table.name == "transactions":
+        void = f"SELECT 1 FROM transactions WHERE kind = 'void' AND {has_id(table)} LIMIT 1"
+        if connection.execute(void).fetchone() is not None:
+            return True
+    key = ", ".join(table.version_of)
+    if not may_repeat(connection, table.name, key, where=has_id(table)):
+        return False
     repeated = (
         f"SELECT 1 FROM {table.name} WHERE {has_id(table)} "
-        f"GROUP BY {version_key(table)} HAVING count(*) > 1 {withdrawn} LIMIT 1"
+        f"AND hash({key}) IN (SELECT digest FROM {REPEATED}) "
+        f"GROUP BY {version_key(table)} HAVING count(*) > 1 LIMIT 1"
     )
     return connection.execute(repeated).fetchone() is not None
 

@@ -183,8 +183,10 @@ def read_table(
     """
     refuse_select(connection, table.name, select)
     types = _run_select(connection, table.name, select)
-    counts = RowCounts(read=first_value(connection, "SELECT count(*) FROM _read"))
-    if counts.read == 0:
+    counts = RowCounts()
+    with _select_errors(connection, table.name):
+        first = connection.execute("SELECT * FROM _read LIMIT 1").fetchone()
+    if first is None:
         raise EmptyTable(
             where=f"[tables] {table.name}",
             got="0 rows",
@@ -198,7 +200,9 @@ def read_table(
         table = add_attribute_columns(table, types, settings)
         counts.attributes = [column.name for column in table.columns if column.name in types]
         counts.unused_columns = [name for name in counts.unused_columns if name not in table.names]
-    local = parse_rows(connection, table, types, settings)
+    with _select_errors(connection, table.name):
+        local = parse_rows(connection, table, types, settings)
+    counts.read = first_value(connection, "SELECT count(*) FROM _parsed")
     counts.clock_changes = clock_changes.count_affected_cells(connection, local, settings.zone)
     counts.money = read_money_signs(connection, table, types, select)
     store_rows(connection, table, counts, settings, types, select)
@@ -206,16 +210,31 @@ def read_table(
 
 
 def _run_select(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> dict[str, str]:
-    """Put the rows of the SELECT into the temporary table `_read`; DuckDB types by column."""
+    """Make `_read` from the rows of the SELECT; DuckDB types by column.
+
+    A SELECT that takes rows of files one by one is a view, because a copy of a large file needs
+    more memory than reading it again. The result of any other is stored.
+    """
     body = select.strip().rstrip(";")
+    connection.execute("DROP VIEW IF EXISTS _read")
+    connection.execute("DROP TABLE IF EXISTS _read")
+    view = file_rows.qualified_select(connection, select)
+    connection.execute("SET schema = 'files'")
+    with _select_errors(connection, name):
+        connection.execute(
+            f"CREATE TEMP VIEW _read AS {view}" if view else f"CREATE TEMP TABLE _read AS {body}"
+        )
+    connection.execute("SET schema = 'main'")
+    return {row[0]: row[1] for row in connection.execute("DESCRIBE _read").fetchall()}
+
+
+@contextlib.contextmanager
+def _select_errors(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[None]:
+    """Errors of the engine while it runs a SELECT, and a SELECT that takes too long."""
     expired = threading.Event()
     try:
-        connection.execute("SET schema = 'files'")
         with _time_limit(connection, expired):
-            connection.execute(
-                "CREATE OR REPLACE TEMP TABLE _read AS "
-                f"SELECT row_number() OVER () AS source_row, * FROM ({body})"
-            )
+            yield
     # Nothing is asked of the engine after an interrupt: it would wait for the interrupted query.
     except duckdb.Error as error:
         if expired.is_set():
@@ -226,9 +245,6 @@ def _run_select(connection: duckdb.DuckDBPyConnection, name: str, select: str) -
             rule="The SELECT must run over the files under [files].",
             fix="Correct the names of files and columns in the SELECT.",
         ) from error
-    connection.execute("SET schema = 'main'")
-    described = connection.execute("DESCRIBE _read").fetchall()
-    return {row[0]: row[1] for row in described if row[0] != "source_row"}
 
 
 @contextlib.contextmanager
