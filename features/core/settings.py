@@ -59,8 +59,11 @@ class Settings(Section):
 
     business: Business = Business()
     files: dict[FileName, str] = Field(default_factory=dict)
-    """A name for each file that the SELECTs read: CSV or Parquet. Paths are relative to the
-    configuration's folder; `${LIFECYCLE_DATA}` expands.
+    """A name for each file that the SELECTs read: CSV and other text with separators, JSON, JSON
+    lines, Parquet, xlsx, xls, ods, also in gz or zip; or a folder of parts of one table. A sheet of
+    a workbook or a file in a zip is named after `#`: `"shop.xlsx#Orders"`. Columns are text, except
+    in Parquet; [Files](data.md#files) says how. Paths are relative to the configuration's folder;
+    `${LIFECYCLE_DATA}` expands.
     """
     tables: dict[
         Literal[

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping
 import narwhals as nw
 
 from features.core.contract import ALL_TABLES
+from features.core.errors import SHOWN_VALUES
 from features.core.instants import DAY_US, day_text
 from features.core.settings import Settings
 from features.plausibility.finding import Finding, percent_of
 from features.tables.history import History
 from features.tables.queries import first_value
+from features.tables.reading.reading import FileReport
 from features.tables.typed_tables import RowCounts
 from features.tables.versions import IS_REFUND, has_id
 
@@ -22,7 +24,9 @@ FAR_FUTURE_US = 2**62
 def find_rows(
     history: History, counts: Mapping[str, RowCounts], settings: Settings
 ) -> Iterator[Finding]:
-    """Tables with many rejects, superseded rows, versions of other kinds, load times."""
+    """Rows left out, many rejects, superseded rows, versions of other kinds, load times."""
+    for name, file in history.files.items():
+        yield from _left_out(name, file)
     for name, table in counts.items():
         yield from _rejected(name, table)
     yield from _superseded(history)
@@ -51,6 +55,23 @@ def refunds_of_orders(history: History) -> int:
             f"AND (customer_id, transaction_id) IN ({bought} AND transaction_id IS NOT NULL)",
         )
     )
+
+
+def _left_out(name: str, file: FileReport) -> Iterator[Finding]:
+    """Rows of a file that are no rows of its table."""
+    if file.bad_rows:
+        shown = "; ".join(f"row {bad.row:,}: {bad.reason}" for bad in file.examples[:SHOWN_VALUES])
+        more = ", …" if file.bad_rows > SHOWN_VALUES else ""
+        all_rows = file.rows + file.bad_rows
+        yield Finding(
+            "rows_left_out",
+            name,
+            f"{file.bad_rows:,} of {all_rows:,} rows of {file.path} cannot be read and are left "
+            f"out ({shown}{more}).",
+            f"Correct these rows in {file.path}, or export it again; lifecycle check --json lists "
+            "the first 1,000 of a file.",
+            counts={"rows": all_rows, "left_out": file.bad_rows},
+        )
 
 
 def _rejected(name: str, table: RowCounts) -> Iterator[Finding]:

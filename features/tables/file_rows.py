@@ -1,8 +1,9 @@
 """Where a row of a SELECT stands in its file, so that a person can find a rejected row again.
 
-Rows are counted as a spreadsheet shows them: in a text file the header is row 1. A SELECT has such
-rows if it takes rows of single files one by one: with conditions, a limit and UNION ALL, but
-without joins, groups, DISTINCT or an order. For others only the number within the SELECT is known.
+Rows are counted as a spreadsheet shows them: the header is row 1; blank rows and rows that were
+left out count too. JSON lines have the number of their line. A SELECT has such rows if it takes
+rows of single files one by one: with conditions, a limit and UNION ALL, but without joins, groups,
+DISTINCT or an order. For others only the number within the SELECT is known.
 """
 
 from __future__ import annotations
@@ -12,31 +13,30 @@ from typing import Any
 
 import duckdb
 
-from features.tables.parsing import literal, quote_identifier
+from features.tables.parsing import quote_identifier
+from features.tables.queries import first_value
 
 SCHEMA = "numbered"
-ROW, FILE = "_file_row", "_file"
+# Names that no export has for a column of its own.
+ROW, FILE = "__lifecycle_file_row", "__lifecycle_file"
 _EMPTY = (
     "CREATE OR REPLACE TEMP TABLE _file_rows (source_row BIGINT, file VARCHAR, file_row BIGINT)"
 )
 
 
-def view_numbered(
-    connection: duckdb.DuckDBPyConnection, name: str, source: str, *, file: str, header: bool
-) -> None:
-    """Make `numbered.<name>`: the rows of the SQL `source` with their file's name and row."""
-    first = 2 if header else 1
+def view_numbered(connection: duckdb.DuckDBPyConnection, name: str, numbered: str) -> None:
+    """Make `numbered.<name>`: the rows of the SELECT `numbered`, which has FILE and ROW."""
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-    connection.execute(
-        f"CREATE VIEW {SCHEMA}.{quote_identifier(name)} AS SELECT *, {literal(file)} AS {FILE}, "
-        f"row_number() OVER () + {first - 1} AS {ROW} FROM {source}"
-    )
+    connection.execute(f"CREATE VIEW {SCHEMA}.{quote_identifier(name)} AS {numbered}")
 
 
-def number_file_rows(connection: duckdb.DuckDBPyConnection, select: str, rows: int) -> None:
+def number_file_rows(
+    connection: duckdb.DuckDBPyConnection, select: str, rows: int, *, of: str
+) -> None:
     """Fill `_file_rows` (source_row, file, file_row) for a SELECT that gave `rows` rows.
 
-    It is empty where a row of the SELECT is not one row of one file.
+    of: a query of the rows of the SELECT that are wanted, from 1 on. The table is empty where a row
+    of the SELECT is not one row of one file.
     """
     connection.execute(_EMPTY)
     numbered = _numbered_select(connection, select)
@@ -44,19 +44,36 @@ def number_file_rows(connection: duckdb.DuckDBPyConnection, select: str, rows: i
         return
     try:
         connection.execute(
-            f"INSERT INTO _file_rows SELECT row_number() OVER (), {FILE}, {ROW} FROM ({numbered})"
+            f"INSERT INTO _file_rows SELECT * FROM (SELECT row_number() OVER () AS source_row, "
+            f"{FILE}, {ROW} FROM ({numbered})) WHERE source_row IN ({of})"
         )
+        counted = first_value(connection, f"SELECT count(*) FROM ({numbered})")
     except duckdb.Error:
         # A condition on a name that the SELECT gives itself, for example.
         connection.execute(_EMPTY)
         return
-    counted = connection.execute("SELECT count(*) FROM _file_rows").fetchone()
-    if counted != (rows,):  # an aggregate or an unnest: its rows are not those of the file
+    if counted != rows:  # an aggregate or an unnest: its rows are not those of the file
         connection.execute(_EMPTY)
+
+
+def qualified_select(connection: duckdb.DuckDBPyConnection, select: str) -> str | None:
+    """The SELECT with the schema of its files; None where a row of it is not a row of one file."""
+    return _rewritten(connection, select, schema="files")
 
 
 def _numbered_select(connection: duckdb.DuckDBPyConnection, select: str) -> str | None:
     """The SELECT with file and row as its only columns; None where it has other rows."""
+    return _rewritten(connection, select, schema=SCHEMA, columns=[_column(FILE), _column(ROW)])
+
+
+def _rewritten(
+    connection: duckdb.DuckDBPyConnection,
+    select: str,
+    *,
+    schema: str,
+    columns: list[dict[str, Any]] | None = None,
+) -> str | None:
+    """The SELECT over the views of a schema, with other columns where they are given."""
     views = {
         name.lower()
         for (name,) in connection.execute(
@@ -65,19 +82,22 @@ def _numbered_select(connection: duckdb.DuckDBPyConnection, select: str) -> str 
     }
     row = connection.execute("SELECT json_serialize_sql($1)", [select]).fetchone()
     tree: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
-    if tree["error"] or not _rewrite(tree["statements"][0]["node"], views):
+    if tree["error"] or not _rewrite(tree["statements"][0]["node"], views, schema, columns):
         return None
     text = connection.execute("SELECT json_deserialize_sql($1)", [json.dumps(tree)]).fetchone()
     return str(text[0]) if text else None
 
 
-def _rewrite(node: dict[str, Any], views: set[str]) -> bool:
-    """Let the node select file and row of its one file; False where its rows are not a file's."""
+def _rewrite(
+    node: dict[str, Any], views: set[str], schema: str, columns: list[dict[str, Any]] | None
+) -> bool:
+    """Let the node read its one file in the schema; False where its rows are not a file's."""
     if any(each["type"] != "LIMIT_MODIFIER" for each in node["modifiers"]):
         return False
     if node["type"] == "SET_OPERATION_NODE":
         plain = node["setop_type"].startswith("UNION") and node["setop_all"]
-        return plain and _rewrite(node["left"], views) and _rewrite(node["right"], views)
+        sides = (node["left"], node["right"])
+        return plain and all(_rewrite(side, views, schema, columns) for side in sides)
     if node["type"] != "SELECT_NODE" or node["cte_map"]["map"]:
         return False
     source = node["from_table"]
@@ -86,8 +106,9 @@ def _rewrite(node: dict[str, Any], views: set[str]) -> bool:
         return False
     # Names such as orders.amount must still mean the file.
     source["alias"] = source["alias"] or source["table_name"]
-    source["schema_name"] = SCHEMA
-    node["select_list"] = [_column(FILE), _column(ROW)]
+    source["schema_name"] = schema
+    if columns is not None:
+        node["select_list"] = columns
     return True
 
 

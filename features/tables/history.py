@@ -26,6 +26,8 @@ from features.core.instants import DAY_US, day_text, end_text, instant, midnight
 from features.core.settings import Settings
 from features.tables.data_end import lonely_end
 from features.tables.freshness import last_complete_instant
+from features.tables.reading.reading import FileReport
+from features.tables.repeated_rows import REPEATED, may_repeat
 from features.tables.sources import read_tables
 from features.tables.terms import TermRules, with_cover
 from features.tables.typed_tables import RowCounts
@@ -87,7 +89,8 @@ class History:
     newest_until: µs, the end of the newest table, which is later than data_until where a table that
     every score needs ended earlier; 0 where that is not known. terms: how `contracts` are read.
     built_terms: whether they were built from payments. further: the tables that exist and that no
-    feature reads. currencies: rows by currency of each table whose amounts are in several.
+    feature reads. currencies: rows by currency of each table whose amounts are in several. files:
+    how each file under [files] was read.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -102,6 +105,7 @@ class History:
     built_terms: bool = False
     further: tuple[str, ...] = ()
     currencies: dict[str, dict[str, int]] = field(default_factory=dict)
+    files: Mapping[str, FileReport] = field(default_factory=dict)
 
     def as_of(self, at: int) -> Known:
         """What was known before `at` (µs UTC); at an early instant all tables are empty."""
@@ -226,7 +230,7 @@ def load_history(settings: Settings) -> tuple[History, dict[str, RowCounts]]:
         for name, counts in tables.counts.items()
         if name in history.names and len(counts.money.currencies) > 1
     }
-    return replace(history, currencies=mixed), tables.counts
+    return replace(history, currencies=mixed, files=tables.files), tables.counts
 
 
 def history_from_connection(
@@ -284,10 +288,17 @@ def _has_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
     """Whether a row has a version, or is withdrawn."""
     if not table.version_of:
         return False
-    withdrawn = "OR bool_or(kind = 'void')" if table.name == "transactions" else ""
+    if table.name == "transactions":
+        void = f"SELECT 1 FROM transactions WHERE kind = 'void' AND {has_id(table)} LIMIT 1"
+        if connection.execute(void).fetchone() is not None:
+            return True
+    key = ", ".join(table.version_of)
+    if not may_repeat(connection, table.name, key, where=has_id(table)):
+        return False
     repeated = (
         f"SELECT 1 FROM {table.name} WHERE {has_id(table)} "
-        f"GROUP BY {version_key(table)} HAVING count(*) > 1 {withdrawn} LIMIT 1"
+        f"AND hash({key}) IN (SELECT digest FROM {REPEATED}) "
+        f"GROUP BY {version_key(table)} HAVING count(*) > 1 LIMIT 1"
     )
     return connection.execute(repeated).fetchone() is not None
 

@@ -14,6 +14,7 @@ import duckdb
 from features.core.contract import Table
 from features.tables.parsing import literal, quote_identifier
 from features.tables.queries import first_value
+from features.tables.reject_examples import RAW
 
 _CURRENCY = re.compile(r"(^|_|\b)(currency|curr|ccy|waehrung|währung|devise|moneda)(_|\b|$)")
 _AMOUNT = re.compile(r"amount|total|price|value|sum|fee|paid|revenue|betrag|preis|montant|importe")
@@ -36,14 +37,21 @@ class MoneySigns:
 def read_money_signs(
     connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str, str], select: str
 ) -> MoneySigns:
-    """The signs in `_read` (types: DuckDB types by its columns) and in the files of the SELECT."""
+    """The signs in `_parsed` (types: DuckDB types of the SELECT) and in the files of the SELECT."""
     money = [column.name for column in table.columns if column.type == "money"]
     if not any(name in types for name in money):
         return MoneySigns()
     texts = [name for name in money if types.get(name) == "VARCHAR"]
-    columns = [("_read", name) for name in texts] or _amount_columns(connection, select)
+    columns = [("_parsed", RAW.format(name)) for name in texts] or _amount_columns(
+        connection, select
+    )
     three = sum(_count_three_decimals(connection, source, name) for source, name in columns)
     return MoneySigns(_currencies(connection, list(types), select), three)
+
+
+def may_have_three_decimals(raw: str) -> str:
+    """SQL that is true for every cell that `read_money_signs` counts, and for few others."""
+    return f"trim({raw}) LIKE '%.___'"
 
 
 def _amount_columns(connection: duckdb.DuckDBPyConnection, select: str) -> list[tuple[str, str]]:

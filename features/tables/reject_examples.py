@@ -14,6 +14,8 @@ from features.core.settings import Settings
 from features.tables.parsing import literal, quote_identifier
 
 SHOWN_CHARACTERS = 60
+# What the raw cell of a rejected row is called next to the parsed one.
+RAW = "raw {}"
 # Reasons over several columns: the columns whose cells explain them.
 COLUMNS_OF_REASON = {
     "ends_before_it_starts": ("starts_at", "ends_at"),
@@ -69,7 +71,7 @@ def reject_examples(
 ) -> list[RejectExample]:
     """One example for each reason in `_parsed`, in the order of `rejected`.
 
-    types: DuckDB types by column of `_read`. The example is of the first row with that reason.
+    types: DuckDB types by column of the SELECT. The example is of the first row with that reason.
     """
     return [
         RejectExample(
@@ -108,10 +110,9 @@ def _columns_of(reason: str, table: Table) -> tuple[str, ...]:
 def _example(connection: duckdb.DuckDBPyConnection, columns: list[str], reason: str) -> str:
     if not columns:
         return ""
-    cells = ", ".join(f"CAST({quote_identifier(name)} AS VARCHAR)" for name in columns)
+    cells = ", ".join(f"CAST({quote_identifier(RAW.format(name))} AS VARCHAR)" for name in columns)
     row = connection.execute(
-        f"SELECT {cells} FROM _read WHERE source_row = "
-        f"(SELECT min(source_row) FROM _parsed WHERE reason = {literal(reason)})"
+        f"SELECT {cells} FROM _parsed WHERE reason = {literal(reason)} ORDER BY source_row LIMIT 1"
     ).fetchone()
     shown = [repr((cell or "")[:SHOWN_CHARACTERS]) for cell in row or ()]
     if len(columns) == 1:

@@ -1,17 +1,16 @@
 """Reads files by one SELECT per table into typed tables in DuckDB, and keeps the rejected rows.
 
-Files are views there. Every column of a CSV file is text, which the contract reads strictly
-(`features.tables.parsing`).
+Files are views there (`features.tables.reading`). Every column is text, but for Parquet files, and
+the contract reads it strictly (`features.tables.parsing`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
@@ -33,6 +32,9 @@ from features.tables.money_signs import read_money_signs
 from features.tables.parsing import literal, quote_identifier
 from features.tables.payment_terms import build_terms
 from features.tables.queries import first_value
+from features.tables.reading import temporary
+from features.tables.reading.read_path import exists, read_path
+from features.tables.reading.reading import FileReading, FileReport, Unreadable
 from features.tables.select_rules import first_line, refuse_select
 from features.tables.typed_tables import (
     EMPTY_REJECTS,
@@ -48,10 +50,14 @@ SELECT_SECONDS = 600
 
 @dataclass
 class SourceTables:
-    """A connection with one typed table per SELECT of the settings, and the row counts by table."""
+    """A connection with one typed table per SELECT of the settings, and the row counts by table.
+
+    files: what was read under each name of [files].
+    """
 
     connection: duckdb.DuckDBPyConnection
     counts: dict[str, RowCounts]
+    files: dict[str, FileReport] = field(default_factory=dict)
 
 
 def connect(*, memory: str = "4GB", threads: int = 2) -> duckdb.DuckDBPyConnection:
@@ -82,17 +88,33 @@ def read_tables(settings: Settings) -> SourceTables:
     # A schema of their own, so that a file may have the name of a contract table.
     connection.execute("CREATE SCHEMA files")
     paths = {name: file_path(settings, entry) for name, entry in settings.files.items()}
+    folder = temporary.folder_of(connection)
+    try:
+        return _read_files(connection, settings, paths)
+    finally:
+        # The tables hold all that was read.
+        folder.remove()
+
+
+def _read_files(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, paths: dict[str, Path]
+) -> SourceTables:
     errors: list[LifecycleError] = []
+    files: dict[str, FileReport] = {}
+    readable: list[Path] = []
     for name, path in paths.items():
         try:
-            view_file(connection, name, path)
+            reading = view_file(connection, name, path)
         except InputRefused as error:
             errors.append(error)
+        else:
+            files[name] = FileReport.from_reading(path, reading)
+            readable += reading.sql.paths
     # Every error at once: who corrects one does not have to come back for the next.
     if errors:
         raise join_errors(errors)
     # A SELECT can read the files listed in the settings and no others.
-    allowed = ", ".join(literal(str(path)) for path in paths.values())
+    allowed = ", ".join(literal(str(path)) for path in readable)
     connection.execute(f"SET allowed_paths = [{allowed}]")
     connection.execute("SET enable_external_access = false")
     counts: dict[str, RowCounts] = {}
@@ -109,12 +131,16 @@ def read_tables(settings: Settings) -> SourceTables:
     if settings.built_terms and "contracts" in settings.tables:
         counts["contracts"] = build_terms(connection)
     connection.execute(EMPTY_REJECTS)
-    return SourceTables(connection, counts)
+    return SourceTables(connection, counts, files)
 
 
-def view_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> None:
-    """Make the file a view `files.<name>`. Raises FileMissing or QueryFailed."""
-    if not os.path.isfile(path):  # False for a name too long, where Path.is_file is an OSError
+def view_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> FileReading:
+    """Make the file a view `files.<name>` of columns of text; returns how it was read.
+
+    `path` is a file, a folder of parts, or a sheet or member (`book.xlsx#Orders`). A view of a
+    converted file lasts as long as the connection. Raises FileMissing or QueryFailed.
+    """
+    if not exists(path):
         raise FileMissing(
             where=f"[files] {name}",
             got=f"no file at {path}",
@@ -123,33 +149,29 @@ def view_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> N
             "or set LIFECYCLE_DATA to the folder with the public data; "
             "docs/data.md lists their origins.",
         )
-    source = _file_sql(name, path)
     try:
-        connection.execute(f"CREATE VIEW files.{quote_identifier(name)} AS SELECT * FROM {source}")
-        file_rows.view_numbered(
-            connection, name, source, file=path.name, header=path.suffix.lower() != ".parquet"
-        )
-    except duckdb.Error as error:
+        reading = read_path(path, temporary.folder_of(connection))
+        connection.execute(f"CREATE VIEW files.{quote_identifier(name)} AS {reading.sql.plain}")
+        file_rows.view_numbered(connection, name, reading.sql.numbered)
+    except Unreadable as error:
         raise QueryFailed(
             where=f"[files] {name}",
-            got=first_line(error),
-            rule="The file must be readable as the format that its ending names.",
-            fix="Open it and check the header and the encoding (UTF-8).",
+            got=f"{error.got} ({path.name!r})",
+            rule=error.rule,
+            fix=error.fix,
         ) from error
+    except (duckdb.Error, OSError) as error:
+        raise QueryFailed(
+            where=f"[files] {name}",
+            got=first_line(error) if isinstance(error, duckdb.Error) else _os_words(error),
+            rule="The file must be readable in its format, to its end.",
+            fix="Open it and check it, or export it again.",
+        ) from error
+    return reading
 
 
-def _file_sql(name: str, path: Path) -> str:
-    suffix, text = path.suffix.lower(), literal(str(path))
-    if suffix == ".parquet":
-        return f"read_parquet({text})"
-    if suffix in (".csv", ".tsv", ".txt", ".gz"):
-        return f"read_csv({text}, all_varchar=true, header=true)"
-    raise FileMissing(
-        where=f"[files] {name}",
-        got=f"a file ending in '{suffix}'" if suffix else "a file without an ending",
-        rule="Files end in .parquet, .csv, .tsv, .txt or .gz.",
-        fix="Convert it to one of these formats, or rename it.",
-    )
+def _os_words(error: OSError) -> str:
+    return error.strerror or type(error).__name__
 
 
 def read_table(
@@ -161,8 +183,10 @@ def read_table(
     """
     refuse_select(connection, table.name, select)
     types = _run_select(connection, table.name, select)
-    counts = RowCounts(read=first_value(connection, "SELECT count(*) FROM _read"))
-    if counts.read == 0:
+    counts = RowCounts()
+    with _select_errors(connection, table.name):
+        first = connection.execute("SELECT * FROM _read LIMIT 1").fetchone()
+    if first is None:
         raise EmptyTable(
             where=f"[tables] {table.name}",
             got="0 rows",
@@ -176,7 +200,9 @@ def read_table(
         table = add_attribute_columns(table, types, settings)
         counts.attributes = [column.name for column in table.columns if column.name in types]
         counts.unused_columns = [name for name in counts.unused_columns if name not in table.names]
-    local = parse_rows(connection, table, types, settings)
+    with _select_errors(connection, table.name):
+        local = parse_rows(connection, table, types, settings)
+    counts.read = first_value(connection, "SELECT count(*) FROM _parsed")
     if table.name == settings.activity.table and not settings.contractual:
         require_timestamps.check_several_instants(connection, table)
     counts.clock_changes = clock_changes.count_affected_cells(connection, local, settings.zone)
@@ -186,16 +212,31 @@ def read_table(
 
 
 def _run_select(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> dict[str, str]:
-    """Put the rows of the SELECT into the temporary table `_read`; DuckDB types by column."""
+    """Make `_read` from the rows of the SELECT; DuckDB types by column.
+
+    A SELECT that takes rows of files one by one is a view, because a copy of a large file needs
+    more memory than reading it again. The result of any other is stored.
+    """
     body = select.strip().rstrip(";")
+    connection.execute("DROP VIEW IF EXISTS _read")
+    connection.execute("DROP TABLE IF EXISTS _read")
+    view = file_rows.qualified_select(connection, select)
+    connection.execute("SET schema = 'files'")
+    with _select_errors(connection, name):
+        connection.execute(
+            f"CREATE TEMP VIEW _read AS {view}" if view else f"CREATE TEMP TABLE _read AS {body}"
+        )
+    connection.execute("SET schema = 'main'")
+    return {row[0]: row[1] for row in connection.execute("DESCRIBE _read").fetchall()}
+
+
+@contextlib.contextmanager
+def _select_errors(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[None]:
+    """Errors of the engine while it runs a SELECT, and a SELECT that takes too long."""
     expired = threading.Event()
     try:
-        connection.execute("SET schema = 'files'")
         with _time_limit(connection, expired):
-            connection.execute(
-                "CREATE OR REPLACE TEMP TABLE _read AS "
-                f"SELECT row_number() OVER () AS source_row, * FROM ({body})"
-            )
+            yield
     # Nothing is asked of the engine after an interrupt: it would wait for the interrupted query.
     except duckdb.Error as error:
         if expired.is_set():
@@ -206,9 +247,6 @@ def _run_select(connection: duckdb.DuckDBPyConnection, name: str, select: str) -
             rule="The SELECT must run over the files under [files].",
             fix="Correct the names of files and columns in the SELECT.",
         ) from error
-    connection.execute("SET schema = 'main'")
-    described = connection.execute("DESCRIBE _read").fetchall()
-    return {row[0]: row[1] for row in described if row[0] != "source_row"}
 
 
 @contextlib.contextmanager

@@ -13,8 +13,9 @@ import duckdb
 from features.core.contract import EVENT_TABLES, OPEN_END_US, SURVEYS, Table
 from features.core.errors import ColumnMissing, EmptyTable, suggestion
 from features.core.settings import Settings
+from features.tables.clock_changes import near_clock_change
 from features.tables.file_rows import number_file_rows
-from features.tables.money_signs import MoneySigns
+from features.tables.money_signs import MoneySigns, may_have_three_decimals
 from features.tables.parsing import (
     SQL_TYPES,
     ColumnSql,
@@ -26,7 +27,8 @@ from features.tables.parsing import (
     quote_identifier,
 )
 from features.tables.queries import first_value
-from features.tables.reject_examples import RejectExample, reject_examples
+from features.tables.reject_examples import RAW, RejectExample, reject_examples
+from features.tables.repeated_rows import REPEATED, may_repeat
 from features.tables.versions import refuse_contradictions, refuse_duplicate_customers
 
 # source_row: the row of the SELECT, from 1 on. file, file_row: where it stands (`file_rows`), if
@@ -95,13 +97,54 @@ def parse_rows(
 ) -> dict[str, str]:
     """Make `_parsed` from `_read`: source_row, reason (null where the row fits), the columns.
 
-    types: DuckDB types by column of `_read`. Returns SQL for local times without an offset, by
-    column. Raises WrongType or NaiveTime.
+    Rejected rows also have their raw cells, under RAW, as have cells that are counted later.
+    types: DuckDB types by column of `_read`.
+    Returns SQL for local times without an offset, by column. Raises WrongType or NaiveTime.
     """
-    columns = {
+    columns = _columns_sql(table, types, settings)
+    _refuse_naive(connection, table, columns)
+    # One pass over the rows, in layers: cells, then reasons, then rules over several columns. The
+    # row numbers come afterwards, because counting rows as they come needs a single thread.
+    of_raw = _columns_sql(table, types, settings, raw=RAW)
+    query = _cells_sql(table, columns)
+    query = _with_reasons(query, table, of_raw)
+    query = _with_row_rules(query, table, types, settings)
+    listed = [quote_identifier(name) for name in table.names]
+    # Few raw cells are stored: those of rejected rows for examples, and those that are counted.
+    for name, column in columns.items():
+        raw = quote_identifier(RAW.format(name))
+        counted = _counted_cells(table, name, types[name], raw, bool(column.local), settings.zone)
+        listed.append(
+            f"CASE WHEN {' OR '.join(['reason IS NOT NULL', *counted])} THEN {raw} END AS {raw}"
+        )
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE _parsed_rows AS "
+        f"SELECT reason, {', '.join(listed)} FROM ({query})"
+    )
+    connection.execute(
+        "CREATE OR REPLACE TEMP VIEW _parsed AS SELECT rowid + 1 AS source_row, * FROM _parsed_rows"
+    )
+    return {name: column.local for name, column in of_raw.items() if column.local}
+
+
+def _counted_cells(
+    table: Table, name: str, sql_type: str, raw: str, is_local: bool, zone: str
+) -> list[str]:
+    """SQL tests for raw cells that `clock_changes` and `money_signs` look at afterwards."""
+    if is_local and (test := near_clock_change(raw, zone)):
+        return [test]
+    is_money = any(column.name == name and column.type == "money" for column in table.columns)
+    return [may_have_three_decimals(raw)] if is_money and sql_type == "VARCHAR" else []
+
+
+def _columns_sql(
+    table: Table, types: dict[str, str], settings: Settings, *, raw: str = "{}"
+) -> dict[str, ColumnSql]:
+    """How each column is read from the column `raw` of its name."""
+    return {
         column.name: column_sql(
             column,
-            raw=quote_identifier(column.name),
+            raw=quote_identifier(raw.format(column.name)),
             raw_type=types[column.name],
             table=table.name,
             zone=settings.business.zone,
@@ -110,63 +153,90 @@ def parse_rows(
         for column in table.columns
         if column.name in types
     }
-    values = [
-        f"{columns[column.name].value} AS {quote_identifier(column.name)}"
-        if column.name in columns
-        else f"CAST(NULL AS {SQL_TYPES[column.type]}) AS {column.name}"
-        for column in table.columns
-    ]
-    reason = _reason_sql(connection, table, columns)
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE _parsed AS "
-        f"SELECT source_row, CAST({reason} AS VARCHAR) AS reason, {', '.join(values)} FROM _read"
-    )
-    _apply_row_rules(connection, table, types, settings)
-    return {name: column.local for name, column in columns.items() if column.local}
 
 
-def _reason_sql(
+def _refuse_naive(
     connection: duckdb.DuckDBPyConnection, table: Table, columns: dict[str, ColumnSql]
-) -> str:
-    """SQL for the first reason to reject a row, or null. NaiveTime where times lack a zone."""
-    tests = []
+) -> None:
+    """Without a zone no row of the table could be read, so this is an error and no reject."""
     for name, column in columns.items():
         for reason, test in column.violations:
-            # Without a zone no row of the table could be read, so this is an error and no reject.
             if reason == "naive":
                 count = first_value(connection, f"SELECT count(*) FROM _read WHERE {test}")
                 if count:
                     raise naive_time_error(f"[tables] {table.name}.{name}", count)
-            else:
-                tests.append(f"WHEN {test} THEN {literal(reason)}")
-    return f"CASE {' '.join(tests)} END" if tests else "NULL"
 
 
-def _apply_row_rules(
-    connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str, str], settings: Settings
-) -> None:
-    """The contract's default values, and its rules over several columns of a row."""
+def _cells_sql(table: Table, columns: dict[str, ColumnSql]) -> str:
+    """SQL for the cells: parsed under the contract's name, and as they are under RAW."""
+    raw = [f"{quote_identifier(name)} AS {quote_identifier(RAW.format(name))}" for name in columns]
+    values = [
+        f"{columns[column.name].value} AS {quote_identifier(column.name)}"
+        if column.name in columns
+        else f"CAST(NULL AS {SQL_TYPES[column.type]}) AS {quote_identifier(column.name)}"
+        for column in table.columns
+    ]
+    return f"SELECT {', '.join([*raw, *values])} FROM _read"
+
+
+def _with_reasons(query: str, table: Table, columns: dict[str, ColumnSql]) -> str:
+    """SQL that adds `reason`: the first rule that a cell breaks, or null.
+
+    The rules are looked at only in rows that may break one: most rows have every cell parsed.
+    """
+    required = {column.name for column in table.columns if column.required}
+    fits, tests = [], []
+    for name, column in columns.items():
+        parsed = quote_identifier(name)
+        test = " AND ".join(
+            [f"{parsed} IS NOT NULL", *(each.format(parsed) for each in column.limits)]
+        )
+        raw = quote_identifier(RAW.format(name))
+        fits.append(f"({test})" if name in required else f"({test} OR {raw} IS NULL)")
+        tests += [
+            f"WHEN {each} THEN {literal(reason)}"
+            for reason, each in column.violations
+            if reason != "naive"
+        ]
+    broken = f"CASE {' '.join(tests)} END" if tests else "NULL"
+    reason = f"CASE WHEN {' AND '.join(fits)} THEN NULL ELSE {broken} END"
+    return f"SELECT CAST({reason} AS VARCHAR) AS reason, * FROM ({query})"
+
+
+def _with_row_rules(query: str, table: Table, types: dict[str, str], settings: Settings) -> str:
+    """SQL that adds the contract's default values and its rules over several columns of a row."""
     if table.clock:
         delay = settings.arrives_after_us(table.name)
         clock = _recorded_by_default(table, settings.zone)
-        connection.execute(
-            f"UPDATE _parsed SET recorded_at = {clock} + {delay} WHERE recorded_at IS NULL"
-        )
-    if table.name == "referrals":
-        _reject(connection, "referred_by_themselves", "referrer_id = referred_id")
-    if table.name == "transactions":
-        connection.execute(
-            "UPDATE _parsed SET kind = CASE WHEN amount < 0 THEN 'refund' ELSE 'purchase' END "
-            "WHERE kind IS NULL"
-        )
-    if table.name == "contracts":
-        connection.execute(f"UPDATE _parsed SET ends_at = {OPEN_END_US} WHERE ends_at IS NULL")
-        _reject(connection, "ends_before_it_starts", "ends_at <= starts_at")
-    if table.name == "deliveries":
-        # Nobody can know on one day that nothing will be missing on the next.
-        _reject(connection, "complete_after_it_was_recorded", "complete_until > recorded_at")
-    if table.name == "feedback":
-        _apply_feedback_rules(connection, types, settings)
+        query = _fill(query, "recorded_at", f"{clock} + {delay}")
+    match table.name:
+        case "referrals":
+            rules = {"referred_by_themselves": "referrer_id = referred_id"}
+        case "transactions":
+            kind = "CASE WHEN amount < 0 THEN 'refund' ELSE 'purchase' END"
+            return _fill(query, "kind", kind)
+        case "contracts":
+            query = _fill(query, "ends_at", str(OPEN_END_US))
+            rules = {"ends_before_it_starts": "ends_at <= starts_at"}
+        case "deliveries":
+            # Nobody can know on one day that nothing will be missing on the next.
+            rules = {"complete_after_it_was_recorded": "complete_until > recorded_at"}
+        case "feedback":
+            return _with_feedback_rules(query, types, settings)
+        case _:
+            return query
+    return _reject(query, rules)
+
+
+def _fill(query: str, column: str, default: str) -> str:
+    """SQL with a default for the empty cells of a column."""
+    return f"SELECT * REPLACE (coalesce({column}, {default}) AS {column}) FROM ({query})"
+
+
+def _reject(query: str, rules: dict[str, str]) -> str:
+    """SQL that gives a row the first reason whose test is true, unless it has one."""
+    tests = " ".join(f"WHEN {test} THEN {literal(reason)}" for reason, test in rules.items())
+    return f"SELECT * REPLACE (coalesce(reason, CASE {tests} END) AS reason) FROM ({query})"
 
 
 def _recorded_by_default(table: Table, zone: str) -> str:
@@ -178,28 +248,28 @@ def _recorded_by_default(table: Table, zone: str) -> str:
     return table.happened_at
 
 
-def _apply_feedback_rules(
-    connection: duckdb.DuckDBPyConnection, types: dict[str, str], settings: Settings
-) -> None:
-    _reject(connection, "answered_before_sent", "answered_at < occurred_at")
-    _reject(connection, "resolved_before_raised", "resolved_at < occurred_at")
+def _with_feedback_rules(query: str, types: dict[str, str], settings: Settings) -> str:
+    query = _reject(
+        query,
+        {
+            "answered_before_sent": "answered_at < occurred_at",
+            "resolved_before_raised": "resolved_at < occurred_at",
+        },
+    )
     if "answered_at" not in types:
-        connection.execute("UPDATE _parsed SET answered_at = recorded_at WHERE score IS NOT NULL")
-    _reject(connection, "score_without_answered_at", "score IS NOT NULL AND answered_at IS NULL")
+        query = _fill(query, "answered_at", "CASE WHEN score IS NOT NULL THEN recorded_at END")
+    rules = {"score_without_answered_at": "score IS NOT NULL AND answered_at IS NULL"}
     scales = settings.contract.scales
     unscaled = ", ".join(literal(kind) for kind in SURVEYS if kind not in scales)
     if unscaled:
-        _reject(connection, "score_without_scale", f"score IS NOT NULL AND kind IN ({unscaled})")
-    for kind, (low, high) in scales.items():
-        test = f"kind = {literal(kind)} AND NOT (score BETWEEN {low} AND {high})"
-        _reject(connection, "score_off_its_scale", test)
-
-
-def _reject(connection: duckdb.DuckDBPyConnection, reason: str, test: str) -> None:
-    """Give the rows for which the SQL test is true this reason, unless they have one."""
-    connection.execute(
-        f"UPDATE _parsed SET reason = {literal(reason)} WHERE reason IS NULL AND {test}"
+        rules["score_without_scale"] = f"score IS NOT NULL AND kind IN ({unscaled})"
+    off = " OR ".join(
+        f"(kind = {literal(kind)} AND NOT (score BETWEEN {low} AND {high}))"
+        for kind, (low, high) in scales.items()
     )
+    if off:
+        rules["score_off_its_scale"] = off
+    return _reject(query, rules)
 
 
 def store_rows(
@@ -216,14 +286,14 @@ def store_rows(
     ContradictoryVersions, or EmptyTable where no row is accepted.
     """
     if settings.contract.exact_duplicates == "drop" or table.version_of:
-        _reject_exact_duplicates(connection, table, settings)
+        _reject_exact_duplicates(connection, table, settings, types)
     if table.attributes:
         refuse_duplicate_customers(connection)
     if table.version_of and not table.attributes:
         refuse_contradictions(connection, table)
     _store_rejects(connection, table, counts, select)
     counts.examples = reject_examples(connection, table, types, counts.rejected, settings)
-    _store_accepted(connection, table, settings)
+    _store_accepted(connection, table, settings, types)
     counts.kept = first_value(connection, f"SELECT count(*) FROM {table.name}")
     if counts.kept == 0:
         raise EmptyTable(
@@ -238,16 +308,20 @@ def store_rows(
 
 
 def _reject_exact_duplicates(
-    connection: duckdb.DuckDBPyConnection, table: Table, settings: Settings
+    connection: duckdb.DuckDBPyConnection, table: Table, settings: Settings, types: dict[str, str]
 ) -> None:
     """Of rows that are equal in every column one counts: a file read twice changes nothing."""
     # With "keep", only transactions with an id are compared: two equal ones are one row sent twice.
     keep = settings.contract.exact_duplicates == "keep" and table.name == "transactions"
     compared = "reason IS NULL AND transaction_id IS NOT NULL" if keep else "reason IS NULL"
-    columns = ", ".join(quote_identifier(name) for name in table.names)
+    # Every other column is empty, or filled from these.
+    columns = ", ".join(quote_identifier(name) for name in table.names if name in types)
+    if not may_repeat(connection, "_parsed_rows", columns, where=compared):
+        return
+    among = f"{compared} AND hash({columns}) IN (SELECT digest FROM {REPEATED})"
     connection.execute(
-        f"UPDATE _parsed SET reason = 'exact_duplicate' WHERE {compared} AND source_row NOT IN "
-        f"(SELECT min(source_row) FROM _parsed WHERE {compared} GROUP BY {columns})"
+        f"UPDATE _parsed_rows SET reason = 'exact_duplicate' WHERE {among} AND rowid NOT IN "
+        f"(SELECT min(rowid) FROM _parsed_rows WHERE {among} GROUP BY {columns})"
     )
 
 
@@ -262,7 +336,12 @@ def _store_rejects(
     counts.rejected = dict(rejected.fetchall())
     # The rows of the files are counted only for those who look for some of them.
     if counts.rejected:
-        number_file_rows(connection, select, counts.read)
+        number_file_rows(
+            connection,
+            select,
+            counts.read,
+            of="SELECT source_row FROM _parsed WHERE reason IS NOT NULL",
+        )
         connection.execute(
             f"INSERT INTO rejects SELECT {literal(table.name)}, source_row, file, file_row, reason "
             "FROM _parsed LEFT JOIN _file_rows USING (source_row) WHERE reason IS NOT NULL "
@@ -271,15 +350,17 @@ def _store_rejects(
 
 
 def _store_accepted(
-    connection: duckdb.DuckDBPyConnection, table: Table, settings: Settings
+    connection: duckdb.DuckDBPyConnection, table: Table, settings: Settings, types: dict[str, str]
 ) -> None:
     columns = ", ".join(quote_identifier(name) for name in table.names)
+    order = ", ".join(quote_identifier(name) for name in table.names if name in types)
     day = ""
     if table.name in EVENT_TABLES:
         zone = settings.zone
         day = f", {local_day(zone)} AS local_day, {local_hour(zone)} AS local_hour"
-    # In a canonical order, so that no result depends on the order in which the rows came.
+    # In a canonical order, so that no result depends on the order in which the rows came. Columns
+    # that the SELECT does not have are filled from the others, so they order nothing.
     connection.execute(
         f"CREATE OR REPLACE TABLE {table.name} AS "
-        f"SELECT {columns}{day} FROM _parsed WHERE reason IS NULL ORDER BY {columns}"
+        f"SELECT {columns}{day} FROM _parsed WHERE reason IS NULL ORDER BY {order}"
     )

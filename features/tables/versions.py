@@ -13,6 +13,7 @@ import narwhals as nw
 from features.core.contract import Table
 from features.core.errors import ContradictoryVersions, DuplicateCustomers
 from features.tables.queries import first_value
+from features.tables.repeated_rows import REPEATED, may_repeat
 
 IS_REFUND = "(kind = 'refund' OR amount < 0)"  # SQL; a void with a negative amount is of refunds
 
@@ -75,12 +76,16 @@ def refuse_duplicate_customers(connection: duckdb.DuckDBPyConnection) -> None:
 
 def refuse_contradictions(connection: duckdb.DuckDBPyConnection, table: Table) -> None:
     """ContradictoryVersions where two versions in `_parsed` have the same recorded_at."""
+    key = ", ".join(table.version_of)
+    compared = f"reason IS NULL AND {has_id(table)}"
+    if not may_repeat(connection, "_parsed", f"{key}, recorded_at", where=compared):
+        return
     ties = first_value(
         connection,
         f"SELECT count(*) FROM (SELECT 1 FROM _parsed WHERE reason IS NULL AND {has_id(table)} "
+        f"AND hash({key}, recorded_at) IN (SELECT digest FROM {REPEATED}) "
         f"GROUP BY {version_key(table)}, recorded_at HAVING count(*) > 1)",
     )
-    key = ", ".join(table.version_of)
     if ties:
         raise ContradictoryVersions(
             where=f"[tables] {table.name}",

@@ -102,6 +102,21 @@ def open_business(config: Path) -> tuple[Settings, History, dict[str, RowCounts]
     return settings, history, counts
 
 
+def left_out_lines(history: History) -> list[str]:
+    """One line for each file with rows that could not be read."""
+    return [
+        f"  warning: {file.bad_rows:,} of {file.rows + file.bad_rows:,} rows of {file.path} cannot "
+        "be read and are left out; lifecycle check names them"
+        for file in history.files.values()
+        if file.bad_rows
+    ]
+
+
+def rows_left_out(history: History) -> int:
+    """How many rows of all files could not be read."""
+    return sum(file.bad_rows for file in history.files.values())
+
+
 def answer(value: Mapping[str, object], text: str, as_json: bool) -> None:
     """Print the text, or the value as one JSON object."""
     shown = json.dumps(value, ensure_ascii=False, default=str, sort_keys=True) if as_json else text

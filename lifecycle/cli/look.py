@@ -44,7 +44,9 @@ def demo(
 
 @app.command(rich_help_panel=LOOK)
 def init(
-    files: Annotated[list[Path] | None, typer.Argument(help="your files")] = None,
+    files: Annotated[
+        list[Path] | None, typer.Argument(help="your files, or folders of parts")
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="the configuration to write")] = DEFAULT,
     given: Annotated[
         list[str] | None,

@@ -15,7 +15,9 @@ from lifecycle.cli.application import (
     Config,
     answer,
     app,
+    left_out_lines,
     open_business,
+    rows_left_out,
 )
 
 
@@ -54,7 +56,9 @@ def score(
     cancelled = (
         f", of them {run.cancelled:,} with cover who have cancelled" if run.cancelled else ""
     )
-    answer(_run(run), f"{run.rows:,} customers{cancelled} → {run.folder}{there}", as_json)
+    text = f"{run.rows:,} customers{cancelled} → {run.folder}{there}"
+    value = _run(run) | {"rows_left_out": rows_left_out(history)}
+    answer(value, "\n".join([text, *left_out_lines(history)]), as_json)
 
 
 def _run(run: Any) -> dict[str, Any]:

@@ -18,7 +18,9 @@ from lifecycle.cli.application import (
     Verbose,
     answer,
     app,
+    left_out_lines,
     open_business,
+    rows_left_out,
 )
 
 
@@ -96,11 +98,12 @@ def train(
         "mlflow_runs": trained.runs,
         "evaluation": trained.evaluation,
         "warnings": summary.cut_searches(trained.evaluation),
+        "rows_left_out": rows_left_out(history),
     }
     text = summary.release_text(
         trained.folder.name, trained.status, trained.evaluation, trained.runs
     )
-    answer(value, text, as_json)
+    answer(value, "\n".join([text, *left_out_lines(history)]), as_json)
 
 
 @app.command(rich_help_panel=TRAIN)

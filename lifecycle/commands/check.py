@@ -60,6 +60,7 @@ def build_report(
     renewals = grace.report(history, settings) if settings.contractual else None
     return {
         "business": settings.business.name,
+        "files": {name: asdict(file) for name, file in history.files.items()},
         "tables": {
             name: _table_report(counts, history, name, settings, definitions) for name in counts
         },

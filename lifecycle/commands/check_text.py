@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from features.core.errors import SHOWN_VALUES
 from features.labels import grace
 from features.plausibility.definition import definition_lines
 from training.formats import percent
@@ -35,6 +36,7 @@ def report_text(report: dict[str, Any]) -> str:
         f"{report['business']}: data until {report['data_until']}, "
         f"{report['customers']:,} customers with {who}",
         "",
+        *(line for file in report["files"].values() for line in _file_lines(file)),
         *(line for name, table in report["tables"].items() for line in _table_lines(name, table)),
         "",
         *_stage_lines(report["stage_multiples"], report["activity_table"]),
@@ -79,6 +81,21 @@ def finding_lines(findings: list[dict[str, Any]]) -> list[str]:
         lines += [
             f"  {number}. {finding['table']}: {finding['sentence']}",
             f"     do: {finding['fix']}",
+        ]
+    return lines
+
+
+def _file_lines(file: dict[str, Any]) -> list[str]:
+    """Nothing for a file that is what its name says and has no bad row."""
+    lines = [f"  {file['path']}: {note}" for note in file["notes"]]
+    if file["bad_rows"]:
+        lines.append(
+            f"  {file['path']}: {file['rows']:,} rows are read, {file['bad_rows']:,} cannot be "
+            "read and are left out"
+        )
+        lines += [
+            f"{'':28}row {bad['row']:,} of {bad['file']}: {bad['reason']}"
+            for bad in file["examples"][:SHOWN_VALUES]
         ]
     return lines
 

@@ -76,7 +76,10 @@ def run(
     batch = run_folders.score_batch(history, settings, choice.release, as_of=at)
     value = _value(trained, choice, batch, report, at, settings)
     stale = None if simulated else stale_warning(history, settings, at)
-    value["warnings"] = answer.collect_warnings(value, note=choice.note, stale=stale)
+    left_out = [
+        finding["sentence"] for finding in report["findings"] if finding["name"] == "rows_left_out"
+    ]
+    value["warnings"] = left_out + answer.collect_warnings(value, note=choice.note, stale=stale)
     value["seconds"] = round(time.monotonic() - began, 1)
     text = answer.answer_text(value, batch.folder, config=config, consent=settings.consent.list)
     if verbose:

@@ -17,6 +17,7 @@ from typing import Any
 import duckdb
 
 from features.tables.parsing import literal, quote_identifier
+from features.tables.reading.locate import table_stem
 from lifecycle.init.value_words import BLANK_WORDS, KIND_WORDS
 
 _MAX_DISTINCT = 5_000
@@ -181,7 +182,7 @@ def squash(name: str) -> str:
 
 def stem_words(source: Source) -> set[str]:
     """The words of the file's name, and the name as one word."""
-    stem = source.path.name.split(".")[0]
+    stem = table_stem(source.path)
     return {*split_words(stem), squash(stem)}
 
 

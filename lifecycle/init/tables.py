@@ -10,6 +10,9 @@ import duckdb
 from features.core.contract import CONTRACT
 from features.core.errors import EmptyTable, FileMissing, QueryFailed
 from features.tables.parsing import quote_identifier
+from features.tables.reading.locate import size_bytes, table_stem
+from features.tables.reading.read_path import exists, tables_of
+from features.tables.reading.reading import Unreadable
 from features.tables.sources import connect, view_file
 from lifecycle.init.cells import Cell
 from lifecycle.init.columns import assign_roles
@@ -60,25 +63,39 @@ def open_engine() -> tuple[duckdb.DuckDBPyConnection, frozenset[str]]:
     return connection, frozenset(row[0] for row in connection.execute(keywords).fetchall())
 
 
+def list_tables(path: Path) -> list[Path]:
+    """The path itself, or one path for each sheet of a workbook or member of a zip archive.
+
+    A folder is one table of all its files. Raises FileMissing or QueryFailed.
+    """
+    if not exists(path):
+        raise FileMissing(
+            where=str(path),
+            got="no such file",
+            rule="Every argument of init is a file with a table, or a folder with its parts.",
+            fix="Correct the path, or name each file: lifecycle init a.csv b.xlsx",
+        )
+    try:
+        return tables_of(path)
+    except Unreadable as error:
+        raise QueryFailed(where=str(path), got=error.got, rule=error.rule, fix=error.fix) from error
+
+
 def open_file(
     connection: duckdb.DuckDBPyConnection, path: Path, *, taken: set[str], keywords: frozenset[str]
 ) -> Source:
-    """The file as training will read it (every CSV column is text), and a sample of its rows.
+    """The file as training will read it (every column is text), and a sample of its rows.
 
-    Its name in [files] is added to `taken`. Raises FileMissing, QueryFailed or EmptyTable.
+    `path` is one of `list_tables`. Its name in [files] is added to `taken`. Raises FileMissing,
+    QueryFailed or EmptyTable.
     """
-    if not path.is_file():
-        raise FileMissing(
-            where=str(path),
-            got="a folder" if path.is_dir() else "no such file",
-            rule="Every argument of init is a CSV or parquet file.",
-            fix="Correct the path, and name each file of a folder: lifecycle init a.csv b.csv",
-        )
     name = _file_name(path, taken, keywords)
     try:
         view_file(connection, name, path)
-        rows = _create_sample(connection, name, path.stat().st_size)
-    except (QueryFailed, duckdb.Error) as error:
+        rows = _create_sample(connection, name, size_bytes(path))
+    except QueryFailed as error:
+        raise QueryFailed(where=str(path), got=error.got, rule=error.rule, fix=error.fix) from error
+    except duckdb.Error as error:
         raise _unreadable(path, error) from error
     return _checked_source(connection, name, path, rows, keywords)
 
@@ -89,9 +106,9 @@ def _unreadable(path: Path, error: Exception) -> QueryFailed:
     where = f" ({line[0]})" if line else ""
     return QueryFailed(
         where=str(path),
-        got=f"a file that cannot be read as {path.suffix or 'CSV'}{where}",
-        rule="Files are CSV in UTF-8 or parquet.",
-        fix="Open the file and save it again as CSV in UTF-8.",
+        got=f"a file that cannot be read to its end{where}",
+        rule="The file must be readable in its format, to its end.",
+        fix="Open the file and save it again, or export it again.",
     )
 
 
@@ -121,7 +138,7 @@ def _create_sample(connection: duckdb.DuckDBPyConnection, name: str, size: int) 
 
 def _file_name(path: Path, taken: set[str], keywords: frozenset[str]) -> str:
     """A name for [files]: the file's own in plain letters."""
-    plain = re.sub(r"[^a-z0-9]+", "_", path.name.split(".")[0].lower()).strip("_")
+    plain = re.sub(r"[^a-z0-9]+", "_", table_stem(path).lower()).strip("_")
     if not plain or plain[0].isdigit():
         plain = f"file_{plain}".rstrip("_")
     if plain in keywords or plain in _RESERVED_NAMES:

@@ -23,7 +23,7 @@ from lifecycle.init.person_columns import person_candidates
 from lifecycle.init.questions import Answers
 from lifecycle.init.selects import union_select
 from lifecycle.init.source import Source
-from lifecycle.init.tables import assign_tables, open_engine, open_file
+from lifecycle.init.tables import assign_tables, list_tables, open_engine, open_file
 from lifecycle.init.toml_page import Guess, render_page, toml_string
 from lifecycle.init.zone_and_currency import guess_currency, guess_zone
 
@@ -115,7 +115,8 @@ def guess_config(files: list[Path], out: Path, answers: Answers) -> Configuratio
         )
     (connection, keywords), taken = open_engine(), set[str]()
     paths = dict.fromkeys(Path(path).resolve() for path in files)  # a file named twice is read once
-    sources = [open_file(connection, path, taken=taken, keywords=keywords) for path in paths]
+    tables = [table for path in paths for table in list_tables(path)]
+    sources = [open_file(connection, path, taken=taken, keywords=keywords) for path in tables]
     try:
         return _guess_all(connection, sources, out, answers)
     except duckdb.Error as error:
