@@ -185,8 +185,9 @@ def read_table(
     types = _run_select(connection, table.name, select)
     counts = RowCounts()
     with _select_errors(connection, table.name):
-        first = connection.execute("SELECT * FROM _read LIMIT 1").fetchone()
-    if first is None:
+        # Not fetchone: Python would need a further package for the zone of an instant.
+        first = connection.execute("SELECT * FROM _read LIMIT 1").to_arrow_table()
+    if not first.num_rows:
         raise EmptyTable(
             where=f"[tables] {table.name}",
             got="0 rows",
