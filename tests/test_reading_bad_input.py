@@ -116,7 +116,7 @@ def test_check_prints_and_counts_the_rows_left_out(tmp_path):
     rows = [f"c{n % 40},2024-{1 + n % 6:02}-{1 + n % 28:02},{n}\n" for n in range(400)]
     write(tmp_path / "orders.csv", HEAD + "".join(rows[:100]) + "x,1,2,3\n" + "".join(rows[100:]))
     out = lifecycle("check", "-c", config(tmp_path), home=tmp_path).stdout
-    assert "400 rows are read, 1 cannot be read" in out
+    assert "400 rows are read; left out, as they cannot be read: 1" in out
     assert "row 102 of orders.csv: it has 4 cells, the header 3" in out
     answer = lifecycle("check", "--json", "-c", config(tmp_path), home=tmp_path)
     report = json.loads(answer.stdout)
