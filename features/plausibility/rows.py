@@ -66,8 +66,8 @@ def _left_out(name: str, file: FileReport) -> Iterator[Finding]:
         yield Finding(
             "rows_left_out",
             name,
-            f"{file.bad_rows:,} of {all_rows:,} rows of {file.path} cannot be read and are left "
-            f"out ({shown}{more}).",
+            f"{file.bad_rows:,} of {all_rows:,} rows of {file.path} are left out, because "
+            f"they cannot be read ({shown}{more}).",
             f"Correct these rows in {file.path}, or export it again; lifecycle check --json lists "
             "the first 1,000 of a file.",
             counts={"rows": all_rows, "left_out": file.bad_rows},

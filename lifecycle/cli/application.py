@@ -105,8 +105,8 @@ def open_business(config: Path) -> tuple[Settings, History, dict[str, RowCounts]
 def left_out_lines(history: History) -> list[str]:
     """One line for each file with rows that could not be read."""
     return [
-        f"  warning: {file.bad_rows:,} of {file.rows + file.bad_rows:,} rows of {file.path} cannot "
-        "be read and are left out; lifecycle check names them"
+        f"  warning: {file.bad_rows:,} of {file.rows + file.bad_rows:,} rows of {file.path} are "
+        "left out, because they cannot be read; lifecycle check names them"
         for file in history.files.values()
         if file.bad_rows
     ]

@@ -90,8 +90,8 @@ def _file_lines(file: dict[str, Any]) -> list[str]:
     lines = [f"  {file['path']}: {note}" for note in file["notes"]]
     if file["bad_rows"]:
         lines.append(
-            f"  {file['path']}: {file['rows']:,} rows are read, {file['bad_rows']:,} cannot be "
-            "read and are left out"
+            f"  {file['path']}: {file['rows']:,} rows are read; left out, as they cannot be read: "
+            f"{file['bad_rows']:,}"
         )
         lines += [
             f"{'':28}row {bad['row']:,} of {bad['file']}: {bad['reason']}"

@@ -125,7 +125,7 @@ def _refuse_size(unpacked: int, packed: int) -> None:
         )
 
 
-def _copy(source: IO[bytes], target: Path, packed: int) -> None:
+def _copy(source: IO[bytes] | gzip.GzipFile, target: Path, packed: int) -> None:
     """Unpack in pieces; what the archive says of its size is not trusted."""
     written = checked = 0
     with os.fdopen(open_private(target), "wb") as file:

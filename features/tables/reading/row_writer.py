@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.tables.file_rows import ROW
@@ -74,7 +75,7 @@ class RowWriter:
             return
         writer = self._open()
         columns = [
-            pa.array([cell or None for cell in column], pa.string())
+            _without_blanks(pa.array(column, pa.string()))
             for column in zip(*self._batch, strict=True)
         ]
         writer.write_table(
@@ -91,3 +92,7 @@ class RowWriter:
         if self._file is not None:
             self._file.close()
         self._writer = self._file = None
+
+
+def _without_blanks(cells: pa.Array) -> pa.Array:
+    return pc.if_else(pc.equal(cells, ""), pa.scalar(None, pa.string()), cells)

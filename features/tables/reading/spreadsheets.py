@@ -166,8 +166,8 @@ def _text_rows(
 ) -> Iterator[tuple[int, list[str]]]:
     """(number, cells) of each row that is not blank."""
     by_row: dict[int, list[tuple[int, str]]] = {}
-    for (row, column), text in errors.items():
-        by_row.setdefault(row, []).append((column - first_column, text))
+    for (place, column), text in errors.items():
+        by_row.setdefault(place, []).append((column - first_column, text))
     for number, row in enumerate(data.iter_rows(), start=1):
         cells = [_text(cell) for cell in row]
         for column, text in by_row.get(number, ()):

@@ -55,7 +55,7 @@ def _numbered(lines: _Lines, separator: str) -> Iterator[Row]:
         plain = line.rstrip("\r\n")
         if not plain.strip():
             continue
-        if DAMAGED.search(plain):
+        if not plain.isascii() and DAMAGED.search(plain):
             yield number, None, "it has bytes that are no text in this encoding"
         elif '"' not in plain:
             yield number, plain.split(separator), ""

@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from features.tables.reading.reading import Unreadable
 
 _DIGIT = re.compile(r"\d")
+LOOKED_AT_ROWS = 1_000
 
 
 class SecondTable:
     """Looks at the rows in their order; `look` raises Unreadable at the header of a second table.
 
     Such a header follows a blank row, has two cells or more, no digit in any, and text in a column
-    where every row above has a digit; or it repeats the names of the header.
+    where every row above (of the first LOOKED_AT_ROWS) has a digit; or it repeats the names of the
+    header.
     """
 
     def __init__(self, names: Sequence[str]) -> None:
@@ -35,6 +37,8 @@ class SecondTable:
                 rule="A file or a sheet has one table, without blank rows above further names.",
                 fix=f"Move the rows from {number:,} on to a file or a sheet of their own.",
             )
+        if number > LOOKED_AT_ROWS:
+            return
         for place, cell in enumerate(cells):
             if cell and self._digits[place] is not False:
                 self._digits[place] = bool(_DIGIT.search(cell))
