@@ -321,3 +321,32 @@ def test_the_engine_prints_no_progress_between_our_lines():
         .fetchone()
     )
     assert shown == (False,)
+
+
+def test_selects_of_every_shape_may_follow_each_other(tmp_path):
+    """Rows of a file one by one, a join, a condition that asks another file, an instant."""
+    (tmp_path / "t.csv").write_text(SHOP + "a,2024-01-01,1\nb,2024-01-02,2\nx,2024-01-03,3\n")
+    (tmp_path / "p.csv").write_text("customer_id,seconds\na,1704067200\nb,1704153600\n")
+    found, counts = history.load_history(
+        settings.settings_from_mapping(
+            {
+                "business": {"zone": "UTC"},
+                "files": {"t": "t.csv", "p": "p.csv"},
+                "tables": {
+                    "customers": "SELECT customer_id, to_timestamp(seconds::BIGINT) AS acquired_at "
+                    "FROM p",
+                    "transactions": "SELECT * FROM t "
+                    "WHERE (customer_id IN (SELECT customer_id FROM p)) IS TRUE",
+                    "interactions": "SELECT t.customer_id, occurred_at, 'visit' AS kind FROM t "
+                    "JOIN p USING (customer_id)",
+                    "feedback": "SELECT customer_id, occurred_at, 'complaint' AS kind FROM t",
+                },
+            },
+            folder=tmp_path,
+            where="test.toml",
+        )
+    )
+    kept = {name: count.kept for name, count in counts.items()}
+    assert kept == {"customers": 2, "transactions": 2, "interactions": 2, "feedback": 3}
+    starts = found.table("customers").collect(backend="pyarrow").to_native()["acquired_at"]
+    assert starts.to_pylist() == [1_704_067_200_000_000, 1_704_153_600_000_000]

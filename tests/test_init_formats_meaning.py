@@ -113,7 +113,7 @@ def test_an_answer_to_no_question_is_refused(tmp_path):
     file = file_of(tmp_path, exports.STRIPE_PAYMENTS)
     with pytest.raises(BadSetting, match="do not raise"):
         init.write([file], tmp_path / "x.toml", init.Answers({"curency": "USD"}))
-    with pytest.raises(BadSetting, match="KEY=VALUE"):
+    with pytest.raises(BadSetting, match="KEY="):
         init.parse_answers(["currency"])
     answers = init.parse_answers(["currency=USD", "a.b=c=d"])
     assert answers.given == {"currency": "USD", "a.b": "c=d"}

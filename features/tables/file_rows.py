@@ -84,8 +84,23 @@ def _rewritten(
     tree: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
     if tree["error"] or not _rewrite(tree["statements"][0]["node"], views, schema, columns):
         return None
+    _qualify_subqueries(tree, views)
     text = connection.execute("SELECT json_deserialize_sql($1)", [json.dumps(tree)]).fetchone()
     return str(text[0]) if text else None
+
+
+def _qualify_subqueries(node: Any, views: set[str]) -> None:
+    """Files that a SELECT within an expression reads get their schema too."""
+    if isinstance(node, list):
+        for each in node:
+            _qualify_subqueries(each, views)
+    elif isinstance(node, dict):
+        is_file = node.get("type") == "BASE_TABLE" and node["table_name"].lower() in views
+        if is_file and not node["schema_name"]:
+            node["alias"] = node["alias"] or node["table_name"]
+            node["schema_name"] = "files"
+        for each in node.values():
+            _qualify_subqueries(each, views)
 
 
 def _rewrite(

@@ -219,8 +219,11 @@ def _run_select(connection: duckdb.DuckDBPyConnection, name: str, select: str) -
     more memory than reading it again. The result of any other is stored.
     """
     body = select.strip().rstrip(";")
-    connection.execute("DROP VIEW IF EXISTS _read")
-    connection.execute("DROP TABLE IF EXISTS _read")
+    # The engine drops a view and a table by different words, and refuses the wrong one.
+    for kind in ("view", "table"):
+        known = f"SELECT 1 FROM duckdb_{kind}s() WHERE {kind}_name = '_read'"
+        if connection.execute(known).fetchone():
+            connection.execute(f"DROP {kind} _read")
     view = file_rows.qualified_select(connection, select)
     connection.execute("SET schema = 'files'")
     with _select_errors(connection, name):
