@@ -81,7 +81,7 @@ def test_a_cell_that_is_no_number_rejects_its_row_alone(read):
     terms = counts["contracts"]
     assert (terms.read, terms.kept) == (7, 5)
     assert terms.read == terms.kept + sum(terms.rejected.values())
-    assert set(terms.rejected) == {"ends_at_missing", "customer_id_missing"}
+    assert set(terms.rejected) == {"ends_at_not_an_instant", "customer_id_missing"}
 
 
 def test_labels_follow(read):

@@ -89,7 +89,8 @@ class History:
     newest_until: µs, the end of the newest table, which is later than data_until where a table that
     every score needs ended earlier; 0 where that is not known. terms: how `contracts` are read.
     built_terms: whether they were built from payments. further: the tables that exist and that no
-    feature reads. files: how each file under [files] was read.
+    feature reads. currencies: rows by currency of each table whose amounts are in several. files:
+    how each file under [files] was read.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -103,6 +104,7 @@ class History:
     terms: TermRules = field(default_factory=TermRules)
     built_terms: bool = False
     further: tuple[str, ...] = ()
+    currencies: dict[str, dict[str, int]] = field(default_factory=dict)
     files: Mapping[str, FileReport] = field(default_factory=dict)
 
     def as_of(self, at: int) -> Known:
@@ -223,7 +225,12 @@ def load_history(settings: Settings) -> tuple[History, dict[str, RowCounts]]:
     """
     tables = read_tables(settings)
     history = history_from_connection(tables.connection, settings)
-    return replace(history, files=tables.files), tables.counts
+    mixed = {
+        name: counts.money.currencies
+        for name, counts in tables.counts.items()
+        if name in history.names and len(counts.money.currencies) > 1
+    }
+    return replace(history, currencies=mixed, files=tables.files), tables.counts
 
 
 def history_from_connection(

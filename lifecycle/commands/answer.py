@@ -11,6 +11,7 @@ from training.formats import confidence, decimals, percent
 from training.reports import summary
 
 RISKIEST = 5
+_WHO = {"eligible": "eligible customers", "everyone": "all customers"}
 
 
 def answer_text(
@@ -51,7 +52,7 @@ def _figure(evaluation: Mapping[str, Any], truth: Mapping[str, Any] | None) -> l
     who, report = known[0], churn[known[0]]
     dates = ", ".join(evaluation["as_of"]["evaluate"])
     lines = [
-        f"  churn model on later dates ({dates}), {who} customers: {report['rows']:,} rows, "
+        f"  churn model on later dates ({dates}), {_WHO[who]}: {report['rows']:,} rows, "
         f"{percent(report['rate'])} left",
         f"    AUROC {_auroc(report)}; {_best_baseline(report)}",
     ]

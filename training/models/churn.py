@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.core.errors import NotEnoughData
 from features.core.settings import Settings
@@ -21,19 +22,26 @@ from training.splits import (
 )
 
 MIN_OF_EACH = 30
+# The rows of one customer at several dates say little more than one of them.
+MIN_CUSTOMERS_OF_EACH = 10
 
 
 def refuse_too_few(rows: pa.Table) -> None:
     """NotEnoughData unless both outcomes are frequent enough and somebody is eligible."""
     churned, eligible = rows["churned"].to_numpy(), rows["eligible"].to_numpy()
     left, stayed = int(churned.sum()), int((~churned).sum())
-    if min(left, stayed) < MIN_OF_EACH or not eligible.any():
+    customers = [
+        pc.count_distinct(rows["customer_id"].filter(pa.array(who))).as_py()
+        for who in (churned, ~churned)
+    ]
+    too_few = min(left, stayed) < MIN_OF_EACH or min(customers) < MIN_CUSTOMERS_OF_EACH
+    if too_few or not eligible.any():
         raise NotEnoughData(
             where="training churn",
-            got=f"{len(churned):,} rows: {left:,} left, {stayed:,} stayed, "
-            f"{int(eligible.sum()):,} eligible",
-            rule=f"The churn model needs {MIN_OF_EACH} rows of customers who left, {MIN_OF_EACH} "
-            "of customers who stayed, and some eligible ones.",
+            got=f"{len(churned):,} rows: {left:,} left ({customers[0]:,} customers), {stayed:,} "
+            f"stayed ({customers[1]:,} customers), {int(eligible.sum()):,} eligible",
+            rule=f"The churn model needs {MIN_OF_EACH} rows of at least {MIN_CUSTOMERS_OF_EACH} "
+            f"customers who left, {MIN_OF_EACH} of as many who stayed, and some eligible ones.",
             fix="Add older history or more customers, shorten [churn] horizon_days, or raise "
             "[churn] eligible_days.",
         )
