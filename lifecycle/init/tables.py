@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -19,6 +20,7 @@ from lifecycle.init.parts import Part, is_named, read_part
 from lifecycle.init.person_columns import choose_persons
 from lifecycle.init.questions import Answers
 from lifecycle.init.source import Source, sample_name
+from lifecycle.init.times import prefer_order
 from lifecycle.init.united_files import Candidate, unite_files
 
 _REQUIRED_ROLES = {
@@ -77,7 +79,7 @@ def open_file(
     name = _file_name(path, taken, keywords)
     try:
         view_file(connection, name, path)
-        rows = _create_sample(connection, name, path.stat().st_size)
+        rows = _create_sample(connection, name, _count_bytes(path))
     except (QueryFailed, duckdb.Error) as error:
         raise _unreadable(path, error) from error
     return _checked_source(connection, name, path, rows, keywords)
@@ -93,6 +95,12 @@ def _unreadable(path: Path, error: Exception) -> QueryFailed:
         rule="Files are CSV in UTF-8 or parquet.",
         fix="Open the file and save it again as CSV in UTF-8.",
     )
+
+
+def _count_bytes(path: Path) -> int:
+    """The size of a file, or of all files of a folder."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _count_rows(connection: duckdb.DuckDBPyConnection, name: str) -> int:
@@ -176,6 +184,7 @@ def assign_tables(
             candidates[table].append(Candidate(points[table], source, cells[table]))
         else:
             unused[source.name] = _missing_roles(cells["transactions"])
+    candidates = _with_known_order(candidates)
     parts: dict[str, list[Part]] = {}
     for table, files in candidates.items():
         used, reasons = unite_files(table, files)
@@ -183,6 +192,26 @@ def assign_tables(
         if used:
             parts[table] = [read_part(file.source, table, file.cells, answers) for file in used]
     return parts, unused
+
+
+def _with_known_order(candidates: dict[str, list[Candidate]]) -> dict[str, list[Candidate]]:
+    """The candidates, with the order of day and month that other columns show as the default."""
+    cells = [
+        cell for files in candidates.values() for file in files for cell in file.cells.values()
+    ]
+    orders = {cell.day_order for cell in cells} - {""}
+    if len(orders) != 1:
+        return candidates
+    order = orders.pop()
+    return {
+        table: [
+            replace(
+                file, cells={role: prefer_order(cell, order) for role, cell in file.cells.items()}
+            )
+            for file in files
+        ]
+        for table, files in candidates.items()
+    }
 
 
 def _points(source: Source, table: str, cells: dict[str, Cell]) -> int:
