@@ -16,6 +16,7 @@ from lifecycle.init.cells import Cell
 from lifecycle.init.columns import assign_roles
 from lifecycle.init.customers import MOST_REPEATED, repeated_customers
 from lifecycle.init.dateless import is_labelled_snapshot
+from lifecycle.init.events import purchase_cells
 from lifecycle.init.parts import Part, is_named, read_part
 from lifecycle.init.person_columns import choose_persons
 from lifecycle.init.questions import Answers
@@ -182,6 +183,11 @@ def assign_tables(
         table = max(_POINTS, key=points.__getitem__)
         if points[table]:
             candidates[table].append(Candidate(points[table], source, cells[table]))
+            if table == "interactions":
+                kind = cells[table].get("kind")
+                bought = purchase_cells(source, kind, cells["transactions"])
+                if bought is not None:
+                    candidates["transactions"].append(Candidate(1, source, bought))
         else:
             unused[source.name] = _missing_roles(cells["transactions"])
     candidates = _with_known_order(candidates)
@@ -191,6 +197,8 @@ def assign_tables(
         unused |= reasons
         if used:
             parts[table] = [read_part(file.source, table, file.cells, answers) for file in used]
+    used_names = {part.source.name for files in parts.values() for part in files}
+    unused = {name: reason for name, reason in unused.items() if name not in used_names}
     return parts, unused
 
 
