@@ -195,3 +195,45 @@ def test_cents_are_asked_about_and_taken_for_them_where_a_currency_is_named(tmp_
     assert (
         "CHECK: amount of orders.csv has whole numbers" in guesses["tables.transactions"]["reason"]
     )
+
+
+def test_purchases_in_a_log_of_events_are_transactions_too(tmp_path):
+    lines = [
+        f"C{n % 20},2024-01-{1 + n % 28:02d} 10:{n % 60:02d}:00,"
+        f"{('view', 'cart', 'purchase')[n % 3]},{f'{n}.50' if n % 3 == 2 else ''}"
+        for n in range(240)
+    ]
+    path = put(tmp_path, "log.csv", "user_id,event_time,event_type,price", lines)
+    guesses, _, stated, found, counts = guessed(tmp_path, path)
+    assert counts["interactions"].kept == 240
+    assert kinds(found) == {"purchase": 80}
+    assert sum(row["amount"] for row in rows(found, "transactions")) == sum(
+        n * 100 + 50 for n in range(2, 240, 3)
+    )
+    assert stated.activity.table == "transactions"
+    assert "not used" not in guesses["files"]["reason"]
+
+
+def test_what_followed_a_message_is_a_row_of_its_own(tmp_path):
+    sales = put(tmp_path, "orders.csv", HEAD, [plain(n) for n in range(60)])
+    lines = [
+        f"C{n % 20},2024-01-{1 + n % 28:02d} 10:{n % 60:02d},"
+        f"{f'2024-02-{1 + n % 28:02d} 11:00' if n % 4 == 0 else ''},"
+        for n in range(80)
+    ]
+    sends = put(tmp_path, "sends.csv", "customer_id,sent_at,opened_at,clicked_at", lines)
+    _, _, _, found, _ = guessed(tmp_path, sales, sends)
+    got = [row["kind"] for row in rows(found, "interactions")]
+    assert {kind: got.count(kind) for kind in set(got)} == {"sent": 80, "opened": 20}
+
+
+def test_a_file_of_refunds_is_known_by_its_columns(tmp_path):
+    orders = put(tmp_path, "orders.csv", HEAD, [plain(n) for n in range(60)])
+    back = put(
+        tmp_path,
+        "export2.csv",
+        "id,order_id,customer_id,refunded_at,amount",
+        [f"R{n},A{n},C{n % 20},2024-02-{1 + n:02d}T10:00:00Z,{n}.25" for n in range(1, 20)],
+    )
+    _, _, _, found, _ = guessed(tmp_path, orders, back)
+    assert kinds(found) == {"purchase": 60, "refund": 19}

@@ -93,6 +93,20 @@ def test_an_existing_file_gets_a_diff_and_stays(tmp_path, orders):
     assert out.read_text(encoding="utf-8") == before
 
 
+def test_what_other_dates_show_is_the_default(tmp_path, orders):
+    people = put(
+        tmp_path,
+        "customers.csv",
+        "customer_id,signup_date",
+        [f"C{n},{1 + n:02d}/{14 + n}/2023" for n in range(7)],
+    )
+    answers = Answers()
+    settle_questions([orders, people], tmp_path / "one.toml", answers)
+    question = answers.questions["orders.order_date"]
+    assert question.default.value == "month_first"
+    assert "other dates of your files are month first" in question.text
+
+
 def test_dates_in_two_orders_are_refused_with_both_counts(tmp_path):
     lines = [f"A{n},C{n % 7},{13 + n % 15}/03/2024,{n}" for n in range(40)]
     lines += [f"B{n},C{n % 7},03/{13 + n % 15}/2024,{n}" for n in range(25)]

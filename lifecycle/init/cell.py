@@ -16,7 +16,8 @@ class Cell:
     `sql` reads it. `clock` says how its times are written: "days", "naive", "offset", or "" where
     it holds no times. `notes` are sentences for the user. `by_ending`: the column was chosen by the
     last word of its name alone. `choice`: what only a person can decide, if the column is used.
-    `refusal`: why the column cannot be used as it is; raised only if it is used.
+    `refusal`: why the column cannot be used as it is; raised only if it is used. `day_order`:
+    "day_first" or "month_first" where the values of the column show it.
     """
 
     column: str
@@ -26,6 +27,7 @@ class Cell:
     by_ending: bool = False
     choice: Choice | None = None
     refusal: LifecycleError | None = None
+    day_order: str = ""
 
 
 @dataclass(frozen=True)

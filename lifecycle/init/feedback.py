@@ -7,6 +7,7 @@ import re
 from features.tables.parsing import literal
 from lifecycle.init.cells import Cell
 from lifecycle.init.draft import Draft, RowsLeftOut
+from lifecycle.init.events import add_follow_ups
 from lifecycle.init.source import Source, constant_kind, split_words, squash
 
 
@@ -30,6 +31,8 @@ def complete_feedback(source: Source, table: str, cells: dict[str, Cell], draft:
             f"{'' if named else 'CHECK: '}no column gives the kind; "
             f"every row is read as '{kind}', {reason}."
         )
+    if table == "interactions":
+        add_follow_ups(source, draft)
     if "score" in selected and "answered_at" not in selected:
         selected["answered_at"] = selected["occurred_at"]
         draft.notes.append("no column gives the time of the answer; occurred_at is used.")

@@ -8,9 +8,9 @@ from lifecycle.init.currency import choose_currency
 from lifecycle.init.draft import Draft, where_sql
 from lifecycle.init.money import ask_cents
 from lifecycle.init.questions import Answers
-from lifecycle.init.refunds import add_refund_rows
+from lifecycle.init.refunds import add_refund_rows, kind_of_file
 from lifecycle.init.settle import settle_cell
-from lifecycle.init.source import Source, constant_kind
+from lifecycle.init.source import Source
 from lifecycle.init.statuses import (
     choose_kind_by_flags,
     leave_out_by_flags,
@@ -82,11 +82,12 @@ def _choose_kind(source: Source, cells: dict[str, Cell], draft: Draft, money: li
     """Where no column gives the kind: by the file's name, else by the sign of the amount."""
     if "kind" in draft.selected:
         return
-    kind = constant_kind(source, "transactions")
+    kind = kind_of_file(source, "transactions", cells)
     if kind is not None and kind != "purchase":
         draft.selected["kind"] = literal(kind)
         draft.notes.append(
-            f"no column gives the kind; every row is read as '{kind}', by the file's name."
+            f"no column gives the kind; every row is read as '{kind}', by the names of the file "
+            "and its columns."
         )
         return
     negative = source.query_count(

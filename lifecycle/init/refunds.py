@@ -4,13 +4,27 @@ from __future__ import annotations
 
 from lifecycle.init.cells import Cell, read_cell
 from lifecycle.init.draft import Draft, RowsLeftOut
-from lifecycle.init.source import Source, squash
+from lifecycle.init.source import Source, constant_kind, squash
+from lifecycle.init.words import SYNONYMS
 
 # Names of the time at which the money went back.
 _TIMES = (
     "refundedat", "refunddate", "refundeddate", "refundedon", "refundtime", "refundeddateutc",
     "erstattetam", "dateremboursement", "fechareembolso", "datareembolso", "退款时间",
 )  # fmt: skip
+
+
+def kind_of_file(source: Source, table: str, cells: dict[str, Cell]) -> str | None:
+    """The kind of every row by the file's name, or of refunds by the names of its columns."""
+    kind = constant_kind(source, table)
+    if table != "transactions" or (kind is not None and kind != "purchase"):
+        return kind
+    amount, when = cells.get("amount"), cells.get("occurred_at")
+    refunds = {squash(name) for name in SYNONYMS["transactions"]["refunded"].split()}
+    is_refund = (amount is not None and squash(amount.column) in refunds) or (
+        when is not None and squash(when.column) in _TIMES
+    )
+    return "refund" if is_refund else kind
 
 
 def add_refund_rows(source: Source, cells: dict[str, Cell], refunded: Cell, draft: Draft) -> None:

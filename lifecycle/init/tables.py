@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -18,10 +19,12 @@ from lifecycle.init.cells import Cell
 from lifecycle.init.columns import assign_roles
 from lifecycle.init.customers import MOST_REPEATED, repeated_customers
 from lifecycle.init.dateless import is_labelled_snapshot
+from lifecycle.init.events import purchase_cells
 from lifecycle.init.parts import Part, is_named, read_part
 from lifecycle.init.person_columns import choose_persons
 from lifecycle.init.questions import Answers
 from lifecycle.init.source import Source, sample_name
+from lifecycle.init.times import prefer_order
 from lifecycle.init.united_files import Candidate, unite_files
 
 _REQUIRED_ROLES = {
@@ -191,15 +194,43 @@ def assign_tables(
         table = max(_POINTS, key=points.__getitem__)
         if points[table]:
             candidates[table].append(Candidate(points[table], source, cells[table]))
+            if table == "interactions":
+                kind = cells[table].get("kind")
+                bought = purchase_cells(source, kind, cells["transactions"])
+                if bought is not None:
+                    candidates["transactions"].append(Candidate(1, source, bought))
         else:
             unused[source.name] = _missing_roles(cells["transactions"])
+    candidates = _with_known_order(candidates)
     parts: dict[str, list[Part]] = {}
     for table, files in candidates.items():
         used, reasons = unite_files(table, files)
         unused |= reasons
         if used:
             parts[table] = [read_part(file.source, table, file.cells, answers) for file in used]
+    used_names = {part.source.name for files in parts.values() for part in files}
+    unused = {name: reason for name, reason in unused.items() if name not in used_names}
     return parts, unused
+
+
+def _with_known_order(candidates: dict[str, list[Candidate]]) -> dict[str, list[Candidate]]:
+    """The candidates, with the order of day and month that other columns show as the default."""
+    cells = [
+        cell for files in candidates.values() for file in files for cell in file.cells.values()
+    ]
+    orders = {cell.day_order for cell in cells} - {""}
+    if len(orders) != 1:
+        return candidates
+    order = orders.pop()
+    return {
+        table: [
+            replace(
+                file, cells={role: prefer_order(cell, order) for role, cell in file.cells.items()}
+            )
+            for file in files
+        ]
+        for table, files in candidates.items()
+    }
 
 
 def _points(source: Source, table: str, cells: dict[str, Cell]) -> int:

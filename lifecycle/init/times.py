@@ -184,7 +184,7 @@ def _settle_order(source: Source, cell: Cell, style: TimeStyle, rival: TimeStyle
     if other:
         notes.append(f"CHECK: {other:,} cells of {name} fit only {rival.note}; they are rejected.")
     if only:
-        return replace(cell, notes=tuple(notes))
+        return replace(cell, notes=tuple(notes), day_order=_day_order(style))
     return _ask_order(source, cell, style, rival)
 
 
@@ -211,10 +211,26 @@ def _mixed_order(source: Source, column: str, style: TimeStyle, only: int, other
     )
 
 
+def _day_order(style: TimeStyle) -> str:
+    return "day_first" if style.day.index("%d") < style.day.index("%m") else "month_first"
+
+
+def prefer_order(cell: Cell, order: str) -> Cell:
+    """The cell with `order` as the default, where it is a question whether day or month is first.
+
+    order: what other dates of the same files show.
+    """
+    if cell.choice is None or order not in [option.value for option in cell.choice.options]:
+        return cell
+    options = sorted(cell.choice.options, key=lambda option: option.value != order)
+    text = f"{cell.choice.text}; other dates of your files are {order.replace('_', ' ')}"
+    return replace(cell, choice=Choice(text, tuple(options)))
+
+
 def _ask_order(source: Source, cell: Cell, style: TimeStyle, rival: TimeStyle) -> Cell:
     options = []
     for one in sorted((style, rival), key=lambda each: each.day.index("%m")):
-        value = "day_first" if one.day.index("%d") < one.day.index("%m") else "month_first"
+        value = _day_order(one)
         note = f"{cell.column} is read as {one.note}."
         meaning = f"{one.note}, {_range(source, one)}"
         options.append(Option(value, meaning, replace(cell, sql=one.sql, notes=(note,))))
@@ -268,10 +284,10 @@ def _format_styles(source: Source, column: str, text: str, *, required: bool) ->
     """The day formats that some value looks like, each with the clocks that occur."""
     values = [row[0] for row in source.query(source.distinct_values(column, _SHAPES))]
     clean = DateText(values)
-    shapes = [clean.apply(value) for value in values]
-    # Of a column whose values look like nothing, no pattern is tried on the others.
+    # Which digits there are does not matter, and without them few shapes remain.
+    shapes = {re.sub(r"\d", "1", clean.apply(value)) for value in values}
     formats = {
-        format_ for shape in set(shapes) for format_, look in LOOKS.items() if look.fullmatch(shape)
+        format_ for shape in shapes for format_, look in LOOKS.items() if look.fullmatch(shape)
     }
     styles = []
     for day, family in FAMILIES.items():

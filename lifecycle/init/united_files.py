@@ -10,7 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lifecycle.init.cells import Cell
-from lifecycle.init.source import Source, constant_kind
+from lifecycle.init.refunds import kind_of_file
+from lifecycle.init.source import Source
 
 # Share of a file's (customer, amount) pairs that the best file has too: the same purchases.
 _SAME_EVENTS = 0.3
@@ -46,7 +47,7 @@ def unite_files(table: str, files: list[Candidate]) -> tuple[list[Candidate], di
 
 
 def _is_side_file(table: str, file: Candidate) -> bool:
-    return constant_kind(file.source, table) in ("refund", "payment_failed")
+    return kind_of_file(file.source, table, file.cells) in ("refund", "payment_failed")
 
 
 def _reason_against(table: str, file: Candidate, used: list[Candidate]) -> str:

@@ -23,6 +23,7 @@ KIND_WORDS: dict[str, dict[str, str]] = {
         "refund": """
             refund refunds refunded return returns returned chargeback credit_note charged_back
             disputed fully_refunded reversal
+            erstattungen gutschriften remboursements reembolsos devoluciones devolucoes estornos
             erstattet erstattung rückerstattung rückgabe retoure gutschrift storniert_erstattet
             rembourse remboursee remboursement retour avoir
             reembolsado reembolsada reembolso devuelto devolución devolucion
@@ -48,7 +49,7 @@ KIND_WORDS: dict[str, dict[str, str]] = {
             check_in checkin checkins besuch besuche visite visites visita visitas 访问 到访
         """,
         "sent": """
-            sent email_sent mail_sent emails mailing mailings newsletter newsletters
+            sent sends send email_sent mail_sent emails mailing mailings newsletter newsletters
         """,
         "opened": "opened open opens email_open email_opened",
         "clicked": "clicked click clicks email_click email_clicked",

@@ -97,7 +97,8 @@ SYNONYMS: dict[str, dict[str, str]] = {
             transaction_date transaction_timestamp transaction_datetime transaction_time
             purchase_date purchase_time purchased_at purchased_on order_time order_created_at
             order_placed_at payment_date paid_at paid_on sale_date sales_date sold_at
-            charged_at refunded_at refund_date returned_at return_date completed_date
+            charged_at issued_at issued_on issue_date billed_at billed_on billing_date settled_at
+            refunded_at refund_date returned_at return_date completed_date
             bestelldatum bestellt_am kaufdatum rechnungsdatum auftragsdatum zahlungsdatum
             belegdatum verkaufsdatum transaktionsdatum buchungsdatum erstattet_am
             date_commande date_de_commande date_achat date_d_achat date_facture date_de_facture

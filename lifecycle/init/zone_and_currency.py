@@ -103,7 +103,8 @@ def _check_zone(zone: str) -> None:
 
 def guess_currency(parts: Parts, answers: Answers) -> Guess:
     """The currency that the files name; asked where none does, or where a sign has several."""
-    files = [*parts.get("transactions", []), *parts.get("contracts", [])]
+    contracts = [part for part in parts.get("contracts", []) if "price" in part.cells]
+    files = [*parts.get("transactions", []), *contracts]
     codes = sorted({code for part in files for code in _codes(part)})
     if "currency" in answers.given and codes != [answers.given["currency"]]:
         code = answers.given["currency"]
