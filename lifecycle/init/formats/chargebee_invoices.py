@@ -74,7 +74,7 @@ def _read(columns: FileColumns, answers: Answers) -> tuple[FormatTable, ...]:
 FORMAT = Format(
     name="Chargebee invoices",
     source="the invoice fields of Chargebee's client library 3.16, an invoice export in a public "
-    "repository and the example of issue 15; seen 2026-11",
+    "repository and of an export; seen 2026-11",
     headers=frozenset({_ID, _CUSTOMER, _STATUS, _DATE, _PAID}),
     without=frozenset({"Unit Price", "Quantity", "Description"}),
     read=_read,

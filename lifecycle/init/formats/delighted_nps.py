@@ -53,7 +53,7 @@ def _read_responses(columns: FileColumns, answers: Answers) -> tuple[FormatTable
 
 EXPORT = Format(
     name="Delighted surveys",
-    source="the example of issue 15 (no page of the vendor lists its columns); seen 2026-11",
+    source="the header of an export (no page of the vendor lists its columns); seen 2026-11",
     headers=frozenset({"Person ID", "Person Email", "Sent At", "Response At", "Score"}),
     read=_read_export,
     reads="Surveys from their sending on, with score and time of the answer.",

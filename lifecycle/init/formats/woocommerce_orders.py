@@ -104,7 +104,7 @@ def _people_in(columns: FileColumns, person: PersonColumn) -> str:
 FORMAT = Format(
     name="WooCommerce orders",
     source="woocommerce.com, Import and Export of WooCommerce Orders (its columns), headers of "
-    "order exports in public repositories and the example of issue 15; seen 2026-11",
+    "order exports in public repositories and of an export; seen 2026-11",
     headers=frozenset({_ID, _STATUS, _DATE, _EMAIL, _TOTAL}),
     without=frozenset({"Financial Status"}),
     read=_read,
