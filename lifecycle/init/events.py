@@ -42,7 +42,7 @@ def purchase_cells(
     if paid < _WITH_AMOUNT * rows:
         return None
     sql = f"CASE WHEN {is_purchase} THEN 'purchase' ELSE 'pending' END"
-    note = f"{rows:,} events of {kind.column} are purchases with a {money.column}."
+    note = f"{rows:,} events of {kind.column} are purchases; their amount is {money.column}."
     return cells | {"kind": Cell(kind.column, sql, notes=(note,))}
 
 

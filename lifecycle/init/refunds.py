@@ -71,6 +71,6 @@ def add_refund_rows(source: Source, cells: dict[str, Cell], refunded: Cell, draf
     ]
     draft.further.append(Draft(selected, left_out=left_out, from_=draft.from_))
     draft.notes.append(
-        f"refunds are rows of their own: {rows:,} rows with a {refunded.column}; their time is "
-        + (f"{at.column}." if at else "that of the order, as no column has it.")
+        f"refunds are rows of their own, where {refunded.column} is over 0 ({rows:,}); their time "
+        + (f"is {at.column}." if at else "is that of the order, as no column has it.")
     )
