@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from features.core.errors import BadSetting
 from features.tables.parsing import literal
 from lifecycle.init.cells import Cell
@@ -35,7 +37,7 @@ def choose_currency(source: Source, cells: dict[str, Cell], draft: Draft, answer
     return chosen
 
 
-def ask_currency(rows: dict[str, int], where: str, answers: Answers) -> str:
+def ask_currency(rows: Mapping[str, int], where: str, answers: Answers) -> str:
     """The stated one of several currencies (rows by code). BadSetting where none is stated."""
     counts = ", ".join(f"{code} ({count:,} rows)" for code, count in rows.items())
     total = sum(rows.values())

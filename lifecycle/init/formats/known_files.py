@@ -16,8 +16,8 @@ from features.core.contract import CONTRACT
 from features.core.errors import SnapshotRefused
 from features.tables.parsing import literal, quote_identifier
 from lifecycle.init.cells import Cell
+from lifecycle.init.currency import ask_currency
 from lifecycle.init.draft import Draft
-from lifecycle.init.formats.currencies import ask_currency
 from lifecycle.init.formats.file_columns import FileColumns
 from lifecycle.init.formats.format import Format, FormatTable, PersonColumn
 from lifecycle.init.formats.person_columns import with_own_ids
