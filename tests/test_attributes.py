@@ -238,7 +238,7 @@ def test_a_name_of_the_catalogue_is_not_taken_again(tmp_path):
     }
     definitions = learn_definitions(found.as_of(found.data_until), stated)
     for column in nonempty(columns_for(found, definitions, stated)):
-        assert column.feature.words.format(value=1.0, window="x")
+        assert column.feature.words.format(value=1.0, window="x", answer="yes")
         assert "Formula:" in column.feature.doc
 
 
