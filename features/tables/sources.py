@@ -126,7 +126,7 @@ def view_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> N
     source = _file_sql(name, path)
     try:
         connection.execute(f"CREATE VIEW files.{quote_identifier(name)} AS SELECT * FROM {source}")
-        file_rows.view_numbered(
+        file_rows.remember_file(
             connection, name, source, file=path.name, header=path.suffix.lower() != ".parquet"
         )
     except duckdb.Error as error:
