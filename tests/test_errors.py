@@ -22,6 +22,7 @@ CODES = {
     "DuplicateCustomers": (3, 422),
     "ContradictoryVersions": (3, 422),
     "SnapshotRefused": (3, 422),
+    "SeveralCurrencies": (3, 422),
     "AsOfTooLate": (3, 422),
     "AsOfInSample": (3, 422),
     "FeedSilent": (3, 422),

@@ -165,3 +165,27 @@ def test_every_key_says_what_it_means():
     }
     assert "Training.churn_model" in keys
     assert [name for name, field in keys.items() if not field.description] == []
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "typed"),
+    [
+        ("churn", {"grace_days": 9}, "label_latency_days = 9"),
+        ("business", {"archetype": "contractual"}, 'terms_from = "payments"'),
+        ("activity", {"table": "interactions"}, "interactions = "),
+        ("consent", {"score": True}, "customers = "),
+        ("contract", {"constant_attributes": ["region"]}, "customers = "),
+    ],
+)
+def test_a_broken_rule_between_keys_says_what_to_type(tmp_path, section, values, typed):
+    mapping = {
+        "files": {"sold": "sold.csv"},
+        "tables": {"transactions": "SELECT * FROM sold"},
+    }
+    with pytest.raises(errors.BadSetting) as refused:
+        settings.settings_from_mapping(
+            mapping | {section: values}, folder=tmp_path, where="my.toml"
+        )
+    assert refused.value.where == "my.toml"
+    assert typed in refused.value.fix
+    assert "Value error" not in str(refused.value)

@@ -17,9 +17,9 @@ from serving.release import blend_files
 from serving.scoring.parts import Blend, design_matrix, sigmoid
 from serving.scoring.rates import LEVELS, Rates
 from tests.support.command_line import write_shop
-from training import promote, promotion_log, rates_job
+from training import metrics, promote, promotion_log, rates_job
 from training.fitting import with_status
-from training.models import fit_rates
+from training.models import churn, fit_rates
 from training.reports import summary
 
 COLUMNS = ("segment_big", "past_retention_rate", "past_windows")
@@ -224,3 +224,25 @@ def test_a_run_keeps_a_release_that_is_ok_and_replaces_one_that_is_not(trained_s
     )
     # What is served can no longer score for the first configuration: anything that can is better.
     assert run.choose_release(small, history, stated).release.id == small.folder.name
+
+
+def test_the_rows_of_few_customers_are_not_enough_however_many():
+    """A few customers at many dates look like many rows, and fit any model perfectly."""
+
+    def rows(leavers, dates=12):
+        ids = [f"c{who}" for who in range(leavers + 20) for _ in range(dates)]
+        left = [who < leavers for who in range(leavers + 20) for _ in range(dates)]
+        return pa.table({"customer_id": ids, "churned": left, "eligible": [True] * len(ids)})
+
+    churn.refuse_too_few(rows(10))
+    with pytest.raises(NotEnoughData, match=r"108 left \(9 customers\)"):
+        churn.refuse_too_few(rows(9))
+
+
+@pytest.mark.parametrize(("each", "low"), [(3, 0.292), (30, 0.884), (1000, 0.996)])
+def test_a_perfect_order_of_few_rows_is_no_certainty(each, low):
+    y = np.repeat([True, False], each)
+    up, down = np.arange(2 * each)[::-1], np.arange(2 * each)
+    assert metrics.auroc_interval(y, up) == (1.0, pytest.approx(low, abs=5e-4), 1.0)
+    assert metrics.auroc_interval(y, down) == (0.0, 0.0, pytest.approx(1 - low, abs=5e-4))
+    assert metrics.churn_metrics(y, np.where(y, 0.9, 0.1))["auroc_low"] < 1

@@ -18,6 +18,7 @@ from features.engine.many_dates import build_many
 from features.labels.outcomes import Outcomes, observe_outcomes
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import PopulationStats, population_stats
+from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History, Known
 from training import plan as plans
 
@@ -106,6 +107,7 @@ def make_examples(
 
     `columns`: what `example_columns` gave, where it is known already.
     """
+    refuse_several_currencies(history)
     known = columns or example_columns(history, settings, plan)
     instants = sorted({*plan.train, *plan.evaluate, *plan.refit})
     stats, outcomes = [], []

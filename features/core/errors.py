@@ -15,6 +15,7 @@
     │   ├── DuplicateCustomers
     │   ├── ContradictoryVersions
     │   ├── SnapshotRefused
+    │   ├── SeveralCurrencies
     │   ├── AsOfTooLate
     │   ├── FeedSilent                           a table that every score needs has stopped
     │   ├── AsOfInSample                         an as_of whose outcomes the release has learned
@@ -122,6 +123,10 @@ class ContradictoryVersions(InputRefused):
 
 
 class SnapshotRefused(InputRefused):
+    pass
+
+
+class SeveralCurrencies(InputRefused):
     pass
 
 

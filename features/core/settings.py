@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,6 +36,14 @@ from features.core.instants import DAY_US, HOUR_US
 
 TABLES = tuple(ALL_TABLES)
 LOW_FREQUENCY, LOW_FREQUENCY_HORIZON_DAYS, LOW_FREQUENCY_HORIZONS = "low-frequency", 365, 3
+
+
+class BrokenRule(ValueError):
+    """A rule between several keys that does not hold, and what to type."""
+
+    def __init__(self, rule: str, fix: str) -> None:
+        super().__init__(rule)
+        self.rule, self.fix = rule, fix
 
 
 class Settings(Section):
@@ -102,39 +111,49 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _check_tables(self) -> Settings:
-        if self.activity.table not in self.tables:
-            raise ValueError(
-                f"[activity] table = '{self.activity.table}' has no SELECT under [tables]; "
-                "customers without events cannot be scored or audited"
-            )
-        if self.business.archetype == "contractual" and "contracts" not in self.tables:
-            raise ValueError("archetype 'contractual' needs a SELECT for contracts under [tables]")
-        if self.built_terms and "transactions" not in self.tables:
-            raise ValueError(
-                "[contract] terms_from = 'payments' needs a SELECT for transactions under [tables]"
-            )
-        if self.contract.constant_attributes and "customers" not in self.tables:
-            raise ValueError(
-                "[contract] constant_attributes are columns of customers, "
-                "which has no SELECT under [tables]; "
-                "customers without events cannot be scored or audited"
-            )
-        if self.features.sensitive_allowed and "customers" not in self.tables:
-            raise ValueError(
-                "[features] sensitive_allowed are columns of customers, "
-                "which has no SELECT under [tables]"
-            )
-        if (self.consent.train or self.consent.score) and "customers" not in self.tables:
-            raise ValueError(
-                "[consent] needs the column consent of customers, "
-                "which has no SELECT under [tables]"
-            )
-        if self.churn.grace_days > self.churn.label_latency_days:
-            raise ValueError(
-                "label_latency_days must be at least grace_days: "
-                "a renewal within grace must be known"
-            )
+        for rule, fix in self._broken_rules():
+            raise BrokenRule(rule, fix)
         return self
+
+    def _broken_rules(self) -> Iterator[tuple[str, str]]:
+        """Rules between sections that do not hold, each with what to type."""
+        table, tables = self.activity.table, self.tables
+        if table not in tables:
+            yield (
+                f"[activity] table = '{table}' has a SELECT under [tables]: customers without "
+                "events cannot be scored or audited.",
+                f'Write under [tables]: {table} = "SELECT … FROM …".',
+            )
+        if self.business.archetype == "contractual" and "contracts" not in tables:
+            yield (
+                "A contractual business has a SELECT for contracts under [tables].",
+                'Write under [tables]: contracts = "SELECT … FROM …". Or, where only payments are '
+                'known, under [contract]: terms_from = "payments".',
+            )
+        if self.built_terms and "transactions" not in tables:
+            yield (
+                "[contract] terms_from = 'payments' reads transactions, which have no SELECT under "
+                "[tables].",
+                'Write under [tables]: transactions = "SELECT … FROM …".',
+            )
+        of_customers = {
+            "[contract] constant_attributes": self.contract.constant_attributes,
+            "[features] sensitive_allowed": self.features.sensitive_allowed,
+            "[consent] train and score": self.consent.train or self.consent.score,
+        }
+        for key, is_set in of_customers.items():
+            if is_set and "customers" not in tables:
+                yield (
+                    f"{key} read columns of customers, which has no SELECT under [tables].",
+                    f'Write under [tables]: customers = "SELECT … FROM …". Or remove {key}.',
+                )
+        grace = self.churn.grace_days
+        if grace > self.churn.label_latency_days:
+            yield (
+                "[churn] label_latency_days is at least grace_days: a renewal within grace must be "
+                "known.",
+                f"Write under [churn]: label_latency_days = {grace}",
+            )
 
     @property
     def eligible_days(self) -> int:
@@ -255,13 +274,18 @@ def _usage_error(first: ErrorDetails, where: str) -> UsageError:
     # A wrong table name is a wrong key of a dict, which pydantic reports with "[key]" at the end.
     is_table_name = first["type"] == "literal_error" and path[-1] == "[key]"
     path = path[:-1] if is_table_name else path
-    place = f"{where} [{'.'.join(path)}]"
+    place = f"{where} [{'.'.join(path)}]" if path else where
     if is_table_name or first["type"] == "extra_forbidden":
         return _unknown_key(path, place)
+    broken = first.get("ctx", {}).get("error")
+    if isinstance(broken, BrokenRule):
+        return BadSetting(
+            where=place, got="a rule that is broken", rule=broken.rule, fix=broken.fix
+        )
     return BadSetting(
         where=place,
         got="a value that breaks its rule",
-        rule=first["msg"] + ".",
+        rule=first["msg"].removeprefix("Value error, ") + ".",
         fix="Change this value.",
         values=[] if isinstance(first["input"], dict) else [first["input"]],
     )

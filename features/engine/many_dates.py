@@ -42,6 +42,7 @@ from features.recipes.item_means import ItemMeansByInstant
 from features.recipes.population_stats import PopulationStats, population_stats
 from features.recipes.recipe import Now
 from features.recipes.stages import STATE_COLUMNS
+from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History
 
 
@@ -58,6 +59,7 @@ def build_for_dates(
     statistics belong to each instant. The table has the columns of `build`, sorted by customer_id
     within each as_of, in the order of `as_of`.
     """
+    refuse_several_currencies(history)
     definitions = definitions or learn_definitions(history.as_of(min(as_of)), settings)
     chosen = columns_for(history, definitions, settings)
     populations = [population_stats(history.as_of(at), definitions) for at in as_of]

@@ -16,6 +16,7 @@ from features.engine.business_columns import columns_for
 from features.engine.pairs import PairRows, build_pairs
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import population_stats
+from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History, refuse_too_late
 from features.tables.parsing import column_sql, naive_time_error, quote_identifier
 from features.tables.sources import connect, view_file
@@ -107,6 +108,7 @@ def build_for_pairs(
     instant beyond the data; those of `build_pairs` and `columns_for`.
     """
     instants = np.unique(pairs["as_of"].to_numpy())
+    refuse_several_currencies(history)
     refuse_too_late(history, settings, int(instants[-1]))
     if len(instants) > MAX_EXACT:
         instants = np.arange(instants[0], instants[-1] + 1, STEP_DAYS * DAY_US)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from features.core.settings import Settings
 from features.plausibility.finding import Finding, percent_of
+from features.tables.currencies import one_currency_fix
 from features.tables.typed_tables import RowCounts
 
 
@@ -15,14 +16,12 @@ def find_amounts(counts: Mapping[str, RowCounts], settings: Settings) -> Iterato
         currencies = table.money.currencies
         if len(currencies) > 1:
             listed = ", ".join(f"{code} {rows:,}" for code, rows in [*currencies.items()][:5])
-            first = next(iter(currencies))
             yield Finding(
                 "several_currencies",
                 name,
                 f"the amounts are in {len(currencies)} currencies ({listed}) and would be added up "
                 "as if they were one.",
-                f"Convert them in the SELECT of {name} (CASE currency WHEN … THEN amount * rate "
-                f"…), or select one: WHERE currency = '{first}'.",
+                one_currency_fix(name, list(currencies)),
                 counts={"currencies": len(currencies), **currencies},
                 values=tuple(currencies)[:3],
             )

@@ -87,7 +87,7 @@ class History:
     newest_until: µs, the end of the newest table, which is later than data_until where a table that
     every score needs ended earlier; 0 where that is not known. terms: how `contracts` are read.
     built_terms: whether they were built from payments. further: the tables that exist and that no
-    feature reads.
+    feature reads. currencies: rows by currency of each table whose amounts are in several.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -101,6 +101,7 @@ class History:
     terms: TermRules = field(default_factory=TermRules)
     built_terms: bool = False
     further: tuple[str, ...] = ()
+    currencies: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def as_of(self, at: int) -> Known:
         """What was known before `at` (µs UTC); at an early instant all tables are empty."""
@@ -219,7 +220,13 @@ def load_history(settings: Settings) -> tuple[History, dict[str, RowCounts]]:
     Raises InputRefused or SelectRefused as `features.tables.sources.read_tables` does.
     """
     tables = read_tables(settings)
-    return history_from_connection(tables.connection, settings), tables.counts
+    history = history_from_connection(tables.connection, settings)
+    mixed = {
+        name: counts.money.currencies
+        for name, counts in tables.counts.items()
+        if name in history.names and len(counts.money.currencies) > 1
+    }
+    return replace(history, currencies=mixed), tables.counts
 
 
 def history_from_connection(

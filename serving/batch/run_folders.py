@@ -34,6 +34,7 @@ from features.core.staged_files import replace_folder, staged_file, staging_fold
 from features.engine.build import build, prospects
 from features.engine.consent import with_consent
 from features.recipes.population_stats import population_stats
+from features.tables.currencies import refuse_several_currencies
 from features.tables.freshness import stale_tables
 from features.tables.history import History, Known, refuse_too_late
 from serving.batch import run_manifest, shift
@@ -83,6 +84,7 @@ def score_batch(
     where nobody is known, StoreFailed; after an error no part of a folder is left.
     """
     reason = shift.check_reason(accept_shift)
+    refuse_several_currencies(history)
     stale = refuse_too_late(history, settings, as_of)
     if not backfill:
         refuse_backfill_release(release.seen, release.id)
