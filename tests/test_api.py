@@ -58,6 +58,23 @@ def trained(trained_shop, monkeypatch):
     return lc.Business(trained_shop.settings, trained_shop.history, {})
 
 
+@pytest.fixture(scope="module")
+def examples(small):
+    return small.examples()
+
+
+@pytest.fixture(scope="module")
+def model(trained_shop):
+    return lc.load_release(trained_shop.release.folder)
+
+
+@pytest.fixture(scope="module")
+def model_rows(model, trained_shop):
+    """The model's rows of the newest day."""
+    business = lc.Business(trained_shop.settings, trained_shop.history, {})
+    return business.features(as_of="2024-01-31", model=model)
+
+
 def test_the_exported_names_are_these():
     assert set(lc.__all__) == NAMES
     assert all(getattr(lc, name) is not None for name in NAMES)
@@ -117,9 +134,9 @@ def test_the_examples_in_the_docstrings_run(small, tmp_path):
     assert sum(result.failed for result in results) == 0
 
 
-def test_as_of_is_a_datetime_in_every_frame(small):
+def test_as_of_is_a_datetime_in_every_frame(small, examples):
     at = datetime(2023, 1, 1, tzinfo=UTC)
-    for frame in (small.features(as_of=at), small.stages(), small.examples().frame):
+    for frame in (small.features(as_of=at), small.stages(), examples.frame):
         assert str(frame["as_of"].dtype) == "datetime64[us, UTC]"
     assert set(small.features(as_of=["2023-01-01", "2022-12-01"])["as_of"]) == {
         pd.Timestamp(at),
@@ -137,8 +154,7 @@ def test_frames_of_three_kinds_hold_the_same_values(small):
         small.features(as_of="2023-01-01", frames="spark")
 
 
-def test_examples_name_their_columns_and_hold_none_that_is_empty(small):
-    examples = small.examples()
+def test_examples_name_their_columns_and_hold_none_that_is_empty(examples):
     frame = examples.frame
     assert len(examples.features) > 15
     assert not frame[list(examples.features)].isna().all().any()
@@ -196,9 +212,8 @@ def test_a_model_predicts_what_the_batch_job_wrote(trained, trained_shop):
     assert str(written.schema.field("as_of").type) == "timestamp[us, tz=UTC]"
 
 
-def test_a_model_refuses_rows_it_cannot_read(trained):
-    model = lc.load_release()
-    rows = trained.features(as_of="2024-01-31", model=model)
+def test_a_model_refuses_rows_it_cannot_read(model, model_rows):
+    rows = model_rows
     with pytest.raises(lc.LifecycleError, match="no such column"):
         model.predict(rows.drop(columns=[model.features[0]]))
     broken = rows.copy()
@@ -210,8 +225,7 @@ def test_a_model_refuses_rows_it_cannot_read(trained):
     assert len(model.predict(rows.head(0))) == 0
 
 
-def test_rows_with_other_definitions_than_the_models_are_refused(trained):
-    model = lc.load_release()
+def test_rows_with_other_definitions_than_the_models_are_refused(trained, model):
     with pytest.raises(lc.LifecycleError, match="other definitions than the model's"):
         model.predict(trained.features(as_of="2023-09-01"))
 
@@ -219,6 +233,11 @@ def test_rows_with_other_definitions_than_the_models_are_refused(trained):
 def pairs_of(**changed):
     columns = {"customer_id": ["000001"], "as_of": ["2023-05-01"]} | changed
     return pd.DataFrame(columns)
+
+
+@pytest.fixture(scope="module")
+def rows_of_may(small):
+    return small.features(as_of="2023-05-01").reset_index(drop=True)
 
 
 @pytest.mark.parametrize(
@@ -231,12 +250,10 @@ def pairs_of(**changed):
         (("2023-05-01", datetime(2023, 5, 31, tzinfo=UTC)), 2),
     ],
 )
-def test_instants_may_be_of_any_kind(small, as_of, count):
+def test_instants_may_be_of_any_kind(small, rows_of_may, as_of, count):
     rows = small.features(as_of=as_of)
     assert rows["as_of"].nunique() == count
-    assert rows[rows["as_of"] == "2023-05-01"].equals(
-        small.features(as_of="2023-05-01").reset_index(drop=True)
-    )
+    assert rows[rows["as_of"] == "2023-05-01"].equals(rows_of_may)
 
 
 @pytest.mark.parametrize(
@@ -269,9 +286,8 @@ def test_a_frame_with_two_columns_of_one_name_is_refused(small):
         small.features(pairs=twice)
 
 
-def test_text_in_a_feature_column_is_refused(trained, trained_shop):
-    model = lc.load_release(trained_shop.release.folder)
-    rows = trained.features(as_of="2024-01-31", model=model).head(3)
+def test_text_in_a_feature_column_is_refused(model, model_rows):
+    rows = model_rows.head(3)
     name = model.features[0]
     with pytest.raises(lc.LifecycleError, match=f"column {name}: type .* no number"):
         model.predict(rows.assign(**{name: ["many"] * 3}))
@@ -282,12 +298,9 @@ def test_text_in_a_feature_column_is_refused(trained, trained_shop):
 
 
 def test_threads_wait_for_each_other(small):
-    alone = [small.features(as_of=[day, "2023-06-01"]) for day in ("2023-04-01", "2023-05-01")]
+    alone = [small.features(as_of=day) for day in ("2023-04-01", "2023-05-01")]
     with ThreadPoolExecutor(4) as pool:
-        tasks = [
-            pool.submit(small.features, as_of=[day, "2023-06-01"])
-            for day in ("2023-04-01", "2023-05-01") * 2
-        ]
+        tasks = [pool.submit(small.features, as_of=day) for day in ("2023-04-01", "2023-05-01") * 2]
         together = [task.result() for task in tasks]
     for rows, other in zip(together, alone * 2, strict=True):
         assert rows.equals(other)

@@ -77,6 +77,7 @@ def test_the_run_folder_is_whole_and_hashed(business):
     assert any(name.startswith("history/") for name in about["files"])
 
 
+@pytest.mark.parametrize("business", ["trained_subscriptions"], indirect=True)
 def test_scoring_works_where_training_optuna_and_mlflow_cannot_be_imported(own_home):
     b = own_home
     code = f"""

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.checks import nonempty
-from tests.support.command_line import ROOT, lifecycle, write_shop
+from tests.support.command_line import ROOT, lifecycle, run_here, write_shop
 from tests.support.public_data import public_file
 
 COMMANDS = [
@@ -87,6 +87,15 @@ def test_help_imports_nothing_heavy():
     ]
 
 
+def test_reading_tables_and_features_needs_no_optimiser():
+    """SciPy takes longer to load than all else that `check` needs."""
+    code = "import features.plausibility, sys; print('scipy.optimize' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "False\n"
+
+
 def test_errors_have_four_lines_an_exit_code_and_no_traceback(tmp_path):
     (tmp_path / "lifecycle.toml").write_text(
         '[business]\nzone = "UTC"\n[files]\nt = "absent.csv"\n[tables]\ntransactions = "SELECT *'
@@ -102,7 +111,7 @@ def test_errors_have_four_lines_an_exit_code_and_no_traceback(tmp_path):
 
 
 def test_public_data_that_is_absent_says_where_to_get_it(tmp_path):
-    done = lifecycle("run", "-c", ROOT / "examples" / "cdnow.toml", LIFECYCLE_DATA=str(tmp_path))
+    done = run_here("run", "-c", ROOT / "examples" / "cdnow.toml", LIFECYCLE_DATA=str(tmp_path))
     assert done.returncode == 3
     assert "LIFECYCLE_DATA" in done.stderr
     assert "docs/data.md" in done.stderr
@@ -119,7 +128,7 @@ def test_public_data_that_is_absent_says_where_to_get_it(tmp_path):
     ],
 )
 def test_exit_codes(arguments, code, home):
-    done = lifecycle(*arguments)
+    done = run_here(*arguments)
     assert done.returncode == code, done.stderr
     assert "Traceback" not in done.stderr
     assert not [path for path in home.rglob("*") if path.is_file()]
@@ -139,29 +148,29 @@ def test_an_internal_error_is_one_line_that_tells_no_value(shop, tmp_path):
 def test_a_home_that_cannot_be_written_exits_with_four(tmp_path):
     config = write_shop(tmp_path, [("only", f"2024-{month:02d}-05", 5) for month in range(1, 13)])
     (tmp_path / "file").write_text("a file, where a folder should be")
-    done = lifecycle("run", "-c", config, LIFECYCLE_HOME=str(tmp_path / "file"))
+    done = run_here("run", "-c", config, LIFECYCLE_HOME=str(tmp_path / "file"))
     assert done.returncode == 4, done.stderr
     assert "Traceback" not in done.stderr
     assert "check:" in done.stderr
     assert "feature rows" not in done.stderr  # refused before the work, not after it
-    assert lifecycle("stages", "-c", config, "--out", tmp_path / "file" / "x.csv").returncode == 4
+    assert run_here("stages", "-c", config, "--out", tmp_path / "file" / "x.csv").returncode == 4
 
 
 def test_check_features_examples_and_stages_on_a_business(shop, tmp_path):
     config = shop[0] / "lifecycle.toml"
     found = json.loads(
-        lifecycle("check", "-c", config, "--json", "--rejects", tmp_path / "rejects.csv").stdout
+        run_here("check", "-c", config, "--json", "--rejects", tmp_path / "rejects.csv").stdout
     )
     for table in nonempty(found["tables"].values()):
         assert table["read"] == table["kept"] + sum(table["rejected"].values())
     assert (tmp_path / "rejects.csv").is_file()
     assert set(found["stage_multiples"]["multiples"]) == {"at_risk", "dormant", "churned"}
     out = tmp_path / "rows.parquet"
-    lifecycle(
+    run_here(
         "features", "-c", config, "--as-of", "2023-06-01", "--as-of", "2023-07-01", "--out", out
     )
     assert len(set(pq.read_table(out)["as_of"].to_pylist())) == 2
-    lifecycle("stages", "-c", config, "--out", out)
+    run_here("stages", "-c", config, "--out", out)
     history = pq.read_table(out)
     assert history.column_names == ["customer_id", "as_of", "stage", "stage_rule"]
     assert (
@@ -169,7 +178,7 @@ def test_check_features_examples_and_stages_on_a_business(shop, tmp_path):
         == history.num_rows
     )
     assert (
-        lifecycle(
+        run_here(
             "features", "-c", config, "--as-of", "2023-06-01", "--out", tmp_path / "rows.xlsx"
         ).returncode
         == 2
@@ -194,7 +203,7 @@ def test_too_little_data_train_refuses_and_run_ends_with_marked_base_rates(tmp_p
 
 def test_a_horizon_longer_than_the_data_is_refused_and_writes_nothing(tmp_path, home):
     config = write_shop(tmp_path, [("a", "2024-01-01", 5), ("a", "2024-01-09", 5)])
-    done = lifecycle("run", "-c", config)
+    done = run_here("run", "-c", config)
     assert done.returncode == 3
     assert "longer than the horizon" in done.stderr
     assert not [path for path in home.rglob("*") if path.is_file()]
@@ -203,7 +212,7 @@ def test_a_horizon_longer_than_the_data_is_refused_and_writes_nothing(tmp_path, 
 def test_a_one_off_business_is_refused(tmp_path):
     config = write_shop(tmp_path, [("a", "2024-01-01", 5), ("b", "2024-06-09", 5)])
     config.write_text(config.read_text().replace("[files]", 'archetype = "one-off"\n[files]'))
-    done = lifecycle("run", "-c", config)
+    done = run_here("run", "-c", config)
     assert done.returncode == 3
     assert "retention has no meaning" in done.stderr
 
@@ -284,7 +293,7 @@ def test_the_wheel_holds_every_room_and_the_door():
 
 @pytest.mark.parametrize(("folder", "code"), [("", 0), ("absent", 1)])
 def test_the_doctor_s_worst_finding_is_its_exit_code(tmp_path, folder, code):
-    done = lifecycle("doctor", "--json", LIFECYCLE_HOME=str(tmp_path / folder))
+    done = run_here("doctor", "--json", LIFECYCLE_HOME=str(tmp_path / folder))
     assert done.returncode == code
     states = {one["name"]: one["state"] for one in json.loads(done.stdout)["findings"]}
     assert states["home"] == ("failed" if code else "ok")

@@ -23,7 +23,7 @@ from serving.scoring.parts import Blend, Rate, design_matrix
 from tests.support import oracle
 from tests.support.checks import nonempty
 from tests.support.oracle import DAY
-from tests.support.oracle_worlds import World, add, one_customer, real, settings_for, world
+from tests.support.oracle_worlds import World, add, each_customer, real, settings_for, world
 from training.evaluation import baselines
 from training.examples import label_rows
 from training.models import blending, churn, fit_cannot_churn, ridge
@@ -56,11 +56,16 @@ WORKED = {
 }
 
 
-@pytest.mark.parametrize(("terms", "wanted"), WORKED.values(), ids=WORKED)
-def test_worked_by_hand(terms, wanted):
+@pytest.fixture(scope="module")
+def worked():
     # A renewal in advance was agreed while the present term ran.
-    row, _ = one_customer(terms, agreed=5)
-    assert (row["can_end"], row["cancelled_beyond"], row["churned"]) == wanted
+    return each_customer({name: terms for name, (terms, _) in WORKED.items()}, agreed=5)
+
+
+@pytest.mark.parametrize("name", WORKED)
+def test_worked_by_hand(worked, name):
+    row, _ = worked[name]
+    assert (row["can_end"], row["cancelled_beyond"], row["churned"]) == WORKED[name][1]
 
 
 def test_a_cancellation_recorded_late_is_not_known():
@@ -87,14 +92,14 @@ def test_a_cancellation_recorded_late_is_not_known():
             amount=1,
             kind="purchase",
         )
-        return real(made).rows["a"]
+        return real(made, ("cover",)).rows["a"]
 
     for recorded_at, known in ((as_of, 0), (as_of - 1, 1)):
         row = told(recorded_at)
         assert (row["can_end"], row["cancelled_beyond"]) == (0, known)
 
 
-@settings(max_examples=2, deadline=None, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=1, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(seed=st.integers(0, 2**32))
 def test_cover_that_cannot_end_is_lost_by_cancellation_alone(seed):
     refuse_another_end(seed)
@@ -113,7 +118,7 @@ def refuse_another_end(seed):
     until = made.end + made.settings.churn.label_latency_days * DAY
     then = oracle.known(made.tables, until)
     checked = 0
-    for customer, row in real(made).rows.items():
+    for customer, row in real(made, ("cover",)).rows.items():
         terms = oracle.of(customer, then, "contracts")
         before = {
             (term["starts_at"], term["ends_at"])

@@ -157,6 +157,7 @@ def test_what_is_said_of_a_release_is_what_it_serves():
     assert recommendation(account(nobody, good))["churn"] is None
 
 
+@pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
 def test_a_training_says_what_it_recommends_in_its_account_and_promote_repeats_it(own_home, capsys):
     evaluation = own_home.trained.evaluation
     for model, sections in (

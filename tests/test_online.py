@@ -74,7 +74,7 @@ def test_it_builds_the_batch_rows_to_the_bit(world, together):
     history, _, definitions, base, columns, plan, at, _ = world
     expected = build(history.as_of(at), population=base, definitions=definitions, columns=columns)
     ids = expected["customer_id"].to_pylist()[:200]
-    for start in range(0, len(ids) if together > 1 else 40, together):
+    for start in range(0, min(len(ids), 12 * together), together):
         mine = ids[start : start + together]
         rows = plan.build(sent(world[7], mine), as_of=at)
         assert rows.equals(expected.filter(pc.is_in(expected["customer_id"], pa.array(mine))))

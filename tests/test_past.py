@@ -18,7 +18,7 @@ from serving.api.state import ServingState
 from serving.batch import run_folders
 from tests.support.businesses import with_training
 from tests.support.checks import nonempty
-from tests.support.command_line import lifecycle
+from tests.support.command_line import run_here
 from training import past, plan
 
 MARK = "in_sample"
@@ -64,6 +64,7 @@ def test_in_sample_marks_every_row_the_manifest_and_never_becomes_latest(own_hom
     assert json.loads((honest.folder / "manifest.json").read_text())["in_sample"] is False
 
 
+@pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
 def test_a_model_in_python_refuses_or_marks_the_same_rows(at_home):
     shop = lc.open(at_home.folder / "lifecycle.toml")
     model = lc.load_release()
@@ -123,10 +124,10 @@ def test_the_command_line_ends_with_exit_3_or_marks(trained_shop, home):
     config = trained_shop.folder / "lifecycle.toml"
     (home / "mlruns").mkdir()
     (home / "mlruns" / "releases").symlink_to(trained_shop.home / "mlruns" / "releases")
-    refused = lifecycle("score", "-c", config, "--as-of", "2023-03-01")
+    refused = run_here("score", "-c", config, "--as-of", "2023-03-01")
     assert refused.returncode == 3, refused.stderr
     assert "lifecycle train --as-of 2023-03-01" in refused.stderr
-    marked = lifecycle("score", "-c", config, "--as-of", "2023-03-01", "--in-sample", "--json")
+    marked = run_here("score", "-c", config, "--as-of", "2023-03-01", "--in-sample", "--json")
     assert marked.returncode == 0, marked.stderr
     assert json.loads(marked.stdout)["rows"] > 0
 

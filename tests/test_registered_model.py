@@ -23,6 +23,8 @@ from tests.support.businesses import scores
 from tests.support.tracking_stores import client, pyfunc
 from training.tracking import registry, tracking
 
+# What does not depend on the kind of business is tested on one.
+of_the_shop = pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
 MODELS = {"churn": ["p_churn"], "next_stage": [f"p_next_{stage}" for stage in STAGES]}
 
 
@@ -79,6 +81,7 @@ def test_the_signature_is_our_schema_and_the_example_is_invented(loaded, at_home
     assert found.predict(example).notna().all().all()
 
 
+@of_the_shop
 def test_a_model_without_its_signature_is_not_registered(own_home, monkeypatch):
     """The signature is read back from what was saved; where MLflow has dropped it, nothing is
     registered.
@@ -94,6 +97,7 @@ def test_a_model_without_its_signature_is_not_registered(own_home, monkeypatch):
     assert len(client().search_model_versions("name = 'churn'")) == before
 
 
+@of_the_shop
 @pytest.mark.parametrize(
     ("column", "value", "said"),
     [
@@ -109,11 +113,13 @@ def test_rows_that_are_no_feature_rows_are_refused(loaded, at_home, column, valu
         loaded("churn").predict(rows)
 
 
+@of_the_shop
 def test_a_missing_column_is_refused(loaded, at_home):
     with pytest.raises(Exception, match="recency"):
         loaded("next_stage").predict(features(at_home).drop(columns="recency"))
 
 
+@of_the_shop
 def test_a_damaged_model_does_not_load(loaded, at_home, tmp_path):
     copy = tmp_path / "model"
     shutil.copytree(source("churn"), copy)
@@ -134,6 +140,7 @@ def test_nothing_in_a_model_is_a_pickle_and_its_requirements_are_the_floors(at_h
     assert not any(line.startswith(("optuna", "bentoml")) for line in asked)
 
 
+@of_the_shop
 def test_it_loads_elsewhere_without_this_project(loaded, at_home, tmp_path):
     """Another process and folder, where our packages can be had from nowhere but the model."""
     rows = tmp_path / "rows.parquet"
@@ -168,6 +175,7 @@ print(json.dumps(model.predict(pandas.read_parquet({str(rows)!r}))["p_churn"].to
     assert json.loads(done.stdout) == known.loc[features(at_home)["customer_id"]].tolist()
 
 
+@of_the_shop
 def test_another_features_package_is_named_with_the_way_out(loaded, tmp_path):
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "__init__.py").write_text("")

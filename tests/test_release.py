@@ -24,6 +24,9 @@ from tests.support.checks import nonempty
 from training import job
 from training.promote import promote
 
+# What does not depend on the kind of business is tested on one.
+of_the_shop = pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
+
 
 def test_a_release_scores_only_under_its_configuration(at_home):
     b = at_home
@@ -34,6 +37,7 @@ def test_a_release_scores_only_under_its_configuration(at_home):
         run_folders.score_batch(b.history, other, b.release, as_of=b.run.as_of)
 
 
+@of_the_shop
 @pytest.mark.parametrize("damage", ["change", "remove", "add", "shorten"])
 def test_a_damaged_release_is_refused(at_home, tmp_path, monkeypatch, damage):
     folder = tmp_path / "home" / "mlruns" / "releases" / at_home.release.id
@@ -55,6 +59,7 @@ def test_a_damaged_release_is_refused(at_home, tmp_path, monkeypatch, damage):
         promote(folder.name)
 
 
+@of_the_shop
 @pytest.mark.parametrize("other", [release.FORMAT - 1, release.FORMAT + 1, "3", None])
 def test_a_release_of_another_format_is_refused_with_train_again(at_home, tmp_path, other):
     folder = tmp_path / at_home.release.id
@@ -101,6 +106,7 @@ def test_a_calibration_that_turns_customers_round_is_refused(at_home, tmp_path):
         release.load_release(folder)
 
 
+@of_the_shop
 @pytest.mark.parametrize(
     "calibration",
     [
@@ -167,11 +173,7 @@ def test_the_look_for_customers_sees_an_id_in_any_notation(written):
     assert "000123" not in words_of("0.000123 and 1000123")
 
 
-@pytest.mark.parametrize(
-    "business",
-    ["trained_shop", pytest.param("trained_subscriptions", marks=pytest.mark.slow)],
-    indirect=True,
-)
+@of_the_shop
 def test_one_model_alone_takes_the_other_from_the_newest_release(own_home):
     b = own_home
     one = job.train(b.history, b.settings, only="churn")
@@ -198,11 +200,7 @@ def test_one_model_alone_takes_the_other_from_the_newest_release(own_home):
         job.train(b.history, changed, only="churn")
 
 
-@pytest.mark.parametrize(
-    "business",
-    [pytest.param("trained_shop", marks=pytest.mark.slow), "trained_subscriptions"],
-    indirect=True,
-)
+@pytest.mark.parametrize("business", ["trained_subscriptions"], indirect=True)
 def test_equal_training_gives_an_equal_release(business, store_home):
     """In a home of its own, where no study on disk could answer for the search."""
     b = business
@@ -214,14 +212,8 @@ def test_equal_training_gives_an_equal_release(business, store_home):
     assert again.name == b.release.id
 
 
-@pytest.mark.parametrize(
-    "business",
-    [
-        pytest.param("trained_shop", marks=pytest.mark.slow),
-        pytest.param("trained_subscriptions", marks=pytest.mark.slow),
-    ],
-    indirect=True,
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("business", ["trained_subscriptions"], indirect=True)
 def test_the_next_stage_alone_keeps_churn_and_its_figures(own_home):
     b = own_home
     one = job.train(b.history, b.settings, only="next-stage")

@@ -20,7 +20,7 @@ from tests.support.damaged_home import reseal, rewrite
 from tests.support.release_mutants import JSON_FILES, mutants
 from training.promote import served_release_id
 
-FEW, MANY = 60, 800
+FEW, MANY = 60, 250
 
 
 def loaded(folder):

@@ -23,7 +23,7 @@ from training.splits import Folds
 @pytest.fixture(scope="module")
 def stated(trained_subscriptions):
     training = trained_subscriptions.settings.training.model_copy(
-        update={"churn_model": "RFM logistic", "trials": 1}
+        update={"churn_model": "RFM logistic", "trials": 1, "max_dates": 4}
     )
     return trained_subscriptions.settings.model_copy(update={"training": training})
 

@@ -40,13 +40,13 @@ def test_no_sub_release_reads_a_table_that_it_lacks(business):
     release, at = business.release, business.run.as_of
     tables = worlds.read_tables(business.history)
     whole = rows_of(business, tables, at)
-    for each in nonempty(release.sub_releases):
-        for other in (_emptied, _halved):
-            changed = dict(tables) | {name: other(tables[name]) for name in each.lacks}
-            rows = rows_of(business, changed, at)
-            assert rows["customer_id"].equals(whole["customer_id"])
-            for mine, theirs in zip(each.scorer.score(rows), each.scorer.score(whole), strict=True):
-                assert np.array_equal(mine, theirs)
+    *of_one, of_all = nonempty(release.sub_releases)
+    for each, other in [*((each, _halved) for each in of_one), (of_all, _emptied)]:
+        changed = dict(tables) | {name: other(tables[name]) for name in each.lacks}
+        rows = rows_of(business, changed, at)
+        assert rows["customer_id"].equals(whole["customer_id"])
+        for mine, theirs in zip(each.scorer.score(rows), each.scorer.score(whole), strict=True):
+            assert np.array_equal(mine, theirs)
     emptied = dict(tables) | {name: _emptied(tables[name]) for name in each.lacks}
     changed = release.scorer.p_churn(rows_of(business, emptied, at))
     assert not np.array_equal(changed, release.scorer.p_churn(whole))
@@ -83,6 +83,7 @@ def test_a_score_lacks_the_fewest_tables_that_it_must():
     assert choose_scorer(whole, [], {"a"}) == (whole, ())
 
 
+@pytest.mark.parametrize("business", ["trained_subscriptions"], indirect=True)
 def test_a_silent_feed_is_scored_without_its_table_and_every_row_says_so(own_home):
     b, at = own_home, own_home.run.as_of
     tables = worlds.read_tables(b.history)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 import xgboost
@@ -11,6 +13,7 @@ import xgboost
 from features.core.errors import ReleaseRefused
 from serving.release import release as releases
 from serving.release import sandbox
+from tests.support.command_line import ROOT
 
 
 def copy_of(business, tmp_path, change):
@@ -53,6 +56,17 @@ def test_a_crafted_model_is_refused_and_we_live(trained_shop, tmp_path, change):
     folder = copy_of(trained_shop, tmp_path, change)
     with pytest.raises(ReleaseRefused, match=r"child|golden"):
         sandbox.load_in_subprocess(folder)
+
+
+def test_the_child_loads_no_scikit_learn(trained_shop):
+    """XGBoost would, where it is installed; own features still may."""
+    code = (
+        "import sys; from pathlib import Path; from serving.release import sandbox;"
+        " sandbox.main(Path(sys.argv[1])); print('sklearn' in sys.modules); import sklearn"
+    )
+    command = [sys.executable, "-c", code, str(trained_shop.release.folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "False\n"), done.stderr
 
 
 def test_a_child_that_takes_too_long_is_ended(trained_shop, monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.stats import rankdata
+import scipy
 
 MIN_PAIRS = 20
 
@@ -14,7 +14,9 @@ def auroc(y: np.ndarray, score: np.ndarray) -> float:
     y: bool (rows,) with both values. score: (rows,) without NaN.
     """
     hits = int(y.sum())
-    return float((rankdata(score)[y].sum() - hits * (hits + 1) / 2) / (hits * (len(y) - hits)))
+    return float(
+        (scipy.stats.rankdata(score)[y].sum() - hits * (hits + 1) / 2) / (hits * (len(y) - hits))
+    )
 
 
 def best_auroc(y: np.ndarray, values: np.ndarray) -> float:
@@ -34,4 +36,6 @@ def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     both = ~(np.isnan(one) | np.isnan(other))
     if both.sum() < MIN_PAIRS or np.ptp(one[both]) == 0 or np.ptp(other[both]) == 0:
         return 0.0
-    return float(np.corrcoef(rankdata(one[both]), rankdata(other[both]))[0, 1])
+    return float(
+        np.corrcoef(scipy.stats.rankdata(one[both]), scipy.stats.rankdata(other[both]))[0, 1]
+    )

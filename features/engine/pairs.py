@@ -85,14 +85,14 @@ def build_pairs(
     distinct = requested.group_by(["customer_id", "as_of"]).aggregate([]).sort_by(ORDER)
     weights = _rows_per_customer(history, distinct["customer_id"].combine_chunks())
     known = distinct.filter(pa.array(weights > 0))
-    # A table of no rows gives the schema where no pair has activity.
-    empty = build(
-        history.as_of(0), population=populations[0], definitions=definitions, columns=columns
-    )
-    leading = STATE_COLUMNS if state else PAIR_COLUMNS
-    parts = [empty.select([*leading, *(column.name for column in columns)])]
     plan = _PairPlan(history, definitions, populations, columns, state)
-    parts += plan.build_parts(known, weights[weights > 0])
+    parts = list(plan.build_parts(known, weights[weights > 0]))
+    if not parts:  # a table of no rows has the columns
+        empty = build(
+            history.as_of(0), population=populations[0], definitions=definitions, columns=columns
+        )
+        leading = STATE_COLUMNS if state else PAIR_COLUMNS
+        parts = [empty.select([*leading, *(column.name for column in columns)])]
     rows = pa.concat_tables(parts).sort_by(ORDER)
     return PairRows(
         rows,

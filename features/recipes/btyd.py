@@ -24,8 +24,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
+import scipy
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
 
 Column = ArrayLike  # shape (n,), one number per customer
 Floats = NDArray[np.float64]
@@ -132,8 +132,8 @@ def p_no_activity(
     """
     x, t_x, observed = _check_columns("btyd.p_no_activity", repeats, last, age)
     reach = _check_horizon("btyd.p_no_activity", horizon) / (model.alpha + observed)
-    return 1.0 + _alive(model, x, t_x, observed) * special.expm1(
-        -(model.r + x) * special.log1p(reach)
+    return 1.0 + _alive(model, x, t_x, observed) * scipy.special.expm1(
+        -(model.r + x) * scipy.special.log1p(reach)
     )
 
 
@@ -160,10 +160,10 @@ def expected_activity(
 
 def _alive(model: BgNbd, x: Floats, t_x: Floats, age: Floats) -> Floats:
     """P(alive) from its log odds: the power alone overflows for busy customers long gone."""
-    silence = special.log1p((age - t_x) / (model.alpha + t_x))
+    silence = scipy.special.log1p((age - t_x) / (model.alpha + t_x))
     odds_at_last = (np.maximum(x - 1.0, 0.0) + model.b) / model.a
-    log_odds = special.xlogy(1.0, odds_at_last) - (model.r + x) * silence
-    return np.where(x > 0, special.expit(log_odds), 1.0)
+    log_odds = scipy.special.xlogy(1.0, odds_at_last) - (model.r + x) * silence
+    return np.where(x > 0, scipy.special.expit(log_odds), 1.0)
 
 
 def _expected_if_alive(r: float, a: float, b: float, x: Floats, reach: Floats) -> Floats:
@@ -180,9 +180,9 @@ def _expected_if_alive(r: float, a: float, b: float, x: Floats, reach: Floats) -
     order = _avoid(
         np.rint(1.0 - a + shape), 1.0 - a + shape
     )  # SciPy 1.17 fails at whole ones if z > 0.9
-    power = special.exp2((1.0 - a) / math.log(2.0) * special.log1p(reach))
+    power = scipy.special.exp2((1.0 - a) / math.log(2.0) * scipy.special.log1p(reach))
     with np.errstate(all="ignore"):
-        series = special.hyp2f1(a - 1.0, g + 1.0 - a - order, g, reach / (1.0 + reach))
+        series = scipy.special.hyp2f1(a - 1.0, g + 1.0 - a - order, g, reach / (1.0 + reach))
         exact = g / (a - 1.0) * (1.0 - power * series)
     least = _count_given(a / (a + b + x), shape, reach)
     most = _count_given((a - 1.0) / g, shape, reach) if a > 1.0 else shape * reach
@@ -197,7 +197,7 @@ def _avoid(pole: Floats | float, values: Floats) -> Floats:
 
 def _count_given(p: Floats, shape: Floats, reach: Floats) -> Floats:
     """Expected count of a customer alive who leaves with probability p; lambda ~ Gamma(shape)."""
-    return -special.expm1(-shape * special.log1p(p * reach)) / p
+    return -scipy.special.expm1(-shape * scipy.special.log1p(p * reach)) / p
 
 
 def _group(x: Floats, t_x: Floats, age: Floats) -> tuple[_Rows, float]:
@@ -219,11 +219,11 @@ def _log_likelihood(theta: Floats, rows: _Rows) -> tuple[float, Floats]:
     # gammaln and psi.
     r, alpha, a, b = np.exp(theta)
     k, n = rows.level, rows.level_weight
-    rising = special.gammaln(r + k) - special.gammaln(r)
-    value = n @ (rising + special.betaln(a, b + k) - special.betaln(a, b))
-    by_r = n @ (special.psi(r + k) - special.psi(r))
-    by_a = n @ (special.psi(a + b) - special.psi(a + b + k))
-    by_b = n @ (special.psi(b + k) - special.psi(b)) + by_a
+    rising = scipy.special.gammaln(r + k) - scipy.special.gammaln(r)
+    value = n @ (rising + scipy.special.betaln(a, b + k) - scipy.special.betaln(a, b))
+    by_r = n @ (scipy.special.psi(r + k) - scipy.special.psi(r))
+    by_a = n @ (scipy.special.psi(a + b) - scipy.special.psi(a + b + k))
+    by_b = n @ (scipy.special.psi(b + k) - scipy.special.psi(b)) + by_a
     timed, gradient = _log_likelihood_of_times(r, alpha, a, b, rows)
     return float(value + timed), np.exp(theta) * (gradient + np.array([by_r, 0.0, by_a, by_b]))
 
@@ -257,7 +257,10 @@ def _loss(theta: Floats, rows: _Rows) -> tuple[float, Floats]:
 def _maximise(rows: _Rows) -> Floats:
     """The best of a few starts, as there may be more than one top, refined."""
     how = {"jac": True, "bounds": [(_LOW, _HIGH)] * 4, "options": {"ftol": 1e-13, "gtol": 1e-8}}
-    fits = [optimize.minimize(_loss, np.log(s), (rows,), method="L-BFGS-B", **how) for s in _STARTS]
+    fits = [
+        scipy.optimize.minimize(_loss, np.log(s), (rows,), method="L-BFGS-B", **how)
+        for s in _STARTS
+    ]
     return _refine(min(fits, key=lambda fit: fit.fun).x, rows)
 
 

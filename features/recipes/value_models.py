@@ -15,8 +15,8 @@ nothing, exactly.
 from __future__ import annotations
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import optimize, special
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -50,7 +50,7 @@ def weibull_shape(waits: Floats, closed: NDArray[np.bool_]) -> float:
     low, high = _SHAPES
     if excess(high) <= 0:
         return high
-    return low if excess(low) >= 0 else float(optimize.brentq(excess, low, high, xtol=1e-12))
+    return low if excess(low) >= 0 else float(scipy.optimize.brentq(excess, low, high, xtol=1e-12))
 
 
 def gamma_gamma(totals: Floats, days: Floats) -> tuple[float, float, float]:
@@ -73,7 +73,7 @@ def gamma_gamma(totals: Floats, days: Floats) -> tuple[float, float, float]:
     bounds = [(np.log(low), np.log(high)) for low, high in _MONEY]
     how = {"jac": True, "bounds": bounds, "options": {"ftol": 1e-12, "gtol": 1e-8}}
     fits = [
-        optimize.minimize(_money_loss, np.log(start), data, method="L-BFGS-B", **how)
+        scipy.optimize.minimize(_money_loss, np.log(start), data, method="L-BFGS-B", **how)
         for start in _STARTS
     ]
     p, q, v = np.exp(min(fits, key=lambda fit: fit.fun).x).tolist()
@@ -87,11 +87,13 @@ def _money_loss(
     p, q, v = np.exp(theta)
     shape, far = p * levels, np.log(v + total)
     near = np.log(total) - far  # log z + log x - log(v + x z)
-    rising = special.gammaln(shape + q) - special.gammaln(shape) - special.gammaln(q)
+    rising = (
+        scipy.special.gammaln(shape + q) - scipy.special.gammaln(shape) - scipy.special.gammaln(q)
+    )
     value = (weight * rising).sum() + (q * (np.log(v) - far) + p * count * near).sum()
-    both = special.psi(shape + q)
-    by_p = (weight * levels * (both - special.psi(shape))).sum() + (count * near).sum()
-    by_q = (weight * (both - special.psi(q))).sum() + (np.log(v) - far).sum()
+    both = scipy.special.psi(shape + q)
+    by_p = (weight * levels * (both - scipy.special.psi(shape))).sum() + (count * near).sum()
+    by_q = (weight * (both - scipy.special.psi(q))).sum() + (np.log(v) - far).sum()
     by_v = (q / v - (p * count + q) / (v + total)).sum()
     return -float(value) / len(total), -np.array([p * by_p, q * by_q, v * by_v]) / len(total)
 

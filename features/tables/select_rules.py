@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 
 import duckdb
 
@@ -118,12 +119,19 @@ def _refuse_unstable(connection: duckdb.DuckDBPyConnection, name: str, select: s
         )
 
 
+@cache
+def _unstable_functions() -> frozenset[str]:
+    """The functions that a SELECT may not call: this DuckDB's, which are the same all day long."""
+    with duckdb.connect() as connection:
+        listed = {name for (name,) in connection.execute(UNSTABLE_QUERY).fetchall()}
+    return frozenset((listed - set(STABLE)) | set(ALSO_UNSTABLE) | {"query"})
+
+
 def _unstable_parts(connection: duckdb.DuckDBPyConnection, select: str) -> list[str]:
     """The names of what depends on the clock, on chance, or on what ran before; sorted."""
     row = connection.execute(_PARTS, [select]).fetchone()
     functions, references, samples = row if row else ((), (), ())
-    unstable = {name for (name,) in connection.execute(UNSTABLE_QUERY).fetchall()}
-    unstable = (unstable - set(STABLE)) | set(ALSO_UNSTABLE) | {"query"}
+    unstable = _unstable_functions()
     called = {function.lower() for function in functions}
     # What the engine tells of itself (its settings, memory, threads) is not in the files.
     result = {name for name in called if name in unstable or name.startswith(OF_THE_ENGINE)}

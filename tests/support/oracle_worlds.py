@@ -9,14 +9,15 @@ all of them.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 
+from features.catalogue import FAMILIES
 from features.core.contract import CONTRACT, EVENT_TABLES
 from features.core.instants import instant
 from features.core.settings import Settings, settings_from_mapping
@@ -29,6 +30,7 @@ from features.tables.history import History, history_from_connection
 from features.tables.sources import connect
 from serving.scoring.scorer import reachable_from_rows
 from tests.support import oracle
+from tests.support.businesses import with_features_off
 from tests.support.oracle import DAY, MINUTE, local_day
 from tests.support.oracle_engagement import local_hour
 
@@ -324,10 +326,15 @@ def add_term(made: World, customer: str, starts: int, ends: int) -> None:
             )
 
 
-def real(made: World) -> SimpleNamespace:
+def real(made: World, families: Collection[str] | None = None) -> SimpleNamespace:
     """What the implementation says: `rows` (state, features, outcome) and `allowed` stages by
     customer, and the rest.
+
+    `families`: the features of these alone. Planning all of them is what takes long.
     """
+    if families is not None:
+        off = [name for name in FAMILIES if name not in families]
+        made = replace(made, settings=with_features_off(made.settings, off))
     history = made.history()
     seen = history.as_of(made.as_of)
     definitions = learn_definitions(seen, made.settings)
@@ -353,9 +360,16 @@ def real(made: World) -> SimpleNamespace:
 def one_customer(
     terms: Iterable[tuple], ages: Iterable[int] = (1,), *, agreed: int = 1
 ) -> tuple[oracle.Row, np.ndarray]:
-    """The row and the stages in reach of one customer; horizon 30 days, grace 3. Terms: start, end,
-    cancelled, in days from as_of, each `agreed` days before it starts. `ages` of the purchases in
-    days."""
+    """The row and the stages in reach of one customer, who is alone: see `each_customer`."""
+    return each_customer({"a": terms}, ages, agreed=agreed)["a"]
+
+
+def each_customer(
+    cases: Mapping[str, Iterable[tuple]], ages: Iterable[int] = (1,), *, agreed: int = 1
+) -> dict[str, tuple[oracle.Row, np.ndarray]]:
+    """The row and the stages in reach of a customer per case; horizon 30 days, grace 3. Terms:
+    start, end, cancelled, in days from as_of, each `agreed` days before it starts. `ages` of the
+    purchases in days."""
     chosen = settings_for(
         "contractual", {"horizon_days": 30, "grace_days": 3, "label_latency_days": 3}
     )
@@ -365,18 +379,21 @@ def one_customer(
         instant("2024-06-01", zone="UTC"),
         {name: [] for name in chosen.tables},
     )
-    for term in terms:
-        starts, ends, cancelled = (
-            None if days is None else made.as_of + int(days * DAY) for days in term
-        )
-        cells = {
-            "starts_at": starts,
-            "ends_at": oracle.OPEN if ends is None else ends,
-            "cancelled_at": cancelled,
-            "recorded_at": starts - agreed * DAY,
-        }
-        add(made, "contracts", "a", **cells)
-    for at in (made.as_of - age * DAY for age in ages):
-        add(made, "transactions", "a", occurred_at=at, recorded_at=at, amount=1, kind="purchase")
-    got = real(made)
-    return got.rows["a"], got.allowed["a"]
+    ages = list(ages)
+    for who, terms in cases.items():
+        for term in terms:
+            starts, ends, cancelled = (
+                None if days is None else made.as_of + int(days * DAY) for days in term
+            )
+            cells = {
+                "starts_at": starts,
+                "ends_at": oracle.OPEN if ends is None else ends,
+                "cancelled_at": cancelled,
+                "recorded_at": starts - agreed * DAY,
+            }
+            add(made, "contracts", who, **cells)
+        for at in (made.as_of - age * DAY for age in ages):
+            cells = {"occurred_at": at, "recorded_at": at, "amount": 1, "kind": "purchase"}
+            add(made, "transactions", who, **cells)
+    got = real(made, ("recency", "rhythm", "frequency", "cover"))
+    return {who: (got.rows[who], got.allowed[who]) for who in cases}

@@ -58,7 +58,7 @@ MAY_BE_EMPTY = {
         "unused_features",
         "why",
     ),
-    *("sensitive_left_out", *DATES),
+    *("sensitive_left_out", "trial_plans", *DATES),
 }
 MODELS = {"churn", "next_stage", "next-stage"}
 # Texts that no reader of a release takes for a value.
@@ -213,7 +213,8 @@ def _changed_values(source: Path, file: str, rng: random.Random) -> Iterator[Mut
 def _other_values(path: tuple[str | int, ...], old: object) -> Iterator[tuple[str, str]]:
     if not isinstance(old, str):
         yield "text", '""'
-    if not isinstance(old, list) or (old and path[-1] not in MAY_BE_EMPTY):
+    may_be_empty = path[-1] in MAY_BE_EMPTY and (old is None or isinstance(old, list))
+    if not may_be_empty and old != []:
         yield "empty list", "[]"
     if not isinstance(old, dict):
         yield "object", "{}"
