@@ -17,44 +17,24 @@ from features.tables.parsing import quote_identifier
 from features.tables.queries import first_value
 
 SCHEMA = "numbered"
-<<<<<<< HEAD
 # Names that no export has for a column of its own.
 ROW, FILE = "__lifecycle_file_row", "__lifecycle_file"
-=======
-ROW, FILE = "_file_row", "_file"
 _FILES = (
-    "CREATE TEMP TABLE IF NOT EXISTS _numbered_files "
-    "(name VARCHAR, source VARCHAR, file VARCHAR, first INTEGER, made BOOLEAN)"
+    "CREATE TEMP TABLE IF NOT EXISTS _numbered_files (name VARCHAR, numbered VARCHAR, made BOOLEAN)"
 )
->>>>>>> fb3db8c659ca28943ab2630c49442539fc8ba359
 _EMPTY = (
     "CREATE OR REPLACE TEMP TABLE _file_rows (source_row BIGINT, file VARCHAR, file_row BIGINT)"
 )
 
 
-<<<<<<< HEAD
-def view_numbered(connection: duckdb.DuckDBPyConnection, name: str, numbered: str) -> None:
-    """Make `numbered.<name>`: the rows of the SELECT `numbered`, which has FILE and ROW."""
-    connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
-    connection.execute(f"CREATE VIEW {SCHEMA}.{quote_identifier(name)} AS {numbered}")
+def remember_file(connection: duckdb.DuckDBPyConnection, name: str, numbered: str) -> None:
+    """Keep what `numbered.<name>` will be: the rows of the SELECT `numbered`, with FILE and ROW.
 
-
-def number_file_rows(
-    connection: duckdb.DuckDBPyConnection, select: str, rows: int, *, of: str
-) -> None:
-=======
-def remember_file(
-    connection: duckdb.DuckDBPyConnection, name: str, source: str, *, file: str, header: bool
-) -> None:
-    """Keep what `numbered.<name>` will be: the rows of the SQL `source`, their file and their row.
-
-    The view is made when somebody looks for a row: to make it, DuckDB reads the file's first rows.
+    The view is made when somebody looks for a row: to make it, the engine reads the file's first
+    rows.
     """
     connection.execute(_FILES)
-    first = 2 if header else 1
-    connection.execute(
-        "INSERT INTO _numbered_files VALUES ($1, $2, $3, $4, false)", [name, source, file, first]
-    )
+    connection.execute("INSERT INTO _numbered_files VALUES ($1, $2, false)", [name, numbered])
 
 
 def _view_numbered(connection: duckdb.DuckDBPyConnection, names: set[str]) -> None:
@@ -62,18 +42,16 @@ def _view_numbered(connection: duckdb.DuckDBPyConnection, names: set[str]) -> No
     connection.execute(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}")
     files = connection.execute(
         "UPDATE _numbered_files SET made = true WHERE NOT made AND list_contains($1, lower(name)) "
-        "RETURNING name, source, file, first",
+        "RETURNING name, numbered",
         [sorted(names)],
     ).fetchall()
-    for name, source, file, first in files:
-        connection.execute(
-            f"CREATE VIEW {SCHEMA}.{quote_identifier(name)} AS SELECT *, {literal(file)} AS "
-            f"{FILE}, row_number() OVER () + {first - 1} AS {ROW} FROM {source}"
-        )
+    for name, numbered in files:
+        connection.execute(f"CREATE VIEW {SCHEMA}.{quote_identifier(name)} AS {numbered}")
 
 
-def number_file_rows(connection: duckdb.DuckDBPyConnection, select: str, rows: int) -> None:
->>>>>>> fb3db8c659ca28943ab2630c49442539fc8ba359
+def number_file_rows(
+    connection: duckdb.DuckDBPyConnection, select: str, rows: int, *, of: str
+) -> None:
     """Fill `_file_rows` (source_row, file, file_row) for a SELECT that gave `rows` rows.
 
     of: a query of the rows of the SELECT that are wanted, from 1 on. The table is empty where a row
@@ -104,7 +82,6 @@ def qualified_select(connection: duckdb.DuckDBPyConnection, select: str) -> str 
 
 def _numbered_select(connection: duckdb.DuckDBPyConnection, select: str) -> str | None:
     """The SELECT with file and row as its only columns; None where it has other rows."""
-<<<<<<< HEAD
     return _rewritten(connection, select, schema=SCHEMA, columns=[_column(FILE), _column(ROW)])
 
 
@@ -116,33 +93,30 @@ def _rewritten(
     columns: list[dict[str, Any]] | None = None,
 ) -> str | None:
     """The SELECT over the views of a schema, with other columns where they are given."""
-    views = {
-        name.lower()
-        for (name,) in connection.execute(
-            f"SELECT view_name FROM duckdb_views() WHERE schema_name = '{SCHEMA}'"
-        ).fetchall()
-    }
+    connection.execute(_FILES)
+    files = connection.execute("SELECT lower(name) FROM _numbered_files").fetchall()
+    views = {name for (name,) in files}
     row = connection.execute("SELECT json_serialize_sql($1)", [select]).fetchone()
     tree: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
     if tree["error"] or not _rewrite(tree["statements"][0]["node"], views, schema, columns):
         return None
     _qualify_subqueries(tree, views)
-=======
-    files = connection.execute("SELECT lower(name) FROM _numbered_files").fetchall()
-    used: set[str] = set()
-    row = connection.execute("SELECT json_serialize_sql($1)", [select]).fetchone()
-    tree: dict[str, Any] = json.loads(row[0]) if row else {"error": True}
-    if tree["error"] or not _rewrite(
-        tree["statements"][0]["node"], {name for (name,) in files}, used
-    ):
-        return None
-    _view_numbered(connection, used)
->>>>>>> fb3db8c659ca28943ab2630c49442539fc8ba359
+    if schema == SCHEMA:
+        _view_numbered(connection, views & _tables_of(tree))
     text = connection.execute("SELECT json_deserialize_sql($1)", [json.dumps(tree)]).fetchone()
     return str(text[0]) if text else None
 
 
-<<<<<<< HEAD
+def _tables_of(node: Any) -> set[str]:
+    """The names of the tables anywhere in a tree, in small letters."""
+    if isinstance(node, list):
+        return set().union(*map(_tables_of, node))
+    if not isinstance(node, dict):
+        return set()
+    own = {node["table_name"].lower()} if node.get("type") == "BASE_TABLE" else set()
+    return own.union(*map(_tables_of, node.values()))
+
+
 def _qualify_subqueries(node: Any, views: set[str]) -> None:
     """Files that a SELECT within an expression reads get their schema too."""
     if isinstance(node, list):
@@ -161,42 +135,23 @@ def _rewrite(
     node: dict[str, Any], views: set[str], schema: str, columns: list[dict[str, Any]] | None
 ) -> bool:
     """Let the node read its one file in the schema; False where its rows are not a file's."""
-=======
-def _rewrite(node: dict[str, Any], files: set[str], used: set[str]) -> bool:
-    """Let the node select file and row of its one file; False where its rows are not a file's.
-
-    The file's name is added to `used`.
-    """
->>>>>>> fb3db8c659ca28943ab2630c49442539fc8ba359
     if any(each["type"] != "LIMIT_MODIFIER" for each in node["modifiers"]):
         return False
     if node["type"] == "SET_OPERATION_NODE":
         plain = node["setop_type"].startswith("UNION") and node["setop_all"]
-<<<<<<< HEAD
         sides = (node["left"], node["right"])
         return plain and all(_rewrite(side, views, schema, columns) for side in sides)
-=======
-        return (
-            plain and _rewrite(node["left"], files, used) and _rewrite(node["right"], files, used)
-        )
->>>>>>> fb3db8c659ca28943ab2630c49442539fc8ba359
     if node["type"] != "SELECT_NODE" or node["cte_map"]["map"]:
         return False
     source = node["from_table"]
     grouped = node["group_expressions"] or node["aggregate_handling"] != "STANDARD_HANDLING"
-    if grouped or source["type"] != "BASE_TABLE" or source["table_name"].lower() not in files:
+    if grouped or source["type"] != "BASE_TABLE" or source["table_name"].lower() not in views:
         return False
     # Names such as orders.amount must still mean the file.
     source["alias"] = source["alias"] or source["table_name"]
-<<<<<<< HEAD
     source["schema_name"] = schema
     if columns is not None:
         node["select_list"] = columns
-=======
-    source["schema_name"] = SCHEMA
-    used.add(source["table_name"].lower())
-    node["select_list"] = [_column(FILE), _column(ROW)]
->>>>>>> fb3db8c659ca28943ab2630c49442539fc8ba359
     return True
 
 

@@ -150,18 +150,10 @@ def view_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> F
             "docs/data.md lists their origins.",
         )
     try:
-<<<<<<< HEAD
         reading = read_path(path, temporary.folder_of(connection))
         connection.execute(f"CREATE VIEW files.{quote_identifier(name)} AS {reading.sql.plain}")
-        file_rows.view_numbered(connection, name, reading.sql.numbered)
+        file_rows.remember_file(connection, name, reading.sql.numbered)
     except Unreadable as error:
-=======
-        connection.execute(f"CREATE VIEW files.{quote_identifier(name)} AS SELECT * FROM {source}")
-        file_rows.remember_file(
-            connection, name, source, file=path.name, header=path.suffix.lower() != ".parquet"
-        )
-    except duckdb.Error as error:
->>>>>>> fb3db8c659ca28943ab2630c49442539fc8ba359
         raise QueryFailed(
             where=f"[files] {name}",
             got=f"{error.got} ({path.name!r})",
