@@ -12,13 +12,12 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pyarrow.parquet as pq
 
 from features.core.errors import BadSetting
-from features.core.instants import last_midnight
 from features.core.settings import Settings, load_settings
 from features.engine import many_dates
 from features.engine.consent import with_consent
 from features.plausibility import definition_report
 from features.recipes.stages import STATE_COLUMNS
-from features.tables.history import History, load_history, refuse_too_late
+from features.tables.history import History, load_history, newest_as_of, refuse_too_late
 from features.tables.sources import RowCounts
 from lifecycle import pair_rows
 from lifecycle.arguments import AsOf, read_instants, read_path
@@ -297,7 +296,7 @@ class Business:
         accept_shift: str | None = None,
         frames: Frames = "pandas",
     ) -> Any:
-        """Score everybody at one instant (default: the last local midnight) with what is served.
+        """Score everybody at one instant (default: right after the data) with what is served.
 
         The scores are also written to `scores/` under LIFECYCLE_HOME, as `lifecycle score` does.
         Errors: ReleaseRefused where nothing is served or the configuration differs; AsOfTooLate;
@@ -310,7 +309,8 @@ class Business:
         from serving.release.sandbox import load_in_subprocess
 
         run_folders.refuse_archetype(self.settings)
-        at = last_midnight(self.settings.zone) if as_of is None else self._instants(as_of)[0]
+        newest = newest_as_of(self.history, self.settings)
+        at = newest if as_of is None else self._instants(as_of)[0]
         release = load_in_subprocess(current_release_folder())
         run = run_folders.score_batch(
             self.history,

@@ -126,3 +126,60 @@ def test_columns_without_telling_names_are_used_where_nothing_else_can_be_them(t
     for name, role in (("c", "occurred_at"), ("d", "amount")):
         assert f"CHECK: {name} is used as {role} only because no other column can be it" in reason
     assert "CHECK: b is used as the customer only because its values repeat" in reason
+
+
+def test_files_of_two_ids_are_joined_by_the_office_that_has_both(tmp_path):
+    """Numbers in one file, e-mails in two, and one list that has both."""
+    people = range(100, 140)
+    office = put(
+        tmp_path,
+        "office.csv",
+        "Schüler-Nr,E-Mail,Angemeldet am",
+        [f"{n},ann{n}@x.org,2023-01-{1 + n % 28:02d}" for n in people],
+    )
+    lessons = put(
+        tmp_path,
+        "lessons.csv",
+        "lesson_id,student_id,starts_at,attendance",
+        [
+            f"L{k},{n}.0,2024-0{1 + k % 6}-{1 + n % 28:02d} 18:00,{('attended', 'missed')[k % 2]}"
+            for k, n in enumerate([*people] * 6)
+        ],
+    )
+    surveys = put(
+        tmp_path,
+        "surveys.csv",
+        "E-Mail,Versendet,Beantwortet,NPS",
+        [f"Ann{n}@x.org,2024-03-01 09:00,2024-03-02 09:00,{n % 11}" for n in people],
+    )
+    sales = put(
+        tmp_path,
+        "sales.csv",
+        "order_id,customer_email,date,amount",
+        [f"A{k},ann{n}@x.org,2024-02-{1 + n % 28:02d},{n}.5" for k, n in enumerate([*people] * 2)],
+    )
+    _, page, _, found, _ = guessed(tmp_path, office, lessons, surveys, sales)
+    ids = {table: {row["customer_id"] for row in rows(found, table)} for table in found.names}
+    assert set(ids) == {"customers", "transactions", "interactions", "feedback"}
+    assert len({frozenset(each) for each in ids.values()}) == 1
+    assert "is another id" in page
+    assert {row["kind"] for row in rows(found, "interactions")} == {"visit", "missed"}
+
+
+def test_zeros_that_one_file_lost_are_no_other_people(tmp_path):
+    with_zeros = put(
+        tmp_path,
+        "orders.csv",
+        "order_id,Kundennr,date,amount",
+        [f"A{n},{n % 30:05d},2024-01-{1 + n % 28:02d},{n}.5" for n in range(90)],
+    )
+    without = put(
+        tmp_path,
+        "visits.csv",
+        "Kundennr,visited_at,kind",
+        [f"{n % 30},2024-02-{1 + n % 28:02d} 10:{n % 60:02d},visit" for n in range(90)],
+    )
+    _, page, _, found, _ = guessed(tmp_path, with_zeros, without)
+    ids = {table: {row["customer_id"] for row in rows(found, table)} for table in found.names}
+    assert len(ids["transactions"] | ids["interactions"]) == 30
+    assert "zeros" in page

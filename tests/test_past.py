@@ -10,8 +10,8 @@ import pytest
 
 import lifecycle as lc
 from features.core import errors
-from features.core.instants import DAY_US, HOUR_US, midnight_after, midnight_before
-from features.tables.history import history_from_connection, refuse_too_late
+from features.core.instants import DAY_US, HOUR_US, last_midnight, midnight_after, midnight_before
+from features.tables.history import history_from_connection, newest_as_of, refuse_too_late
 from lifecycle.commands import run as main_job
 from serving.api.schemas import parse_request, rfc3339
 from serving.api.state import ServingState
@@ -187,3 +187,19 @@ def test_where_clocks_change_a_training_ends_before_the_next_run_begins(shop):
     dates = plan.make_plan(replace(history, data_until=morning), settings)
     newest = max(*dates.refit, *dates.evaluate)
     assert newest + settings.outcome_window_us <= midnight_before(morning, zone)
+
+
+def test_without_an_as_of_the_day_after_the_data_is_scored(shop):
+    """What nobody has loaded yet did not fail to happen; data older than allowed are refused."""
+    _, settings, history = shop
+    zone, days = settings.zone, settings.contract.max_staleness_days
+    today = last_midnight(zone)
+    for ago in range(days + 1):
+        ended = replace(history, data_until=today - ago * DAY_US)
+        assert newest_as_of(ended, settings) == today - ago * DAY_US
+        assert main_job.newest_instant(ended, settings) == today - ago * DAY_US
+    old = replace(history, data_until=today - (days + 1) * DAY_US)
+    assert newest_as_of(old, settings) == today
+    with pytest.raises(errors.AsOfTooLate):
+        refuse_too_late(old, settings, newest_as_of(old, settings))
+    assert main_job.newest_instant(old, settings) == old.data_until

@@ -75,6 +75,15 @@ def overwritten(*, cancellations: bool = True, open_ended: bool = False) -> list
     return rows
 
 
+def newest_period() -> list[str]:
+    """One row a subscription with its newest period: every term has the plan's usual length."""
+    return [
+        f"{who},{begins},{begins + timedelta(days=30)},flex,,{begins}"
+        for who, first, months, _ in subscribers()
+        for begins in [first + timedelta(days=30 * (months - 1))]
+    ]
+
+
 def terms(recorded: int = 0) -> list[str]:
     """A row a term, recorded so many days before it starts."""
     rows = []
@@ -91,14 +100,15 @@ def history_of(settings: Settings) -> History:
 
 
 SNAPSHOTS = {
-    "with cancellations": (overwritten(), (True, True, True, True)),
-    "without": (overwritten(cancellations=False), (True, True, False, True)),
-    "blank while running": (overwritten(open_ended=True), (True, True, True, True)),
+    "with cancellations": (overwritten(), (True, True, True, False, True)),
+    "without": (overwritten(cancellations=False), (True, True, False, False, True)),
+    "blank while running": (overwritten(open_ended=True), (True, True, True, False, True)),
+    "the newest period alone": (newest_period(), (True, False, False, True, True)),
 }
 
 
 @pytest.mark.parametrize(("rows", "signs"), SNAPSHOTS.values(), ids=SNAPSHOTS)
-def test_a_snapshot_is_told_by_four_signs_and_refused(tmp_path, rows, signs):
+def test_a_snapshot_is_told_by_five_signs_and_refused(tmp_path, rows, signs):
     history = history_of(business(tmp_path, rows))
     assert tuple(sign.present for sign in find_signs(history)) == signs
     with pytest.raises(SnapshotRefused, match="40 rows of 40 subscriptions") as refused:

@@ -156,6 +156,11 @@ class Contract(Section):
     pays for a term, which starts with it and lasts as long as payments of its category usually lie
     apart; a SELECT for contracts is not read. For subscriptions whose rows are overwritten.
     """
+    term_days: dict[str, Annotated[int, Field(ge=0, le=3660)]] = {}
+    """How many days a payment of a category pays for, with `terms_from = "payments"`, such as
+    `{ Annual = 366, Books = 0 }`. 0: such a purchase is no term. Of a category that is not named:
+    the usual distance of its payments.
+    """
     trial_plans: list[str] | None = None
     """Plans that are trials. A trial is no term and gives no cover. If not set: every plan with the
     word "trial" in its name. `[]`: every plan is a term.

@@ -17,7 +17,8 @@ LATEST_US = 7_258_118_400_000_000
 # How a term without an end ends inside the program: no instant of the data lies there.
 OPEN_END_US = LATEST_US
 # 2099-01-01. Nobody agrees on an end so far away: 2099-12-31 and 9999-12-31 stand for none.
-OPEN_FROM_US = 4_070_908_800_000_000
+# A day before 2099 in UTC, so that the first midnight of 2099 counts in every zone.
+OPEN_FROM_US = 4_070_822_400_000_000
 MONEY_LIMIT = 10**15
 NUMBER_LIMIT = 10**12  # features sum thousandths in 64 bits
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator, Mapping
 
 from features.core.contract import EVENT_TABLES
@@ -9,11 +11,12 @@ from features.core.instants import DAY_US, day_text
 from features.core.settings import Settings
 from features.plausibility.finding import Finding, percent_of
 from features.tables.history import History, Known
+from features.tables.payment_terms import REGULAR, read_periods
 from features.tables.queries import first_value
 from features.tables.typed_tables import RowCounts
 
 OUTSIDE_SHARE, EARLY_SHARE, SHARED_END, RENEWS_SHARE = 0.20, 0.05, 0.80, 0.50
-FEWEST = 30
+FEWEST, FEWEST_GUESSED = 30, 5
 # An end so far ahead stands for no end.
 OPEN_ENDED_US = 4_000_000_000_000_000  # 2096
 
@@ -28,12 +31,52 @@ def find_contracts(
     yield from _before_acquired(history)
     if "contracts" not in history.names:
         return
+    if history.built_terms:
+        yield from _periods(history)
     yield from _terms_rejected(counts["contracts"])
     yield from _shared_end(history, settings)
     yield from _unstated_renewals(history, settings)
     for name in history.names:
         if name in EVENT_TABLES:
             yield from _outside_cover(history, known, name, settings)
+
+
+def _periods(history: History) -> Iterator[Finding]:
+    """Categories whose payments come irregularly, or are too few to tell how long they pay for."""
+    for period in read_periods(history.connection):
+        what = f"purchases of '{period.category}'" if period.category else "purchases of one amount"
+        fix = (
+            f"Write under [contract]: term_days = {{ {_toml_key(period.category)} = … }}, the days "
+            "that one of them pays for; 0 if it is no term."
+            if period.category
+            else "Select a category for each purchase, and write [contract] term_days for it."
+        )
+        if period.source == "own" and period.regular < REGULAR * period.distances:
+            yield Finding(
+                "irregular_payments",
+                "contracts",
+                f"{period.payments:,} {what} come irregularly ({period.regular:,} of "
+                f"{period.distances:,} within the usual {period.days} days of the one before), but "
+                f"each counts as a term of {period.days} days.",
+                fix,
+                counts={"payments": period.payments, "days": period.days},
+            )
+        if period.source == "all" and period.payments >= FEWEST_GUESSED:
+            yield Finding(
+                "guessed_terms",
+                "contracts",
+                f"{period.payments:,} {what} are too few, or too seldom of one customer, to tell "
+                f"how long they pay for: {period.days} days are taken, as for all payments.",
+                fix,
+                counts={"payments": period.payments, "days": period.days},
+            )
+
+
+def _toml_key(text: str) -> str:
+    """A key of a TOML table, in quotes where it needs them."""
+    if re.fullmatch(r"[A-Za-z0-9_-]+", text):
+        return text
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _terms_rejected(table: RowCounts) -> Iterator[Finding]:

@@ -22,7 +22,14 @@ from features.core.contract import (
     Table,
 )
 from features.core.errors import AsOfTooLate
-from features.core.instants import DAY_US, day_text, end_text, instant, midnight_after
+from features.core.instants import (
+    DAY_US,
+    day_text,
+    end_text,
+    instant,
+    last_midnight,
+    midnight_after,
+)
 from features.core.settings import Settings
 from features.tables.data_end import lonely_end
 from features.tables.freshness import last_complete_instant
@@ -303,6 +310,31 @@ def _has_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
     return connection.execute(repeated).fetchone() is not None
 
 
+def newest_as_of(history: History, settings: Settings) -> int:
+    """The instant to score where none is given: the local midnight right after the data (µs).
+
+    Not today's where the data end earlier: what nobody has loaded yet did not fail to happen. Where
+    the data are older than [contract] max_staleness_days, the last local midnight, which
+    `refuse_too_late` refuses.
+    """
+    now, end = last_midnight(settings.zone), midnight_after(history.data_until, settings.zone)
+    return end if end <= now <= end + settings.contract.max_staleness_days * DAY_US else now
+
+
+def _later_data_fix(settings: Settings, at: int) -> str:
+    """What to do where the data end too early: what is configured already does not help."""
+    if settings.contract.data_until is None:
+        return (
+            "Use an earlier as_of or newer data, or set [contract] data_until if the data are "
+            "complete until then."
+        )
+    table, day = settings.activity.table, day_text(at, zone=settings.zone)
+    return (
+        "Use an earlier as_of or newer data. If the data are complete until then, write under "
+        f'[contract]: fresh_until = {{ {table} = "{day}" }}, and data_until = "{day}".'
+    )
+
+
 def refuse_too_late(history: History, settings: Settings, at: int) -> bool:
     """Whether `at` lies after the last day of the data; AsOfTooLate beyond max_staleness_days.
 
@@ -317,7 +349,6 @@ def refuse_too_late(history: History, settings: Settings, at: int) -> bool:
             f"{end_text(history.data_until, zone=settings.zone)}",
             rule=f"as_of may lie at most {staleness} days after the last day of the data "
             "([contract] max_staleness_days).",
-            fix="Use an earlier as_of or newer data, or set [contract] data_until "
-            "if the data are complete until then.",
+            fix=_later_data_fix(settings, at),
         )
     return at > last_day_ends

@@ -120,6 +120,9 @@ def _wrong_type(where: str, raw_type: str, wanted: str, fix: str) -> WrongType:
     return WrongType(where=where, got=f"type {raw_type}", rule=f"This column is {wanted}.", fix=fix)
 
 
+INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060"
+
+
 def _non_blank(raw: str) -> str:
     """SQL for the trimmed text; null where nothing is left."""
     return f"nullif(trim({raw}), '')"
@@ -134,7 +137,8 @@ def _id(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> C
         raise _wrong_type(
             where, raw_type, "an id: text or whole numbers", "Cast it to VARCHAR in the SELECT."
         )
-    return ColumnSql(_non_blank(raw), ())
+    # Signs that nobody sees, such as the mark at the start of a file, would make two people of one.
+    return ColumnSql(_non_blank(f"trim(trim({raw}), '{INVISIBLE}')"), ())
 
 
 def _text(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> ColumnSql:

@@ -1,7 +1,7 @@
 """Snapshots: contracts with one row a subscription, whose end was overwritten as it changed.
 
 Such a row shows an end before anybody knew it: whoever is about to leave has an end, the others do
-not, and a model looks perfect. Four signs tell it. With `recorded_at` a row is read as it was.
+not, and a model looks perfect. Five signs tell it. With `recorded_at` a row is read as it was.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ ROWS_A_SUBSCRIPTION = 1.3  # most rows per customer and plan, on average
 USUAL_LENGTHS = 0.6  # in a table of terms at least this share has its plan's usual length
 SOON_DAYS = 35  # after a cancellation, or between ends that are alike
 ALIKE = 0.8  # share of ends
+MOSTLY = 0.5  # share of payments outside of terms, and of regular ones
 
 
 @dataclass(frozen=True)
@@ -32,16 +33,19 @@ class Sign:
     words: str
 
 
-def find_signs(history: History) -> tuple[Sign, Sign, Sign, Sign]:
-    """The four signs: rows a subscription, lengths of terms, ends, recorded_at.
+def find_signs(history: History) -> tuple[Sign, ...]:
+    """The five signs: rows a subscription, lengths of terms, ends, payments outside, recorded_at.
 
     No sign is present where there are fewer than MIN_ROWS rows.
     """
-    return read_signs(history.connection)
+    return read_signs(history.connection, "transactions" if "transactions" in history.names else "")
 
 
-def read_signs(connection: duckdb.DuckDBPyConnection) -> tuple[Sign, Sign, Sign, Sign]:
-    """The four signs of the typed table `contracts` of a connection, as `find_signs` gives them."""
+def read_signs(connection: duckdb.DuckDBPyConnection, payments: str = "") -> tuple[Sign, ...]:
+    """The five signs of the typed table `contracts` of a connection, as `find_signs` gives them.
+
+    payments: the table or SELECT of (customer_id, occurred_at, kind) of transactions; '' without.
+    """
     [row] = connection.execute(_FIGURES).to_arrow_table().to_pylist()
     enough = row["rows"] >= MIN_ROWS
     return (
@@ -55,6 +59,7 @@ def read_signs(connection: duckdb.DuckDBPyConnection) -> tuple[Sign, Sign, Sign,
             f"length; there are {row['lengths']:,} lengths in months",
         ),
         _ends(row, enough=enough),
+        _outside(connection, payments) if payments and enough else Sign(False, "no payments"),
         Sign(
             enough and row["invented"] == row["rows"],
             f"recorded_at is starts_at in {row['invented']:,} of {row['rows']:,} rows",
@@ -62,10 +67,23 @@ def read_signs(connection: duckdb.DuckDBPyConnection) -> tuple[Sign, Sign, Sign,
     )
 
 
-def looks_overwritten(signs: tuple[Sign, Sign, Sign, Sign]) -> bool:
+def looks_overwritten(signs: tuple[Sign, ...]) -> bool:
     """Whether the signs are those of a snapshot."""
-    one_row, lengths, ends, invented = signs
-    return one_row.present and invented.present and (lengths.present or ends.present)
+    one_row, *hints, invented = signs
+    return one_row.present and invented.present and any(hint.present for hint in hints)
+
+
+def _outside(connection: duckdb.DuckDBPyConnection, payments: str) -> Sign:
+    """Whether customers with one row pay regularly, but mostly outside of it: for former terms."""
+    [row] = connection.execute(_OUTSIDE.format(payments=payments)).to_arrow_table().to_pylist()
+    many = row["paid"] >= MIN_ROWS and row["outside"] > MOSTLY * row["paid"]
+    regular = row["distances"] >= MIN_ROWS and row["regular"] >= MOSTLY * row["distances"]
+    return Sign(
+        many and regular,
+        f"{row['outside']:,} of {row['paid']:,} payments of these customers lie outside of their "
+        f"terms; {row['regular']:,} of {row['distances']:,} follow the one before after a week, a "
+        "month, a quarter or a year",
+    )
 
 
 def _ends(row: dict[str, Any], *, enough: bool) -> Sign:
@@ -138,4 +156,19 @@ SELECT count(*) AS rows, count(DISTINCT (customer_id, of_plan)) AS subscriptions
        coalesce((SELECT max(alike) FROM near), 0) AS alike,
        count(*) FILTER (recorded_at = starts_at) AS invented
 FROM terms LEFT JOIN usual USING (of_plan)
+"""
+_OUTSIDE = f"""
+WITH terms AS (
+    SELECT customer_id, min(starts_at) - {DAY_US} AS since, max(ends_at) + {DAY_US} AS until
+    FROM contracts GROUP BY customer_id
+), paid AS (
+    SELECT customer_id, occurred_at < since OR occurred_at > until AS outside, (occurred_at
+        - lag(occurred_at) OVER (PARTITION BY customer_id ORDER BY occurred_at)) / {DAY_US} AS days
+    FROM {{payments}} JOIN terms USING (customer_id) WHERE kind = 'purchase'
+)
+SELECT count(*) AS paid, count(*) FILTER (outside) AS outside,
+       count(days) FILTER (days >= 1) AS distances,
+       count(*) FILTER (days BETWEEN 6 AND 8 OR days BETWEEN 27 AND 32 OR days BETWEEN 84 AND 98
+                        OR days BETWEEN 358 AND 372) AS regular
+FROM paid
 """

@@ -129,7 +129,7 @@ def _read_files(
     if errors:
         raise join_errors(errors)
     if settings.built_terms and "contracts" in settings.tables:
-        counts["contracts"] = build_terms(connection)
+        counts["contracts"] = build_terms(connection, settings.contract.term_days)
     connection.execute(EMPTY_REJECTS)
     return SourceTables(connection, counts, files)
 

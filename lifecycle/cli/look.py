@@ -93,7 +93,7 @@ def init(
         return
     write_config.write_page(config.page, out)
     lines = [f"  {row['what']}: {row['guess']} ({row['reason']})" for row in config.rows]
-    open_ones = len(answers.open_questions)
+    open_ones = config.open_lines
     lines_open = "1 line" if open_ones == 1 else f"{open_ones} lines"
     correct = f"decide the {lines_open} marked CHECK" if open_ones else "nothing is open"
     next_step = f"wrote {out}; {correct}, then type: lifecycle check -c {out}"

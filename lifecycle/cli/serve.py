@@ -35,15 +35,21 @@ def score(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score everybody at one instant (default: the last local midnight) with what is served."""
-    from features.core.instants import instant, last_midnight
+    """Score everybody at one instant (default: right after the data) with what is served."""
+    from features.core.instants import day_text, instant, last_midnight
+    from features.core.progress import print_status
+    from features.tables.history import newest_as_of
     from serving.batch import run_folders
     from serving.release import release
     from serving.release.sandbox import load_in_subprocess
 
     settings, history, _ = open_business(config)
     run_folders.refuse_archetype(settings)
-    at = instant(as_of, zone=settings.zone) if as_of else last_midnight(settings.zone)
+    at = instant(as_of, zone=settings.zone) if as_of else newest_as_of(history, settings)
+    if not as_of and at < last_midnight(settings.zone):
+        print_status(
+            f"the data end before today: scores are as of {day_text(at, zone=settings.zone)}"
+        )
     run = run_folders.score_batch(
         history,
         settings,

@@ -24,6 +24,7 @@ from features.recipes.cover import current_cover
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.stages import state
 from features.tables.history import History, Known
+from features.tables.payment_terms import read_periods
 from features.tables.snapshots import refuse_snapshots
 from features.tables.sources import RowCounts
 from training.formats import percent
@@ -75,6 +76,7 @@ def build_report(
         "advice": _advice(definitions, rows.num_rows)
         + (grace.advice(renewals) if renewals else []),
         "renewals": renewals,
+        "periods": _periods(history),
         "acquired": _acquired_view(known, settings),
         "consent": consent_counts(history, settings),
         "findings": [
@@ -204,6 +206,13 @@ def _multiples(definitions: Definitions, usual_days: float | None) -> dict[str, 
         "reached_churned": definitions.reached_churned,
         "reactivated_share": None if share is None else round(share, 4),
     }
+
+
+def _periods(history: History) -> list[dict[str, Any]]:
+    """How long the payments of each category pay for, where terms are built from payments."""
+    if not history.built_terms:
+        return []
+    return [asdict(period) for period in read_periods(history.connection)]
 
 
 def _advice(definitions: Definitions, customers: int) -> list[str]:

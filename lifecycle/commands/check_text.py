@@ -43,6 +43,7 @@ def report_text(report: dict[str, Any]) -> str:
     ]
     if report["renewals"]:
         lines += ["", *grace.report_lines(report["renewals"])]
+    lines += [_period_line(each) for each in report["periods"]]
     acquired = report["acquired"]
     if acquired["median_gap_days"] is not None:
         lines.append(
@@ -98,6 +99,21 @@ def _file_lines(file: dict[str, Any]) -> list[str]:
             for bad in file["examples"][:SHOWN_VALUES]
         ]
     return lines
+
+
+def _period_line(period: dict[str, Any]) -> str:
+    """How long the payments of one category pay for, and what says so."""
+    sources = {
+        "stated": "as configured",
+        "own": f"as {period['regular']:,} of {period['distances']:,} of them lie apart",
+        "all": "as all payments lie apart",
+    }
+    what = period["category"] or "one amount"
+    days = f"{period['days']:,} days" if period["days"] else "no term"
+    return (
+        f"  {period['payments']:,} payments of {what}: {days}, {sources[period['source']]} "
+        "([contract] term_days)"
+    )
 
 
 def _table_lines(name: str, table: dict[str, Any]) -> list[str]:

@@ -163,9 +163,8 @@ def _load_served() -> releases.Release | None:
 
 
 def newest_instant(history: History, settings: Settings) -> int:
-    """The last local midnight; the one right after the data where they are older than allowed."""
-    now, end = last_midnight(settings.zone), midnight_after(history.data_until, settings.zone)
-    return now if now <= end + settings.contract.max_staleness_days * DAY_US else end
+    """The last local midnight, or the one right after the data where they end earlier."""
+    return min(last_midnight(settings.zone), midnight_after(history.data_until, settings.zone))
 
 
 def stale_warning(history: History, settings: Settings, at: int) -> str | None:
@@ -175,6 +174,6 @@ def stale_warning(history: History, settings: Settings, at: int) -> str | None:
     if at > midnight_after(history.data_until, zone):
         return f"the data end at {end}, before as_of {as_of}: later activity is not known"
     days = (last_midnight(zone) - history.data_until) // DAY_US
-    if at < last_midnight(zone) and days > settings.contract.max_staleness_days:
+    if at < last_midnight(zone) and at == midnight_after(history.data_until, zone):
         return f"the data end at {end}, {days:,} days ago: scores are as of {as_of}, not of today"
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 
 from features.tables.parsing import quote_identifier
 from lifecycle.init.cells import Cell
@@ -10,7 +11,35 @@ from lifecycle.init.source import Source
 
 # Share of the people of a file that the third file must know.
 _KNOWN = 0.5
+_ALIKE = 0.05  # of the people of the smaller file that two files have in common, at least
 _KEY, _PERSON = '"the other id"', '"the person"'
+
+
+def largest_group(sources: dict[str, Source], persons: dict[str, Cell]) -> set[str]:
+    """The names of the most files whose persons are known by one id, directly or over others.
+
+    sources, persons: by the name of the file; the source of a person must be there.
+    """
+    groups = [{name} for name in persons]
+    for one, other in combinations(persons, 2):
+        if _share(sources[one], persons[one], sources[other], persons[other]):
+            touched = [group for group in groups if {one, other} & group]
+            groups = [group for group in groups if group not in touched]
+            groups.append(set().union(*touched))
+    return max(groups, key=len, default=set())
+
+
+def _share(source: Source, person: Cell, other: Source, others: Cell) -> bool:
+    """Whether two files have a good part of the people of the smaller one in common."""
+    mine, theirs = (
+        f"SELECT DISTINCT lower(trim(CAST({cell.sql} AS VARCHAR))) AS who FROM {each.sample}"
+        for each, cell in ((source, person), (other, others))
+    )
+    both, smaller = source.query(
+        f"SELECT (SELECT count(*) FROM ({mine} INTERSECT {theirs})), "
+        f"least((SELECT count(*) FROM ({mine})), (SELECT count(*) FROM ({theirs})))"
+    )[0]
+    return bool(both and both >= _ALIKE * smaller)
 
 
 def find_bridge(
@@ -57,3 +86,37 @@ def _by_way_of(source: Source, own: Cell, bridge: Source, other: Cell, person: C
         f"names the customer: {people:,} people, {known:,} of them known there."
     )
     return replace(own, sql=sql, notes=(*own.notes, note))
+
+
+def match_zeros(
+    source: Source, own: Cell, persons: dict[str, Cell], sources: dict[str, Source]
+) -> Cell | None:
+    """The ids of `own` with or without leading zeros, as another file has them; None if no one has.
+
+    A spreadsheet drops the zeros at the front of a number. persons, sources: by name of the file.
+    """
+    text = f"trim(CAST({own.sql} AS VARCHAR))"
+    for name, person in persons.items():
+        other = f"trim(CAST({person.sql} AS VARCHAR))"
+        [(shortest, longest)] = sources[name].query(
+            f"SELECT min(length({other})), max(length({other})) FROM {sources[name].sample}"
+        )
+        [(own_longest,)] = source.query(f"SELECT max(length({text})) FROM {source.sample}")
+        readings = {f"ltrim({text}, '0')": "without the zeros at their front"}
+        if shortest == longest and (own_longest or 0) <= (shortest or 0):
+            filled = f"lpad({text}, {shortest}, '0')"
+            readings[filled] = f"filled up with zeros to {shortest} digits"
+        for sql, words in readings.items():
+            theirs = f"SELECT {other} FROM {sources[name].sample}"
+            people, written, known = source.query(
+                f"SELECT count(DISTINCT {text}), count(DISTINCT {sql}), "
+                f"count(DISTINCT {sql}) FILTER ({sql} IN ({theirs})) FROM {source.sample} "
+                f"WHERE regexp_matches({text}, '^\\d+$')"
+            )[0]
+            if people and written == people and known >= _KNOWN * people:
+                note = (
+                    f"{own.column} names the customer, {words}, as {sources[name].path.name} has "
+                    f"them: {people:,} people, {known:,} of them known there."
+                )
+                return replace(own, sql=sql, notes=(*own.notes, note))
+    return None

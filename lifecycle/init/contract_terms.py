@@ -89,11 +89,19 @@ def _is_snapshot(connection: duckdb.DuckDBPyConnection, parts: Parts) -> bool:
     """Whether the typed terms show the signs of a snapshot; False where they cannot be read."""
     mapping = {"business": {"zone": "UTC"}, "tables": {"transactions": "SELECT 1"}}
     settings = settings_from_mapping(mapping, folder=Path(), where="init")
-    select = union_select(parts["contracts"])
-    try:
+
+    def read(name: str) -> bool:
         with contextlib.suppress(InputRefused):
-            read_table(connection, CONTRACT["contracts"], select, settings=settings)
-            return looks_overwritten(read_signs(connection))
+            select = union_select(parts[name])
+            read_table(connection, CONTRACT[name], select, settings=settings)
+            return True
         return False
+
+    try:
+        if not read("contracts"):
+            return False
+        payments = "main.transactions" if "transactions" in parts and read("transactions") else ""
+        connection.execute("SET schema = 'main'")
+        return looks_overwritten(read_signs(connection, payments))
     finally:
         connection.execute("SET schema = 'files'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lifecycle.init.cells import Cell
+from lifecycle.init.consent_words import complete_consent
 from lifecycle.init.draft import Draft
 from lifecycle.init.source import Source
 
@@ -22,6 +23,7 @@ def repeated_customers(source: Source, cell: Cell) -> int:
 
 def complete_customers(source: Source, cells: dict[str, Cell], draft: Draft) -> None:
     """Let every customer have one row: of several, the one that is last in the file's values."""
+    complete_consent(source, draft)
     if "valid_from" in cells:
         return
     repeated = repeated_customers(source, cells["customer_id"])

@@ -6,6 +6,7 @@ The whole column decides what a point and a comma are. Where every cell fits two
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 
 from features.tables.parsing import DECIMAL, FLOATS, INTEGERS, literal
@@ -35,11 +36,13 @@ _COMMA_THOUSANDS = _Style(
     r"^[+-]?(\d+|\d{1,3}(,\d{3})+)([.]\d*)?$",
     "replace({x}, ',', '')",
     "commas between the thousands",
+    strict=True,
 )
 _LAKH = _Style(
     r"^[+-]?(\d+|\d{1,2}(,\d{2})*,\d{3})([.]\d*)?$",
     "replace({x}, ',', '')",
     "commas between the lakhs",
+    strict=True,
 )
 _DOT_THOUSANDS = _Style(
     r"^[+-]?(\d+|\d{1,3}([.]\d{3})+)(,\d*)?$",
@@ -222,6 +225,16 @@ def _looks_like_cents(source: Source, cell: Cell) -> bool:
         and round_ < 0.5 * count
         and distinct >= min(10, count // 3)
     )
+
+
+def currency_in_name(column: str) -> set[str]:
+    """The codes of currencies in the name of a column.
+
+    >>> currency_in_name("Invoice Amount (INR)")
+    {'INR'}
+    """
+    known = {*CURRENCY_WORDS.values(), *CURRENCY_SIGNS.values()}
+    return known & set(re.findall(r"(?<![A-Za-z])[A-Z]{3}(?![A-Za-z])", column))
 
 
 def currency_codes(source: Source, column: str) -> set[str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lifecycle.init.bridges import find_bridge
+from lifecycle.init.bridges import find_bridge, largest_group, match_zeros
 from lifecycle.init.cells import Cell, is_email, read_id
 from lifecycle.init.money import read_number
 from lifecycle.init.people import PersonChoice, PersonValues, choose_people
@@ -26,6 +26,26 @@ _PERSON_WORDS = """
     customer client user member person requester contact buyer subscriber account external email
     mail kunde kunden mitglied cliente socio usuario adherent utilisateur 客户 会员 用户
 """
+# People of other trades: with a word for a number behind them they name the customer.
+_PERSON_NOUNS = """
+    student pupil learner patient tenant donor passenger rider reader participant attendee
+    policyholder insured guest schuler schueler teilnehmer patienten mieter spender gast
+    eleve etudiant locataire donateur abonne alumno estudiante paciente inquilino donante
+    aluno hospede 学生 患者 用户
+"""
+_NUMBER_WORDS = (
+    "id",
+    "no",
+    "number",
+    "nr",
+    "nummer",
+    "num",
+    "numero",
+    "numéro",
+    "code",
+    "编号",
+    "号",
+)
 _ABOUT = """
     date time at name type status segment group since owner phone city country note notes tags
     description count total
@@ -52,12 +72,20 @@ def choose_persons(sources: list[Source]) -> dict[str, Cell]:
     chosen = choose_people(sources[0].connection, values)
     persons = {name: cells[name][choice.number] for name, choice in chosen.items()}
     by_name = {source.name: source for source in sources}
+    together = largest_group(by_name, persons)
     for name, choice in chosen.items():
+        if name not in together and choice.shared:
+            # Its people are those of a few files alone, by another id than that of the others.
+            joined = {other: persons[other] for other in together}
+            if bridge := find_bridge(by_name[name], cells, joined, by_name):
+                persons[name] = bridge
+                continue
         if choice.shared == 0:
-            bridge = find_bridge(by_name[name], cells, persons, by_name)
-            # Without anybody in common, the name decides.
-            persons[name] = bridge or replace(
-                cells[name][0], notes=(*cells[name][0].notes, _share_note(cells[name][0], choice))
+            joined = {other: persons[other] for other in together if other != name}
+            persons[name] = (
+                find_bridge(by_name[name], cells, persons, by_name)
+                or match_zeros(by_name[name], cells[name][0], joined, by_name)
+                or _by_name(by_name[name], cells[name][0])
             )
             continue
         # Of a large file a small one can know only a few.
@@ -66,6 +94,15 @@ def choose_persons(sources: list[Source]) -> dict[str, Cell]:
         note = _share_note(persons[name], choice, is_few=is_few)
         persons[name] = replace(persons[name], notes=(*persons[name].notes, note))
     return persons
+
+
+def _by_name(source: Source, cell: Cell) -> Cell:
+    """Without anybody in common with another file, the name decides."""
+    people = source.query_count(
+        f"SELECT count(DISTINCT lower(trim(CAST({cell.sql} AS VARCHAR)))) FROM {source.sample}"
+    )
+    note = _share_note(cell, PersonChoice(0, people, 0))
+    return replace(cell, notes=(*cell.notes, note))
 
 
 def _share_note(cell: Cell, choice: PersonChoice, *, is_few: bool = True) -> str:
@@ -88,8 +125,9 @@ def person_candidates(source: Source) -> list[Cell]:
     keys = {cell.column for cell in cells if _is_key(source, cell)}
     if len(keys) < len(cells):
         # A key stays behind the others: in a file of customers it is the person all the same.
-        named = {squash(name) for name in CUSTOMER.split()}
-        weak = {c for c in keys if squash(c) not in named and not is_email(source, c)}
+        # A column that is named as the number of a person stays too: other files may know it.
+        named = {column for rank, column in ranked if rank[0] <= 1}
+        weak = {c for c in keys if c not in named and not is_email(source, c)}
         cells = [cell for cell in cells if cell.column not in weak]
         cells.sort(key=lambda cell: cell.column in keys)
     if not cells:
@@ -110,7 +148,9 @@ def _rank(source: Source, column: str) -> tuple[int, int] | None:
     if name in {squash(known) for known in EMAIL.split()}:
         return 2, position
     if len(words) > 1 and set(_PERSON_WORDS.split()) & set(words) and not _named_otherwise(words):
-        return (1 if words[-1] in ("id", "no", "number", "nr", "code") else 3), position
+        return (1 if words[-1] in _NUMBER_WORDS else 3), position
+    if len(words) > 1 and words[-1] in _NUMBER_WORDS and set(_PERSON_NOUNS.split()) & set(words):
+        return 1, position
     if is_email(source, column):
         return 3, position
     if name in ("id", "recordid"):

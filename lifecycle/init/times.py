@@ -7,6 +7,7 @@ everywhere is asked about.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass, replace
 
@@ -126,12 +127,44 @@ def _best_cell(source: Source, column: str, styles: list[TimeStyle]) -> Cell | N
     cell = Cell(column, style.sql, clock)
     if style.note == "Excel":
         return _ask_excel(source, cell)
+    if turned := _year_first(source, styles, style):
+        return replace(cell, sql=turned.sql, notes=(_year_note(source, column, turned, style),))
     if style.day:
         rival = next((other for other in styles if other.day == _swap(style.day)), None)
         return _settle_order(source, cell, style, rival)
     if style.note:
         cell = replace(cell, notes=(f"{column} is written in {style.note}; the SELECT reads it.",))
     return cell
+
+
+def _year_first(source: Source, styles: list[TimeStyle], style: TimeStyle) -> TimeStyle | None:
+    """The style with a year of two digits first, where it gives a far shorter span; else None.
+
+    24/01/05 can be the fifth of January 2024, or the 24th of January 2005.
+    """
+    rivals = [each for each in styles if each.day.startswith("%y") and each.day != style.day]
+    if "%y" not in style.day or not rivals:
+        return None
+    spans = {each.day: _span_days(source, each) for each in (style, *rivals)}
+    best = min(rivals, key=lambda each: spans[each.day])
+    return best if spans[best.day] < spans[style.day] / 3 else None
+
+
+def _span_days(source: Source, style: TimeStyle) -> float:
+    """The days between the first and the last value; infinite where few can be read so."""
+    [(rows, fit, days)] = source.query(
+        "SELECT count(x), count(t), date_diff('day', min(t), max(t)) FROM "
+        f"(SELECT {style.sql} AS x, TRY_CAST(CAST({style.sql} AS VARCHAR) AS TIMESTAMP) AS t "
+        f"FROM {source.sample})"
+    )
+    return float(days) if rows and fit >= MIN_FIT * rows else math.inf
+
+
+def _year_note(source: Source, column: str, style: TimeStyle, other: TimeStyle) -> str:
+    return (
+        f"CHECK: {column} is read as {style.note} ({_range(source, style)}), because as "
+        f"{other.note} it would reach from {_range(source, other).replace(' … ', ' to ')}."
+    )
 
 
 def _mixed_cell(
@@ -162,10 +195,11 @@ def _clock(source: Source, column: str) -> str:
     if source.types[column] == "DATE":
         return "days"
     days_only = r"regexp_matches(v, '^\d{1,4}[.]\d{1,2}[.]\d{1,4}$')"
-    count, zones, clocks = source.count_shapes(column, [zoned, f"({clock}) AND NOT {days_only}"])
-    if zones == count:
+    _, zones, clocks = source.count_shapes(column, [zoned, f"({clock}) AND NOT {days_only}"])
+    # Where a few have no offset, the others still lie on a day that the zone decides.
+    if zones:
         return "offset"
-    return "naive" if clocks or zones else "days"
+    return "naive" if clocks else "days"
 
 
 def _swap(format_: str) -> str:

@@ -14,6 +14,7 @@ from lifecycle.init.refunds import kind_of_file
 from lifecycle.init.source import Source
 
 # Share of a file's (customer, amount) pairs that the best file has too: the same purchases.
+_SAME_DAYS = 0.9  # of the customers and days of both files, at least
 _SAME_EVENTS = 0.3
 
 
@@ -74,8 +75,13 @@ def _same_columns(file: Candidate, other: Candidate) -> bool:
 
 
 def _same_events(file: Candidate, best: Candidate) -> bool:
-    """Whether many (customer, amount) pairs of the file are in the best file too."""
+    """Whether many (customer, amount) or (customer, day) pairs are in the best file too.
+
+    Invoices have taxes in their amounts, and payments may come a day later.
+    """
     if "amount" not in file.cells or "amount" not in best.cells:
+        return True
+    if _same_days(file, best):
         return True
     pairs = [
         f"SELECT DISTINCT lower(trim(CAST({one.cells['customer_id'].sql} AS VARCHAR))) AS who, "
@@ -87,3 +93,18 @@ def _same_events(file: Candidate, best: Candidate) -> bool:
         f"(SELECT *, true AS known FROM ({pairs[1]})) AS b USING (who, amount)"
     )[0]
     return bool(shared >= _SAME_EVENTS * count)
+
+
+def _same_days(file: Candidate, best: Candidate) -> bool:
+    """Whether nearly all customers and days of the file are in the best file, and the reverse."""
+    pairs = [
+        f"SELECT DISTINCT lower(trim(CAST({one.cells['customer_id'].sql} AS VARCHAR))) AS who, "
+        f"TRY_CAST(CAST({one.cells['occurred_at'].sql} AS VARCHAR)[:10] AS DATE) AS day "
+        f"FROM {one.source.sample}"
+        for one in (file, best)
+    ]
+    both, mine, theirs = file.source.query(
+        f"SELECT (SELECT count(*) FROM ({pairs[0]} INTERSECT {pairs[1]})), "
+        f"(SELECT count(*) FROM ({pairs[0]})), (SELECT count(*) FROM ({pairs[1]}))"
+    )[0]
+    return bool(mine and theirs and both >= _SAME_DAYS * max(mine, theirs))

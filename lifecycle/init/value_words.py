@@ -46,7 +46,8 @@ KIND_WORDS: dict[str, dict[str, str]] = {
         "login": "login logins log_in sign_in signin anmeldung connexion 登录",
         "visit": """
             visit visits session sessions view views page_view pageviews pageview session_start
-            check_in checkin checkins besuch besuche visite visites visita visitas 访问 到访
+            check_in checkin checkins attended attend present
+            anwesend besuch besuche visite visites visita visitas 访问 到访
         """,
         "sent": """
             sent sends send email_sent mail_sent emails mailing mailings newsletter newsletters

@@ -113,7 +113,8 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "amount": """
             amount total total_amount order_total grand_total order_value order_amount
             total_price total_paid line_total net_amount gross_amount amount_paid payment_amount
-            payment_value paid paid_amount invoice_total invoice_amount transaction_amount
+            payment_value paid paid_amount invoice_total invoice_amount invoice_value
+            bill_amount bill_total bill_value transaction_amount transaction_value
             purchase_amount sale_amount revenue turnover
             sales_value sales_amount sales net_sales gross_sales dollar_value spend spent value
             sum charge monetary amount_cents amount_in_cents total_cents total_incl_vat gross net
@@ -200,7 +201,8 @@ SYNONYMS: dict[str, dict[str, str]] = {
         """,
         "kind": """
             kind event event_type event_name action interaction interaction_type activity
-            activity_type type ereignis evenement evento tipo_evento acao aktion 事件 事件类型 行为
+            activity_type attendance attendance_status anwesenheit presence asistencia
+            type ereignis evenement evento tipo_evento acao aktion 事件 事件类型 行为
         """,
         "recorded_at": _RECORDED,
         "channel": "channel medium platform device kanal canal gerät appareil 渠道 设备",
@@ -214,7 +216,8 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "occurred_at": f"""
             occurred_at sent_at sent sent_on survey_sent survey_sent_at survey_date review_date
             submitted_at submitted opened_at opened raised_at rated_at reported_at
-            versendet_am gesendet_am eroffnet_am eroffnet bewertet_am envoye_le ouvert_le
+            versendet versendet_am versandt_am versanddatum
+            gesendet gesendet_am invited_at eroffnet_am eroffnet bewertet_am envoye_le ouvert_le
             enviado_el enviado_em abierto_el fecha_envio aberto_em data_envio
             发送时间 提交时间 评价时间 打开时间 {_TIME}
         """,
@@ -227,7 +230,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "answered_at": """
             answered_at answered answered_on responded_at response_at response_date responded
             answer_date replied_at completed_at review_answer_timestamp response_time_stamp
-            beantwortet_am beantwortet antwort_am repondu_le date_reponse respondido_el
+            beantwortet_am beantwortet antwort_am antwortdatum repondu_le date_reponse respondido_el
             fecha_respuesta respondido_em data_resposta 回答时间 回复时间 答复时间
         """,
         "resolved_at": """

@@ -13,6 +13,7 @@ from pathlib import Path
 import duckdb
 
 from features.core.errors import BadSetting, ColumnMissing, QueryFailed, StoreFailed
+from features.core.staged_files import staged_file
 from lifecycle.init import business
 from lifecycle.init.contract_terms import settle_terms
 from lifecycle.init.dateless import has_one_instant, is_labelled_snapshot, refuse_snapshot
@@ -53,6 +54,11 @@ class Configuration:
         return f"{used} of {self.given} files are used{names}"
 
     @property
+    def open_lines(self) -> int:
+        """How many lines of the page say CHECK."""
+        return sum("CHECK:" in reason for guess in self.guesses for reason in guess.reasons)
+
+    @property
     def rows(self) -> list[dict[str, str]]:
         """The guesses as rows: what, guess, reason."""
         return [
@@ -88,8 +94,9 @@ def write(files: list[Path], out: Path, answers: Answers | None = None) -> list[
 def write_page(page: str, out: Path) -> None:
     """Write the page to a file that does not exist yet. StoreFailed where that fails."""
     try:
-        with out.open("x", encoding="utf-8") as file:
-            file.write(page)
+        # Whole or not at all: an empty file would be in the way of the next init.
+        with staged_file(out) as staged:
+            staged.write_text(page, encoding="utf-8")
     except OSError as error:
         raise StoreFailed(
             where=str(out),

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import duckdb
 
 from features.core.errors import BadSetting
-from lifecycle.init.money import currency_codes
+from lifecycle.init.money import currency_codes, currency_in_name
 from lifecycle.init.parts import Part
 from lifecycle.init.questions import Answer, Answers, Question
 from lifecycle.init.toml_page import Guess, toml_string
@@ -157,4 +157,6 @@ def _codes(part: Part) -> set[str]:
         codes = {row[0] for row in rows if re.fullmatch("[A-Z]{3}", row[0])}
         return codes if len(codes) < 2 or not part.currency else {part.currency}
     cell = part.cells.get("amount") or part.cells.get("price")
-    return currency_codes(source, cell.column) if cell is not None else set()
+    if cell is None:
+        return set()
+    return currency_codes(source, cell.column) or currency_in_name(cell.column)

@@ -15,6 +15,7 @@ import duckdb
 from features.core.contract import CONTRACT
 from features.core.errors import SnapshotRefused
 from features.tables.parsing import literal, quote_identifier
+from lifecycle.init.bridges import find_bridge
 from lifecycle.init.cells import Cell
 from lifecycle.init.currency import ask_currency
 from lifecycle.init.draft import Draft
@@ -25,6 +26,7 @@ from lifecycle.init.formats.registry import recognise
 from lifecycle.init.formats.same_money import compare_money
 from lifecycle.init.parts import Part
 from lifecycle.init.people import PersonChoice, PersonValues, choose_people
+from lifecycle.init.person_columns import person_candidates
 from lifecycle.init.questions import Answers
 from lifecycle.init.source import Source
 
@@ -87,7 +89,11 @@ def read_known(
     """
     result = KnownParts(parts={table: list(parts) for table, parts in others.items()})
     choices = _choose(connection, known, others)
-    added = [_parts_of(file, choices[file.source.name]) for file in known if file.tables]
+    added = [
+        _parts_of(file, choices[file.source.name], _bridge(file, choices[file.source.name], others))
+        for file in known
+        if file.tables
+    ]
     for parts in sorted(added, key=_newest, reverse=True):
         _add_rows_once(result.parts, parts)
     result.parts = {name: result.parts[name] for name in CONTRACT if name in result.parts}
@@ -119,11 +125,32 @@ def _values(source: Source, sql: str) -> PersonValues:
     return PersonValues(f"SELECT {sql} FROM {source.whole}")
 
 
-def _parts_of(file: KnownFile, choice: PersonChoice) -> list[Part]:
+def _bridge(
+    file: KnownFile, choice: PersonChoice, others: dict[str, list[Part]]
+) -> PersonColumn | None:
+    """The person by way of a file that has both ids, where no other file knows the file's own."""
+    if choice.shared != 0:
+        return None
+    sources = {part.source.name: part.source for parts in others.values() for part in parts}
+    persons = {
+        part.source.name: part.cells["customer_id"] for parts in others.values() for part in parts
+    }
+    own = [Cell(person.column, person.sql) for person in file.people]
+    candidates = {name: person_candidates(source) for name, source in sources.items()}
+    bridge = find_bridge(file.source, candidates | {file.source.name: own}, persons, sources)
+    return None if bridge is None else PersonColumn(bridge.column, bridge.sql, bridge.notes[-1])
+
+
+def _parts_of(
+    file: KnownFile, choice: PersonChoice, bridge: PersonColumn | None = None
+) -> list[Part]:
     """One part a table of the file, all by the same person."""
-    person = file.people[choice.number]
+    person = bridge or file.people[choice.number]
     parts: list[Part] = []
     for table in file.tables:
+        if bridge is not None:
+            parts.append(_part(file, table, bridge, choice, is_first=not parts))
+            continue
         # A refund may name the person in another column than a payment does.
         own = next((each for each in table.people if each.what == person.what), person)
         parts.append(_part(file, table, own, choice, is_first=not parts))
@@ -162,7 +189,10 @@ def _first_notes(
     source = file.source
     notes = [
         f"{source.path.name} has the columns of {file.format.name} ({source.rows:,} rows).",
-        f"customer_id is {person.column} ({person.what}): {choice.share_note}.",
+        # A bridge says what it is in a sentence of its own.
+        person.what
+        if person.what.endswith(".")
+        else f"customer_id is {person.column} ({person.what}): {choice.share_note}.",
         f"not read: {file.format.leaves[0].lower()}{file.format.leaves[1:]}",
     ]
     earlier = "false"

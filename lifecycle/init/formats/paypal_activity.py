@@ -17,7 +17,10 @@ def _read(columns: FileColumns, answers: Answers) -> tuple[FormatTable, ...]:
     number = f"TRY_CAST({gross.sql} AS DECIMAL(18, 4))"
     type_ = columns.lower("Type")
     is_refund = f"regexp_matches({type_}, 'refund|reversal|chargeback') AND {number} < 0"
-    is_payment = f"regexp_matches({type_}, 'payment') AND {number} > 0"
+    is_payment = (
+        f"regexp_matches({type_}, 'payment') AND {number} > 0 "
+        f"AND NOT regexp_matches({type_}, 'refund|reversal|chargeback|cancel')"
+    )
     complete = f"{columns.lower('Status')} IN ('completed', 'partially refunded', 'refunded')"
     meant = f"coalesce(({is_refund}) OR ({is_payment}), false)"
     currency, others = choose_currency(columns, "Currency", answers, only=f"{meant} AND {complete}")

@@ -1,0 +1,62 @@
+"""How long a payment pays for, category by category, and what is said of it."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from features.tables.payment_terms import read_periods
+from tests.support.plausible_business import START, business, findings
+
+MONTHS, QUARTERS, ANNUAL, BOOKS = "Monthly", "Term", "Annual", "Books"
+HEAD = "customer_id,occurred_at,amount,category\n"
+PAID = {
+    "business": {"archetype": "contractual"},
+    "contract": {"terms_from": "payments", "data_until": "2025-01-01"},
+}
+
+
+def payments():
+    """Twenty by the month, two by the quarter, eight once a year, and books now and then."""
+    rows = [(f"m{who}", who + 30 * k, 20, MONTHS) for who in range(20) for k in range(11)]
+    rows += [(f"q{who}", who + 91 * k, 50, QUARTERS) for who in range(2) for k in range(4)]
+    rows += [(f"a{who}", 9 * who, 200, ANNUAL) for who in range(8)]
+    rows += [
+        (f"m{who}", 7 + who + gap, 15, BOOKS) for who in range(20) for gap in (0, 5, 19, 96, 199)
+    ]
+    return HEAD + "".join(
+        f"{who},{START + timedelta(days=day)},{amount},{what}\n" for who, day, amount, what in rows
+    )
+
+
+def periods(folder, **contract):
+    sections = PAID | {"contract": PAID["contract"] | contract}
+    _, history, counts = business(folder, {"transactions": payments()}, **sections)
+    return {each.category: each for each in read_periods(history.connection)}, history, counts
+
+
+def test_a_plan_of_a_few_payers_has_its_own_period(tmp_path):
+    found, _, _ = periods(tmp_path)
+    assert {name: (each.days, each.source) for name, each in found.items()} == {
+        MONTHS: (31, "own"),
+        QUARTERS: (92, "own"),
+        BOOKS: (62, "own"),
+        ANNUAL: (31, "all"),
+    }
+
+
+def test_what_is_irregular_or_guessed_is_named_with_what_to_type(tmp_path):
+    named = findings(tmp_path, {"transactions": payments()}, **PAID)
+    assert "term_days = { Books = … }" in named["irregular_payments", "contracts"]["fix"]
+    assert named["guessed_terms", "contracts"]["counts"] == {"payments": 8, "days": 31}
+
+
+def test_stated_days_count_and_none_is_no_term(tmp_path):
+    found, _, counts = periods(tmp_path, term_days={ANNUAL: 366, BOOKS: 0})
+    assert (found[ANNUAL].days, found[ANNUAL].source) == (366, "stated")
+    assert (counts["contracts"].read, counts["contracts"].kept) == (336, 236)
+    named = findings(
+        tmp_path,
+        {"transactions": payments()},
+        **(PAID | {"contract": PAID["contract"] | {"term_days": {ANNUAL: 366, BOOKS: 0}}}),
+    )
+    assert not {"irregular_payments", "guessed_terms"} & {name for name, _ in named}
