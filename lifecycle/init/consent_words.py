@@ -50,9 +50,9 @@ def _read_words(source: Source, column: str, draft: Draft, *, inverted: bool) ->
             "known: it is left out, so customers who said no can be in lists ([consent])."
         )
         return
-    said_no = [value for value in values if (squash(value) in no) != inverted]
-    listed = ", ".join(literal(value) for value in said_no)
-    refused = f"trim({text}) IN ({listed})" if said_no else "false"
+    refusals = [value for value in values if (squash(value) in no) != inverted]
+    listed = ", ".join(literal(value) for value in refusals)
+    refused = f"trim({text}) IN ({listed})" if refusals else "false"
     draft.selected["consent"] = (
         f"CASE WHEN trim({text}) = '' OR {text} IS NULL THEN NULL ELSE NOT ({refused}) END"
     )
