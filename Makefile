@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow check notebooks docs
+.PHONY: help install demo test test-slow test-long check notebooks docs
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -28,10 +28,13 @@ check: $(READY) ## formatting, lint, import rules, stale pages
 	$(BIN)/mypy
 
 test: check ## the checks, then the tests that take seconds
-	TZ=UTC $(BIN)/python -m pytest -m "not slow"
+	TZ=UTC $(BIN)/python -m pytest -m "not slow and not long"
 
 test-slow: $(READY) ## the tests that need a browser, Java, a notebook's kernel or minutes
-	TZ=UTC $(BIN)/python -m pytest -m slow
+	TZ=UTC $(BIN)/python -m pytest -m "slow and not long"
+
+test-long: $(READY) ## what takes longest: more worlds of the same promises, whole benchmarks
+	TZ=UTC $(BIN)/python -m pytest -m long
 
 docs: $(READY) ## write the generated pages anew
 	$(BIN)/python -m docs.generate

@@ -48,7 +48,7 @@ FEW = [
         "shop",
         "subscriptions",
         pytest.param("whole_shop", marks=pytest.mark.slow),
-        pytest.param("whole_subscriptions", marks=pytest.mark.slow),
+        pytest.param("whole_subscriptions", marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
 def test_the_catalogue_passes_on_the_simulation(business, request):

@@ -129,7 +129,10 @@ def test_a_date_with_too_few_rows_is_left_out_and_named(shop):
     [skipped] = walked.report["skipped"]
     names = [day_text(at, zone=settings.zone) for at in dates]
     assert skipped["as_of"] == names[0]
-    assert re.fullmatch(r"\d+ rows: \d+ left, \d+ stayed, \d+ eligible", skipped["why"])
+    assert re.fullmatch(
+        r"\d+ rows: \d+ left \(\d+ customers\), \d+ stayed \(\d+ customers\), \d+ eligible",
+        skipped["why"],
+    )
     assert walked.report["warnings"][0] == f"{names[0]} is skipped: {skipped['why']}"
     assert [one["as_of"] for one in walked.report["dates"]] == names[1:]
     assert set(walked.predictions["as_of"].to_pylist()) == {dates[1]}

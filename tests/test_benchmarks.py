@@ -25,6 +25,7 @@ def test_it_can_be_imported(name, monkeypatch):
     importlib.import_module(name)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_service_s_runs_to_its_end_on_a_tiny_business(tmp_path):
     said = subprocess.run(

@@ -105,6 +105,7 @@ def test_cover_that_cannot_end_is_lost_by_cancellation_alone(seed):
     refuse_another_end(seed)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @settings(max_examples=4, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(seed=st.integers(0, 2**32))

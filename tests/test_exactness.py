@@ -144,7 +144,9 @@ def small(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("zones", [ZONES[::8], pytest.param(ZONES, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "zones", [ZONES[::8], pytest.param(ZONES, marks=[pytest.mark.slow, pytest.mark.long])]
+)
 def test_the_machine_s_zone_changes_nothing(small, monkeypatch, zones):
     """Read from the files again in each zone: the business's zone is stated, the machine's is
     nobody's.

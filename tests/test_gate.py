@@ -232,7 +232,7 @@ def test_what_speaks_against_a_release(trained_shop, home):
     for stale in (OLDER, None):
         found = promote.check_promotion(judged(release, gate.REFUSED, stale))
         assert found.objections == ()
-        assert found.verdict.endswith(f"and not with the served release {OLD}")
+        assert found.verdict.endswith(f"with the served release {OLD}")
     assert "did not judge it" in promote.check_promotion(judged(release, gate.NOT_JUDGED, OLD)).note
 
 

@@ -180,6 +180,7 @@ def test_late_and_corrected_rows_are_known_when_they_were(seed, archetype):
     refuse_other_rows(seed, archetype)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @more
 @given(seed=st.integers(0, 2**32), archetype=st.sampled_from(("non-contractual", "contractual")))

@@ -22,6 +22,16 @@ BOOKS = sorted(FOLDER.glob("*.ipynb"))
 MAX_BYTES = 500_000
 MACHINE = re.compile(r"/home/|/root|/work/|/tmp\b|/var/folders|/Users/|[A-Z]:\\\\")
 every_book = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
+# Those that train several times run only with all long tests.
+LONG_BOOKS = ("02-", "04-", "05-")
+run_books = pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(book, marks=pytest.mark.long) if book.name.startswith(LONG_BOOKS) else book
+        for book in BOOKS
+    ],
+    ids=lambda path: path.stem,
+)
 
 
 def read(path):
@@ -242,7 +252,7 @@ def run(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@every_book
+@run_books
 def test_it_runs_and_writes_nothing_outside_its_temporary_folder(
     run, home, default_interrupts, path
 ):

@@ -29,7 +29,7 @@ from tests.support.checks import nonempty
         "shop",
         "subscriptions",
         pytest.param("whole_shop", marks=pytest.mark.slow),
-        pytest.param("whole_subscriptions", marks=pytest.mark.slow),
+        pytest.param("whole_subscriptions", marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
 def world(request):

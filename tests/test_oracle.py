@@ -40,6 +40,7 @@ def test_features_stages_and_outcomes(seed, archetype):
     refuse_another_answer(seed, archetype)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @more
 @given(seed=st.integers(0, 2**32), archetype=st.sampled_from(("non-contractual", "contractual")))

@@ -56,6 +56,7 @@ def test_clean_tables_are_not_accused(tmp_path, mode):
     assert findings_of(tmp_path, mode) == ([], [])
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_measurement_names_nine_of_ten_and_accuses_nobody(capsys, monkeypatch):
     monkeypatch.setattr(

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from features.core import progress
 from lifecycle import cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,6 +48,7 @@ def run_here(*arguments, **environment):
             code = end.code or 0
         finally:
             signal.signal(signal.SIGINT, handler)
+            progress.set_quiet(None)
     return subprocess.CompletedProcess(arguments, code, said.getvalue(), complained.getvalue())
 
 
