@@ -16,8 +16,14 @@ EARLIEST_US = 0
 LATEST_US = 7_258_118_400_000_000
 # How a term without an end ends inside the program: no instant of the data lies there.
 OPEN_END_US = LATEST_US
-# 2099-01-01. Nobody agrees on an end so far away: 2099-12-31 and 9999-12-31 stand for none.
-# A day before 2099 in UTC, so that the first midnight of 2099 counts in every zone.
+# What is trimmed at both ends of a text: the Unicode spaces, and signs that nobody sees, such as
+# the mark at the start of a file, which would make two people of one. Tabs and line ends stay.
+TRIMMED = (
+    "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u202f\u205f\u3000\ufeff\u200b\u200c\u200d\u200e\u200f\u2060"
+)
+# Nobody agrees on an end so far away: 2099-12-31 and 9999-12-31 stand for none. A day before 2099
+# in UTC, so that the first midnight of 2099 counts in every zone.
 OPEN_FROM_US = 4_070_822_400_000_000
 MONEY_LIMIT = 10**15
 NUMBER_LIMIT = 10**12  # features sum thousandths in 64 bits

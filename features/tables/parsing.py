@@ -17,6 +17,7 @@ from features.core.contract import (
     NUMBER_LIMIT,
     OPEN_END_US,
     OPEN_FROM_US,
+    TRIMMED,
     Column,
 )
 from features.core.errors import NaiveTime, WrongType
@@ -120,12 +121,9 @@ def _wrong_type(where: str, raw_type: str, wanted: str, fix: str) -> WrongType:
     return WrongType(where=where, got=f"type {raw_type}", rule=f"This column is {wanted}.", fix=fix)
 
 
-INVISIBLE = "\ufeff\u200b\u200c\u200d\u200e\u200f\u2060"
-
-
 def _non_blank(raw: str) -> str:
     """SQL for the trimmed text; null where nothing is left."""
-    return f"nullif(trim({raw}), '')"
+    return f"nullif(trim({raw}, '{TRIMMED}'), '')"
 
 
 def _id(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> ColumnSql:
@@ -137,8 +135,7 @@ def _id(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> C
         raise _wrong_type(
             where, raw_type, "an id: text or whole numbers", "Cast it to VARCHAR in the SELECT."
         )
-    # Signs that nobody sees, such as the mark at the start of a file, would make two people of one.
-    return ColumnSql(_non_blank(f"trim(trim({raw}), '{INVISIBLE}')"), ())
+    return ColumnSql(_non_blank(raw), ())
 
 
 def _text(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> ColumnSql:

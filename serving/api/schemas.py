@@ -25,7 +25,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from features.core.contract import CONTRACT, EARLIEST_US, LATEST_US, Column, Table
+from features.core.contract import CONTRACT, EARLIEST_US, LATEST_US, TRIMMED, Column, Table
 from features.core.errors import Malformed
 from features.core.instants import instant
 from serving.api.strict import malformed_error
@@ -38,11 +38,6 @@ _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\dT([01]\d|2[0-3]):\d\d:\d\d([.]\d{1,9})?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)",
     re.ASCII,
-)
-# What the database trims: the Unicode spaces. Tabs and line ends stay, as they do there.
-_SPACES = (
-    "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u202f\u205f\u3000"
 )
 
 
@@ -86,10 +81,10 @@ def _no_instant() -> PydanticCustomError:
 
 
 def _clean_text(text: str) -> str | None:
-    """As the contract reads text: without the spaces around it; None where nothing is left."""
+    """As the contract reads text: without TRIMMED around it; None where nothing is left."""
     if _NO_TEXT.search(text):
         raise PydanticCustomError("text", "Text has no lone surrogates and no NUL")
-    return text.strip(_SPACES) or None
+    return text.strip(TRIMMED) or None
 
 
 def _clean_required_text(text: str) -> str:

@@ -6,6 +6,7 @@ Attributes that may be sensitive (age, origin, health …) are never named.
 
 from __future__ import annotations
 
+import math
 import re
 from string import Formatter
 
@@ -77,6 +78,8 @@ def same_sentence_span(column: FeatureColumn, value: float) -> tuple[float, floa
 
     Example: with `{value:.0f} days` the value 12.3 gives (11.5, 12.5).
     """
+    if "{answer}" in column.feature.words:
+        return (0.5, math.inf) if value >= 0.5 else (-math.inf, math.nextafter(0.5, 0))
     form = value_format(column)
     digits = _digits(form)
     if digits is None:
