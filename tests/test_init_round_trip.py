@@ -80,6 +80,7 @@ def test_a_business_in_any_dialect_is_read_back(dialect, early_days):
     check_dialect(dialect, early_days=early_days)
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(dialect=dialects, early_days=st.booleans())
