@@ -6,7 +6,10 @@ import os
 
 import pytest
 
-from features.core.errors import BadSetting, StoreFailed
+from features.core.contract import OPEN_END_US
+from features.core.errors import BadSetting, StoreFailed, WrongType
+from features.core.settings import load_settings
+from features.tables.history import load_history
 from lifecycle.init.questions import Answers
 from lifecycle.init.write_config import write
 from tests.support.init_data import guessed, put, rows
@@ -116,3 +119,30 @@ def test_the_invoices_of_orders_are_no_further_purchases(tmp_path):
     _, page, _, _, counts = guessed(tmp_path, net, gross)
     assert counts["transactions"].kept == 60
     assert "could hold the same events" in page
+
+
+def test_letters_of_a_zone_that_stand_for_several_are_refused_and_not_read_as_empty(tmp_path):
+    lines = [f"A{n},c{n % 5},2024-01-{1 + n % 28:02d} 10:00:00 CST,5" for n in range(40)]
+    with pytest.raises(WrongType, match="CST"):
+        guessed(tmp_path, put(tmp_path, "orders.csv", HEAD, lines))
+
+
+def test_a_zone_seen_in_winter_is_read_in_summer_too(tmp_path):
+    lines = [f"A{n},c{n % 5},2024-01-{1 + n % 28:02d} 10:00:00 PST,5" for n in range(40)]
+    path = put(tmp_path, "orders.csv", HEAD, lines)
+    _, page, *_ = guessed(tmp_path, path)
+    assert "PDT" in page
+
+
+def test_an_end_of_2099_is_open_in_every_zone(tmp_path):
+    terms = put(
+        tmp_path,
+        "contracts.csv",
+        "customer_id,starts_at,ends_at",
+        [f"c{n},2024-01-01,2099-01-01" for n in range(5)],
+    )
+    sold = orders(tmp_path, ["5"] * 40)
+    config = tmp_path / "zone.toml"
+    write([terms, sold], config, Answers({"zone": "Asia/Tokyo"}))
+    history, _ = load_history(load_settings(config))
+    assert {row["ends_at"] for row in rows(history, "contracts")} == {OPEN_END_US}

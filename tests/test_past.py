@@ -199,6 +199,11 @@ def test_without_an_as_of_the_day_after_the_data_is_scored(shop):
         assert newest_as_of(ended, settings) == today - ago * DAY_US
         assert main_job.newest_instant(ended, settings) == today - ago * DAY_US
     old = replace(history, data_until=today - (days + 1) * DAY_US)
+    assert settings.contract.data_until
+    with pytest.raises(errors.AsOfTooLate) as refused:
+        refuse_too_late(old, settings, today)
+    # What is configured already is not what helps.
+    assert "fresh_until = { transactions =" in refused.value.fix
     assert newest_as_of(old, settings) == today
     with pytest.raises(errors.AsOfTooLate):
         refuse_too_late(old, settings, newest_as_of(old, settings))

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from features.tables.payment_terms import read_periods
-from tests.support.plausible_business import START, business, findings
+from lifecycle.commands.check import build_report
+from lifecycle.commands.check_text import report_text
+from tests.support.plausible_business import NOW, START, business, findings
 
 MONTHS, QUARTERS, ANNUAL, BOOKS = "Monthly", "Term", "Annual", "Books"
 HEAD = "customer_id,occurred_at,amount,category\n"
@@ -46,8 +48,15 @@ def test_a_plan_of_a_few_payers_has_its_own_period(tmp_path):
 
 def test_what_is_irregular_or_guessed_is_named_with_what_to_type(tmp_path):
     named = findings(tmp_path, {"transactions": payments()}, **PAID)
-    assert "term_days = { Books = … }" in named["irregular_payments", "contracts"]["fix"]
+    assert 'term_days = { "Books" = … }' in named["irregular_payments", "contracts"]["fix"]
     assert named["guessed_terms", "contracts"]["counts"] == {"payments": 8, "days": 31}
+
+
+def test_check_prints_how_long_the_payments_of_each_category_pay_for(tmp_path):
+    settings, history, counts = business(tmp_path, {"transactions": payments()}, **PAID)
+    text = report_text(build_report(history, counts, settings, now=NOW))
+    assert "220 payments of Monthly: 31 days, as 200 of 200 of them lie apart" in text
+    assert "8 payments of Annual: 31 days, as all payments lie apart" in text
 
 
 def test_stated_days_count_and_none_is_no_term(tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 
 from features.core.contract import EVENT_TABLES
@@ -45,8 +44,9 @@ def _periods(history: History) -> Iterator[Finding]:
     """Categories whose payments come irregularly, or are too few to tell how long they pay for."""
     for period in read_periods(history.connection):
         what = f"purchases of '{period.category}'" if period.category else "purchases of one amount"
+        key = json.dumps(period.category, ensure_ascii=False)
         fix = (
-            f"Write under [contract]: term_days = {{ {_toml_key(period.category)} = … }}, the days "
+            f"Write under [contract]: term_days = {{ {key} = … }}, the days "
             "that one of them pays for; 0 if it is no term."
             if period.category
             else "Select a category for each purchase, and write [contract] term_days for it."
@@ -70,13 +70,6 @@ def _periods(history: History) -> Iterator[Finding]:
                 fix,
                 counts={"payments": period.payments, "days": period.days},
             )
-
-
-def _toml_key(text: str) -> str:
-    """A key of a TOML table, in quotes where it needs them."""
-    if re.fullmatch(r"[A-Za-z0-9_-]+", text):
-        return text
-    return json.dumps(text, ensure_ascii=False)
 
 
 def _terms_rejected(table: RowCounts) -> Iterator[Finding]:

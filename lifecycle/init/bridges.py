@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from features.tables.parsing import quote_identifier
@@ -42,50 +42,63 @@ def _share(source: Source, person: Cell, other: Source, others: Cell) -> bool:
     return bool(both and both >= _ALIKE * smaller)
 
 
+@dataclass(frozen=True)
+class Bridge:
+    """How one file gives the customer of another id.
+
+    own: the column of the file that has the other id. values: SELECT of pairs (the other id, the
+    person) of the file that has both. note: a sentence for the user.
+    """
+
+    own: Cell
+    values: str
+    note: str
+
+    def sql(self, own: str) -> str:
+        """SQL for the person, by way of `own`, SQL for the other id; null where nobody has it."""
+        return f"(SELECT min({_PERSON}) FROM ({self.values}) WHERE {_KEY} = CAST({own} AS VARCHAR))"
+
+
 def find_bridge(
     source: Source,
     candidates: dict[str, list[Cell]],
     persons: dict[str, Cell],
     sources: dict[str, Source],
-) -> Cell | None:
-    """The customer of `source` by way of a file with both ids; None where there is none.
+) -> Bridge | None:
+    """How `source` gets its customer by way of a file with both ids; None where there is none.
 
     candidates, persons, sources: by the name of the file.
     """
-    for name, bridge in sources.items():
+    for name, both in sources.items():
         if name == source.name or name not in persons:
             continue
         for other in candidates[name]:
             if other.column == persons[name].column:
                 continue
             for own in candidates[source.name]:
-                if cell := _by_way_of(source, own, bridge, other, persons[name]):
-                    return cell
+                if bridge := _by_way_of(source, own, both, other, persons[name]):
+                    return bridge
     return None
 
 
-def _by_way_of(source: Source, own: Cell, bridge: Source, other: Cell, person: Cell) -> Cell | None:
-    """The column `own` with the person whom `bridge` has beside `other`, where most are known."""
+def _by_way_of(source: Source, own: Cell, both: Source, other: Cell, person: Cell) -> Bridge | None:
+    """The bridge over the file `both`, where it knows most of the people in `own`."""
     pairs = (
         f"SELECT CAST({other.sql} AS VARCHAR) AS {_KEY}, CAST({person.sql} AS VARCHAR) AS {_PERSON}"
     )
     people, known, several = source.query(
         f"SELECT count(*), count(n), count(*) FILTER (n > 1) FROM "
         f"(SELECT DISTINCT CAST({own.sql} AS VARCHAR) AS {_KEY} FROM {source.sample}) LEFT JOIN "
-        f"(SELECT {_KEY}, count(DISTINCT {_PERSON}) AS n FROM ({pairs} FROM {bridge.sample}) "
+        f"(SELECT {_KEY}, count(DISTINCT {_PERSON}) AS n FROM ({pairs} FROM {both.sample}) "
         f"GROUP BY 1) USING ({_KEY}) WHERE {_KEY} <> ''"
     )[0]
     if not people or known < _KNOWN * people or several:
         return None
-    sql = (
-        f"(SELECT min({_PERSON}) FROM ({pairs} FROM {quote_identifier(bridge.name)}) "
-        f"WHERE {_KEY} = CAST({own.sql} AS VARCHAR))"
-    )
     note = (
-        f"{own.column} is another id: {bridge.path.name} has it beside {person.column}, which "
+        f"{own.column} is another id: {both.path.name} has it beside {person.column}, which "
         f"names the customer: {people:,} people, {known:,} of them known there."
     )
-    return replace(own, sql=sql, notes=(*own.notes, note))
+    return Bridge(own, f"{pairs} FROM {quote_identifier(both.name)}", note)
 
 
 def match_zeros(

@@ -26,12 +26,17 @@ BRACKETS = r" *\([^()]*\)$"
 CLOCK = r"(\d{1,2}:\d{2}(:\d{2}([.]\d{1,9})?)?( ?[AaPp][Mm])?|\d{8}T\d{4,6})"
 OFFSET = r"( ?(UTC|GMT|Z)?[+-]\d{2}:?\d{2}| ?(UTC|GMT|Z))$"
 ZONE_NAME = r" ([A-Z]{3,4}|[A-Z][A-Za-z]+/[A-Za-z_/+-]+[0-9]*)$"
-# Abbreviations that mean one offset wherever they are written.
-ABBREVIATIONS = {
-    "EST": "-05:00", "EDT": "-04:00", "MST": "-07:00", "MDT": "-06:00", "PST": "-08:00",
-    "PDT": "-07:00", "CET": "+01:00", "CEST": "+02:00", "EET": "+02:00", "EEST": "+03:00",
-    "JST": "+09:00", "AEST": "+10:00", "AEDT": "+11:00",
-}  # fmt: skip
+# Letters of zones that mean one offset wherever they are written: in winter and in summer.
+SEASONS: tuple[dict[str, str], ...] = (
+    {"EST": "-05:00", "EDT": "-04:00"},
+    {"MST": "-07:00", "MDT": "-06:00"},
+    {"PST": "-08:00", "PDT": "-07:00"},
+    {"CET": "+01:00", "CEST": "+02:00"},
+    {"EET": "+02:00", "EEST": "+03:00"},
+    {"JST": "+09:00"},
+    {"AEST": "+10:00", "AEDT": "+11:00"},
+)
+ABBREVIATIONS = {name: offset for zone in SEASONS for name, offset in zone.items()}
 # The names of months that strptime does not know, as the ones that it knows.
 MONTHS = {
     "Jan": "januar jänner janvier janv enero ene janeiro",

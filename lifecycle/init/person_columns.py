@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lifecycle.init.bridges import find_bridge, largest_group, match_zeros
+from lifecycle.init.bridges import Bridge, find_bridge, largest_group, match_zeros
 from lifecycle.init.cells import Cell, is_email, read_id
 from lifecycle.init.money import read_number
 from lifecycle.init.people import PersonChoice, PersonValues, choose_people
@@ -78,12 +78,13 @@ def choose_persons(sources: list[Source]) -> dict[str, Cell]:
             # Its people are those of a few files alone, by another id than that of the others.
             joined = {other: persons[other] for other in together}
             if bridge := find_bridge(by_name[name], cells, joined, by_name):
-                persons[name] = bridge
+                persons[name] = _over(bridge)
                 continue
         if choice.shared == 0:
             joined = {other: persons[other] for other in together if other != name}
+            bridge = find_bridge(by_name[name], cells, persons, by_name)
             persons[name] = (
-                find_bridge(by_name[name], cells, persons, by_name)
+                (bridge and _over(bridge))
                 or match_zeros(by_name[name], cells[name][0], joined, by_name)
                 or _by_name(by_name[name], cells[name][0])
             )
@@ -94,6 +95,11 @@ def choose_persons(sources: list[Source]) -> dict[str, Cell]:
         note = _share_note(persons[name], choice, is_few=is_few)
         persons[name] = replace(persons[name], notes=(*persons[name].notes, note))
     return persons
+
+
+def _over(bridge: Bridge) -> Cell:
+    own = bridge.own
+    return replace(own, sql=bridge.sql(own.sql), notes=(*own.notes, bridge.note))
 
 
 def _by_name(source: Source, cell: Cell) -> Cell:

@@ -15,7 +15,16 @@ from features.core.errors import WrongType
 from features.tables.parsing import FLOATS, INSTANT, INTEGERS, ZONED, literal
 from lifecycle.init.cell import MIN_FIT, Cell, Choice, Option
 from lifecycle.init.date_text import DateText
-from lifecycle.init.dates import ABBREVIATIONS, BRACKETS, CLOCK, FAMILIES, LOOKS, OFFSET, ZONE_NAME
+from lifecycle.init.dates import (
+    ABBREVIATIONS,
+    BRACKETS,
+    CLOCK,
+    FAMILIES,
+    LOOKS,
+    OFFSET,
+    SEASONS,
+    ZONE_NAME,
+)
 from lifecycle.init.source import Source, split_words
 
 _SHAPES = 300  # distinct values whose shapes are looked at
@@ -28,7 +37,7 @@ _EXCEL_LOW, _EXCEL_HIGH = 20_000, 80_000  # 1954 and 2119 as days since 1900
 class TimeStyle:
     """One way to write an instant: an SQL test of `v`, and the SQL that reads the column.
 
-    swapped: the test with day and month exchanged, and its SQL; '' where there is no such reading.
+    unknown_zones: letters of zones that do not mean one offset everywhere, such as CST.
     """
 
     test: str
@@ -36,6 +45,7 @@ class TimeStyle:
     note: str = ""
     is_instant: bool = False
     day: str = ""
+    unknown_zones: tuple[str, ...] = ()
 
 
 def read_times(source: Source, column: str, *, required: bool) -> Cell | None:
@@ -127,6 +137,8 @@ def _best_cell(source: Source, column: str, styles: list[TimeStyle]) -> Cell | N
     cell = Cell(column, style.sql, clock)
     if style.note == "Excel":
         return _ask_excel(source, cell)
+    if style.unknown_zones:
+        return replace(cell, refusal=_unknown_zone(source, column, style.unknown_zones[0]))
     if turned := _year_first(source, styles, style):
         return replace(cell, sql=turned.sql, notes=(_year_note(source, column, turned, style),))
     if style.day:
@@ -135,6 +147,16 @@ def _best_cell(source: Source, column: str, styles: list[TimeStyle]) -> Cell | N
     if style.note:
         cell = replace(cell, notes=(f"{column} is written in {style.note}; the SELECT reads it.",))
     return cell
+
+
+def _unknown_zone(source: Source, column: str, zone: str) -> WrongType:
+    return WrongType(
+        where=f"{source.path.name}, column {column}",
+        got=f"times with {zone}, which is no zone or stands for several",
+        rule="The letters of a zone mean one offset wherever they are written.",
+        fix="Export the times with an offset, as in 2024-03-01 10:00:00+08:00, or without letters "
+        "(then write their zone under [business] zone).",
+    )
 
 
 def _year_first(source: Source, styles: list[TimeStyle], style: TimeStyle) -> TimeStyle | None:
@@ -353,7 +375,9 @@ def _format_style(
         return TimeStyle(test, _or_text(sql, text, required=required), note, day=day)
     if clean.zones:
         sql = _zones_sql(parsed, clean.frame_sql(text), clean.zones)
-        return TimeStyle(test, _or_text(sql, text, required=required), note, day=day)
+        unknown = tuple(z for z in clean.zones if z not in ABBREVIATIONS and "/" not in z)
+        sql = _or_text(sql, text, required=required)
+        return TimeStyle(test, sql, note, day=day, unknown_zones=unknown)
     return TimeStyle(test, _or_text(parsed, text, required=required), note, day=day)
 
 
@@ -364,6 +388,8 @@ def _or_text(sql: str, text: str, *, required: bool) -> str:
 
 
 def _zones_sql(parsed: str, text: str, zones: list[str]) -> str:
+    # Of a zone that was seen in winter the summer time too: it comes with later rows.
+    seen = {*zones, *(name for zone in SEASONS if set(zone) & set(zones) for name in zone)}
     whens = "".join(
         f" WHEN {literal(zone)} THEN "
         + (
@@ -372,10 +398,10 @@ def _zones_sql(parsed: str, text: str, zones: list[str]) -> str:
             if zone in ABBREVIATIONS
             else f"timezone({literal(zone)}, {parsed})"
         )
-        for zone in zones
+        for zone in sorted(seen)
         if zone in ABBREVIATIONS or "/" in zone
     )
-    if not whens:
+    if not whens:  # the column is refused
         return "CAST(NULL AS TIMESTAMPTZ)"
     return f"CASE regexp_extract({text}, {literal(ZONE_NAME)}, 1){whens} END"
 

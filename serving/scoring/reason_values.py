@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from string import Formatter
 
 import numpy as np
@@ -79,7 +80,9 @@ def same_sentence_span(column: FeatureColumn, value: float) -> tuple[float, floa
     Example: with `{value:.0f} days` the value 12.3 gives (11.5, 12.5).
     """
     if "{answer}" in column.feature.words:
-        return (0.5, math.inf) if value >= 0.5 else (-math.inf, math.nextafter(0.5, 0))
+        # Finite, because a release keeps the span as JSON.
+        largest = sys.float_info.max
+        return (0.5, largest) if value >= 0.5 else (-largest, math.nextafter(0.5, 0))
     form = value_format(column)
     digits = _digits(form)
     if digits is None:

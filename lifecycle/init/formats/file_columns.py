@@ -17,10 +17,8 @@ from lifecycle.init.settle import settle_cell
 from lifecycle.init.source import Source, squash
 
 _TAIL = re.compile(r"\s*\([^)]*\)\s*$")
-_SPACE_OFFSET = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2}([.]\d+)?)? ?[+-]\d{2}:?\d{2}$"
 _ZONE_WORD = r"^\d{4}-\d{2}-\d{2}[ T]\d{2}:\d{2}(:\d{2})? [A-Z]{3,4}$"
-_MICROSECONDS = r"^[12]\d{15}$"
-_WITHOUT_SECONDS = r"^.{10}[ T]\d{2}:\d{2}( ?[+-]| [A-Z])"
+_WITHOUT_SECONDS = r"^.{10}[ T]\d{2}:\d{2} [A-Z]"
 
 
 class FileColumns:
@@ -128,29 +126,24 @@ class FileColumns:
         stay as they are, so that the contract rejects their rows and counts them.
         """
         column = self.name(names)
-        cell = self._offset_instant(column) or self._read(column, "instant", required=required)
+        cell = self._lettered_instant(column) or self._read(column, "instant", required=required)
         if cell is None:
             clock = "" if self.source.types[column] != "VARCHAR" else "naive"
             cell = Cell(column, self.source.sql(column), clock)
         return as_utc(cell) if utc else cell
 
-    def _offset_instant(self, column: str) -> Cell | None:
-        """Text with an offset after a space, with the letters of a zone, or in microseconds."""
-        patterns = (_SPACE_OFFSET, _ZONE_WORD, _MICROSECONDS, _WITHOUT_SECONDS)
-        tests = [f"regexp_matches(v, '{pattern}')" for pattern in patterns]
-        count, offsets, letters, microseconds, short = self.source.count_distinct(column, tests)
+    def _lettered_instant(self, column: str) -> Cell | None:
+        """Text with the letters of a zone, which mean what the vendors use them for."""
+        count, letters, short = self.source.count_distinct(
+            column, [f"regexp_matches(v, '{each}')" for each in (_ZONE_WORD, _WITHOUT_SECONDS)]
+        )
+        if not count or letters < count:
+            return None
         text = self.text_of(column)
         if short:  # the engine reads an offset only after seconds
-            text = f"regexp_replace({text}, '^(.{{16}})( ?[+-].*| [A-Z]+)$', '\\1:00\\2')"
-        if not count or max(offsets, letters, microseconds) < count:
-            return None
-        if offsets:
-            sql = f"regexp_replace({text}, ' ?([+-]\\d\\d):?(\\d\\d)$', '\\1:\\2')"
-        elif letters:
-            word = f"regexp_extract({text}, ' ([A-Z]+)$', 1)"
-            sql = f"regexp_extract({text}, '^(.*) ', 1) || {self._offset_sql(word)}"
-        else:
-            sql = f"make_timestamptz(TRY_CAST({text} AS BIGINT))"
+            text = f"regexp_replace({text}, '^(.{{16}})( [A-Z]+)$', '\\1:00\\2')"
+        word = f"regexp_extract({text}, ' ([A-Z]+)$', 1)"
+        sql = f"regexp_extract({text}, '^(.*) ', 1) || {self._offset_sql(word)}"
         return Cell(column, sql, "offset")
 
     def day_and_clock(self, day: str, clock: str, zone: str) -> Cell:

@@ -15,7 +15,7 @@ import duckdb
 from features.core.contract import CONTRACT
 from features.core.errors import SnapshotRefused
 from features.tables.parsing import literal, quote_identifier
-from lifecycle.init.bridges import find_bridge
+from lifecycle.init.bridges import Bridge, find_bridge
 from lifecycle.init.cells import Cell
 from lifecycle.init.currency import ask_currency
 from lifecycle.init.draft import Draft
@@ -28,6 +28,7 @@ from lifecycle.init.parts import Part
 from lifecycle.init.people import PersonChoice, PersonValues, choose_people
 from lifecycle.init.person_columns import person_candidates
 from lifecycle.init.questions import Answers
+from lifecycle.init.selects import union_select
 from lifecycle.init.source import Source
 
 
@@ -125,54 +126,54 @@ def _values(source: Source, sql: str) -> PersonValues:
     return PersonValues(f"SELECT {sql} FROM {source.whole}")
 
 
-def _bridge(
-    file: KnownFile, choice: PersonChoice, others: dict[str, list[Part]]
-) -> PersonColumn | None:
-    """The person by way of a file that has both ids, where no other file knows the file's own."""
+def _bridge(file: KnownFile, choice: PersonChoice, others: dict[str, list[Part]]) -> Bridge | None:
+    """The way over a file that has both ids, where no other file knows the file's own."""
     if choice.shared != 0:
         return None
     sources = {part.source.name: part.source for parts in others.values() for part in parts}
     persons = {
         part.source.name: part.cells["customer_id"] for parts in others.values() for part in parts
     }
-    own = [Cell(person.column, person.sql) for person in file.people]
     candidates = {name: person_candidates(source) for name, source in sources.items()}
-    bridge = find_bridge(file.source, candidates | {file.source.name: own}, persons, sources)
-    return None if bridge is None else PersonColumn(bridge.column, bridge.sql, bridge.notes[-1])
+    candidates[file.source.name] = [Cell(person.column, person.sql) for person in file.people]
+    return find_bridge(file.source, candidates, persons, sources)
 
 
-def _parts_of(
-    file: KnownFile, choice: PersonChoice, bridge: PersonColumn | None = None
-) -> list[Part]:
+def _parts_of(file: KnownFile, choice: PersonChoice, bridge: Bridge | None) -> list[Part]:
     """One part a table of the file, all by the same person."""
-    person = bridge or file.people[choice.number]
+    person = file.people[choice.number]
+    if bridge is not None:
+        person = next(each for each in file.people if each.column == bridge.own.column)
+    note = (
+        bridge.note
+        if bridge
+        else f"customer_id is {person.column} ({person.what}): {choice.share_note}."
+    )
     parts: list[Part] = []
     for table in file.tables:
-        if bridge is not None:
-            parts.append(_part(file, table, bridge, choice, is_first=not parts))
-            continue
         # A refund may name the person in another column than a payment does.
         own = next((each for each in table.people if each.what == person.what), person)
-        parts.append(_part(file, table, own, choice, is_first=not parts))
+        who = Cell(own.column, bridge.sql(own.sql) if bridge else own.sql)
+        parts.append(_part(file, table, who, note="" if parts else note))
     return parts
 
 
 def _part(
     file: KnownFile,
     table: FormatTable,
-    person: PersonColumn,
-    choice: PersonChoice,
+    person: Cell,
     *,
-    is_first: bool,
+    note: str,
 ) -> Part:
+    """note: who the rows are about; '' in all but the first table of the file."""
     source = file.source
-    cells = {"customer_id": Cell(person.column, person.sql), **table.columns}
+    cells = {"customer_id": person, **table.columns}
     where = [f"({each.condition}) IS NOT TRUE" for each in table.left_out]
     where += [f"({table.only}) IS TRUE"] if table.only else []
     listed = ", ".join(f"{cell.sql} AS {name}" for name, cell in cells.items())
     select = f"SELECT {listed} FROM {source.name}"
     select += f" WHERE {' AND '.join(where)}" if where else ""
-    reasons = list(_first_notes(file, table, person, choice)) if is_first else []
+    reasons = _first_notes(file, table, note) if note else []
     reasons += [note for cell in table.columns.values() for note in cell.notes]
     reasons += table.notes
     clocks = frozenset(cell.clock for cell in table.columns.values() if cell.clock)
@@ -182,17 +183,12 @@ def _part(
     return _without_repeats(part) if table.table == "customers" else part
 
 
-def _first_notes(
-    file: KnownFile, table: FormatTable, person: PersonColumn, choice: PersonChoice
-) -> list[str]:
+def _first_notes(file: KnownFile, table: FormatTable, note: str) -> list[str]:
     """What the file is, who its rows are about, and how many of them are left out."""
     source = file.source
     notes = [
         f"{source.path.name} has the columns of {file.format.name} ({source.rows:,} rows).",
-        # A bridge says what it is in a sentence of its own.
-        person.what
-        if person.what.endswith(".")
-        else f"customer_id is {person.column} ({person.what}): {choice.share_note}.",
+        note,
         f"not read: {file.format.leaves[0].lower()}{file.format.leaves[1:]}",
     ]
     earlier = "false"
@@ -298,7 +294,7 @@ def _same_money(
 ) -> str:
     if not orders:
         return ""
-    same = compare_money(connection, _union(parts), _union(orders))
+    same = compare_money(connection, union_select(parts), union_select(orders))
     if not same.is_same:
         return ""
     files = ", ".join(dict.fromkeys(part.source.path.name for part in orders))
@@ -306,10 +302,6 @@ def _same_money(
         f"{same.with_order:,} of its {same.payments:,} payments are orders of {files} "
         f"({same.compared}): they would count twice"
     )
-
-
-def _union(parts: list[Part]) -> str:
-    return " UNION ALL BY NAME ".join(part.select for part in parts)
 
 
 def _refuse_two_currencies(parts: list[Part], answers: Answers) -> None:
@@ -335,7 +327,7 @@ def _settle_snapshot(
     subscribers = f"SELECT DISTINCT lower({person.sql}) AS who FROM {file.source.whole}"
     paying = 0
     if parts := result.parts.get("transactions"):
-        payers = f"SELECT lower(CAST(customer_id AS VARCHAR)) FROM ({_union(parts)})"
+        payers = f"SELECT lower(CAST(customer_id AS VARCHAR)) FROM ({union_select(parts)})"
         paying = file.source.query_count(
             f"SELECT count(*) FROM ({subscribers}) WHERE who IN ({payers})"
         )

@@ -6,17 +6,14 @@ of the known formats use them for; letters that are not here leave a time withou
 
 from __future__ import annotations
 
+from lifecycle.init.dates import SEASONS
+
 # The letters of each zone in winter and in summer.
 ZONES: tuple[dict[str, str], ...] = (
+    *SEASONS,
     {"UTC": "+00:00"},
     {"GMT": "+00:00", "BST": "+01:00"},
-    {"CET": "+01:00", "CEST": "+02:00"},
-    {"EET": "+02:00", "EEST": "+03:00"},
-    {"EST": "-05:00", "EDT": "-04:00"},
     {"CST": "-06:00", "CDT": "-05:00"},
-    {"MST": "-07:00", "MDT": "-06:00"},
-    {"PST": "-08:00", "PDT": "-07:00"},
-    {"AEST": "+10:00", "AEDT": "+11:00"},
 )
 OFFSETS = {name: offset for zone in ZONES for name, offset in zone.items()}
 PLACES = {
