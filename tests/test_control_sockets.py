@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -39,14 +40,21 @@ except (CallError, OSError) as error:
 
 
 @pytest.fixture
-def served_by_bentoml(trained_shop, home, tmp_path):
+def for_sockets():
+    """A folder with a short name: the path of a unix socket is limited."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def served_by_bentoml(trained_shop, home, tmp_path, for_sockets):
     """The folder of the control sockets of a running `bentoml serve`."""
     shutil.copytree(trained_shop.home, home, dirs_exist_ok=True)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "bentoml", "serve", "serving.api.service:Lifecycle"]
-    own = {"LIFECYCLE_HOME": str(home), "LIFECYCLE_API_KEYS": KEY, "TMPDIR": str(tmp_path)}
+    own = {"LIFECYCLE_HOME": str(home), "LIFECYCLE_API_KEYS": KEY, "TMPDIR": str(for_sockets)}
     with subprocess.Popen(
         [*command, "--host", "127.0.0.1", "--port", str(port)],
         cwd=PROJECT,
@@ -56,7 +64,7 @@ def served_by_bentoml(trained_shop, home, tmp_path):
     ) as process:
         try:
             wait_until_ready(port, process)
-            [folder] = tmp_path.glob("lifecycle-control-*")
+            [folder] = for_sockets.glob("lifecycle-control-*")
             yield process, folder, port
         finally:
             process.terminate()
@@ -121,3 +129,27 @@ def test_a_version_whose_ports_cannot_be_closed_is_refused(monkeypatch):
     monkeypatch.delattr(of_bentoml, control_sockets.FUNCTION)
     with pytest.raises(BadSetting, match="cannot be closed"):
         control_sockets.close_control_ports()
+
+
+@pytest.mark.parametrize("length", [10, 60, 75, 76, 90, 104, 150])
+def test_a_long_name_of_the_temporary_folder_leaves_room_for_a_socket(
+    tmp_path, monkeypatch, length
+):
+    parent = tmp_path / ("x" * length)
+    parent.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(parent))
+    folder = control_sockets.make_folder()
+    try:
+        with socket.socket(socket.AF_UNIX) as commands:
+            commands.bind(str(folder / "commands"))
+        assert folder.stat().st_mode & 0o777 == 0o700
+    finally:
+        shutil.rmtree(folder)
+
+
+def test_where_no_short_name_is_free_the_variable_to_set_is_named(monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * 100)
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(BadSetting, match="TMPDIR=/tmp"):
+        control_sockets.make_folder()

@@ -9,6 +9,7 @@ authentication). BentoML has no setting for them, so the function that writes th
 from __future__ import annotations
 
 import atexit
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
 
 FUNCTION = "create_standalone_arbiter"
 CHECK_DELAY = 10  # seconds; as BentoML's own
+PREFIX = "lifecycle-control-"
+# sun_path of a unix socket holds 108 bytes with its final zero on Linux, 104 on macOS (unix(7)).
+LONGEST_PATH = 103
 
 
 def close_control_ports() -> None:
@@ -45,7 +49,7 @@ def close_control_ports() -> None:
 
 def _arbiter_factory(plain: type[Arbiter], in_thread: type[Arbiter]) -> Callable[..., Arbiter]:
     def create(watchers: list[Any], *, threaded: bool = False, **options: Any) -> Arbiter:
-        folder = Path(tempfile.mkdtemp(prefix="lifecycle-control-"))  # mode 0700
+        folder = make_folder()
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         options.setdefault("check_delay", CHECK_DELAY)
         return (in_thread if threaded else plain)(
@@ -56,3 +60,21 @@ def _arbiter_factory(plain: type[Arbiter], in_thread: type[Arbiter]) -> Callable
         )
 
     return create
+
+
+def make_folder() -> Path:
+    """A new folder, mode 0700, for sockets named `commands` and `events`.
+
+    In the folder for temporary files; where its name is too long for a socket, in
+    XDG_RUNTIME_DIR or /tmp. BadSetting where none of them is short enough and can be written to.
+    """
+    for parent in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp"):
+        longest = os.path.join(parent, PREFIX + "12345678", "commands")
+        if parent and len(os.fsencode(longest)) <= LONGEST_PATH and os.access(parent, os.W_OK):
+            return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
+    raise BadSetting(
+        where="bentoml serve",
+        got=f"a folder for temporary files with a name of {len(tempfile.gettempdir())} characters",
+        rule=f"The path of a control socket has at most {LONGEST_PATH} bytes.",
+        fix="TMPDIR=/tmp bentoml serve …, or another folder with a short name.",
+    )
