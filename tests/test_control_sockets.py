@@ -149,7 +149,6 @@ def test_a_long_name_of_the_temporary_folder_leaves_room_for_a_socket(
 
 def test_where_no_short_name_is_free_the_variable_to_set_is_named(monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", "/" + "x" * 100)
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
     monkeypatch.setattr(os, "access", lambda path, mode: False)
     with pytest.raises(BadSetting, match="TMPDIR=/tmp"):
         control_sockets.make_folder()

@@ -65,12 +65,12 @@ def _arbiter_factory(plain: type[Arbiter], in_thread: type[Arbiter]) -> Callable
 def make_folder() -> Path:
     """A new folder, mode 0700, for sockets named `commands` and `events`.
 
-    In the folder for temporary files; where its name is too long for a socket, in
-    XDG_RUNTIME_DIR or /tmp. BadSetting where none of them is short enough and can be written to.
+    In the folder for temporary files; in /tmp where the name of that is too long for a socket.
+    BadSetting where neither is short enough and can be written to.
     """
-    for parent in (tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", ""), "/tmp"):
+    for parent in (tempfile.gettempdir(), "/tmp"):
         longest = os.path.join(parent, PREFIX + "12345678", "commands")
-        if parent and len(os.fsencode(longest)) <= LONGEST_PATH and os.access(parent, os.W_OK):
+        if len(os.fsencode(longest)) <= LONGEST_PATH and os.access(parent, os.W_OK):
             return Path(tempfile.mkdtemp(prefix=PREFIX, dir=parent))
     raise BadSetting(
         where="bentoml serve",
