@@ -119,6 +119,10 @@ latest nightly run:</p>
   -d '{{"as_of": "2025-01-01T00:00:00Z", "customers": [{{"customer_id": "00042",
        "transactions": [{{"occurred_at": "2024-12-03T10:15:00Z", "amount": 19.9}}]}}]}}' \\
   http://localhost:3000/v1/score</pre>
+<p>A table that is left out was not sent; <code>[]</code> says that nothing happened. A customer
+without some of the tables is scored by a model that knows nothing of them, with the warning
+<code>without:</code> and their names. Without the table that shows activity, or without contracts
+where the release has learned from them, the request is refused.</p>
 <p>JSON in UTF-8, no query string, numbers up to 10<sup>12</sup>; a body arrives within 30 seconds.
 Instants are RFC 3339 with an offset, and none lies at or after <code>as_of</code> (except a term's
 ends). A request that breaks a rule is refused as a whole: 422, with the path of the field.
