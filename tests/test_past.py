@@ -174,7 +174,7 @@ def test_the_midnight_right_after_the_data_is_not_after_the_data(shop, zone):
     assert refuse_too_late(last, settings, midnight + days * DAY_US) is True
     with pytest.raises(errors.AsOfTooLate):
         refuse_too_late(last, settings, midnight + days * DAY_US + 1)
-    assert main_job.newest_instant(last, settings) == midnight_after(last.data_until, zone)
+    assert newest_as_of(last, settings, however_old=True) == midnight_after(last.data_until, zone)
 
 
 def test_where_clocks_change_a_training_ends_before_the_next_run_begins(shop):
@@ -197,7 +197,7 @@ def test_without_an_as_of_the_day_after_the_data_is_scored(shop):
     for ago in range(days + 1):
         ended = replace(history, data_until=today - ago * DAY_US)
         assert newest_as_of(ended, settings) == today - ago * DAY_US
-        assert main_job.newest_instant(ended, settings) == today - ago * DAY_US
+        assert newest_as_of(ended, settings, however_old=True) == today - ago * DAY_US
     old = replace(history, data_until=today - (days + 1) * DAY_US)
     assert settings.contract.data_until
     with pytest.raises(errors.AsOfTooLate) as refused:
@@ -207,4 +207,4 @@ def test_without_an_as_of_the_day_after_the_data_is_scored(shop):
     assert newest_as_of(old, settings) == today
     with pytest.raises(errors.AsOfTooLate):
         refuse_too_late(old, settings, newest_as_of(old, settings))
-    assert main_job.newest_instant(old, settings) == old.data_until
+    assert newest_as_of(old, settings, however_old=True) == old.data_until

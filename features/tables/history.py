@@ -310,15 +310,16 @@ def _has_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
     return connection.execute(repeated).fetchone() is not None
 
 
-def newest_as_of(history: History, settings: Settings) -> int:
+def newest_as_of(history: History, settings: Settings, *, however_old: bool = False) -> int:
     """The instant to score where none is given: the local midnight right after the data (µs).
 
     Not today's where the data end earlier: what nobody has loaded yet did not fail to happen. Where
     the data are older than [contract] max_staleness_days, the last local midnight, which
-    `refuse_too_late` refuses.
+    `refuse_too_late` refuses; `however_old` takes the midnight right after them all the same.
     """
     now, end = last_midnight(settings.zone), midnight_after(history.data_until, settings.zone)
-    return end if end <= now <= end + settings.contract.max_staleness_days * DAY_US else now
+    too_old = now > end + settings.contract.max_staleness_days * DAY_US
+    return now if too_old and not however_old else min(now, end)
 
 
 def _later_data_fix(settings: Settings, at: int) -> str:

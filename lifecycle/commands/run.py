@@ -18,7 +18,7 @@ from features.core.instants import (
 )
 from features.core.progress import print_status
 from features.core.settings import Settings, load_settings
-from features.tables.history import History, load_history, refuse_too_late
+from features.tables.history import History, load_history, newest_as_of, refuse_too_late
 from lifecycle.commands import answer, check, check_text
 from serving.batch import run_folders
 from serving.release import release as releases
@@ -67,7 +67,8 @@ def run(
     print_status(
         f"check: {check_text.rows_text(report)}; `lifecycle check` prints the whole report"
     )
-    at = instant(as_of, zone=settings.zone) if as_of else newest_instant(history, settings)
+    zone = settings.zone
+    at = instant(as_of, zone=zone) if as_of else newest_as_of(history, settings, however_old=True)
     refuse_too_late(history, settings, at)
     past.refuse_learned_window(history, settings, at)
     trained = _train(history, settings)
@@ -160,11 +161,6 @@ def _load_served() -> releases.Release | None:
         return releases.load_release(releases.current_release_folder())
     except ReleaseRefused:
         return None
-
-
-def newest_instant(history: History, settings: Settings) -> int:
-    """The last local midnight, or the one right after the data where they end earlier."""
-    return min(last_midnight(settings.zone), midnight_after(history.data_until, settings.zone))
 
 
 def stale_warning(history: History, settings: Settings, at: int) -> str | None:
