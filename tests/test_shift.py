@@ -171,6 +171,24 @@ def test_a_change_that_creeps_in_is_seen_by_the_run_a_step_before(shop_home, tmp
     assert all("mean p" in problems[night][0] for night in range(31, 41))
 
 
+def test_a_first_run_is_published_and_says_how_far_it_is_from_the_training(shop_home, tmp_path):
+    """Nothing else can show that all scores of the very first run are wrong alike."""
+    b, scores = shop_home, pq.read_table(shop_home.run.folder / "scores.parquet")
+    assert b.run.warnings == ()
+    place = scores.column_names.index("p_churn")
+    far = scores.set_column(place, "p_churn", pa.array(np.full(scores.num_rows, 0.999)))
+    judged = shift.judge_run(tmp_path, far, b.release, b.settings, as_of=b.run.as_of)
+    assert judged.problems == ()
+    [sentence] = judged.section["warnings"]
+    assert sentence.startswith("mean p ")
+    assert " → 0.9990 since the newest training date, " in sentence
+    older = dict(b.release.evaluation["movement"])
+    del older["newest"]
+    release = replace(b.release, evaluation=b.release.evaluation | {"movement": older})
+    judged = shift.judge_run(tmp_path, far, release, b.settings, as_of=b.run.as_of)
+    assert "warnings" not in judged.section
+
+
 states = st.lists(
     st.tuples(st.sampled_from(STAGES), st.booleans(), st.floats(0, 1)), min_size=1, max_size=30
 )
@@ -206,6 +224,12 @@ def test_the_largest_movement_is_that_of_neighbours():
         "dates": 3,
         "days": 30.0,
         "largest": {"mean_p": pytest.approx(0.5), "stage_shares": 0.5, "eligible": 0.5},
+        "newest": {
+            "as_of": 40 * DAY_US,
+            "mean_p": pytest.approx(0.7),
+            "shares": (0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0),
+            "eligible": 2,
+        },
     }
     alone = movement_report(rows.slice(0, 2), p[:2])
     assert (alone["days"], alone["largest"]["mean_p"]) == (None, None)

@@ -64,7 +64,8 @@ def score(
     )
     text = f"{run.rows:,} customers{cancelled} → {run.folder}{there}"
     value = _run(run) | {"rows_left_out": rows_left_out(history)}
-    answer(value, "\n".join([text, *left_out_lines(history)]), as_json)
+    warnings = [f"warning: {sentence}" for sentence in run.warnings]
+    answer(value, "\n".join([text, *warnings, *left_out_lines(history)]), as_json)
 
 
 def _run(run: Any) -> dict[str, Any]:
@@ -73,6 +74,7 @@ def _run(run: Any) -> dict[str, Any]:
         "rows": run.rows,
         "cancelled": run.cancelled,
         "fresh": run.fresh,
+        "warnings": list(run.warnings),
         "folder": str(run.folder),
     }
 

@@ -86,6 +86,15 @@ def finding_lines(findings: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def finding_sentences(report: dict[str, Any], *, but: str) -> list[str]:
+    """What looks wrong, a sentence each, without the finding named `but`."""
+    return [
+        f"{finding['table']}: {finding['sentence']}"
+        for finding in report["findings"]
+        if finding["name"] != but
+    ]
+
+
 def _file_lines(file: dict[str, Any]) -> list[str]:
     """Nothing for a file that is what its name says and has no bad row."""
     lines = [f"  {file['path']}: {note}" for note in file["notes"]]

@@ -25,6 +25,9 @@ from serving.release import release as releases
 from training import job, past, promote, rates_job
 from training.trained import Trained
 
+# `stale_warning` says what this finding of check says, of the as_of that is scored.
+DATA_END = "data_end_long_ago"
+
 
 @dataclass(frozen=True)
 class RunResult:
@@ -77,10 +80,11 @@ def run(
     batch = run_folders.score_batch(history, settings, choice.release, as_of=at)
     value = _value(trained, choice, batch, report, at, settings)
     stale = None if simulated else stale_warning(history, settings, at)
-    left_out = [
-        finding["sentence"] for finding in report["findings"] if finding["name"] == "rows_left_out"
+    value["warnings"] = [
+        *check_text.finding_sentences(report, but=DATA_END),
+        *batch.warnings,
+        *answer.collect_warnings(value, note=choice.note, stale=stale),
     ]
-    value["warnings"] = left_out + answer.collect_warnings(value, note=choice.note, stale=stale)
     value["seconds"] = round(time.monotonic() - began, 1)
     text = answer.answer_text(value, batch.folder, config=config, consent=settings.consent.list)
     if verbose:

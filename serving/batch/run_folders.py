@@ -50,7 +50,8 @@ class BatchRun:
     """One finished run: `as_of` in µs UTC, `rows` customers.
 
     `fresh` is False if the run existed and was whole. `cancelled`: customers with running cover who
-    have cancelled, so whom nothing keeps from cancelling.
+    have cancelled, so whom nothing keeps from cancelling. `warnings`: how a first run lies further
+    from the newest training date than neighbouring training dates lie apart.
     """
 
     folder: Path
@@ -59,6 +60,7 @@ class BatchRun:
     rows: int
     fresh: bool
     cancelled: int
+    warnings: tuple[str, ...] = ()
 
 
 def score_batch(
@@ -137,7 +139,13 @@ def score_batch(
             _update_latest(root, folder, as_of)
     rows = pq.read_metadata(folder / "scores.parquet").num_rows
     return BatchRun(
-        folder, str(about["run"]), as_of, rows, fresh=fresh, cancelled=_count_cancelled(folder)
+        folder,
+        str(about["run"]),
+        as_of,
+        rows,
+        fresh=fresh,
+        cancelled=_count_cancelled(folder),
+        warnings=tuple((about["shift"] or {}).get("warnings", ())),
     )
 
 

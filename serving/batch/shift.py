@@ -56,7 +56,11 @@ class FormerRun:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What the manifest says of the comparison, and the movements that are too large."""
+    """What the manifest says of the comparison, and the movements that are too large.
+
+    A first run has nothing to be compared with but the newest training date. It is published all
+    the same; what is far from that date stands in the section as `warnings`.
+    """
 
     section: dict[str, Any]
     problems: tuple[str, ...] = ()
@@ -112,7 +116,7 @@ def judge_run(
         return _not_compared("the release holds no two training dates to compare with")
     former = published_runs(root, configuration=configuration_digest(settings), before=as_of)
     if not former:
-        return _not_compared("there is no former run of this configuration")
+        return _judge_first_run(scores, movement, settings, as_of=as_of)
     step = movement["days"] * DAY_US
     chosen = [former[0], *(run for run in former[1:] if run.as_of <= as_of - step)][:2]
     now, compared, problems = summarise(scores), [], []
@@ -135,6 +139,26 @@ def judge_run(
     if not compared:
         return _not_compared("no former run of this configuration can be read")
     return Judgement({"compared_with": compared}, tuple(problems))
+
+
+def _judge_first_run(
+    scores: pa.Table, movement: dict[str, Any], settings: Settings, *, as_of: int
+) -> Judgement:
+    judgement = _not_compared("there is no former run of this configuration")
+    newest = movement.get("newest")
+    if newest is None:  # a release of an earlier version
+        return judgement
+    before = Summary(newest["mean_p"], tuple(newest["shares"]), newest["eligible"])
+    now, days = summarise(scores), abs(as_of - newest["as_of"]) / DAY_US
+    distances, limits = moved(before, now), movement_limits(movement, days=days)
+    far = [
+        f"{_figure_text(name, before, now)} since the newest training date, "
+        f"{day_text(newest['as_of'], zone=settings.zone)}: {_value(distances, name)}, at most "
+        f"{limits[name]:.4f} looks right"
+        for name in NAMES
+        if _is_beyond(distances[name], limits[name])
+    ]
+    return Judgement({**judgement.section, "warnings": far})
 
 
 def movement_limits(movement: dict[str, Any], *, days: float) -> dict[str, float | None]:

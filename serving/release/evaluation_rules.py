@@ -7,7 +7,17 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, model_validator
 
 from features.core.config_schema import Days
-from serving.release.file_rules import Count, Id, Positive, Rules, Share, Text, optional_key
+from features.recipes.stages import STAGES
+from serving.release.file_rules import (
+    Count,
+    Id,
+    Instant,
+    Positive,
+    Rules,
+    Share,
+    Text,
+    optional_key,
+)
 
 Status = Literal["ok", "no_skill", "not_enough_data"]
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -139,12 +149,22 @@ class LargestMovementRules(Rules):
     eligible: Share | None
 
 
+class NewestDateRules(Rules):
+    """What the newest training date was like; shares by stage, in the order of the stages."""
+
+    as_of: Instant
+    mean_p: Share | None
+    shares: Annotated[list[Share], Field(min_length=len(STAGES), max_length=len(STAGES))]
+    eligible: Count
+
+
 class MovementRules(Rules):
     """How far neighbouring training dates lie apart: what a run's movement is judged by."""
 
     dates: Count
     days: Positive | None
     largest: LargestMovementRules
+    newest: NewestDateRules = optional_key()
 
 
 class EvaluationFile(Rules):

@@ -8,6 +8,7 @@ is predicted as a date that was not learned.
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -19,10 +20,12 @@ from serving.scoring.movement import NAMES, describe_rows, moved
 
 
 def movement_report(rows: pa.Table, p: np.ndarray) -> dict[str, Any]:
-    """{"dates", "days", "largest"}: the largest movement between neighbouring dates of the rows.
+    """{"dates", "days", "largest", "newest"}: how far neighbouring dates of the rows lie apart.
 
     `p` (rows,): out of fold, NaN where there is none; such a date has no mean_p. `days`: the
     longest time between neighbours. `largest`: by name of NAMES, None where no two dates have it.
+    `newest`: the summary of the newest date and its `as_of` (µs), for a first run, which has no
+    former run.
     """
     as_of = rows["as_of"].to_numpy()
     dates = np.unique(as_of)
@@ -37,6 +40,7 @@ def movement_report(rows: pa.Table, p: np.ndarray) -> dict[str, Any]:
         "dates": len(dates),
         "days": round(float(gaps.max()), 6) if gaps.size else None,
         "largest": largest,
+        "newest": {"as_of": int(dates[-1]), **asdict(described[-1])},
     }
 
 

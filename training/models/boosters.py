@@ -15,6 +15,7 @@ import numpy as np
 from serving.scoring.parts import Boosted
 from training.models.remembered_fits import remembered
 from training.models.studies import digest
+from training.models.variation import varying
 
 if TYPE_CHECKING:
     from xgboost import DMatrix, QuantileDMatrix
@@ -43,8 +44,10 @@ class LabelledRows:
 
         with self._lock:  # several threads learn on these rows, but one of them bins
             if self._binned is None:
+                values = self.matrix.astype(np.float32)
+                values[:, ~varying(self.matrix)] = 0  # no tree splits on what hardly varies
                 self._binned = xgboost.QuantileDMatrix(
-                    self.matrix.astype(np.float32),
+                    values,
                     label=self.labels,
                     feature_names=list(self.names),
                     nthread=1,

@@ -16,6 +16,7 @@ from serving.scoring.parts import Linear, signed_log1p
 from training import parallel
 from training.models.remembered_fits import remembered
 from training.models.studies import digest
+from training.models.variation import LEAST_SCALE, varying
 
 STRENGTHS = (0.0001, 0.001, 0.01, 0.1)
 BLOCK_COLUMNS = 16
@@ -27,8 +28,8 @@ def fit_ridge(matrix: np.ndarray, labels: np.ndarray, *, strength: float, output
     """A ridge logistic regression on the logged, standardised matrix (rows, columns).
 
     `labels`: 0 … outputs − 1, or 0 and 1 where `outputs` is 1. `strength` is sklearn's C.
-    One output gives the log-odds of class 1, more give one margin per class. Columns that never
-    vary get weight 0; columns with nulls get a `missing` indicator.
+    One output gives the log-odds of class 1, more give one margin per class. Columns that hardly
+    vary (`variation.varying`) get weight 0; columns with nulls get a `missing` indicator.
     """
     return fit_ridges(matrix, labels, strengths=(strength,), outputs=outputs)[0]
 
@@ -52,14 +53,15 @@ def _standardised(
     """(means, scales and ranges; the inputs of a regression; columns that vary; some null)."""
     frame = _standardisation(matrix, outputs)
     columns, halved, varies, sometimes = [], [], [], []
+    enough = varying(matrix)
     for block in _column_blocks(matrix.shape[1]):
         z, null = _columns_of(frame, block).standardise(matrix[:, block])
-        varying = z.std(axis=0) > 0
+        varied = enough[block] & (z.std(axis=0) > 0)
         partly = null.any(axis=0) & ~null.all(axis=0)
-        columns.append(z[:, varying])
+        columns.append(z[:, varied])
         # Halved indicators are penalised more than the columns themselves.
         halved.append(null[:, partly] / 2)
-        varies.append(block.start + np.flatnonzero(varying))
+        varies.append(block.start + np.flatnonzero(varied))
         sometimes.append(block.start + np.flatnonzero(partly))
     inputs = np.hstack([*columns, *halved])
     return frame, inputs, np.concatenate(varies), np.concatenate(sometimes)
@@ -142,6 +144,9 @@ def _moments(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np
     mean = np.where(seen, values, 0).sum(axis=0) / count
     scale = np.sqrt(np.where(seen, (values - mean) ** 2, 0).sum(axis=0) / count)
     scale = np.where(scale > 1e-9, scale, 1.0)
+    scale = np.maximum(
+        scale, LEAST_SCALE * np.where(seen, np.abs(values), 0).max(axis=0, initial=0)
+    )
     any_seen = seen.any(axis=0)
     low = np.where(any_seen, np.where(seen, values, np.inf).min(axis=0, initial=np.inf), 0)
     high = np.where(any_seen, np.where(seen, values, -np.inf).max(axis=0, initial=-np.inf), 0)

@@ -296,7 +296,10 @@ def scores_text(
     if cancelled:
         lines += ["", f"  {len(cancelled):,} have cancelled already; their cover still runs"]
         who += " who have not cancelled"
-    lines += ["", f"  the {len(shown)} riskiest of {who}"]
+    if staying:
+        mean = sum(row["p_churn"] for row in staying) / len(staying)
+        lines += ["", f"  {who}: mean p_churn {decimals(mean)}"]
+    lines += ["", f"  the {len(shown)} riskiest of them"]
     if refused:
         lines.append(f"  ({len(refused):,} of them are not listed: no consent)")
     for row in shown:
