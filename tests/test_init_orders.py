@@ -124,7 +124,7 @@ def test_an_order_with_an_unreadable_line_is_refused_and_not_counted_short(tmp_p
     assert (
         "CHECK: lines without a readable qty × price: 1" in guesses["tables.transactions"]["reason"]
     )
-    assert counts["transactions"].rejected == {"amount_missing": 1}
+    assert counts["transactions"].rejected == {"amount_not_money": 1}
     assert counts["transactions"].kept == 29
 
 

@@ -6,7 +6,8 @@ from features.tables.parsing import FLOATS, literal
 from lifecycle.init.cells import Cell
 from lifecycle.init.currency import choose_currency
 from lifecycle.init.draft import Draft, where_sql
-from lifecycle.init.money import ask_cents
+from lifecycle.init.money import ask_cents, read_in_currency
+from lifecycle.init.money_sql import decimals_of, or_text, product_sql
 from lifecycle.init.questions import Answers
 from lifecycle.init.refunds import add_refund_rows, kind_of_file
 from lifecycle.init.settle import settle_cell
@@ -32,7 +33,8 @@ def complete_transactions(
     source: Source, cells: dict[str, Cell], draft: Draft, answers: Answers
 ) -> None:
     """Complete `draft` for transactions: currency, statuses, money, lines of orders, refunds."""
-    code = choose_currency(source, cells, draft, answers)
+    code = choose_currency(source, cells, draft, answers) or answers.given.get("currency", "")
+    digits = decimals_of(code)
     money = [_settle_money(source, cell, code, answers) for cell in _money_cells(cells)]
     draft.used |= {cell.column for cell in money}
     draft.notes += [note for cell in money for note in cell.notes]
@@ -41,18 +43,20 @@ def complete_transactions(
     choose_kind_by_flags(source, cells, draft)
     _choose_kind(source, cells, draft, money)
     if _rows_are_lines(source, cells, draft):
-        _group_lines(source, cells, draft, money)
+        _group_lines(source, cells, draft, money, digits)
     elif len(money) > 1:
-        draft.selected["amount"] = f"round({_product(source, money)}, 2)"
-        draft.notes.append(f"amount is {_money_name(money)}, rounded to cents.")
+        rounded = f"round({product_sql(source, money)}, {digits})"
+        draft.selected["amount"] = or_text(source, rounded, money)
+        draft.notes.append(f"amount is {_money_name(money)}, {_rounded(digits)}.")
     else:
-        draft.selected["amount"] = _round_to_cents(source, money[0], draft)
+        draft.selected["amount"] = _round(source, money[0], draft, digits)
     if "refunded" in cells and "refunded" not in [cell.column for cell in money]:
         refunded = _settle_money(source, cells["refunded"], code, answers)
         add_refund_rows(source, cells, refunded, draft)
 
 
 def _settle_money(source: Source, cell: Cell, code: str, answers: Answers) -> Cell:
+    cell = read_in_currency(source, cell, code)
     return settle_cell(source, ask_cents(source, cell, code), answers)
 
 
@@ -62,16 +66,6 @@ def _money_cells(cells: dict[str, Cell]) -> list[Cell]:
     if not certain and {"price", "quantity"} <= set(cells):
         return [cells["quantity"], cells["price"]]
     return [cells.get("amount") or cells["price"]]
-
-
-def _product(source: Source, money: list[Cell], cast: str = "TRY_CAST") -> str:
-    """SQL for the product of the money columns; text is cast to exact decimals."""
-    return " * ".join(
-        f"{cast}({cell.sql} AS DECIMAL(18, 4))"
-        if source.types[cell.column] == "VARCHAR"
-        else cell.sql
-        for cell in money
-    )
 
 
 def _money_name(money: list[Cell]) -> str:
@@ -91,7 +85,7 @@ def _choose_kind(source: Source, cells: dict[str, Cell], draft: Draft, money: li
         )
         return
     negative = source.query_count(
-        f"SELECT count(*) FROM {source.sample} WHERE {_product(source, money)} < 0"
+        f"SELECT count(*) FROM {source.sample} WHERE {product_sql(source, money)} < 0"
     )
     draft.notes.append(
         f"no column gives the kind: negative amounts ({negative:,} of {source.sampled:,} sampled "
@@ -99,20 +93,26 @@ def _choose_kind(source: Source, cells: dict[str, Cell], draft: Draft, money: li
     )
 
 
-def _round_to_cents(source: Source, cell: Cell, draft: Draft) -> str:
-    number = f"TRY_CAST({cell.sql} AS DOUBLE) * 100"
+def _rounded(digits: int) -> str:
+    return "rounded to cents" if digits == 2 else f"rounded to {digits} decimals"
+
+
+def _round(source: Source, cell: Cell, draft: Draft, digits: int) -> str:
+    """SQL for the amount, rounded where it is finer than the currency."""
+    number = f"TRY_CAST({cell.sql} AS DOUBLE) * {10**digits}"
     finer = source.query_count(
         f"SELECT count(*) FROM {source.sample} WHERE abs({number} - round({number})) > 1e-6"
     )
     if not finer:
-        return cell.sql
+        return or_text(source, cell.sql, [cell])
+    fine = "cents" if digits == 2 else f"{digits} decimals"
     draft.notes.append(
-        f"CHECK: {finer:,} of {source.sampled:,} sampled amounts are finer than cents; "
+        f"CHECK: {finer:,} of {source.sampled:,} sampled amounts are finer than {fine}; "
         "they are rounded."
     )
     is_float = source.types[cell.column] in FLOATS
     exact = cell.sql if is_float else f"TRY_CAST({cell.sql} AS DECIMAL(38, 6))"
-    return f"round({exact}, 2)"
+    return or_text(source, f"round({exact}, {digits})", [cell])
 
 
 def _rows_are_lines(source: Source, cells: dict[str, Cell], draft: Draft) -> bool:
@@ -165,7 +165,7 @@ def _repeated_ids(source: Source, cells: dict[str, Cell], draft: Draft) -> tuple
     """
     id_, who, when = (cells[role].sql for role in ("transaction_id", "customer_id", "occurred_at"))
     kind = draft.selected.get("kind", "NULL")
-    sign = f"TRY_CAST({_product(source, _money_cells(cells))} AS DOUBLE)"
+    sign = f"TRY_CAST({product_sql(source, _money_cells(cells))} AS DOUBLE)"
     purchase = f"coalesce({kind}, CASE WHEN {sign} < 0 THEN 'refund' END, 'purchase') = 'purchase'"
     where = where_sql(draft) or " WHERE true"
     version = cells["recorded_at"].sql if "recorded_at" in cells else "NULL"
@@ -186,7 +186,9 @@ def _is_filled(sql: str) -> str:
     return f"coalesce(trim(CAST({sql} AS VARCHAR)), '') <> ''"
 
 
-def _group_lines(source: Source, cells: dict[str, Cell], draft: Draft, money: list[Cell]) -> None:
+def _group_lines(
+    source: Source, cells: dict[str, Cell], draft: Draft, money: list[Cell], digits: int
+) -> None:
     """Make `draft` one row for each order (sums, the first time, the last recording)."""
     selected, id_ = draft.selected, cells["transaction_id"]
     selected.pop("category", None)
@@ -197,8 +199,8 @@ def _group_lines(source: Source, cells: dict[str, Cell], draft: Draft, money: li
         if role in selected and role in cells and role != "kind":
             selected[role] = f"{reduction}({selected[role]})"
     for role in {"quantity", "discount"} & set(selected):
-        selected[role] = f"sum({_product(source, [cells[role]])})"
-    selected["amount"] = _order_amount(source, id_, money, draft)
+        selected[role] = f"sum({product_sql(source, [cells[role]])})"
+    selected["amount"] = _order_amount(source, id_, money, draft, digits)
     draft.group_by = tuple(keys)
 
 
@@ -220,24 +222,25 @@ def _order_keys(source: Source, cells: dict[str, Cell], draft: Draft) -> list[st
     return keys
 
 
-def _order_amount(source: Source, id_: Cell, money: list[Cell], draft: Draft) -> str:
+def _order_amount(source: Source, id_: Cell, money: list[Cell], draft: Draft, digits: int) -> str:
     """SQL for the money of an order: the sum of its lines, or the total that every line repeats."""
-    product, name = _product(source, money), _money_name(money)
+    product, name = product_sql(source, money), _money_name(money)
     if len(money) == 1 and _repeats_total(source, id_, product):
         draft.notes.append(
             f"CHECK: {name} is the same on all lines of an order: it is read as the order's total "
             "and counted once."
         )
         return f"max({product})"
-    draft.notes.append(f"amount is the sum of {name} over the order, rounded to cents.")
+    draft.notes.append(f"amount is the sum of {name} over the order, {_rounded(digits)}.")
     unreadable = source.query_count(f"SELECT count(*) - count({product}) FROM {source.sample}")
     if not unreadable:
-        return f"round(sum({_product(source, money, 'CAST')}), 2)"
+        return f"round(sum({product_sql(source, money, 'CAST')}), {digits})"
     draft.notes.append(
         f"CHECK: lines without a readable {name}: {unreadable:,}; their orders are rejected, "
         "because their sums would be too small."
     )
-    return f"CASE WHEN count(*) = count({product}) THEN round(sum({product}), 2) END"
+    total = f"CASE WHEN count(*) = count({product}) THEN round(sum({product}), {digits}) END"
+    return or_text(source, total, money, of_group=True)
 
 
 def _repeats_total(source: Source, id_: Cell, product: str) -> bool:

@@ -11,6 +11,7 @@ from lifecycle.init.clocks import join_clock
 from lifecycle.init.customers import complete_customers
 from lifecycle.init.draft import Draft, draft_sql, leave_out
 from lifecycle.init.feedback import complete_feedback
+from lifecycle.init.money import currency_of, read_in_currency
 from lifecycle.init.nobody import settle_placeholders
 from lifecycle.init.orders import complete_transactions
 from lifecycle.init.questions import Answers
@@ -47,6 +48,9 @@ def read_part(source: Source, table: str, cells: dict[str, Cell], answers: Answe
     cells = _drop_load_stamp(source, cells, draft)
     # The money of transactions is settled where it is known whether it is in cents.
     later = ("amount",) if table == "transactions" else ()
+    if table == "contracts" and "price" in cells:
+        code = answers.given.get("currency") or currency_of(source, cells["price"].column)
+        cells = cells | {"price": read_in_currency(source, cells["price"], code)}
     settled = {
         role: settle_cell(source, cell, answers) if role in names and role not in later else cell
         for role, cell in cells.items()
