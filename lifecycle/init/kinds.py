@@ -5,7 +5,7 @@ from __future__ import annotations
 from features.tables.parsing import literal
 from lifecycle.init.cell import Cell, Choice, Option
 from lifecycle.init.source import Source, split_words, squash
-from lifecycle.init.value_words import KIND_WORDS, PENDING_WORDS, TEST_WORDS
+from lifecycle.init.status_words import PENDING, is_no_purchase, meaning_of
 
 MAX_KINDS = 100
 _EVENT_COLUMNS = ("event", "eventtype", "eventname", "action")
@@ -20,7 +20,6 @@ _STATUS = {
     "订单状态",
     "支付状态",
 }
-_PENDING, _TEST = "pending", "test"
 
 
 def read_kind(source: Source, column: str, table: str) -> Cell | None:
@@ -33,7 +32,7 @@ def read_kind(source: Source, column: str, table: str) -> Cell | None:
     counts = kind_counts(source, column)
     if not counts or len(counts) > MAX_KINDS:
         return None
-    mapped = _known_words(counts, table)
+    mapped = {value: kind for value in counts if (kind := meaning_of(value, table))}
     unknown = {value: rows for value, rows in counts.items() if value not in mapped}
     x = source.sql(column)
     if table == "transactions":
@@ -67,26 +66,7 @@ def kind_counts(source: Source, column: str) -> dict[str, int]:
 
 def status_of(value: str, table: str = "transactions") -> str:
     """The kind that a word of a status means: of the contract, "pending", "test", or ''."""
-    return _known_words({value: 1}, table).get(value, "")
-
-
-def _known_words(counts: dict[str, int], table: str) -> dict[str, str]:
-    known = {
-        squash(word): kind
-        for kind, words in KIND_WORDS[table].items()
-        for word in (kind, *words.split())
-    }
-    if table == "transactions":
-        known |= {squash(word): _PENDING for word in PENDING_WORDS.split()}
-        known |= {squash(word): _TEST for word in TEST_WORDS.split()}
-    mapped = {}
-    for value in counts:
-        # Exports put a short word before theirs, as in wc-completed.
-        short = "".join(split_words(value)[1:]) if len(value) > 3 and value[2:3] == "-" else ""
-        kind = known.get(squash(value)) or known.get(short)
-        if kind:
-            mapped[value] = kind
-    return mapped
+    return meaning_of(value, table)
 
 
 def _read_status(
@@ -114,12 +94,18 @@ def _read_status(
         for value, rows in sorted(unknown.items(), key=lambda pair: -pair[1])[:3]
     )
     more = f" and {len(unknown) - 3} more" if len(unknown) > 3 else ""
-    purchases = Cell(column, _kind_sql(x, mapped | dict.fromkeys(unknown, "purchase")), notes=notes)
-    pending = Cell(column, _kind_sql(x, mapped | dict.fromkeys(unknown, _PENDING)), notes=notes)
+    no_purchase = {value: PENDING for value in unknown if is_no_purchase(value)}
+    as_bought = mapped | dict.fromkeys(unknown, "purchase") | no_purchase
+    purchases = Cell(column, _kind_sql(x, as_bought), notes=notes)
+    pending = Cell(column, _kind_sql(x, mapped | dict.fromkeys(unknown, PENDING)), notes=notes)
     bought = sum(rows for value, rows in counts.items() if mapped.get(value) == "purchase")
+    more_bought = sum(rows for value, rows in unknown.items() if value not in no_purchase)
+    but = f", but for those that say no ({rows_unknown - more_bought:,})" if no_purchase else ""
     options = [
         Option(
-            "purchases", f"these rows are purchases: {bought + rows_unknown:,} purchases", purchases
+            "purchases",
+            f"these rows are purchases{but}: {bought + more_bought:,} purchases",
+            purchases,
         ),
         Option("leave_out", f"these rows are left out: {bought:,} purchases", pending),
         Option("reject", f"the contract rejects these rows: {bought:,} purchases", rejected),

@@ -82,6 +82,10 @@ PENDING_WORDS = """
     borrador pendente em_aberto 待付款 待支付 未付款 未支付 处理中 草稿
 """
 TEST_WORDS = "test tests testing demo dummy sandbox teste prueba prova essai testbestellung 测试"
+# Words that turn a word for a purchase into its contrary.
+NEGATION_WORDS = (
+    "no not non un never without nicht kein keine nie ne pas sans sin nunca nao sem 未 不 无"
+)
 FILE_WORDS: dict[str, str] = {
     "customers": """
         customers customer clients client users members subscribers households demographics
