@@ -83,9 +83,35 @@ def test_a_time_that_does_not_parse_is_refused_and_an_optional_one_does_not_vani
         ),
     )
     assert counts["feedback"].rejected == {
-        "occurred_at_missing": 1,
+        "occurred_at_not_an_instant": 1,
         "resolved_at_not_an_instant": 1,
     }
+
+
+EPOCHS = {
+    "seconds among milliseconds": (1_000, 1),
+    "milliseconds among microseconds": (1_000_000, 1_000),
+    "milliseconds among seconds": (1, 1_000),
+}
+
+
+@pytest.mark.parametrize("written", EPOCHS)
+def test_a_number_in_another_unit_is_named_and_is_not_in_1970(tmp_path, written):
+    usual, odd = EPOCHS[written]
+    seconds = [1_700_000_000 + n * 86_400 for n in range(60)]
+    lines = [f"{n % 7},{s * (odd if n == 3 else usual)},{n}.5" for n, s in enumerate(seconds)]
+    _, page, _, found, counts = guessed(tmp_path, put(tmp_path, "x.csv", "uid,date,value", lines))
+    assert counts["transactions"].rejected == {"occurred_at_not_an_instant": 1}
+    assert counts["transactions"].examples[0].example == repr(str(seconds[3] * odd))
+    assert min(day(row["occurred_at"]) for row in rows(found, "transactions")) == date(2023, 11, 14)
+    assert "CHECK: cells of date that are written in another way than the others: 1" in page
+
+
+def test_a_day_that_is_none_beside_a_clock_is_rejected_alone(tmp_path):
+    lines = [f"{n % 7},{'soon' if n == 3 else f'2024-03-{1 + n % 28:02d}'},9:15,{n}.5"
+             for n in range(60)]  # fmt: skip
+    *_, counts = guessed(tmp_path, put(tmp_path, "x.csv", "uid,date,time,value", lines))
+    assert counts["transactions"].rejected == {"occurred_at_not_an_instant": 1}
 
 
 MONEY = {

@@ -36,7 +36,8 @@ def join_clock(source: Source, cells: dict[str, Cell], draft: Draft) -> dict[str
         if twelve == count:
             formats = "['%I:%M %p', '%I:%M:%S %p', '%I:%M%p', '%I:%M:%S%p']"
             clock = f"strftime(try_strptime(trim({x}), {formats}), '%H:%M:%S')"
-        date = f"strftime(CAST({day.sql} AS DATE), '%Y-%m-%d')"
+        text = f"CAST({day.sql} AS VARCHAR)"
+        date = f"coalesce(strftime(TRY_CAST({text} AS DATE), '%Y-%m-%d'), {text})"
         draft.used.add(column)
         draft.notes.append(f"{column} is the clock of {day.column}; the SELECT joins them.")
         joined = replace(
@@ -56,7 +57,8 @@ def _with_zone(source: Source, cell: Cell) -> Cell:
     note = f"{cell.column}: the times are in {zone}, by the column's name."
     return replace(
         cell,
-        sql=f"strftime({time}, '%Y-%m-%dT%H:%M:%S') || '{offset}'",
+        sql=f"coalesce(strftime({time}, '%Y-%m-%dT%H:%M:%S') || '{offset}', "
+        f"CAST({cell.sql} AS VARCHAR))",
         clock="offset",
         notes=(*cell.notes, note),
     )

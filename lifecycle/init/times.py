@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from features.core.errors import WrongType
 from features.tables.parsing import FLOATS, INSTANT, INTEGERS, ZONED, literal
@@ -25,27 +25,14 @@ from lifecycle.init.dates import (
     SEASONS,
     ZONE_NAME,
 )
+from lifecycle.init.odd_cells import keep_odd_cells
 from lifecycle.init.source import Source, split_words
+from lifecycle.init.time_styles import TimeStyle, epoch_styles
 
 _SHAPES = 300  # distinct values whose shapes are looked at
 _MOST_MIXED = 0.001  # share of cells that may fit only the other order: typing errors
 _MIDNIGHT = r"[ T]0?0:00(:00([.]0+)?)?( ?[AaPp][Mm])?"
 _EXCEL_LOW, _EXCEL_HIGH = 20_000, 80_000  # 1954 and 2119 as days since 1900
-
-
-@dataclass(frozen=True)
-class TimeStyle:
-    """One way to write an instant: an SQL test of `v`, and the SQL that reads the column.
-
-    unknown_zones: letters of zones that do not mean one offset everywhere, such as CST.
-    """
-
-    test: str
-    sql: str
-    note: str = ""
-    is_instant: bool = False
-    day: str = ""
-    unknown_zones: tuple[str, ...] = ()
 
 
 def read_times(source: Source, column: str, *, required: bool) -> Cell | None:
@@ -59,7 +46,7 @@ def read_times(source: Source, column: str, *, required: bool) -> Cell | None:
     cell = _best_cell(source, column, plain)
     if cell is None:
         cell = _best_cell(source, column, _format_styles(source, column, text, required=required))
-    return cell
+    return cell and keep_odd_cells(source, cell, text)
 
 
 def _plain_styles(x: str, text: str, *, is_number: bool) -> list[TimeStyle]:
@@ -86,30 +73,7 @@ def _plain_styles(x: str, text: str, *, is_number: bool) -> list[TimeStyle]:
     return [
         TimeStyle(iso, x),
         TimeStyle(spaced, joined, "a space or a name before the offset"),
-        TimeStyle(
-            r"regexp_matches(v, '^[1-9]\d{8,9}([.]\d+)?$')",
-            f"to_timestamp({decimal})",
-            "seconds since 1970",
-            is_instant=True,
-        ),
-        TimeStyle(
-            r"regexp_matches(v, '^[12]\d{12}$')",
-            f"to_timestamp({number} / 1000)",
-            "milliseconds since 1970",
-            is_instant=True,
-        ),
-        TimeStyle(
-            r"regexp_matches(v, '^[12]\d{15}$')",
-            f"make_timestamptz({number})",
-            "microseconds since 1970",
-            is_instant=True,
-        ),
-        TimeStyle(
-            r"regexp_matches(v, '^[12]\d{18}$')",
-            f"make_timestamptz({number} // 1000)",
-            "nanoseconds since 1970",
-            is_instant=True,
-        ),
+        *epoch_styles(number, decimal),
         TimeStyle(
             r"regexp_matches(v, '^\d{5}([.]\d+)?$') AND TRY_CAST(v AS DOUBLE) "
             f"BETWEEN {_EXCEL_LOW} AND {_EXCEL_HIGH}",
