@@ -183,3 +183,34 @@ def test_zeros_that_one_file_lost_are_no_other_people(tmp_path):
     ids = {table: {row["customer_id"] for row in rows(found, table)} for table in found.names}
     assert len(ids["transactions"] | ids["interactions"]) == 30
     assert "zeros" in page
+
+
+def test_ids_that_two_files_write_in_another_case_are_one_person(tmp_path):
+    sales = put(tmp_path, "orders.csv", *orders(lambda n: f"KU-{n:03d}"))
+    people = put(
+        tmp_path,
+        "customers.csv",
+        "customer_id,joined",
+        [f"ku-{n:03d},2023-01-{1 + n % 28:02d}" for n in range(30)],
+    )
+    _, page, _, found, _ = guessed(tmp_path, sales, people)
+    ids = {table: {row["customer_id"] for row in rows(found, table)} for table in found.names}
+    assert ids["transactions"] == ids["customers"]
+    assert "30 people are in other files in another case" in " ".join(page.replace("#", "").split())
+
+
+def test_ids_of_one_file_that_differ_by_case_alone_are_not_joined_and_named(tmp_path):
+    """Some systems give ids in which aB and Ab are two people."""
+    sales = put(tmp_path, "orders.csv", *orders(lambda n: f"{'kK'[n % 2]}u{n // 2:03d}"))
+    people = put(
+        tmp_path,
+        "customers.csv",
+        "customer_id,joined",
+        [f"ku{n:03d},2023-01-{1 + n % 28:02d}" for n in range(15)],
+    )
+    _, page, _, found, _ = guessed(tmp_path, sales, people)
+    assert len({row["customer_id"] for row in rows(found, "transactions")}) == 30
+    words = " ".join(page.replace("#", "").split())
+    assert (
+        "15 people of customer_id are in other files in another case, and are not joined" in words
+    )

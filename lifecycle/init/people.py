@@ -32,19 +32,21 @@ class PersonChoice:
     """The candidate of one file that is chosen: its number, and how many people it names.
 
     shared: those of them that the chosen columns of other files name too; None where there is no
-    other file.
+    other file. other_case: those of the shared ones that no other file writes in the same case.
     """
 
     number: int
     people: int
     shared: int | None
+    other_case: int = 0
 
     @property
     def share_note(self) -> str:
         """How many people there are, and how many of them other files know."""
         if self.shared is None:
             return f"{self.people:,} people"
-        return f"{self.people:,} people, {self.shared:,} of them in other files too"
+        case = f" ({self.other_case:,} in another case)" if self.other_case else ""
+        return f"{self.people:,} people, {self.shared:,} of them in other files too{case}"
 
 
 def choose_people(
@@ -69,17 +71,17 @@ def choose_people(
 def _collect_values(
     connection: duckdb.DuckDBPyConnection, files: Mapping[str, Sequence[PersonValues]]
 ) -> None:
-    """One row for each file, candidate and person, with the number of its rows."""
+    """One row for each file, candidate and id as it is written, with the number of its rows."""
     connection.execute(
         f"CREATE OR REPLACE TEMP TABLE {_VALUES} "
-        "(file VARCHAR, number INTEGER, who VARCHAR, count BIGINT)"
+        "(file VARCHAR, number INTEGER, who VARCHAR, id VARCHAR, count BIGINT)"
     )
     for name, values in files.items():
         for number, each in enumerate(values):
             connection.execute(
-                f"INSERT INTO {_VALUES} SELECT $file, $number, lower(trim(CAST(who AS VARCHAR))) "
-                f"AS person, count(*) FROM ({each.select}) AS named(who) "
-                "WHERE person <> '' GROUP BY person",
+                f"INSERT INTO {_VALUES} SELECT $file, $number, lower(written), written, count(*) "
+                f"FROM (SELECT trim(CAST(who AS VARCHAR)) AS written FROM ({each.select}) AS "
+                "named(who)) WHERE written <> '' GROUP BY written",
                 {"file": name, "number": number},
             )
 
@@ -89,7 +91,8 @@ def _overlaps(
 ) -> dict[frozenset[tuple[str, int]], int]:
     """How many people each pair of candidates of two files shares."""
     rows = connection.execute(
-        f"SELECT one.file, one.number, other.file, other.number, count(*) FROM {_VALUES} AS one "
+        f"SELECT one.file, one.number, other.file, other.number, count(DISTINCT one.who) "
+        f"FROM {_VALUES} AS one "
         f"JOIN {_VALUES} AS other ON one.who = other.who AND one.file < other.file GROUP BY ALL"
     ).fetchall()
     return {frozenset({(one, i), (other, j)}): count for one, i, other, j, count in rows}
@@ -135,9 +138,16 @@ def _describe(
     number = chosen[name]
     others = [(other, each) for other, each in chosen.items() if other != name]
     known = " OR ".join("(file = ? AND number = ?)" for _ in others) or "false"
-    people, shared = connection.execute(
-        f"SELECT count(*), count(*) FILTER (who IN (SELECT who FROM {_VALUES} WHERE {known})) "
+    everybody = f"SELECT {{}} FROM {_VALUES} WHERE {known}"
+    people, shared, alike = connection.execute(
+        f"SELECT count(DISTINCT who), "
+        f"count(DISTINCT who) FILTER (who IN ({everybody.format('who')})), "
+        f"count(DISTINCT who) FILTER (id IN ({everybody.format('id')})) "
         f"FROM {_VALUES} WHERE file = ? AND number = ?",
-        [*(value for pair in others for value in pair), name, number],
+        [*(value for pair in (*others, *others) for value in pair), name, number],
     ).fetchall()[0]
-    return PersonChoice(number, people, shared if others else None)
+    return (
+        PersonChoice(number, people, shared, shared - alike)
+        if others
+        else PersonChoice(number, people, None)
+    )

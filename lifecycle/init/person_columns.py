@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from lifecycle.init.bridges import Bridge, find_bridge, largest_group, match_zeros
 from lifecycle.init.cells import Cell, is_email, read_id
+from lifecycle.init.id_case import fold_case
 from lifecycle.init.money import read_number
 from lifecycle.init.people import PersonChoice, PersonValues, choose_people
 from lifecycle.init.source import Source, split_words, squash
@@ -94,7 +95,7 @@ def choose_persons(sources: list[Source]) -> dict[str, Cell]:
         is_few = choice.shared is not None and choice.shared < min(choice.people, most) / 2
         note = _share_note(persons[name], choice, is_few=is_few)
         persons[name] = replace(persons[name], notes=(*persons[name].notes, note))
-    return persons
+    return fold_case(by_name, persons)
 
 
 def _over(bridge: Bridge) -> Cell:

@@ -149,6 +149,8 @@ def _parts_of(file: KnownFile, choice: PersonChoice, bridge: Bridge | None) -> l
         if bridge
         else f"customer_id is {person.column} ({person.what}): {choice.share_note}."
     )
+    if choice.other_case and not bridge:
+        note = f"CHECK: {note} They are joined where lower(…) AS customer_id is in both SELECTs."
     parts: list[Part] = []
     for table in file.tables:
         # A refund may name the person in another column than a payment does.
