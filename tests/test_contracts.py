@@ -217,6 +217,7 @@ OUTCOMES = {
     "a trial that ran out": ([term(-30, 60), term(-1, 5, plan="trial")], False),
     "a trial alone is no renewal": ([term(-30, 5), term(5, 60, plan="Free trial")], True),
     "withdrawn": ([term(-30, 90, cancelled_at=5)], True),
+    "the next term withdrawn before as_of": ([term(-30, 5), term(5, 60, cancelled_at=-2)], True),
     "withdrawn from open-ended cover": ([{"starts_at": -30, "cancelled_at": 5}], True),
     "open-ended": ([{"starts_at": -30}], False),
 }
@@ -238,6 +239,16 @@ def test_what_is_left_after_a_withdrawal():
     assert row["days_left"] == 60
     assert rows["open"][0]["stage_rule"] == "no_cover"
     assert people({"paid": PAID}, cancelled_terms="end")["paid"][0]["stage_rule"] == "no_cover"
+
+
+def test_a_term_withdrawn_before_it_begins_never_was_cover():
+    cases = {
+        "before": [term(-80, -50), term(-30, 60, cancelled_at=-31)],
+        "at the start": [term(-80, -50), term(-30, 60, cancelled_at=-30)],
+    }
+    rows = {name: row for name, (row, _) in people(cases, active=False).items()}
+    assert rows["before"]["stage_rule"] == "no_cover"
+    assert (rows["at the start"]["days_left"], rows["at the start"]["has_cancelled"]) == (60, True)
 
 
 def test_who_has_cancelled_is_told_from_who_can_be_kept():

@@ -167,7 +167,8 @@ class Contract(Section):
     """
     cancelled_terms: Literal["run_to_end", "end"] = "run_to_end"
     """What is left of a term after `cancelled_at`. `run_to_end`: what was paid for stays, until
-    `ends_at`. `end`: the term ends when it is cancelled. An open-ended term always ends then.
+    `ends_at`. `end`: the term ends when it is cancelled. An open-ended term always ends then. A
+    term that is cancelled before it begins is no term.
     """
 
     @field_validator("fresh_until", "arrives_after_hours")

@@ -4,6 +4,7 @@
 - A trial is no term, unless the settings say so (`[contract] trial_plans`).
 - A cancellation is a withdrawal. An open-ended term ends with it. Of another term stays what was
   paid for: it runs to its end and does not renew (`[contract] cancelled_terms = "end"`: it ends).
+  A term that is cancelled before it begins never was cover.
 - A term renews that has auto_renew, or that began within grace of the end of the customer's terms
   before it, unless it is cancelled. It runs on through its end plus one local day or grace,
   whichever is longer: on the night of renewal nobody has left.
@@ -75,7 +76,10 @@ def with_cover(rows: nw.LazyFrame, rules: TermRules) -> nw.LazyFrame:
     continuation; renew_by (µs), until when the next term may begin without a break; begins_cover,
     whether there is a break before the term.
     """
-    cut_short = "true" if rules.cancelled_end else f"ends_at >= {OPEN_END_US}"
+    # Of a term that was withdrawn before it began, nothing was paid for.
+    cut_short = f"ends_at >= {OPEN_END_US} OR cancelled_at < starts_at"
+    if rules.cancelled_end:
+        cut_short = "true"
     end = (
         f"CASE WHEN cancelled_at IS NOT NULL AND ({cut_short}) "
         "THEN greatest(starts_at, least(ends_at, cancelled_at)) ELSE ends_at END"

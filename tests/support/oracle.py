@@ -140,7 +140,8 @@ def terms_of(rows: list[Row], settings: Any) -> list[Row]:
         if is_trial(row, settings):
             continue
         ends, cancelled = row["ends_at"], row["cancelled_at"]
-        if cancelled is not None and (ends >= OPEN or settings.contract.cancelled_terms == "end"):
+        cut_short = ends >= OPEN or settings.contract.cancelled_terms == "end"
+        if cancelled is not None and (cut_short or cancelled < row["starts_at"]):
             ends = max(row["starts_at"], min(ends, cancelled))
         if ends > row["starts_at"]:
             terms.append(row | {"ends_at": ends})
