@@ -42,7 +42,7 @@ WORKED = {
     ),
     "renewed in advance, the renewal cancelled before": (
         [(-19, 1, None), (1, 61, -0.5)],
-        (0, 1, False),
+        (1, 0, True),
     ),
     "renewed in advance, to begin within grace": (
         [(-19, 0.5, None), (3.5, 61, None)],

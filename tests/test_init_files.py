@@ -139,3 +139,12 @@ def test_any_text_becomes_toml_on_one_line_and_back(text):
     assert "\n" not in written
     assert tomllib.loads(f"a = {written}")["a"] == text
     assert quote_identifier(text)
+
+
+def test_rows_that_the_contract_rejects_raise_no_setting_for_repeated_rows(tmp_path):
+    """`check` would call it a setting without effect."""
+    lines = [f"c{n % 5},2024-01-{1 + n % 28:02d},{n + 1}.5,x{n}" for n in range(60)]
+    nobody = [f",2024-01-01,5,y{n}" for n in range(5)]
+    head = "customer_id,order_date,total,note"
+    _, page, *_ = guessed(tmp_path, put(tmp_path, "orders.csv", head, lines + nobody))
+    assert "exact_duplicates" not in page

@@ -69,6 +69,16 @@ def status_of(value: str, table: str = "transactions") -> str:
     return meaning_of(value, table)
 
 
+def is_status_name(column: str) -> bool:
+    """Whether the column holds the status of an order, which changes, and not the kind of a row.
+
+    >>> is_status_name("order_status"), is_status_name("Zahlungsstatus"), is_status_name("type")
+    (True, True, False)
+    """
+    words = {*split_words(column), squash(column)}
+    return bool(_STATUS & words) or any(word.endswith("status") for word in words)
+
+
 def _read_status(
     source: Source,
     column: str,
@@ -78,7 +88,7 @@ def _read_status(
     unknown: dict[str, int],
 ) -> Cell | None:
     """The kind of a transaction, by a column of kinds or of statuses."""
-    is_status = bool(_STATUS & {*split_words(column), squash(column)})
+    is_status = is_status_name(column)
     is_kind = "purchase" in mapped.values() or (is_status and (mapped or len(counts) > 1))
     if not is_kind:
         return None  # payment methods, for example

@@ -9,7 +9,7 @@ from lifecycle.init.draft import Draft, where_sql
 from lifecycle.init.money import ask_cents, read_in_currency
 from lifecycle.init.money_sql import decimals_of, or_text, product_sql
 from lifecycle.init.questions import Answers
-from lifecycle.init.refunds import add_refund_rows, kind_of_file
+from lifecycle.init.refunds import add_refund_rows, kind_of_file, split_refunds
 from lifecycle.init.settle import settle_cell
 from lifecycle.init.source import Source
 from lifecycle.init.statuses import (
@@ -42,6 +42,12 @@ def complete_transactions(
     leave_out_by_status(source, cells, draft)
     choose_kind_by_flags(source, cells, draft)
     _choose_kind(source, cells, draft, money)
+    refunded = cells.get("refunded")
+    if refunded is not None and refunded.column not in [cell.column for cell in money]:
+        refunded = _settle_money(source, refunded, code, answers)
+    else:
+        refunded = None
+    refunds = split_refunds(source, cells, money, refunded, draft, answers)
     if _rows_are_lines(source, cells, draft):
         _group_lines(source, cells, draft, money, digits)
     elif len(money) > 1:
@@ -50,9 +56,8 @@ def complete_transactions(
         draft.notes.append(f"amount is {_money_name(money)}, {_rounded(digits)}.")
     else:
         draft.selected["amount"] = _round(source, money[0], draft, digits)
-    if "refunded" in cells and "refunded" not in [cell.column for cell in money]:
-        refunded = _settle_money(source, cells["refunded"], code, answers)
-        add_refund_rows(source, cells, refunded, draft)
+    for each in refunds:
+        add_refund_rows(source, cells, each, draft, answers)
 
 
 def _settle_money(source: Source, cell: Cell, code: str, answers: Answers) -> Cell:
@@ -125,7 +130,9 @@ def _rows_are_lines(source: Source, cells: dict[str, Cell], draft: Draft) -> boo
     column = cells["transaction_id"].column
     ids, repeated, uniform, surplus = _repeated_ids(source, cells, draft)
     if not surplus:
-        draft.notes.append(_unique_note(column, repeated, versioned="recorded_at" in cells))
+        others = 0 if repeated else _ids_of_others(source, cells, draft)
+        versioned = "recorded_at" in cells
+        draft.notes.append(_unique_note(column, repeated, others, versioned=versioned))
         return False
     has_lines = repeated >= _SOME * ids or bool({"line", "price", "quantity"} & set(cells))
     if uniform >= _MOSTLY * repeated and has_lines:
@@ -142,7 +149,22 @@ def _rows_are_lines(source: Source, cells: dict[str, Cell], draft: Draft) -> boo
     return False
 
 
-def _unique_note(column: str, repeated: int, *, versioned: bool) -> str:
+def _ids_of_others(source: Source, cells: dict[str, Cell], draft: Draft) -> int:
+    """How many ids stand on several rows: refunds and payments that failed have their order's."""
+    id_ = cells["transaction_id"].sql
+    where = where_sql(draft) or " WHERE true"
+    return source.query_count(
+        f"SELECT count(*) FROM (SELECT {id_} FROM {source.sample}{where} "
+        f"AND {_is_filled(id_)} GROUP BY {id_} HAVING count(*) > 1)"
+    )
+
+
+def _unique_note(column: str, repeated: int, others: int, *, versioned: bool) -> str:
+    if not repeated and others:
+        return (
+            f"{column} is unique among the purchases; further rows, such as refunds, have "
+            f"{others:,} of them too."
+        )
     if not repeated:
         return f"{column} is unique."
     if versioned:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from features.core.contract import CONTRACT
 from features.tables.parsing import literal
@@ -69,7 +69,7 @@ def read_part(source: Source, table: str, cells: dict[str, Cell], answers: Answe
         complete_customers(source, settled, draft)
     readings = [cell for cell in readings if cell.column in draft.used]
     select = draft_sql(source, draft, names)
-    merged = _merged_rows(source, table, select, draft)
+    merged = _merged_rows(source, table, draft)
     reasons = (
         _table_note(source, table, settled, draft.selected),
         *(note for cell in readings for note in cell.notes),
@@ -110,20 +110,30 @@ def _leave_out_totals(source: Source, cells: dict[str, Cell], draft: Draft) -> N
         leave_out(source, draft, f"totals ({cells[role].column})", condition)
 
 
-def _merged_rows(source: Source, table: str, select: str, draft: Draft) -> int:
-    """How many rows would count as repeated only because columns are left out."""
+def _merged_rows(source: Source, table: str, draft: Draft) -> int:
+    """How many rows would count as repeated only because columns are left out.
+
+    Rows that the contract rejects do not count, nor do rows of one transaction: equal rows with an
+    id are one row sent twice, whatever the settings say.
+    """
     if draft.group_by or draft.further or table == "customers":
         return 0
-    condition = " AND ".join(f"({rows.condition}) IS NOT TRUE" for rows in draft.left_out)
-    share = source.share_by(draft.selected["customer_id"])
-    where = f" WHERE {share}" + (f" AND {condition}" if condition else "")
     # Rows that are equal in the file are repeated; a column that is not read tells others apart.
-    whole, read = source.query(
-        f"SELECT (SELECT count(*) FROM (SELECT DISTINCT * FROM {source.sample}{where})), "
-        f"(SELECT count(*) FROM (SELECT DISTINCT * FROM ({select}) "
-        f"WHERE {source.share_by('customer_id')}))"
+    share = source.share_by(draft.selected["customer_id"])
+    distinct = f"(SELECT DISTINCT * FROM {source.sample} WHERE {share})"
+    select = draft_sql(source, replace(draft, from_=distinct), CONTRACT[table].names)
+    accepted = [
+        f"trim(CAST({name} AS VARCHAR)) <> ''"
+        for name in (column.name for column in CONTRACT[table].columns if column.required)
+        if name in draft.selected
+    ]
+    if "transaction_id" in draft.selected:
+        accepted.append("coalesce(trim(CAST(transaction_id AS VARCHAR)), '') = ''")
+    rows, different = source.query(
+        f"SELECT count(*), count(DISTINCT hash(read)) FROM ({select}) AS read "
+        f"WHERE {' AND '.join(accepted)}"
     )[0]
-    return max(0, int(whole) - int(read))
+    return int(rows) - int(different)
 
 
 def is_named(source: Source, table: str) -> bool:
