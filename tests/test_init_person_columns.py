@@ -211,6 +211,55 @@ def test_ids_of_one_file_that_differ_by_case_alone_are_not_joined_and_named(tmp_
     _, page, _, found, _ = guessed(tmp_path, sales, people)
     assert len({row["customer_id"] for row in rows(found, "transactions")}) == 30
     words = " ".join(page.replace("#", "").split())
-    assert (
-        "15 people of customer_id are in other files in another case, and are not joined" in words
+    assert "customer_id: 15 people are in other files in another case, and are not joined" in words
+
+
+def visits(write_id, head="Kundennr,visited_at,kind"):
+    return head, [
+        f"{write_id(n)},2024-02-{1 + n % 28:02d} 10:{n % 60:02d},visit" for n in range(450)
+    ]
+
+
+def test_zeros_are_missing_from_the_short_ids_alone(tmp_path):
+    """001 to 150 without zeros are 1 to 150: a third of them look alike in both files."""
+    sales = put(tmp_path, "orders.csv", *orders(lambda n: f"{n % 30 + 85:03d}"))
+    seen = put(tmp_path, "visits.csv", *visits(lambda n: n % 150 + 1))
+    _, page, _, found, _ = guessed(tmp_path, sales, seen)
+    ids = {table: {row["customer_id"] for row in rows(found, table)} for table in found.names}
+    assert ids["transactions"] < ids["interactions"]
+    assert len(ids["interactions"]) == 150
+    assert "because 15 people are in other files with other zeros" in " ".join(
+        page.replace("#", "").split()
     )
+
+
+def test_zeros_that_a_file_lost_are_found_beside_another_id_of_it(tmp_path):
+    sales = put(tmp_path, "orders.csv", *orders(lambda n: f"{n:05d}"))
+    seen = put(
+        tmp_path,
+        "visits.csv",
+        *visits(lambda n: f"{n % 30 + 500},{n % 30}", "member_id,Kundennr,visited_at,kind"),
+    )
+    *_, found, _ = guessed(tmp_path, sales, seen)
+    ids = {table: {row["customer_id"] for row in rows(found, table)} for table in found.names}
+    assert ids["transactions"] == ids["interactions"] == {f"{n:05d}" for n in range(30)}
+
+
+def test_the_file_with_both_ids_may_have_lost_the_zeros(tmp_path):
+    sales = put(tmp_path, "orders.csv", *orders(lambda n: f"{n:05d}"))
+    people = put(
+        tmp_path,
+        "customers.csv",
+        "customer_id,email,joined",
+        [f"{n},a{n}@x.org,2023-01-{1 + n % 28:02d}" for n in range(30)],
+    )
+    surveys = put(
+        tmp_path,
+        "surveys.csv",
+        "email,sent,answered,NPS",
+        [f"a{n}@x.org,2024-03-01 09:00,2024-03-02 09:00,{n % 11}" for n in range(30)],
+    )
+    *_, found, _ = guessed(tmp_path, sales, people, surveys)
+    ids = {table: {row["customer_id"] for row in rows(found, table)} for table in found.names}
+    assert set(ids) == {"customers", "transactions", "feedback"}
+    assert ids["customers"] == ids["transactions"] == ids["feedback"]

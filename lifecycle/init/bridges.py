@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 from features.tables.parsing import quote_identifier
 from lifecycle.init.cells import Cell
+from lifecycle.init.people import comparable_sql
 from lifecycle.init.source import Source
 
 # Share of the people of a file that the third file must know.
@@ -32,7 +33,8 @@ def largest_group(sources: dict[str, Source], persons: dict[str, Cell]) -> set[s
 def _share(source: Source, person: Cell, other: Source, others: Cell) -> bool:
     """Whether two files have a good part of the people of the smaller one in common."""
     mine, theirs = (
-        f"SELECT DISTINCT lower(trim(CAST({cell.sql} AS VARCHAR))) AS who FROM {each.sample}"
+        f"SELECT DISTINCT {comparable_sql(f'CAST({cell.sql} AS VARCHAR)')} AS who "
+        f"FROM {each.sample}"
         for each, cell in ((source, person), (other, others))
     )
     both, smaller = source.query(
@@ -99,37 +101,3 @@ def _by_way_of(source: Source, own: Cell, both: Source, other: Cell, person: Cel
         f"names the customer: {people:,} people, {known:,} of them known there."
     )
     return Bridge(own, f"{pairs} FROM {quote_identifier(both.name)}", note)
-
-
-def match_zeros(
-    source: Source, own: Cell, persons: dict[str, Cell], sources: dict[str, Source]
-) -> Cell | None:
-    """The ids of `own` with or without leading zeros, as another file has them; None if no one has.
-
-    A spreadsheet drops the zeros at the front of a number. persons, sources: by name of the file.
-    """
-    text = f"trim(CAST({own.sql} AS VARCHAR))"
-    for name, person in persons.items():
-        other = f"trim(CAST({person.sql} AS VARCHAR))"
-        [(shortest, longest)] = sources[name].query(
-            f"SELECT min(length({other})), max(length({other})) FROM {sources[name].sample}"
-        )
-        [(own_longest,)] = source.query(f"SELECT max(length({text})) FROM {source.sample}")
-        readings = {f"ltrim({text}, '0')": "without the zeros at their front"}
-        if shortest == longest and (own_longest or 0) <= (shortest or 0):
-            filled = f"lpad({text}, {shortest}, '0')"
-            readings[filled] = f"filled up with zeros to {shortest} digits"
-        for sql, words in readings.items():
-            theirs = f"SELECT {other} FROM {sources[name].sample}"
-            people, written, known = source.query(
-                f"SELECT count(DISTINCT {text}), count(DISTINCT {sql}), "
-                f"count(DISTINCT {sql}) FILTER ({sql} IN ({theirs})) FROM {source.sample} "
-                f"WHERE regexp_matches({text}, '^\\d+$')"
-            )[0]
-            if people and written == people and known >= _KNOWN * people:
-                note = (
-                    f"{own.column} names the customer, {words}, as {sources[name].path.name} has "
-                    f"them: {people:,} people, {known:,} of them known there."
-                )
-                return replace(own, sql=sql, notes=(*own.notes, note))
-    return None

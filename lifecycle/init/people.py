@@ -2,7 +2,7 @@
 
 Names mislead (a help desk's `Requester id` is its own number), values do not: the pair of columns
 that shares the most people comes first, then, file after file, the column that shares the most
-people with those that are chosen. Values are compared without case and spaces.
+people with those that are chosen. Values are compared without case, spaces and leading zeros.
 
 choose_people(connection, {
     "orders": [PersonValues("SELECT email FROM orders"), PersonValues("SELECT id FROM orders")],
@@ -32,21 +32,28 @@ class PersonChoice:
     """The candidate of one file that is chosen: its number, and how many people it names.
 
     shared: those of them that the chosen columns of other files name too; None where there is no
-    other file. other_case: those of the shared ones that no other file writes in the same case.
+    other file. misspelt: those of the shared ones that every other file writes differently.
     """
 
     number: int
     people: int
     shared: int | None
-    other_case: int = 0
+    misspelt: int = 0
 
     @property
     def share_note(self) -> str:
         """How many people there are, and how many of them other files know."""
         if self.shared is None:
             return f"{self.people:,} people"
-        case = f" ({self.other_case:,} in another case)" if self.other_case else ""
-        return f"{self.people:,} people, {self.shared:,} of them in other files too{case}"
+        return f"{self.people:,} people, {self.shared:,} of them in other files too"
+
+
+def comparable_sql(text: str) -> str:
+    """SQL for an id as ids of several files are compared: small letters, no zeros at the front.
+
+    text: SQL for the id as text.
+    """
+    return rf"regexp_replace(lower(trim({text})), '^0+([0-9]+)$', '\1')"
 
 
 def choose_people(
@@ -79,9 +86,9 @@ def _collect_values(
     for name, values in files.items():
         for number, each in enumerate(values):
             connection.execute(
-                f"INSERT INTO {_VALUES} SELECT $file, $number, lower(written), written, count(*) "
-                f"FROM (SELECT trim(CAST(who AS VARCHAR)) AS written FROM ({each.select}) AS "
-                "named(who)) WHERE written <> '' GROUP BY written",
+                f"INSERT INTO {_VALUES} SELECT $file, $number, {comparable_sql('written')}, "
+                "written, count(*) FROM (SELECT trim(CAST(who AS VARCHAR)) AS written "
+                f"FROM ({each.select}) AS named(who)) WHERE written <> '' GROUP BY written",
                 {"file": name, "number": number},
             )
 

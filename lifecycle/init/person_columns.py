@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lifecycle.init.bridges import Bridge, find_bridge, largest_group, match_zeros
+from lifecycle.init.bridges import Bridge, find_bridge, largest_group
 from lifecycle.init.cells import Cell, is_email, read_id
-from lifecycle.init.id_case import fold_case
+from lifecycle.init.id_spelling import join_spellings
 from lifecycle.init.money import read_number
 from lifecycle.init.people import PersonChoice, PersonValues, choose_people
 from lifecycle.init.source import Source, split_words, squash
@@ -82,20 +82,15 @@ def choose_persons(sources: list[Source]) -> dict[str, Cell]:
                 persons[name] = _over(bridge)
                 continue
         if choice.shared == 0:
-            joined = {other: persons[other] for other in together if other != name}
             bridge = find_bridge(by_name[name], cells, persons, by_name)
-            persons[name] = (
-                (bridge and _over(bridge))
-                or match_zeros(by_name[name], cells[name][0], joined, by_name)
-                or _by_name(by_name[name], cells[name][0])
-            )
+            persons[name] = (bridge and _over(bridge)) or _by_name(by_name[name], cells[name][0])
             continue
         # Of a large file a small one can know only a few.
         most = max((other.people for key, other in chosen.items() if key != name), default=0)
         is_few = choice.shared is not None and choice.shared < min(choice.people, most) / 2
         note = _share_note(persons[name], choice, is_few=is_few)
         persons[name] = replace(persons[name], notes=(*persons[name].notes, note))
-    return fold_case(by_name, persons)
+    return join_spellings(by_name, persons)
 
 
 def _over(bridge: Bridge) -> Cell:

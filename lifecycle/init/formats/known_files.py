@@ -128,7 +128,7 @@ def _values(source: Source, sql: str) -> PersonValues:
 
 def _bridge(file: KnownFile, choice: PersonChoice, others: dict[str, list[Part]]) -> Bridge | None:
     """The way over a file that has both ids, where no other file knows the file's own."""
-    if choice.shared != 0:
+    if choice.shared is None or choice.shared > choice.misspelt:
         return None
     sources = {part.source.name: part.source for parts in others.values() for part in parts}
     persons = {
@@ -149,8 +149,12 @@ def _parts_of(file: KnownFile, choice: PersonChoice, bridge: Bridge | None) -> l
         if bridge
         else f"customer_id is {person.column} ({person.what}): {choice.share_note}."
     )
-    if choice.other_case and not bridge:
-        note = f"CHECK: {note} They are joined where lower(…) AS customer_id is in both SELECTs."
+    if choice.misspelt and not bridge:
+        note = (
+            f"CHECK: {note} {choice.misspelt:,} of them are written there in another case or with "
+            "other zeros, and are not joined: write lower(…) or ltrim(…, '0') AS customer_id in "
+            "both SELECTs."
+        )
     parts: list[Part] = []
     for table in file.tables:
         # A refund may name the person in another column than a payment does.
