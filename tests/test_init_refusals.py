@@ -98,3 +98,33 @@ def test_files_without_events_are_refused_with_what_was_looked_for(tmp_path, cas
     )
     assert "a customer (customer_id, client_id" in error.rule
     assert error.exit_code == 3
+
+
+ORDERS = [f"A{n},c{n % 5},2024-0{1 + n % 6}-{1 + n % 28:02d},{n + 1}.50" for n in range(40)]
+NEARLY = {
+    "amounts": ("total", [line.replace(".50", " or so") for line in ORDERS[:8]]),
+    "dates": ("order_date", [line.replace("2024-0", "week ") for line in ORDERS[:30]]),
+}
+
+
+@pytest.mark.parametrize("case", NEARLY)
+def test_a_column_that_is_nearly_a_time_or_an_amount_is_named_with_what_does_not_fit(
+    tmp_path, case
+):
+    column, odd = NEARLY[case]
+    lines = [*odd, *ORDERS[len(odd):], *(ORDERS if case == "dates" else [])]  # fmt: skip
+    path = put(tmp_path, "orders.csv", "order_id,customer_id,order_date,total", lines)
+    error = refused(errors.ColumnMissing, [path], tmp_path / "o.toml", f"{column} is nearly it: ")
+    assert "Correct or empty the others" in error.got
+    assert len(error.values) == 3
+    assert all("or so" in value or "week" in value for value in error.values)
+
+
+def test_a_column_that_is_not_read_for_a_few_cells_says_so(tmp_path):
+    lines = [f"{line},{'x' if n == 3 else 2 if n % 10 == 0 else ''}" for n, line in
+             enumerate(ORDERS)]  # fmt: skip
+    head = "order_id,customer_id,order_date,total,refund_amount"
+    init.write([put(tmp_path, "orders.csv", head, lines)], tmp_path / "o.toml")
+    words = " ".join((tmp_path / "o.toml").read_text().replace("#", "").split())
+    assert "CHECK: refund_amount is not read: 80.0% of its values are amounts" in words
+    assert "others are 'x'" in words

@@ -78,6 +78,20 @@ def _drop_loose_roles(cells: dict[str, Cell]) -> dict[str, Cell]:
     return cells
 
 
+def role_candidates(source: Source, table: str, role: str) -> list[str]:
+    """The columns whose whole name is that of the role, the best first."""
+    names = SYNONYMS[table].get(role, "")
+    return [column for column, by_ending in _candidates(source, role, names) if not by_ending]
+
+
+def role_shape(table: str, role: str) -> str:
+    """What the role is read as: id, text, flag, money, number, instant or kind."""
+    if role == "kind":
+        return "kind"
+    contract = {one.name: one for one in CONTRACT[table].columns}.get(role)
+    return contract.type if contract else _OWN_SHAPES.get(role, "text")
+
+
 def _mark_ending(cell: Cell, role: str) -> Cell:
     note = f"CHECK: {cell.column} is used as {role} only because of the last word of its name."
     return replace(cell, notes=(note, *cell.notes), by_ending=True)
@@ -109,10 +123,7 @@ def _cached_cell(source: Source, column: str, table: str, role: str) -> Cell | N
     """The column read as the role's type. Tables share most roles, so answers are cached."""
     contract = {one.name: one for one in CONTRACT[table].columns}.get(role)
     required = contract is not None and contract.required
-    if role == "kind":
-        shape = "kind"
-    else:
-        shape = contract.type if contract else _OWN_SHAPES.get(role, "text")
+    shape = role_shape(table, role)
     key = (shape, column, required, table if role == "kind" else "")
     if key not in source.cache:
         source.cache[key] = read_cell(source, column, shape, table, required=required)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from features.core.config_schema import MINOR_DIGITS
 from features.tables.parsing import FLOATS, INTEGERS, literal
 from lifecycle.init.cell import MIN_FIT, Cell, Choice, Option
-from lifecycle.init.number_styles import STYLES, read_frame, styled_cell
+from lifecycle.init.number_styles import STYLES, NumberFrame, read_frame, styled_cell
 from lifecycle.init.source import Source, split_words
 from lifecycle.init.thousands import settle_thousands, sum_text
 from lifecycle.init.value_words import CURRENCY_SIGNS, CURRENCY_WORDS
@@ -31,14 +31,22 @@ def read_number(source: Source, column: str, *, has_three_decimals: bool = False
         is_number = type_ in (*INTEGERS, *FLOATS) or type_.startswith("DECIMAL")
         return Cell(column, x) if is_number else None
     frame = read_frame(source, column)
-    bare = frame.strip("v")
-    tests = [f"regexp_matches({bare}, '{style.pattern}')" for style in STYLES]
-    count, *fits = source.count_shapes(column, tests)
+    count, *fits = source.count_shapes(column, _tests(frame))
     if not count or max(fits) < MIN_FIT * count:
         return None
     style = STYLES[fits.index(max(fits))]
     cell = styled_cell(source, column, style, frame)
     return settle_thousands(source, cell, frame, style, has_three_decimals=has_three_decimals)
+
+
+def number_tests(source: Source, column: str) -> list[str]:
+    """SQL tests of `v`, one for each way to write a number."""
+    return _tests(read_frame(source, column))
+
+
+def _tests(frame: NumberFrame) -> list[str]:
+    bare = frame.strip("v")
+    return [f"regexp_matches({bare}, '{style.pattern}')" for style in STYLES]
 
 
 def read_in_currency(source: Source, cell: Cell, code: str) -> Cell:

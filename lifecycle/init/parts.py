@@ -11,6 +11,7 @@ from lifecycle.init.clocks import join_clock
 from lifecycle.init.customers import complete_customers
 from lifecycle.init.draft import Draft, draft_sql, leave_out
 from lifecycle.init.feedback import complete_feedback
+from lifecycle.init.misfits import misfit_notes
 from lifecycle.init.money import currency_of, read_in_currency
 from lifecycle.init.nobody import settle_placeholders
 from lifecycle.init.orders import complete_transactions
@@ -74,6 +75,7 @@ def read_part(source: Source, table: str, cells: dict[str, Cell], answers: Answe
         _table_note(source, table, settled, draft.selected),
         *(note for cell in readings for note in cell.notes),
         *draft.notes,
+        *misfit_notes(source, table, settled),
         *_left_out_notes(source, table, draft.used),
     )
     clocks = frozenset(

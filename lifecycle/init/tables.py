@@ -20,6 +20,7 @@ from lifecycle.init.columns import assign_roles
 from lifecycle.init.customers import MOST_REPEATED, repeated_customers
 from lifecycle.init.dateless import is_labelled_snapshot
 from lifecycle.init.events import purchase_cells
+from lifecycle.init.misfits import event_misfits
 from lifecycle.init.parts import Part, is_named, read_part
 from lifecycle.init.person_columns import choose_persons
 from lifecycle.init.questions import Answers
@@ -200,7 +201,7 @@ def assign_tables(
                 if bought is not None:
                     candidates["transactions"].append(Candidate(1, source, bought))
         else:
-            unused[source.name] = _missing_roles(cells["transactions"])
+            unused[source.name] = _missing_roles(source, cells["transactions"])
     candidates = _with_known_order(candidates)
     parts: dict[str, list[Part]] = {}
     for table, files in candidates.items():
@@ -250,9 +251,10 @@ def _points(source: Source, table: str, cells: dict[str, Cell]) -> int:
     return _POINTS[table] + named + roles
 
 
-def _missing_roles(cells: dict[str, Cell]) -> str:
+def _missing_roles(source: Source, cells: dict[str, Cell]) -> str:
     if "customer_id" not in cells:
         return "no column names the customer"
+    nearest = "".join(f"; {misfit.sentence}" for misfit in event_misfits(source, cells)[:1])
     if "occurred_at" not in cells:
-        return "it has a customer but no time, and customer ids repeat"
-    return "it has a customer and a time, but no column says what happened"
+        return f"it has a customer but no time, and customer ids repeat{nearest}"
+    return f"it has a customer and a time, but no column says what happened{nearest}"

@@ -49,6 +49,14 @@ def read_times(source: Source, column: str, *, required: bool) -> Cell | None:
     return cell and keep_odd_cells(source, cell, text)
 
 
+def time_tests(source: Source, column: str) -> list[str]:
+    """SQL tests of `v`, one for each way to write a time that a text column may have."""
+    x = source.sql(column)
+    styles = _plain_styles(x, x, is_number=False)
+    styles += _format_styles(source, column, x, required=True)
+    return [style.test for style in styles]
+
+
 def _plain_styles(x: str, text: str, *, is_number: bool) -> list[TimeStyle]:
     # A cast that fails is slow, so only texts of the right shape are cast.
     iso = (

@@ -15,10 +15,12 @@ import duckdb
 from features.core.errors import BadSetting, ColumnMissing, QueryFailed, StoreFailed
 from features.core.staged_files import staged_file
 from lifecycle.init import business
+from lifecycle.init.columns import assign_roles
 from lifecycle.init.contract_terms import settle_terms
 from lifecycle.init.dateless import has_one_instant, is_labelled_snapshot, refuse_snapshot
 from lifecycle.init.duplicates import settle_duplicates
 from lifecycle.init.formats.known_files import read_known, split_known
+from lifecycle.init.misfits import Misfit, event_misfits
 from lifecycle.init.parts import Part
 from lifecycle.init.person_columns import person_candidates
 from lifecycle.init.questions import Answers
@@ -202,13 +204,19 @@ def _refuse_without_events(
         people = person_candidates(source)
         if is_labelled_snapshot(source, people[0] if people else None):
             refuse_snapshot(source)
-    if set(parts) == {"customers"} and not unused:
+    nearest = {
+        source.name: event_misfits(source, assign_roles(source, "transactions"))
+        for source in sources
+    }
+    if set(parts) == {"customers"} and not unused and not any(nearest.values()):
         refuse_snapshot(parts["customers"][0].source)
     read = [
         f"{source.path.name}: {unused[source.name]}" for source in sources if source.name in unused
     ]
     read += [
-        f"{part.source.path.name}: {table}" for table, files in parts.items() for part in files
+        "; ".join([f"{part.source.path.name}: {table}", *_sentences(nearest[part.source.name])])
+        for table, files in parts.items()
+        for part in files
     ]
     raise ColumnMissing(
         where="init",
@@ -218,7 +226,12 @@ def _refuse_without_events(
         "(event, kind, visits …).",
         fix="Rename the columns of your file to these names, or write the SELECT by hand: "
         "docs/contract.md.",
+        values=[cell for each in nearest.values() for misfit in each for cell in misfit.cells],
     )
+
+
+def _sentences(misfits: list[Misfit]) -> list[str]:
+    return [misfit.sentence for misfit in misfits[:1]]
 
 
 def _guess_table(name: str, parts: dict[str, list[Part]]) -> Guess:
