@@ -82,6 +82,8 @@ BAD_ROWS = {
         4,
         "bytes that are no text",
     ),
+    "a NUL": (HEAD + GOOD + "x,2024-02-01,\0001\n" + GOOD, 22, "it has a NUL"),
+    "a NUL in quotes": (HEAD + GOOD + 'x,2024-02-01,"\0001"\n' + GOOD, 22, "it has a NUL"),
 }
 
 
@@ -195,6 +197,10 @@ FOREIGN = {
     "two.csv": (
         HEAD + GOOD + "\ncustomer,city,street\n1,Bonn,Ring\n",
         "other names of columns in row 23",
+    ),
+    "nul.csv": (
+        HEAD.replace("d", "d\0", 1) + GOOD,
+        "a first row that cannot be read: it has a NUL",
     ),
     "wrong.csv": ("a,b\n" + "1,2,3\n" * 9, "9 of 9 rows that do not fit the header"),
     "cut.json": (b'[{"a": 1}, {"a": 2', "breaks off"),

@@ -83,9 +83,10 @@ def find_dialect(path: Path) -> Dialect:
     choices = [separator_line] if separator_line else list(SEPARATORS)
     separator = max(choices, key=lambda each: _fit(path, each, skip))
     rows = _first_rows(path, separator, skip)
-    if not rows:
+    header = next(read_rows(path, separator, skip=skip), None)
+    if not rows or header is None or header[1] is None:
         raise Unreadable(
-            got="a first row that cannot be read",
+            got="a first row that cannot be read" + (f": {header[2]}" if header else ""),
             rule="Row 1 has the names of the columns, each quote in it is closed.",
             fix="Correct row 1, or export the file again.",
         )

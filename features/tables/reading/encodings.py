@@ -56,10 +56,11 @@ def detect_encoding(head: bytes) -> Encoding | None:
     for mark, codec, words in _MARKS:
         if head.startswith(mark):
             return Encoding(codec, words)
-    if b"\x00" in head:
-        return _wide_encoding(head)
-    controls = len(re.findall(rb"[\x01-\x08\x0e-\x1a\x1c-\x1f]", head))
-    if controls > len(head) / 100:
+    if b"\x00" in head and (wide := _wide_encoding(head)):
+        return wide
+    # A single one is damage, and costs its row alone.
+    controls = len(re.findall(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]", head))
+    if controls > max(1, len(head) / 100):
         return None
     if _is_utf8(head):
         return UTF_8

@@ -57,6 +57,8 @@ def _numbered(lines: _Lines, separator: str) -> Iterator[Row]:
             continue
         if not plain.isascii() and DAMAGED.search(plain):
             yield number, None, "it has bytes that are no text in this encoding"
+        elif "\x00" in plain:
+            yield number, None, "it has a NUL (a byte that is zero)"
         elif '"' not in plain:
             yield number, plain.split(separator), ""
         else:
@@ -64,6 +66,8 @@ def _numbered(lines: _Lines, separator: str) -> Iterator[Row]:
             if cells is None or any(DAMAGED.search(cell) for cell in cells):
                 reason = reason or "it has bytes that are no text in this encoding"
                 yield number, None, reason
+            elif any("\x00" in cell for cell in cells):
+                yield number, None, "it has a NUL (a byte that is zero)"
             else:
                 yield number, cells, ""
 
