@@ -4,15 +4,18 @@
     questions        what a person is asked; settle: a column after the answer
     source           one file: its rows, its columns, and questions about their values
     cell, cells      how the values of one column are written, and the SQL that reads them:
-                     times (dates, date_text), money, kinds
+                     times (time_styles, dates, date_text, odd_cells), money (number_styles,
+                     thousands, money_sql), kinds (status_words)
     columns          which column plays which role in a contract table
-    people           who a row is about, over all files: person_columns, bridges, nobody
+    people           who a row is about, over all files: person_columns, bridges, nobody,
+                     id_spelling
     draft, parts     the SELECT of one file: orders, currency, statuses, refunds, feedback,
-                     customers, clocks
+                     customers, clocks, misfits
     formats/         one file for each known export; known_files makes their SELECTs
     tables           which file is which contract table; united_files: which are read together
     contract_terms   whether contracts are terms or a snapshot; duplicates, dateless
-    business         archetype, activity, horizon; zone_and_currency
+    business         archetype, activity, horizon; business_zone (zone_offsets),
+                     business_currency
     toml_page        the guesses as TOML, each reason as a comment above its key
     write_config     files in, a configuration out; interview: the questions around it
 

@@ -15,6 +15,8 @@ import duckdb
 from features.core.errors import BadSetting, ColumnMissing, QueryFailed, StoreFailed
 from features.core.staged_files import staged_file
 from lifecycle.init import business
+from lifecycle.init.business_currency import guess_currency
+from lifecycle.init.business_zone import guess_zone
 from lifecycle.init.columns import assign_roles
 from lifecycle.init.contract_terms import settle_terms
 from lifecycle.init.dateless import has_one_instant, is_labelled_snapshot, refuse_snapshot
@@ -28,7 +30,6 @@ from lifecycle.init.selects import union_select
 from lifecycle.init.source import Source
 from lifecycle.init.tables import assign_tables, list_tables, open_engine, open_file
 from lifecycle.init.toml_page import Guess, render_page, toml_string
-from lifecycle.init.zone_and_currency import guess_currency, guess_zone
 
 _PAID_TERMS = (
     "subscriptions are a table that is overwritten, so every payment is a term that starts with it "
