@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+from features.core.settings import load_settings
+from features.tables.history import load_history
+from lifecycle import init
+from lifecycle.init.questions import Answers
 from tests.support.init_data import guessed, put, rows
 
 
@@ -92,6 +98,33 @@ def test_guests_without_an_e_mail_are_left_out_and_counted(tmp_path):
     guesses, _, _, _, counts = guessed(tmp_path, path)
     assert counts["transactions"].read == 160
     assert "80 of 240 rows are left out: of nobody" in guesses["tables.transactions"]["reason"]
+
+
+GUESTS = [
+    f"A{n},{'' if n % 3 == 0 else f'K{n % 20}'},p{n % 20}@x.org,2024-01-{1 + n % 28:02d},{n + 1}.5"
+    for n in range(120)
+]
+GUEST_ANSWERS = {  # customers, and orders that are read
+    "": (40, 120),  # each of twenty people with an account and as a guest
+    "email": (20, 120),
+    "leave_out": (20, 80),
+}
+
+
+@pytest.mark.parametrize("answer", GUEST_ANSWERS)
+def test_guests_without_an_id_are_asked_about_with_their_count(tmp_path, answer):
+    path = put(tmp_path, "sales.csv", "order_id,account_id,email,order_date,total", GUESTS)
+    answers = Answers({"sales.account_id_empty": answer} if answer else {})
+    out = tmp_path / "one.toml"
+    init.write([path], out, answers)
+    question = answers.questions["sales.account_id_empty"]
+    assert "account_id of sales.csv is empty on 40 of 120 rows" in question.text
+    history, counts = load_history(load_settings(out))
+    people = {row["customer_id"] for row in rows(history, "transactions")}
+    assert (len(people), counts["transactions"].read) == GUEST_ANSWERS[answer]
+    assert f"{len(people):,} customers" in next(
+        each.meaning for each in question.answers if each.value == (answer or "email_there")
+    )
 
 
 def test_a_third_file_that_has_both_ids_joins_two_files(tmp_path):

@@ -8,7 +8,7 @@
                      thousands, money_sql), kinds (status_words)
     columns          which column plays which role in a contract table
     people           who a row is about, over all files: person_columns, bridges, nobody,
-                     id_spelling
+                     guests, id_spelling
     draft, parts     the SELECT of one file: orders, currency, statuses, refunds, feedback,
                      customers, clocks, misfits
     formats/         one file for each known export; known_files makes their SELECTs

@@ -10,19 +10,19 @@ from lifecycle.init.settle import question_key
 from lifecycle.init.source import Source, squash
 from lifecycle.init.value_words import PLACEHOLDER_WORDS
 
-_EVENTS = ("transactions", "interactions", "feedback", "contracts")
+EVENTS = ("transactions", "interactions", "feedback", "contracts")
 _FEWEST_CUSTOMERS = 20
 # A known word for nobody counts from this share of the rows on, another value from the second on
 # if it has so many times the rows of the median customer.
 _KNOWN_SHARE, _OTHER_SHARE, _TIMES_MEDIAN = 0.005, 0.1, 25
-_MOST_FILLED = 0.95
+MOST_FILLED = 0.95
 
 
 def settle_placeholders(
     source: Source, table: str, cells: dict[str, Cell], draft: Draft, answers: Answers
 ) -> None:
     """Ask what the rows of a placeholder are: people by their e-mail, nobody, or one customer."""
-    if table not in _EVENTS:
+    if table not in EVENTS:
         return
     person = cells["customer_id"]
     values = _placeholders(source, person)
@@ -31,7 +31,7 @@ def settle_placeholders(
     listed = ", ".join(literal(value) for value, _ in values)
     rows = sum(count for _, count in values)
     is_nobody = f"trim(CAST({person.sql} AS VARCHAR)) IN ({listed})"
-    email = _email_of(source, person, is_nobody)
+    email = email_of(source, person, is_nobody)
     shown = ", ".join(repr(value) for value, _ in values[:3])
     question = Question(
         question_key(source, person.column),
@@ -68,8 +68,8 @@ def _placeholders(source: Source, person: Cell) -> list[tuple[str, int]]:
     return source.query(query)
 
 
-def _email_of(source: Source, person: Cell, is_nobody: str) -> Cell | None:
-    """The column of e-mails that is filled on nearly all rows of the placeholder."""
+def email_of(source: Source, person: Cell, is_nobody: str) -> Cell | None:
+    """The column of e-mails that is filled on nearly all rows where the SQL `is_nobody` is true."""
     for column in source.types:
         if column == person.column or not is_email(source, column):
             continue
@@ -78,7 +78,7 @@ def _email_of(source: Source, person: Cell, is_nobody: str) -> Cell | None:
             f"SELECT count(nullif(trim({source.sql(column)}), '')), count(*) "
             f"FROM {source.sample} WHERE {is_nobody}"
         )[0]
-        if cell is not None and filled >= _MOST_FILLED * rows and "staff" not in squash(column):
+        if cell is not None and filled >= MOST_FILLED * rows and "staff" not in squash(column):
             return cell
     return None
 

@@ -11,9 +11,10 @@ from lifecycle.init.clocks import join_clock
 from lifecycle.init.customers import complete_customers
 from lifecycle.init.draft import Draft, draft_sql, leave_out
 from lifecycle.init.feedback import complete_feedback
+from lifecycle.init.guests import settle_guests
 from lifecycle.init.misfits import misfit_notes
 from lifecycle.init.money import currency_of, read_in_currency
-from lifecycle.init.nobody import settle_placeholders
+from lifecycle.init.nobody import EVENTS, settle_placeholders
 from lifecycle.init.orders import complete_transactions
 from lifecycle.init.questions import Answers
 from lifecycle.init.settle import settle_cell
@@ -61,6 +62,8 @@ def read_part(source: Source, table: str, cells: dict[str, Cell], answers: Answe
     draft.used |= {settled[name].column for name in names if name in settled and name not in later}
     readings = [settled[name] for name in draft.selected if name not in later]
     settle_placeholders(source, table, settled, draft, answers)
+    if table in EVENTS:
+        settle_guests(source, settled, draft, answers)
     _leave_out_totals(source, settled, draft)
     if table == "transactions":
         complete_transactions(source, settled, draft, answers)
