@@ -9,7 +9,6 @@ import random
 import pytest
 
 from features.core import errors
-from features.core.config_schema import SENSITIVE_WORDS
 from features.core.instants import DAY_US
 from features.core.settings import settings_from_mapping
 from features.engine.build import build
@@ -17,73 +16,12 @@ from features.engine.business_columns import columns_for
 from features.engine.columns import list_columns
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
-from features.tables import history
-from features.tables.sensitive_names import may_be_sensitive
 from tests.support import oracle
+from tests.support.attribute_files import attribute_rows, plain, read
 from tests.support.checks import nonempty
 from tests.support.oracle_attributes import attributes, learned
 from tests.support.oracle_differences import refuse_differences
 from tests.support.oracle_worlds import add, world
-
-SALES = "customer_id,occurred_at,amount\n" + "".join(
-    f"{who},2024-0{month}-05,{10 + who}\n" for who in range(40) for month in range(1, 7)
-)
-
-
-def read(
-    folder,
-    customers,
-    *,
-    constant=(),
-    select="SELECT * FROM customers",
-    off=(),
-    allowed=(),
-    words=SENSITIVE_WORDS,
-):
-    """(history, counts, settings) of forty customers who buy monthly, with this customers.csv."""
-    (folder / "customers.csv").write_text(customers, encoding="utf-8")
-    (folder / "sales.csv").write_text(SALES)
-    stated = settings_from_mapping(
-        {
-            "business": {"zone": "UTC"},
-            "files": {"customers": "customers.csv", "sales": "sales.csv"},
-            "tables": {"customers": select, "transactions": "SELECT * FROM sales"},
-            "churn": {"horizon_days": 30},
-            "contract": {"data_until": "2024-07-01", "constant_attributes": list(constant)},
-            "features": {
-                "off": list(off),
-                "sensitive_allowed": list(allowed),
-                "sensitive": list(words),
-            },
-        },
-        folder=folder,
-        where="test",
-    )
-    return (*history.load_history(stated), stated)
-
-
-def attribute_rows(found, stated, *, days_back=0):
-    """customer -> the columns of the family, and the definitions."""
-    at = found.data_until - days_back * DAY_US
-    known = found.as_of(at)
-    definitions = learn_definitions(known, stated)
-    chosen = [
-        c for c in columns_for(found, definitions, stated) if c.feature.family == "attributes"
-    ]
-    rows = build(
-        known,
-        population=population_stats(known, definitions),
-        definitions=definitions,
-        columns=chosen,
-    )
-    return {
-        row["customer_id"]: row
-        for row in rows.select(["customer_id", *(c.name for c in chosen)]).to_pylist()
-    }
-
-
-def plain(row):
-    return {name: value for name, value in row.items() if name != "customer_id"}
 
 
 def test_what_has_no_version_and_is_not_declared_is_no_feature_and_check_says_so(tmp_path):
@@ -352,54 +290,3 @@ def test_a_number_stays_one_when_a_later_row_is_none(tmp_path):
     by_customer = dict(zip(rows["customer_id"].to_pylist(), rows["size"].to_pylist(), strict=True))
     assert by_customer["7"] == 8.0
     assert by_customer["8"] is None
-
-
-def test_what_may_be_sensitive_is_a_feature_only_where_named_and_check_says_so(tmp_path):
-    from lifecycle.commands import check, check_text
-
-    lines = "customer_id,Gender,birthYear,average,channel\n"
-    lines += "".join(f"{k},{'mf'[k % 2]},19{50 + k},{k % 3},web\n" for k in range(40))
-    constant = ("Gender", "birthYear", "average", "channel")
-    found, counts, stated = read(tmp_path, lines, constant=constant)
-    assert set(plain(attribute_rows(found, stated)["3"])) == {"average", "channel_is_web"}
-    report = check.build_report(found, counts, stated)
-    assert report["tables"]["customers"]["sensitive_left_out"] == ["Gender", "birthYear"]
-    assert "not_features" not in report["tables"]["customers"]
-    assert "sensitive left out: Gender, birthYear (may be" in check_text.report_text(report)
-
-    found, counts, stated = read(tmp_path, lines, constant=constant, allowed=["birthYear"])
-    assert plain(attribute_rows(found, stated)["3"])["birthyear"] == 1953
-    definitions = learn_definitions(found.as_of(found.data_until), stated)
-    assert {a.name: a.sensitive for a in definitions.attributes} == {
-        "average": False,
-        "birthYear": True,
-        "channel": False,
-    }
-
-    found, _, stated = read(tmp_path, lines, constant=constant, words=["channel"])
-    assert set(plain(attribute_rows(found, stated)["3"])) >= {"gender_is_f", "birthyear"}
-    assert not any("channel" in name for name in attribute_rows(found, stated)["3"])
-
-
-def test_an_allowed_attribute_that_is_none_is_refused(tmp_path):
-    with pytest.raises(errors.BadSetting, match=r"sensitive_allowed.*did you mean 'gender'"):
-        read(tmp_path, "customer_id,gender\n1,m\n", allowed=["gendr"])
-
-
-@pytest.mark.parametrize(
-    ("name", "is_sensitive"),
-    [
-        ("age", True),
-        ("Age_Group", True),
-        ("date-of-birth", True),
-        ("BirthDate", True),
-        ("kunden_geschlecht", True),
-        ("客户年龄", True),
-        ("average_order", False),
-        ("page", False),
-        ("original_price", False),
-        ("stage", False),
-    ],
-)
-def test_names_that_may_be_sensitive(name, is_sensitive):
-    assert may_be_sensitive(name, SENSITIVE_WORDS) == is_sensitive

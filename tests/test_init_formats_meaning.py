@@ -39,6 +39,19 @@ def test_without_a_time_of_its_own_a_refund_has_that_of_the_payment_and_says_so(
     assert "as no column has it" in guesses["tables.transactions"]["reason"]
 
 
+def test_a_paypal_refund_is_of_the_person_to_whom_the_money_went(tmp_path):
+    text = exports.PAYPAL.text.replace("General Withdrawal", "Payment Reversal", 1)
+    text = text.replace(",,,T4,", ",shop@x.org,Bob@x.org,T4,")
+    _, _, _, history, _ = guessed(tmp_path, save(tmp_path, "export.csv", text))
+    got = {
+        row["transaction_id"]: (row["kind"], row["customer_id"], row["amount"])
+        for row in rows(history, "transactions")
+    }
+    assert got["T3"] == ("refund", "ann@x.org", -5_000)
+    assert got["T4"] == ("refund", "bob@x.org", -30_000)
+    assert "T6" not in got  # an own purchase: money went out, and it is no refund
+
+
 def test_an_unknown_status_is_named_and_its_rows_are_rejected(tmp_path):
     text = exports.STRIPE_PAYMENTS.text.replace("Incomplete", "Levitating")
     guesses, _, _, history, counts = guessed(tmp_path, save(tmp_path, "export.csv", text))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import math
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -20,7 +19,7 @@ from features.core.errors import Malformed
 from features.core.settings import settings_from_mapping
 from features.tables import sources
 from features.tables.parsing import column_sql
-from serving.api import request_events, strict
+from serving.api import request_events
 from serving.api.schemas import ROWS, Instant, Text, field_path, parse_request, rfc3339
 from tests.support.checks import nonempty
 
@@ -345,64 +344,6 @@ def test_what_is_recorded_only_after_as_of_is_counted_not_refused():
     assert request_events.read_events(
         parse_request(body), stated, as_of=by_request(Instant, "2024-03-06T10:00:00.000001Z")
     ).late_rows == {"a": 0, "b": 0}
-
-
-@pytest.mark.parametrize(
-    ("text", "rule"),
-    [
-        ("NaN", "finite"),
-        ("[Infinity]", "finite"),
-        ('{"a": -Infinity}', "finite"),
-        ('{"a": 1, "a": 1}', "once"),
-        ('[{"b": [{"a": 1, "\\u0061": 2}]}]', "once"),
-        ("", "JSON object"),
-        ("\ufeff{}", "JSON object"),
-        ("01", "JSON object"),
-        ("[1,]", "JSON object"),
-        ("'a'", "JSON object"),
-        ("9" * 4301, "JSON object"),
-        ("{}\0", "JSON object"),
-        ("[" * 10_000, "deep"),
-        ('{"a":' * 10_000, "deep"),
-        (json.dumps({str(n): 1 for n in range(101)}), "at most 100 keys"),
-    ],
-)
-def test_what_python_would_let_pass_is_refused(text, rule):
-    with pytest.raises(Malformed, match=rule):
-        strict.read_json(text.encode())
-
-
-@given(
-    st.recursive(
-        st.none()
-        | st.booleans()
-        | st.integers()
-        | st.floats(allow_nan=False, allow_infinity=False)
-        | st.text(letters),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(letters), inner),
-        max_leaves=20,
-    )
-)
-@quick
-def test_what_is_json_is_read_as_it_is(value):
-    assert strict.read_json(json.dumps(value).encode()) == value
-    assert strict.read_json(json.dumps(value, ensure_ascii=False).encode()) == value
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"\xff",
-        b'"\xc3\x28"',
-        b'"\xed\xa0\x80"',
-        b'"\xc0\x80"',
-        '{"a": "é"}'.encode("utf-16"),
-        '"é"'.encode("latin-1"),
-    ],
-)
-def test_bytes_that_are_no_utf8_are_refused(body):
-    with pytest.raises(Malformed, match="UTF-8"):
-        strict.read_json(body)
 
 
 def test_a_path_reads_like_the_body():
