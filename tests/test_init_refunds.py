@@ -21,6 +21,12 @@ def order(number: int, status: str, tail: str = "") -> str:
 ORDERS = [order(n, "Refunded" if n % 10 == 9 else "Completed") for n in range(60)]
 
 
+def folder_of(path):
+    """A folder of its own, for a second file."""
+    (path / "second").mkdir()
+    return path / "second"
+
+
 def read(folder, head, lines, **given):
     """(questions, transactions as (kind, id, minor units, day)) of one file of orders."""
     answers, out = Answers(given), folder / "one.toml"
@@ -47,6 +53,15 @@ def test_its_refund_is_at_the_last_change_where_the_file_has_it(tmp_path):
     days = {id_: on for kind, id_, _, on in got if kind == "refund"}
     assert days["A19#refund"] == "2024-07-15"
     assert days["A9#refund"] == "2024-04-10"  # never before the order
+
+
+def test_a_flag_says_the_same_as_a_status(tmp_path):
+    lines = [order(n, "true" if n % 10 == 9 else "false") for n in range(60)]
+    questions, got = read(tmp_path, HEAD.replace("status", "returned"), lines)
+    assert "orders.returned_refunds" in questions
+    assert [kind for kind, *_ in got].count("purchase") == 60
+    _, got = read(folder_of(tmp_path), HEAD.replace("status", "is_refund"), lines)
+    assert [kind for kind, *_ in got].count("purchase") == 54
 
 
 def test_whoever_answers_that_they_are_refunds_of_other_orders_gets_these(tmp_path):

@@ -22,6 +22,9 @@ _TIMES = (
     "erstattetam", "dateremboursement", "fechareembolso", "datareembolso", "退款时间",
 )  # fmt: skip
 
+# Flags of an order that was given back; `is_refund` is a flag of a row that is a refund.
+_STATE_FLAGS = ("refunded", "isrefunded", "returned", "isreturned")
+
 
 @dataclass(frozen=True)
 class Refunds:
@@ -109,8 +112,8 @@ def _by_status(
 
     A row with the id of a purchase is no order, but the refund of that purchase.
     """
-    status = cells.get("kind")
-    if status is None or "kind" not in draft.selected or not is_status_name(status.column):
+    name = _state_column(source, cells, draft)
+    if not name:
         return None
     kind, amount = draft.selected["kind"], product_sql(source, money)
     condition = f"{kind} = 'refund' AND {amount} > 0"
@@ -127,9 +130,19 @@ def _by_status(
         return None
     updated = tuple(squash(name) for name in UPDATED.split())
     at = _time_of_refund(source, _TIMES) or _time_of_refund(source, updated)
-    if _ask_status(source, status.column, rows, known, answers, draft) == "refunds":
+    if _ask_status(source, name, rows, known, answers, draft) == "refunds":
         return None
     return Refunds(condition, "", "", at)
+
+
+def _state_column(source: Source, cells: dict[str, Cell], draft: Draft) -> str:
+    """The column that says what became of an order, by a status or a flag; '' where none does."""
+    if "kind" not in draft.selected:
+        return ""
+    if "kind" in cells and is_status_name(cells["kind"].column):
+        return cells["kind"].column
+    flags = (column for column in source.types if squash(column) in _STATE_FLAGS)
+    return next((column for column in flags if column in draft.used), "")
 
 
 def _ask_status(
