@@ -45,11 +45,9 @@ def join_spellings(sources: dict[str, Source], persons: dict[str, Cell]) -> dict
         next(iter(sources.values())).connection.execute(f"DROP TABLE {_IDS}")
     small = ("in another case", "compared in small letters", "lower(…)")
     result = _join(persons, case, small, lambda _, x: f"lower({x})")
-    digits = (
-        "with other zeros at their front",
-        "compared with the same zeros",
-        "lpad(…) or ltrim(…)",
-    )
+    width = next(iter(filled.values()), None)
+    done = f"filled up with zeros to {width} digits" if width else "read without zeros at the front"
+    digits = ("with other zeros at their front", done, "lpad(…) or ltrim(…)")
     return _join(result, zeros, digits, lambda name, x: _with_zeros(x, filled.get(name)))
 
 
