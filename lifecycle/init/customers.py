@@ -21,8 +21,18 @@ def repeated_customers(source: Source, cell: Cell) -> int:
     return int(source.cache[key])
 
 
+def first_of_each(who: str, order: str) -> str:
+    """SQL behind a SELECT: of the rows of one customer the first in the order of their values.
+
+    Never the first of the file: equal rows in another order give the same customers. order: SQL;
+    '' where the rows of a customer are all equal.
+    """
+    by = f" ORDER BY {order}" if order else ""
+    return f"QUALIFY row_number() OVER (PARTITION BY {who}{by}) = 1"
+
+
 def complete_customers(source: Source, cells: dict[str, Cell], draft: Draft) -> None:
-    """Let every customer have one row: of several, the one that is last in the file's values."""
+    """Let every customer have one row: of several, the first in the order of their values."""
     complete_consent(source, draft)
     if "valid_from" in cells:
         return
@@ -35,10 +45,7 @@ def complete_customers(source: Source, cells: dict[str, Cell], draft: Draft) -> 
     )
     columns = ", ".join(source.sql(column) for column in source.types)
     id_ = cells["customer_id"].sql
-    draft.from_ = (
-        f"(SELECT * FROM {source.name} QUALIFY row_number() OVER "
-        f"(PARTITION BY {id_} ORDER BY {columns}) = 1)"
-    )
+    draft.from_ = f"(SELECT * FROM {source.name} {first_of_each(id_, columns)})"
     what = f", {differing:,} of them with other values" if differing > 0 else ""
     draft.notes.append(
         f"CHECK: {repeated:,} rows repeat a customer{what}; one row of each customer is read."

@@ -46,7 +46,7 @@ def _epoch_style(unit: str, pattern: str, sql: str, number: str) -> TimeStyle:
     low, high = _DIGITS[unit]
     return TimeStyle(
         f"regexp_matches(v, '^{pattern}$')",
-        f"CASE WHEN {number} >= {low} AND {number} < {high} THEN {sql} END",
+        f"CASE WHEN {number} BETWEEN {low} AND {high - 1} THEN {sql} END",
         f"{unit} since 1970",
         is_instant=True,
     )

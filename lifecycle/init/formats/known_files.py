@@ -18,6 +18,7 @@ from features.tables.parsing import literal, quote_identifier
 from lifecycle.init.bridges import Bridge, find_bridge
 from lifecycle.init.cells import Cell
 from lifecycle.init.currency import ask_currency
+from lifecycle.init.customers import first_of_each
 from lifecycle.init.draft import Draft
 from lifecycle.init.formats.file_columns import FileColumns
 from lifecycle.init.formats.format import Format, FormatTable, PersonColumn
@@ -223,8 +224,7 @@ def _without_repeats(part: Part) -> Part:
         for name, cell in part.cells.items()
         if name != "customer_id"
     )
-    order = f" ORDER BY {cells}" if cells else ""
-    select = f"{part.select} QUALIFY row_number() OVER (PARTITION BY {who}{order}) = 1"
+    select = f"{part.select} {first_of_each(who, cells)}"
     note = f"{repeated:,} rows repeat a customer: one row of each counts."
     return _changed(part, select, note)
 
