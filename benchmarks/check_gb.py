@@ -44,7 +44,7 @@ def write_business(folder: Path, rows: int) -> None:
         strftime(TIMESTAMP '2022-01-03' + to_seconds(CAST(hash(i + 1) % 77760000 AS BIGINT)),
                  '%Y-%m-%d %H:%M:%S') AS ordered_at,
         CAST(hash(i + 2) % 20000 / 100 + 5 AS DECIMAL(10, 2)) AS amount,
-        ['web', 'store', 'app'][1 + hash(i + 3) % 3] AS channel,
+        ['web', 'store', 'app'][CAST(1 + hash(i + 3) % 3 AS BIGINT)] AS channel,
         'purchase' AS kind FROM range({rows}) AS t(i))
         TO '{folder / "tx.csv"}' (HEADER)"""
     )
