@@ -35,7 +35,7 @@ from features.tables.data_end import lonely_end
 from features.tables.freshness import last_complete_instant
 from features.tables.reading.reading import FileReport
 from features.tables.repeated_rows import REPEATED, may_repeat
-from features.tables.sources import read_tables
+from features.tables.sources import IN_ORDER, Reading, read_tables
 from features.tables.terms import TermRules, with_cover
 from features.tables.typed_tables import RowCounts
 from features.tables.versions import has_id, latest_versions, version_key
@@ -225,12 +225,14 @@ def active_days(rows: nw.LazyFrame) -> nw.LazyFrame:
     return days.with_columns(from_end=nw.col("of") - nw.col("position") + 1).drop("of")
 
 
-def load_history(settings: Settings) -> tuple[History, dict[str, RowCounts]]:
+def load_history(
+    settings: Settings, reading: Reading = IN_ORDER
+) -> tuple[History, dict[str, RowCounts]]:
     """Read every table of the settings; returns the History and the row counts by table.
 
     Raises InputRefused or SelectRefused as `features.tables.sources.read_tables` does.
     """
-    tables = read_tables(settings)
+    tables = read_tables(settings, reading)
     history = history_from_connection(tables.connection, settings)
     mixed = {
         name: counts.money.currencies

@@ -10,6 +10,8 @@ import duckdb
 import numpy as np
 import pyarrow as pa
 
+from features.tables.queries import first_value
+
 REPEATED = "_repeated_digests"
 _SHOWN = 1_000_000
 
@@ -38,11 +40,14 @@ def may_repeat(
 def _sorted_digests(
     connection: duckdb.DuckDBPyConnection, table: str, columns: str, where: str
 ) -> np.ndarray:
+    rows = first_value(connection, f"SELECT count(*) FROM {table} WHERE {where}")
+    digests = np.empty(rows, np.uint64)
     reader = connection.execute(
         f"SELECT hash({columns}) AS digest FROM {table} WHERE {where}"
     ).to_arrow_reader(1_000_000)
-    parts = [batch.column(0).to_numpy() for batch in reader]
-    digests = np.concatenate(parts) if parts else np.empty(0, np.uint64)
-    parts.clear()
+    filled = 0
+    for batch in reader:
+        digests[filled : filled + batch.num_rows] = batch.column(0).to_numpy()
+        filled += batch.num_rows
     digests.sort()
     return digests

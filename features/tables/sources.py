@@ -9,13 +9,14 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import threading
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import duckdb
 
-from features.core.contract import ALL_TABLES, Table
+from features.core.contract import ALL_TABLES, EVENT_TABLES, Table
 from features.core.errors import (
     EmptyTable,
     FileMissing,
@@ -36,16 +37,17 @@ from features.tables.reading import temporary
 from features.tables.reading.read_path import exists, read_path
 from features.tables.reading.reading import FileReading, FileReport, Unreadable
 from features.tables.select_rules import first_line, refuse_select
-from features.tables.typed_tables import (
-    EMPTY_REJECTS,
-    RowCounts,
-    check_columns,
-    parse_rows,
-    store_rows,
-)
+from features.tables.stored_rows import EMPTY_REJECTS, keep_parsed, store_rows
+from features.tables.typed_tables import RowCounts, check_columns, parse_rows
 
 # A SELECT that takes longer is a mistake, such as a join without a condition.
 SELECT_SECONDS = 600
+# From so many rows in all files on, a plan that runs faster is worth the time that it takes.
+MANY_ROWS = 500_000
+# The engine's memory where rows stay in files, unless the settings say how much it has.
+COUNTING_MEMORY = "400MB"
+# Of disk, at most, where rows stay in files.
+KEPT_BYTES_A_ROW = 200
 
 
 @dataclass
@@ -79,8 +81,28 @@ def connect(*, memory: str = "4GB", threads: int = 2) -> duckdb.DuckDBPyConnecti
     return connection
 
 
-def read_tables(settings: Settings) -> SourceTables:
-    """Read every table of the settings; writes no file.
+@dataclass(frozen=True)
+class Reading:
+    """How tables are read.
+
+    only_counted: events may stay in temporary files, in the order in which they came: for readers
+    whose results do not depend on the order, and who read a column once or twice. many_rows: from
+    how many rows in all files on it is done so, and plans are made for speed.
+    """
+
+    only_counted: bool = False
+    many_rows: int = MANY_ROWS
+
+    def keeps_files(self, rows: int) -> bool:
+        """Whether events stay in files, where all files together have so many rows."""
+        return self.only_counted and rows >= self.many_rows
+
+
+IN_ORDER = Reading()
+
+
+def read_tables(settings: Settings, reading: Reading = IN_ORDER) -> SourceTables:
+    """Read every table of the settings; leaves no file but those that `reading` allows.
 
     Raises InputRefused or SelectRefused; SeveralRefused where more than one table has an error.
     """
@@ -90,14 +112,17 @@ def read_tables(settings: Settings) -> SourceTables:
     paths = {name: file_path(settings, entry) for name, entry in settings.files.items()}
     folder = temporary.folder_of(connection)
     try:
-        return _read_files(connection, settings, paths)
+        return _read_files(connection, settings, paths, reading)
     finally:
         # The tables hold all that was read.
         folder.remove()
 
 
 def _read_files(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, paths: dict[str, Path]
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    paths: dict[str, Path],
+    how: Reading,
 ) -> SourceTables:
     errors: list[LifecycleError] = []
     files: dict[str, FileReport] = {}
@@ -113,6 +138,9 @@ def _read_files(
     # Every error at once: who corrects one does not have to come back for the next.
     if errors:
         raise join_errors(errors)
+    rows = sum(file.rows for file in files.values())
+    kept = _files_to_keep(connection, settings, rows) if how.keeps_files(rows) else {}
+    readable += kept.values()
     # A SELECT can read the files listed in the settings and no others.
     allowed = ", ".join(literal(str(path)) for path in readable)
     connection.execute(f"SET allowed_paths = [{allowed}]")
@@ -120,7 +148,14 @@ def _read_files(
     counts: dict[str, RowCounts] = {}
     for name, select in settings.selects.items():
         try:
-            counts[name] = read_table(connection, ALL_TABLES[name], select, settings=settings)
+            counts[name] = read_table(
+                connection,
+                ALL_TABLES[name],
+                select,
+                settings=settings,
+                many_rows=rows >= how.many_rows,
+                file=kept.get(name),
+            )
         except (InputRefused, UsageError) as error:
             errors.append(error)
             # An engine that was interrupted may never answer again.
@@ -132,6 +167,24 @@ def _read_files(
         counts["contracts"] = build_terms(connection, settings.contract.term_days)
     connection.execute(EMPTY_REJECTS)
     return SourceTables(connection, counts, files)
+
+
+def _files_to_keep(
+    connection: duckdb.DuckDBPyConnection, settings: Settings, rows: int
+) -> dict[str, Path]:
+    """A temporary file for each table of events, removed with the connection.
+
+    None where they are read in order, to build terms from payments, or where the disk is too full.
+    """
+    if settings.built_terms or not temporary.has_disk(rows * KEPT_BYTES_A_ROW):
+        return {}
+    if "memory" not in settings.engine.model_fields_set:
+        connection.execute(f"SET memory_limit = '{COUNTING_MEMORY}'")
+    folder = temporary.TemporaryFolder()
+    weakref.finalize(connection, folder.remove)
+    return {
+        name: folder.new_path(".parquet") for name in settings.selects if name in EVENT_TABLES
+    }
 
 
 def view_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> FileReading:
@@ -175,11 +228,18 @@ def _os_words(error: OSError) -> str:
 
 
 def read_table(
-    connection: duckdb.DuckDBPyConnection, table: Table, select: str, *, settings: Settings
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    select: str,
+    *,
+    settings: Settings,
+    many_rows: bool = False,
+    file: Path | None = None,
 ) -> RowCounts:
     """Run one SELECT and read its rows by the contract.
 
-    The accepted rows become the table `table.name`, the others go to `rejects` with their reasons.
+    The accepted rows become the table `table.name`, or a view of this name over `file`
+    (`stored_rows`); the others go to `rejects` with their reasons.
     """
     refuse_select(connection, table.name, select)
     types = _run_select(connection, table.name, select)
@@ -202,13 +262,14 @@ def read_table(
         counts.attributes = [column.name for column in table.columns if column.name in types]
         counts.unused_columns = [name for name in counts.unused_columns if name not in table.names]
     with _select_errors(connection, table.name):
-        local = parse_rows(connection, table, types, settings)
+        query, local = parse_rows(connection, table, types, settings, many_rows=many_rows)
+        rows = keep_parsed(connection, table, query, settings, file=file)
     counts.read = first_value(connection, "SELECT count(*) FROM _parsed")
     if table.name == settings.activity.table and not settings.contractual:
         require_timestamps.check_several_instants(connection, table)
     counts.clock_changes = clock_changes.count_affected_cells(connection, local, settings.zone)
     counts.money = read_money_signs(connection, table, types, select)
-    store_rows(connection, table, counts, settings, types, select)
+    store_rows(connection, table, counts, settings, types, select, rows)
     return counts
 
 

@@ -1,7 +1,7 @@
-"""The rows of one SELECT as a typed table: checks columns, parses cells, stores the rejects.
+"""The rows of one SELECT in the contract's columns: checks columns, parses cells, finds reasons.
 
-The rows come in the temporary table `_read` (with source_row, their number). `_parsed` has them in
-the contract's columns, with the reason why a row is rejected, or null.
+The rows come in `_read`. The SQL made here gives each of them with the reason why it is rejected,
+or null; `features.tables.stored_rows` runs it and stores the rows.
 """
 
 from __future__ import annotations
@@ -10,34 +10,21 @@ from dataclasses import dataclass, field
 
 import duckdb
 
-from features.core.contract import EVENT_TABLES, OPEN_END_US, SURVEYS, Table
-from features.core.errors import ColumnMissing, EmptyTable, suggestion
+from features.core.contract import OPEN_END_US, SURVEYS, Table
+from features.core.errors import ColumnMissing, suggestion
 from features.core.settings import Settings
 from features.tables.clock_changes import near_clock_change
-from features.tables.file_rows import number_file_rows
 from features.tables.money_signs import MoneySigns, may_have_three_decimals
 from features.tables.parsing import (
     SQL_TYPES,
     ColumnSql,
     column_sql,
     literal,
-    local_day,
-    local_hour,
     naive_time_error,
     quote_identifier,
 )
 from features.tables.queries import first_value
-from features.tables.reject_examples import RAW, RejectExample, reject_examples
-from features.tables.repeated_rows import REPEATED, may_repeat
-from features.tables.versions import refuse_contradictions, refuse_duplicate_customers
-
-# source_row: the row of the SELECT, from 1 on. file, file_row: where it stands (`file_rows`), if
-# the SELECT takes rows of single files.
-EMPTY_REJECTS = (
-    "CREATE TABLE IF NOT EXISTS rejects (table_name VARCHAR, source_row BIGINT, file VARCHAR, "
-    "file_row BIGINT, reason VARCHAR)"
-)
-
+from features.tables.reject_examples import RAW, RejectExample
 
 @dataclass
 class RowCounts:
@@ -93,18 +80,23 @@ def _refuse_misspelt(table: Table, extra: list[str], absent: list[str]) -> None:
 
 
 def parse_rows(
-    connection: duckdb.DuckDBPyConnection, table: Table, types: dict[str, str], settings: Settings
-) -> dict[str, str]:
-    """Make `_parsed` from `_read`: source_row, reason (null where the row fits), the columns.
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    types: dict[str, str],
+    settings: Settings,
+    *,
+    many_rows: bool = False,
+) -> tuple[str, dict[str, str]]:
+    """SQL that reads `_read`: reason (null where the row fits) and the columns of the contract.
 
     Rejected rows also have their raw cells, under RAW, as have cells that are counted later.
-    types: DuckDB types by column of `_read`.
-    Returns SQL for local times without an offset, by column. Raises WrongType or NaiveTime.
+    types: DuckDB types by column of `_read`. many_rows: see `parsing.column_sql`.
+    Returns the SQL, and that for local times without an offset, by column. Raises WrongType or
+    NaiveTime.
     """
-    columns = _columns_sql(table, types, settings)
+    columns = _columns_sql(table, types, settings, many_rows=many_rows)
     _refuse_naive(connection, table, columns)
-    # One pass over the rows, in layers: cells, then reasons, then rules over several columns. The
-    # row numbers come afterwards, because counting rows as they come needs a single thread.
+    # One pass over the rows, in layers: cells, then reasons, then rules over several columns.
     of_raw = _columns_sql(table, types, settings, raw=RAW)
     query = _cells_sql(table, columns)
     query = _with_reasons(query, table, of_raw)
@@ -117,14 +109,8 @@ def parse_rows(
         listed.append(
             f"CASE WHEN {' OR '.join(['reason IS NOT NULL', *counted])} THEN {raw} END AS {raw}"
         )
-    connection.execute(
-        "CREATE OR REPLACE TEMP TABLE _parsed_rows AS "
-        f"SELECT reason, {', '.join(listed)} FROM ({query})"
-    )
-    connection.execute(
-        "CREATE OR REPLACE TEMP VIEW _parsed AS SELECT rowid + 1 AS source_row, * FROM _parsed_rows"
-    )
-    return {name: column.local for name, column in of_raw.items() if column.local}
+    local = {name: column.local for name, column in of_raw.items() if column.local}
+    return f"SELECT reason, {', '.join(listed)} FROM ({query})", local
 
 
 def _counted_cells(
@@ -138,7 +124,12 @@ def _counted_cells(
 
 
 def _columns_sql(
-    table: Table, types: dict[str, str], settings: Settings, *, raw: str = "{}"
+    table: Table,
+    types: dict[str, str],
+    settings: Settings,
+    *,
+    raw: str = "{}",
+    many_rows: bool = False,
 ) -> dict[str, ColumnSql]:
     """How each column is read from the column `raw` of its name."""
     return {
@@ -149,6 +140,7 @@ def _columns_sql(
             table=table.name,
             zone=settings.business.zone,
             digits=settings.minor_digits,
+            many_rows=many_rows,
         )
         for column in table.columns
         if column.name in types
@@ -270,97 +262,3 @@ def _with_feedback_rules(query: str, types: dict[str, str], settings: Settings) 
     if off:
         rules["score_off_its_scale"] = off
     return _reject(query, rules)
-
-
-def store_rows(
-    connection: duckdb.DuckDBPyConnection,
-    table: Table,
-    counts: RowCounts,
-    settings: Settings,
-    types: dict[str, str],
-    select: str,
-) -> None:
-    """Store the accepted rows of `_parsed` as the table, the others in `rejects`, and count both.
-
-    types: DuckDB types by column of `_read`, the rows of `select`. Raises DuplicateCustomers,
-    ContradictoryVersions, or EmptyTable where no row is accepted.
-    """
-    if settings.contract.exact_duplicates == "drop" or table.version_of:
-        _reject_exact_duplicates(connection, table, settings, types)
-    if table.attributes:
-        refuse_duplicate_customers(connection)
-    if table.version_of and not table.attributes:
-        refuse_contradictions(connection, table)
-    _store_rejects(connection, table, counts, select)
-    counts.examples = reject_examples(connection, table, types, counts.rejected, settings)
-    _store_accepted(connection, table, settings, types)
-    counts.kept = first_value(connection, f"SELECT count(*) FROM {table.name}")
-    if counts.kept == 0:
-        raise EmptyTable(
-            where=f"[tables] {table.name}",
-            got=f"{counts.read:,} rows read, all rejected: {counts.rejected}",
-            rule="A table under [tables] has rows that fit the contract. Allowed is: "
-            + "; ".join(f"{each.allowed} ({each.reason})" for each in counts.examples)
-            + ".",
-            fix="Correct the SELECT; docs/contract.md has the rules.",
-            values=[each.example for each in counts.examples if each.example],
-        )
-
-
-def _reject_exact_duplicates(
-    connection: duckdb.DuckDBPyConnection, table: Table, settings: Settings, types: dict[str, str]
-) -> None:
-    """Of rows that are equal in every column one counts: a file read twice changes nothing."""
-    # With "keep", only transactions with an id are compared: two equal ones are one row sent twice.
-    keep = settings.contract.exact_duplicates == "keep" and table.name == "transactions"
-    compared = "reason IS NULL AND transaction_id IS NOT NULL" if keep else "reason IS NULL"
-    # Every other column is empty, or filled from these.
-    columns = ", ".join(quote_identifier(name) for name in table.names if name in types)
-    if not may_repeat(connection, "_parsed_rows", columns, where=compared):
-        return
-    among = f"{compared} AND hash({columns}) IN (SELECT digest FROM {REPEATED})"
-    connection.execute(
-        f"UPDATE _parsed_rows SET reason = 'exact_duplicate' WHERE {among} AND rowid NOT IN "
-        f"(SELECT min(rowid) FROM _parsed_rows WHERE {among} GROUP BY {columns})"
-    )
-
-
-def _store_rejects(
-    connection: duckdb.DuckDBPyConnection, table: Table, counts: RowCounts, select: str
-) -> None:
-    connection.execute(EMPTY_REJECTS)
-    rejected = connection.execute(
-        "SELECT reason, count(*) FROM _parsed WHERE reason IS NOT NULL "
-        "GROUP BY reason ORDER BY reason"
-    )
-    counts.rejected = dict(rejected.fetchall())
-    # The rows of the files are counted only for those who look for some of them.
-    if counts.rejected:
-        number_file_rows(
-            connection,
-            select,
-            counts.read,
-            of="SELECT source_row FROM _parsed WHERE reason IS NOT NULL",
-        )
-        connection.execute(
-            f"INSERT INTO rejects SELECT {literal(table.name)}, source_row, file, file_row, reason "
-            "FROM _parsed LEFT JOIN _file_rows USING (source_row) WHERE reason IS NOT NULL "
-            "ORDER BY source_row"
-        )
-
-
-def _store_accepted(
-    connection: duckdb.DuckDBPyConnection, table: Table, settings: Settings, types: dict[str, str]
-) -> None:
-    columns = ", ".join(quote_identifier(name) for name in table.names)
-    order = ", ".join(quote_identifier(name) for name in table.names if name in types)
-    day = ""
-    if table.name in EVENT_TABLES:
-        zone = settings.zone
-        day = f", {local_day(zone)} AS local_day, {local_hour(zone)} AS local_hour"
-    # In a canonical order, so that no result depends on the order in which the rows came. Columns
-    # that the SELECT does not have are filled from the others, so they order nothing.
-    connection.execute(
-        f"CREATE OR REPLACE TABLE {table.name} AS "
-        f"SELECT {columns}{day} FROM _parsed WHERE reason IS NULL ORDER BY {order}"
-    )

@@ -92,13 +92,19 @@ def options(
     """Options of every command; `Groups` takes `--quiet` out of the arguments before."""
 
 
-def open_business(config: Path) -> tuple[Settings, History, dict[str, RowCounts]]:
-    """The settings, everything recorded, and the count of every row read."""
+def open_business(
+    config: Path, *, only_counted: bool = False
+) -> tuple[Settings, History, dict[str, RowCounts]]:
+    """The settings, everything recorded, and the count of every row read.
+
+    only_counted: for commands that need no order (`features.tables.sources.Reading`).
+    """
     from features.core.settings import load_settings
     from features.tables.history import load_history
+    from features.tables.sources import Reading
 
     settings = load_settings(config)
-    history, counts = load_history(settings)
+    history, counts = load_history(settings, Reading(only_counted=only_counted))
     return settings, history, counts
 
 

@@ -122,7 +122,7 @@ def check(
     from lifecycle.commands.check_text import report_text
 
     try:
-        settings, history, counts = open_business(config)
+        settings, history, counts = open_business(config, only_counted=True)
     except (EmptyTable, SeveralRefused) as error:
         errors = error.errors if isinstance(error, SeveralRefused) else (error,)
         if not all(isinstance(each, EmptyTable) for each in errors):

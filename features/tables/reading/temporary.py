@@ -63,11 +63,16 @@ def folder_of(connection: duckdb.DuckDBPyConnection) -> TemporaryFolder:
     return _FOLDERS[connection]
 
 
+def has_disk(needed: int) -> bool:
+    """Whether the temporary folder has room for `needed` bytes, and for everybody else."""
+    return needed + RESERVED_BYTES <= shutil.disk_usage(tempfile.gettempdir()).free
+
+
 def require_disk(needed: int, what: str) -> None:
     """Unreadable where the temporary folder has less room than `needed` bytes."""
     folder = tempfile.gettempdir()
     free = shutil.disk_usage(folder).free
-    if needed + RESERVED_BYTES > free:
+    if not has_disk(needed):
         raise Unreadable(
             got=f"{what} needs {gigabytes(needed)} of disk in {folder}, "
             f"where {gigabytes(free)} are free",
