@@ -12,8 +12,6 @@ definition. Incomplete windows are refused.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NoReturn
-
 import narwhals as nw
 import numpy as np
 import pyarrow as pa
@@ -57,8 +55,7 @@ def observe_outcomes(
     Raises ImmatureWindow where the window is not complete.
     """
     as_of = known.instant
-    if not is_mature(as_of, history=history, settings=settings):
-        _refuse(as_of, history, settings)
+    refuse_immature(as_of, history, settings)
     end = as_of + definitions.horizon_days * DAY_US
     events = history.qualifying(
         history.cut(definitions.activity_table, as_of + settings.outcome_window_us)
@@ -69,7 +66,7 @@ def observe_outcomes(
     window = _new_days(events.filter(inside), days, people)
     rows = _outcome_stages(history, known, days, window, end, definitions)
     if definitions.contractual:
-        rows = _with_contractual_churn(rows, _stays(history, known, end, settings))
+        rows = _with_contractual_churn(rows, stays(history, known, end, settings))
     else:
         rows = rows.with_columns(churned=nw.col("window_activities") == 0)
     rows = rows.select("customer_id", "churned", "outcome_stage", "window_activities")
@@ -117,7 +114,7 @@ def _new_days(rows: nw.LazyFrame, known_days: nw.LazyFrame, people: nw.LazyFrame
     return days.join(known_days, on=["customer_id", "local_day"], how="anti")
 
 
-def _stays(history: History, known: Known, end: int, settings: Settings) -> nw.LazyFrame:
+def stays(history: History, known: Known, end: int, settings: Settings) -> nw.LazyFrame:
     """Customers whose cover continues past the window: customer_id, stays (True)."""
     until = known.instant + settings.outcome_window_us
     # What is cancelled after the window has nothing to do with it, though it is known.
@@ -162,7 +159,10 @@ WHERE NOT broken AND (ends_at > {end} OR (runs_until > ends_at AND runs_until > 
 """
 
 
-def _refuse(as_of: int, history: History, settings: Settings) -> NoReturn:
+def refuse_immature(as_of: int, history: History, settings: Settings) -> None:
+    """ImmatureWindow where the outcome window of `as_of` (µs) is not complete."""
+    if is_mature(as_of, history=history, settings=settings):
+        return
     churn = settings.churn
     raise ImmatureWindow(
         where="outcomes",

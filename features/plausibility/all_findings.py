@@ -34,8 +34,8 @@ def find_implausible(
     known: at the end of the data, with the `definitions` learned there. now: the instant of the
     call (µs), for dates after today. Nothing is changed.
     """
-    active = next(iter(known.activity.head(1).collect(backend="pyarrow").iter_rows()), None)
-    if active is None:
+    active = history.qualifying(known.tables[history.activity_table]).head(1)
+    if next(iter(active.collect(backend="pyarrow").iter_rows()), None) is None:
         return [_nothing_left(history, settings)]
     return [
         *find_silent_feeds(history, settings, now=now),

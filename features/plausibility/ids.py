@@ -41,6 +41,7 @@ def id_columns(name: str) -> tuple[str, ...]:
 def find_ids(history: History, settings: Settings) -> Iterator[Finding]:
     """Placeholders, an id with an outsized share, ids equal but for case, ids nobody else knows."""
     names = [name for name in (*history.names, *history.further) if id_columns(name)]
+    _count_ids(history.connection, names)
     for name in names:
         for column in id_columns(name):
             yield from _placeholders(history.connection, name, column)
@@ -55,6 +56,21 @@ def find_ids(history: History, settings: Settings) -> Iterator[Finding]:
                 yield from _unknown_elsewhere(history.connection, name, names)
 
 
+def _count_ids(connection: duckdb.DuckDBPyConnection, names: list[str]) -> None:
+    """A table of (id, n) for each column of ids: its rows by id. Ids are few beside rows."""
+    for name in names:
+        for column in id_columns(name):
+            connection.execute(
+                f"CREATE OR REPLACE TEMP TABLE {_counted(name, column)} AS "
+                f"SELECT {column} AS id, count(*) AS n FROM {name} WHERE {column} IS NOT NULL "
+                "GROUP BY ALL"
+            )
+
+
+def _counted(name: str, column: str = "customer_id") -> str:
+    return f"_ids_of_{name}_{column}"
+
+
 def matched_share(connection: duckdb.DuckDBPyConnection, name: str, others: list[str]) -> float:
     """The share of a table's ids that one of the `others` has too; 1 for a table without ids."""
     ids, unknown = _count_unknown(connection, name, others)
@@ -66,9 +82,9 @@ def _placeholders(
 ) -> Iterator[Finding]:
     words = ", ".join(f"'{word}'" for word in PLACEHOLDERS)
     rows = connection.execute(
-        f"SELECT {column}, count(*) AS n FROM {name} WHERE {column} IS NOT NULL "
-        f"AND (lower({column}) IN ({words}) OR regexp_matches({column}, '{_EMPTY_LOOKING}')) "
-        "GROUP BY 1 ORDER BY n DESC, 1"
+        f"SELECT id, n FROM {_counted(name, column)} "
+        f"WHERE lower(id) IN ({words}) OR regexp_matches(id, '{_EMPTY_LOOKING}') "
+        "ORDER BY n DESC, id"
     ).fetchall()
     rows = [row for row in rows if not (row[0] == "0" and _counts_from_zero(connection, name))]
     if rows:
@@ -92,31 +108,25 @@ def _counts_from_zero(connection: duckdb.DuckDBPyConnection, name: str) -> bool:
     if "customer_id" not in ALL_TABLES[name].names:
         return False
     [(ids, numbers, largest)] = connection.execute(
-        "SELECT count(*), count(try_cast(customer_id AS BIGINT)), "
-        "max(try_cast(customer_id AS BIGINT)) "
-        f"FROM (SELECT DISTINCT customer_id FROM {name} WHERE customer_id IS NOT NULL)"
+        "SELECT count(*), count(try_cast(id AS BIGINT)), max(try_cast(id AS BIGINT)) "
+        f"FROM {_counted(name)}"
     ).fetchall()
     if numbers < ids or largest >= 1.2 * ids:
         return False
-    _, counts, _ = _rows_by_customer(connection, name)
-    own = first_value(connection, f"SELECT count(*) FROM {name} WHERE customer_id = '0'")
-    return own <= max(np.quantile(counts, 0.99), 1)
+    counts = _rows_by_customer(connection, name)
+    own = first_value(connection, f"SELECT n FROM {_counted(name)} WHERE id = '0'")
+    return bool(own <= max(np.quantile(counts, 0.99), 1))
 
 
-def _rows_by_customer(
-    connection: duckdb.DuckDBPyConnection, name: str
-) -> tuple[int, np.ndarray, str]:
-    """(rows, (customers,) rows of each, the id with most rows)."""
-    table = connection.execute(
-        f"SELECT customer_id, count(*) AS n FROM {name} WHERE customer_id IS NOT NULL "
-        "GROUP BY 1 ORDER BY n DESC, 1"
-    ).to_arrow_table()
-    counts = table["n"].to_numpy()
-    return int(counts.sum()), counts, table["customer_id"][0].as_py() if counts.size else ""
+def _rows_by_customer(connection: duckdb.DuckDBPyConnection, name: str) -> np.ndarray:
+    """(customers,) the rows of each, the most first."""
+    rows = connection.execute(f"SELECT n FROM {_counted(name)} ORDER BY n DESC")
+    return rows.to_arrow_table()["n"].to_numpy()
 
 
 def _outsized(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[Finding]:
-    rows, counts, _ = _rows_by_customer(connection, name)
+    counts = _rows_by_customer(connection, name)
+    rows = int(counts.sum())
     if rows < FEWEST_ROWS or counts.size < FEWEST_IDS:
         return
     usual = float(np.quantile(counts, 0.95))
@@ -137,7 +147,7 @@ def _equal_but_for_case(
     connection: duckdb.DuckDBPyConnection, names: list[str]
 ) -> Iterator[Finding]:
     everybody = " UNION ".join(
-        f"SELECT {column} AS id FROM {name}" for name in names for column in id_columns(name)
+        f"SELECT id FROM {_counted(name, column)}" for name in names for column in id_columns(name)
     )
     [(ids, people)] = connection.execute(
         f"SELECT count(DISTINCT id), count(DISTINCT lower(id)) FROM ({everybody})"

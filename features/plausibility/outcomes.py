@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import pyarrow.compute as pc
-
 from features.core.instants import day_text, midnight_before
 from features.core.settings import Settings
-from features.engine.build import current_state
-from features.labels.outcomes import observe_outcomes
+from features.labels.eligible_churn import eligible_churned
 from features.plausibility.finding import Finding
 from features.recipes.definitions import Definitions
 from features.tables.history import History
@@ -23,14 +20,10 @@ def find_outcomes(
     """A newest window in which everybody or nobody of the eligible customers left."""
     at = midnight_before(history.data_until - settings.outcome_window_us, settings.zone)
     known = history.as_of(at)
-    people = known.materialise(current_state(known, definitions))
-    rows = people.select("customer_id", "eligible").collect(backend="pyarrow").to_native()
-    eligible = rows.filter(rows["eligible"])["customer_id"]
-    if len(eligible) < FEWEST:
+    churned = eligible_churned(history, known, definitions=definitions, settings=settings)
+    if len(churned) < FEWEST:
         return
-    observed = observe_outcomes(history, known, definitions=definitions, settings=settings).rows
-    churned = observed.filter(pc.is_in(observed["customer_id"], value_set=eligible))["churned"]
-    left = pc.sum(churned).as_py() or 0
+    left = int(churned.sum())
     # One in a thousand is as good as nobody.
     few = max(1, len(churned) / 1000)
     if min(left, len(churned) - left) >= few:

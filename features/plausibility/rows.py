@@ -45,7 +45,7 @@ def superseded_rows(history: History, name: str) -> int:
 
 def refunds_of_orders(history: History) -> int:
     """Refunds that stand under the transaction_id of a purchase of the same customer."""
-    if "transactions" not in history.names:
+    if "transactions" not in history.names or "transactions" in history.unique_ids:
         return 0
     bought = "SELECT customer_id, transaction_id FROM transactions WHERE kind = 'purchase'"
     return int(
@@ -111,7 +111,7 @@ def _superseded(history: History) -> Iterator[Finding]:
 
 
 def _kinds(history: History) -> Iterator[Finding]:
-    if "transactions" not in history.names:
+    if "transactions" not in history.names or "transactions" in history.unique_ids:
         return
     table = ALL_TABLES["transactions"]
     changed = first_value(
@@ -139,10 +139,11 @@ def _recorded_later(history: History, settings: Settings) -> Iterator[Finding]:
             continue
         clock = "starts_at" if name == "contracts" else "occurred_at"
         [(rows, days, stamps)] = history.connection.execute(
-            f"SELECT count(*), count(DISTINCT {clock} // {DAY_US}), "
-            f"count(DISTINCT recorded_at // {DAY_US}) FROM {name}"
+            f"SELECT sum(rows), count(DISTINCT day), count(DISTINCT stamp) FROM (SELECT "
+            f"{clock} // {DAY_US} AS day, recorded_at // {DAY_US} AS stamp, count(*) AS rows "
+            f"FROM {name} GROUP BY ALL)"
         ).fetchall()
-        if rows >= 30 and days >= 10 and stamps == 1:
+        if rows and rows >= 30 and days >= 10 and stamps == 1:
             newest = first_value(history.connection, f"SELECT max(recorded_at) FROM {name}")
             day = day_text(newest // DAY_US * DAY_US, zone="UTC")
             yield Finding(

@@ -13,8 +13,9 @@ import numpy as np
 
 from features.core.instants import DAY_US
 from features.core.settings import Settings
+from features.recipes.activity_days import ActivityDays, days_of_frame
 from features.recipes.attributes import Attribute, learn_attributes
-from features.recipes.stages import learn_multiples
+from features.recipes.learned_multiples import learn_multiples
 from features.tables.history import Known
 
 # Window lengths people know, in days: a window is the nearest of them to a multiple of the median
@@ -70,16 +71,19 @@ class Definitions:
         return cls(**values)
 
 
-def learn_definitions(known: Known, settings: Settings) -> Definitions:
+def learn_definitions(
+    known: Known, settings: Settings, *, days: ActivityDays | None = None
+) -> Definitions:
     """Learn what a release freezes from what was known at one instant.
 
-    It must not be later than the earliest evaluation date.
+    It must not be later than the earliest evaluation date. days: those of `known`, if they were
+    read already.
     Without a completed gap the mean gap is the horizon; with fewer than 500 gaps the multiples are
     2, 4, 8.
     """
     attributes, has_versions = learn_attributes(known, settings)
     return Definitions(
-        **_learned_from_gaps(known, settings),
+        **_learned_from_gaps(days or days_of_frame(known.activity), settings, known.instant),
         **_configured(settings),
         learned_as_of=known.instant,
         attributes=attributes,
@@ -87,24 +91,26 @@ def learn_definitions(known: Known, settings: Settings) -> Definitions:
     )
 
 
-def _learned_from_gaps(known: Known, settings: Settings) -> dict[str, Any]:
-    days = known.activity.sort("customer_id", "occurred_at").collect(backend="pyarrow").to_native()
-    at, position = days["occurred_at"].to_numpy(), days["position"].to_numpy()
-    gap = days["gap"].to_numpy(zero_copy_only=False).astype(np.float64)
-    last = days["from_end"].to_numpy() == 1
-    gaps = gap[position > 1]
+def _learned_from_gaps(days: ActivityDays, settings: Settings, as_of: int) -> dict[str, Any]:
+    gaps, filled = np.empty(days.gaps), 0
+    for part in days.parts():
+        gaps[filled : filled + part.gaps.size] = part.gaps
+        filled += part.gaps.size
     mean_gap = round(gaps.mean()) if gaps.size else settings.churn.horizon_days * DAY_US
-    median = float(np.median(gaps)) / DAY_US if gaps.size else float(settings.churn.horizon_days)
-    learned = learn_multiples(
-        at, gap, position, last, mean_gap, as_of=known.instant, configured=settings.stages.multiples
-    )
+    median = float(settings.churn.horizon_days)
+    if gaps.size:
+        # The gaps may change their order: they are not needed any more, and large.
+        median = float(np.median(gaps, overwrite_input=True)) / DAY_US
+    count = int(gaps.size)
+    del gaps
+    learned = learn_multiples(days, mean_gap, as_of=as_of, configured=settings.stages.multiples)
     return {
         "population_mean_gap_us": mean_gap,
         "median_gap_days": median,
         "multiples": learned.multiples,
         "windows_days": _windows(median, settings),
         "half_lives_days": _half_lives(mean_gap),
-        "gaps": int(gaps.size),
+        "gaps": count,
         "reactivated_share": learned.reactivated_share,
         "reached_churned": learned.reached,
     }

@@ -22,7 +22,6 @@ start of unbroken cover; n and streak are 0 then, and g is the population mean g
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 import narwhals as nw
@@ -61,26 +60,8 @@ STAGE_RULES = (
     "otherwise",
 )
 ENDLESS = (1 << 63) - 1  # µs; an end of cover that no instant reaches
-FEW_GAPS = 500
-DEFAULT_MULTIPLES = (2.0, 4.0, 8.0)
-# Of the spells that reach m3; a larger share means that customers are called churned too early.
-MAX_REACTIVATED = 0.10
-M3_STEP = 0.25
 Multiples = tuple[float, float, float]
 Values = TypeVar("Values", nw.Expr, np.ndarray)
-
-
-@dataclass(frozen=True)
-class Reactivation:
-    """Learned multiples, and what they mean for reactivation.
-
-    reached: spells that lasted m3·g or longer. reactivated_share: the share of them that activity
-    ended; None without.
-    """
-
-    multiples: Multiples
-    reached: int
-    reactivated_share: float | None
 
 
 class StageDefinitions(Protocol):
@@ -118,9 +99,19 @@ def state(
     activity), recency_from (µs), usual_gap (µs), streak, cover_until, has_cancelled, overdue,
     stage, stage_rule.
     """
-    people = with_cover_alone(
-        summarise_activity(activity, at=at, definitions=definitions), cover, definitions=definitions
-    )
+    people = summarise_activity(activity, at=at, definitions=definitions)
+    return state_of_people(people, at=at, definitions=definitions, cover=cover)
+
+
+def state_of_people(
+    people: nw.LazyFrame,
+    *,
+    at: int | nw.Expr,
+    definitions: StageDefinitions,
+    cover: nw.LazyFrame | None = None,
+) -> nw.LazyFrame:
+    """The columns of `state` from those of `summarise_activity`."""
+    people = with_cover_alone(people, cover, definitions=definitions)
     stage, rule = stage_at(at, multiples=definitions.multiples, until=nw.col("cover_until"))
     return people.with_columns(overdue=overdue_at(at), stage=stage, stage_rule=rule)
 
@@ -220,80 +211,3 @@ def stage_at(at: int | nw.Expr, *, multiples: Multiples, until: nw.Expr) -> tupl
         stage = nw.when(test).then(nw.lit(stage_name)).otherwise(stage)
         rule = nw.when(test).then(nw.lit(rule_name)).otherwise(rule)
     return stage, rule
-
-
-def learn_multiples(
-    at: np.ndarray,
-    gap: np.ndarray,
-    position: np.ndarray,
-    last: np.ndarray,
-    population_mean_gap_us: int,
-    *,
-    as_of: int,
-    configured: list[float] | None,
-) -> Reactivation:
-    """Multiples from the 80, 95 and 99 % quantiles of gap / g.
-
-    m3 is raised until at most 10 % of those that reach it are reactivated, but not above 4·m2.
-    at, gap, position, last: (activities,), one customer's after the other's, in time order; gap in
-    µs, NaN for the first. A spell is a completed gap or the open wait at as_of. It reached m3 when
-    it was at least m3·g long, with g as known before it. configured: [stages] multiples, used as
-    they are. With fewer than 500 completed gaps: 2, 4, 8.
-    """
-    first = _first_of_each(at, position)
-    closed = _closed_gaps(at, gap, position, first, population_mean_gap_us)
-    usual = usual_gap(
-        first=first, last=at, count=position, population_mean_gap_us=population_mean_gap_us
-    )
-    waiting = ((as_of - at) / usual)[last]
-    if configured is not None:
-        return _reactivation((configured[0], configured[1], configured[2]), closed, waiting)
-    if closed.size < FEW_GAPS:
-        return _reactivation(DEFAULT_MULTIPLES, closed, waiting)
-    return _multiples_from_quantiles(closed, waiting)
-
-
-def _closed_gaps(
-    at: np.ndarray,
-    gap: np.ndarray,
-    position: np.ndarray,
-    first: np.ndarray,
-    population_mean_gap_us: int,
-) -> np.ndarray:
-    """Every completed gap in usual gaps, as known before it: it must not raise its own unit."""
-    closing = position > 1
-    before = at - np.where(closing, gap, 0)
-    usual = usual_gap(
-        first=first,
-        last=before,
-        count=position - 1,
-        population_mean_gap_us=population_mean_gap_us,
-    )
-    return gap[closing] / usual[closing]
-
-
-def _multiples_from_quantiles(closed: np.ndarray, waiting: np.ndarray) -> Reactivation:
-    points = np.quantile(closed, (0.80, 0.95, 0.99))
-    # The factors keep the stages apart where the quantiles lie close together.
-    m1 = max(1.25, float(points[0]))
-    m2 = max(1.5 * m1, float(points[1]))
-    m3 = max(1.5 * m2, float(points[2]))
-    learned = _reactivation((m1, m2, m3), closed, waiting)
-    while (learned.reactivated_share or 0) > MAX_REACTIVATED and m3 + M3_STEP <= 4 * m2:
-        m3 += M3_STEP
-        learned = _reactivation((m1, m2, m3), closed, waiting)
-    return learned
-
-
-def _first_of_each(at: np.ndarray, position: np.ndarray) -> np.ndarray:
-    """The instant of the customer's first activity, for every activity."""
-    starts = np.flatnonzero(position == 1)
-    return np.repeat(at[starts], np.diff(np.append(starts, at.size))) if at.size else at
-
-
-def _reactivation(multiples: Multiples, closed: np.ndarray, waiting: np.ndarray) -> Reactivation:
-    m1, m2, m3 = (round(multiple, 6) for multiple in multiples)
-    # Counted with the multiple before rounding, by which it was chosen.
-    ended, still_open = int(np.sum(closed >= multiples[2])), int(np.sum(waiting >= multiples[2]))
-    reached = ended + still_open
-    return Reactivation((m1, m2, m3), reached, ended / reached if reached else None)

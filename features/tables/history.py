@@ -92,7 +92,7 @@ class History:
     """All tables of one business in canonical order.
 
     data_until: µs, until when the data are complete. names: the tables that exist. versioned: those
-    with more than one version of a row. schema: of the tables in the database; '' for the default.
+    with more than one version of a row. unique_ids: those in which surely no id repeats. schema: of the tables in the database; '' for the default.
     newest_until: µs, the end of the newest table, which is later than data_until where a table that
     every score needs ended earlier; 0 where that is not known. terms: how `contracts` are read.
     built_terms: whether they were built from payments. further: the tables that exist and that no
@@ -113,6 +113,7 @@ class History:
     further: tuple[str, ...] = ()
     currencies: dict[str, dict[str, int]] = field(default_factory=dict)
     files: Mapping[str, FileReport] = field(default_factory=dict)
+    unique_ids: frozenset[str] = field(default=frozenset())
 
     def as_of(self, at: int) -> Known:
         """What was known before `at` (µs UTC); at an early instant all tables are empty."""
@@ -258,18 +259,20 @@ def history_from_connection(
     else:
         newest = _newest_recorded(connection, [name for name in names if name in EVENT_TABLES])
         until = newest + 1  # an instant of knowledge lies after what it knows
-    versioned = frozenset(
-        name
-        for name in (*names, *further)
-        if name != "customers" and _has_versions(connection, ALL_TABLES[name])
-    )
+    unique, versioned = set(), set()
+    for name in (*names, *further):
+        if name != "customers":
+            is_unique, has_versions = _read_versions(connection, ALL_TABLES[name])
+            unique |= {name} if is_unique else set()
+            versioned |= {name} if has_versions else set()
     history = History(
         connection,
         settings.activity.table,
         tuple(settings.activity.kinds),
         until,
         names,
-        versioned,
+        frozenset(versioned),
+        unique_ids=frozenset(unique),
         terms=TermRules.from_settings(settings),
         built_terms=settings.built_terms,
         further=further,
@@ -293,23 +296,28 @@ def _newest_recorded(connection: duckdb.DuckDBPyConnection, names: Sequence[str]
     return int(newest[-1] if alone is None else newest[numbers == alone.edge][0])
 
 
-def _has_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
-    """Whether a row has a version, or is withdrawn."""
+def _read_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> tuple[bool, bool]:
+    """Whether no two rows surely have one id; whether a row has a version, or is withdrawn."""
     if not table.version_of:
-        return False
-    if table.name == "transactions":
-        void = f"SELECT 1 FROM transactions WHERE kind = 'void' AND {has_id(table)} LIMIT 1"
-        if connection.execute(void).fetchone() is not None:
-            return True
+        return False, False
     key = ", ".join(table.version_of)
     if not may_repeat(connection, table.name, key, where=has_id(table)):
-        return False
+        return True, _has_void(connection, table)
+    if _has_void(connection, table):
+        return False, True
     repeated = (
         f"SELECT 1 FROM {table.name} WHERE {has_id(table)} "
         f"AND hash({key}) IN (SELECT digest FROM {REPEATED}) "
         f"GROUP BY {version_key(table)} HAVING count(*) > 1 LIMIT 1"
     )
-    return connection.execute(repeated).fetchone() is not None
+    return False, connection.execute(repeated).fetchone() is not None
+
+
+def _has_void(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
+    if table.name != "transactions":
+        return False
+    void = f"SELECT 1 FROM transactions WHERE kind = 'void' AND {has_id(table)} LIMIT 1"
+    return connection.execute(void).fetchone() is not None
 
 
 def newest_as_of(history: History, settings: Settings, *, however_old: bool = False) -> int:

@@ -19,10 +19,12 @@ from features.labels import grace
 from features.plausibility import find_implausible
 from features.plausibility.ids import id_columns, matched_share
 from features.plausibility.rows import refunds_of_orders, superseded_rows
+from features.recipes.activity_days import ActivityDays, read_activity_days
 from features.recipes.attributes import NOT_ATTRIBUTES, sensitive_left_out
 from features.recipes.cover import current_cover
+from features.recipes.days_summary import median_gaps, summarise_days
 from features.recipes.definitions import Definitions, learn_definitions
-from features.recipes.stages import state
+from features.recipes.stages import state_of_people
 from features.tables.history import History, Known
 from features.tables.payment_terms import read_periods
 from features.tables.snapshots import refuse_snapshots
@@ -54,8 +56,9 @@ def build_report(
     refuse_snapshots(history)
     now = current_instant() if now is None else now
     known = history.as_of(history.data_until)
-    definitions = learn_definitions(known, settings)
-    rows = _current_stages(known, history.data_until, definitions)
+    days = read_activity_days(history, known)
+    definitions = learn_definitions(known, settings, days=days)
+    rows = _current_stages(history, known, days, definitions)
     usual = float(np.median(rows["usual_gap"].to_numpy())) / DAY_US if rows.num_rows else None
     stages, cancelled = rows["stage"].to_pylist(), rows["has_cancelled"].to_pylist()
     renewals = grace.report(history, settings) if settings.contractual else None
@@ -77,7 +80,7 @@ def build_report(
         + (grace.advice(renewals) if renewals else []),
         "renewals": renewals,
         "periods": _periods(history),
-        "acquired": _acquired_view(known, settings),
+        "acquired": _acquired_view(days, settings),
         "consent": consent_counts(history, settings),
         "findings": [
             finding.as_dict()
@@ -101,25 +104,25 @@ def nothing_left(report: dict[str, Any]) -> bool:
     )
 
 
-def _acquired_view(known: Known, settings: Settings) -> dict[str, Any]:
+def _acquired_view(days: ActivityDays, settings: Settings) -> dict[str, Any]:
     """How many customers count as acquired under each value of [stages] acquired, and the gaps."""
-    days = known.activity.group_by("customer_id").agg(n=nw.len(), median_gap=nw.col("gap").median())
-    rows = days.collect(backend="pyarrow").to_native()
-    number = rows["n"].to_numpy()
-    gaps = rows["median_gap"].drop_null().to_numpy()
+    gaps = median_gaps(days)
     return {
         "configured": settings.stages.acquired,
-        "first_activity": int(number.size),
-        "second_activity": int((number > 1).sum()),
+        "first_activity": len(days.customers),
+        "second_activity": int((days.counts > 1).sum()),
         # The median of each customer's own, so that a frequent customer counts once.
         "median_gap_days": round(float(np.median(gaps)) / DAY_US, 1) if gaps.size else None,
     }
 
 
-def _current_stages(known: Known, at: int, definitions: Definitions) -> pa.Table:
-    """usual_gap (µs), stage, has_cancelled of everybody with activity or cover, at `at`."""
+def _current_stages(
+    history: History, known: Known, days: ActivityDays, definitions: Definitions
+) -> pa.Table:
+    """usual_gap (µs), stage, has_cancelled of everybody with activity or cover, as of `known`."""
     cover = current_cover(known) if definitions.contractual else None
-    rows = state(known.activity, at=at, definitions=definitions, cover=cover)
+    people = nw.from_native(history.connection.from_arrow(summarise_days(days, definitions)))
+    rows = state_of_people(people, at=known.instant, definitions=definitions, cover=cover)
     return rows.select("usual_gap", "stage", "has_cancelled").collect(backend="pyarrow").to_native()
 
 

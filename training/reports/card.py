@@ -13,7 +13,7 @@ from typing import Any
 from features.core.instants import DAY_US, day_text
 from features.core.settings import Settings
 from features.recipes.definitions import Definitions
-from features.recipes.stages import FEW_GAPS
+from features.recipes.learned_multiples import FEW_GAPS
 from serving.scoring.scorer import Scorer
 from training import metrics
 from training.formats import UNKNOWN, count, percent

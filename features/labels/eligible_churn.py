@@ -1,0 +1,78 @@
+"""Who of the eligible customers churned, without their stages: what `outcomes` says, for less.
+
+The stages of a window need every day with activity before it; whether somebody left needs the
+customers' last days alone.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import narwhals as nw
+import numpy as np
+
+from features.core.instants import DAY_US, local_date
+from features.core.settings import Settings
+from features.labels.outcomes import refuse_immature, stays
+from features.recipes.cover import current_cover
+from features.recipes.definitions import Definitions
+from features.tables.history import History, Known
+
+
+def eligible_churned(
+    history: History, known: Known, *, definitions: Definitions, settings: Settings
+) -> np.ndarray:
+    """(eligible customers,) bool: whether each one churned in the window from `known.instant` on.
+
+    It equals `churned` of `observe_outcomes` for the customers that are `eligible` in the engine's
+    `current_state`, in any order. Raises ImmatureWindow where the window is not complete.
+    """
+    refuse_immature(known.instant, history, settings)
+    at, end = known.instant, known.instant + definitions.horizon_days * DAY_US
+    if definitions.contractual:
+        covered = current_cover(known).filter(nw.col("cover_until") > at).select("customer_id")
+        staying = stays(history, known, end, settings).with_columns(stayed=nw.lit(True))
+    else:
+        rows = history.qualifying(known.tables[definitions.activity_table])
+        since = at - definitions.eligible_days * DAY_US
+        covered = _recently_active(rows, since, settings.zone)
+        staying = _active_again(history, rows, at, end, definitions, settings)
+    joined = covered.join(staying, on="customer_id", how="left")
+    left = joined.select(churned=nw.col("stayed").is_null())
+    return np.asarray(left.collect(backend="pyarrow").to_native()["churned"])
+
+
+def _recently_active(rows: nw.LazyFrame, since: int, zone: str) -> nw.LazyFrame:
+    """customer_id of everybody whose last day with activity began at `since` (µs) or later."""
+    rows = rows.filter(nw.col("local_day") >= _earliest_day(since, zone))
+    days = rows.group_by("customer_id", "local_day").agg(nw.col("occurred_at").min())
+    last = days.group_by("customer_id").agg(last_at=nw.col("occurred_at").max())
+    return last.filter(nw.col("last_at") >= since).select("customer_id")
+
+
+def _active_again(
+    history: History,
+    rows: nw.LazyFrame,
+    at: int,
+    end: int,
+    definitions: Definitions,
+    settings: Settings,
+) -> nw.LazyFrame:
+    """customer_id, stayed (True) of those with activity in the window, on a day that is new."""
+    until = at + settings.outcome_window_us
+    events = history.qualifying(history.cut(definitions.activity_table, until))
+    inside = (nw.col("occurred_at") >= at) & (nw.col("occurred_at") < end)
+    keys = ["customer_id", "local_day"]
+    window = events.filter(inside).select(*keys).unique()
+    # A day of the window that was known before can only be the one on which the window begins.
+    before = rows.filter(nw.col("local_day") >= _earliest_day(at, settings.zone)).select(*keys)
+    window = window.join(before, on=keys, how="anti")
+    return window.select("customer_id").unique().with_columns(stayed=nw.lit(True))
+
+
+def _earliest_day(at: int, zone: str) -> int:
+    """No row at `at` or later has an earlier local day than this one (days since 1970-01-01).
+
+    It is the day before, for clocks that go back over midnight.
+    """
+    return (local_date(at, zone) - date(1970, 1, 1)).days - 1
