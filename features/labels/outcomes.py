@@ -12,6 +12,7 @@ definition. Incomplete windows are refused.
 from __future__ import annotations
 
 from dataclasses import dataclass
+
 import narwhals as nw
 import numpy as np
 import pyarrow as pa

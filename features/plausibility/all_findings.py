@@ -16,6 +16,7 @@ from features.plausibility.outcomes import find_outcomes
 from features.plausibility.rows import find_rows
 from features.plausibility.settings_effect import find_settings
 from features.recipes.definitions import Definitions
+from features.tables.freshness import read_recorded_days
 from features.tables.history import History, Known
 from features.tables.typed_tables import RowCounts
 
@@ -37,15 +38,16 @@ def find_implausible(
     active = history.qualifying(known.tables[history.activity_table]).head(1)
     if next(iter(active.collect(backend="pyarrow").iter_rows()), None) is None:
         return [_nothing_left(history, settings)]
+    recorded = read_recorded_days(history, settings)
     return [
-        *find_silent_feeds(history, settings, now=now),
+        *find_silent_feeds(history, settings, recorded, now=now),
         *find_days(history, settings, now=now),
         *find_rows(history, counts, settings),
         *find_ids(history, settings),
         *find_amounts(counts, settings),
         *find_contracts(history, known, counts, settings),
         *find_outcomes(history, settings, definitions),
-        *find_settings(history, counts, settings),
+        *find_settings(history, counts, settings, recorded),
     ]
 
 

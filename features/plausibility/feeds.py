@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from features.core.instants import DAY_US, day_text, midnight_after
 from features.core.settings import Settings
 from features.plausibility.finding import Finding
-from features.tables.freshness import needed_tables, read_recorded_days
+from features.tables.freshness import RecordedDays, needed_tables
 from features.tables.history import History
 
 
-def find_silent_feeds(history: History, settings: Settings, *, now: int) -> Iterator[Finding]:
+def find_silent_feeds(
+    history: History, settings: Settings, recorded: Mapping[str, RecordedDays], *, now: int
+) -> Iterator[Finding]:
     """Each table that is stale at the local midnight after the newest row of all tables.
 
     Also each `fresh_until` that lies after `now` (µs): it would hide a silent feed for that long.
+    recorded: `freshness.read_recorded_days`.
     """
-    recorded = read_recorded_days(history, settings)
     at = midnight_after(max(history.newest_until, history.data_until), settings.zone)
     for name, each in recorded.items():
         fresh = each.at(at)

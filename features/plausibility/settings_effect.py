@@ -7,26 +7,35 @@ from collections.abc import Iterator, Mapping
 from features.core.contract import ALL_TABLES
 from features.core.settings import Settings
 from features.plausibility.finding import Finding
-from features.tables.freshness import read_recorded_days
+from features.tables.freshness import RecordedDays
 from features.tables.history import History
 from features.tables.queries import first_value
 from features.tables.typed_tables import RowCounts
 
 
 def find_settings(
-    history: History, counts: Mapping[str, RowCounts], settings: Settings
+    history: History,
+    counts: Mapping[str, RowCounts],
+    settings: Settings,
+    recorded: Mapping[str, RecordedDays],
 ) -> Iterator[Finding]:
-    """One finding for each key that was set and has no effect here."""
-    for key, why, fix in _without_effect(history, counts, settings):
+    """One finding for each key that was set and has no effect here.
+
+    recorded: `freshness.read_recorded_days`.
+    """
+    for key, why, fix in _without_effect(history, counts, settings, recorded):
         yield Finding("setting_without_effect", "settings", f"{key} has no effect: {why}.", fix)
 
 
 def _without_effect(
-    history: History, counts: Mapping[str, RowCounts], settings: Settings
+    history: History,
+    counts: Mapping[str, RowCounts],
+    settings: Settings,
+    recorded: Mapping[str, RecordedDays],
 ) -> Iterator[tuple[str, str, str]]:
     """(key, why it has no effect, what to type)."""
     yield from _churn_keys(settings)
-    yield from _contract_keys(history, counts, settings)
+    yield from _contract_keys(history, counts, settings, recorded)
     present = _values(history, settings.activity.table, "kind")
     for kind in settings.activity.kinds:
         if kind not in present:
@@ -67,7 +76,10 @@ def _churn_keys(settings: Settings) -> Iterator[tuple[str, str, str]]:
 
 
 def _contract_keys(
-    history: History, counts: Mapping[str, RowCounts], settings: Settings
+    history: History,
+    counts: Mapping[str, RowCounts],
+    settings: Settings,
+    recorded: Mapping[str, RecordedDays],
 ) -> Iterator[tuple[str, str, str]]:
     contract = settings.contract
     for name in contract.arrives_after_hours:
@@ -85,7 +97,7 @@ def _contract_keys(
                 "its rows have their own recorded_at",
                 "Remove it, or leave recorded_at out of the SELECT.",
             )
-    for name, each in read_recorded_days(history, settings).items():
+    for name, each in recorded.items():
         until = each.configured_until
         if until is not None and each.newest.size and each.newest[-1] >= until:
             yield (

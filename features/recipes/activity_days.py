@@ -18,9 +18,12 @@ import pyarrow.compute as pc
 
 from features.core.instants import DAY_US
 from features.tables.history import History, Known
+from features.tables.queries import first_value
 
 PART = 1 << 20  # activities at once
 _BATCH = 20_000  # customers
+# Of events; the engine needs some 40 bytes for each, which it cannot write to disk.
+ROWS_AT_ONCE = 8_000_000
 
 
 @dataclass(frozen=True)
@@ -99,36 +102,38 @@ def days_of_frame(activity: nw.LazyFrame) -> ActivityDays:
     days = frame.sort("customer_id", "occurred_at").collect(backend="pyarrow").to_native()
     starts = np.flatnonzero(days["position"].to_numpy() == 1)
     customers = days["customer_id"].take(pa.array(starts)).combine_chunks()
-    return ActivityDays(
-        customers, np.append(starts, days.num_rows), days["occurred_at"].to_numpy()
-    )
+    return ActivityDays(customers, np.append(starts, days.num_rows), days["occurred_at"].to_numpy())
 
 
 def read_activity_days(history: History, known: Known) -> ActivityDays:
     """The arrays from the events themselves: `Known.activity` is not computed for them."""
     rows = history.qualifying(known.tables[history.activity_table])
     rows = rows.select("customer_id", "occurred_at", "local_day")
-    # One number holds the instant and its local day, which is at most a day from that in UTC.
-    code = f"occurred_at * 4 + (local_day - occurred_at // {DAY_US} + 1)"
-    reader = (
-        rows.to_native()
-        .query(
-            "events",
-            f"SELECT customer_id, list_sort(list({code})) AS codes FROM events GROUP BY ALL",
-        )
-        .to_arrow_reader(_BATCH)
-    )
+    count = first_value(history.connection, f"SELECT count(*) FROM {history.activity_table}")
     ids, counts, instants = [], [], []
-    for batch in reader:
-        codes = batch.column(1).flatten().to_numpy()
-        lengths = batch.column(1).value_lengths().to_numpy()
-        at, number = _first_of_each_day(codes, lengths)
-        ids.append(batch.column(0))
+    for codes in _read_lists(rows, groups=1 + count // ROWS_AT_ONCE):
+        flat, lengths = codes.column(1).flatten().to_numpy(), codes.column(1).value_lengths()
+        at, number = _first_of_each_day(flat, lengths.to_numpy())
+        ids.append(codes.column(0))
         counts.append(number)
         instants.append(at)
     if not ids:
         return ActivityDays(pa.array([], pa.string()), np.zeros(1, np.int64), np.zeros(0, np.int64))
     return _in_order(pa.concat_arrays(ids), np.concatenate(counts), instants)
+
+
+def _read_lists(rows: nw.LazyFrame, *, groups: int) -> Iterator[pa.RecordBatch]:
+    """(customer_id, the sorted codes of their events), a group of the customers after the other."""
+    # One number holds the instant and its local day, which is at most a day from that in UTC.
+    code = f"occurred_at * 4 + (local_day - occurred_at // {DAY_US} + 1)"
+    for group in range(groups):
+        chosen = f"WHERE hash(customer_id) % {groups} = {group}" if groups > 1 else ""
+        relation = rows.to_native().query(
+            "events",
+            f"SELECT customer_id, list_sort(list({code})) AS codes FROM events {chosen} "
+            "GROUP BY ALL",
+        )
+        yield from relation.to_arrow_reader(_BATCH)
 
 
 def _first_of_each_day(codes: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,7 +7,7 @@ of each, and without the cells that became known later. Code that reads Known ca
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, reduce
 
@@ -234,7 +234,8 @@ def load_history(
     Raises InputRefused or SelectRefused as `features.tables.sources.read_tables` does.
     """
     tables = read_tables(settings, reading)
-    history = history_from_connection(tables.connection, settings)
+    unique = {name for name, counts in tables.counts.items() if counts.unique_ids}
+    history = history_from_connection(tables.connection, settings, unique_ids=unique)
     mixed = {
         name: counts.money.currencies
         for name, counts in tables.counts.items()
@@ -244,11 +245,16 @@ def load_history(
 
 
 def history_from_connection(
-    connection: duckdb.DuckDBPyConnection, settings: Settings, *, data_until: int | None = None
+    connection: duckdb.DuckDBPyConnection,
+    settings: Settings,
+    *,
+    data_until: int | None = None,
+    unique_ids: Collection[str] = (),
 ) -> History:
     """A History over the contract tables in `connection`.
 
-    The data end at `data_until` (µs UTC); where it is left out, by the settings.
+    The data end at `data_until` (µs UTC); where it is left out, by the settings. unique_ids: the
+    tables of which it is known that no id repeats.
     """
     names = tuple(name for name in CONTRACT if name in settings.tables)
     further = tuple(name for name in FURTHER_TABLES if name in settings.tables)
@@ -262,7 +268,9 @@ def history_from_connection(
     unique, versioned = set(), set()
     for name in (*names, *further):
         if name != "customers":
-            is_unique, has_versions = _read_versions(connection, ALL_TABLES[name])
+            is_unique, has_versions = _read_versions(
+                connection, ALL_TABLES[name], is_unique=name in unique_ids
+            )
             unique |= {name} if is_unique else set()
             versioned |= {name} if has_versions else set()
     history = History(
@@ -296,12 +304,17 @@ def _newest_recorded(connection: duckdb.DuckDBPyConnection, names: Sequence[str]
     return int(newest[-1] if alone is None else newest[numbers == alone.edge][0])
 
 
-def _read_versions(connection: duckdb.DuckDBPyConnection, table: Table) -> tuple[bool, bool]:
-    """Whether no two rows surely have one id; whether a row has a version, or is withdrawn."""
+def _read_versions(
+    connection: duckdb.DuckDBPyConnection, table: Table, *, is_unique: bool
+) -> tuple[bool, bool]:
+    """Whether surely no two rows have one id; whether a row has a version, or is withdrawn.
+
+    is_unique: whether the first is known to be so.
+    """
     if not table.version_of:
         return False, False
     key = ", ".join(table.version_of)
-    if not may_repeat(connection, table.name, key, where=has_id(table)):
+    if is_unique or not may_repeat(connection, table.name, key, where=has_id(table)):
         return True, _has_void(connection, table)
     if _has_void(connection, table):
         return False, True

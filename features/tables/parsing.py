@@ -203,9 +203,7 @@ def _number(raw: str, raw_type: str, where: str, zone: str | None, digits: int) 
         name, value, ((f"{name}_not_a_number", f"{text} IS NOT NULL AND ({value}) IS NULL"),)
     )
     plain = f"regexp_full_match({raw}, '{PLAIN_NUMBER}')"
-    return replace(
-        read, value=f"CASE WHEN {plain} THEN TRY_CAST({raw} AS DOUBLE) ELSE {value} END"
-    )
+    return replace(read, value=f"CASE WHEN {plain} THEN TRY_CAST({raw} AS DOUBLE) ELSE {value} END")
 
 
 def _bounded(name: str, value: str, broken: tuple[tuple[str, str], ...]) -> ColumnSql:

@@ -45,7 +45,7 @@ SELECT_SECONDS = 600
 # From so many rows in all files on, a plan that runs faster is worth the time that it takes.
 MANY_ROWS = 500_000
 # The engine's memory where rows stay in files, unless the settings say how much it has.
-COUNTING_MEMORY = "400MB"
+COUNTING_MEMORY = "500MB"
 # Of disk, at most, where rows stay in files.
 KEPT_BYTES_A_ROW = 200
 
@@ -182,9 +182,7 @@ def _files_to_keep(
         connection.execute(f"SET memory_limit = '{COUNTING_MEMORY}'")
     folder = temporary.TemporaryFolder()
     weakref.finalize(connection, folder.remove)
-    return {
-        name: folder.new_path(".parquet") for name in settings.selects if name in EVENT_TABLES
-    }
+    return {name: folder.new_path(".parquet") for name in settings.selects if name in EVENT_TABLES}
 
 
 def view_file(connection: duckdb.DuckDBPyConnection, name: str, path: Path) -> FileReading:
@@ -263,7 +261,7 @@ def read_table(
         counts.unused_columns = [name for name in counts.unused_columns if name not in table.names]
     with _select_errors(connection, table.name):
         query, local = parse_rows(connection, table, types, settings, many_rows=many_rows)
-        rows = keep_parsed(connection, table, query, settings, file=file)
+        rows = keep_parsed(connection, table, query, types, settings, file=file)
     counts.read = first_value(connection, "SELECT count(*) FROM _parsed")
     if table.name == settings.activity.table and not settings.contractual:
         require_timestamps.check_several_instants(connection, table)

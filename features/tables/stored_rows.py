@@ -18,13 +18,13 @@ from features.core.contract import EVENT_TABLES, Table
 from features.core.errors import EmptyTable
 from features.core.settings import Settings
 from features.tables.file_rows import number_file_rows
-from features.tables.parsing import literal, local_day, local_hour, quote_identifier
+from features.tables.parsing import SQL_TYPES, literal, local_day, local_hour, quote_identifier
 from features.tables.queries import first_value
 from features.tables.reading.temporary import open_private
 from features.tables.reject_examples import reject_examples
 from features.tables.repeated_rows import REPEATED, may_repeat
-from features.tables.typed_tables import RowCounts
-from features.tables.versions import refuse_contradictions, refuse_duplicate_customers
+from features.tables.typed_tables import FILLED, RowCounts
+from features.tables.versions import has_id, refuse_contradictions, refuse_duplicate_customers
 from features.tables.zone_shifts import utc_shift
 
 # source_row: the row of the SELECT, from 1 on. file, file_row: where it stands (`file_rows`), if
@@ -33,6 +33,9 @@ EMPTY_REJECTS = (
     "CREATE TABLE IF NOT EXISTS rejects (table_name VARCHAR, source_row BIGINT, file VARCHAR, "
     "file_row BIGINT, reason VARCHAR)"
 )
+
+# Of different values in one column of a part of a file.
+LARGEST_DICTIONARY = 2_000
 
 
 @dataclass(frozen=True)
@@ -47,30 +50,64 @@ def keep_parsed(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
     query: str,
+    types: dict[str, str],
     settings: Settings,
     *,
     file: Path | None = None,
 ) -> ParsedRows:
     """Run the SQL of `typed_tables.parse_rows`, keep its rows, and make the view `_parsed`.
 
-    file: a temporary file for them that does not exist yet; they are in memory where it is None.
+    types: DuckDB types by column of the SELECT. file: a temporary file for the rows that does not
+    exist yet; they are in memory where it is None.
     """
     # Row numbers come from the stored rows: counting rows as they come needs a single thread.
     if file is None:
         connection.execute(f"CREATE OR REPLACE TEMP TABLE _parsed_rows AS {query}")
         rows = ParsedRows("SELECT rowid + 1 AS source_row, * FROM _parsed_rows")
     else:
-        os.close(open_private(file))
-        path = literal(str(file))
-        query = with_local_time(query, settings.zone) if table.name in EVENT_TABLES else query
-        connection.execute(f"COPY ({query}) TO {path} (FORMAT parquet, USE_TMP_FILE false)")
-        rows = ParsedRows(
-            "SELECT file_row_number + 1 AS source_row, * EXCLUDE (file_row_number) "
-            f"FROM read_parquet({path}, file_row_number = true)",
-            in_file=True,
-        )
+        _write_file(connection, table, query, types, settings, file)
+        rows = ParsedRows(_file_source(table, types, file), in_file=True)
     _view_parsed(connection, rows)
     return rows
+
+
+def _write_file(
+    connection: duckdb.DuckDBPyConnection,
+    table: Table,
+    query: str,
+    types: dict[str, str],
+    settings: Settings,
+    file: Path,
+) -> None:
+    """Write the rows with their local time, without the columns that are empty in all of them."""
+    os.close(open_private(file))
+    if table.name in EVENT_TABLES:
+        query = with_local_time(query, settings.zone)
+    empty = ", ".join(quote_identifier(name) for name in _empty_columns(table, types))
+    columns = f"* EXCLUDE ({empty})" if empty else "*"
+    # A dictionary of nearly as many ids as there are rows costs time and saves nothing.
+    connection.execute(
+        f"COPY (SELECT {columns} FROM ({query})) TO {literal(str(file))} "
+        f"(FORMAT parquet, DICTIONARY_SIZE_LIMIT {LARGEST_DICTIONARY}, USE_TMP_FILE false)"
+    )
+
+
+def _file_source(table: Table, types: dict[str, str], file: Path) -> str:
+    """SQL for the rows of a file of `_write_file`."""
+    of_type = {column.name: SQL_TYPES[column.type] for column in table.columns}
+    empty = "".join(
+        f", CAST(NULL AS {of_type[name]}) AS {quote_identifier(name)}"
+        for name in _empty_columns(table, types)
+    )
+    return (
+        f"SELECT file_row_number + 1 AS source_row, * EXCLUDE (file_row_number){empty} "
+        f"FROM read_parquet({literal(str(file))}, file_row_number = true)"
+    )
+
+
+def _empty_columns(table: Table, types: dict[str, str]) -> list[str]:
+    """The columns that the SELECT does not have, and that nothing fills."""
+    return [name for name in table.names if name not in types and name not in FILLED]
 
 
 def with_local_time(query: str, zone: str) -> str:
@@ -101,11 +138,12 @@ def store_rows(
     types: DuckDB types by column of `_read`, the rows of `select`. Raises DuplicateCustomers,
     ContradictoryVersions, or EmptyTable where no row is accepted.
     """
+    counts.unique_ids = _has_unique_ids(connection, table)
     if settings.contract.exact_duplicates == "drop" or table.version_of:
-        rows = _reject_exact_duplicates(connection, table, settings, types, rows)
+        rows = _reject_exact_duplicates(connection, table, settings, types, rows, counts)
     if table.attributes:
         refuse_duplicate_customers(connection)
-    if table.version_of and not table.attributes:
+    if table.version_of and not table.attributes and not counts.unique_ids:
         refuse_contradictions(connection, table)
     _store_rejects(connection, table, counts, select)
     counts.examples = reject_examples(connection, table, types, counts.rejected, settings)
@@ -130,12 +168,21 @@ def _view_parsed(connection: duckdb.DuckDBPyConnection, rows: ParsedRows) -> Non
     connection.execute(f"CREATE OR REPLACE TEMP VIEW _parsed AS {rows.source}")
 
 
+def _has_unique_ids(connection: duckdb.DuckDBPyConnection, table: Table) -> bool:
+    """Whether surely no two accepted rows have one id: then none of them repeats another."""
+    if not table.version_of or table.attributes:
+        return False
+    accepted = f"reason IS NULL AND {has_id(table)}"
+    return not may_repeat(connection, "_parsed", ", ".join(table.version_of), where=accepted)
+
+
 def _reject_exact_duplicates(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
     settings: Settings,
     types: dict[str, str],
     rows: ParsedRows,
+    counts: RowCounts,
 ) -> ParsedRows:
     """Of rows that are equal in every column one counts: a file read twice changes nothing.
 
@@ -144,6 +191,8 @@ def _reject_exact_duplicates(
     # With "keep", only transactions with an id are compared: two equal ones are one row sent twice.
     keep = settings.contract.exact_duplicates == "keep" and table.name == "transactions"
     compared = "reason IS NULL AND transaction_id IS NOT NULL" if keep else "reason IS NULL"
+    if counts.unique_ids:
+        compared += f" AND NOT ({has_id(table)})"
     # Every other column is empty, or filled from these.
     columns = ", ".join(quote_identifier(name) for name in table.names if name in types)
     if not may_repeat(connection, "_parsed", columns, where=compared):
@@ -188,9 +237,7 @@ def _store_rejects(
         )
 
 
-def _view_accepted(
-    connection: duckdb.DuckDBPyConnection, table: Table, rows: ParsedRows
-) -> None:
+def _view_accepted(connection: duckdb.DuckDBPyConnection, table: Table, rows: ParsedRows) -> None:
     """The accepted rows of a file, with their local time, as a view of the table's name."""
     columns = [quote_identifier(name) for name in table.names]
     if table.name in EVENT_TABLES:

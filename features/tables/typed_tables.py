@@ -26,11 +26,16 @@ from features.tables.parsing import (
 from features.tables.queries import first_value
 from features.tables.reject_examples import RAW, RejectExample
 
+# Columns that a row may have though the SELECT does not have them (`_with_row_rules`).
+FILLED = ("recorded_at", "kind", "ends_at", "answered_at")
+
+
 @dataclass
 class RowCounts:
     """What became of one table's rows: `read = kept + sum(rejected.values())`.
 
-    examples: one for each reason. columns: those of the SELECT.
+    examples: one for each reason. columns: those of the SELECT. unique_ids: surely no two accepted
+    rows have one id.
     """
 
     read: int = 0
@@ -42,6 +47,7 @@ class RowCounts:
     examples: list[RejectExample] = field(default_factory=list)
     money: MoneySigns = field(default_factory=MoneySigns)
     columns: list[str] = field(default_factory=list)
+    unique_ids: bool = False
 
 
 def check_columns(table: Table, columns: list[str]) -> list[str]:
