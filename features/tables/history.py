@@ -92,7 +92,8 @@ class History:
     """All tables of one business in canonical order.
 
     data_until: µs, until when the data are complete. names: the tables that exist. versioned: those
-    with more than one version of a row. unique_ids: those in which surely no id repeats. schema: of the tables in the database; '' for the default.
+    with more than one version of a row. unique_ids: those in which surely no id repeats. schema:
+    of the tables in the database; '' for the default.
     newest_until: µs, the end of the newest table, which is later than data_until where a table that
     every score needs ended earlier; 0 where that is not known. terms: how `contracts` are read.
     built_terms: whether they were built from payments. further: the tables that exist and that no

@@ -51,7 +51,7 @@ def read_money_signs(
 
 def may_have_three_decimals(raw: str) -> str:
     """SQL that is true for every cell that `read_money_signs` counts, and for few others."""
-    return f"trim({raw}) LIKE '%.___'"
+    return f"{raw} LIKE '%.___%'"
 
 
 def _amount_columns(connection: duckdb.DuckDBPyConnection, select: str) -> list[tuple[str, str]]:

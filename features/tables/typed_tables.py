@@ -25,6 +25,7 @@ from features.tables.parsing import (
 )
 from features.tables.queries import first_value
 from features.tables.reject_examples import RAW, RejectExample
+from features.tables.zone_shifts import utc_shift
 
 # Columns that a row may have though the SELECT does not have them (`_with_row_rules`).
 FILLED = ("recorded_at", "kind", "ends_at", "answered_at")
@@ -111,7 +112,9 @@ def parse_rows(
     # Few raw cells are stored: those of rejected rows for examples, and those that are counted.
     for name, column in columns.items():
         raw = quote_identifier(RAW.format(name))
-        counted = _counted_cells(table, name, types[name], raw, bool(column.local), settings.zone)
+        counted = _counted_cells(table, name, types[name], raw)
+        if column.local:
+            counted += _near_change(name, raw, settings.zone, many_rows=many_rows)
         listed.append(
             f"CASE WHEN {' OR '.join(['reason IS NOT NULL', *counted])} THEN {raw} END AS {raw}"
         )
@@ -119,14 +122,18 @@ def parse_rows(
     return f"SELECT reason, {', '.join(listed)} FROM ({query})", local
 
 
-def _counted_cells(
-    table: Table, name: str, sql_type: str, raw: str, is_local: bool, zone: str
-) -> list[str]:
-    """SQL tests for raw cells that `clock_changes` and `money_signs` look at afterwards."""
-    if is_local and (test := near_clock_change(raw, zone)):
-        return [test]
+def _counted_cells(table: Table, name: str, sql_type: str, raw: str) -> list[str]:
+    """SQL tests for raw cells that `money_signs` looks at afterwards."""
     is_money = any(column.name == name and column.type == "money" for column in table.columns)
     return [may_have_three_decimals(raw)] if is_money and sql_type == "VARCHAR" else []
+
+
+def _near_change(name: str, raw: str, zone: str, *, many_rows: bool) -> list[str]:
+    """SQL tests for raw local times that `clock_changes` looks at afterwards."""
+    if many_rows:
+        return [f"{utc_shift(quote_identifier(name), zone)} IS NULL"]
+    test = near_clock_change(raw, zone)
+    return [test] if test else []
 
 
 def _columns_sql(

@@ -29,7 +29,8 @@ Spans = Sequence[tuple[date, int | None]]
 def local_shift(text: str, zone: str) -> str:
     """SQL for what to subtract (µs) from the local time `text` (`2024-03-31…`) to have UTC.
 
-    Null on a day whose clock changes, and outside 1990 to 2040: ask the engine's calendar there.
+    Null on a day whose clock changes, on the next one, and outside 1990 to 2040: ask the engine's
+    calendar there.
     """
     return _search(text, [(f"'{day}'", shift) for day, shift in _spans(zone, _LOCAL_SHIFT)])
 
@@ -37,7 +38,8 @@ def local_shift(text: str, zone: str) -> str:
 def utc_shift(micros: str, zone: str) -> str:
     """SQL for what to add to the instant `micros` (µs UTC) to have the local time.
 
-    Null on a UTC day in which the clock changes, and outside 1990 to 2040.
+    Null on a UTC day in which the clock changes and on the next one, and outside 1990 to 2040.
+    So it is null for every local time that a change skipped or repeated.
     """
     epoch = date(1970, 1, 1)
     spans = _spans(zone, _UTC_SHIFT)
@@ -56,8 +58,14 @@ def _spans(zone: str, shift: str) -> Spans:
             "(SELECT unnest(generate_series($first::TIMESTAMP, $end, INTERVAL 1 DAY)) AS day)",
             {"zone": zone, "first": FIRST_DAY, "end": END_DAY},
         ).fetchall()
-    found = [(day, low if low == noon == high else None) for day, low, noon, high in days[:-1]]
-    spans = [next(group) for _, group in groupby(found, key=lambda each: each[1])]
+    steady = [(day, low if low == noon == high else None) for day, low, noon, high in days[:-1]]
+    # The day after a change is left to the calendar too: what a change moves may end there.
+    after = [None, *(shift for _, shift in steady)]
+    of_day = [
+        (day, None if before is None else shift)
+        for (day, shift), before in zip(steady, after, strict=False)
+    ]
+    spans = [next(group) for _, group in groupby(of_day, key=lambda each: each[1])]
     return [(date.min, None), *spans, (END_DAY, None)]
 
 
