@@ -44,8 +44,6 @@ from features.tables.typed_tables import RowCounts, check_columns, parse_rows
 SELECT_SECONDS = 600
 # From so many rows in all files on, a plan that runs faster is worth the time that it takes.
 MANY_ROWS = 500_000
-# The engine's memory where rows stay in files, unless the settings say how much it has.
-COUNTING_MEMORY = "500MB"
 # Of disk, at most, where rows stay in files.
 KEPT_BYTES_A_ROW = 200
 
@@ -178,8 +176,6 @@ def _files_to_keep(
     """
     if settings.built_terms or not temporary.has_disk(rows * KEPT_BYTES_A_ROW):
         return {}
-    if "memory" not in settings.engine.model_fields_set:
-        connection.execute(f"SET memory_limit = '{COUNTING_MEMORY}'")
     folder = temporary.TemporaryFolder()
     weakref.finalize(connection, folder.remove)
     return {name: folder.new_path(".parquet") for name in settings.selects if name in EVENT_TABLES}

@@ -36,6 +36,7 @@ EMPTY_REJECTS = (
 
 # Of different values in one column of a part of a file.
 LARGEST_DICTIONARY = 2_000
+WRITING_MEMORY = "400MB"
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,25 @@ def _write_file(
     empty = ", ".join(quote_identifier(name) for name in _empty_columns(table, types))
     columns = f"* EXCLUDE ({empty})" if empty else "*"
     # A dictionary of nearly as many ids as there are rows costs time and saves nothing.
-    connection.execute(
+    copy = (
         f"COPY (SELECT {columns} FROM ({query})) TO {literal(str(file))} "
         f"(FORMAT parquet, DICTIONARY_SIZE_LIMIT {LARGEST_DICTIONARY}, USE_TMP_FILE false)"
     )
+    if "memory" in settings.engine.model_fields_set:
+        connection.execute(copy)
+        return
+    # The engine reads ahead of what is written as far as its memory goes. Less is enough, unless
+    # the rows are very long.
+    connection.execute(f"SET memory_limit = '{WRITING_MEMORY}'")
+    in_vain = False
+    # After other errors nothing is asked of the engine: it may have been interrupted.
+    try:
+        connection.execute(copy)
+    except duckdb.OutOfMemoryException:
+        in_vain = True
+    connection.execute(f"SET memory_limit = '{settings.engine.memory}'")
+    if in_vain:
+        connection.execute(copy)
 
 
 def _file_source(table: Table, types: dict[str, str], file: Path) -> str:
