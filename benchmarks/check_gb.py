@@ -1,7 +1,9 @@
 """`check` of 1 GB of CSV: `python -m benchmarks.check_gb [--rows N] [--json]`.
 
 Invents a file of transactions in a temporary folder, runs `lifecycle check` on it in a process of
-its own, and prints its seconds and its peak memory. Nothing else should run on the machine.
+its own, and prints its seconds, its seconds of processor time (user and system) and its peak
+memory. Seconds say something only where nothing else runs on the machine; the other two also where
+others work on it. With fewer rows the three are those of the smaller file.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from features.tables.sources import connect
 
 ROWS = 15_000_000
 MOST_SECONDS, MOST_MB = 30, 1_000
+# Two cores for the seconds wanted; no more can be used in that time.
+MOST_CPU_SECONDS = 2 * MOST_SECONDS
 CONFIG = '''
 [business]
 zone = "Europe/London"
@@ -51,17 +55,17 @@ def write_business(folder: Path, rows: int) -> None:
 
 
 def measure(rows: int) -> dict[str, Any]:
-    """Seconds and peak memory (MB) of one check."""
+    """Seconds, processor time and peak memory (MB) of one check."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_business(folder, rows)
-        began = time.monotonic()
+        before, began = _cpu_seconds(), time.monotonic()
         subprocess.run(
             [sys.executable, "-m", "lifecycle", "check", "-c", str(folder / "lifecycle.toml")],
             check=True,
             stdout=subprocess.DEVNULL,
         )
-        seconds = time.monotonic() - began
+        seconds, used = time.monotonic() - began, _cpu_seconds() - before
         size = os.path.getsize(folder / "tx.csv")
     # The peak of the largest child; on Linux in KiB.
     peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
@@ -69,8 +73,15 @@ def measure(rows: int) -> dict[str, Any]:
         "rows": rows,
         "file_gb": round(size / 1e9, 2),
         "check_gb_seconds": _figure(seconds, MOST_SECONDS),
+        "check_gb_cpu_seconds": _figure(used, MOST_CPU_SECONDS),
         "check_gb_memory_mb": _figure(peak, MOST_MB),
     }
+
+
+def _cpu_seconds() -> float:
+    """User and system time of all children that have ended."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
 
 
 def _figure(value: float, wanted: float) -> dict[str, Any]:
@@ -88,10 +99,10 @@ def main() -> None:
         print(json.dumps(result))
         return
     print(f"{result['rows']:,} rows, {result['file_gb']} GB")
-    for name in ("check_gb_seconds", "check_gb_memory_mb"):
+    for name in ("check_gb_seconds", "check_gb_cpu_seconds", "check_gb_memory_mb"):
         figure = result[name]
         holds = "holds" if figure["holds"] else "does not hold"
-        print(f"{name:<20} {figure['value']:>10,} at most {figure['wanted']:,}: {holds}")
+        print(f"{name:<22} {figure['value']:>10,} at most {figure['wanted']:,}: {holds}")
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ def _spans(zone: str, shift: str) -> Spans:
         ).fetchall()
     steady = [(day, low if low == noon == high else None) for day, low, noon, high in days[:-1]]
     # The day after a change is left to the calendar too: what a change moves may end there.
-    after = [None, *(shift for _, shift in steady)]
+    after = [steady[0][1], *(shift for _, shift in steady)]
     of_day = [
         (day, None if before is None else shift)
         for (day, shift), before in zip(steady, after, strict=False)
