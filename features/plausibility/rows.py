@@ -14,6 +14,7 @@ from features.plausibility.finding import Finding, percent_of
 from features.tables.history import History
 from features.tables.queries import first_value
 from features.tables.reading.reading import FileReport
+from features.tables.repeated_rows import REPEATED, may_repeat
 from features.tables.typed_tables import RowCounts
 from features.tables.versions import IS_REFUND, has_id
 
@@ -114,10 +115,14 @@ def _kinds(history: History) -> Iterator[Finding]:
     if "transactions" not in history.names or "transactions" in history.unique_ids:
         return
     table = ALL_TABLES["transactions"]
+    key = ", ".join(table.version_of)
+    if not may_repeat(history.connection, "transactions", key, where=has_id(table)):
+        return
     changed = first_value(
         history.connection,
         f"SELECT count(*) FROM (SELECT 1 FROM transactions WHERE {has_id(table)} "
-        f"AND kind NOT IN ('void', 'refund') GROUP BY {', '.join(table.version_of)} "
+        f"AND hash({key}) IN (SELECT digest FROM {REPEATED}) "
+        f"AND kind NOT IN ('void', 'refund') GROUP BY {key} "
         "HAVING count(DISTINCT kind) > 1 OR (min(amount) < 0 AND max(amount) >= 0))",
     )
     if changed:
