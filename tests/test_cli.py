@@ -96,6 +96,19 @@ def test_reading_tables_and_features_needs_no_optimiser():
     assert done.stdout == "False\n"
 
 
+def test_to_score_loads_xgboost_without_scikit_learn(tmp_path):
+    config = write_shop(tmp_path, [("a", "2024-01-05", 5), ("a", "2024-02-05", 5)])
+    code = (
+        "import atexit, sys; from lifecycle import cli; names = ('xgboost', 'sklearn');"
+        " atexit.register(lambda: print([name in sys.modules for name in names]));"
+        " sys.argv[0] = 'lifecycle'; cli.main()"
+    )
+    command = [sys.executable, "-c", code, "score", "-c", config, "--as-of", "2024-02-06"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "no promoted release" in done.stderr
+    assert done.stdout == "[True, False]\n"
+
+
 def test_errors_have_four_lines_an_exit_code_and_no_traceback(tmp_path):
     (tmp_path / "lifecycle.toml").write_text(
         '[business]\nzone = "UTC"\n[files]\nt = "absent.csv"\n[tables]\ntransactions = "SELECT *'
@@ -188,10 +201,10 @@ def test_check_features_examples_and_stages_on_a_business(shop, tmp_path):
 @pytest.mark.slow
 def test_too_little_data_train_refuses_and_run_ends_with_marked_base_rates(tmp_path, store_home):
     config = write_shop(tmp_path, [("only", f"2024-{month:02d}-05", 5) for month in range(1, 13)])
-    refused = lifecycle("train", "-c", config)
+    refused = run_here("train", "-c", config)
     assert refused.returncode == 3
     assert "needs" in refused.stderr
-    done = lifecycle("run", "-c", config, "--json")
+    done = run_here("run", "-c", config, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["status"] == "not_enough_data"
@@ -231,7 +244,7 @@ def test_data_without_skill_end_with_marked_base_rates(tmp_path, store_home):
         if rng.random() < 0.35
     ]
     config = write_shop(tmp_path, rows)
-    done = lifecycle("run", "-c", config, "--json")
+    done = run_here("run", "-c", config, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["status"] == "no_skill"

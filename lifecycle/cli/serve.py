@@ -42,6 +42,7 @@ def score(
     from serving.batch import run_folders
     from serving.release import release
     from serving.release.sandbox import load_in_subprocess
+    from serving.scoring.lean_xgboost import import_xgboost_alone
 
     settings, history, _ = open_business(config)
     run_folders.refuse_archetype(settings)
@@ -50,6 +51,7 @@ def score(
         print_status(
             f"the data end before today: scores are as of {day_text(at, zone=settings.zone)}"
         )
+    import_xgboost_alone()
     run = run_folders.score_batch(
         history,
         settings,
@@ -104,7 +106,9 @@ def doctor(as_json: AsJson = False) -> None:
     import importlib.util
 
     from serving.doctor import examine as doctors
+    from serving.scoring.lean_xgboost import import_xgboost_alone
 
+    import_xgboost_alone()
     findings = doctors.examine()
     if importlib.util.find_spec("mlflow"):
         from training import doctor as of_training

@@ -173,10 +173,12 @@ def promote(
     as_json: AsJson = False,
 ) -> None:
     """Verify a release and serve it; refused without skill, or if worse than what is served."""
+    from serving.scoring.lean_xgboost import import_xgboost_alone
     from training import promotion_log
     from training.promote import promote as promote_release
     from training.reports import summary
 
+    import_xgboost_alone()
     served = promote_release(release, force=force)
     status, evaluation = served.scorer.status, served.evaluation
     promotion = promotion_log.find_promotion(served.id)

@@ -20,6 +20,7 @@ from features.core.freed_memory import trim_memory
 from serving.api import service
 from serving.api.connections import PLACES, Connection
 from serving.api.supervisor import END_SECONDS
+from serving.scoring.lean_xgboost import import_xgboost_alone
 
 LINGER_SECONDS = 0.5  # how long a connection that is being left may still bring a request
 KEEP_ALIVE_SECONDS = 5
@@ -74,6 +75,7 @@ class Worker(uvicorn.Server):
 def serve_socket(descriptor: int, pipe: int) -> int:
     """Answer on the socket until the end; the exit code."""
     listener = socket.socket(fileno=descriptor)
+    import_xgboost_alone()
     try:
         service.preload()
     except LifecycleError as error:

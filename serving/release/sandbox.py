@@ -14,6 +14,7 @@ from pathlib import Path
 
 from features.core.errors import ReleaseRefused
 from serving.release.release import Release, load_release, verify_release
+from serving.scoring.lean_xgboost import import_xgboost_alone
 
 LIMIT_SECONDS, LIMIT_BYTES = 90, 8 << 30
 
@@ -62,24 +63,10 @@ def _limit_resources() -> None:
         resource.setrlimit(resource.RLIMIT_AS, (LIMIT_BYTES, LIMIT_BYTES))
 
 
-def _import_xgboost() -> None:
-    """Import XGBoost without scikit-learn, which it imports where there is one.
-
-    Only its models of scikit-learn's kind need that, and it takes longer than all else here.
-    """
-    if "sklearn" in sys.modules:
-        return
-    sys.modules["sklearn"] = None  # type: ignore[assignment]
-    try:
-        import xgboost  # noqa: F401
-    finally:
-        del sys.modules["sklearn"]  # own features may import it
-
-
 def main(folder: Path) -> int:
     """Load the release with limits; 1 where it is refused, with the reason as JSON."""
     _limit_resources()
-    _import_xgboost()
+    import_xgboost_alone()
     try:
         load_release(folder)
     except ReleaseRefused as error:
