@@ -13,17 +13,14 @@ import pytest
 
 from tests.support.checks import nonempty
 
-nbformat = pytest.importorskip("nbformat")
-nbclient = pytest.importorskip("nbclient")
-
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "notebooks"
 BOOKS = sorted(FOLDER.glob("*.ipynb"))
 MAX_BYTES = 500_000
 MACHINE = re.compile(r"/home/|/root|/work/|/tmp\b|/var/folders|/Users/|[A-Z]:\\\\")
 every_book = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
-# Those that train several times run only with all long tests.
-LONG_BOOKS = ("02-", "04-", "05-")
+# Those that train or start a service, as other tests do, run only with all long tests.
+LONG_BOOKS = ("02-", "03-", "04-", "05-")
 run_books = pytest.mark.parametrize(
     "path",
     [
@@ -34,8 +31,13 @@ run_books = pytest.mark.parametrize(
 )
 
 
+def notebook_format():
+    """nbformat, whose import takes seconds: not while tests are collected."""
+    return pytest.importorskip("nbformat")
+
+
 def read(path):
-    return nbformat.read(path, as_version=4)
+    return notebook_format().read(path, as_version=4)
 
 
 def sources(path, kind):
@@ -207,13 +209,15 @@ def test_it_carries_nothing_of_a_machine(path):
 
 def test_the_script_joins_streams_and_removes_paths_and_metadata():
     execute_notebooks = pytest.importorskip("scripts.execute_notebooks")
-    lines = nbformat.v4.new_output("stream", text="in /tmp/x1, ")
-    rest = nbformat.v4.new_output("stream", text="not in /tmp/x12\n")
-    page = nbformat.v4.new_output(
+    lines = notebook_format().v4.new_output("stream", text="in /tmp/x1, ")
+    rest = notebook_format().v4.new_output("stream", text="not in /tmp/x12\n")
+    page = notebook_format().v4.new_output(
         "execute_result", {"text/html": "<b>/tmp/x1/a</b>"}, metadata={"isolated": True}
     )
-    cell = nbformat.v4.new_code_cell("1", outputs=[lines, rest, page], metadata={"collapsed": True})
-    book = nbformat.v4.new_notebook(
+    cell = notebook_format().v4.new_code_cell(
+        "1", outputs=[lines, rest, page], metadata={"collapsed": True}
+    )
+    book = notebook_format().v4.new_notebook(
         cells=[cell], metadata={"language_info": {"name": "python", "version": "3"}}
     )
     execute_notebooks.clean(book, {"/tmp/x1": "."})
@@ -237,7 +241,7 @@ def run(tmp_path, monkeypatch):
 
     def run(path):
         book = read(path)
-        nbclient.NotebookClient(
+        pytest.importorskip("nbclient").NotebookClient(
             book,
             timeout=600,
             kernel_name="python3",

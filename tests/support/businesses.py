@@ -31,8 +31,10 @@ from features.tables.history import History
 from lifecycle import simulation
 from serving.batch import run_folders
 from serving.release import release
-from tests.support.shared import build_once
+from tests.support.shared import build_once, needed_fixtures, own_share
 from training import examples, job, plan
+from training.models.remembered_fits import remember_fits
+from training.parallel import reproducible_fits
 from training.promote import promote
 from training.trained import Trained
 
@@ -156,6 +158,7 @@ class Business:
     trained: Trained
     release: release.Release
     run: run_folders.BatchRun
+    bare_examples: examples.Examples
 
     @cached_property
     def dates(self) -> plan.Plan:
@@ -164,7 +167,21 @@ class Business:
     @cached_property
     def examples(self) -> examples.Examples:
         """The labelled rows of all dates, as the training made them."""
-        return examples.make_examples(self.history, self.settings, self.dates)
+        columns = examples.example_columns(self.history, self.settings, self.dates).columns
+        return replace(self.bare_examples, columns=columns)
+
+
+TRAINED = ("trained_shop", "trained_subscriptions", "trained_catalogue")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def trained_by_turns(request: pytest.FixtureRequest) -> None:
+    """Each worker first trains another one of the businesses that this session needs.
+
+    Otherwise the second worker that needs a business stands still while the first one trains it.
+    """
+    for name in own_share(sorted(needed_fixtures(request.session.items) & set(TRAINED))):
+        request.getfixturevalue(name)
 
 
 @pytest.fixture(scope="session")
@@ -191,7 +208,7 @@ def _trained(
     settings = with_training(settings, **training)
     factory, store = (request.getfixturevalue(name) for name in ("tmp_path_factory", "empty_store"))
     place = build_once(factory, name, lambda place: _train(place, settings, history, store))
-    trained, run = pickle.loads((place / "results.pickle").read_bytes())
+    trained, run, bare_examples = pickle.loads((place / "results.pickle").read_bytes())
     return Business(
         place / "home",
         folder,
@@ -200,6 +217,7 @@ def _trained(
         trained,
         release.load_release(trained.folder),
         run,
+        bare_examples,
     )
 
 
@@ -209,11 +227,15 @@ def _train(place: Path, settings: Settings, history: History, store: Path) -> No
     shutil.copyfile(store, place / "home" / "mlruns" / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIFECYCLE_HOME", str(place / "home"))
-        trained = job.train(history, settings)
+        with reproducible_fits(), remember_fits():  # as job.train does
+            training = job.TrainingRun(history, settings)
+            trained = training.finish()
         promoted = promote(trained.folder.name)
         until = midnight_before(history.data_until, settings.zone)
         run = run_folders.score_batch(history, settings, promoted, as_of=until)
-    (place / "results.pickle").write_bytes(pickle.dumps((trained, run)))
+    # Columns hold functions, which cannot be written; they are listed anew in a moment.
+    results = (trained, run, replace(training.examples, columns=()))
+    (place / "results.pickle").write_bytes(pickle.dumps(results))
 
 
 @pytest.fixture(scope="module", params=["trained_shop", "trained_subscriptions"])

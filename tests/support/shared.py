@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -31,3 +31,21 @@ def build_once(factory: pytest.TempPathFactory, name: str, build: Callable[[Path
             build(folder)
             (folder / COMPLETE).touch()
     return folder
+
+
+def needed_fixtures(items: Iterable[pytest.Item]) -> set[str]:
+    """The fixtures that these tests name, as an argument or as a parameter of another fixture."""
+    named: set[str] = set()
+    for item in items:
+        named.update(getattr(item, "fixturenames", ()))
+        parameters = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        named.update(value for value in parameters if isinstance(value, str))
+    return named
+
+
+def own_share(names: Sequence[str]) -> Sequence[str]:
+    """This worker's share of what is made once; nothing where there is a single process."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    if not worker:
+        return ()
+    return names[int(worker.removeprefix("gw")) :: int(os.environ["PYTEST_XDIST_WORKER_COUNT"])]

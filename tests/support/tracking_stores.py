@@ -1,4 +1,8 @@
-"""Homes with a tracking store, a release, a record. A new store costs seconds: one is copied."""
+"""Homes with a tracking store, a release that is served, a record.
+
+A new store costs seconds: one is copied. So does a promotion, which starts a child process: where
+that is not the promise, the loaded release is served.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,7 @@ import warnings
 import pytest
 
 from tests.support.shared import build_once
+from training.promote import PromotionCheck, serve_release
 from training.tracking import store, tracking
 
 RELEASE = "a-release-that-is-gone"
@@ -40,6 +45,11 @@ def release_home(store_home, trained_shop):
     folder = store_home / "mlruns" / "releases" / trained_shop.release.id
     shutil.copytree(trained_shop.release.folder, folder)
     return store_home, trained_shop.release.id
+
+
+def serve(release):
+    """Serve a release that is loaded already: `promote` without the child process."""
+    return serve_release(release, PromotionCheck((), None))
 
 
 def entry(**stated):
