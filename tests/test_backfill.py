@@ -25,12 +25,14 @@ from training.promote import find_release_folder, newest_release_folder, promote
 
 
 @pytest.fixture(scope="module")
-def walked(shop, tmp_path_factory):
+def walked(shop, empty_store, tmp_path_factory):
     """(settings, history, home, the runs of two dates with one training)."""
     _, settings, history = shop
     settings = quick_backtest(settings)
     [at] = backtest.choose_dates(history, settings)[-1:]
     home = tmp_path_factory.mktemp("backfill")
+    (home / "mlruns").mkdir()
+    shutil.copyfile(empty_store, home / "mlruns" / "mlflow.db")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIFECYCLE_HOME", str(home))
         runs = backfills.backfill(
@@ -61,7 +63,7 @@ def test_it_scores_what_a_backtest_scored_there(walked):
         assert scores[name].to_numpy().tobytes() == expected[name].to_numpy().tobytes()
 
 
-def test_its_release_saw_nothing_of_its_dates_and_rests_on_nothing_later(walked, home):
+def test_its_release_saw_nothing_of_its_dates_and_rests_on_nothing_later(walked, store_home):
     """Where all later rows and cells have other values, no byte differs: the id is the same."""
     settings, history, _, runs = walked
     at = runs[0].as_of

@@ -80,7 +80,10 @@ def made(history, settings, at):
     )
 
 
-@pytest.fixture(scope="module", params=["shop", pytest.param("whole_shop", marks=pytest.mark.slow)])
+@pytest.fixture(
+    scope="module",
+    params=["shop", pytest.param("whole_shop", marks=[pytest.mark.slow, pytest.mark.long])],
+)
 def simulated_shop(request):
     return request.getfixturevalue(request.param)
 
@@ -228,10 +231,11 @@ def test_local_times_read_by_the_stated_rule_and_are_counted(tmp_path, zone):
         "Pacific/Kiritimati",
     ):
         assert said, "a zone whose clocks change"
+    if zone == "Europe/London":
+        report = report_text(build_report(history, counts, settings))
+        assert len(said) == 2
         assert all(
-            f"{count:,} {reason} by a clock change"
-            in report_text(build_report(history, counts, settings))
-            for reason, count in nonempty(said.items())
+            f"{count:,} {reason} by a clock change" in report for reason, count in said.items()
         )
 
 

@@ -19,7 +19,7 @@ from serving.release.file_rules import check_rules
 from serving.scoring.parts import Blend, Rate, design_names
 from serving.scoring.scorer import Calibration
 from tests.support.damaged_home import reseal, rewrite
-from tests.support.tracking_stores import client, entry
+from tests.support.tracking_stores import client, entry, serve
 from training import examples, job, metrics, plan, promote, promotion_log
 from training.evaluation import gate
 from training.examples import label_rows
@@ -239,7 +239,7 @@ def test_what_speaks_against_a_release(trained_shop, home):
 def test_without_skill_a_hand_needs_a_reason_and_the_reason_is_recorded(release_home, trained_shop):
     home, name = release_home
     assert tracking.record_run(entry(release=name, models=BOTH))
-    promote.promote(name)
+    serve(trained_shop.release)
     other = home / "mlruns" / "releases" / "copy"
     shutil.copytree(trained_shop.release.folder, other)
     rewrite(other / "models.json", status="no_skill")

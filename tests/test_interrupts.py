@@ -41,7 +41,12 @@ def interrupted(*arguments, after, code=INTERRUPTED, **environment):
 
 
 @pytest.mark.parametrize(
-    "after", [0.3, pytest.param(2, marks=pytest.mark.slow), pytest.param(5, marks=pytest.mark.slow)]
+    "after",
+    [
+        0.3,
+        pytest.param(2, marks=pytest.mark.slow),
+        pytest.param(5, marks=[pytest.mark.slow, pytest.mark.long]),
+    ],
 )
 def test_a_training_interrupted_at_any_moment_exits_with_five(tmp_path, after):
     events = [

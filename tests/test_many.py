@@ -36,10 +36,11 @@ more = settings(max_examples=6, deadline=None, phases=(Phase.generate,))
 @pytest.fixture(
     scope="module",
     params=[
-        "shop",
+        # `whole_shop` has these columns too.
+        pytest.param("shop", marks=[pytest.mark.slow, pytest.mark.long]),
         "subscriptions",
         pytest.param("whole_shop", marks=pytest.mark.slow),
-        pytest.param("whole_subscriptions", marks=pytest.mark.slow),
+        pytest.param("whole_subscriptions", marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
 def business(request):

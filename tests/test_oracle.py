@@ -30,13 +30,14 @@ EPOCH = date(1970, 1, 1).toordinal()
 # its own.
 UNTOLD = {"trend_ratio_all", "p_no_activity", "customer_id", "as_of", "stage_idle", "overdue_state"}
 # A seed does not shrink to anything simpler; the failing customer's rows are what helps.
-few = settings(max_examples=3, deadline=None, phases=(Phase.explicit, Phase.generate))
+few = settings(max_examples=1, deadline=None, phases=(Phase.explicit, Phase.generate))
 more = settings(few, max_examples=12)
 
 
+@pytest.mark.parametrize("archetype", ["non-contractual", "contractual"])
 @few
-@given(seed=st.integers(0, 2**32), archetype=st.sampled_from(("non-contractual", "contractual")))
-def test_features_stages_and_outcomes(seed, archetype):
+@given(seed=st.integers(0, 2**32))
+def test_features_stages_and_outcomes(archetype, seed):
     refuse_another_answer(seed, archetype)
 
 
@@ -193,7 +194,7 @@ def slow_multiples(closed: list[Fraction], waiting: list[Fraction]) -> list[Frac
     return [m1, m2, m3]
 
 
-@settings(few, max_examples=6)
+@settings(few, max_examples=4)
 @given(seed=st.integers(0, 2**32), count=st.sampled_from((1, 40, 500, 500, 500)))
 def test_learned_multiples(seed, count):
     made = world(seed, "non-contractual", count)

@@ -18,25 +18,24 @@ from features.core.instants import DAY_US
 from serving.release import release as releases
 from serving.release.release_store import current_release_folder
 from tests.support.damaged_home import reseal, rewrite
+from tests.support.tracking_stores import serve
 from training import job, promotion_log
 from training.evaluation import gate
 from training.promote import (
-    PromotionCheck,
     check_promotion,
     find_release_folder,
     newest_release_folder,
     promote,
-    serve_release,
     served_release_id,
 )
+from training.silent_feeds import FreshPlan
 
 OTHER = "0" * 16
 
 
-def serve(business, name):
-    """Serve the trained release under this id, as `promote` does after loading it."""
-    release = replace(business.release, id=name)
-    return serve_release(release, PromotionCheck((), None)).id
+def serve_as(business, name):
+    """Serve the trained release under this id."""
+    return serve(replace(business.release, id=name)).id
 
 
 def log_lines():
@@ -85,7 +84,7 @@ def test_current_names_an_id_and_anything_else_is_no_promoted_release(
         current_release_folder()
     assert "lifecycle promote" in refused.value.fix
     assert served_release_id() is None
-    assert serve(trained_shop, name) == served_release_id() == name
+    assert serve_as(trained_shop, name) == served_release_id() == name
 
 
 @pytest.mark.parametrize("damage", ["{", "[" * 100_000, '{"files": null}', "{}", '{"made_at": 5}'])
@@ -137,10 +136,10 @@ def test_where_current_cannot_be_written_no_line_is_recorded(release_home, train
     (current / "file").write_text("")
     for _ in range(2):
         with pytest.raises(StoreFailed, match="release store must be writable"):
-            serve(trained_shop, name)
+            serve_as(trained_shop, name)
         assert log_lines() == []
     shutil.rmtree(current)
-    serve(trained_shop, name)
+    serve_as(trained_shop, name)
     assert [json.loads(line)["release"] for line in log_lines()] == [name]
     left = {path.name for path in current.parent.iterdir()}
     assert left == {"CURRENT", name, "promotions.jsonl"}
@@ -148,23 +147,23 @@ def test_where_current_cannot_be_written_no_line_is_recorded(release_home, train
 
 def test_a_failed_promotion_leaves_the_lines_of_earlier_ones(release_home, trained_shop):
     _, name = release_home
-    serve(trained_shop, name)
+    serve_as(trained_shop, name)
     before = log_lines()
     current = releases.releases_folder() / "CURRENT"
     current.unlink()
     (current / "file").mkdir(parents=True)
     with pytest.raises(StoreFailed):
-        serve(trained_shop, OTHER)
+        serve_as(trained_shop, OTHER)
     assert log_lines() == before
 
 
 def test_where_the_line_cannot_be_written_current_stays_as_it_was(release_home, trained_shop):
     _, name = release_home
-    serve(trained_shop, name)
+    serve_as(trained_shop, name)
     promotion_log.log_path().unlink()
     promotion_log.log_path().mkdir()
     with pytest.raises(StoreFailed, match="written together"):
-        serve(trained_shop, OTHER)
+        serve_as(trained_shop, OTHER)
     assert served_release_id() == name
 
 
@@ -186,7 +185,7 @@ def test_a_line_that_was_recorded_meanwhile_is_never_cut_off(release_home):
 
 def test_a_served_release_of_an_old_format_is_said_to_be_not_comparable(release_home, trained_shop):
     _, name = release_home
-    serve(trained_shop, name)
+    serve_as(trained_shop, name)
     folder, other = releases.releases_folder() / name, replace(trained_shop.release, id=OTHER)
     rewrite(folder / "manifest.json", format=releases.FORMAT - 1)
     assert check_promotion(other).note == (
@@ -199,9 +198,11 @@ def test_a_training_over_a_served_release_of_an_old_format_is_not_judged(
     release_home, trained_shop
 ):
     _, name = release_home
-    serve(trained_shop, name)
+    serve_as(trained_shop, name)
     rewrite(releases.releases_folder() / name / "manifest.json", format=releases.FORMAT - 1)
     run = job.TrainingRun(trained_shop.history, trained_shop.settings)
+    run.examples, run.fresh_plan = trained_shop.examples, FreshPlan(trained_shop.dates, (), ())
+    run.eval_scorer = run.final_scorer = trained_shop.release.scorer
     assert run.gate_section["gate"] == {
         "champion": name,
         "verdict": gate.NOT_JUDGED,
@@ -209,6 +210,14 @@ def test_a_training_over_a_served_release_of_an_old_format_is_not_judged(
     }
 
 
+@pytest.mark.parametrize(
+    "business",
+    [
+        "trained_shop",
+        pytest.param("trained_subscriptions", marks=[pytest.mark.slow, pytest.mark.long]),
+    ],
+    indirect=True,
+)
 def test_the_newest_training_of_an_earlier_day_needs_a_reason_to_replace_a_later_one(
     own_home, monkeypatch
 ):

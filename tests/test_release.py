@@ -21,6 +21,7 @@ from serving.release import release
 from serving.scoring.calibration import Calibration
 from tests.support.businesses import scores
 from tests.support.checks import nonempty
+from tests.support.tracking_stores import serve
 from training import job
 from training.promote import promote
 
@@ -43,7 +44,7 @@ def test_a_damaged_release_is_refused(at_home, tmp_path, monkeypatch, damage):
     folder = tmp_path / "home" / "mlruns" / "releases" / at_home.release.id
     shutil.copytree(at_home.release.folder, folder)
     monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path / "home"))
-    promote(folder.name)
+    serve(at_home.release)
     file = folder / "models.json"
     if damage == "change":
         file.write_text(file.read_text().replace("1", "2", 1))

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -16,11 +14,12 @@ from pydantic import ValidationError
 from features.core.errors import ReleaseRefused
 from serving.release import release as releases
 from serving.release.evaluation_rules import EvaluationFile
+from tests.support.command_line import run_here
 from tests.support.damaged_home import reseal, rewrite
 from tests.support.release_mutants import JSON_FILES, mutants
 from training.promote import served_release_id
 
-FEW, MANY = 60, 250
+FEW, MORE, MANY = 40, 100, 250
 
 
 def loaded(folder):
@@ -71,9 +70,17 @@ def test_a_figure_outside_the_range_of_its_name_is_refused(figures):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("business", ["trained_shop", "trained_subscriptions"], indirect=True)
-def test_no_broken_file_of_many_is_loaded(business, tmp_path):
-    assert accepted_mutants(business.release.folder, tmp_path, seed=2, count=MANY) == []
+@pytest.mark.parametrize(
+    ("business", "count"),
+    [
+        ("trained_subscriptions", MORE),
+        pytest.param("trained_subscriptions", MANY, marks=pytest.mark.long),
+        pytest.param("trained_shop", MANY, marks=pytest.mark.long),
+    ],
+    indirect=["business"],
+)
+def test_no_broken_file_of_many_is_loaded(business, tmp_path, count):
+    assert accepted_mutants(business.release.folder, tmp_path, seed=2, count=count) == []
 
 
 def test_equal_seeds_give_equal_mutants_and_every_file_has_some(trained_shop):
@@ -169,13 +176,12 @@ CRASHING = {
 @pytest.mark.slow
 @pytest.mark.parametrize("edit", CRASHING.values(), ids=CRASHING)
 def test_no_absurd_booster_ends_the_command_by_a_signal_or_a_traceback(release_home, edit):
-    home, name = release_home
+    _, name = release_home
     folder = releases.releases_folder() / "crafted"
     shutil.copytree(folder.parent / name, folder)
     booster = folder / "churn-1.ubj"
     booster.write_bytes(edit(booster.read_bytes()))
-    command = [sys.executable, "-m", "lifecycle", "promote", reseal(folder).name]
-    finished = subprocess.run(command, capture_output=True, text=True, cwd=home, check=False)
+    finished = run_here("promote", reseal(folder).name)
     assert finished.returncode == ReleaseRefused.exit_code, finished.stderr
     assert "Traceback" not in finished.stdout + finished.stderr
     assert served_release_id() is None

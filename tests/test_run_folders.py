@@ -87,7 +87,25 @@ DAMAGE = {
 }
 
 
-@pytest.mark.parametrize("kind", DAMAGE)
+# Further ways of what others do: a file that differs, a manifest that is none.
+REPEATED = {
+    "a byte changed",
+    "a file cut",
+    "a file of the history missing",
+    "a manifest cut",
+    "a manifest not UTF-8",
+    "a manifest with null files",
+    "a pipe for the manifest",
+}
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(kind, marks=[pytest.mark.slow, pytest.mark.long] if kind in REPEATED else [])
+        for kind in DAMAGE
+    ],
+)
 def test_a_damaged_run_is_repaired_byte_for_byte(
     healthy_home, trained_shop, status_lines, capsys, kind
 ):

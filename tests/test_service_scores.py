@@ -28,12 +28,12 @@ from tests.support.raw_events import known_events, request
 from tests.support.services import BEARER
 from training import examples, plan
 
-# Where a test opens a service of its own, the other businesses are among the slow tests.
+# Where a test opens a service of its own, the whole catalogue is among the slow tests.
 one_business = pytest.mark.parametrize(
     "any_business",
     [
         "trained_shop",
-        pytest.param("trained_subscriptions", marks=pytest.mark.slow),
+        pytest.param("trained_subscriptions", marks=[pytest.mark.slow, pytest.mark.long]),
         pytest.param("trained_catalogue", marks=pytest.mark.slow),
     ],
     indirect=True,
@@ -72,17 +72,17 @@ def test_by_id_the_answer_is_the_run(any_business, any_service, expected, togeth
         assert bare(said["scores"]) == [expected[one] for one in mine]
 
 
-@pytest.mark.parametrize("together", [1, 7, 200])
+@pytest.mark.parametrize(("together", "customers"), [(1, 8), (7, 42), (200, 200)])
 def test_by_raw_events_the_answer_is_the_batch_to_the_bit(
-    any_business, any_service, expected, together
+    any_business, any_service, expected, together, customers
 ):
     at, active = (
         any_business.run.as_of,
         [one for one, row in expected.items() if row["stage"] != "prospect"],
     )
     events = known_events(any_business.history, any_business.settings, as_of=at)
-    for start in range(0, 200 if together > 1 else 20, together):
-        mine = active[:200][start : start + together][::-1]
+    for start in range(0, customers, together):
+        mine = active[:customers][start : start + together][::-1]
         body = {
             "as_of": rfc3339(at),
             "customers": [{"customer_id": one, **events[one]} for one in mine],
@@ -91,7 +91,7 @@ def test_by_raw_events_the_answer_is_the_batch_to_the_bit(
 
 
 def test_the_order_of_events_does_not_matter(any_business, any_service, expected):
-    ids = [one for one, row in expected.items() if row["stage"] != "prospect"][:50]
+    ids = [one for one, row in expected.items() if row["stage"] != "prospect"][:20]
     one, other = (
         asked(
             any_service,
@@ -116,7 +116,7 @@ def test_a_training_row_is_the_online_row(any_business, any_service):
     made = examples.make_examples(
         any_business.history, any_business.settings, plan.Plan((at,), (at,), (at,))
     )
-    ids = made.rows["customer_id"].to_pylist()[:200]
+    ids = made.rows["customer_id"].to_pylist()[:100]
     rows = made.rows.filter(pc.is_in(made.rows["customer_id"], pc.cast(ids, "string")))
     frozen = dataclasses.replace(made, definitions=any_business.release.scorer.definitions)
     assert frozen.definitions == made.definitions

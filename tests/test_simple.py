@@ -4,6 +4,8 @@ of it.
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -29,8 +31,11 @@ def stated(trained_subscriptions):
 
 
 @pytest.fixture(scope="module")
-def kept(tmp_path_factory):
-    return tmp_path_factory.mktemp("simple")
+def kept(tmp_path_factory, empty_store):
+    home = tmp_path_factory.mktemp("simple")
+    (home / "mlruns").mkdir()
+    shutil.copyfile(empty_store, home / "mlruns" / "mlflow.db")
+    return home
 
 
 @pytest.fixture(scope="module")

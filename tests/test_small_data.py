@@ -17,6 +17,7 @@ from serving.release import blend_files
 from serving.scoring.parts import Blend, design_matrix, sigmoid
 from serving.scoring.rates import LEVELS, Rates
 from tests.support.command_line import write_shop
+from tests.support.tracking_stores import serve
 from training import metrics, promote, promotion_log, rates_job
 from training.fitting import with_status
 from training.models import churn, fit_rates
@@ -201,7 +202,7 @@ def test_everybody_s_mark_is_counted_in_the_summary(trained_shop, tmp_path):
 
 def test_a_run_keeps_a_release_that_is_ok_and_replaces_one_that_is_not(trained_shop, release_home):
     _, name = release_home
-    promote.promote(name)
+    serve(trained_shop.release)
     history, why = (
         trained_shop.history,
         NotEnoughData(where="here", got="too little", rule="More.", fix="Wait."),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from features.recipes import recipe
+from tests.support.command_line import run_here
 
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"```(python)?\n(.*?)```", re.DOTALL)
@@ -22,18 +22,16 @@ def blocks_of(page: str) -> list[tuple[str, str]]:
     return BLOCK.findall((ROOT / "docs" / page).read_text())
 
 
-def run(command: str, folder: Path) -> str:
-    words = command.split()
-    program = {"lifecycle": [sys.executable, "-m", "lifecycle"], "python": [sys.executable]}
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LIFECYCLE_HOME": str(folder)}
-    answer = subprocess.run(
-        [*program[words[0]], *words[1:]],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def run(command: str) -> str:
+    """What the command prints; `lifecycle` runs in this process, which imports everything once."""
+    program, *arguments = command.split()
+    if program == "lifecycle":
+        answer = run_here(*arguments)
+    else:
+        assert program == "python"
+        answer = subprocess.run(
+            [sys.executable, *arguments], capture_output=True, text=True, check=False
+        )
     assert answer.returncode == 0, f"{command}\n{answer.stdout}\n{answer.stderr}"
     return answer.stdout
 
@@ -41,19 +39,17 @@ def run(command: str, folder: Path) -> str:
 # pyarrow reads pandas columns with a zone by a way that pandas 4 will change.
 @pytest.mark.filterwarnings("ignore:Series.values returning")
 @pytest.mark.slow
-def test_the_tutorial_runs_from_the_first_block_to_the_last(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path))
+def test_the_tutorial_runs_from_the_first_block_to_the_last(store_home):
     (_, orders), *blocks = blocks_of("tutorial.md")
-    (tmp_path / "make_orders.py").write_text(orders)
+    (store_home / "make_orders.py").write_text(orders)
     scope: dict[str, object] = {}
     printed = {}
     for language, text in blocks:
         if language == "python":
             exec(text, scope)
         else:
-            printed |= {line: run(line, tmp_path) for line in text.splitlines()}
-    config = (tmp_path / "lifecycle.toml").read_text()
+            printed |= {line: run(line) for line in text.splitlines()}
+    config = (store_home / "lifecycle.toml").read_text()
     assert re.findall(r"^# CHECK: .*(currency)", config, re.M) == ["currency"]
     assert len(re.findall(r"^# CHECK:", config, re.M)) == 1
     assert "horizon_days = 30" in config

@@ -34,10 +34,11 @@ AS_OF = "2023-10-05"
 @pytest.fixture(
     scope="module",
     params=[
-        "shop",
+        # `whole_shop` has these columns too.
+        pytest.param("shop", marks=[pytest.mark.slow, pytest.mark.long]),
         "subscriptions",
         pytest.param("whole_shop", marks=pytest.mark.slow),
-        pytest.param("whole_subscriptions", marks=pytest.mark.slow),
+        pytest.param("whole_subscriptions", marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
 def world(request):
