@@ -174,7 +174,7 @@ def test_the_look_for_customers_sees_an_id_in_any_notation(written):
     assert "000123" not in words_of("0.000123 and 1000123")
 
 
-@of_the_shop
+@pytest.mark.parametrize("business", ["trained_subscriptions"], indirect=True)
 def test_one_model_alone_takes_the_other_from_the_newest_release(own_home):
     b = own_home
     one = job.train(b.history, b.settings, only="churn")
@@ -214,7 +214,7 @@ def test_equal_training_gives_an_equal_release(business, store_home):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("business", ["trained_subscriptions"], indirect=True)
+@of_the_shop
 def test_the_next_stage_alone_keeps_churn_and_its_figures(own_home):
     b = own_home
     one = job.train(b.history, b.settings, only="next-stage")

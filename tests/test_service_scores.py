@@ -28,13 +28,13 @@ from tests.support.raw_events import known_events, request
 from tests.support.services import BEARER
 from training import examples, plan
 
-# Where a test opens a service of its own, the whole catalogue is among the slow tests.
+# Where a test opens a service of its own, what it promises does not depend on the business.
 one_business = pytest.mark.parametrize(
     "any_business",
     [
         "trained_shop",
         pytest.param("trained_subscriptions", marks=[pytest.mark.slow, pytest.mark.long]),
-        pytest.param("trained_catalogue", marks=pytest.mark.slow),
+        pytest.param("trained_catalogue", marks=[pytest.mark.slow, pytest.mark.long]),
     ],
     indirect=True,
 )

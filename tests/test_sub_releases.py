@@ -27,6 +27,16 @@ from training.reports import summary
 from training.silent_feeds import leave_out_silence
 from training.sub_releases import possible_lacks
 
+# The subscriptions have one optional table more; the shop repeats the promise.
+richer = pytest.mark.parametrize(
+    "business",
+    [
+        pytest.param("trained_shop", marks=[pytest.mark.slow, pytest.mark.long]),
+        "trained_subscriptions",
+    ],
+    indirect=True,
+)
+
 
 def test_each_table_that_a_score_can_do_without_has_a_sub_release(business):
     lacks = [each.lacks for each in business.release.sub_releases]
@@ -35,6 +45,7 @@ def test_each_table_that_a_score_can_do_without_has_a_sub_release(business):
     assert lacks == list(possible_lacks(business.examples, business.settings))
 
 
+@richer
 def test_no_sub_release_reads_a_table_that_it_lacks(business):
     """Not by a recipe, nor by a population statistic: its scores do not change with the table."""
     release, at = business.release, business.run.as_of
@@ -121,6 +132,7 @@ def test_without_activity_nobody_is_scored(own_home):
         run_folders.score_batch(silent, b.settings, b.release, as_of=at)
 
 
+@richer
 def test_a_table_left_out_of_a_request_was_not_sent(business, request):
     service = shared_service(business, request)
     at = business.run.as_of

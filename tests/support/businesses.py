@@ -138,7 +138,9 @@ def _write(folder: Path, mode: str) -> None:
     off = ", ".join(f'"{name}"' for name in sorted(set(FEATURES) - NARROW))
     config = folder / "lifecycle.toml"
     text = config.read_text().replace("max_dates = 9", "max_dates = 3")
-    config.write_text(f"{text}\n[features]\nwindows_days = {WINDOWS_DAYS}\noff = [{off}]\n")
+    # As many workers as cores run tests: a second thread each only gets in the way.
+    more = f"[features]\nwindows_days = {WINDOWS_DAYS}\noff = [{off}]\n[engine]\nthreads = 1\n"
+    config.write_text(f"{text}\n{more}")
 
 
 def _whole(business: Simulated) -> Simulated:
