@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
@@ -326,17 +326,22 @@ class Business:
         return read_instants(as_of, zone=self.settings.zone)
 
 
-def open_business(config: str | Path = "lifecycle.toml") -> Business:
+def open_business(
+    config: str | Path = "lifecycle.toml", *, changes: Mapping[str, Any] | None = None
+) -> Business:
     """Read the configuration and all the data it names.
 
-    Errors: UsageError for the configuration, InputRefused for the data; each says what to type or
-    change.
+    `changes`: settings other than in the file, by dotted key, validated like the file. Errors:
+    UsageError for the configuration, InputRefused for the data; each says what to type or change.
 
     >>> shop = lc.open(folder / "lifecycle.toml")
     >>> shop
     Business('Demo shop', tables=['customers', 'transactions', 'interactions', 'feedback'])
+    >>> monthly = lc.open(folder / "lifecycle.toml", changes={"churn.horizon_days": 30})
+    >>> monthly.settings.churn.horizon_days
+    30
     """
-    settings = load_settings(read_path(config, where="config"))
+    settings = load_settings(read_path(config, where="config"), changes)
     history, counts = load_history(settings)
     return Business(settings, history, counts)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -41,6 +41,7 @@ from features.core.errors import (
     suggestion,
 )
 from features.core.instants import DAY_US, HOUR_US
+from features.core.setting_changes import OPTION, change_mapping
 
 TABLES = tuple(ALL_TABLES)
 LOW_FREQUENCY, LOW_FREQUENCY_HORIZON_DAYS, LOW_FREQUENCY_HORIZONS = "low-frequency", 365, 3
@@ -229,8 +230,8 @@ class Settings(Section):
         return self.model_dump(mode="json", exclude=excluded)
 
 
-def load_settings(path: Path) -> Settings:
-    """Read and validate one `lifecycle.toml`.
+def load_settings(path: Path, changes: Mapping[str, Any] | None = None) -> Settings:
+    """Read and validate one `lifecycle.toml`, with the values of the dotted keys `changes` set.
 
     Raises FileMissing without the file, UsageError where it is no TOML, and UnknownKey or
     BadSetting with the key, the rule and a suggestion.
@@ -252,7 +253,10 @@ def load_settings(path: Path) -> Settings:
             rule="The configuration is TOML in UTF-8.",
             fix="Correct that line.",
         ) from error
-    return settings_from_mapping(mapping, folder=path.resolve().parent, where=path.name)
+    where = f"{path.name} with {OPTION}" if changes else path.name
+    return settings_from_mapping(
+        change_mapping(mapping, changes or {}), folder=path.resolve().parent, where=where
+    )
 
 
 def settings_from_mapping(mapping: dict[str, Any], *, folder: Path, where: str) -> Settings:

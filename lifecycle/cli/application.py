@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 LOOK, TRAIN, SERVE = "Look at your data", "Train and compare models", "Score and serve"
 
 Config = Annotated[Path, typer.Option("-c", "--config", help="the lifecycle.toml")]
+Changes = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set", metavar="KEY=VALUE", help="a setting other than in the file; may be repeated"
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="print one JSON object and nothing else")]
 AsOf = Annotated[
     str | None, typer.Option("--as-of", help="YYYY-MM-DD (local midnight) or an RFC 3339 instant")
@@ -93,17 +99,18 @@ def options(
 
 
 def open_business(
-    config: Path, *, only_counted: bool = False
+    config: Path, changes: Sequence[str] | None = None, *, only_counted: bool = False
 ) -> tuple[Settings, History, dict[str, RowCounts]]:
-    """The settings, everything recorded, and the count of every row read.
+    """The settings with `changes`, everything recorded, and the count of every row read.
 
     only_counted: for commands that need no order (`features.tables.sources.Reading`).
     """
+    from features.core.setting_changes import read_changes
     from features.core.settings import load_settings
     from features.tables.history import load_history
     from features.tables.sources import Reading
 
-    settings = load_settings(config)
+    settings = load_settings(config, read_changes(changes or ()))
     history, counts = load_history(settings, Reading(only_counted=only_counted))
     return settings, history, counts
 

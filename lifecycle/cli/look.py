@@ -12,6 +12,7 @@ from lifecycle.cli.application import (
     DEFAULT,
     LOOK,
     AsJson,
+    Changes,
     Config,
     Out,
     Verbose,
@@ -103,6 +104,7 @@ def init(
 @app.command(rich_help_panel=LOOK)
 def check(
     config: Config = DEFAULT,
+    changes: Changes = None,
     rejects: Annotated[Path | None, typer.Option(help="write the rejected rows here")] = None,
     definition: Annotated[
         bool, typer.Option("--definition", help="show how the definition of churn moves its rate")
@@ -122,7 +124,7 @@ def check(
     from lifecycle.commands.check_text import report_text
 
     try:
-        settings, history, counts = open_business(config, only_counted=True)
+        settings, history, counts = open_business(config, changes, only_counted=True)
     except (EmptyTable, SeveralRefused) as error:
         errors = error.errors if isinstance(error, SeveralRefused) else (error,)
         if not all(isinstance(each, EmptyTable) for each in errors):
@@ -145,6 +147,7 @@ def check(
 @app.command(rich_help_panel=LOOK)
 def audit(
     config: Config = DEFAULT,
+    changes: Changes = None,
     dates: Annotated[int, typer.Option(min=1, max=100, help="how many instants are tried")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="decides which instants")] = 7,
     as_json: AsJson = False,
@@ -152,7 +155,7 @@ def audit(
     """Check on your tables that no feature uses later rows, and search for leaks."""
     from features import audit as audits
 
-    settings, history, _ = open_business(config)
+    settings, history, _ = open_business(config, changes)
     report = audits.audit(history, settings, dates=dates, seed=seed)
     answer(report, audits.report_text(report), as_json)
     if not report["passed"]:
@@ -169,6 +172,7 @@ def features(
         Path | None, typer.Option(help=".csv or .parquet of customer_id and as_of, one a row")
     ] = None,
     config: Config = DEFAULT,
+    changes: Changes = None,
     as_json: AsJson = False,
 ) -> None:
     """Write feature rows of everybody at some instants, or of pairs of customer and instant.
@@ -188,7 +192,7 @@ def features(
             rule="Features are made for everybody at some instants, or for pairs.",
             fix="Give --as-of 2024-06-01 (several times if needed), or --pairs FILE.",
         )
-    settings, history, _ = open_business(config)
+    settings, history, _ = open_business(config, changes)
     counts: dict[str, int] = {}
     if pairs:
         paired, counts["populations"] = pairs_file.build_for_pairs(
@@ -224,6 +228,7 @@ def why_value(
     ],
     feature: Annotated[str, typer.Option(help="a column of the feature table")],
     config: Config = DEFAULT,
+    changes: Changes = None,
     as_json: AsJson = False,
 ) -> None:
     """Show the rows behind one feature value of one customer."""
@@ -231,7 +236,7 @@ def why_value(
     from features.engine.explain import explain_value, report_text
     from features.tables.history import refuse_too_late
 
-    settings, history, _ = open_business(config)
+    settings, history, _ = open_business(config, changes)
     refuse_too_late(history, settings, instant(as_of, zone=settings.zone))
     explanation = explain_value(
         history,
@@ -244,12 +249,14 @@ def why_value(
 
 
 @app.command(rich_help_panel=LOOK)
-def stages(out: Out, config: Config = DEFAULT, as_json: AsJson = False) -> None:
+def stages(
+    out: Out, config: Config = DEFAULT, changes: Changes = None, as_json: AsJson = False
+) -> None:
     """Write the stage history: the stage and rule of every customer, month by month."""
     from serving.batch.writers import write_table
     from training.stage_history import stage_history
 
-    settings, history, _ = open_business(config)
+    settings, history, _ = open_business(config, changes)
     rows = stage_history(history, settings)
     write_table(rows, out)
     answer({"rows": rows.num_rows, "out": str(out)}, f"{rows.num_rows:,} rows → {out}", as_json)

@@ -12,6 +12,7 @@ from lifecycle.cli.application import (
     SERVE,
     AsJson,
     AsOf,
+    Changes,
     Config,
     answer,
     app,
@@ -24,6 +25,7 @@ from lifecycle.cli.application import (
 @app.command(rich_help_panel=SERVE)
 def score(
     config: Config = DEFAULT,
+    changes: Changes = None,
     as_of: AsOf = None,
     in_sample: Annotated[
         bool,
@@ -44,7 +46,7 @@ def score(
     from serving.release.sandbox import load_in_subprocess
     from serving.scoring.lean_xgboost import import_xgboost_alone
 
-    settings, history, _ = open_business(config)
+    settings, history, _ = open_business(config, changes)
     run_folders.refuse_archetype(settings)
     at = instant(as_of, zone=settings.zone) if as_of else newest_as_of(history, settings)
     if not as_of and at < last_midnight(settings.zone):

@@ -13,6 +13,7 @@ from lifecycle.cli.application import (
     TRAIN,
     AsJson,
     AsOf,
+    Changes,
     Config,
     Out,
     Verbose,
@@ -27,25 +28,31 @@ from lifecycle.cli.application import (
 @app.command(rich_help_panel=TRAIN)
 def run(
     config: Config = DEFAULT,
+    changes: Changes = None,
     as_of: AsOf = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the main job: check → train → promote → score."""
+    from features.core.setting_changes import read_changes
     from lifecycle.commands.run import run as run_main_job
 
-    finished = run_main_job(config, as_of=as_of, verbose=verbose)
+    finished = run_main_job(
+        config, changes=read_changes(changes or ()), as_of=as_of, verbose=verbose
+    )
     answer(finished.value, finished.text, as_json)
 
 
 @app.command(rich_help_panel=TRAIN)
-def examples(out: Out, config: Config = DEFAULT, as_json: AsJson = False) -> None:
+def examples(
+    out: Out, config: Config = DEFAULT, changes: Changes = None, as_json: AsJson = False
+) -> None:
     """Write features, labels, as_of and split of every training and evaluation date."""
     from serving.batch.writers import write_table
     from training.examples import make_examples
     from training.plan import make_plan
 
-    settings, history, _ = open_business(config)
+    settings, history, _ = open_business(config, changes)
     table = make_examples(history, settings, make_plan(history, settings))
     rows, features = table.rows.num_rows, len(table.names)
     write_table(table.rows, out)
@@ -62,6 +69,7 @@ def examples(out: Out, config: Config = DEFAULT, as_json: AsJson = False) -> Non
 def train(
     job: Annotated[str | None, typer.Argument(help="churn or next-stage; both if left out")] = None,
     config: Config = DEFAULT,
+    changes: Changes = None,
     as_json: AsJson = False,
     as_of: Annotated[
         str | None,
@@ -81,7 +89,7 @@ def train(
     from training.reports import summary
 
     jobs.refuse_unknown_model(job)
-    settings, history, _ = open_business(config)
+    settings, history, _ = open_business(config, changes)
     at = None if as_of is None else instant(as_of, zone=settings.zone)
     history, settings, past = pasts.what_to_train_on(history, settings, at, only=job)
     trained = jobs.train(
@@ -109,6 +117,7 @@ def train(
 @app.command(rich_help_panel=TRAIN)
 def backtest(
     config: Config = DEFAULT,
+    changes: Changes = None,
     as_of: Annotated[
         list[str] | None, typer.Option("--as-of", help="repeat; default: rolling dates")
     ] = None,
@@ -121,7 +130,7 @@ def backtest(
     from features.core.instants import instant
     from training.backtest.backtest import backtest as run_backtest
 
-    settings, history, _ = open_business(config)
+    settings, history, _ = open_business(config, changes)
     instants = [instant(at, zone=settings.zone) for at in as_of or ()]
     finished = run_backtest(history, settings, as_of=instants, out=out)
     answer(finished.report | {"folder": str(finished.folder)}, finished.text, as_json)
@@ -132,6 +141,7 @@ def backfill(
     start: Annotated[str, typer.Option("--from", help="the first date")],
     end: Annotated[str, typer.Option("--to", help="the last date")],
     config: Config = DEFAULT,
+    changes: Changes = None,
     every: Annotated[str, typer.Option(help="day, week, month, quarter or year")] = "month",
     retrain: Annotated[
         str | None, typer.Option(help="a new release every so often; at each date if left out")
@@ -142,7 +152,7 @@ def backfill(
     from features.core.instants import day_text, instant
     from training import backfill as backfills
 
-    settings, history, _ = open_business(config)
+    settings, history, _ = open_business(config, changes)
     first, last = (instant(day, zone=settings.zone) for day in (start, end))
     runs = backfills.backfill(
         history, settings, start=first, end=last, every=every, retrain=retrain

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,9 +52,14 @@ class Choice:
 
 
 def run(
-    config: Path, *, as_of: str | None = None, verbose: bool = False, simulated: bool = False
+    config: Path,
+    *,
+    changes: Mapping[str, Any] | None = None,
+    as_of: str | None = None,
+    verbose: bool = False,
+    simulated: bool = False,
 ) -> RunResult:
-    """Check, train, promote and score one configuration.
+    """Check, train, promote and score one configuration, with the settings `changes`.
 
     `verbose` adds the tables to the text. `simulated`: the data end in the past on purpose, so
     their age is no warning.
@@ -63,7 +69,7 @@ def run(
     served one. Errors: InputRefused for the data; PromotionRefused where no release can be served.
     """
     began = time.monotonic()
-    settings = load_settings(config)
+    settings = load_settings(config, changes)
     run_folders.refuse_archetype(settings)
     history, counts = load_history(settings)
     report = check.build_report(history, counts, settings)

@@ -1,0 +1,71 @@
+"""Settings other than in the file: `--set churn.horizon_days=60`, validated like the file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from features.core.errors import BadSetting
+
+OPTION = "--set"
+
+
+def read_changes(texts: Iterable[str]) -> dict[str, Any]:
+    """The value of each key from `key=value` texts; a later one wins.
+
+    A value is read as in the file; what is no TOML value is text, so quotes are not needed.
+    BadSetting for a text without a key or without =.
+
+    >>> read_changes(["churn.horizon_days=60", "business.zone=Europe/Berlin", "features.off=['a']"])
+    {'churn.horizon_days': 60, 'business.zone': 'Europe/Berlin', 'features.off': ['a']}
+    """
+    changes = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not all(name.strip() for name in key.split(".")):
+            raise BadSetting(
+                where=OPTION,
+                got="no KEY=VALUE",
+                rule="A change is a key with its section, =, and the value.",
+                fix=f"For example: {OPTION} churn.horizon_days=60.",
+                values=[text],
+            )
+        changes[key.strip()] = _read_value(value)
+    return changes
+
+
+def change_mapping(mapping: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of a parsed TOML with the value of each dotted key set; sections are made.
+
+    Whether a key is known, and its value allowed, is for the settings to say. BadSetting for a key
+    below a value.
+
+    >>> change_mapping({"churn": {"grace_days": 3}}, {"churn.horizon_days": 60})
+    {'churn': {'grace_days': 3, 'horizon_days': 60}}
+    """
+    changed = dict(mapping)
+    for key, value in changes.items():
+        section, names = changed, [name.strip() for name in key.split(".")]
+        for name in names[:-1]:
+            inner = section.get(name, {})
+            if not isinstance(inner, Mapping):
+                raise BadSetting(
+                    where=f"{OPTION} {key}",
+                    got=f"a key below {name}, which is a value",
+                    rule="Only a section has keys.",
+                    fix=f"{OPTION} {name}=… changes the value itself.",
+                )
+            section[name] = dict(inner)
+            section = section[name]
+        section[names[-1]] = value
+    return changed
+
+
+def _read_value(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text.strip()
+    # A line break in the text would make further keys.
+    return parsed["value"] if len(parsed) == 1 else text.strip()
