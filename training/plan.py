@@ -32,10 +32,13 @@ class Plan:
     refit: tuple[int, ...]
 
 
-def make_plan(history: History, settings: Settings) -> Plan:
+def make_plan(
+    history: History, settings: Settings, *, evaluate: tuple[int, ...] | None = None
+) -> Plan:
     """The plan of a training from the settings and the span of the data.
 
-    ImmatureWindow where no outcome window is complete or a configured date is not mature.
+    `evaluate`: instants (µs, ascending) in place of the configured ones. ImmatureWindow where no
+    outcome window is complete or a configured date is not mature.
     """
     first = first_activity(history)
     window = settings.outcome_window_us
@@ -45,7 +48,7 @@ def make_plan(history: History, settings: Settings) -> Plan:
     newest = midnight_before(end - window, settings.zone)
     if newest <= first:
         raise _too_short(first, history, settings)
-    evaluate = _evaluation_dates(settings) or (newest,)
+    evaluate = evaluate or _evaluation_dates(settings) or (newest,)
     refuse_immature(evaluate, history, settings, where="[training] evaluate")
     enough = first + (settings.training.history_days or settings.churn.horizon_days) * DAY_US
     last = midnight_before(evaluate[0] - window, settings.zone)

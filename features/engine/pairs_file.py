@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -35,6 +36,14 @@ def read_pairs(path: Path, settings: Settings) -> pa.Table:
     A date means local midnight in the business's zone. One row that breaks a rule refuses the
     file. Errors: ColumnMissing, WrongType, NaiveTime, EmptyTable and FileMissing, with counts.
     """
+    return read_for_pairs(path, settings, ())
+
+
+def read_for_pairs(path: Path, settings: Settings, values: Sequence[str]) -> pa.Table:
+    """`read_pairs` with numbers for each pair: of the columns `values` those that the file has.
+
+    Float64; null where a cell is empty. The same rules and errors.
+    """
     connection = connect(memory="1GB", threads=1)
     connection.execute("CREATE SCHEMA files")
     view_file(connection, "pairs", path)
@@ -47,10 +56,12 @@ def read_pairs(path: Path, settings: Settings) -> pa.Table:
             rule="Pairs have the columns customer_id and as_of.",
             fix=f"Name the columns {' and '.join(column.name for column in COLUMNS)}.",
         )
-    values = [
-        _value_sql(connection, column, types[column.name], path, settings) for column in COLUMNS
+    numbers = [Column(name, "number", "a number of the pair") for name in values if name in types]
+    read = [
+        _value_sql(connection, column, types[column.name], path, settings)
+        for column in (*COLUMNS, *numbers)
     ]
-    pairs = connection.execute(f"SELECT {', '.join(values)} FROM files.pairs").to_arrow_table()
+    pairs = connection.execute(f"SELECT {', '.join(read)} FROM files.pairs").to_arrow_table()
     if not pairs.num_rows:
         raise EmptyTable(
             where=str(path),
@@ -87,7 +98,8 @@ def _value_sql(
             raise WrongType(
                 where=where,
                 got=f"{count:,} rows that are {reason}",
-                rule="customer_id is text, as_of a date or an instant, and neither is empty.",
+                rule="customer_id is text, as_of a date or an instant, and neither is empty; any "
+                "other column is a number.",
                 fix="Correct or remove those rows.",
             )
     return f"{read.value} AS {column.name}"

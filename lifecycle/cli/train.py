@@ -137,6 +137,28 @@ def backtest(
 
 
 @app.command(rich_help_panel=TRAIN)
+def judge(
+    predictions: Annotated[
+        Path,
+        typer.Option(help=".csv or .parquet of customer_id, as_of, and p or p_next_<stage>"),
+    ],
+    config: Config = DEFAULT,
+    changes: Changes = None,
+    name: Annotated[str | None, typer.Option(help="what the run in MLflow is called")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Judge anybody's predictions on your labels, beside the same baselines as our models."""
+    from training.judge import judge as judge_predictions
+    from training.predictions_file import read_predictions
+
+    settings, history, _ = open_business(config, changes)
+    judged = judge_predictions(
+        history, settings, read_predictions(predictions, settings), name=name
+    )
+    answer(judged.report | {"run": judged.run}, judged.text, as_json)
+
+
+@app.command(rich_help_panel=TRAIN)
 def backfill(
     start: Annotated[str, typer.Option("--from", help="the first date")],
     end: Annotated[str, typer.Option("--to", help="the last date")],

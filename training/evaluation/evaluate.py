@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from features.core.settings import Settings
 from features.recipes.definitions import Definitions
+from features.recipes.stages import STAGES
 from serving.scoring.scorer import Scorer, stage_index
 from training import metrics
 from training.evaluation import baselines, curves, reliability, slices, stage_metrics
@@ -29,11 +30,7 @@ def evaluate(
     (trained on or never). The evaluation also holds the points of the pictures, `importance` and
     `recommendation`. Aggregates only, so that a release may hold it.
     """
-    populations = _score_populations(scorer, early, late, examples, settings)
-    evaluation = {
-        "churn": {who: _evaluate_churn(each) for who, each in populations.items()},
-        "next_stage": {who: _evaluate_stages(each) for who, each in populations.items()},
-    }
+    evaluation = evaluate_scores(*scorer.score(late), early, late, examples, settings)
     return {
         **evaluation,
         "recommendation": recommendation(evaluation),
@@ -42,6 +39,30 @@ def evaluate(
         "rates": reliability.rates_by_date(examples.rows, zone=settings.zone),
         "train_rows": early.num_rows,
     }
+
+
+def evaluate_scores(
+    p: np.ndarray | None,
+    p_next: np.ndarray | None,
+    early: pa.Table,
+    late: pa.Table,
+    examples: Examples,
+    settings: Settings,
+) -> dict[str, Any]:
+    """{"churn": …, "next_stage": …} of anybody's scores of the rows `late`, by population.
+
+    `p` (rows,), `p_next` (rows, 7) in the order of the stages; what is None is not evaluated. The
+    baselines are fitted on `early`.
+    """
+    populations = _score_populations(p, p_next, early, late, examples, settings)
+    evaluation = {}
+    if p is not None:
+        evaluation["churn"] = {who: _evaluate_churn(each) for who, each in populations.items()}
+    if p_next is not None:
+        evaluation["next_stage"] = {
+            who: _evaluate_stages(each) for who, each in populations.items()
+        }
+    return evaluation
 
 
 @dataclass(frozen=True)
@@ -66,10 +87,18 @@ class ScoredPopulation:
 
 
 def _score_populations(
-    scorer: Scorer, early: pa.Table, late: pa.Table, examples: Examples, settings: Settings
+    p: np.ndarray | None,
+    p_next: np.ndarray | None,
+    early: pa.Table,
+    late: pa.Table,
+    examples: Examples,
+    settings: Settings,
 ) -> dict[str, ScoredPopulation]:
     """Everyone and eligible, each beside the baselines that were fitted on its own like."""
-    p, p_next = scorer.score(late)
+    if p is None:
+        p = np.full(late.num_rows, np.nan)
+    if p_next is None:
+        p_next = np.full((late.num_rows, len(STAGES)), np.nan)
     tables = {
         "everyone": (early, late, np.ones(late.num_rows, dtype=bool), baselines.all_baselines),
         "eligible": (

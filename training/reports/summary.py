@@ -18,6 +18,7 @@ from training.formats import UNKNOWN, confidence, decimals, percent, span
 from training.uncertainty import fit_evidence, fit_prediction_sets
 
 Report = dict[str, Any]
+OURS = baseline_comparison.OURS
 # Whose rate a score can be where no model answers, finest first.
 RATE_LEVELS = {
     "own_past": "their own past",
@@ -36,8 +37,7 @@ def training_text(evaluation: Report) -> str:
     if evaluation["status"] == "not_enough_data":
         why = evaluation["why"]
         return f"  not enough data to train: {why['got']}\n  {why['rule']}\n  {why['do']}"
-    lines = [*_data_lines(evaluation), ""]
-    lines += [*_churn_lines(evaluation["churn"]), "", *_stage_lines(evaluation["next_stage"]), ""]
+    lines = [*_data_lines(evaluation), "", *figure_lines(evaluation)]
     lines += [f"  {line}" for line in baseline_comparison.lines(evaluation, why=False)]
     lines += [
         *fit_prediction_sets.lines(evaluation),
@@ -50,6 +50,20 @@ def training_text(evaluation: Report) -> str:
     if evaluation.get("notes"):
         lines += ["", *(f"  {note}" for note in evaluation["notes"])]
     return "\n".join(lines)
+
+
+def figure_lines(evaluation: Report, *, ours: str = OURS) -> list[str]:
+    """The figures of churn and next stage beside every baseline, by population.
+
+    `ours`: what is judged, where it is not our model. A section that is absent has no lines.
+    """
+    lines = []
+    for section, of_section in (("churn", _churn_lines), ("next_stage", _stage_lines)):
+        if section in evaluation:
+            lines += [*of_section(evaluation[section]), ""]
+    # In a table the name is followed by spaces: the columns stay where they are.
+    wide = OURS.ljust(len(ours))
+    return [line.replace(wide, ours).replace(OURS, ours) for line in lines]
 
 
 def _data_lines(evaluation: Report) -> list[str]:
@@ -156,7 +170,7 @@ def _churn_lines(section: Report) -> list[str]:
         _across("  churn", populations),
         _across("", [_columns("AUROC", "log loss", "lift")] * len(populations)),
         *_candidates(section, figures),
-        _across("    our AUROC, 95 % CI", [_interval(report, "auroc") for report in reports]),
+        _across("    its AUROC, 95 % CI", [_interval(report, "auroc") for report in reports]),
         _across("    calibration error (ECE)", [percent(report.get("ece")) for report in reports]),
         _across(
             "    leavers in top 10, 20, 30 %", [", ".join(map(percent, each)) for each in gains]

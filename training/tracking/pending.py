@@ -24,7 +24,8 @@ class RunRecord:
 
     `by_date`: (metric, value, as_of in µs). `files`: content by file name. `datasets`: name,
     context, digest, rows, columns as (name, type). `pictures`: PNG files. `models`: registered
-    models that get a version of `release`. `began`, `ended`: seconds since 1970.
+    models that get a version of `release`. `began`, `ended`: seconds since 1970. `name`: what the
+    run is called, if not by its job.
     """
 
     job: str
@@ -40,6 +41,7 @@ class RunRecord:
     models: tuple[str, ...] = ()
     began: float = 0.0
     ended: float = 0.0
+    name: str | None = None
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 

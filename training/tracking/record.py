@@ -91,6 +91,45 @@ def build_records(
     return records
 
 
+def judge_record(
+    report: dict[str, Any],
+    settings: Settings,
+    examples: Examples,
+    dates: Plan,
+    *,
+    began: float,
+    job: str,
+) -> RunRecord:
+    """The record of predictions that were judged; they are nobody's release and no model's version.
+
+    `report`: as of training.judge. `began`: seconds since 1970.
+    """
+    figures = {
+        name: value
+        for section in SECTION
+        for name, value in run_metrics(section, report, None).items()
+        if section == "churn" or not name.endswith("_rows")
+    }
+    judged = "churn" if "churn" in report else "next-stage"
+    return RunRecord(
+        job,
+        params=_params(settings, report, examples, None),
+        metrics={"seconds": round(time.time() - began, 1), **figures},
+        tags={
+            "data_digest": digest_rows(examples.rows),
+            "mlflow.source.name": "lifecycle judge",
+            "mlflow.source.type": "LOCAL",
+            "status": "judged",
+            **_verdict_tags(judged, {**report, "status": "judged"}),
+        },
+        files={"configuration.json": masked_configuration(settings), "judged.json": report},
+        datasets=_datasets(examples, dates),
+        began=began,
+        ended=time.time(),
+        name=report["name"],
+    )
+
+
 def registered_models(job: str, jobs: Sequence[str]) -> tuple[str, ...]:
     """The registered models that get a version from this job's run.
 

@@ -30,7 +30,8 @@ def write_run(store: Store, record: RunRecord) -> str:
         return finished
     client, began = store.client, round(record.began * 1000)
     tags = {**record.tags, JOB: record.job, KEY: record.key}
-    run = client.create_run(store.experiment, start_time=began, run_name=record.job, tags=tags)
+    name = record.name or record.job
+    run = client.create_run(store.experiment, start_time=began, run_name=name, tags=tags)
     run_id = run.info.run_id
     metrics = _log(client, run_id, record)
     for number, trial in enumerate(record.trials):

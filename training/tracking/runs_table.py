@@ -40,7 +40,7 @@ def describe_run(
     """
     tags, metrics = run.data.tags, run.data.metrics
     job, who, release = tags["lifecycle.job"], tags.get("headline_population"), tags.get("release")
-    figure, model = ("auroc", "churn") if job == "churn" else ("log_loss", "next_stage")
+    figure, model = ("log_loss", "next_stage") if job == "next-stage" else ("auroc", "churn")
     return {
         "run": run.info.run_id,
         "started": datetime.fromtimestamp(run.info.start_time / 1000, UTC).isoformat(
