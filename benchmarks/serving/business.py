@@ -83,12 +83,16 @@ class Business:
 
     @cached_property
     def events(self) -> dict[str, dict[str, list[dict[str, Any]]]]:
-        """All raw events that the run knew, by customer, in the form of a request."""
+        """All raw events that the run knew, by customer, in the form of a request.
+
+        Every table is sent: one that is left out would not be empty but unknown.
+        """
+        files = sorted((self.run / "history").glob("*.parquet"))
         events: dict[str, dict[str, list[dict[str, Any]]]] = {}
-        for file in sorted((self.run / "history").glob("*.parquet")):
+        for file in files:
             for row in pq.read_table(file).to_pylist():
-                sent = events.setdefault(row["customer_id"], {}).setdefault(file.stem, [])
-                sent.append(_cells(file.stem, row))
+                sent = events.setdefault(row["customer_id"], {each.stem: [] for each in files})
+                sent[file.stem].append(_cells(file.stem, row))
         return events
 
     def size(self, customer: str) -> int:
