@@ -85,7 +85,7 @@ def judge_rows(
     late, p, p_next, counts = _match(predictions, examples.rows_at(dates.evaluate), dates.evaluate)
     if not late.num_rows:
         raise _nothing_matches("no customer and as_of of a row with a known outcome")
-    p, p_next, counts["moved_off_0_or_1"] = _off_the_edges(p, p_next, late, examples.definitions)
+    p, p_next, counts["moved_off_0_or_1"] = off_the_edges(p, p_next, late, examples.definitions)
     return {
         "horizon_days": settings.churn.horizon_days,
         "as_of": {
@@ -98,20 +98,26 @@ def judge_rows(
     }
 
 
+def match_rows(keys: pa.Table, rows: pa.Table) -> tuple[np.ndarray, np.ndarray]:
+    """The positions of the same customer and as_of in `rows` and in `keys`, in the order of rows.
+
+    Neither table repeats a customer and an as_of.
+    """
+    names = ["customer_id", "as_of"]
+    given = keys.select(names).append_column("given", pa.array(np.arange(keys.num_rows)))
+    places = rows.select(names).append_column("row", pa.array(np.arange(rows.num_rows)))
+    joined = places.join(given, names, join_type="inner").sort_by("row")
+    return joined["row"].to_numpy(), joined["given"].to_numpy()
+
+
 def _match(
     predictions: Predictions, rows: pa.Table, judged_at: tuple[int, ...]
 ) -> tuple[pa.Table, np.ndarray | None, np.ndarray | None, dict[str, int]]:
     """(the rows that were predicted, their p, their p_next, what became of every prediction)."""
-    given = predictions.keys.num_rows
-    keys = predictions.keys.append_column("given", pa.array(np.arange(given)))
-    places = rows.select(["customer_id", "as_of"]).append_column(
-        "row", pa.array(np.arange(rows.num_rows))
-    )
-    joined = places.join(keys, ["customer_id", "as_of"], join_type="inner").sort_by("row")
-    of_row, of_given = joined["row"].to_numpy(), joined["given"].to_numpy()
+    of_row, of_given = match_rows(predictions.keys, rows)
     known = np.isin(predictions.keys["as_of"].to_numpy(), judged_at)
     counts = {
-        "read": given + predictions.empty,
+        "read": predictions.keys.num_rows + predictions.empty,
         "judged": len(of_row),
         "empty": predictions.empty,
         "outcome_not_known": int((~known).sum()),
@@ -127,7 +133,7 @@ def _match(
     )
 
 
-def _off_the_edges(
+def off_the_edges(
     p: np.ndarray | None, p_next: np.ndarray | None, rows: pa.Table, definitions: Definitions
 ) -> tuple[np.ndarray | None, np.ndarray | None, int]:
     """Probabilities at least LEAST_P from 0 and 1, and how many rows were moved.

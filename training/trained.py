@@ -102,11 +102,15 @@ def record_runs(
         if past:
             records = [past.mark_record(each) for each in records]
         runs = {each.job: tracking.record_run(each) for each in records}
-    _save_holdout(next((name for name in runs.values() if name), folder.name), holdout)
+    name = next((name for name in runs.values() if name), folder.name)
+    _save_holdout(
+        name, holdout, of={"release": folder.name, **{k: v for k, v in runs.items() if v}}
+    )
     return runs
 
 
-def _save_holdout(name: str, holdout: record.Holdout) -> None:
+def _save_holdout(name: str, holdout: record.Holdout, *, of: dict[str, str]) -> None:
+    """The predictions, with `of` as the file's metadata: the release, and the run of each job."""
     folder = home() / "mlruns" / "holdout" / name
     folder.mkdir(parents=True, exist_ok=True)
     keys = ["customer_id", "as_of", "eligible", "churned", "outcome_stage"]
@@ -115,4 +119,4 @@ def _save_holdout(name: str, holdout: record.Holdout) -> None:
         rows = rows.append_column(f"p_next_{stage}", pa.array(holdout.p_next[:, k]))
     # Of single customers: for their owner only.
     with staged_file(folder / "predictions.parquet", private=True) as staged:
-        pq.write_table(rows, staged)
+        pq.write_table(rows.replace_schema_metadata(of), staged)

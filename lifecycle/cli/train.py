@@ -159,6 +159,26 @@ def judge(
 
 
 @app.command(rich_help_panel=TRAIN)
+def compare(
+    sets: Annotated[
+        list[str],
+        typer.Argument(help="files of predictions, or ids of releases or runs trained here"),
+    ],
+    config: Config = DEFAULT,
+    changes: Changes = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare predictions with the first of them on the rows that all predict."""
+    from training.compare import compare as compare_sets
+    from training.compare import read_set
+    from training.reports.compared_text import compared_text
+
+    settings, history, _ = open_business(config, changes)
+    report = compare_sets(history, settings, [read_set(each, settings) for each in sets])
+    answer(report, compared_text(report), as_json)
+
+
+@app.command(rich_help_panel=TRAIN)
 def backfill(
     start: Annotated[str, typer.Option("--from", help="the first date")],
     end: Annotated[str, typer.Option("--to", help="the last date")],
