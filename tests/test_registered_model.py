@@ -42,6 +42,9 @@ def source(model):
 def loaded(at_home, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", tracking.store_address())
     monkeypatch.setattr(sys, "path", list(sys.path))  # MLflow puts the model's code in front
+    # Whoever loads it would leave compiled code in the model, which is shared.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     return lambda model: pyfunc().load_model(f"models:/{model}@champion")
 
 
