@@ -188,6 +188,9 @@ def test_data_that_end_long_before_today_are_named_unless_the_settings_say_so(tm
     assert named["data_end_long_ago", "transactions"]["counts"] == {"days": 4}
     stated = {"data_until": "2025-01-01"}
     assert findings(tmp_path, {"transactions": shop()}, now=later, contract=stated) == {}
+    # The as_of of today is a midnight: three days after the data all day long.
+    evening = instant("2025-01-04T23:00:00Z", zone="UTC")
+    assert findings(tmp_path, {"transactions": shop()}, now=evening) == {}
 
 
 def test_a_stated_freshness_that_newer_rows_overtake_is_named(tmp_path):

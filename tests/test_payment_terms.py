@@ -52,6 +52,16 @@ def test_what_is_irregular_or_guessed_is_named_with_what_to_type(tmp_path):
     assert named["guessed_terms", "contracts"]["counts"] == {"payments": 8, "days": 31}
 
 
+def test_terms_of_payments_are_never_asked_for_auto_renew(tmp_path):
+    """They have no SELECT in which it could be selected."""
+    days = (
+        (f"m{who}", START + timedelta(days=who + 31 * k)) for who in range(30) for k in range(9)
+    )
+    paid = HEAD + "".join(f"{who},{day},20,{MONTHS}\n" for who, day in days)
+    named = findings(tmp_path, {"transactions": paid}, **PAID)
+    assert ("renewals_unstated", "contracts") not in named
+
+
 def test_check_prints_how_long_the_payments_of_each_category_pay_for(tmp_path):
     settings, history, counts = business(tmp_path, {"transactions": payments()}, **PAID)
     text = report_text(build_report(history, counts, settings, now=NOW))
@@ -62,7 +72,8 @@ def test_check_prints_how_long_the_payments_of_each_category_pay_for(tmp_path):
 def test_stated_days_count_and_none_is_no_term(tmp_path):
     found, _, counts = periods(tmp_path, term_days={ANNUAL: 366, BOOKS: 0})
     assert (found[ANNUAL].days, found[ANNUAL].source) == (366, "stated")
-    assert (counts["contracts"].read, counts["contracts"].kept) == (336, 236)
+    # Purchases that pay for no term are no rows of contracts: read = kept + rejected.
+    assert (counts["contracts"].read, counts["contracts"].kept) == (236, 236)
     named = findings(
         tmp_path,
         {"transactions": payments()},

@@ -194,6 +194,7 @@ def test_everybody_s_mark_is_counted_in_the_summary(trained_shop, tmp_path):
     at = table.column_names.index("warnings")
     pq.write_table(table.set_column(at, "warnings", pa.array(marks)), tmp_path / "scores.parquet")
     half = table.num_rows // 2
+    assert "no better than chance" not in summary.scores_text(tmp_path)
     assert (
         f"{half:,} by the rate of their own past, {table.num_rows - half:,} by the rate of the"
         " stage" in summary.scores_text(tmp_path)
@@ -247,3 +248,14 @@ def test_a_perfect_order_of_few_rows_is_no_certainty(each, low):
     assert metrics.auroc_interval(y, up) == (1.0, pytest.approx(low, abs=5e-4), 1.0)
     assert metrics.auroc_interval(y, down) == (0.0, 0.0, pytest.approx(1 - low, abs=5e-4))
     assert metrics.churn_metrics(y, np.where(y, 0.9, 0.1))["auroc_low"] < 1
+
+
+def test_rates_for_want_of_a_silent_table_say_so(trained_shop, tmp_path):
+    """The model has skill, but the one that does without the silent table has none."""
+    table = pq.read_table(trained_shop.run.folder / "scores.parquet")
+    marks = [["without:interactions", "no_skill", "rate_of:eligibility"]] * table.num_rows
+    at = table.column_names.index("warnings")
+    pq.write_table(table.set_column(at, "warnings", pa.array(marks)), tmp_path / "scores.parquet")
+    text = summary.scores_text(tmp_path)
+    assert "what does without the silent tables is no better than chance" in text
+    assert "scored without interactions" in text

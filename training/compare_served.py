@@ -49,7 +49,8 @@ def gate_section(
         scorer = replace(scorer, reason_reference=reason_reference(scorer, rows, examples.columns))
         return with_status(release.scorer.status, scorer, rows)
 
-    print_status("gate: comparing with the release that is served")
+    if champion:
+        print_status("gate: comparing with the release that is served")
     challenger = with_status(final_scorer.status, eval_scorer, examples.rows_at(plan.train))
     verdict = judge(challenger, champion, examples, plan, history, settings, fit=fit)
     return {"gate": verdict}

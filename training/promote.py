@@ -90,7 +90,8 @@ def refusal_error(release: releases.Release, check: PromotionCheck) -> Promotion
         where=f"release {release.id}",
         got="; ".join(check.objections),
         rule="A release is served where it has skill and is no worse than the served one.",
-        fix="Train again, or promote it manually and give the reason: "
+        fix=f"Read its card, {release.folder / 'card.md'}: equal data and settings train it again. "
+        "Add history or change the configuration; or serve it all the same and give the reason: "
         f'lifecycle promote {release.id} --force "reason".',
     )
 

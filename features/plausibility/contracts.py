@@ -114,8 +114,11 @@ def _shared_end(history: History, settings: Settings) -> Iterator[Finding]:
 def _unstated_renewals(history: History, settings: Settings) -> Iterator[Finding]:
     """First terms mostly followed by one recorded after their end, where no term says auto_renew.
 
-    The rule of continuation (`features.tables.terms`) cannot see that a first term will renew.
+    The rule of continuation (`features.tables.terms`) cannot see that a first term will renew. Not
+    of terms that are built from payments: their SELECT has no such column to be selected.
     """
+    if settings.contract.terms_from == "payments":
+        return
     tolerance = max(settings.churn.grace_days, 1) * DAY_US
     terms = history.cut("contracts", 2**62).select(
         "customer_id", "starts_at", "ends_at", "cancelled_at", "auto_renew", "recorded_at"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from features.core.contract import ALL_TABLES, EVENT_TABLES
-from features.core.instants import DAY_US, day_text, midnight_after
+from features.core.instants import DAY_US, day_text, midnight_after, midnight_before
 from features.core.settings import Settings
 from features.plausibility.finding import Finding
 from features.tables.data_end import LonelyDays, lonely_end
@@ -32,7 +32,8 @@ def _long_ago(history: History, settings: Settings, now: int) -> Iterator[Findin
     """
     days = settings.contract.max_staleness_days
     ended = midnight_after(history.data_until, settings.zone)
-    if settings.contract.data_until is not None or now <= ended + days * DAY_US:
+    tonight = midnight_before(now, settings.zone)
+    if settings.contract.data_until is not None or tonight <= ended + days * DAY_US:
         return
     quiet = (now - ended) // DAY_US
     end = day_text(ended, zone=settings.zone)

@@ -73,8 +73,9 @@ def build_terms(
     connection.execute(_PERIODS.format(**shared))
     connection.execute(_TERMS.format(**shared))
     connection.execute("DROP TABLE _payments")
-    read = first_value(connection, "SELECT count(*) FROM transactions WHERE kind = 'purchase'")
-    return RowCounts(read=read, kept=first_value(connection, "SELECT count(*) FROM contracts"))
+    # Every row that is made is kept; purchases that are no term are listed by their periods.
+    terms = first_value(connection, "SELECT count(*) FROM contracts")
+    return RowCounts(read=terms, kept=terms)
 
 
 def read_periods(connection: duckdb.DuckDBPyConnection) -> list[Period]:

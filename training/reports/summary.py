@@ -340,12 +340,7 @@ def _bar(share: float) -> str:
 
 def _without_lines(rows: list[dict[str, Any]]) -> list[str]:
     """One line where scores do without a table, because it was silent."""
-    marks = Counter(
-        mark.removeprefix("without:")
-        for row in rows
-        for mark in row["warnings"]
-        if mark.startswith("without:")
-    )
+    marks = Counter(table for row in rows for table in _marks(row, "without:"))
     if not marks:
         return []
     tables = " and ".join(sorted(marks))
@@ -359,15 +354,25 @@ def _without_lines(rows: list[dict[str, Any]]) -> list[str]:
 
 def _rate_lines(rows: list[dict[str, Any]]) -> list[str]:
     """How many scores are rates instead of a model's answer, and whose rates."""
-    levels = [
-        mark.removeprefix("rate_of:")
-        for row in rows
-        for mark in row["warnings"]
-        if mark.startswith("rate_of:")
-    ]
+    rated = [row["warnings"] for row in rows if _marks(row, "rate_of:")]
+    levels = [level for row in rows for level in _marks(row, "rate_of:")]
     counts = ", ".join(
         f"{levels.count(level):,} by the rate of {words}"
         for level, words in RATE_LEVELS.items()
         if level in levels
     )
-    return ["", f"  scores are rates, not a model's: {counts}"] if levels else []
+    if not levels:
+        return []
+    lines = ["", f"  scores are rates, not a model's: {counts}"]
+    if all("no_skill" in marks and _without(marks) for marks in rated):
+        lines.append("  because what does without the silent tables is no better than chance.")
+    return lines
+
+
+def _marks(row: dict[str, Any], prefix: str) -> list[str]:
+    """What follows the prefix in each warning of a row that begins with it."""
+    return [mark.removeprefix(prefix) for mark in row["warnings"] if mark.startswith(prefix)]
+
+
+def _without(marks: Iterable[str]) -> bool:
+    return any(mark.startswith("without:") for mark in marks)
