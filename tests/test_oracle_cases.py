@@ -25,9 +25,13 @@ LEAVING = {
     ),
     "all that reaches past the window is cancelled": ([(-9, 90, 3), (-5, 20, None)], True),
     "a later term cancelled, the present one runs on": ([(-9, 40, None), (33, 180, 3)], False),
-    "the renewal cancelled, and renewed in turn": (
-        [(-9, 29, None), (30, 33, 3), (33, 90, None)],
+    "the renewal cancelled, another agreed from its start": (
+        [(-9, 29, None), (30, 33, 3), (30, 90, None)],
         False,
+    ),
+    "the renewal cancelled, another agreed from days later": (
+        [(-9, 29, None), (30, 33, 3), (33, 90, None)],
+        True,
     ),
 }
 
