@@ -274,6 +274,46 @@ class Business:
         return Model(promote(release, force=force))
 
     @_one_at_a_time
+    def judge(self, predictions: Any, *, name: str | None = None) -> Report:
+        """Judge anybody's predictions on these labels, beside the same baselines as our models.
+
+        `predictions`: a frame or a file with customer_id, as_of, and p or the seven p_next_<stage>.
+        `name`: what the run in MLflow is called. Errors: ColumnMissing, WrongType and EmptyTable
+        for predictions that cannot be read or match no row; NotEnoughData.
+
+        >>> rows = shop.examples().rows.query("split == 'evaluate'")
+        >>> report = shop.judge(rows[["customer_id", "as_of"]].assign(p=0.3))
+        >>> report["predictions"]["judged"] == len(rows)
+        True
+        """
+        from lifecycle.given_predictions import given_predictions
+        from training.judge import judge
+
+        given = given_predictions(predictions, self.settings)
+        judged = judge(self.history, self.settings, given, name=name)
+        return Report(judged.report, judged.text)
+
+    @_one_at_a_time
+    def compare(self, *sets: str | Path, **frames: Any) -> Report:
+        """Compare predictions with the first of them on the rows that all of them predict.
+
+        `sets`: paths of files, ids of releases or runs that were trained here. `frames`: frames by
+        name. Errors: those of `judge`; BadSetting for fewer than two, and where one answers another
+        question; FileMissing.
+        """
+        from lifecycle.given_predictions import given_set
+        from training.compare import compare
+        from training.reports.compared_text import compared_text
+
+        given = [*((str(each), each) for each in sets), *frames.items()]
+        report = compare(
+            self.history,
+            self.settings,
+            [given_set(name, each, self.settings) for name, each in given],
+        )
+        return Report(report, compared_text(report))
+
+    @_one_at_a_time
     def backtest(self, *, as_of: Iterable[AsOf] = (), frames: Frames = "pandas") -> Backtest:
         """Train and predict at earlier dates as if each were today, and compare with what happened.
 

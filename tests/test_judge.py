@@ -11,6 +11,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+import lifecycle as lc
 from features.core import errors
 from features.core.instants import DAY_US
 from serving.batch.writers import with_datetimes
@@ -187,3 +188,15 @@ def test_the_command_reads_csv_and_records_a_run(trained_subscriptions, ours, ho
     text = judged_text(report)
     assert "this model" in text
     assert "our model" not in text
+
+
+def test_python_judges_and_compares_frames(trained_subscriptions, ours, home):
+    copied(trained_subscriptions, home)
+    shop = lc.open(trained_subscriptions.folder / "lifecycle.toml")
+    frame = with_datetimes(ours.select(["customer_id", "as_of", "p_churn"])).to_pandas()
+    report = shop.judge(frame, name="a frame")
+    assert report["churn"]["everyone"]["rows"] == len(frame)
+    flat = frame.assign(p_churn=0.5)
+    compared = shop.compare(trained_subscriptions.release.id, flat=flat)
+    assert compared["names"] == [trained_subscriptions.release.id, "flat"]
+    assert "flat is worse than" in str(compared)
