@@ -112,3 +112,22 @@ def test_refunds_on_lines_become_the_one_of_their_order(tmp_path, case):
     assert sum(amount for kind, _, amount, _ in got if kind == "purchase") == 40 * 2_100
     question = questions.get("orders.refund_amount")
     assert (question.default.value if question else None) == default
+
+
+def test_a_negative_amount_is_a_refund_of_its_order_whatever_the_status_says(tmp_path):
+    lines = [order(n, "paid") for n in range(60)]
+    lines += [f"A{n},c{n % 5},2024-08-01,-{n + 1}.50,paid" for n in range(6)]
+    _, got = read(tmp_path, HEAD, lines)
+    assert [each for each in got if each[0] == "refund" and each[1] == "A3"] == [
+        ("refund", "A3", -450, "2024-08-01")
+    ]
+    assert sum(kind == "purchase" for kind, *_ in got) == 60
+    assert all(id_ for _, id_, *_ in got)
+
+
+def test_a_negative_line_of_an_order_that_was_paid_is_a_discount(tmp_path):
+    lines = [order(n, "paid") for n in range(60)]
+    lines += [order(n, "paid").replace(f"{n + 1}.50", "-0.25") for n in range(10)]
+    _, got = read(tmp_path, HEAD, lines)
+    assert {kind for kind, *_ in got} == {"purchase"}
+    assert ("purchase", "A3", 425, "2024-04-04") in got

@@ -21,7 +21,8 @@ class Draft:
 
     left_out: rows that are left out, in order; each is counted for the user. group_by: SQL of the
     keys where several rows become one. further: other drafts over the same rows, whose rows are
-    added. from_: what is selected from; ''= the file itself.
+    added. from_: what is selected from; ''= the file itself. sign_of_sum: of a purchase of several
+    lines the sum decides whether it is a refund.
     """
 
     selected: dict[str, str]
@@ -31,6 +32,7 @@ class Draft:
     further: list[Draft] = field(default_factory=list)
     from_: str = ""
     used: set[str] = field(default_factory=set)
+    sign_of_sum: bool = False
 
 
 def leave_out(source: Source, draft: Draft, what: str, condition: str) -> int:

@@ -8,6 +8,7 @@ from lifecycle.init.currency import choose_currency
 from lifecycle.init.draft import Draft, where_sql
 from lifecycle.init.money import ask_cents, read_in_currency
 from lifecycle.init.money_sql import decimals_of, or_text, product_sql
+from lifecycle.init.negative_amounts import refund_negative_amounts
 from lifecycle.init.questions import Answers
 from lifecycle.init.refunds import add_refund_rows, kind_of_file, split_refunds
 from lifecycle.init.settle import settle_cell
@@ -42,6 +43,7 @@ def complete_transactions(
     leave_out_by_status(source, cells, draft)
     choose_kind_by_flags(source, cells, draft)
     _choose_kind(source, cells, draft, money)
+    refund_negative_amounts(source, cells, draft, money)
     refunded = cells.get("refunded")
     if refunded is not None and refunded.column not in [cell.column for cell in money]:
         refunded = _settle_money(source, refunded, code, answers)
@@ -223,6 +225,9 @@ def _group_lines(
     for role in {"quantity", "discount"} & set(selected):
         selected[role] = f"sum({product_sql(source, [cells[role]])})"
     selected["amount"] = _order_amount(source, id_, money, draft, digits)
+    if draft.sign_of_sum:
+        is_refund = f"{selected['kind']} = 'purchase' AND sum({product_sql(source, money)}) < 0"
+        selected["kind"] = f"CASE WHEN {is_refund} THEN 'refund' ELSE {selected['kind']} END"
     draft.group_by = tuple(keys)
 
 
