@@ -11,6 +11,7 @@ from dataclasses import replace
 from lifecycle.init.bridges import Bridge, find_bridge, largest_group
 from lifecycle.init.cells import Cell, is_email, read_id
 from lifecycle.init.id_spelling import join_spellings
+from lifecycle.init.linked_columns import NUMBER_WORDS, add_linked_columns
 from lifecycle.init.money import read_number
 from lifecycle.init.people import PersonChoice, PersonValues, choose_people
 from lifecycle.init.source import Source, split_words, squash
@@ -34,19 +35,6 @@ _PERSON_NOUNS = """
     eleve etudiant locataire donateur abonne alumno estudiante paciente inquilino donante
     aluno hospede 学生 患者 用户
 """
-_NUMBER_WORDS = (
-    "id",
-    "no",
-    "number",
-    "nr",
-    "nummer",
-    "num",
-    "numero",
-    "numéro",
-    "code",
-    "编号",
-    "号",
-)
 _ABOUT = """
     date time at name type status segment group since owner phone city country note notes tags
     description count total
@@ -60,7 +48,11 @@ def choose_persons(sources: list[Source]) -> dict[str, Cell]:
     """
     if not sources:
         return {}
-    cells = {source.name: person_candidates(source) for source in sources}
+    cells = add_linked_columns(
+        sources,
+        {source.name: person_candidates(source) for source in sources},
+        {source.name: _other_ids(source) for source in sources},
+    )
     values = {
         source.name: [
             PersonValues(f"SELECT CAST({cell.sql} AS VARCHAR) FROM {source.sample}")
@@ -150,8 +142,8 @@ def _rank(source: Source, column: str) -> tuple[int, int] | None:
     if name in {squash(known) for known in EMAIL.split()}:
         return 2, position
     if len(words) > 1 and set(_PERSON_WORDS.split()) & set(words) and not _named_otherwise(words):
-        return (1 if words[-1] in _NUMBER_WORDS else 3), position
-    if len(words) > 1 and words[-1] in _NUMBER_WORDS and set(_PERSON_NOUNS.split()) & set(words):
+        return (1 if words[-1] in NUMBER_WORDS else 3), position
+    if len(words) > 1 and words[-1] in NUMBER_WORDS and set(_PERSON_NOUNS.split()) & set(words):
         return 1, position
     if is_email(source, column):
         return 3, position
@@ -189,6 +181,7 @@ def _is_key(source: Source, cell: Cell) -> bool:
 
 # A column whose name says nothing is the person if it has enough values, each on several rows.
 _FEWEST_PEOPLE, _ROWS_EACH = 20, 1.5
+_ID_TEST = r"regexp_matches(x, '^[A-Za-z#_-]*\d+[A-Za-z]*$|@|^[0-9a-f]{8}-')"
 
 
 def _by_values(source: Source) -> list[Cell]:
@@ -210,6 +203,30 @@ def _by_values(source: Source) -> list[Cell]:
     return [replace(likely[0], notes=(*likely[0].notes, note))]
 
 
+def _other_ids(source: Source) -> list[Cell]:
+    """The columns of ids whose names say neither who somebody is nor anything else."""
+    taken = {cell.column for cell in person_candidates(source)}
+    return [
+        cell
+        for column in source.types
+        if column not in taken
+        and squash(column) not in _known_names()
+        and not _named_otherwise(split_words(column))
+        and not set(_OTHERS.split()) & set(split_words(column))
+        and (cell := _cell(source, column)) is not None
+        and _holds_ids(source, cell)
+    ]
+
+
+def _holds_ids(source: Source, cell: Cell) -> bool:
+    x = f"trim(CAST({cell.sql} AS VARCHAR))"
+    rows, ids = source.query(
+        f"SELECT count(*), count(*) FILTER ({_ID_TEST}) FROM (SELECT {x} AS x FROM {source.part}) "
+        "WHERE x <> ''"
+    )[0]
+    return bool(rows == ids and read_times(source, cell.column, required=True) is None)
+
+
 def _known_names() -> set[str]:
     """Names of columns that say something else than who somebody is."""
     roles = {role: names for table in SYNONYMS.values() for role, names in table.items()}
@@ -224,8 +241,7 @@ def _known_names() -> set[str]:
 def _repeats_as_a_person(source: Source, cell: Cell) -> bool:
     x = f"trim(CAST({cell.sql} AS VARCHAR))"
     rows, distinct, ids = source.query(
-        f"SELECT count(nullif(x, '')), count(DISTINCT nullif(x, '')), count(*) FILTER ("
-        r"regexp_matches(x, '^[A-Za-z#_-]*\d+[A-Za-z]*$|@|^[0-9a-f]{8}-')) "
+        f"SELECT count(nullif(x, '')), count(DISTINCT nullif(x, '')), count(*) FILTER ({_ID_TEST}) "
         f"FROM (SELECT {x} AS x FROM {source.part})"
     )[0]
     is_number = read_number(source, cell.column) is not None
