@@ -11,7 +11,9 @@ from dataclasses import replace
 
 from features.core.contract import CONTRACT
 from lifecycle.init.cells import Cell, read_cell
+from lifecycle.init.customers import MOST_REPEATED, repeated_customers
 from lifecycle.init.source import Source, split_words, squash
+from lifecycle.init.time_by_values import time_by_values
 from lifecycle.init.words import ENDINGS, NOT_BY_ENDING, SYNONYMS
 
 # Roles of init alone: what they are read as.
@@ -35,9 +37,50 @@ def assign_roles(source: Source, table: str, person: Cell | None = None) -> dict
             if cell is not None:
                 cells[role] = _mark_ending(cell, role) if by_ending else cell
                 break
-    if table == "transactions" and "customer_id" in cells and "occurred_at" not in cells:
-        _add_only_columns(source, cells)
+    if "customer_id" in cells and "occurred_at" not in cells:
+        _add_time(source, table, cells)
+        if table == "transactions" and "occurred_at" not in cells:
+            _add_only_columns(source, cells)
     return _drop_loose_roles(cells)
+
+
+def _add_time(source: Source, table: str, cells: dict[str, Cell]) -> None:
+    """The time of events where no name says so, by the values of the columns.
+
+    A file of one row for each customer, which says nothing that happened, is one of customers; one
+    of starts and ends is one of contracts.
+    """
+    telling = {
+        "transactions": {"amount", "price"},
+        "feedback": {"score", "resolved_at"},
+        "interactions": set(),
+    }
+    if table not in telling or (telling[table] and not telling[table] & set(cells)):
+        return
+    repeated = repeated_customers(source, cells["customer_id"]) > MOST_REPEATED * source.sampled
+    if (not repeated and table == "interactions") or _has_terms(source):
+        return
+    taken = {cell.column for role, cell in cells.items() if role != "answered_at"}
+    readings = {
+        column: cell
+        for column in source.types
+        if column not in taken
+        and not _is_plain_number(source, column)
+        and (cell := _cached_cell(source, column, table, "occurred_at")) is not None
+        and cell.refusal is None
+    }
+    answered = {cells["answered_at"].column} if "answered_at" in cells else set()
+    first = {column: cell for column, cell in readings.items() if column not in answered}
+    person = cells["customer_id"]
+    cell = time_by_values(source, person, first) or time_by_values(source, person, readings)
+    if cell is not None:
+        cells["occurred_at"] = cell
+
+
+def _has_terms(source: Source) -> bool:
+    ends = [*role_candidates(source, "contracts", "ends_at")]
+    ends += role_candidates(source, "contracts", "cancelled_at")
+    return bool(ends and role_candidates(source, "contracts", "starts_at"))
 
 
 def _add_only_columns(source: Source, cells: dict[str, Cell]) -> None:

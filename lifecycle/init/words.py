@@ -219,6 +219,8 @@ SYNONYMS: dict[str, dict[str, str]] = {
             versendet versendet_am versandt_am versanddatum
             gesendet gesendet_am invited_at eroffnet_am eroffnet bewertet_am envoye_le ouvert_le
             enviado_el enviado_em abierto_el fecha_envio aberto_em data_envio
+            posted posted_on abierto aberto ouvert fecha_de_apertura fecha_apertura
+            data_de_abertura data_abertura date_ouverture date_d_ouverture
             发送时间 提交时间 评价时间 打开时间 {_TIME}
         """,
         "kind": "kind feedback_type survey_type survey type",
@@ -237,6 +239,9 @@ SYNONYMS: dict[str, dict[str, str]] = {
             resolved_at closed_at solved_at resolved_on closed_on resolution_date resolved_date
             closed_date resolved closed solved gelost_am geschlossen_am geschlossen erledigt_am
             resolu_le ferme_le cloture_le resuelto_el cerrado_el cerrado resolvido_em fechado_em
+            gelost geloest resolu ferme cloture resuelto resolvido fechado date_resolution
+            date_de_resolution fecha_de_resolucion fecha_resolucion fecha_de_cierre fecha_cierre
+            data_de_resolucao data_resolucao
             解决时间 关闭时间
         """,
         "topic": """
