@@ -10,7 +10,7 @@ import duckdb
 from features.core.contract import CONTRACT
 from features.core.errors import InputRefused, SnapshotRefused
 from features.core.settings import settings_from_mapping
-from features.tables.snapshots import looks_overwritten, read_signs
+from features.tables.snapshots import ROWS_A_SUBSCRIPTION, looks_overwritten, read_signs
 from features.tables.sources import read_table
 from lifecycle.init.parts import Part
 from lifecycle.init.questions import Answer, Answers, Question
@@ -29,46 +29,90 @@ def settle_terms(
 ) -> Guess | None:
     """The guess for `terms_from` where the contracts are a snapshot; they leave `parts` then.
 
-    None where they are terms. SnapshotRefused where no payments can take their place.
+    None where they are terms, or are left out. SnapshotRefused where no payments can take their
+    place. A list without a column of the end is read as open-ended terms where nothing pays for
+    them: a cancellation is known from its day on.
     """
-    if "contracts" not in parts or not _is_snapshot(connection, parts):
+    if "contracts" not in parts:
+        return None
+    endless = all("ends_at" not in part.cells for part in parts["contracts"])
+    is_list = _has_one_row_each(connection, parts) if endless else _is_snapshot(connection, parts)
+    if not is_list:
         return None
     names = ", ".join(part.source.path.name for part in parts["contracts"])
-    subscriptions = sum(part.source.rows for part in parts["contracts"])
-    if "transactions" not in parts or not _are_regular(connection, parts):
-        missing = "no payments"
-        if "transactions" in parts:
-            missing = "purchases that do not come regularly, so they are no payments for terms"
-        raise SnapshotRefused(
-            where=names,
-            got=f"{subscriptions:,} subscriptions, one row each, whose ends were overwritten as "
-            f"they changed; and {missing}",
-            rule="A term is a row, with the end that was agreed when it was recorded. In a row "
-            "that is overwritten, the end of a customer who leaves is there before anybody knew "
-            "it.",
-            fix="Give init the payments or invoices of the same customers too: they pay for the "
-            "terms. Or export every change with the time when it was recorded (recorded_at).",
-        )
-    payments = connection.execute(
-        f"SELECT count(*) FROM ({union_select(parts['transactions'])})"
-    ).fetchall()[0][0]
-    question = Question(
-        "contracts",
-        f"{names} has {subscriptions:,} subscriptions, one row each, whose ends were overwritten "
-        "as they changed.",
-        (
-            Answer("payments", f"the {payments:,} payments build the terms"),
-            Answer("agreed", "the ends were agreed when the rows were written"),
-        ),
-    )
-    if answers.ask(question) != "payments":
+    paid = "transactions" in parts and _are_regular(connection, parts)
+    if not paid and not endless:
+        raise _refusal(parts, names)
+    payments = _count(connection, parts, "transactions") if paid else 0
+    answer = answers.ask(_question(parts, names, payments, endless=endless))
+    if answer == "agreed":
         return None
     del parts["contracts"]
+    if answer == "leave_out":
+        return None
+    what = "the rows are overwritten" if endless else "the ends were overwritten"
     reason = (
-        f"{names} is a snapshot: one row a subscription, and the ends were overwritten. The "
-        f"{payments:,} payments build the terms (--answer contracts=agreed reads the file instead)."
+        f"{names} is a snapshot: one row a subscription, and {what}. The {payments:,} payments "
+        "build the terms (--answer contracts=agreed reads the file instead)."
     )
     return Guess("contract.terms_from", '"payments"', (reason,))
+
+
+def open_ended_note(parts: Parts, answers: Answers) -> str:
+    """The question of a list of subscriptions that is read as terms, for the page; '' without."""
+    question = answers.questions.get("contracts")
+    return answers.check_note(question) if question and "contracts" in parts else ""
+
+
+def _question(parts: Parts, names: str, payments: int, *, endless: bool) -> Question:
+    rows = sum(part.source.rows for part in parts["contracts"])
+    what = "without a column of the end" if endless else "whose ends were overwritten"
+    changed = "" if endless else " as they changed"
+    text = f"{names} has {rows:,} subscriptions, one row each, {what}{changed}."
+    build = Answer("payments", f"the {payments:,} payments build the terms")
+    agreed = Answer(
+        "agreed",
+        "each row is an open-ended term until it is cancelled"
+        if endless
+        else "the ends were agreed when the rows were written",
+    )
+    leave_out = Answer("leave_out", "the file is not read")
+    return Question("contracts", text, (build, agreed) if payments else (agreed, leave_out))
+
+
+def _refusal(parts: Parts, names: str) -> SnapshotRefused:
+    rows = sum(part.source.rows for part in parts["contracts"])
+    missing = "no payments"
+    if "transactions" in parts:
+        missing = "purchases that do not come regularly, so they are no payments for terms"
+    fix = "Give init the payments or invoices of the same customers too: they pay for the terms."
+    if "transactions" in parts:
+        fix = "Give init the payments for these subscriptions too, if there are others."
+    if {"transactions", "interactions"} & set(parts):
+        fix = f"Leave {names} out: the other files are enough for a configuration. Or: {fix}"
+    return SnapshotRefused(
+        where=names,
+        got=f"{rows:,} subscriptions, one row each, whose ends were overwritten as they changed; "
+        f"and {missing}",
+        rule="A term is a row, with the end that was agreed when it was recorded. In a row that "
+        "is overwritten, the end of a customer who leaves is there before anybody knew it.",
+        fix=f"{fix} Or export every change with the time when it was recorded (recorded_at).",
+    )
+
+
+def _count(connection: duckdb.DuckDBPyConnection, parts: Parts, table: str) -> int:
+    return int(
+        connection.execute(f"SELECT count(*) FROM ({union_select(parts[table])})").fetchall()[0][0]
+    )
+
+
+def _has_one_row_each(connection: duckdb.DuckDBPyConnection, parts: Parts) -> bool:
+    plan = "plan" if any("plan" in part.cells for part in parts["contracts"]) else "NULL"
+    rows, subscriptions = connection.execute(
+        f"SELECT count(*), count(DISTINCT (customer_id, {plan})) "
+        f"FROM ({union_select(parts['contracts'])})"
+    ).fetchall()[0]
+    return bool(rows <= ROWS_A_SUBSCRIPTION * subscriptions)
 
 
 def _are_regular(connection: duckdb.DuckDBPyConnection, parts: Parts) -> bool:

@@ -29,7 +29,7 @@ from lifecycle.init.times import prefer_order
 from lifecycle.init.united_files import Candidate, unite_files
 
 _REQUIRED_ROLES = {
-    "contracts": ("customer_id", "starts_at", "ends_at"),
+    "contracts": ("customer_id", "starts_at"),
     "feedback": ("customer_id", "occurred_at"),
     "transactions": ("customer_id", "occurred_at"),
     "interactions": ("customer_id", "occurred_at"),
@@ -240,6 +240,9 @@ def _points(source: Source, table: str, cells: dict[str, Cell]) -> int:
     possible = {
         "transactions": "amount" in cells or "price" in cells,
         "feedback": bool(named) or bool({"score", "kind", "resolved_at"} & set(cells)),
+        # Lists of subscriptions often have no column of the end, only the cancellation.
+        "contracts": "ends_at" in cells
+        or ("cancelled_at" in cells and bool({"plan", "price"} & set(cells))),
     }
     if any(role not in cells for role in _REQUIRED_ROLES[table]) or not possible.get(table, True):
         return 0

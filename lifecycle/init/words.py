@@ -276,6 +276,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
             cancellation_date cancel_date cancelled_date canceled_date terminated_at
             notice_given_at notice_date kundigung gekundigt_am kundigungsdatum gekundigt
             resilie_le date_resiliation date_de_resiliation cancelado_el fecha_cancelacion
+            cancelada_el cancelado_el fecha_de_baja fecha_de_cancelacion cancelada_em annule_le
             fecha_baja cancelado_em data_cancelamento 取消时间 取消日期 退订时间 解约日期
         """,
         "plan": """
@@ -284,7 +285,9 @@ SYNONYMS: dict[str, dict[str, str]] = {
             tarifa paquete plano pacote 套餐 计划 方案 产品
         """,
         "price": """
-            price monthly_price term_price fee amount mrr preis gebuhr beitrag betrag prix
+            price monthly_price term_price monthly_fee yearly_price annual_price fee amount mrr
+            preis monatspreis monatsbeitrag jahrespreis mensualite prix_mensuel cuota_mensual
+            precio_mensual preco_mensal gebuhr beitrag betrag prix
             montant tarif_mensuel cotisation precio cuota importe preco mensalidade valor 价格 费用
             金额
         """,

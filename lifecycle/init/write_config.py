@@ -18,7 +18,7 @@ from lifecycle.init import business
 from lifecycle.init.business_currency import guess_currency
 from lifecycle.init.business_zone import guess_zone
 from lifecycle.init.columns import assign_roles
-from lifecycle.init.contract_terms import settle_terms
+from lifecycle.init.contract_terms import open_ended_note, settle_terms
 from lifecycle.init.dateless import has_one_instant, is_labelled_snapshot, refuse_snapshot
 from lifecycle.init.duplicates import settle_duplicates
 from lifecycle.init.formats.known_files import read_known, split_known
@@ -146,11 +146,12 @@ def _guess_all(
     parts, unused = assign_tables(others, answers)
     result = read_known(connection, known, parts, answers)
     parts, unused = result.parts, unused | result.unused
-    contractual = "contracts" in parts or result.terms_from_payments
+    had_contracts = "contracts" in parts
     terms = settle_terms(connection, parts, answers)
-    if terms is not None:
-        unused |= _unused_snapshots(sources, parts, unused)
-    elif result.terms_from_payments:
+    contractual = "contracts" in parts or terms is not None or result.terms_from_payments
+    if had_contracts and "contracts" not in parts:
+        unused |= _unused_snapshots(sources, parts, unused, paid=terms is not None)
+    if terms is None and result.terms_from_payments:
         terms = Guess("contract.terms_from", '"payments"', (_PAID_TERMS,))
     _refuse_without_events(sources, parts, unused, contractual=contractual)
     duplicates = settle_duplicates(parts)
@@ -164,7 +165,7 @@ def _guess_all(
         guess_currency(parts, answers),
         *settings,
         *business.guess_scales(connection, parts),
-        *(_guess_table(name, parts) for name in parts),
+        *(_guess_table(name, parts, answers) for name in parts),
         business.guess_horizon(connection, parts, activity, contractual=contractual),
     ]
     stubs = tuple(
@@ -175,11 +176,13 @@ def _guess_all(
 
 
 def _unused_snapshots(
-    sources: list[Source], parts: dict[str, list[Part]], unused: dict[str, str]
+    sources: list[Source], parts: dict[str, list[Part]], unused: dict[str, str], *, paid: bool
 ) -> dict[str, str]:
-    """The files that no part reads any more, since the payments build the terms."""
+    """The files that no part reads any more: the payments build the terms, or they are left out."""
     used = {part.source.name for files in parts.values() for part in files}
     reason = "one row a subscription, overwritten; the payments build the terms"
+    if not paid:
+        reason = "left out by an answer (--answer contracts=leave_out)"
     return {
         source.name: reason
         for source in sources
@@ -235,8 +238,10 @@ def _sentences(misfits: list[Misfit]) -> list[str]:
     return [misfit.sentence for misfit in misfits[:1]]
 
 
-def _guess_table(name: str, parts: dict[str, list[Part]]) -> Guess:
+def _guess_table(name: str, parts: dict[str, list[Part]], answers: Answers) -> Guess:
     reasons = [reason for part in parts[name] for reason in part.reasons]
+    if name == "contracts" and (note := open_ended_note(parts, answers)):
+        reasons.append(note)
     return Guess(f"tables.{name}", toml_string(union_select(parts[name])), tuple(reasons))
 
 
