@@ -14,10 +14,13 @@ from lifecycle.init.cells import Cell, read_cell
 from lifecycle.init.customers import MOST_REPEATED, repeated_customers
 from lifecycle.init.source import Source, split_words, squash
 from lifecycle.init.time_by_values import time_by_values
+from lifecycle.init.todays_status import is_todays_status
 from lifecycle.init.words import ENDINGS, NOT_BY_ENDING, SYNONYMS
 
 # Roles of init alone: what they are read as.
 _OWN_SHAPES = {"price": "money", "refunded": "money"}
+# Attributes of customers that a column of statuses may be named like: `Estado` is a state too.
+_NO_STATUS = ("segment", "region", "channel")
 # Columns that may be empty and still are what their names say.
 _MAY_BE_EMPTY = ("cancelled_at", "ends_at")
 
@@ -146,7 +149,11 @@ def _candidates(source: Source, role: str, names: str) -> list[tuple[str, bool]]
     Whole names come in the order of the synonyms, endings in the order of the file.
     """
     order = [squash(name) for name in names.split()]
-    exact = [column for column in source.types if squash(column) in order]
+    exact = [
+        column
+        for column in source.types
+        if squash(column) in order and not (role in _NO_STATUS and is_todays_status(source, column))
+    ]
     exact.sort(key=lambda column: order.index(squash(column)))
     endings = ENDINGS.get(role, "").split()
     excluded = set(NOT_BY_ENDING.split())

@@ -19,6 +19,7 @@ from lifecycle.init.orders import complete_transactions
 from lifecycle.init.questions import Answers
 from lifecycle.init.settle import settle_cell
 from lifecycle.init.source import Source, constant_kind, squash, stem_words
+from lifecycle.init.todays_status import is_todays_status
 from lifecycle.init.value_words import FILE_WORDS, TOTAL_WORDS
 from lifecycle.init.words import LEAKY, UPDATED
 
@@ -165,11 +166,17 @@ def _table_note(
     )
 
 
+def _leaky_names(source: Source, columns: list[str]) -> set[str]:
+    """The names of columns of customers that say who has left, by their name or their words."""
+    statuses = {squash(column) for column in columns if is_todays_status(source, column)}
+    return statuses | {squash(word) for word in LEAKY.split()}
+
+
 def _left_out_notes(source: Source, table: str, used: set[str]) -> list[str]:
     """The columns that are not read; those that must not be read, with the reason."""
     unused = [column for column in source.types if column not in used]
     updated = {squash(word) for word in UPDATED.split()}
-    leaky = {squash(word) for word in LEAKY.split()} if table == "customers" else set()
+    leaky = _leaky_names(source, unused) if table == "customers" else set()
     notes = [
         f"{column} is left out: it is written when somebody leaves or with every visit, so a row "
         "shows today's value and not the one that was known before."

@@ -86,6 +86,20 @@ TEST_WORDS = "test tests testing demo dummy sandbox teste prueba prova essai tes
 NEGATION_WORDS = (
     "no not non un never without nicht kein keine nie ne pas sans sin nunca nao sem 未 不 无"
 )
+# What a list of customers says of who is still one today.
+CUSTOMER_STATUS_WORDS = """
+    active inactive cancelled canceled churned churn lapsed left former gone closed terminated
+    suspended paused frozen expired deactivated disabled deleted ended resigned dormant on_hold
+    not_active non_active unsubscribed current quit live dead lost
+    aktiv inaktiv gekundigt gekuendigt ausgetreten ehemalig gesperrt ruhend beendet pausiert
+    abgemeldet nicht_aktiv passiv
+    actif inactif inactive resilie resiliee radie radiee suspendu suspendue desabonne desabonnee
+    parti partie ancien
+    activo activa inactivo inactiva baja alta de_baja de_alta dado_de_baja dada_de_baja
+    suspendido suspendida cancelado cancelada retirado retirada
+    ativo ativa inativo inativa suspenso suspensa encerrado encerrada desligado desligada
+    活跃 不活跃 流失 已流失 注销 已注销 正常 冻结 停用 失效 退会 在会
+"""
 FILE_WORDS: dict[str, str] = {
     "customers": """
         customers customer clients client users members subscribers households demographics
