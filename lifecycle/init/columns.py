@@ -12,6 +12,7 @@ from dataclasses import replace
 from features.core.contract import CONTRACT
 from lifecycle.init.cells import Cell, read_cell
 from lifecycle.init.customers import MOST_REPEATED, repeated_customers
+from lifecycle.init.id_by_values import id_by_values
 from lifecycle.init.source import Source, split_words, squash
 from lifecycle.init.time_by_values import time_by_values
 from lifecycle.init.todays_status import is_todays_status
@@ -44,6 +45,8 @@ def assign_roles(source: Source, table: str, person: Cell | None = None) -> dict
         _add_time(source, table, cells)
         if table == "transactions" and "occurred_at" not in cells:
             _add_only_columns(source, cells)
+    if table == "transactions" and "occurred_at" in cells:
+        _add_unique_id(source, cells)
     return _drop_loose_roles(cells)
 
 
@@ -78,6 +81,27 @@ def _add_time(source: Source, table: str, cells: dict[str, Cell]) -> None:
     cell = time_by_values(source, person, first) or time_by_values(source, person, readings)
     if cell is not None:
         cells["occurred_at"] = cell
+
+
+def _add_unique_id(source: Source, cells: dict[str, Cell]) -> None:
+    if "transaction_id" in cells or not {"amount", "price"} & set(cells):
+        return
+    taken = {cell.column for cell in cells.values()}
+    readings = {
+        column: cell
+        for column in source.types
+        if column not in taken
+        and (cell := _cached_cell(source, column, "transactions", "transaction_id")) is not None
+        and _cached_cell(source, column, "transactions", "occurred_at") is None
+        and not _has_decimals(source, column)
+    }
+    cell = id_by_values(source, readings)
+    if cell is not None:
+        cells["transaction_id"] = cell
+
+
+def _has_decimals(source: Source, column: str) -> bool:
+    return bool(source.count_shapes(column, [r"regexp_matches(v, '^[-\d]*\d[.,]\d+$')"])[1])
 
 
 def _has_terms(source: Source) -> bool:

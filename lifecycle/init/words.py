@@ -140,9 +140,14 @@ SYNONYMS: dict[str, dict[str, str]] = {
             rechnungsnummer rechnungs_nr belegnummer beleg_nr transaktions_id erstattungs_id
             id_commande numero_commande no_commande n_commande numero_de_commande commande
             numero_facture id_facture id_transaction reference id_remboursement
+            n_facture no_facture num_facture numero_de_facture facture rechnung beleg
             id_pedido numero_pedido n_pedido no_pedido numero_de_pedido pedido numero_factura
             id_factura id_transaccion folio id_reembolso
+            no_de_factura no_de_pedido n_factura no_factura nro_factura num_factura numero_de_factura factura
+            n_recibo no_recibo nro_recibo numero_de_recibo numero_recibo recibo boleta comprobante
             id_do_pedido numero_do_pedido numero_fatura id_fatura id_transacao
+            n_fatura no_fatura no_da_fatura no_do_pedido no_pedido numero_da_fatura numero_de_fatura
+            fatura nota_fiscal
             订单编号 订单号 订单id 交易编号 交易号 流水号 发票号 单号 退款编号
         """,
         "kind": """
