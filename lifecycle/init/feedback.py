@@ -14,11 +14,14 @@ from lifecycle.init.source import Source, constant_kind, split_words, squash
 def complete_feedback(source: Source, table: str, cells: dict[str, Cell], draft: Draft) -> None:
     """Complete `draft` for feedback and interactions."""
     selected = draft.selected
-    if table == "feedback" and constant_kind(source, table) == "complaint":
+    are_tickets = table == "feedback" and _are_tickets(source, cells)
+    if are_tickets:
         _split_satisfaction(source, cells, draft)
     if "kind" not in selected:
         named = constant_kind(source, table)
-        scored = _score_kind(source, cells) if table == "feedback" else None
+        scored = None
+        if table == "feedback" and not are_tickets:
+            scored = _score_kind(source, cells)
         if scored == "nps":  # a survey whose scores go to ten
             named = "nps"
         kind = named or scored or ("complaint" if table == "feedback" else source.name)
@@ -44,6 +47,14 @@ def complete_feedback(source: Source, table: str, cells: dict[str, Cell], draft:
         draft.notes.append(f"{sent:,} surveys were sent, {answered:,} answered.")
 
 
+def _are_tickets(source: Source, cells: dict[str, Cell]) -> bool:
+    """Whether the rows are complaints: by the file's name, else since each is opened and solved."""
+    named = constant_kind(source, "feedback")
+    return named == "complaint" or (
+        named is None and "resolved_at" in cells and "kind" not in cells
+    )
+
+
 # What a help desk's customers answer, on the scale of csat.
 _WORDS_OF_SCORES = {
     "good": 5, "goodwithcomment": 5, "great": 5, "satisfied": 5, "happy": 5, "positive": 5,
@@ -59,41 +70,58 @@ _SATISFACTION = (
 
 def _split_satisfaction(source: Source, cells: dict[str, Cell], draft: Draft) -> None:
     """Of tickets, the answer how satisfied the customer was is a survey of its own."""
-    draft.selected.pop("score", None)
+    score_role, time = cells.get("score"), cells.get("answered_at", cells.get("resolved_at"))
+    for role in {"score", "answered_at"} & set(draft.selected):
+        del draft.selected[role]
+        draft.used.discard(cells[role].column)
     names = [column for column in source.types if squash(column) in _SATISFACTION]
-    if not names or "resolved_at" not in cells:
+    names += [score_role.column] if score_role and score_role.column not in names else []
+    if not names or time is None:
         return
-    x = source.sql(names[0])
-    words = [row[0] for row in source.query(source.distinct_values(names[0], 50))]
-    mapped = {
-        word: _WORDS_OF_SCORES[squash(word)] for word in words if squash(word) in _WORDS_OF_SCORES
-    }
-    numbers = [word for word in words if re.fullmatch(r"[1-5]([.]0)?", word)]
-    if not mapped and len(numbers) < len(words):
+    score = _score_sql(source, names[0])
+    if not score:
         return
-    score = x
-    if mapped:
-        whens = "".join(f" WHEN {literal(word)} THEN '{n}'" for word, n in sorted(mapped.items()))
-        score = f"CASE trim({x}){whens} END"
-    solved = cells["resolved_at"].sql
-    given = f"({score}) IS NOT NULL AND nullif(trim(CAST({solved} AS VARCHAR)), '') IS NOT NULL"
-    rows = source.query_count(f"SELECT count(*) FROM {source.sample} WHERE {given}")
+    answered = f"nullif(trim(CAST({time.sql} AS VARCHAR)), '') IS NOT NULL"
+    given = f"({score}) IS NOT NULL AND {answered}"
+    rows, lost = source.query(
+        f"SELECT count(*) FILTER ({given}), count({score}) FILTER (NOT ({answered})) "
+        f"FROM {source.sample}"
+    )[0]
     if not rows:
         return
-    draft.used.add(names[0])
+    draft.used |= {names[0], time.column}
     further = {
         "customer_id": draft.selected["customer_id"],
-        "occurred_at": solved,
+        "occurred_at": time.sql,
         "kind": "'csat'",
         "score": score,
-        "answered_at": solved,
+        "answered_at": time.sql,
     }
     no_answer = RowsLeftOut("without an answer", f"NOT ({given})")
     draft.further.append(Draft(further, left_out=[*draft.left_out, no_answer]))
+    solved = "when the ticket was solved, because no column has the time of the answer"
+    when = f"at {time.column}" if "answered_at" in cells else solved
     draft.notes.append(
-        f"{names[0]} has {rows:,} answers: they are surveys of kind csat, answered when the ticket "
-        "was solved, because no column has the time of the answer."
+        f"{names[0]} has {rows:,} answers: they are surveys of kind csat, answered {when}."
     )
+    if lost:
+        draft.notes.append(f"{lost:,} more are left out, because {time.column} is empty.")
+
+
+def _score_sql(source: Source, column: str) -> str:
+    """SQL for the answers as numbers; '' where they are neither known words nor numbers."""
+    x = source.sql(column)
+    words = [row[0] for row in source.query(source.distinct_values(column, 50))]
+    mapped = {
+        word: _WORDS_OF_SCORES[squash(word)] for word in words if squash(word) in _WORDS_OF_SCORES
+    }
+    numbers = [word for word in words if re.fullmatch(r"\d+([.]\d+)?", word)]
+    if not words or (not mapped and len(numbers) < len(words)):
+        return ""
+    if not mapped:
+        return x
+    whens = "".join(f" WHEN {literal(word)} THEN '{n}'" for word, n in sorted(mapped.items()))
+    return f"CASE trim({x}){whens} END"
 
 
 def _score_kind(source: Source, cells: dict[str, Cell]) -> str | None:

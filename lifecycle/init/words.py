@@ -143,7 +143,8 @@ SYNONYMS: dict[str, dict[str, str]] = {
             n_facture no_facture num_facture numero_de_facture facture rechnung beleg
             id_pedido numero_pedido n_pedido no_pedido numero_de_pedido pedido numero_factura
             id_factura id_transaccion folio id_reembolso
-            no_de_factura no_de_pedido n_factura no_factura nro_factura num_factura numero_de_factura factura
+            no_de_factura no_de_pedido n_factura no_factura nro_factura num_factura
+            numero_de_factura factura
             n_recibo no_recibo nro_recibo numero_de_recibo numero_recibo recibo boleta comprobante
             id_do_pedido numero_do_pedido numero_fatura id_fatura id_transacao
             n_fatura no_fatura no_da_fatura no_do_pedido no_pedido numero_da_fatura numero_de_fatura
