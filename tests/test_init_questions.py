@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 
 import pytest
@@ -9,8 +10,8 @@ from typer.testing import CliRunner
 
 from features.core.errors import BadSetting, WrongType
 from lifecycle import cli, init
-from lifecycle.init.interview import settle_questions
-from lifecycle.init.questions import Answers, parse_answers
+from lifecycle.init.interview import ask_on_terminal, settle_questions
+from lifecycle.init.questions import Answer, Answers, Question, parse_answers
 from tests.support.init_data import put
 
 HEAD = "order_id,customer_id,order_date,amount"
@@ -125,3 +126,23 @@ def test_every_file_is_named_and_unused_ones_with_their_columns(tmp_path, orders
     assert 'Under files: stock = "stock.csv". Its columns: sku, count.' in " ".join(
         line.lstrip("# ") for line in page.splitlines()
     )
+
+
+def test_a_program_reads_every_line_marked_check_and_whether_it_can_be_answered(tmp_path):
+    lines = [f"C{n % 7},2024-01-{1 + n % 28:02d},{n}.25" for n in range(60)]
+    path = put(tmp_path, "payments.csv", "customer_id,when,amount", lines)
+    out = tmp_path / "one.toml"
+    result = json.loads(run(path, "--out", out, "--json").stdout)
+    checks = {check["key"]: check for check in result["checks"]}
+    assert len(result["checks"]) == out.read_text(encoding="utf-8").count("# CHECK:")
+    assert checks["currency"]["answerable"]
+    assert not checks["tables.transactions"]["answerable"]
+    assert checks["tables.transactions"]["text"].startswith("when is used as occurred_at")
+
+
+def test_a_wrong_answer_on_a_terminal_is_told_what_is_allowed(monkeypatch, capsys):
+    question = Question("a.b", "Which?", (Answer("days", "x"), Answer("months", "y")))
+    monkeypatch.setattr("sys.stdin", io.StringIO("weeks\n3\nmonths\n"))
+    assert ask_on_terminal(question) == "months"
+    allowed = "not an answer: type 1 or 2, or days, months; Enter takes the default."
+    assert capsys.readouterr().err.count(allowed) == 2

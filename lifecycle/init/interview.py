@@ -71,10 +71,18 @@ def ask_on_terminal(question: Question) -> str:
             return question.answers[int(typed) - 1].value
         if typed in [each.value for each in question.answers] or (question.is_open and typed):
             return typed
+        print(f"not an answer: {_allowed(question)}", file=sys.stderr)
+
+
+def _allowed(question: Question) -> str:
+    numbers = " or ".join(str(number) for number, _ in enumerate(question.answers, 1))
+    values = ", ".join(each.value for each in question.answers)
+    enter = "" if question.needs_answer else "; Enter takes the default"
+    return f"type {numbers}, or {values}{enter}."
 
 
 def report(config: Configuration, answers: Answers) -> dict[str, Any]:
-    """The configuration for programs: guesses, questions with their answers, files."""
+    """The configuration for programs: guesses, questions with their answers, checks, files."""
     return {
         "guesses": config.rows,
         "questions": [
@@ -90,12 +98,30 @@ def report(config: Configuration, answers: Answers) -> dict[str, Any]:
             }
             for question in answers.questions.values()
         ],
+        "checks": _checks(config, answers),
         "files": {
             "given": config.given,
             "used": config.given - len(config.unused),
             "not_used": config.unused,
         },
     }
+
+
+def _checks(config: Configuration, answers: Answers) -> list[dict[str, Any]]:
+    """Every reason that says CHECK: its key, its text, and whether `--answer` takes the key.
+
+    The key is that of the question, else that of the guess, such as tables.transactions.
+    """
+    keys = {question.text: question.key for question in answers.questions.values()}
+    checks = []
+    for guess in config.guesses:
+        for reason in guess.reasons:
+            if "CHECK:" not in reason:
+                continue
+            text = reason.partition("CHECK:")[2].strip()
+            key = next((keys[known] for known in keys if text.startswith(known)), "")
+            checks.append({"key": key or guess.key, "text": text, "answerable": bool(key)})
+    return checks
 
 
 def diff_text(out: Path, page: str) -> str:
