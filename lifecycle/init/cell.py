@@ -42,7 +42,8 @@ class Option:
 @dataclass(frozen=True)
 class Choice:
     """Several readings of a column that all fit: a sentence, and the options; the first is the
-    default."""
+    default. name: what its key has behind the column, where another question has that key."""
 
     text: str
     options: tuple[Option, ...]
+    name: str = ""

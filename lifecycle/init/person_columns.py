@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from lifecycle.init.bridges import Bridge, find_bridge, largest_group
 from lifecycle.init.cells import Cell, is_email, read_id
+from lifecycle.init.id_digits import offer_digits
 from lifecycle.init.id_spelling import join_spellings
 from lifecycle.init.linked_columns import NUMBER_WORDS, add_linked_columns
 from lifecycle.init.money import read_number
@@ -66,6 +67,7 @@ def choose_persons(sources: list[Source]) -> dict[str, Cell]:
     persons = {name: cells[name][choice.number] for name, choice in chosen.items()}
     by_name = {source.name: source for source in sources}
     together = largest_group(by_name, persons)
+    alone = []
     for name, choice in chosen.items():
         if name not in together and choice.shared:
             # Its people are those of a few files alone, by another id than that of the others.
@@ -76,13 +78,16 @@ def choose_persons(sources: list[Source]) -> dict[str, Cell]:
         if choice.shared == 0:
             bridge = find_bridge(by_name[name], cells, persons, by_name)
             persons[name] = (bridge and _over(bridge)) or _by_name(by_name[name], cells[name][0])
+            alone += [] if bridge or name in together else [name]
             continue
         # Of a large file a small one can know only a few.
         most = max((other.people for key, other in chosen.items() if key != name), default=0)
         is_few = choice.shared is not None and choice.shared < min(choice.people, most) / 2
         note = _share_note(persons[name], choice, is_few=is_few)
         persons[name] = replace(persons[name], notes=(*persons[name].notes, note))
-    return join_spellings(by_name, persons)
+    persons = join_spellings(by_name, persons)
+    known = [(by_name[name], persons[name]) for name in persons if name in together]
+    return persons | {name: offer_digits(by_name[name], persons[name], known) for name in alone}
 
 
 def _over(bridge: Bridge) -> Cell:

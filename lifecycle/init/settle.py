@@ -22,7 +22,7 @@ def settle_cell(source: Source, cell: Cell, answers: Answers) -> Cell:
         return cell
     options = {option.value: option for option in cell.choice.options}
     question = Question(
-        question_key(source, cell.column),
+        question_key(source, f"{cell.column} {cell.choice.name}"),
         f"{cell.choice.text}.",
         tuple(Answer(option.value, option.meaning) for option in cell.choice.options),
     )
