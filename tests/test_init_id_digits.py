@@ -61,3 +61,19 @@ def test_an_id_without_digits_stays(tmp_path):
     _, _, buyers = read(tmp_path, "prefix and zeros", last="till,2024-02-01,9.5", **given)
     assert "till" in buyers
     assert "ALU-00015" in buyers
+
+
+def test_the_digits_lead_over_a_file_with_both_ids_to_the_person_of_the_others(tmp_path):
+    people = [f"ALU-{n:05d},p{n}@x.org" for n in range(25)]
+    tickets = [f"p{n}@x.org,2024-03-{1 + n:02d},late" for n in range(25)]
+    paid = [f"{n % 25},2024-01-{1 + n % 28:02d},{n}.5" for n in range(100)]
+    files = [
+        put(tmp_path, "customers.csv", "Nº cliente,Correo electrónico", people),
+        put(tmp_path, "tickets.csv", "email,created,topic", tickets),
+        put(tmp_path, "payments.csv", "Cliente,Fecha,Importe", paid),
+    ]
+    answers = Answers({"currency": "EUR", "payments.cliente_digits": "digits"})
+    init.write(files, tmp_path / "one.toml", answers)
+    history, _ = load_history(load_settings(tmp_path / "one.toml"))
+    buyers = {row["customer_id"] for row in rows(history, "transactions")}
+    assert buyers == {f"p{n}@x.org" for n in range(25)}

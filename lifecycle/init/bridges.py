@@ -83,11 +83,20 @@ def find_bridge(
     return None
 
 
-def _by_way_of(source: Source, own: Cell, both: Source, other: Cell, person: Cell) -> Bridge | None:
-    """The bridge over the file `both`, where it knows most of the people in `own`."""
-    pairs = (
+def bridge_over(own: Cell, both: Source, other: Cell, person: Cell) -> Bridge:
+    """The bridge of `own` over the columns `other` and `person` of a file, whoever is known."""
+    return Bridge(own, f"{_pairs(other, person)} FROM {quote_identifier(both.name)}", "")
+
+
+def _pairs(other: Cell, person: Cell) -> str:
+    return (
         f"SELECT CAST({other.sql} AS VARCHAR) AS {_KEY}, CAST({person.sql} AS VARCHAR) AS {_PERSON}"
     )
+
+
+def _by_way_of(source: Source, own: Cell, both: Source, other: Cell, person: Cell) -> Bridge | None:
+    """The bridge over the file `both`, where it knows most of the people in `own`."""
+    pairs = _pairs(other, person)
     people, known, several = source.query(
         f"SELECT count(*), count(n), count(*) FILTER (n > 1) FROM "
         f"(SELECT DISTINCT CAST({own.sql} AS VARCHAR) AS {_KEY} FROM {source.sample}) LEFT JOIN "

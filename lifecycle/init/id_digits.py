@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from features.tables.parsing import literal
+from lifecycle.init.bridges import bridge_over
 from lifecycle.init.cell import MIN_FIT, Cell, Choice, Option
 from lifecycle.init.source import Source
 
@@ -36,15 +37,16 @@ class _Form:
         return f"coalesce({written}, {x})"  # an id without digits, such as guest, stays
 
 
-def offer_digits(source: Source, cell: Cell, others: list[tuple[Source, Cell]]) -> Cell:
+def offer_digits(source: Source, cell: Cell, others: list[tuple[Source, Cell, Cell]]) -> Cell:
     """The person of a file whose ids no other file has, with a question where their digits match.
 
-    others: the persons of the other files. The default is to leave the ids as they are written.
+    others: the columns of ids of the other files, each with the person of its file, which may be
+    another column. The default is to leave the ids as they are written.
     """
     own = _read_form(source, cell)
     if own is None or cell.choice is not None:
         return cell
-    for other, theirs in others:
+    for other, theirs, person in others:
         form = _read_form(other, theirs)
         if form is None or form.prefix == own.prefix:
             continue
@@ -52,12 +54,14 @@ def offer_digits(source: Source, cell: Cell, others: list[tuple[Source, Cell]]) 
         people, shared = _count_shared(source, cell, sql, other, theirs)
         if shared:
             meaning = f"{shared:,} of {people:,} people are in {other.path.name}, by {sql}"
+            if theirs.column != person.column:
+                sql = bridge_over(cell, other, theirs, person).sql(sql)
             plain = replace(cell, notes=tuple(n for n in cell.notes if not n.startswith("CHECK")))
             as_written = Option("as_written", "the ids stay as they are written", plain)
             alike = Option("digits", meaning, replace(plain, sql=sql))
             text = (
                 f"{cell.column} of {source.path.name} has ids that no other file has, and digits "
-                f"that {theirs.column} of {other.path.name} has too: are they the same people"
+                f"that {theirs.column} of {other.path.name} has too: they may be the same people"
             )
             return replace(plain, choice=Choice(text, (as_written, alike), name="digits"))
     return cell

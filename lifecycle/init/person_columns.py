@@ -86,7 +86,12 @@ def choose_persons(sources: list[Source]) -> dict[str, Cell]:
         note = _share_note(persons[name], choice, is_few=is_few)
         persons[name] = replace(persons[name], notes=(*persons[name].notes, note))
     persons = join_spellings(by_name, persons)
-    known = [(by_name[name], persons[name]) for name in persons if name in together]
+    known = [
+        (by_name[name], each, persons[name])
+        for name in persons
+        if name in together
+        for each in (persons[name], *(c for c in cells[name] if c.column != persons[name].column))
+    ]
     return persons | {name: offer_digits(by_name[name], persons[name], known) for name in alone}
 
 
