@@ -128,3 +128,17 @@ def test_a_column_that_is_not_read_for_a_few_cells_says_so(tmp_path):
     words = " ".join((tmp_path / "o.toml").read_text().replace("#", "").split())
     assert "CHECK: refund_amount is not read: 80.0% of its values are amounts" in words
     assert "others are 'x'" in words
+
+
+@pytest.mark.parametrize(
+    "head, end",
+    [
+        ("id,created_at,total", ""),
+        ("Id,Created at,Total,Accepts Marketing,Discount Amount", ",no,0"),
+    ],
+)
+def test_the_key_of_a_table_of_amounts_is_never_the_customer(tmp_path, head, end):
+    path = put(tmp_path, "x.csv", head, [f"{n},2024-01-{n:02d},{n}.50{end}" for n in range(1, 9)])
+    with pytest.raises(errors.ColumnMissing) as refused:
+        init.write([path], tmp_path / "lifecycle.toml")
+    assert "no column names the customer" in refused.value.got

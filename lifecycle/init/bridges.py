@@ -106,7 +106,7 @@ def _by_way_of(source: Source, own: Cell, both: Source, other: Cell, person: Cel
     if not people or known < _KNOWN * people or several:
         return None
     note = (
-        f"{own.column} is another id: {both.path.name} has it beside {person.column}, which "
+        f"{own.column} is another id: {both.label} has it beside {person.column}, which "
         f"names the customer: {people:,} people, {known:,} of them known there."
     )
     return Bridge(own, f"{pairs} FROM {quote_identifier(both.name)}", note)

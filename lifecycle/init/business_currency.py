@@ -35,7 +35,7 @@ def guess_currency(parts: Parts, answers: Answers) -> Guess:
         return Guess("business.currency", toml_string(codes[0]), (reason,))
     if len(codes) > 1:
         raise BadSetting(
-            where=", ".join(part.source.path.name for part in files),
+            where=", ".join(part.source.label for part in files),
             got=f"amounts in several currencies: {', '.join(codes)}",
             rule="Amounts are added up, so they are in one currency.",
             fix="Give init the files of one currency, or convert the amounts first.",

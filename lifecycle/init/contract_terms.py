@@ -39,7 +39,7 @@ def settle_terms(
     is_list = _has_one_row_each(connection, parts) if endless else _is_snapshot(connection, parts)
     if not is_list:
         return None
-    names = ", ".join(part.source.path.name for part in parts["contracts"])
+    names = ", ".join(part.source.label for part in parts["contracts"])
     paid = "transactions" in parts and _are_regular(connection, parts)
     if not paid and not endless:
         raise _refusal(parts, names)

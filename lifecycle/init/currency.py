@@ -36,7 +36,7 @@ def choose_currency(source: Source, cells: dict[str, Cell], draft: Draft, answer
     draft.used.add(column)
     if len(rows) < 2:
         return next(iter(rows), "")
-    chosen = ask_currency(rows, f"{source.path.name}, column {column}", answers)
+    chosen = ask_currency(rows, f"{source.label}, column {column}", answers)
     blank = source.query_count(
         f"SELECT count(*) FROM {source.sample} WHERE coalesce({code}, '') = ''"
     )
@@ -60,7 +60,7 @@ def _choose_sign(
         code: source.query_count(f"SELECT count(*) FROM {source.sample} WHERE {condition}")
         for code, condition in has.items()
     }
-    chosen = ask_currency(rows, f"{source.path.name}, column {column}", answers)
+    chosen = ask_currency(rows, f"{source.label}, column {column}", answers)
     others = " OR ".join(condition for code, condition in has.items() if code != chosen)
     leave_out(source, draft, f"in other currencies than {chosen}", others)
     return chosen

@@ -39,7 +39,7 @@ def refuse_snapshot(source: Source) -> None:
     label = churn_label(source)
     labelled = f", and a label ({label})" if label else ""
     raise TimestampsMissing(
-        where=str(source.path.name),
+        where=source.label,
         got=f"{source.rows:,} rows, one for each customer, without the times of what they "
         f"did{labelled}",
         rule=one_row_each.RULE,

@@ -18,7 +18,7 @@ def settle_duplicates(parts: Parts) -> Guess | None:
     The rows that are equal in the whole file are then taken once by the SELECT itself.
     """
     merged = {
-        part.source.path.name: part.merged_rows
+        part.source.label: part.merged_rows
         for files in parts.values()
         for part in files
         if part.merged_rows

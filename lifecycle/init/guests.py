@@ -28,7 +28,7 @@ def settle_guests(source: Source, cells: dict[str, Cell], draft: Draft, answers:
     there = f"CASE WHEN {is_guest} THEN {email.sql} ELSE CAST({person.sql} AS VARCHAR) END"
     question = Question(
         question_key(source, f"{person.column} empty"),
-        f"{person.column} of {source.path.name} is empty on {rows:,} of {source.sampled:,} rows, "
+        f"{person.column} of {source.label} is empty on {rows:,} of {source.sampled:,} rows, "
         f"as for guests; {email.column} is filled there.",
         _answers(source, person, email, there, rows),
     )

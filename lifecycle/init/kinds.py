@@ -123,7 +123,7 @@ def _read_status(
     if bought:
         options.reverse()
     text = (
-        f"unknown kinds in {column} of {source.path.name}: {len(unknown)} ({listed}{more}), on "
+        f"unknown kinds in {column} of {source.label}: {len(unknown)} ({listed}{more}), on "
         f"{rows_unknown:,} rows"
     )
     return Cell(column, rejected.sql, notes=notes, choice=Choice(text, tuple(options)))

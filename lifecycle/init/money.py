@@ -83,7 +83,7 @@ def ask_cents(source: Source, cell: Cell, code: str) -> Cell:
     # A currency with two digits whose amounts have no decimals at all is counted in cents.
     has_cents = code not in ("", "JPY", "KRW", "VND", "CLP", "HUF", "IDR", "TWD", "COP")
     options = (divided, units) if has_cents else (units, divided)
-    text = f"{cell.column} of {source.path.name} has whole numbers only, as amounts in cents have"
+    text = f"{cell.column} of {source.label} has whole numbers only, as amounts in cents have"
     return replace(options[0].cell, choice=Choice(text, options))
 
 

@@ -35,7 +35,7 @@ def settle_placeholders(
     shown = ", ".join(repr(value) for value, _ in values[:3])
     question = Question(
         question_key(source, person.column),
-        f"{person.column} of {source.path.name} is {shown} on {rows:,} of {source.sampled:,} rows, "
+        f"{person.column} of {source.label} is {shown} on {rows:,} of {source.sampled:,} rows, "
         "as for guests.",
         _answers(source, person, email, is_nobody, rows, is_known=_is_known(values)),
     )

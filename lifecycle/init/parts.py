@@ -161,7 +161,7 @@ def _table_note(
     named = "its name and " if is_named(source, table) else ""
     columns = f": {', '.join(renamed)}" if renamed else ", which have the contract's own names"
     return (
-        f"{table} is {source.path.name} ({source.rows:,} rows{sampled}), "
+        f"{table} is {source.label} ({source.rows:,} rows{sampled}), "
         f"by {named}its columns{columns}."
     )
 

@@ -42,6 +42,10 @@ _ABOUT = """
 """
 
 
+# Names of a key of any row: of customers in a file of customers, of orders in one of orders.
+_ROW_NAMES = ("id", "recordid")
+
+
 def choose_persons(sources: list[Source]) -> dict[str, Cell]:
     """The column of each file that names the person, with how many people other files know too.
 
@@ -157,7 +161,7 @@ def _rank(source: Source, column: str) -> tuple[int, int] | None:
         return 1, position
     if is_email(source, column):
         return 3, position
-    if name in ("id", "recordid"):
+    if name in _ROW_NAMES:
         return 5, position
     if (
         len(words) > 1
@@ -187,6 +191,20 @@ def _is_key(source: Source, cell: Cell) -> bool:
     x = f"CAST({cell.sql} AS VARCHAR)"
     rows, distinct = source.query(f"SELECT count({x}), count(DISTINCT {x}) FROM {source.sample}")[0]
     return bool(rows == distinct == source.sampled and rows > 1)
+
+
+def is_row_key(source: Source, person: Cell | None, event: dict[str, Cell]) -> bool:
+    """Whether the column that would name the person is the key of the rows of a table of amounts.
+
+    event: the roles of the file as transactions. A column `id` that is different wherever it is
+    filled names orders, not customers.
+    """
+    is_money = "occurred_at" in event and bool({"amount", "price"} & set(event))
+    if person is None or not is_money or squash(person.column) not in _ROW_NAMES:
+        return False
+    x = f"nullif(trim(CAST({source.sql(person.column)} AS VARCHAR)), '')"
+    rows, distinct = source.query(f"SELECT count({x}), count(DISTINCT {x}) FROM {source.sample}")[0]
+    return bool(rows == distinct and rows > 1)
 
 
 # A column whose name says nothing is the person if it has enough values, each on several rows.

@@ -153,7 +153,7 @@ def _ask_status(
     also = f"; {known:,} of them have the id of a purchase" if known else ""
     question = Question(
         question_key(source, f"{column} refunds"),
-        f"{column} of {source.path.name} says of {rows:,} rows that they were given back{also}.",
+        f"{column} of {source.label} says of {rows:,} rows that they were given back{also}.",
         (own, both) if known else (both, own),
     )
     answer = answers.ask(question)
@@ -240,7 +240,7 @@ def _reduction(
         return "max"
     question = Question(
         question_key(source, refunds.column),
-        f"{refunds.column} of {source.path.name} is the same on all lines of {orders:,} orders.",
+        f"{refunds.column} of {source.label} is the same on all lines of {orders:,} orders.",
         (
             Answer("once", f"it is the refund of the order, sum {float(once):,.2f}"),
             Answer("each", f"each line has its own, sum {float(summed):,.2f}"),

@@ -29,6 +29,7 @@ PART_ROWS, SHARE_ROWS = 100_000, 500_000
 class Source:
     """One file in the engine.
 
+    `label` names the file for people: its name, with its folder where two files have that name.
     `whole` is the view of all rows and `sample` the table of the rows whose values are looked at;
     `rows` and `sampled` count them. `types` maps each column to its SQL type. `cache` holds answers
     that would otherwise be computed once for each table the file might be.
@@ -42,6 +43,7 @@ class Source:
     types: dict[str, str]
     keywords: frozenset[str]
     cache: dict[Hashable, Any] = field(default_factory=dict, compare=False)
+    label: str = ""
 
     @property
     def whole(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from lifecycle.init.dateless import is_labelled_snapshot
 from lifecycle.init.events import purchase_cells
 from lifecycle.init.misfits import event_misfits
 from lifecycle.init.parts import Part, is_named, read_part
-from lifecycle.init.person_columns import choose_persons
+from lifecycle.init.person_columns import choose_persons, is_row_key
 from lifecycle.init.questions import Answers
 from lifecycle.init.source import Source, sample_name
 from lifecycle.init.times import prefer_order
@@ -176,7 +177,18 @@ def _checked_source(
             fix="Save the file with commas, and correct rows with too many or too few columns.",
         )
     sampled = _count_rows(connection, sample_name(name))
-    return Source(connection, name, path, rows, sampled, types, keywords)
+    return Source(connection, name, path, rows, sampled, types, keywords, label=path.name)
+
+
+def label_sources(sources: list[Source]) -> list[Source]:
+    """The sources, where two files of one name are named with their folders."""
+    names = Counter(source.path.name for source in sources)
+    return [
+        source
+        if names[source.path.name] == 1
+        else replace(source, label="/".join(source.path.parts[-2:]))
+        for source in sources
+    ]
 
 
 def assign_tables(
@@ -185,13 +197,16 @@ def assign_tables(
     """The parts of each table, and why each unused file is not used (by its name)."""
     candidates: dict[str, list[Candidate]] = {table: [] for table in CONTRACT}
     persons = choose_persons(sources)
-    unused = {}
+    unused, key_of_row = {}, dict[str, str]()
     for source in sources:
         person = persons.get(source.name)
         cells = {table: assign_roles(source, table, person) for table in _POINTS}
         points = {table: _points(source, table, roles) for table, roles in cells.items()}
         if is_labelled_snapshot(source, person):  # its dates are not those of what happened
             points |= {name: 0 for name in points if name != "customers"}
+        elif is_row_key(source, person, cells["transactions"]) and person is not None:
+            points = _points_without_person(source, points, cells)
+            key_of_row[source.name] = person.column
         table = max(_POINTS, key=points.__getitem__)
         if points[table]:
             candidates[table].append(Candidate(points[table], source, cells[table]))
@@ -201,7 +216,8 @@ def assign_tables(
                 if bought is not None:
                     candidates["transactions"].append(Candidate(1, source, bought))
         else:
-            unused[source.name] = _missing_roles(source, cells["transactions"])
+            key = key_of_row.get(source.name, "")
+            unused[source.name] = _missing_roles(source, cells["transactions"], key)
     candidates = _with_known_order(candidates)
     parts: dict[str, list[Part]] = {}
     for table, files in candidates.items():
@@ -254,7 +270,20 @@ def _points(source: Source, table: str, cells: dict[str, Cell]) -> int:
     return _POINTS[table] + named + roles
 
 
-def _missing_roles(source: Source, cells: dict[str, Cell]) -> str:
+def _points_without_person(
+    source: Source, points: dict[str, int], cells: dict[str, dict[str, Cell]]
+) -> dict[str, int]:
+    """The points where the column of the person is the key of the row: it may be of customers."""
+    further = set(cells["customers"]) - {"customer_id", "acquired_at"}
+    of_orders = {"discount", "method", "line", "quantity", "refunded"} & set(cells["transactions"])
+    is_customers = bool(further and not of_orders) or is_named(source, "customers")
+    others = ("contracts", "feedback", *(["customers"] if is_customers else []))
+    return {table: count if table in others else 0 for table, count in points.items()}
+
+
+def _missing_roles(source: Source, cells: dict[str, Cell], key: str) -> str:
+    if key:
+        return f"no column names the customer ({key} is different in every row: the key of a row)"
     if "customer_id" not in cells:
         return "no column names the customer"
     nearest = "".join(f"; {misfit.sentence}" for misfit in event_misfits(source, cells)[:1])

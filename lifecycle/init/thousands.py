@@ -109,7 +109,7 @@ def _sentence(
     source: Source, cell: Cell, cells: _Cells, mark: str, *, has_three_decimals: bool
 ) -> str:
     name = "point" if mark == "." else "comma"
-    where = f"{cell.column} of {source.path.name}"
+    where = f"{cell.column} of {source.label}"
     if cells.other_mark:
         text = f"{where}: {cells.three:,} values have a {name} before their last three digits"
     else:

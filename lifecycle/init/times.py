@@ -123,7 +123,7 @@ def _best_cell(source: Source, column: str, styles: list[TimeStyle]) -> Cell | N
 
 def _unknown_zone(source: Source, column: str, zone: str) -> WrongType:
     return WrongType(
-        where=f"{source.path.name}, column {column}",
+        where=f"{source.label}, column {column}",
         got=f"times with {zone}, which is no zone or stands for several",
         rule="The letters of a zone mean one offset wherever they are written.",
         fix="Export the times with an offset, as in 2024-03-01 10:00:00+08:00, or without letters "
@@ -231,7 +231,7 @@ def _mixed_order(source: Source, column: str, style: TimeStyle, only: int, other
     first = "day" if style.day.index("%d") < style.day.index("%m") else "month"
     second = "month" if first == "day" else "day"
     return WrongType(
-        where=f"{source.path.name}, column {column}",
+        where=f"{source.label}, column {column}",
         got=f"dates in two orders: {only:,} cells can only be {first} first, {other:,} cells can "
         f"only be {second} first",
         rule="All dates of a column have one order, or those that fit both would be read wrongly.",
@@ -265,7 +265,7 @@ def _ask_order(source: Source, cell: Cell, style: TimeStyle, rival: TimeStyle) -
     options.sort(key=lambda option: option.value)  # the day first is the default
     text = (
         f"{cell.column} can be read day first or month first (no number is over 12 in "
-        f"{source.path.name})"
+        f"{source.label})"
     )
     return replace(cell, choice=Choice(text, tuple(options)))
 
@@ -284,7 +284,7 @@ def _ask_excel(source: Source, cell: Cell) -> Cell:
             )
         )
     text = (
-        f"{cell.column} of {source.path.name} holds days as numbers of a spreadsheet; nearly all "
+        f"{cell.column} of {source.label} holds days as numbers of a spreadsheet; nearly all "
         "count from 1900, old ones of a Mac from 1904"
     )
     return replace(cell, choice=Choice(text, tuple(options)))

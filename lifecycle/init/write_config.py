@@ -28,7 +28,7 @@ from lifecycle.init.person_columns import person_candidates
 from lifecycle.init.questions import Answers
 from lifecycle.init.selects import union_select
 from lifecycle.init.source import Source
-from lifecycle.init.tables import assign_tables, list_tables, open_engine, open_file
+from lifecycle.init.tables import assign_tables, label_sources, list_tables, open_engine, open_file
 from lifecycle.init.toml_page import Guess, render_page, toml_string
 
 _PAID_TERMS = (
@@ -128,7 +128,7 @@ def guess_config(files: list[Path], out: Path, answers: Answers) -> Configuratio
     tables = [table for path in paths for table in list_tables(path)]
     sources = [open_file(connection, path, taken=taken, keywords=keywords) for path in tables]
     try:
-        return _guess_all(connection, sources, out, answers)
+        return _guess_all(connection, label_sources(sources), out, answers)
     except duckdb.Error as error:
         raise QueryFailed(
             where="init",
@@ -171,7 +171,7 @@ def _guess_all(
     stubs = tuple(
         _stub(source, unused[source.name], out) for source in sources if source.name in unused
     )
-    names = {source.path.name: unused[source.name] for source in sources if source.name in unused}
+    names = {source.label: unused[source.name] for source in sources if source.name in unused}
     return Configuration(tuple(guesses), render_page(guesses, stubs), names, len(sources))
 
 
@@ -214,11 +214,9 @@ def _refuse_without_events(
     }
     if set(parts) == {"customers"} and not unused and not any(nearest.values()):
         refuse_snapshot(parts["customers"][0].source)
-    read = [
-        f"{source.path.name}: {unused[source.name]}" for source in sources if source.name in unused
-    ]
+    read = [f"{source.label}: {unused[source.name]}" for source in sources if source.name in unused]
     read += [
-        "; ".join([f"{part.source.path.name}: {table}", *_sentences(nearest[part.source.name])])
+        "; ".join([f"{part.source.label}: {table}", *_sentences(nearest[part.source.name])])
         for table, files in parts.items()
         for part in files
     ]
@@ -251,7 +249,7 @@ def _guess_files(sources: list[Source], unused: dict[str, str], out: Path) -> Gu
         f"{source.name} = {toml_string(_path_from(source.path, out))}" for source in used
     )
     not_used = [
-        f"not used: {source.path.name}: {unused[source.name]}."
+        f"not used: {source.label}: {unused[source.name]}."
         for source in sources
         if source.name in unused
     ]
@@ -263,7 +261,7 @@ def _stub(source: Source, reason: str, out: Path) -> str:
     """How a file that is not used would be named, with its columns."""
     path = toml_string(_path_from(source.path, out))
     return (
-        f"{source.path.name}: {reason}. Under files: {source.name} = {path}. Its columns: "
+        f"{source.label}: {reason}. Under files: {source.name} = {path}. Its columns: "
         f"{', '.join(source.types)}."
     )
 

@@ -28,7 +28,7 @@ def choose_currency(
     )
     if len(rows) <= 1:
         return next(iter(rows), ""), ()
-    where = f"{columns.source.path.name}, column {columns.name(names)}"
+    where = f"{columns.source.label}, column {columns.name(names)}"
     chosen = ask_currency(rows, where, answers)
     return chosen, (LeftOut(f"in other currencies than {chosen}", f"{code} <> {literal(chosen)}"),)
 

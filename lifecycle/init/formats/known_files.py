@@ -14,7 +14,7 @@ import duckdb
 
 from features.core.contract import CONTRACT
 from features.core.errors import SnapshotRefused
-from features.tables.parsing import literal, quote_identifier
+from features.tables.parsing import literal
 from lifecycle.init.bridges import Bridge, find_bridge
 from lifecycle.init.cells import Cell
 from lifecycle.init.currency import ask_currency
@@ -22,6 +22,7 @@ from lifecycle.init.customers import first_of_each
 from lifecycle.init.draft import Draft
 from lifecycle.init.formats.file_columns import FileColumns
 from lifecycle.init.formats.format import Format, FormatTable, PersonColumn
+from lifecycle.init.formats.overlaps import add_rows_once
 from lifecycle.init.formats.person_columns import with_own_ids
 from lifecycle.init.formats.registry import recognise
 from lifecycle.init.formats.same_money import compare_money
@@ -97,7 +98,7 @@ def read_known(
         if file.tables
     ]
     for parts in sorted(added, key=_newest, reverse=True):
-        _add_rows_once(result.parts, parts)
+        add_rows_once(result.parts, parts)
     result.parts = {name: result.parts[name] for name in CONTRACT if name in result.parts}
     _leave_out_same_money(connection, known, result)
     _refuse_two_currencies(result.parts.get("transactions", []), answers)
@@ -194,7 +195,7 @@ def _first_notes(file: KnownFile, table: FormatTable, note: str) -> list[str]:
     """What the file is, who its rows are about, and how many of them are left out."""
     source = file.source
     notes = [
-        f"{source.path.name} has the columns of {file.format.name} ({source.rows:,} rows).",
+        f"{source.label} has the columns of {file.format.name} ({source.rows:,} rows).",
         note,
         f"not read: {file.format.leaves[0].lower()}{file.format.leaves[1:]}",
     ]
@@ -242,34 +243,6 @@ def _newest(parts: list[Part]) -> str:
     return str(source.query(f"SELECT max(CAST({sql} AS VARCHAR)) FROM {source.whole}")[0][0])
 
 
-def _add_rows_once(parts: dict[str, list[Part]], added: list[Part]) -> None:
-    """Add the parts of one file, without the rows that an earlier file has too, by their id."""
-    earlier = {table: list(each) for table, each in parts.items()}
-    for part in added:
-        key = "customer_id" if part.table == "customers" else "transaction_id"
-        for other in earlier.get(part.table, []):
-            same = part.table == "customers" or set(part.source.types) == set(other.source.types)
-            if key in part.cells and key in other.cells and same:
-                part = _without_rows_of(part, other, key)
-        parts.setdefault(part.table, []).append(part)
-
-
-def _without_rows_of(part: Part, other: Part, key: str) -> Part:
-    """The part without the ids of the other file; as it is where they have none in common."""
-    other_ids = f"SELECT {other.cells[key].sql} FROM files.{quote_identifier(other.source.name)}"
-    condition = f"({part.cells[key].sql}) IN ({other_ids})"
-    rows = part.source.query_count(
-        f"SELECT count(*) FROM ({part.select}) WHERE {key} IN ({other_ids})"
-    )
-    if not rows:
-        return part
-    head, qualify, tail = part.select.partition(" QUALIFY ")
-    joint = " AND " if " WHERE " in head else " WHERE "
-    select = f"{head}{joint}({condition}) IS NOT TRUE{qualify}{tail}"
-    note = f"{rows:,} rows are in {other.source.path.name} too and count once."
-    return _changed(part, select, note)
-
-
 def _leave_out_same_money(
     connection: duckdb.DuckDBPyConnection, known: Sequence[KnownFile], result: KnownParts
 ) -> None:
@@ -303,7 +276,7 @@ def _same_money(
     same = compare_money(connection, union_select(parts), union_select(orders))
     if not same.is_same:
         return ""
-    files = ", ".join(dict.fromkeys(part.source.path.name for part in orders))
+    files = ", ".join(dict.fromkeys(part.source.label for part in orders))
     return (
         f"{same.with_order:,} of its {same.payments:,} payments are orders of {files} "
         f"({same.compared}): they would count twice"
@@ -318,7 +291,7 @@ def _refuse_two_currencies(parts: list[Part], answers: Answers) -> None:
         if code.isalpha() and len(code) == 3:
             rows[code] = rows.get(code, 0) + part.source.rows
     if len(rows) > 1:
-        files = ", ".join(dict.fromkeys(part.source.path.name for part in parts))
+        files = ", ".join(dict.fromkeys(part.source.label for part in parts))
         ask_currency(rows, files, answers)
 
 
