@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.core.errors import ColumnMissing
 from tests.support.init_data import day, guessed, put, rows
 
 TIMES = {
@@ -207,3 +208,25 @@ def test_float_ids_in_parquet_become_text(tmp_path):
     _, _, _, found, counts = guessed(tmp_path, tmp_path / "x.parquet")
     assert counts["transactions"].rejected == {"customer_id_missing": 20}
     assert {row["customer_id"] for row in rows(found, "transactions")} == {"1", "2"}
+
+
+@pytest.mark.parametrize("key", ["id", "email"])
+def test_of_a_nested_customer_the_id_inside_is_read(tmp_path, key):
+    path = tmp_path / "orders.json"
+    path.write_text(
+        "\n".join(
+            f'{{"id":{n},"customer":{{"{key}":"C{n % 2}","orders_count":{n}}},'
+            f'"created_at":"2024-01-{n:02d}","total":"{n}.50"}}'
+            for n in range(1, 9)
+        )
+    )
+    guesses, _, _, found, _ = guessed(tmp_path, path)
+    people = {row["customer_id"].upper() for row in rows(found, "transactions")}
+    assert people == {"C0", "C1"}
+    assert f"customer.{key} is read" in guesses["tables.transactions"]["reason"]
+
+
+def test_a_nested_value_without_an_id_is_no_customer(tmp_path):
+    lines = [f'"{{""name"": ""A"", ""orders"": {n}}}",2024-01-{n:02d},{n}.5' for n in range(1, 9)]
+    with pytest.raises(ColumnMissing):
+        guessed(tmp_path, put(tmp_path, "x.csv", "customer,date,amount", lines))

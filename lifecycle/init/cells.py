@@ -44,9 +44,12 @@ def read_id(source: Source, column: str) -> Cell | None:
     """The column as ids: without `.0` and a leading apostrophe, e-mails in small letters."""
     x, type_ = source.sql(column), source.types[column]
     tests = [r"regexp_matches(v, '^\d+[.]0$')", "v LIKE '''%'", _EMAIL, "v <> lower(v)"]
-    count, whole, apostrophes, emails, capitals = source.count_shapes(column, tests)
+    tests.append("v LIKE '{%' OR v LIKE '[%'")
+    count, whole, apostrophes, emails, capitals, nested = source.count_shapes(column, tests)
     if count == 0:
         return None
+    if nested:
+        return _read_nested_id(source, column, count)
     if type_ in FLOATS:
         if whole != count:
             return None
@@ -66,6 +69,22 @@ def read_id(source: Source, column: str) -> Cell | None:
         if capitals:
             notes.append(f"{column}: e-mails are compared in small letters.")
     return Cell(column, x, notes=tuple(notes))
+
+
+def _read_nested_id(source: Source, column: str, count: int) -> Cell | None:
+    """The id, or else the e-mail, of objects such as {"id": 7, "orders": 2}; None without one."""
+    x = source.sql(column)
+    for name in ("id", "customer_id", "email"):
+        inner = f"json_extract_string(TRY_CAST({x} AS JSON), '$.{name}')"
+        plain = f"CASE WHEN ltrim({x})[1] NOT IN ('{{', '[') THEN {x} ELSE {inner} END"
+        sql = f"lower(trim({plain}))" if name == "email" else plain
+        filled = source.query_count(
+            f"SELECT count(nullif(trim({sql}), '')) FROM {source.sample} WHERE trim({x}) <> ''"
+        )
+        if filled >= MIN_FIT * count:
+            note = f"{column} holds objects: {column}.{name} is read."
+            return Cell(column, sql, notes=(note,))
+    return None
 
 
 def is_email(source: Source, column: str) -> bool:
