@@ -9,7 +9,7 @@ from features.tables.history import load_history
 from lifecycle import init
 from lifecycle.init.questions import Answers
 from lifecycle.init.status_words import meaning_of
-from tests.support.init_data import put, rows
+from tests.support.init_data import guessed, put, rows
 
 HEAD = "order_id,customer_id,order_date,total,status"
 
@@ -63,3 +63,22 @@ def test_where_no_word_is_known_the_default_leaves_out_what_says_no(tmp_path):
     default = questions["orders.status"].default
     assert (default.value, kinds) == ("purchases", {"purchase": 20})
     assert "but for those that say no (40): 20 purchases" in default.meaning
+
+
+def test_orders_that_a_flag_calls_unpaid_are_left_out_and_counted(tmp_path):
+    lines = [f"{n},C{n % 3},2024-01-{n:02d},{n}.50,{str(n > 2).lower()}" for n in range(1, 9)]
+    path = put(tmp_path, "orders.csv", "order_id,customer_id,order_date,amount,is_paid", lines)
+    guesses, _, _, found, _ = guessed(tmp_path, path)
+    assert len(rows(found, "transactions")) == 6
+    reason = guesses["tables.transactions"]["reason"]
+    assert "2 of 8 rows are left out: not paid yet (is_paid)" in reason
+
+
+def test_orders_without_a_time_of_payment_are_a_question(tmp_path):
+    lines = [f"{n},C{n % 3},2024-01-{n:02d},{n}.50," for n in range(1, 3)]
+    lines += [f"{n},C{n % 3},2024-01-{n:02d},{n}.50,2024-02-01" for n in range(3, 9)]
+    path = put(tmp_path, "orders.csv", "order_id,customer_id,order_date,amount,paid_at", lines)
+    guesses, _, _, found, _ = guessed(tmp_path, path)
+    assert len(rows(found, "transactions")) == 6
+    reason = guesses["tables.transactions"]["reason"]
+    assert "CHECK: paid_at of orders.csv is empty on 2 of 8 rows" in reason

@@ -9,8 +9,8 @@
     columns          which column plays which role in a contract table
     people           who a row is about, over all files: person_columns, bridges, nobody,
                      guests, id_spelling
-    draft, parts     the SELECT of one file: orders, currency, statuses, refunds, feedback,
-                     customers, clocks, misfits
+    draft, parts     the SELECT of one file: orders, currency, statuses, unpaid, refunds,
+                     feedback, customers, clocks, misfits
     formats/         one file for each known export; known_files makes their SELECTs
     tables           which file is which contract table; united_files: which are read together
     contract_terms   whether contracts are terms or a snapshot; duplicates, dateless

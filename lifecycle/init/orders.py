@@ -18,6 +18,7 @@ from lifecycle.init.statuses import (
     leave_out_by_flags,
     leave_out_by_status,
 )
+from lifecycle.init.unpaid import settle_unpaid
 
 # Shares of ids: mostly one customer and time, some on several rows; orders enough to compare lines.
 _MOSTLY, _SOME, _MIN_ORDERS = 0.95, 0.05, 20
@@ -41,6 +42,7 @@ def complete_transactions(
     draft.notes += [note for cell in money for note in cell.notes]
     leave_out_by_flags(source, draft)
     leave_out_by_status(source, cells, draft)
+    settle_unpaid(source, cells, draft, answers)
     choose_kind_by_flags(source, cells, draft)
     _choose_kind(source, cells, draft, money)
     refund_negative_amounts(source, cells, draft, money)

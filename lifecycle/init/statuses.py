@@ -14,6 +14,8 @@ _FLAGS = {
     **dict.fromkeys(("test", "istest", "testmode", "testorder", "sandbox"), ("true", "tests")),
     **dict.fromkeys(("livemode", "live", "islive"), ("false", "tests")),
     **dict.fromkeys(("isdeleted", "deleted"), ("true", "deleted")),
+    **dict.fromkeys(("ispaid", "paid", "bezahlt", "istbezahlt"), ("false", "not paid yet")),
+    **dict.fromkeys(("paye", "estpaye", "pagado", "pago", "已支付", "是否支付"), ("false", "not paid yet")),
 }
 
 
@@ -56,10 +58,12 @@ def choose_kind_by_flags(source: Source, cells: dict[str, Cell], draft: Draft) -
 
 
 def leave_out_by_flags(source: Source, draft: Draft) -> None:
-    """Rows that a flag calls a test: `test` is true, or `livemode` is false."""
+    """Rows that a flag calls no purchase: `test` is true, or `livemode` or `is_paid` is false."""
     for column in source.types:
         meaning = _FLAGS.get(squash(column))
-        if meaning is None:
+        if meaning is None or column in draft.used:  # `paid` may be the amount
+            continue
+        if read_cell(source, column, "flag", "transactions", required=False) is None:
             continue
         value, what = meaning
         text = f"lower(trim(CAST({source.sql(column)} AS VARCHAR)))"

@@ -161,14 +161,20 @@ class FileColumns:
         words = self.text(zone)
         distinct = f"SELECT DISTINCT {words} FROM {self.source.whole}"
         zones = {row[0] for row in self.source.query(distinct) if row[0]}
-        if zones and zones <= set(PLACES):
-            cases = " ".join(f"WHEN '{word}' THEN '{PLACES[word]}'" for word in sorted(zones))
-            place = f"CASE {words} {cases} END"
+        if zones and zones <= set(PLACES) | self._zones_of_the_engine():
+            listed = sorted(zones & set(PLACES))
+            cases = " ".join(f"WHEN '{word}' THEN '{PLACES[word]}'" for word in listed)
+            place = f"CASE {words} {cases} ELSE {words} END" if cases else words
             return Cell(column, f"timezone({place}, {local})", "offset", notes)
         if zones and all(_is_known_offset(word) for word in zones):
             text = f"strftime({local}, '%Y-%m-%d %H:%M:%S')"
             return Cell(column, f"{text} || {self._offset_sql(words)}", "offset", notes)
         return Cell(column, local, "naive", notes)
+
+    def _zones_of_the_engine(self) -> set[str]:
+        """Names such as America/Los_Angeles, which the engine reads with their clock changes."""
+        rows = self.source.query("SELECT name FROM pg_timezone_names() WHERE contains(name, '/')")
+        return {row[0] for row in rows}
 
     def _offset_sql(self, word: str) -> str:
         """SQL for the offset that the letters of a zone stand for: '-08:00' for PST."""
