@@ -382,3 +382,23 @@ def test_which_question_is_the_nps_is_asked_where_several_could_be(tmp_path):
         [form, orders], tmp_path / "y.toml", init.Answers({"form.score": "How easy was it?"})
     )
     assert "How easy was it?" in (tmp_path / "y.toml").read_text().split("[tables]")[1]
+
+
+def test_without_its_column_of_refunds_a_status_is_asked_about(tmp_path):
+    text = exports.SHOPIFY_ORDERS.text.replace("Refunded Amount", "Something")
+    guesses, _, _, history, _ = guessed(tmp_path, save(tmp_path, "export.csv", text))
+    assert totals(history, "transactions")["refund"] == (1, 2000)
+    reason = guesses["tables.transactions"]["reason"]
+    assert "CHECK: Financial Status of export.csv says of 1 rows that they were given" in reason
+    assert "CHECK: Financial Status says of 1 rows that a part was given back" in reason
+
+
+def test_the_name_of_a_zone_in_paypal_activity_is_read_with_its_clock_changes(tmp_path):
+    text = exports.PAYPAL.text.replace("PST", "America/Los_Angeles")
+    text = text.replace("PDT", "America/Los_Angeles")
+    _, _, _, history, _ = guessed(tmp_path, save(tmp_path, "export.csv", text))
+    hours = {
+        row["transaction_id"]: row["occurred_at"] // 3_600_000_000 % 24
+        for row in rows(history, "transactions")
+    }
+    assert (hours["T2"], hours["T3"]) == (17, 16)  # 09:30 of winter and of summer, in UTC

@@ -131,3 +131,25 @@ def test_a_negative_line_of_an_order_that_was_paid_is_a_discount(tmp_path):
     _, got = read(tmp_path, HEAD, lines)
     assert {kind for kind, *_ in got} == {"purchase"}
     assert ("purchase", "A3", 425, "2024-04-04") in got
+
+
+@pytest.mark.parametrize("name", ["refunded", "refund"])
+def test_amounts_in_a_column_named_like_a_flag_are_refunds(tmp_path, name):
+    head = f"order_id,customer_id,order_date,sku,line_total,{name}"
+    lines = [
+        f"{n},c{n % 3},2024-01-{1 + n:02d},{sku},{price},{price if n == 4 and sku == 'x' else '0.00'}"
+        for n in range(8)
+        for sku, price in (("x", "10.00"), ("y", "20.00"))
+    ]
+    _, got = read(tmp_path, head, lines)
+    assert sorted(each[2] for each in got if each[0] == "purchase") == [3_000] * 8
+    assert [each[:3] for each in got if each[0] == "refund"] == [("refund", "4#refund", 1_000)]
+
+
+@pytest.mark.parametrize("word", ["partially_refunded", "Teilweise erstattet", "Reembolso parcial"])
+def test_a_part_that_was_given_back_is_named_where_no_column_has_it(tmp_path, word):
+    lines = [order(n, word if n % 10 == 9 else "Completed") for n in range(60)]
+    guesses, _, _, found, _ = guessed(tmp_path, put(tmp_path, "orders.csv", HEAD, lines))
+    assert {row["kind"] for row in rows(found, "transactions")} == {"purchase"}
+    reason = guesses["tables.transactions"]["reason"]
+    assert "CHECK: status says of 6 rows that a part was given back" in reason

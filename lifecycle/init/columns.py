@@ -37,7 +37,8 @@ def assign_roles(source: Source, table: str, person: Cell | None = None) -> dict
             continue
         taken = {cell.column for cell in cells.values()}
         for column, by_ending in _candidates(source, role, names):
-            cell = None if column in taken else _cached_cell(source, column, table, role)
+            is_free = column not in taken and not (role == "refunded" and _is_flag(source, column))
+            cell = _cached_cell(source, column, table, role) if is_free else None
             if cell is not None:
                 cells[role] = _mark_ending(cell, role) if by_ending else cell
                 break
@@ -134,6 +135,11 @@ def _add_only_columns(source: Source, cells: dict[str, Cell]) -> None:
     for role, cell in given.items():
         note = f"CHECK: {cell.column} is used as {role} only because no other column can be it."
         cells[role] = replace(cell, notes=(note, *cell.notes))
+
+
+def _is_flag(source: Source, column: str) -> bool:
+    """Whether `refunded` says yes or no, and is no amount."""
+    return read_cell(source, column, "flag", "transactions", required=False) is not None
 
 
 def _is_plain_number(source: Source, column: str) -> bool:

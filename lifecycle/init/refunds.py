@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from lifecycle.init.cells import Cell, read_cell
 from lifecycle.init.draft import Draft, RowsLeftOut, where_sql
-from lifecycle.init.kinds import is_status_name
+from lifecycle.init.kinds import is_status_name, kind_counts
 from lifecycle.init.money_sql import product_sql, text_sql
 from lifecycle.init.questions import Answer, Answers, Question
 from lifecycle.init.settle import question_key
 from lifecycle.init.source import Source, constant_kind, squash
+from lifecycle.init.status_words import is_partial_refund
 from lifecycle.init.words import SYNONYMS, UPDATED
 
 # Names of the time at which the money went back.
@@ -69,6 +70,8 @@ def split_refunds(
     column = refunded and _by_column(source, refunded, draft)
     if column:
         result.append(column)
+    if refunded is None:
+        _name_partial_refunds(source, cells, draft)
     status = _by_status(source, cells, money, draft, answers, column or None)
     if status:
         result.append(status)
@@ -133,6 +136,20 @@ def _by_status(
     if _ask_status(source, name, rows, known, answers, draft) == "refunds":
         return None
     return Refunds(condition, "", "", at)
+
+
+def _name_partial_refunds(source: Source, cells: dict[str, Cell], draft: Draft) -> None:
+    """Say how many purchases were given back in part, where no column has the amount."""
+    if "kind" not in draft.selected or "kind" not in cells:
+        return
+    counts = kind_counts(source, cells["kind"].column)
+    rows = sum(count for word, count in counts.items() if is_partial_refund(word))
+    if rows:
+        draft.notes.append(
+            f"CHECK: {cells['kind'].column} says of {rows:,} rows that a part was given back, and "
+            "no column has that amount: they are purchases of their whole amount. Export the "
+            "column of the refunded amount too."
+        )
 
 
 def _state_column(source: Source, cells: dict[str, Cell], draft: Draft) -> str:

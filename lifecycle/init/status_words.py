@@ -14,6 +14,12 @@ from lifecycle.init.value_words import KIND_WORDS, NEGATION_WORDS, PENDING_WORDS
 PENDING, TEST = "pending", "test"
 # What the first part of a phrase says of the whole: a failure stays one, whatever is the reason.
 _FINAL = ("payment_failed", "void")
+# Parts of the words for a part that was given back.
+_PARTLY = ("partial", "partly", "parti", "teil", "parcial", "部分")
+_GIVEN_BACK = (
+    "refund", "return", "erstatt", "gutschr", "rembours", "reembols", "devuelt", "devol", "estorn",
+    "退款",
+)  # fmt: skip
 
 
 def meaning_of(value: str, table: str) -> str:
@@ -28,12 +34,26 @@ def meaning_of(value: str, table: str) -> str:
     whole = known.get(squash(value), "")
     if whole:
         return whole
+    if table == "transactions" and is_partial_refund(value):
+        return "purchase"
     words = split_words(value)
     # Exports put a short word before theirs, as in wc-completed.
     if len(value) > 3 and value[2] == "-" and words and not _is_negation(words[0]):
         whole = known.get("".join(words[1:]), "")
     first = known.get(squash(re.split(r"[-–:;,(/]", value, maxsplit=1)[0]), "")
     return whole or (first if first in _FINAL else "")
+
+
+def is_partial_refund(value: str) -> bool:
+    """Whether a status says that a part of the money was given back, in any language.
+
+    >>> is_partial_refund("partially_refunded"), is_partial_refund("Teilweise erstattet")
+    (True, True)
+    >>> is_partial_refund("refunded"), is_partial_refund("partially paid")
+    (False, False)
+    """
+    word = squash(value)
+    return any(each in word for each in _PARTLY) and any(each in word for each in _GIVEN_BACK)
 
 
 def is_no_purchase(value: str) -> bool:

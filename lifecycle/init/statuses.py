@@ -15,7 +15,9 @@ _FLAGS = {
     **dict.fromkeys(("livemode", "live", "islive"), ("false", "tests")),
     **dict.fromkeys(("isdeleted", "deleted"), ("true", "deleted")),
     **dict.fromkeys(("ispaid", "paid", "bezahlt", "istbezahlt"), ("false", "not paid yet")),
-    **dict.fromkeys(("paye", "estpaye", "pagado", "pago", "已支付", "是否支付"), ("false", "not paid yet")),
+    **dict.fromkeys(
+        ("paye", "estpaye", "pagado", "pago", "已支付", "是否支付"), ("false", "not paid yet")
+    ),
 }
 
 

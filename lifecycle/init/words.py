@@ -194,7 +194,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "refunded": """
             amount_refunded refunded_amount refund_amount total_refunded refund_total
             erstattet_betrag erstattungsbetrag montant_rembourse importe_reembolsado
-            valor_reembolsado 退款金额
+            valor_reembolsado 退款金额 refunded refund erstattet
         """,
     },
     "interactions": {

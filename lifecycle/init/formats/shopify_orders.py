@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from lifecycle.init.cells import Cell
 from lifecycle.init.formats.currencies import choose_currency
 from lifecycle.init.formats.file_columns import FileColumns
 from lifecycle.init.formats.format import Format, FormatTable, LeftOut, PersonColumn
+from lifecycle.init.formats.given_back import GivenBack, ask_given_back
 from lifecycle.init.formats.refunds import refund_table
 from lifecycle.init.formats.statuses import (
     Statuses,
@@ -27,6 +30,8 @@ _STATUSES = Statuses(
 
 def _read(columns: FileColumns, answers: Answers) -> tuple[FormatTable, ...]:
     word = status_word(columns, _STATUS)
+    has_refunds = columns.find("Refunded Amount") is not None
+    given_back = None if has_refunds else ask_given_back(columns, _STATUS, word)
     further_line = columns.is_blank("Total")
     first_line = f"NOT ({further_line})"
     currency, others = choose_currency(columns, "Currency", answers, only=first_line)
@@ -36,7 +41,7 @@ def _read(columns: FileColumns, answers: Answers) -> tuple[FormatTable, ...]:
         columns={
             "transaction_id": columns.cell("Name"),
             "occurred_at": columns.instant("Created at"),
-            "kind": Cell(columns.name(_STATUS), kind_sql(word, _STATUSES)),
+            "kind": Cell(columns.name(_STATUS), _kind_sql(word, given_back)),
             "amount": _paid_amount(columns, word),
             **columns.optional(method="Payment Method", channel="Source"),
         },
@@ -45,13 +50,26 @@ def _read(columns: FileColumns, answers: Answers) -> tuple[FormatTable, ...]:
             *left_out_rows(word, _STATUSES, "of orders that are not paid yet"),
             *others,
         ),
-        notes=unknown_notes(columns, word, _STATUSES, only=first_line),
+        notes=(
+            *unknown_notes(columns, word, _STATUSES, only=first_line),
+            *(given_back.notes if given_back else ()),
+        ),
         currency=currency,
     )
-    if columns.find("Refunded Amount") is None:
-        return (orders,)
+    if not has_refunds:
+        if given_back is None or not given_back.as_orders:
+            return (orders,)
+        whole = replace(orders.columns["amount"], notes=())
+        return orders, refund_table(orders, whole, only=is_word(word, "refunded"))
     paid = is_word(word, _STATUSES.purchase)
     return orders, refund_table(orders, columns.money("Refunded Amount"), only=paid)
+
+
+def _kind_sql(word: str, given_back: GivenBack | None) -> str:
+    if given_back is None or given_back.as_orders:
+        return kind_sql(word, _STATUSES)
+    bought = _STATUSES.purchase.removesuffix("|refunded")
+    return kind_sql(word, replace(_STATUSES, purchase=bought, refund="refunded"))
 
 
 def _paid_amount(columns: FileColumns, word: str) -> Cell:
