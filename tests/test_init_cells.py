@@ -230,3 +230,27 @@ def test_a_nested_value_without_an_id_is_no_customer(tmp_path):
     lines = [f'"{{""name"": ""A"", ""orders"": {n}}}",2024-01-{n:02d},{n}.5' for n in range(1, 9)]
     with pytest.raises(ColumnMissing):
         guessed(tmp_path, put(tmp_path, "x.csv", "customer,date,amount", lines))
+
+
+def test_amounts_of_32_bits_are_the_numbers_of_their_text(tmp_path):
+    path = tmp_path / "x.parquet"
+    columns = {
+        "customer_id": ["a", "b"] * 4,
+        "date": [f"2024-01-{n + 1:02d}" for n in range(8)],
+        "amount": pa.array([9.9, 0.1, 1234.56, 19.99, 5.0, 77.7, 0.01, 8.15], pa.float32()),
+    }
+    pq.write_table(pa.table(columns), path)
+    guesses, _, _, found, counts = guessed(tmp_path, path)
+    assert counts["transactions"].kept == 8
+    amounts = sorted(row["amount"] for row in rows(found, "transactions"))
+    assert amounts == [1, 10, 500, 815, 990, 1_999, 7_770, 123_456]
+    assert "finer than" not in guesses["tables.transactions"]["reason"]
+
+
+def test_amounts_of_a_spreadsheet_with_exponents_are_read_exactly(tmp_path):
+    lines = [f"c{n % 3},2024-01-{n:02d},{n}.50" for n in range(1, 9)]
+    lines += ["c1,2024-02-01,1.05E+03", "c2,2024-02-02,9.9e-1", "c2,2024-02-03,1.23456E4"]
+    path = put(tmp_path, "x.csv", "customer_id,date,amount", lines)
+    _, _, _, found, counts = guessed(tmp_path, path)
+    assert counts["transactions"].kept == 11
+    assert {105_000, 99, 1_234_560} <= {row["amount"] for row in rows(found, "transactions")}

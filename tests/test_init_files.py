@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+import zipfile
 
 import pytest
 
@@ -148,3 +149,21 @@ def test_rows_that_the_contract_rejects_raise_no_setting_for_repeated_rows(tmp_p
     head = "customer_id,order_date,total,note"
     _, page, *_ = guessed(tmp_path, put(tmp_path, "orders.csv", head, lines + nobody))
     assert "exact_duplicates" not in page
+
+
+def test_a_file_without_rows_among_others_is_named_and_not_used(tmp_path):
+    good = put(tmp_path, "orders.csv", "customer_id,date,amount", SIMPLE)
+    empty = put(tmp_path, "refunds.csv", "customer_id,date,amount", [])
+    guesses, _, _, _, counts = guessed(tmp_path, good, empty)
+    assert counts["transactions"].kept == 60
+    assert "not used: refunds.csv: it has no rows" in guesses["files"]["reason"]
+
+
+def test_of_an_archive_the_member_that_is_a_table_is_taken(tmp_path):
+    path = tmp_path / "export.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("orders.csv", "\n".join(["customer_id,date,amount", *SIMPLE]))
+        archive.writestr("readme.txt", "Exported by the shop.\nThank you.\n")
+    guesses, _, _, _, counts = guessed(tmp_path, path)
+    assert counts["transactions"].kept == 60
+    assert "not used: export.zip#readme.txt" in guesses["files"]["reason"]

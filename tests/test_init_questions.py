@@ -146,3 +146,12 @@ def test_a_wrong_answer_on_a_terminal_is_told_what_is_allowed(monkeypatch, capsy
     assert ask_on_terminal(question) == "months"
     allowed = "not an answer: type 1 or 2, or days, months; Enter takes the default."
     assert capsys.readouterr().err.count(allowed) == 2
+
+
+def test_a_currency_is_answered_in_small_letters_too_and_none_is_no_currency(orders):
+    settled = init.Answers({"currency": "usd"})
+    assert settled.given["currency"] == "USD"
+    out = orders.parent / "none.toml"
+    with pytest.raises(BadSetting) as refused:
+        init.write([orders], out, init.Answers({"currency": "XXX"}))
+    assert "no code of a currency" in refused.value.got

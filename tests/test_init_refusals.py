@@ -131,7 +131,7 @@ def test_a_column_that_is_not_read_for_a_few_cells_says_so(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "head, end",
+    ("head", "end"),
     [
         ("id,created_at,total", ""),
         ("Id,Created at,Total,Accepts Marketing,Discount Amount", ",no,0"),

@@ -130,3 +130,10 @@ def test_an_interrupt_whose_exception_was_dropped_ends_the_work_at_the_next_step
     ):
         with pytest.raises(KeyboardInterrupt):
             step()
+
+
+def test_a_closed_stream_is_no_terminal(monkeypatch):
+    assert not progress.is_terminal(None)
+    monkeypatch.setattr("sys.stderr", None)  # as after `2>&-`
+    assert list(progress.track_steps([1, 2], label="rows")) == [1, 2]
+    progress.print_status("done")

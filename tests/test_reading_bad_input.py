@@ -238,6 +238,13 @@ def test_sheets_that_are_no_single_table(tmp_path, case):
     refused(write_xlsx(tmp_path / "book.xlsx", {"S": rows}), words)
 
 
+def test_numbers_that_a_workbook_would_round_are_refused(tmp_path):
+    rows = [["customer_id", "amount"], *([str(n), 1.5] for n in range(3)), [1234567890123456, 2.5]]
+    refused(
+        write_xlsx(tmp_path / "book.xlsx", {"S": rows}), "more than 15 digits (row 5, column 1)"
+    )
+
+
 def test_merged_cells_in_the_header(tmp_path):
     path = write_xlsx(tmp_path / "b.xlsx", {"S": [["who", None, "amount"], *ROWS]}, merged="A1:B1")
     refused(path, "merged cells in the header (A1:B1)")

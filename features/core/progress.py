@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator, Sized
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 Item = TypeVar("Item")
 
@@ -81,11 +81,18 @@ def _prints_lines() -> bool:
     return _on_terminal() if _quiet is None else not _quiet
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person sits behind the stream; a closed one is None."""
+    return stream is not None and stream.isatty()
+
+
 def _on_terminal() -> bool:
-    return sys.stderr.isatty()
+    return is_terminal(sys.stderr)
 
 
 def _print(text: str) -> None:
+    if sys.stderr is None:  # closed by the caller
+        return
     # One write per line: threads that print at the same time do not mix their lines.
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()

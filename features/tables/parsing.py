@@ -36,6 +36,8 @@ ZONED = r"\d{2}:\d{2}.*(Z|[+-]\d{2}(:?\d{2})?)$"
 PLAIN_NUMBER = r"-?\d{1,15}([.]\d{1,15})?"
 NUMBER = r"^[+-]?(\d+([.]\d*)?|[.]\d+)([eE][+-]?\d+)?$"
 DECIMAL = r"^[+-]?(\d+([.]\d*)?|[.]\d+)$"
+# A spreadsheet's 1.05E+03, as far as its value has at most 12 decimals.
+SCIENTIFIC = r"^[+-]?\d([.]\d{0,6})?[eE]([+]?\d{1,2}|-0?[1-6])$"
 INTEGERS = (
     "TINYINT",
     "SMALLINT",
@@ -213,13 +215,20 @@ def _bounded(name: str, value: str, broken: tuple[tuple[str, str], ...]) -> Colu
 
 def _money(raw: str, raw_type: str, where: str, zone: str | None, digits: int) -> ColumnSql:
     name, scale = where.split(".")[1], 10**digits
+    if raw_type == "FLOAT":
+        # The shortest text of the 9.9 of 32 bits is 9.9; as a double it would be 9.8999996.
+        raw = f"CAST(CAST({raw} AS VARCHAR) AS DOUBLE)"
     if raw_type in FLOATS:
         return _money_from_float(name, raw, scale)
     if raw_type in INTEGERS or raw_type.startswith("DECIMAL"):
         text, amount = f"CAST({raw} AS VARCHAR)", f"CAST({raw} AS VARCHAR)"
     elif raw_type == "VARCHAR":
         text = _non_blank(raw)
-        amount = f"CASE WHEN regexp_matches({text}, '{DECIMAL}') THEN {text} END"
+        exact = f"CAST(TRY_CAST({text} AS DECIMAL(38, 12)) AS VARCHAR)"
+        amount = (
+            f"CASE WHEN regexp_matches({text}, '{DECIMAL}') THEN {text} "
+            f"WHEN regexp_matches({text}, '{SCIENTIFIC}') THEN {exact} END"
+        )
     else:
         raise _wrong_type(
             where, raw_type, "money: a decimal number", "Cast it to DECIMAL in the SELECT."

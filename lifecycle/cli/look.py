@@ -67,6 +67,7 @@ def init(
     would change is printed as a diff, and the command ends with 1.
     """
     from features.core.errors import BadSetting
+    from features.core.progress import is_terminal
     from lifecycle.init import describe_formats, format_text, interview, parse_answers, write_config
 
     if formats:
@@ -81,7 +82,7 @@ def init(
             fix="Type: lifecycle init orders.csv customers.csv",
         )
     answers = parse_answers(given or [])
-    on_terminal = sys.stdin.isatty() and sys.stdout.isatty() and not (yes or as_json)
+    on_terminal = is_terminal(sys.stdin) and is_terminal(sys.stdout) and not (yes or as_json)
     ask = interview.ask_on_terminal if on_terminal else None
     config = interview.settle_questions(files, out, answers, ask)
     value = {"config": str(out), **interview.report(config, answers)}

@@ -14,6 +14,7 @@ Parts = dict[str, list[Part]]
 
 # Signs that several currencies have.
 _SHARED_SIGNS = {"USD": "$", "JPY": "¥", "SEK": "kr"}
+_NO_CURRENCIES = ("XXX", "XTS")  # in ISO 4217: none, and for tests
 _CODES = ("EUR", "USD", "GBP", "CNY")
 
 
@@ -54,7 +55,7 @@ def guess_currency(parts: Parts, answers: Answers) -> Guess:
 
 
 def _check_currency(code: str) -> None:
-    if not re.fullmatch("[A-Z]{3}", code):
+    if not re.fullmatch("[A-Z]{3}", code) or code in _NO_CURRENCIES:
         raise BadSetting(
             where="--answer currency",
             got="a text that is no code of a currency",

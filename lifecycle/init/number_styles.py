@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from features.tables.parsing import DECIMAL, literal
+from features.tables.parsing import DECIMAL, SCIENTIFIC, literal
 from lifecycle.init.cell import Cell
 from lifecycle.init.source import Source
 from lifecycle.init.value_words import CURRENCY_SIGNS, CURRENCY_WORDS
@@ -23,7 +23,7 @@ class NumberStyle:
     strict: bool = False
 
 
-PLAIN = NumberStyle(DECIMAL, "{x}", "")
+PLAIN = NumberStyle(f"({DECIMAL})|({SCIENTIFIC})", "{x}", "")
 COMMA = NumberStyle(r"^[+-]?\d+(,\d*)?$", "replace({x}, ',', '.')", "a decimal comma")
 COMMA_THOUSANDS = NumberStyle(
     r"^[+-]?(\d+|\d{1,3}(,\d{3})+)([.]\d*)?$",

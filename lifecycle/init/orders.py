@@ -108,7 +108,9 @@ def _rounded(digits: int) -> str:
 
 def _round(source: Source, cell: Cell, draft: Draft, digits: int) -> str:
     """SQL for the amount, rounded where it is finer than the currency."""
-    number = f"TRY_CAST({cell.sql} AS DOUBLE) * {10**digits}"
+    # A float of 32 bits is the number of its shortest text, as for the contract.
+    text = f"CAST({cell.sql} AS VARCHAR)" if source.types[cell.column] == "FLOAT" else cell.sql
+    number = f"TRY_CAST({text} AS DOUBLE) * {10**digits}"
     finer = source.query_count(
         f"SELECT count(*) FROM {source.sample} WHERE abs({number} - round({number})) > 1e-6"
     )

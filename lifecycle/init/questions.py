@@ -72,6 +72,8 @@ class Answers:
 
     def __init__(self, given: Mapping[str, str] | None = None) -> None:
         self.given = dict(given or {})
+        if "currency" in self.given:
+            self.given["currency"] = self.given["currency"].upper()
         self.questions: dict[str, Question] = {}
 
     def ask(self, question: Question) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 import duckdb
 
 from features.core.contract import CONTRACT
-from features.core.errors import EmptyTable, FileMissing, QueryFailed
+from features.core.errors import EmptyTable, FileMissing, LifecycleError, QueryFailed
 from features.tables.parsing import quote_identifier
 from features.tables.reading.locate import size_bytes, table_stem
 from features.tables.reading.read_path import exists, tables_of
@@ -56,6 +56,7 @@ _ROLE_POINTS = {
 _NAME_POINTS = 4
 WHOLE_BYTES = 1_000_000_000  # of a larger file, every k-th row is looked at
 SAMPLE_ROWS = 1_000_000
+_ENDINGS_OF_TEXTS = (".txt", ".md", ".pdf", ".html", ".htm", ".rtf", ".doc", ".docx", ".png", "")
 _RESERVED_NAMES = ("_read", "_parsed", "rejects")  # tables that reading creates for itself
 
 
@@ -84,6 +85,38 @@ def list_tables(path: Path) -> list[Path]:
         return tables_of(path)
     except Unreadable as error:
         raise QueryFailed(where=str(path), got=error.got, rule=error.rule, fix=error.fix) from error
+
+
+def open_files(
+    connection: duckdb.DuckDBPyConnection,
+    paths: list[Path],
+    *,
+    taken: set[str],
+    keywords: frozenset[str],
+) -> tuple[list[Source], dict[str, str]]:
+    """The files, and why others are not used: those without rows, and texts in an archive.
+
+    Raises as `open_file` does where the file is meant to be a table, or where no file is one.
+    """
+    sources: list[Source] = []
+    skipped: dict[str, str] = {}
+    errors: list[LifecycleError] = []
+    for path in paths:
+        try:
+            sources.append(open_file(connection, path, taken=taken, keywords=keywords))
+        except (EmptyTable, QueryFailed) as error:
+            if isinstance(error, QueryFailed) and not _is_text_of_archive(path):
+                raise
+            errors.append(error)
+            skipped[path.name] = f"it has {error.got}"
+    if errors and not sources:
+        raise errors[0]
+    return sources, skipped
+
+
+def _is_text_of_archive(path: Path) -> bool:
+    """Whether the path is a member of an archive that does not look like a table, by its ending."""
+    return "#" in str(path) and path.suffix.lower() in _ENDINGS_OF_TEXTS
 
 
 def open_file(

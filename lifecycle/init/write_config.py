@@ -28,7 +28,7 @@ from lifecycle.init.person_columns import person_candidates
 from lifecycle.init.questions import Answers
 from lifecycle.init.selects import union_select
 from lifecycle.init.source import Source
-from lifecycle.init.tables import assign_tables, label_sources, list_tables, open_engine, open_file
+from lifecycle.init.tables import assign_tables, label_sources, list_tables, open_engine, open_files
 from lifecycle.init.toml_page import Guess, render_page, toml_string
 
 _PAID_TERMS = (
@@ -126,9 +126,9 @@ def guess_config(files: list[Path], out: Path, answers: Answers) -> Configuratio
     (connection, keywords), taken = open_engine(), set[str]()
     paths = dict.fromkeys(Path(path).resolve() for path in files)  # a file named twice is read once
     tables = [table for path in paths for table in list_tables(path)]
-    sources = [open_file(connection, path, taken=taken, keywords=keywords) for path in tables]
+    sources, skipped = open_files(connection, tables, taken=taken, keywords=keywords)
     try:
-        return _guess_all(connection, label_sources(sources), out, answers)
+        return _guess_all(connection, label_sources(sources), skipped, out, answers)
     except duckdb.Error as error:
         raise QueryFailed(
             where="init",
@@ -140,7 +140,11 @@ def guess_config(files: list[Path], out: Path, answers: Answers) -> Configuratio
 
 
 def _guess_all(
-    connection: duckdb.DuckDBPyConnection, sources: list[Source], out: Path, answers: Answers
+    connection: duckdb.DuckDBPyConnection,
+    sources: list[Source],
+    skipped: dict[str, str],
+    out: Path,
+    answers: Answers,
 ) -> Configuration:
     known, others = split_known(sources, answers)
     parts, unused = assign_tables(others, answers)
@@ -158,7 +162,7 @@ def _guess_all(
     activity = business.choose_activity(connection, parts, contractual=contractual)
     settings = [guess for guess in (terms, duplicates) if guess is not None]
     guesses = [
-        _guess_files(sources, unused, out),
+        _guess_files(sources, unused, skipped, out),
         activity.guess,
         business.guess_archetype(contractual=contractual),
         guess_zone(connection, parts, answers),
@@ -172,7 +176,8 @@ def _guess_all(
         _stub(source, unused[source.name], out) for source in sources if source.name in unused
     )
     names = {source.label: unused[source.name] for source in sources if source.name in unused}
-    return Configuration(tuple(guesses), render_page(guesses, stubs), names, len(sources))
+    page, given = render_page(guesses, stubs), len(sources) + len(skipped)
+    return Configuration(tuple(guesses), page, names | skipped, given)
 
 
 def _unused_snapshots(
@@ -243,7 +248,9 @@ def _guess_table(name: str, parts: dict[str, list[Part]], answers: Answers) -> G
     return Guess(f"tables.{name}", toml_string(union_select(parts[name])), tuple(reasons))
 
 
-def _guess_files(sources: list[Source], unused: dict[str, str], out: Path) -> Guess:
+def _guess_files(
+    sources: list[Source], unused: dict[str, str], skipped: dict[str, str], out: Path
+) -> Guess:
     used = [source for source in sources if source.name not in unused]
     listed = ", ".join(
         f"{source.name} = {toml_string(_path_from(source.path, out))}" for source in used
@@ -253,6 +260,7 @@ def _guess_files(sources: list[Source], unused: dict[str, str], out: Path) -> Gu
         for source in sources
         if source.name in unused
     ]
+    not_used += [f"not used: {name}: {reason}." for name, reason in skipped.items()]
     reason = "the paths of your files, relative to the folder of this file."
     return Guess("files", f"{{ {listed} }}", (reason, *not_used))
 

@@ -169,12 +169,24 @@ def _text_rows(
     for (place, column), text in errors.items():
         by_row.setdefault(place, []).append((column - first_column, text))
     for number, row in enumerate(data.iter_rows(), start=1):
+        _refuse_long_numbers(number, row)
         cells = [_text(cell) for cell in row]
         for column, text in by_row.get(number, ()):
             if 0 <= column < len(cells):
                 cells[column] = cells[column] or text
         if any(cell.strip() for cell in cells):
             yield number, cells
+
+
+def _refuse_long_numbers(number: int, row: Sequence[Any]) -> None:
+    """Unreadable for a number of more than 15 digits: a workbook rounds it, so ids would merge."""
+    for place, cell in enumerate(row, start=1):
+        if isinstance(cell, int | float) and 1e15 <= abs(cell) < 1e22 and cell == int(cell):
+            raise Unreadable(
+                got=f"a number of more than 15 digits (row {number}, column {place})",
+                rule="A workbook keeps 15 digits of a number, so longer ids become equal.",
+                fix="Format the column as text and fill it again, or export the table as CSV.",
+            )
 
 
 def _text(cell: Any) -> str:
