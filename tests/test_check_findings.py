@@ -56,6 +56,15 @@ def test_a_lonely_oldest_day_is_named(tmp_path):
     assert "1970-01-01" in named["lonely_oldest_day", "transactions"]["sentence"]
 
 
+def test_a_placeholder_day_is_named_also_where_it_does_not_stand_alone(tmp_path):
+    early = [f"c{n % 40:02d},1970-01-01,5,early{n}" for n in range(80)]
+    people = "customer_id,acquired_at\nc00,1970-01-01\nc01,2024-01-01\n"
+    named = findings(tmp_path, {"transactions": shop(*early), "customers": people})
+    for table, rows in (("transactions", 80), ("customers", 1)):
+        assert named["placeholder_day", table]["counts"] == {"rows": rows}
+        assert f"{rows} rows have 1970-01-01 as" in named["placeholder_day", table]["sentence"]
+
+
 def test_a_usual_pause_is_not_lonely(tmp_path):
     rows = [row for row in purchases() if not "2024-06-01" < row.split(",")[1] < "2024-08-01"]
     # After a pause as long as one before, one row begins the new season.

@@ -137,7 +137,8 @@ def test_a_negative_line_of_an_order_that_was_paid_is_a_discount(tmp_path):
 def test_amounts_in_a_column_named_like_a_flag_are_refunds(tmp_path, name):
     head = f"order_id,customer_id,order_date,sku,line_total,{name}"
     lines = [
-        f"{n},c{n % 3},2024-01-{1 + n:02d},{sku},{price},{price if n == 4 and sku == 'x' else '0.00'}"
+        f"{n},c{n % 3},2024-01-{1 + n:02d},{sku},{price},"
+        f"{price if (n, sku) == (4, 'x') else '0.00'}"
         for n in range(8)
         for sku, price in (("x", "10.00"), ("y", "20.00"))
     ]

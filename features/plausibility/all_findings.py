@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from features.core.instants import day_text
 from features.core.settings import Settings
@@ -13,6 +13,7 @@ from features.plausibility.feeds import find_silent_feeds
 from features.plausibility.finding import Finding
 from features.plausibility.ids import find_ids
 from features.plausibility.outcomes import find_outcomes
+from features.plausibility.placeholder_days import find_placeholder_days
 from features.plausibility.rows import find_rows
 from features.plausibility.settings_effect import find_settings
 from features.recipes.definitions import Definitions
@@ -41,7 +42,8 @@ def find_implausible(
     recorded = read_recorded_days(history, settings)
     return [
         *find_silent_feeds(history, settings, recorded, now=now),
-        *find_days(history, settings, now=now),
+        *(days := [*find_days(history, settings, now=now)]),
+        *_not_named_yet(find_placeholder_days(history), days),
         *find_rows(history, counts, settings),
         *find_ids(history, settings),
         *find_amounts(counts, settings),
@@ -49,6 +51,14 @@ def find_implausible(
         *find_outcomes(history, settings, definitions),
         *find_settings(history, counts, settings, recorded),
     ]
+
+
+def _not_named_yet(findings: Iterable[Finding], earlier: list[Finding]) -> Iterator[Finding]:
+    """The findings without those whose day an earlier one has named for the same table."""
+    named = {(finding.table, value) for finding in earlier for value in finding.values}
+    for finding in findings:
+        if not any((finding.table, value) in named for value in finding.values):
+            yield finding
 
 
 def _nothing_left(history: History, settings: Settings) -> Finding:

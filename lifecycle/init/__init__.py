@@ -4,7 +4,8 @@
     questions        what a person is asked; settle: a column after the answer
     source           one file: its rows, its columns, and questions about their values
     cell, cells      how the values of one column are written, and the SQL that reads them:
-                     times (time_styles, dates, date_text, odd_cells), money (number_styles,
+                     times (time_styles, dates, date_text, odd_cells,
+                     swapped_dates), money (number_styles,
                      thousands, money_sql), kinds (status_words)
     columns          which column plays which role in a contract table
     people           who a row is about, over all files: person_columns, bridges, nobody,

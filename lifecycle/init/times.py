@@ -27,6 +27,7 @@ from lifecycle.init.dates import (
 )
 from lifecycle.init.odd_cells import keep_odd_cells
 from lifecycle.init.source import Source, split_words
+from lifecycle.init.swapped_dates import find_swapped_dates
 from lifecycle.init.time_styles import TimeStyle, epoch_styles
 
 _SHAPES = 300  # distinct values whose shapes are looked at
@@ -104,6 +105,8 @@ def _best_cell(source: Source, column: str, styles: list[TimeStyle]) -> Cell | N
     count, *fits = source.count_distinct(column, [style.test for style in styles])
     style = styles[fits.index(max(fits))]
     if not count or max(fits) < MIN_FIT * count:
+        if count and (refusal := find_swapped_dates(source, column)):
+            return Cell(column, style.sql, "days", refusal=refusal)
         return _mixed_cell(source, column, styles, style)
     clock = "offset" if style.is_instant else _clock(source, column)
     cell = Cell(column, style.sql, clock)
