@@ -6,7 +6,7 @@ import pytest
 
 from tests.support import format_files as exports
 from tests.support.format_files import file_of, save, totals
-from tests.support.init_data import guessed, rows
+from tests.support.init_data import guessed, put, rows
 
 _TEXT = exports.SHOPIFY_ORDERS.text
 _OF_ANOTHER_STORE = {
@@ -49,3 +49,13 @@ def test_two_files_of_one_name_are_named_with_their_folders(tmp_path):
         files.append(file_of(tmp_path / folder, exports.SHOPIFY_ORDERS, "orders.csv"))
     guesses, *_ = guessed(tmp_path, *files)
     assert "rows are in north/orders.csv too" in guesses["tables.transactions"]["reason"]
+
+
+def test_ids_of_unknown_files_with_other_contents_are_named(tmp_path):
+    head = "order_id,customer_id,order_date,amount"
+    lines = [f"{n},c{n % 3},2024-01-{n:02d},{n}.50" for n in range(1, 9)]
+    one = put(tmp_path, "one.csv", head, lines)
+    two = put(tmp_path, "two.csv", head, [lines[0], lines[1].replace("-01-", "-02-")])
+    guesses, *_ = guessed(tmp_path, one, two)
+    reason = guesses["tables.transactions"]["reason"]
+    assert "CHECK: 1 rows have a order_id that is in one.csv too" in reason

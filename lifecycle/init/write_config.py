@@ -28,6 +28,7 @@ from lifecycle.init.person_columns import person_candidates
 from lifecycle.init.questions import Answers
 from lifecycle.init.selects import union_select
 from lifecycle.init.source import Source
+from lifecycle.init.shared_ids import name_shared_ids
 from lifecycle.init.tables import assign_tables, label_sources, list_tables, open_engine, open_files
 from lifecycle.init.toml_page import Guess, render_page, toml_string
 
@@ -148,6 +149,8 @@ def _guess_all(
 ) -> Configuration:
     known, others = split_known(sources, answers)
     parts, unused = assign_tables(others, answers)
+    if "transactions" in parts:
+        parts["transactions"] = name_shared_ids(parts["transactions"])
     result = read_known(connection, known, parts, answers)
     parts, unused = result.parts, unused | result.unused
     had_contracts = "contracts" in parts
