@@ -27,8 +27,8 @@ from lifecycle.init.parts import Part
 from lifecycle.init.person_columns import person_candidates
 from lifecycle.init.questions import Answers
 from lifecycle.init.selects import union_select
-from lifecycle.init.source import Source
 from lifecycle.init.shared_ids import name_shared_ids
+from lifecycle.init.source import Source
 from lifecycle.init.tables import assign_tables, label_sources, list_tables, open_engine, open_files
 from lifecycle.init.toml_page import Guess, render_page, toml_string
 
