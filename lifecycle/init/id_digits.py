@@ -53,15 +53,15 @@ def offer_digits(source: Source, cell: Cell, others: list[tuple[Source, Cell, Ce
         sql = form.sql(_text(cell))
         people, shared = _count_shared(source, cell, sql, other, theirs)
         if shared:
-            meaning = f"{shared:,} of {people:,} people are in {other.path.name}, by {sql}"
+            meaning = f"{shared:,} of {people:,} people are in {other.label}, by {sql}"
             if theirs.column != person.column:
                 sql = bridge_over(cell, other, theirs, person).sql(sql)
             plain = replace(cell, notes=tuple(n for n in cell.notes if not n.startswith("CHECK")))
             as_written = Option("as_written", "the ids stay as they are written", plain)
             alike = Option("digits", meaning, replace(plain, sql=sql))
             text = (
-                f"{cell.column} of {source.path.name} has ids that no other file has, and digits "
-                f"that {theirs.column} of {other.path.name} has too: they may be the same people"
+                f"{cell.column} of {source.label} has ids that no other file has, and digits "
+                f"that {theirs.column} of {other.label} has too: they may be the same people"
             )
             return replace(plain, choice=Choice(text, (as_written, alike), name="digits"))
     return cell
