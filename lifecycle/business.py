@@ -281,7 +281,7 @@ class Business:
         `name`: what the run in MLflow is called. Errors: ColumnMissing, WrongType and EmptyTable
         for predictions that cannot be read or match no row; NotEnoughData.
 
-        >>> rows = shop.examples().rows.query("split == 'evaluate'")
+        >>> rows = shop.examples().frame.query("split == 'evaluate'")
         >>> report = shop.judge(rows[["customer_id", "as_of"]].assign(p=0.3))
         >>> report["predictions"]["judged"] == len(rows)
         True

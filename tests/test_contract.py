@@ -34,11 +34,16 @@ def test_text_stays_text_and_money_exact(tmp_path):
     found, counts = load(
         tmp_path,
         SHOP + "00123,2024-01-02,10.75\n99999999999999999999999,2024-01-03"
-        " 12:00,-0.10\n客户,2024-01-03T12:00:00+05:00,1e0\n",
+        " 12:00,-0.10\n客户,2024-01-03T12:00:00+05:00,1x0\n"
+        "e,2024-01-04,1.05E+03\n",
     )
-    assert [row["customer_id"] for row in rows(found)] == ["00123", "99999999999999999999999"]
-    assert [row["amount"] for row in rows(found)] == [1075, -10]
-    assert [row["kind"] for row in rows(found)] == ["purchase", "refund"]
+    assert [row["customer_id"] for row in rows(found)] == [
+        "00123",
+        "99999999999999999999999",
+        "e",
+    ]
+    assert [row["amount"] for row in rows(found)] == [1075, -10, 105_000]
+    assert [row["kind"] for row in rows(found)] == ["purchase", "refund", "purchase"]
     assert counts["transactions"].rejected == {"amount_not_money": 1}
 
 
