@@ -233,6 +233,7 @@ def test_the_largest_movement_is_that_of_neighbours():
     }
     alone = movement_report(rows.slice(0, 2), p[:2])
     assert (alone["days"], alone["largest"]["mean_p"]) == (None, None)
+    assert "newest" not in movement_report(rows.slice(0, 0), p[:0])
 
 
 def test_a_training_holds_the_movement_of_its_dates(trained_shop):

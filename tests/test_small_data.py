@@ -257,5 +257,5 @@ def test_rates_for_want_of_a_silent_table_say_so(trained_shop, tmp_path):
     at = table.column_names.index("warnings")
     pq.write_table(table.set_column(at, "warnings", pa.array(marks)), tmp_path / "scores.parquet")
     text = summary.scores_text(tmp_path)
-    assert "what does without the silent tables is no better than chance" in text
+    assert "the model without the silent tables is no better than chance" in text
     assert "scored without interactions" in text

@@ -96,3 +96,18 @@ def test_what_varies():
     assert dict(zip(columns, varying(matrix).tolist(), strict=True)) == {
         name: expected for name, (_, expected) in columns.items()
     }
+
+
+@pytest.mark.parametrize("rows", [20, 999, 1000, 1001, 5003])
+def test_few_rows_are_looked_at_and_nothing_else_comes_out(rows):
+    """One different row among many is seen too."""
+    random = np.random.default_rng(rows)
+    matrix = 1 + random.normal(size=(rows, 60)) * 10.0 ** random.uniform(-7, 0, 60)
+    matrix[random.uniform(size=matrix.shape) < 0.2] = np.nan
+    matrix[:, 0] = 0
+    matrix[1, 0] = 1
+    spread = np.array([np.nanstd(column[~np.isnan(column)]) for column in matrix.T])
+    largest = np.nanmax(np.abs(matrix), axis=0)
+    expected = (spread > 0) & (spread >= LEAST_SPREAD * largest)
+    assert varying(matrix).tolist() == expected.tolist()
+    assert varying(matrix)[0]

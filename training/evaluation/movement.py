@@ -25,7 +25,7 @@ def movement_report(rows: pa.Table, p: np.ndarray) -> dict[str, Any]:
     `p` (rows,): out of fold, NaN where there is none; such a date has no mean_p. `days`: the
     longest time between neighbours. `largest`: by name of NAMES, None where no two dates have it.
     `newest`: the summary of the newest date and its `as_of` (µs), for a first run, which has no
-    former run.
+    former run; absent without rows.
     """
     as_of = rows["as_of"].to_numpy()
     dates = np.unique(as_of)
@@ -36,11 +36,12 @@ def movement_report(rows: pa.Table, p: np.ndarray) -> dict[str, Any]:
     pairs = [moved(one, other) for one, other in pairwise(described)]
     largest = {name: _largest([pair[name] for pair in pairs]) for name in NAMES}
     gaps = np.diff(dates) / DAY_US
+    newest = {"newest": {"as_of": int(dates[-1]), **asdict(described[-1])}} if described else {}
     return {
         "dates": len(dates),
         "days": round(float(gaps.max()), 6) if gaps.size else None,
         "largest": largest,
-        "newest": {"as_of": int(dates[-1]), **asdict(described[-1])},
+        **newest,
     }
 
 

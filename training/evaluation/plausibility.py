@@ -79,8 +79,8 @@ def _own_objections(churn: Mapping[str, Any]) -> list[str]:
         return []
     return [
         f"calibration error {percent(churn[who]['ece'])} for {who}, at least {percent(low)} "
-        f"(95 % CI); more than {percent(MAX_ECE)} is not served: on the evaluation dates other "
-        "shares left than the model said"
+        f"(95 % CI); more than {percent(MAX_ECE)} is not served: on the evaluation dates "
+        "other shares left than the model predicted"
     ]
 
 

@@ -15,7 +15,7 @@ import numpy as np
 LEAST_SPREAD = 1e-4
 # A spread below this is no unit for a ridge: differences of a thousandth say little.
 LEAST_SCALE = 1e-3
-BLOCK_COLUMNS = 16  # a step needs the memory of a few columns
+SAMPLE_ROWS = 1_000
 
 
 def varying(matrix: np.ndarray) -> np.ndarray:
@@ -27,13 +27,24 @@ def varying(matrix: np.ndarray) -> np.ndarray:
     >>> varying(np.array([[1.0, 0.9999999, 5.0], [2.0, 1.0, 5.0], [np.nan, 1.0, np.nan]])).tolist()
     [True, False, False]
     """
-    result = np.zeros(matrix.shape[1], dtype=bool)
-    for start in range(0, matrix.shape[1], BLOCK_COLUMNS):
-        block = matrix[:, start : start + BLOCK_COLUMNS]
-        seen = ~np.isnan(block)
-        count = np.maximum(seen.sum(axis=0), 1)
-        mean = np.where(seen, block, 0).sum(axis=0) / count
-        spread = np.sqrt(np.where(seen, (block - mean) ** 2, 0).sum(axis=0) / count)
-        largest = np.where(seen, np.abs(block), 0).max(axis=0, initial=0)
-        result[start : start + BLOCK_COLUMNS] = (spread > 0) & (spread >= LEAST_SPREAD * largest)
+    if not len(matrix):
+        return np.zeros(matrix.shape[1], dtype=bool)
+    low, high = np.fmin.reduce(matrix), np.fmax.reduce(matrix)
+    least = LEAST_SPREAD * np.nan_to_num(np.maximum(np.abs(low), np.abs(high)))
+    # The squares of some rows about their own mean are never more than those of all rows about
+    # theirs, so what varies enough among some needs no look at all of them: most columns.
+    step = max(1, len(matrix) // SAMPLE_ROWS)
+    result = (high > low) & (_squares(matrix[::step]) >= len(matrix) * least**2)
+    for column in np.flatnonzero((high > low) & ~result):
+        values = matrix[:, column]
+        count = len(values) - np.isnan(values).sum()
+        squares = _squares(values[:, None])[0]
+        result[column] = squares >= count * least[column] ** 2
     return result
+
+
+def _squares(block: np.ndarray) -> np.ndarray:
+    """(columns,) the sum of the squared distances from the mean, nulls left out."""
+    seen = ~np.isnan(block)
+    mean = np.where(seen, block, 0).sum(axis=0) / np.maximum(seen.sum(axis=0), 1)
+    return np.where(seen, (block - mean) ** 2, 0).sum(axis=0)

@@ -31,8 +31,8 @@ def judged_text(report: dict[str, Any]) -> str:
         )
     if counts["moved_off_0_or_1"]:
         lines.append(
-            f"    {counts['moved_off_0_or_1']:,} had a probability of 0 or 1, which are moved "
-            "by 1e-15: one surprise would count infinitely"
+            f"    {counts['moved_off_0_or_1']:,} had a probability of 0 or 1 and were moved by "
+            "1e-15, because one surprise would count infinitely"
         )
     dates = report["as_of"]
     lines += [

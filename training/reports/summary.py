@@ -313,7 +313,9 @@ def scores_text(
     if staying:
         mean = sum(row["p_churn"] for row in staying) / len(staying)
         lines += ["", f"  {who}: mean p_churn {decimals(mean)}"]
-    lines += ["", f"  the {len(shown)} riskiest of them"]
+        lines += ["", f"  the {len(shown)} riskiest of them"]
+    else:
+        lines += ["", f"  no scores of {who}"]
     if refused:
         lines.append(f"  ({len(refused):,} of them are not listed: no consent)")
     for row in shown:
@@ -365,7 +367,7 @@ def _rate_lines(rows: list[dict[str, Any]]) -> list[str]:
         return []
     lines = ["", f"  scores are rates, not a model's: {counts}"]
     if all("no_skill" in marks and _without(marks) for marks in rated):
-        lines.append("  because what does without the silent tables is no better than chance.")
+        lines.append("  Why: the model without the silent tables is no better than chance.")
     return lines
 
 
