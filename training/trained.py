@@ -22,6 +22,7 @@ from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import SubRelease
 from training.examples import Examples
 from training.fitting import Specs
+from training.models.estimators.search_estimators import OwnPart
 from training.past import PastTraining
 from training.plan import Plan
 from training.plots.draw import draw
@@ -84,8 +85,12 @@ def record_runs(
     folder: Path,
     began: float,
     past: PastTraining | None,
+    estimators: Sequence[tuple[OwnPart, dict[str, Any]]] = (),
 ) -> dict[str, str | None]:
-    """One MLflow run for each of the jobs; the hold-out predictions lie beside the store."""
+    """One MLflow run for each of the jobs and for each own estimator (part, report).
+
+    The hold-out predictions lie beside the store.
+    """
     with tempfile.TemporaryDirectory(prefix="lifecycle-plots-") as place:
         records = record.build_records(
             jobs,
@@ -99,9 +104,13 @@ def record_runs(
             began=began,
             pictures=draw(evaluation, Path(place)),
         )
+        records += [
+            record.estimator_record(part, report, settings, examples, plan, began=began)
+            for part, report in estimators
+        ]
         if past:
             records = [past.mark_record(each) for each in records]
-        runs = {each.job: tracking.record_run(each) for each in records}
+        runs = {each.name or each.job: tracking.record_run(each) for each in records}
     name = next((name for name in runs.values() if name), folder.name)
     _save_holdout(
         name, holdout, of={"release": folder.name, **{k: v for k, v in runs.items() if v}}

@@ -9,7 +9,7 @@ from datetime import date
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from features.core.contract import CONTRACT, NUMBER_LIMIT
 from features.core.errors import suggestion
@@ -226,6 +226,9 @@ class Satisfaction(Section):
     """Hours within which a complaint should be resolved."""
 
 
+CHURN_MODELS = ("blend", "recency", "RFM logistic")
+
+
 class Training(Section):
     evaluate: list[date] = []
     """Evaluation dates. The model is evaluated on them without having been trained on them; the
@@ -248,10 +251,23 @@ class Training(Section):
     """
     seed: int = 7
     """Seed of every random draw."""
-    churn_model: Literal["blend", "recency", "RFM logistic"] = "blend"
-    """`blend` searches for the best model. The others are plain logistic regressions on one column
-    or on four, for the case that the comparison with baselines recommends them.
+    churn_model: str = "blend"
+    """`blend` searches for the best model. `recency` and `RFM logistic` are plain logistic
+    regressions on one column or on four, for the case that the comparison with baselines recommends
+    them. A name of `estimators` trains that one alone.
     """
+    estimators: str | None = None
+    """A Python file of your own classifiers, such as `my_models.py`: scikit-learn's, XGBoost's,
+    LightGBM's, or a pipeline. Each is fitted on the same rows and compared; one that a release can
+    hold joins the blend where that foretells better (docs/how-to/bring-your-own-model.md).
+    """
+
+    @model_validator(mode="after")
+    def _check_churn_model(self) -> Training:
+        if self.estimators is None and self.churn_model not in CHURN_MODELS:
+            names = ", ".join(CHURN_MODELS)
+            raise ValueError(f"churn_model is one of {names}, or a name of your `estimators`")
+        return self
 
 
 class Engine(Section):

@@ -40,6 +40,17 @@ class BoosterSettingsRules(Rules):
         return self
 
 
+class OwnPartRules(Rules):
+    """One of a business's own estimators: plain parameters alone go back to it in the gate."""
+
+    name: Text
+    params: dict[str, bool | int | float | Text | None]
+    loss: float
+    weight: Share
+    not_servable: str | None
+    trials: Count
+
+
 class ModelSpecRules(Rules):
     """What a search chose. The gate fits it again, so nothing else may reach the libraries."""
 
@@ -54,6 +65,7 @@ class ModelSpecRules(Rules):
     columns: list[str]
     trials_done: Count
     trials_wanted: Count
+    own: list[OwnPartRules] = optional_key()
 
     @model_validator(mode="after")
     def _check_boosters(self) -> ModelSpecRules:

@@ -81,6 +81,7 @@ class LinearRules(Rules):
     intercept: Numbers
     low: Numbers = optional_key()
     high: Numbers = optional_key()
+    log: Literal[False] = optional_key()
 
     def check(self, shape: Shape) -> None:
         outputs = len(self.intercept)
@@ -100,7 +101,7 @@ class LinearRules(Rules):
 
 
 class BoostedRules(Rules):
-    kind: Literal["boosted"]
+    kind: Literal["boosted", "forest"]
     weight: Weight
     file: str
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 from features.core.settings import Settings
 from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Rate, design_matrix, design_names
-from training.models import blending, fit_cells
+from training.models import blend_search, blending, fit_cells
+from training.models.blend_spec import BlendSpec
 from training.splits import (
     Folds,
     customer_groups,
@@ -42,12 +43,12 @@ def has_enough_stayers(rows: pa.Table) -> bool:
 
 def search_stage_model(
     rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, seconds: float
-) -> blending.BlendSpec:
+) -> BlendSpec:
     """Search on stayers; the classes are those of all stayers, so rare stages keep their place."""
     stayed, training = stayers(rows), settings.training
     classes = classes_of(stayed)
     labels = _labels(stayed, classes)
-    return blending.search_blend(
+    return blend_search.search_blend(
         design_matrix(stayed, columns),
         labels,
         names=design_names(columns),
@@ -77,7 +78,7 @@ def _stayer_folds(
 
 
 def fit_stage_model(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     rows: pa.Table,
     columns: tuple[str, ...],
     *,
@@ -94,7 +95,7 @@ def fit_stage_model(
 
 
 def _fit_parts(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     matrix: np.ndarray,
     labels: np.ndarray,
     columns: tuple[str, ...],
@@ -119,7 +120,7 @@ def _fit_parts(
 
 
 def out_of_fold_margins(
-    spec: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], *, seed: int
+    spec: BlendSpec, rows: pa.Table, columns: tuple[str, ...], *, seed: int
 ) -> np.ndarray:
     """Margins of q from fits without the row's customer, float64 (rows, classes).
 
@@ -134,7 +135,7 @@ def out_of_fold_margins(
 
 
 def forward_margins(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     rows: pa.Table,
     columns: tuple[str, ...],
     *,
@@ -155,7 +156,7 @@ def forward_margins(
 
 
 def _unseen_margins(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     rows: pa.Table,
     columns: tuple[str, ...],
     splits: Sequence[tuple[np.ndarray, np.ndarray]],

@@ -13,7 +13,14 @@ from features.engine.consent import without_consent
 from features.recipes.stages import CHINESE, STAGES
 from serving.release.score_table import CANCELLED
 from training import metrics
-from training.evaluation import ablation, baseline_comparison, gate, learning_curve, slices
+from training.evaluation import (
+    ablation,
+    baseline_comparison,
+    gate,
+    learning_curve,
+    own_estimators,
+    slices,
+)
 from training.formats import UNKNOWN, confidence, decimals, percent, span
 from training.uncertainty import fit_evidence, fit_prediction_sets
 
@@ -44,6 +51,7 @@ def training_text(evaluation: Report) -> str:
         *fit_evidence.lines(evaluation),
         *learning_curve.lines(evaluation),
         *ablation.lines(evaluation),
+        *own_estimators.lines(evaluation),
     ]
     if evaluation.get("gate"):
         lines += ["", *(f"  {line}" for line in gate.lines(evaluation))]

@@ -11,6 +11,7 @@ import json
 import platform
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ from serving.batch.run_folders import column_bytes
 from training import metrics
 from training.evaluation import baseline_comparison, gate
 from training.examples import Examples
-from training.models.blending import BlendSpec
+from training.models.blend_spec import BlendSpec
+from training.models.estimators.search_estimators import OwnPart
 from training.plan import Plan
 from training.reports import card
 from training.tracking.pending import RunRecord
@@ -128,6 +130,22 @@ def judge_record(
         ended=time.time(),
         name=report["name"],
     )
+
+
+def estimator_record(
+    part: OwnPart,
+    report: dict[str, Any],
+    settings: Settings,
+    examples: Examples,
+    dates: Plan,
+    *,
+    began: float,
+) -> RunRecord:
+    """The record of a business's own estimator, judged alone in a training."""
+    judged = judge_record(report, settings, examples, dates, began=began, job="estimator")
+    own = {"estimator": part.name, **{f"estimator.{k}": str(v) for k, v in part.params.items()}}
+    tags = {"mlflow.source.name": "lifecycle train", "servable": part.not_servable or "yes"}
+    return replace(judged, params=judged.params | own, tags=judged.tags | tags, trials=part.trials)
 
 
 def registered_models(job: str, jobs: Sequence[str]) -> tuple[str, ...]:
