@@ -7,8 +7,9 @@ Unknown keys are refused with a suggestion. Paths are relative to the folder of 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -297,6 +298,8 @@ def _usage_error(first: ErrorDetails, where: str) -> UsageError:
     is_table_name = first["type"] == "literal_error" and path[-1] == "[key]"
     path = path[:-1] if is_table_name else path
     place = f"{where} [{'.'.join(path)}]" if path else where
+    if is_table_name and path[0] != "tables":
+        return _unknown_name(path, place, re.findall(r"'([^']+)'", first["ctx"]["expected"]))
     if is_table_name or first["type"] == "extra_forbidden":
         return _unknown_key(path, place)
     broken = first.get("ctx", {}).get("error")
@@ -313,17 +316,21 @@ def _usage_error(first: ErrorDetails, where: str) -> UsageError:
     )
 
 
-def _unknown_key(path: list[str], place: str) -> UnknownKey:
-    section = Settings.model_fields.get(path[0]) if len(path) > 1 else None
-    model = getattr(section, "annotation", None)
-    fields = getattr(model, "model_fields", Settings.model_fields)
-    known = TABLES if path[0] == "tables" else tuple(key for key in fields if key != "folder")
+def _unknown_name(path: list[str], place: str, known: Sequence[str]) -> UnknownKey:
     return UnknownKey(
         where=place,
         got=f"unknown key '{path[-1]}'",
         rule="Only known keys are allowed; none is ignored.",
         fix=suggestion(path[-1], known) or f"Known here: {', '.join(known)}.",
     )
+
+
+def _unknown_key(path: list[str], place: str) -> UnknownKey:
+    section = Settings.model_fields.get(path[0]) if len(path) > 1 else None
+    model = getattr(section, "annotation", None)
+    fields = getattr(model, "model_fields", Settings.model_fields)
+    known = TABLES if path[0] == "tables" else tuple(key for key in fields if key != "folder")
+    return _unknown_name(path, place, known)
 
 
 def home() -> Path:

@@ -5,6 +5,8 @@ Then a business's own estimators, and their weights beside ours.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from features.core.progress import track_steps
@@ -13,6 +15,7 @@ from training import metrics, parallel
 from training.models import ridge, search, simpler_models
 from training.models.blend_spec import BlendSpec, only_own
 from training.models.blending import EVAL_SEEDS, fit_boosters
+from training.models.booster_space import DEFAULT_SPACE, BoosterSpace
 from training.models.boosters import LabelledRows
 from training.models.estimators.estimators_file import (
     NO_ESTIMATORS,
@@ -40,6 +43,8 @@ def search_blend(
     label: str,
     directions: dict[str, int] | None = None,
     estimators: OwnEstimators = NO_ESTIMATORS,
+    space: BoosterSpace = DEFAULT_SPACE,
+    strengths: Sequence[float] = ridge.STRENGTHS,
 ) -> BlendSpec:
     """Search on the folds: the ridge's strength, the boosters' settings, then their weight.
 
@@ -49,14 +54,16 @@ def search_blend(
     most near 0 and 1 (docs/decisions/020-the-blend.md). `directions` are used unless they
     cost the boosters more than MAX_AUROC_LOSS.
     """
-    strength, ridge_loss, linear = _search_ridge(matrix, labels, folds, outputs, label)
+    strength, ridge_loss, linear = _search_ridge(matrix, labels, folds, outputs, label, strengths)
     parallel.check_cancelled()
 
     def labelled(part: np.ndarray) -> LabelledRows:
         return LabelledRows(matrix[part], labels[part], names=names, outputs=outputs)
 
     parts = [(labelled(fit), labelled(check)) for fit, check in folds.pairs]
-    tuned = search.tune_boosters(parts, trials=trials, seconds=seconds, seed=seed, label=label)
+    tuned = search.tune_boosters(
+        parts, trials=trials, seconds=seconds, seed=seed, label=label, space=space
+    )
     boosted = _booster_margins(tuned, parts, seed=seed)
     used: dict[str, int] = {}
     if directions:
@@ -103,18 +110,23 @@ def search_blend(
 
 
 def _search_ridge(
-    matrix: np.ndarray, labels: np.ndarray, folds: Folds, outputs: int, label: str
+    matrix: np.ndarray,
+    labels: np.ndarray,
+    folds: Folds,
+    outputs: int,
+    label: str,
+    strengths: Sequence[float],
 ) -> tuple[float, float, list[np.ndarray]]:
     """(strength, its mean log loss, its margins on every fold's check rows)."""
     paths = [
-        ridge.fit_ridges(matrix[a], labels[a], strengths=ridge.STRENGTHS, outputs=outputs)
+        ridge.fit_ridges(matrix[a], labels[a], strengths=strengths, outputs=outputs)
         for a, _ in track_steps(folds.pairs, label=f"{label}: ridge")
     ]
     margins = {
         strength: [
             path[at].margins(matrix[b]) for path, (_, b) in zip(paths, folds.pairs, strict=True)
         ]
-        for at, strength in enumerate(ridge.STRENGTHS)
+        for at, strength in enumerate(strengths)
     }
     losses = {strength: _mean_log_loss(each, labels, folds) for strength, each in margins.items()}
     strength = min(losses, key=losses.__getitem__)

@@ -19,9 +19,11 @@ from training.models import (
     blending,
     fit_calibration,
     fit_cannot_churn,
+    ridge,
     simpler_models,
 )
 from training.models.blend_spec import BlendSpec
+from training.models.booster_space import booster_space
 from training.models.estimators.estimators_file import read_estimators
 from training.splits import (
     customer_groups,
@@ -99,6 +101,8 @@ def search_churn_model(
         trials=training.trials,
         seconds=seconds,
         seed=training.seed,
+        space=booster_space(training.boosters),
+        strengths=training.ridge.get("strengths", ridge.STRENGTHS),
         label="churn",
         directions=monotone_directions(columns),
         estimators=estimators,

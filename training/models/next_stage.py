@@ -10,8 +10,9 @@ import pyarrow as pa
 from features.core.settings import Settings
 from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Rate, design_matrix, design_names
-from training.models import blend_search, blending, fit_cells
+from training.models import blend_search, blending, fit_cells, ridge
 from training.models.blend_spec import BlendSpec
+from training.models.booster_space import booster_space
 from training.splits import (
     Folds,
     customer_groups,
@@ -57,6 +58,8 @@ def search_stage_model(
         trials=training.trials,
         seconds=seconds,
         seed=training.seed,
+        space=booster_space(training.boosters),
+        strengths=training.ridge.get("strengths", ridge.STRENGTHS),
         label="next stage",
     )
 
