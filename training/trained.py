@@ -26,7 +26,9 @@ from training.past import PastTraining
 from training.plan import Plan
 from training.plots.draw import draw
 from training.reports import card
+from training.targets import FittedTarget, target_models
 from training.tracking import record, tracking
+from training.tracking.target_records import target_records
 
 JOBS = ("churn", "next-stage")
 
@@ -54,6 +56,7 @@ def write_trained_release(
     seen: SeenFuture,
     *,
     silent: Sequence[str] = (),
+    targets: Sequence[FittedTarget] = (),
 ) -> Path:
     """Write the release of a training, with the population statistics of its newest date."""
     newest = max(examples.population_stats, key=lambda population: population.as_of)
@@ -61,6 +64,7 @@ def write_trained_release(
         scorer,
         sub_releases=subs,
         silent=silent,
+        targets=target_models(targets),
         all_columns=list(examples.columns),
         settings=settings,
         tables=tuple(name for name in history.names if name not in silent),
@@ -84,8 +88,9 @@ def record_runs(
     folder: Path,
     began: float,
     past: PastTraining | None,
+    targets: Sequence[FittedTarget] = (),
 ) -> dict[str, str | None]:
-    """One MLflow run for each of the jobs; the hold-out predictions lie beside the store."""
+    """One MLflow run for each job and target; the hold-out predictions lie beside the store."""
     with tempfile.TemporaryDirectory(prefix="lifecycle-plots-") as place:
         records = record.build_records(
             jobs,
@@ -98,6 +103,11 @@ def record_runs(
             release=folder,
             began=began,
             pictures=draw(evaluation, Path(place)),
+        )
+        records += target_records(
+            records[0],
+            {each.model.name: each.report for each in targets},
+            {each.model.name: each.spec for each in targets},
         )
         if past:
             records = [past.mark_record(each) for each in records]

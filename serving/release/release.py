@@ -3,7 +3,7 @@
 It holds no pickle, every file is hashed and has its rules, and its golden rows are rebuilt before
 use. `id` = first 16 hex digits of the hash over all files but the manifest. Files: models.json and
 *.ubj, features.json, population.parquet, seen.json, stages.json, evaluation.json, golden/,
-card.md, manifest.json.
+card.md, manifest.json; without/ and targets/ where there are any.
 """
 
 from __future__ import annotations
@@ -57,8 +57,15 @@ from serving.release.sub_release_files import (
     read_sub_releases,
     write_sub_releases,
 )
+from serving.release.target_files import (
+    GOLDEN,
+    golden_target_scores,
+    read_targets,
+    write_targets,
+)
 from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import SubRelease
+from serving.scoring.targets import TargetModel
 
 __all__ = [
     "FORMAT",
@@ -87,7 +94,7 @@ class Release:
 
     `seen`: what it has seen of the future. `sub_releases`: the scorers for days without some of the
     `tables`. `silent`: tables of the configuration that had fallen silent before the training, so
-    that nothing was learned from them.
+    that nothing was learned from them. `targets`: the models of the business's own targets.
     """
 
     id: str
@@ -101,6 +108,7 @@ class Release:
     seen: SeenFuture
     sub_releases: tuple[SubRelease, ...] = ()
     silent: tuple[str, ...] = ()
+    targets: tuple[TargetModel, ...] = ()
 
     @property
     def zone(self) -> str:
@@ -113,6 +121,7 @@ def write_release(
     *,
     sub_releases: Sequence[SubRelease] = (),
     silent: Sequence[str] = (),
+    targets: Sequence[TargetModel] = (),
     all_columns: list[FeatureColumn],
     settings: Settings,
     tables: tuple[str, ...],
@@ -135,6 +144,7 @@ def write_release(
         with staging_folder(root) as staged:
             write_scorer(scorer, staged)
             write_sub_releases(sub_releases, staged)
+            write_targets(targets, staged)
             without = [list(each.lacks) for each in sub_releases]
             of_tables = {"tables": list(tables), "without": without, "silent": list(silent)}
             _write_features(staged, all_columns, settings, of_tables)
@@ -147,7 +157,7 @@ def write_release(
             )
             kinds = tuple(settings.definitions()["activity"]["kinds"])
             scorers = {"scores": scorer} | _sub_scorers(sub_releases)
-            _write_golden(staged / "golden", scorers, all_columns, tables, kinds)
+            _write_golden(staged / "golden", scorers, targets, all_columns, tables, kinds)
             files = hash_files(staged)
             name = content_id(files)
             manifest = {"format": FORMAT, "id": name, "files": files, **times}
@@ -222,6 +232,7 @@ def _sub_scorers(sub_releases: Sequence[SubRelease]) -> dict[str, Scorer]:
 def _write_golden(
     folder: Path,
     scorers: dict[str, Scorer],
+    targets: Sequence[TargetModel],
     all_columns: list[FeatureColumn],
     tables: tuple[str, ...],
     kinds: tuple[str, ...],
@@ -231,7 +242,7 @@ def _write_golden(
         definitions, tables=tables, activity_kinds=kinds, as_of=definitions.learned_as_of
     )
     rows = _golden_rows(definitions, all_columns, events, kinds)
-    scores = {name: _golden_scores(scorer, rows) for name, scorer in scorers.items()}
+    scores = _all_golden_scores(scorers, targets, rows)
     folder.mkdir()
     for name, table in {**events, "rows": rows, **scores}.items():
         pq.write_table(table, folder / f"{name}.parquet")
@@ -254,6 +265,14 @@ def _golden_rows(
         definitions=definitions,
         columns=all_columns,
     )
+
+
+def _all_golden_scores(
+    scorers: dict[str, Scorer], targets: Sequence[TargetModel], rows: pa.Table
+) -> dict[str, pa.Table]:
+    """The golden scores by the name of their file."""
+    scores = {name: _golden_scores(scorer, rows) for name, scorer in scorers.items()}
+    return scores | ({GOLDEN: golden_target_scores(targets, rows)} if targets else {})
 
 
 def _golden_scores(scorer: Scorer, rows: pa.Table) -> pa.Table:
@@ -325,6 +344,7 @@ def _read_release(folder: Path, name: str) -> Release:
         seen,
         subs,
         tuple(features["silent"]),
+        read_targets(config, folder, name, known),
     )
 
 
@@ -349,7 +369,7 @@ def _check_golden(release: Release) -> None:
     definitions = release.scorer.definitions
     rows = _golden_rows(definitions, release.columns, events, release.activity_kinds)
     scorers = {"scores": release.scorer} | _sub_scorers(release.sub_releases)
-    scores = {name: _golden_scores(scorer, rows) for name, scorer in scorers.items()}
+    scores = _all_golden_scores(scorers, release.targets, rows)
     for file, rebuilt in {"rows": rows, **scores}.items():
         if not _is_close(rebuilt, pq.read_table(folder / f"{file}.parquet")):
             what = "feature rows" if file == "rows" else "scores"

@@ -19,6 +19,20 @@ SPENDS = (
     "SELECT customer_id FROM window WHERE kind = 'purchase' "
     "GROUP BY customer_id HAVING sum(amount) > 60"
 )
+# Nobody's features can tell: heads or tails, another toss at every date.
+COIN = (
+    "SELECT customer_id FROM customers WHERE "
+    "hash(customer_id || (SELECT CAST(max(local_day) AS VARCHAR) FROM window)) % 2 = 0"
+)
+NOBODY = "SELECT customer_id FROM window WHERE amount > 1e6"
+COMPLAINS = "SELECT customer_id FROM window.feedback WHERE kind = 'complaint'"
+# One target of each status, and one of the eligible alone.
+OF_EVERY_KIND: dict[str, str | Target] = {
+    "gone": GONE,
+    "coin": COIN,
+    "nobody": NOBODY,
+    "complains": Target(label=COMPLAINS),
+}
 
 
 def with_targets(settings: Settings, **labels: str | Target) -> Settings:
