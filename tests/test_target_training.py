@@ -16,7 +16,8 @@ import pytest
 from features.core import errors
 from features.labels.targets import label_column
 from serving.release.release import load_release
-from serving.scoring.targets import NO_SKILL, NOT_ENOUGH_DATA, OK
+from serving.scoring.sub_releases import SubRelease
+from serving.scoring.targets import LEAK, NO_SKILL, NOT_ENOUGH_DATA, OK
 from tests.support.checks import nonempty
 from tests.support.damaged_home import reseal
 from tests.support.targets import with_targets
@@ -108,7 +109,7 @@ def test_other_targets_change_nothing(trained_targets):
         trained_targets.settings, complains=trained_targets.settings.targets["complains"]
     )
     with reproducible_fits(), remember_fits():
-        (fitted,) = fit_targets(made, plan, alone)
+        (fitted,) = fit_targets(made, plan, trained_targets.history, alone)
     rows = made.rows_at(plan.evaluate)
     expected = by_name(trained_targets.release)["complains"]
     assert np.array_equal(fitted.model.p_of_all(rows), expected.p_of_all(rows))
@@ -116,7 +117,7 @@ def test_other_targets_change_nothing(trained_targets):
 
 def test_labels_of_later_dates_change_neither_search_nor_evaluated_model(trained_targets):
     plan, made = trained_targets.dates, trained_targets.examples
-    column = label_column("complains")
+    column, history = label_column("complains"), trained_targets.history
     config = with_targets(
         trained_targets.settings, complains=trained_targets.settings.targets["complains"]
     )
@@ -124,13 +125,31 @@ def test_labels_of_later_dates_change_neither_search_nor_evaluated_model(trained
     flipped = made.rows[column].to_numpy() ^ later
     rows = made.rows.set_column(made.rows.column_names.index(column), column, pa.array(flipped))
     with reproducible_fits(), remember_fits():
-        (before,) = fit_targets(made, plan, config)
-        (after,) = fit_targets(replace(made, rows=rows), plan, config)
+        (before,) = fit_targets(made, plan, history, config)
+        (after,) = fit_targets(replace(made, rows=rows), plan, history, config)
     assert before.spec == after.spec
     assert before.report["calibration"] == after.report["calibration"]
     ours, theirs = (each.report["figures"]["eligible"]["reliability"] for each in (before, after))
     assert [each["predicted"] for each in ours] == [each["predicted"] for each in theirs]
     assert [each["observed"] for each in ours] != [each["observed"] for each in theirs]
+
+
+def test_a_column_that_knows_the_label_costs_the_target_its_model(trained_targets):
+    """The label is read from a column whose table has no clock of its own: nobody can say when."""
+    plan, made = trained_targets.dates, trained_targets.examples
+    column = label_column("complains")
+    name = next(each for each in made.modelled if each.startswith("complaints"))
+    knows = made.rows[column].cast(pa.float64())
+    rows = made.rows.set_column(made.rows.column_names.index(name), name, knows)
+    config = with_targets(
+        trained_targets.settings, complains=trained_targets.settings.targets["complains"]
+    )
+    with reproducible_fits(), remember_fits():
+        (fitted,) = fit_targets(replace(made, rows=rows), plan, trained_targets.history, config)
+    assert fitted.model.status == fitted.report["status"] == LEAK
+    assert fitted.model.blend is None
+    assert name in fitted.report["why"]
+    assert "recorded_at" in fitted.report["why"]
 
 
 def test_a_release_holds_its_targets_without_pickle_and_with_golden_rows(trained_targets):
@@ -141,12 +160,17 @@ def test_a_release_holds_its_targets_without_pickle_and_with_golden_rows(trained
         by_name(trained_targets.release)
     )
     assert {name.rsplit(".", 1)[1] for name in of_targets} == {"json", "ubj"}
-    golden = pq.read_table(folder / "golden" / "targets.parquet")
-    assert golden.column_names == ["customer_id", "p_coin", "p_complains", "p_gone", "p_nobody"]
+    loaded = load_release(folder)
     rows = pq.read_table(folder / "golden" / "rows.parquet")
-    for name, target in by_name(load_release(folder)).items():
-        expected = golden[f"p_{name}"].to_numpy()
-        assert np.array_equal(target.p_of_all(rows), expected, equal_nan=True)
+    for each in (SubRelease((), loaded.scorer, loaded.targets), *nonempty(loaded.sub_releases)):
+        place = f"without-{each.name}" if each.lacks else ""
+        golden = pq.read_table(
+            folder / "golden" / f"{'-'.join(filter(None, ['scores', place]))}.parquet"
+        )
+        assert golden.column_names[-4:] == ["p_coin", "p_complains", "p_gone", "p_nobody"]
+        for target in each.targets:
+            expected = golden[f"p_{target.name}"].to_numpy()
+            assert np.array_equal(target.p_of_all(rows), expected, equal_nan=True)
 
 
 @pytest.mark.parametrize(
@@ -195,4 +219,5 @@ def test_a_business_without_targets_has_the_release_that_it_always_had(trained_s
     assert "targets" not in features["config"]
     assert "targets" not in trained_shop.trained.evaluation
     assert not (trained_shop.release.folder / "targets").exists()
-    assert not (trained_shop.release.folder / "golden" / "targets.parquet").exists()
+    golden = pq.read_schema(trained_shop.release.folder / "golden" / "scores.parquet").names
+    assert [name for name in golden if not name.startswith("p_next_")] == ["customer_id", "p_churn"]

@@ -4,6 +4,7 @@ cannot be a label is refused by its place.
 
 from __future__ import annotations
 
+import json
 import re
 
 import numpy as np
@@ -18,6 +19,7 @@ from features.labels.outcome_window import OutcomeWindow
 from features.labels.outcomes import observe_outcomes
 from features.labels.targets import check_targets, observe_targets, quote_window
 from features.recipes.definitions import learn_definitions
+from tests.support.command_line import run_here
 from tests.support.targets import GONE, SPENDS, scramble_outside, with_targets
 from tests.support.worlds import read_tables, rebuild_history
 from training.plan import make_plan
@@ -222,3 +224,22 @@ def test_the_line_of_a_label(section, line, tmp_path):
 )
 def test_the_word_window_is_a_table_but_for_its_clause(select, quoted):
     assert quote_window(select) == quoted
+
+
+def test_check_counts_the_labels_of_the_newest_complete_date_and_refuses_a_bad_select(
+    shop, tmp_path
+):
+    """Whoever writes a label sees at once whether it says what is meant."""
+    config = tmp_path / "lifecycle.toml"
+    text = (shop[0] / "lifecycle.toml").read_text().replace("data/", f"{shop[0]}/data/")
+    config.write_text(f'{text}\n[targets.spends]\nlabel = """{SPENDS}"""\n')
+    report = json.loads(run_here("check", "-c", config, "--json").stdout)["targets"]["spends"]
+    assert report["population"] == "eligible"
+    assert 0 < report["positive"] < report["customers"]
+    printed = run_here("check", "-c", config).stdout
+    assert f"target spends: {report['positive']:,} of {report['customers']:,} eligible" in printed
+    config.write_text(f'{text}\n[targets.spends]\nlabel = "SELECT customer_id FROM nowhere"\n')
+    refused = run_here("check", "-c", config)
+    assert refused.returncode == 3
+    assert "[targets.spends] label" in refused.stderr
+    assert "window.feedback" in refused.stderr

@@ -241,7 +241,8 @@ class TrainingRun:
     @cached_property
     def targets(self) -> list[FittedTarget]:
         """The models of the business's own targets; none of them changes another model."""
-        return fit_targets(self.examples, self.plan, self.settings)
+        lacks = list(sub_releases.possible_lacks(self.examples, self.settings))
+        return fit_targets(self.examples, self.plan, self.history, self.settings, lacks=lacks)
 
     @cached_property
     def evaluation(self) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Tra
         for lacks in sub_releases.possible_lacks(examples, settings)
     ]
     evaluation["movement"] = movement_report(examples.rows, scorer.p_churn(examples.rows))
-    targets = without_models(settings, examples.modelled, why.got)
+    targets = without_models(settings, why.got)
     evaluation |= targets_section(targets)
     seen = what_was_seen(examples, settings)
     folder = write_trained_release(

@@ -26,7 +26,7 @@ from training.past import PastTraining
 from training.plan import Plan
 from training.plots.draw import draw
 from training.reports import card
-from training.targets import FittedTarget, target_models
+from training.targets import FittedTarget, target_models, with_targets
 from training.tracking import record, tracking
 from training.tracking.target_records import target_records
 
@@ -62,7 +62,7 @@ def write_trained_release(
     newest = max(examples.population_stats, key=lambda population: population.as_of)
     return write_release(
         scorer,
-        sub_releases=subs,
+        sub_releases=with_targets(subs, targets),
         silent=silent,
         targets=target_models(targets),
         all_columns=list(examples.columns),

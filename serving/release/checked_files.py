@@ -104,7 +104,7 @@ def check_file_names(folder: Path, name: str, features: dict[str, Any], models: 
     """Refuse files that no release has, missing files, and a card that is no text."""
     expected = ALWAYS | {f"golden/{table}.parquet" for table in features["tables"]}
     expected |= models.booster_files()
-    expected.update(expected_files(features["without"], folder, name))
+    expected.update(expected_files(features, folder, name))
     expected.update(expected_target_files(features["config"], folder, name))
     if features["config"]["features"]["own"]:
         expected.add(custom.FILE)

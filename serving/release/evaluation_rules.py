@@ -172,7 +172,7 @@ class TargetReportRules(Rules):
 
     model_config = ConfigDict(extra="allow")
 
-    status: Status
+    status: Status | Literal["leak_suspected"]
     population: Literal["everyone", "eligible"]
     horizon_days: Days
     why: str = optional_key()

@@ -57,12 +57,7 @@ from serving.release.sub_release_files import (
     read_sub_releases,
     write_sub_releases,
 )
-from serving.release.target_files import (
-    GOLDEN,
-    golden_target_scores,
-    read_targets,
-    write_targets,
-)
+from serving.release.target_files import golden_probabilities, read_targets, write_targets
 from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import SubRelease
 from serving.scoring.targets import TargetModel
@@ -156,8 +151,8 @@ def write_release(
                 pa.Table.from_pylist([asdict(population)]), staged / "population.parquet"
             )
             kinds = tuple(settings.definitions()["activity"]["kinds"])
-            scorers = {"scores": scorer} | _sub_scorers(sub_releases)
-            _write_golden(staged / "golden", scorers, targets, all_columns, tables, kinds)
+            scorers = _by_golden_file(SubRelease((), scorer, tuple(targets)), sub_releases)
+            _write_golden(staged / "golden", scorers, all_columns, tables, kinds)
             files = hash_files(staged)
             name = content_id(files)
             manifest = {"format": FORMAT, "id": name, "files": files, **times}
@@ -224,25 +219,24 @@ def _describe_columns(columns: list[FeatureColumn]) -> list[dict[str, str]]:
     ]
 
 
-def _sub_scorers(sub_releases: Sequence[SubRelease]) -> dict[str, Scorer]:
-    """The scorers by the name of their golden scores."""
-    return {golden_scores_name(each.lacks): each.scorer for each in sub_releases}
+def _by_golden_file(whole: SubRelease, others: Sequence[SubRelease]) -> dict[str, SubRelease]:
+    """The whole scorer and the others with their targets, by the name of their golden scores."""
+    return {"scores": whole} | {golden_scores_name(each.lacks): each for each in others}
 
 
 def _write_golden(
     folder: Path,
-    scorers: dict[str, Scorer],
-    targets: Sequence[TargetModel],
+    scorers: dict[str, SubRelease],
     all_columns: list[FeatureColumn],
     tables: tuple[str, ...],
     kinds: tuple[str, ...],
 ) -> None:
-    definitions = scorers["scores"].definitions
+    definitions = scorers["scores"].scorer.definitions
     events = golden.golden_events(
         definitions, tables=tables, activity_kinds=kinds, as_of=definitions.learned_as_of
     )
     rows = _golden_rows(definitions, all_columns, events, kinds)
-    scores = _all_golden_scores(scorers, targets, rows)
+    scores = {name: _golden_scores(each, rows) for name, each in scorers.items()}
     folder.mkdir()
     for name, table in {**events, "rows": rows, **scores}.items():
         pq.write_table(table, folder / f"{name}.parquet")
@@ -267,20 +261,13 @@ def _golden_rows(
     )
 
 
-def _all_golden_scores(
-    scorers: dict[str, Scorer], targets: Sequence[TargetModel], rows: pa.Table
-) -> dict[str, pa.Table]:
-    """The golden scores by the name of their file."""
-    scores = {name: _golden_scores(scorer, rows) for name, scorer in scorers.items()}
-    return scores | ({GOLDEN: golden_target_scores(targets, rows)} if targets else {})
-
-
-def _golden_scores(scorer: Scorer, rows: pa.Table) -> pa.Table:
-    p, p_next = scorer.score(rows)
+def _golden_scores(each: SubRelease, rows: pa.Table) -> pa.Table:
+    p, p_next = each.scorer.score(rows)
     scores = {
         "customer_id": rows["customer_id"],
         "p_churn": p,
         **{f"p_next_{stage}": p_next[:, k] for k, stage in enumerate(STAGES)},
+        **golden_probabilities(each.targets, rows),
     }
     return pa.table(scores)
 
@@ -331,7 +318,7 @@ def _read_release(folder: Path, name: str) -> Release:
         )
     scorer = read_scorer(models, folder, name, definitions)
     kinds = tuple(config["activity"]["kinds"])
-    subs = read_sub_releases(features["without"], folder, name, definitions, built)
+    subs = read_sub_releases(features, folder, name, definitions, built)
     return Release(
         name,
         folder,
@@ -368,8 +355,9 @@ def _check_golden(release: Release) -> None:
         raise broken_file(release.id, "golden: events with other rows or columns")
     definitions = release.scorer.definitions
     rows = _golden_rows(definitions, release.columns, events, release.activity_kinds)
-    scorers = {"scores": release.scorer} | _sub_scorers(release.sub_releases)
-    scores = _all_golden_scores(scorers, release.targets, rows)
+    whole = SubRelease((), release.scorer, release.targets)
+    scorers = _by_golden_file(whole, release.sub_releases)
+    scores = {name: _golden_scores(each, rows) for name, each in scorers.items()}
     for file, rebuilt in {"rows": rows, **scores}.items():
         if not _is_close(rebuilt, pq.read_table(folder / f"{file}.parquet")):
             what = "feature rows" if file == "rows" else "scores"

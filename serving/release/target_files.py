@@ -22,17 +22,17 @@ from serving.release.model_rules import (
 from serving.release.scorer_files import check_boosters, read_part
 from serving.scoring.calibration import Calibration
 from serving.scoring.parts import design_names
-from serving.scoring.targets import NOT_ENOUGH_DATA, TargetModel, score_column
+from serving.scoring.targets import WITHOUT_MODEL, TargetModel, score_column
 
-FOLDER, FILE, GOLDEN, BLEND = "targets", "model.json", "targets", "target"
+FOLDER, FILE, BLEND = "targets", "model.json", "target"
 
 
 class TargetFile(Rules):
-    """model.json of a target; without enough data there is no blend."""
+    """model.json of a target; without enough data, or with a leak, there is no blend."""
 
     name: Text
     population: Literal["eligible", "everyone"]
-    status: Literal["ok", "no_skill", "not_enough_data"]
+    status: Literal["ok", "no_skill", "not_enough_data", "leak_suspected"]
     columns: list[str]
     blend: Annotated[list[PartRules], Field(min_length=1)] | None
     calibration: CalibrationRules
@@ -41,8 +41,10 @@ class TargetFile(Rules):
     @model_validator(mode="after")
     def _check_shapes(self) -> TargetFile:
         check_unique(self.columns)
-        if (self.blend is None) != (self.status == NOT_ENOUGH_DATA):
-            raise ValueError("a blend without enough data, or none")
+        if (self.blend is None) != (self.status in WITHOUT_MODEL):
+            raise ValueError("a blend with a status that has none, or the reverse")
+        if self.blend is None and self.columns:
+            raise ValueError("columns without a blend")
         if self.blend is not None:
             features = len(self.columns)
             columns = len(design_names(tuple(self.columns)))
@@ -106,12 +108,11 @@ def _read_target(
     )
 
 
-def golden_target_scores(targets: Sequence[TargetModel], rows: pa.Table) -> pa.Table:
-    """The probabilities of golden rows, of all of them: who is asked about is another matter."""
-    scores = {"customer_id": rows["customer_id"]}
-    return pa.table(
-        scores | {score_column(target.name): target.p_of_all(rows) for target in targets}
-    )
+def golden_probabilities(targets: Sequence[TargetModel], rows: pa.Table) -> dict[str, Any]:
+    """By column the probabilities of golden rows, of all of them: whom a target asks about is
+    another matter.
+    """
+    return {score_column(target.name): target.p_of_all(rows) for target in targets}
 
 
 def expected_target_files(config: Mapping[str, Any], folder: Path, name: str) -> Iterator[str]:
@@ -119,10 +120,7 @@ def expected_target_files(config: Mapping[str, Any], folder: Path, name: str) ->
 
     ReleaseRefused where one of their model.json breaks its rules.
     """
-    targets = config.get(FOLDER, {})
-    if targets:
-        yield f"golden/{GOLDEN}.parquet"
-    for target in targets:
+    for target in config.get(FOLDER, {}):
         place = f"{FOLDER}/{target}"
         yield f"{place}/{FILE}"
         model = read_json(folder / place / FILE, name)

@@ -12,15 +12,16 @@ from serving.scoring.calibration import Calibration, clip_to_rows
 from serving.scoring.parts import Blend, design_matrix
 
 OK, NO_SKILL, NOT_ENOUGH_DATA = "ok", "no_skill", "not_enough_data"
-STATUSES = (OK, NO_SKILL, NOT_ENOUGH_DATA)
+LEAK = "leak_suspected"
+WITHOUT_MODEL = (NOT_ENOUGH_DATA, LEAK)
 
 
 @dataclass(frozen=True)
 class TargetModel:
     """`name` and `population` are those of the configuration; `rows`: training rows.
 
-    `blend` is None with status not_enough_data: there is nothing to answer with. With status
-    no_skill it is a rate.
+    `blend` is None, and there are no `columns`, with a status of WITHOUT_MODEL: there is nothing to
+    answer with. With status no_skill it is a rate.
     """
 
     name: str
@@ -45,6 +46,13 @@ class TargetModel:
             return np.where(rows["eligible"].to_numpy(), p, np.nan)
         return p
 
+    def contributions(self, rows: pa.Table) -> np.ndarray:
+        """Contributions to the log-odds, float64 (rows, columns + 14); zeros without a model."""
+        matrix = design_matrix(rows, self.columns)
+        if self.blend is None:
+            return np.zeros(matrix.shape)
+        return self.calibration.slope * self.blend.contributions(matrix)
+
 
 def score_column(name: str) -> str:
     """The column of a target in scores and answers."""
@@ -54,3 +62,22 @@ def score_column(name: str) -> str:
 def score_columns(targets: Sequence[TargetModel]) -> tuple[str, ...]:
     """The columns of these targets, in their order."""
     return tuple(score_column(target.name) for target in targets)
+
+
+@dataclass(frozen=True)
+class TargetAnswers:
+    """`p`: by score column, float64 (rows,), NaN where there is no answer.
+
+    `warnings`: what every row says of the targets, such as `upgrade:no_skill`.
+    """
+
+    p: dict[str, np.ndarray]
+    warnings: tuple[str, ...]
+
+
+def answer_targets(targets: Sequence[TargetModel], rows: pa.Table) -> TargetAnswers:
+    """The answers of all targets for feature rows."""
+    return TargetAnswers(
+        {score_column(target.name): target.p(rows) for target in targets},
+        tuple(f"{target.name}:{target.status}" for target in targets if target.status != OK),
+    )

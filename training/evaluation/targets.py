@@ -8,10 +8,14 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.settings import Settings
+from features.tables.history import History
 from serving.scoring.targets import TargetModel
 from training import metrics
 from training.evaluation import baselines, reliability
 from training.evaluation.baseline_comparison import baseline_comparison
+from training.evaluation.importance import importance
+from training.evaluation.leading_columns import check_leading_columns
+from training.examples import Examples
 
 # BG/NBD and the renewal rate are about leaving; they say nothing of another question.
 OF_CHURN = ("BG/NBD", "renewal rate")
@@ -35,6 +39,24 @@ def evaluate_target(
         later = late.filter(late["eligible"])
         report["eligible"] = _evaluate(p[mask], fitted_on, later, early, settings)
     return report
+
+
+def leading_columns(
+    model: TargetModel,
+    figures: dict[str, Any],
+    late: pa.Table,
+    examples: Examples,
+    history: History,
+    settings: Settings,
+) -> tuple[dict[str, Any], str | None]:
+    """(what moves the target's score, a sentence where its AUROC is too good to be believed).
+
+    `late`: its evaluation rows. LeakSuspected as for churn (`training.evaluation.leading_columns`).
+    """
+    moves = importance(model, late, examples.columns)
+    report = {"churn": figures, "importance": moves}
+    note = check_leading_columns(report, model, late, examples.columns, history, settings)
+    return moves, note
 
 
 def has_skill(report: dict[str, Any], population: str) -> bool:

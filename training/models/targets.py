@@ -6,6 +6,7 @@ every fit, fold and baseline of churn is that of the target.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -111,6 +112,39 @@ def fit_target(
         # That cover cannot end says nothing of another label.
         contractual=False,
     )
+    return TargetModel(name, population, OK, columns, blend, calibration, rows.num_rows)
+
+
+def fit_without_tables(
+    spec: blending.BlendSpec,
+    rows: pa.Table,
+    later: pa.Table,
+    columns: tuple[str, ...],
+    settings: Settings,
+    *,
+    name: str,
+    population: str,
+) -> TargetModel:
+    """The model on fewer columns, calibrated on the `later` rows, which it has not seen.
+
+    As the sub-releases of churn (docs/decisions/027).
+    """
+    known = set(columns)
+    spec = replace(
+        spec,
+        directions={column: way for column, way in spec.directions.items() if column in known},
+        columns=tuple(column for column in spec.columns if column in known),
+    )
+    blend = churn.fit_churn_blend(
+        spec,
+        rows,
+        columns,
+        seed=settings.training.seed,
+        contractual=False,
+        seeds=blending.EVAL_SEEDS,
+    )
+    margin = blend.margins(design_matrix(later, columns))[:, 0]
+    calibration = churn.calibrate(margin, later, window=settings.outcome_window_us)
     return TargetModel(name, population, OK, columns, blend, calibration, rows.num_rows)
 
 

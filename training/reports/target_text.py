@@ -22,7 +22,7 @@ COLUMNS = (
 STATUS = {
     "no_skill": "No skill: not better than chance. The rate of the training rows is served, and "
     "every row says no_skill.",
-    "not_enough_data": "Not enough data: no model, and the column is empty.",
+    "leak_suspected": "It has no model, and the column is empty, until that is settled.",
 }
 
 
@@ -49,8 +49,12 @@ def _headline(report: Report) -> str:
 
 def _notes(report: Report) -> list[str]:
     notes = []
-    if report["status"] == "no_skill":
-        notes.append(STATUS["no_skill"])
+    if report["status"] == "leak_suspected":
+        notes.append(f"A leak is suspected: {report['why']}")
+    if report["status"] in STATUS:
+        notes.append(STATUS[report["status"]])
+    if report.get("note"):
+        notes.append(report["note"])
     figures = report.get("figures", {}).get(report["population"], {})
     comparison = figures.get("baseline_comparison") or {}
     # A model without skill is not recommended, whatever its log loss is.
