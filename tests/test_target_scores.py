@@ -9,15 +9,19 @@ import pyarrow.compute as pc
 import pytest
 
 import lifecycle as lc
-from features.core.errors import ReleaseRefused
+from features.core.errors import NotEnoughData, ReleaseRefused
+from features.core.target_schema import Target
 from serving.api.answers import COLUMNS, entry_columns
 from serving.api.schemas import parse_request
 from serving.api.state import ServingState
 from serving.batch import run_folders
-from serving.release.score_table import SCORE_TYPES, score_rows
-from tests.support.businesses import copied, scores
+from serving.release.sandbox import load_in_subprocess
+from serving.release.score_table import SCORE_TYPES, score_rows, score_table
+from tests.support.businesses import copied, scores, with_training
 from tests.support.checks import nonempty
 from tests.support.raw_events import request
+from tests.support.targets import with_targets
+from training import job, rates_job
 
 TARGETS = ("p_coin", "p_complains", "p_gone", "p_nobody")
 
@@ -48,8 +52,8 @@ def test_the_run_has_a_column_for_each_target(run, trained_targets):
     for name in TARGETS:
         assert prospects[name].null_count == prospects.num_rows
     for warnings in nonempty(everybody["warnings"].to_pylist()):
-        assert {"coin:no_skill", "nobody:not_enough_data"} <= set(warnings)
-        assert not [each for each in warnings if each.startswith(("gone", "complains"))]
+        assert {"p_coin:no_skill", "p_nobody:not_enough_data"} <= set(warnings)
+        assert not [each for each in warnings if each.startswith(("p_gone", "p_complains"))]
 
 
 def test_by_id_and_by_events_the_answer_is_the_run_to_the_bit(state, run, trained_targets):
@@ -85,6 +89,7 @@ def test_a_table_that_was_not_sent_is_answered_by_a_model_without_it(state, trai
     read = {column.name: column.feature.tables for column in release.columns}
     for target in without.targets:
         assert not [name for name in target.columns if "feedback" in read[name]]
+    assert all(entry["p_gone"] == entry["p_churn"] for entry in entries)
     for name in ("p_gone", "p_complains", "p_coin"):
         assert all(0 < entry[name] < 1 for entry in entries)
     assert all(entry["p_nobody"] is None for entry in entries)
@@ -144,3 +149,40 @@ def test_the_reference_names_targets(state):
         "nobody": "not_enough_data",
     }
     assert not set(TARGETS) & set(COLUMNS)
+
+
+def test_a_release_of_rates_has_empty_targets_that_say_so(trained_targets, store_home):
+    why = NotEnoughData(where="training", got="too few", rule="More.", fix="Add.")
+    trained = rates_job.train_rates(trained_targets.history, trained_targets.settings, why)
+    report = trained.evaluation["targets"]
+    assert {each["status"] for each in report.values()} == {"not_enough_data"}
+    release = load_in_subprocess(trained.folder)
+    rows = trained_targets.bare_examples.rows_at(trained_targets.dates.evaluate).slice(0, 9)
+    table = score_rows(rows, release)
+    for name in TARGETS:
+        assert table[name].null_count == table.num_rows
+    for missing in ((), ("feedback",)):
+        scored = score_table(rows, release, prospects=[], as_of=0, stale=False, missing=missing)
+        assert all("p_gone:not_enough_data" in each for each in scored["warnings"].to_pylist())
+    assert "Not enough data among everyone: too few" in (trained.folder / "card.md").read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.long
+def test_a_target_of_a_business_with_contracts(trained_subscriptions, store_home):
+    """Churn by contracts and a target of the same rows, in one release."""
+    config = with_targets(
+        with_training(trained_subscriptions.settings, max_dates=3, trials=1),
+        annual=Target(label="SELECT customer_id FROM window.contracts WHERE plan = 'annual'"),
+        pays="SELECT customer_id FROM window.transactions WHERE kind = 'purchase'",
+    )
+    trained = job.train(trained_subscriptions.history, config)
+    assert trained.evaluation["targets"]["pays"]["status"] == "ok"
+    release = load_in_subprocess(trained.folder)
+    rows = trained_subscriptions.bare_examples.rows_at(trained_subscriptions.dates.evaluate)
+    table = score_rows(rows, release)
+    annual = table["p_annual"].to_numpy(zero_copy_only=False)
+    if trained.evaluation["targets"]["annual"]["status"] == "ok":
+        assert np.array_equal(np.isnan(annual), ~rows["eligible"].to_numpy())
+    one = job.train(trained_subscriptions.history, config, only="churn")
+    assert one.evaluation["targets"].keys() == trained.evaluation["targets"].keys()

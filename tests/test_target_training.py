@@ -86,7 +86,7 @@ def test_text_and_card_say_what_each_target_is_worth(trained_targets):
         for name in ("p_gone", "p_complains", "p_coin", "p_nobody"):
             assert name in text
         assert "not enough data among everyone: 0 of" in text.replace("Not", "not")
-        assert "no_skill" in text
+        assert "No skill" in text
         assert "95 % CI" in text
         assert "customers who came later" in text
 

@@ -100,20 +100,21 @@ def _fit(
     lacks: Sequence[Lacks],
 ) -> FittedTarget:
     population, columns = settings.targets[name].population, examples.modelled
-    train, later, refit = (
+    train, later = (
         models.rows_of_target(examples.rows_at(dates), name, population)
-        for dates in (plan.train, plan.evaluate, plan.refit)
+        for dates in (plan.train, plan.evaluate)
     )
+    uses = {"train": plan.train, "evaluate": plan.evaluate, "refit": plan.refit}
     counts = {
         "labels": {
-            use: {"rows": rows.num_rows, "positive": int(rows[models.LABEL].to_numpy().sum())}
-            for use, rows in (("train", train), ("evaluate", later), ("refit", refit))
+            use: models.count_labels(examples.rows_at(dates), name, population)
+            for use, dates in uses.items()
         },
         "not_labelled": dict(examples.not_labelled.get(name, {})),
     }
     if (why := models.shortage(train)) is not None:
         return _without_model(name, settings, NOT_ENOUGH_DATA, counts | {"why": why})
-    print_status(f"target {name}: {train.num_rows:,} rows of {population} customers")
+    print_status(f"target {name}: {train.num_rows:,} training rows ({population})")
     direction = models.direction_of_question(examples.rows_at(plan.train), name, population)
     spec = models.search_target(train, columns, settings, name=name, direction=direction)
     evaluated = models.fit_target(spec, train, columns, settings, name=name, population=population)
@@ -124,6 +125,7 @@ def _fit(
         why = f"{error.got}. {error.rule} {error.fix}"
         return _without_model(name, settings, LEAK, counts | {"figures": figures, "why": why})
     status = OK if has_skill(figures, population) else NO_SKILL
+    refit = models.rows_of_target(examples.rows_at(plan.refit), name, population)
     if status == OK:
         model = models.fit_target(spec, refit, columns, settings, name=name, population=population)
     else:

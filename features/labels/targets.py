@@ -102,7 +102,10 @@ def _labels(result: pa.Table, customers: pa.ChunkedArray) -> TargetLabels:
 def _tables_named(targets: Mapping[str, Target], history: History) -> set[str]:
     """The tables whose names are in a SELECT, and that of [activity]: others are not loaded."""
     texts = " ".join(target.label for target in targets.values()).lower()
-    return {name for name in window_tables(history) if name in texts} | {history.activity_table}
+    every = window_tables(history)
+    # It takes a name that an expression puts together.
+    by_expression = "query_table" in texts
+    return {name for name in every if name in texts or by_expression} | {history.activity_table}
 
 
 def _sources(history: History) -> Sources:

@@ -155,7 +155,7 @@ activity yet): then there is no score</td></tr></table>
 <p>For each target of the business <code>p_&lt;target&gt;</code> follows
 <code>next_stages</code>: the probability that its label is 1 within the horizon; null for a
 customer who is not in its population. The warnings say where it is a rate
-(<code>&lt;target&gt;:no_skill</code>) or null for everybody (<code>:not_enough_data</code>,
+(<code>p_&lt;target&gt;:no_skill</code>) or null for everybody (<code>:not_enough_data</code>,
 <code>:leak_suspected</code>).</p>
 <p>A customer with long gaps can be inactive for a whole horizon and still be on rhythm: a high
 <code>p_churn</code> together with a healthy <code>stage_if_inactive</code> is correct.</p>

@@ -68,7 +68,7 @@ def score_columns(targets: Sequence[TargetModel]) -> tuple[str, ...]:
 class TargetAnswers:
     """`p`: by score column, float64 (rows,), NaN where there is no answer.
 
-    `warnings`: what every row says of the targets, such as `upgrade:no_skill`.
+    `warnings`: what every row says of the targets, such as `p_upgrade:no_skill`.
     """
 
     p: dict[str, np.ndarray]
@@ -79,5 +79,9 @@ def answer_targets(targets: Sequence[TargetModel], rows: pa.Table) -> TargetAnsw
     """The answers of all targets for feature rows."""
     return TargetAnswers(
         {score_column(target.name): target.p(rows) for target in targets},
-        tuple(f"{target.name}:{target.status}" for target in targets if target.status != OK),
+        tuple(
+            f"{score_column(target.name)}:{target.status}"
+            for target in targets
+            if target.status != OK
+        ),
     )

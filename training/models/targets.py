@@ -36,6 +36,13 @@ def rows_of_target(examples: pa.Table, name: str, population: str) -> pa.Table:
     return rows.set_column(place, LABEL, rows[label_column(name)])
 
 
+def count_labels(examples: pa.Table, name: str, population: str) -> dict[str, int]:
+    """`rows` of the population, and the `positive` ones among them; nothing is copied."""
+    mask = examples["eligible"].to_numpy() | (population != "eligible")
+    labels = examples[label_column(name)].to_numpy()
+    return {"rows": int(mask.sum()), "positive": int((labels & mask).sum())}
+
+
 def shortage(rows: pa.Table) -> str | None:
     """What there is too little of to learn from these rows; None where there is enough."""
     labels = rows[LABEL].to_numpy()

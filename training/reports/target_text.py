@@ -21,7 +21,7 @@ COLUMNS = (
 )
 STATUS = {
     "no_skill": "No skill: not better than chance. The rate of the training rows is served, and "
-    "every row says no_skill.",
+    "every row's warnings say so.",
     "leak_suspected": "It has no model, and the column is empty, until that is settled.",
 }
 
