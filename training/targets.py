@@ -112,7 +112,7 @@ def _fit(
         },
         "not_labelled": dict(examples.not_labelled.get(name, {})),
     }
-    if (why := models.shortage(train)) is not None:
+    if (why := models.shortage(train, settings)) is not None:
         return _without_model(name, settings, NOT_ENOUGH_DATA, counts | {"why": why})
     print_status(f"target {name}: {train.num_rows:,} training rows ({population})")
     direction = models.direction_of_question(examples.rows_at(plan.train), name, population)

@@ -43,7 +43,7 @@ def count_labels(examples: pa.Table, name: str, population: str) -> dict[str, in
     return {"rows": int(mask.sum()), "positive": int((labels & mask).sum())}
 
 
-def shortage(rows: pa.Table) -> str | None:
+def shortage(rows: pa.Table, settings: Settings) -> str | None:
     """What there is too little of to learn from these rows; None where there is enough."""
     labels = rows[LABEL].to_numpy()
     ids = rows["customer_id"]
@@ -56,6 +56,8 @@ def shortage(rows: pa.Table) -> str | None:
                 f"{answer}; a model needs {MIN_OF_EACH} rows of at least {MIN_CUSTOMERS_OF_EACH} "
                 "customers with each label"
             )
+    if not tuning_folds(rows, outcome_window_us=settings.outcome_window_us).pairs:
+        return "no fold of the training rows has both labels to fit on and to check on"
     return None
 
 
