@@ -21,7 +21,7 @@ from features.labels.targets import check_targets, observe_targets, quote_window
 from features.recipes.definitions import learn_definitions
 from tests.support.command_line import run_here
 from tests.support.targets import GONE, SPENDS, scramble_outside, with_targets
-from tests.support.worlds import read_tables, rebuild_history
+from tests.support.worlds import read_tables, rebuild_history, shuffle_rows
 from training.plan import make_plan
 
 TOML = '[files]\nx = "x.csv"\n[tables]\ntransactions = "SELECT 1"\n\n'
@@ -62,6 +62,23 @@ def test_other_pasts_and_other_futures_change_no_label(shop, amount, days):
     after = observe_targets(other, at, people, config)
     for name, labels in before.items():
         assert 0 < labels.positive < len(people)
+        assert np.array_equal(labels.labels, after[name].labels)
+
+
+def test_the_order_of_rows_changes_no_label(shop):
+    """Not even of a SELECT that takes the first rows it meets."""
+    _, config, history = shop
+    config = with_targets(
+        config,
+        first="SELECT customer_id FROM window WHERE kind = 'purchase' LIMIT 25",
+        newest="SELECT customer_id FROM window GROUP BY customer_id HAVING last(amount) > 30",
+    )
+    at = make_plan(history, config).evaluate[0]
+    people = observed(history, config, at)["customer_id"]
+    other = rebuild_history(history, shuffle_rows(read_tables(history)))
+    before, after = (observe_targets(each, at, people, config) for each in (history, other))
+    for name, labels in before.items():
+        assert labels.positive
         assert np.array_equal(labels.labels, after[name].labels)
 
 
@@ -133,6 +150,7 @@ BAD = {
     "SELECT customer_id FROM window.contracts": ("QueryFailed", "window.feedback"),
     "SELECT customer_id FROM window.customers": ("QueryFailed", "customers"),
     "SELECT customer_id FROM window WHERE plan = 'pro'": ("QueryFailed", "docs/contract.md"),
+    "SELECT customer_id FROM window WHERE weekdy(occurred_at) = 1": ("QueryFailed", "function"),
     "SELECT customer_id, amount FROM window": ("ColumnMissing", "customer_id, amount"),
     "SELECT count(*) AS customer_id FROM window": ("WrongType", "int64"),
     "SELECT customer_id FROM rows_of_this_test": ("QueryFailed", "window.transactions"),

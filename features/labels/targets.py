@@ -176,6 +176,8 @@ def _failed(error: duckdb.Error, where: str, history: History, *, expired: bool)
 
 
 def _name_fix(got: str, history: History) -> str:
+    if "function" in got.lower():
+        return "Correct the function's name or its arguments (DuckDB's dialect)."
     if "column" in got.lower():
         return "Use columns of the contract (docs/contract.md) and local_day or local_hour."
     return _sources(history).fix
