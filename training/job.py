@@ -48,6 +48,7 @@ from training.parallel import reproducible_fits
 from training.past import PastTraining, what_was_seen
 from training.plan import Plan, make_plan, refuse_without_dates
 from training.silent_feeds import FreshPlan, leave_out_silence
+from training.targets import FittedTarget, fit_targets, targets_section
 from training.tracking import record
 from training.trained import JOBS, Trained, record_runs, write_trained_release
 from training.uncertainty.unseen_rows import uncertainty_report
@@ -266,11 +267,18 @@ class TrainingRun:
         )
 
     @cached_property
+    def targets(self) -> list[FittedTarget]:
+        """The models of the business's own targets; none of them changes another model."""
+        lacks = list(sub_releases.possible_lacks(self.examples, self.settings))
+        return fit_targets(self.examples, self.plan, self.history, self.settings, lacks=lacks)
+
+    @cached_property
     def evaluation(self) -> dict[str, Any]:
         """All that evaluation.json holds: aggregates only."""
         without = {each.sub_release.name: each.report for each in self.sub_releases}
         report = self.scorer_report | _training_facts(self)
         report |= {"movement": _movement(self), "without": without}
+        report |= targets_section(self.targets)
         served = with_status(self.status, self.eval_scorer, self.train_rows)
         report["churn"] = served_churn_report(report["churn"], served, self.eval_rows)
         if note := skill_note(report):
@@ -304,6 +312,7 @@ class TrainingRun:
             self.evaluation,
             seen,
             silent=self.fresh_plan.tables,
+            targets=self.targets,
         )
         runs = record_runs(
             [self.only] if self.only else JOBS,
@@ -317,6 +326,7 @@ class TrainingRun:
             began=self.began,
             past=self.past,
             estimators=self.estimator_reports,
+            targets=self.targets,
         )
         return Trained(folder, self.status, self.evaluation, runs)
 

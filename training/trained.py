@@ -27,7 +27,9 @@ from training.past import PastTraining
 from training.plan import Plan
 from training.plots.draw import draw
 from training.reports import card
+from training.targets import FittedTarget, target_models, with_targets
 from training.tracking import record, tracking
+from training.tracking.target_records import target_records
 
 JOBS = ("churn", "next-stage")
 
@@ -55,13 +57,15 @@ def write_trained_release(
     seen: SeenFuture,
     *,
     silent: Sequence[str] = (),
+    targets: Sequence[FittedTarget] = (),
 ) -> Path:
     """Write the release of a training, with the population statistics of its newest date."""
     newest = max(examples.population_stats, key=lambda population: population.as_of)
     return write_release(
         scorer,
-        sub_releases=subs,
+        sub_releases=with_targets(subs, targets),
         silent=silent,
+        targets=target_models(targets),
         all_columns=list(examples.columns),
         settings=settings,
         tables=tuple(name for name in history.names if name not in silent),
@@ -86,8 +90,9 @@ def record_runs(
     began: float,
     past: PastTraining | None,
     estimators: Sequence[tuple[OwnPart, dict[str, Any]]] = (),
+    targets: Sequence[FittedTarget] = (),
 ) -> dict[str, str | None]:
-    """One MLflow run for each of the jobs and for each own estimator (part, report).
+    """One MLflow run for each job, own estimator (part, report) and target.
 
     The hold-out predictions lie beside the store.
     """
@@ -108,6 +113,11 @@ def record_runs(
             record.estimator_record(part, report, settings, examples, plan, began=began)
             for part, report in estimators
         ]
+        records += target_records(
+            records[0],
+            {each.model.name: each.report for each in targets},
+            {each.model.name: each.spec for each in targets},
+        )
         if past:
             records = [past.mark_record(each) for each in records]
         runs = {each.name or each.job: tracking.record_run(each) for each in records}

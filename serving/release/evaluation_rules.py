@@ -179,6 +179,19 @@ class MovementRules(Rules):
     newest: NewestDateRules = optional_key()
 
 
+class TargetReportRules(Rules):
+    """The section of one target; its figures have the rules of every figure."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Status | Literal["leak_suspected"]
+    population: Literal["everyone", "eligible"]
+    horizon_days: Days
+    why: str = optional_key()
+    model: ModelSpecRules = optional_key()
+    figures: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
+
+
 class EvaluationFile(Rules):
     """evaluation.json: what code reads of it has its type; further figures may stand there.
 
@@ -202,6 +215,7 @@ class EvaluationFile(Rules):
     churn: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
     next_stage: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
     calibration: dict[str, str] = optional_key()
+    targets: dict[str, TargetReportRules] = optional_key()
     unused_features: list[str] = optional_key()
     sensitive_left_out: list[str] = optional_key()
     late_activity: Count = optional_key()

@@ -164,6 +164,8 @@ def masked_configuration(settings: Settings) -> dict[str, Any]:
         config[section] = {
             name: {"sha256": _sha256(text)} for name, text in config[section].items()
         }
+    for target in config["targets"].values():
+        target["label"] = {"sha256": _sha256(target["label"])}
     return config
 
 

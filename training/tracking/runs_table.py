@@ -75,7 +75,7 @@ def _run_lines(run: dict[str, Any]) -> tuple[str, str]:
     started = run["started"][:16].replace("T", " ")
     release, status = run["release"] or UNKNOWN, run["status"] or UNKNOWN
     roles = ", ".join(role for role in ROLES if run[role])
-    first = f"  {started}  {run['job']:<11}{release:<18}{status:<17}{roles}"
+    first = f"  {started}  {run['job']:<10} {release:<18}{status:<17}{roles}"
     return first.rstrip(), f"{'':20}{_figure(run)}{run['verdict'] or ''}".rstrip()
 
 
