@@ -22,6 +22,7 @@ from features.recipes.definitions import Definitions
 from features.tables.history import History
 from serving.scoring.scorer import inactive_index, reachable_from_rows
 from training import metrics, plan
+from training.evaluation.baseline_comparison import speak_of
 from training.evaluation.evaluate import evaluate_scores
 from training.examples import Examples, make_examples
 from training.predictions_file import Predictions
@@ -94,7 +95,10 @@ def judge_rows(
         },
         "predictions": counts,
         "by_date": _by_date(late, p, settings),
-        **evaluate_scores(p, p_next, examples.rows_at(dates.train), late, examples, settings),
+        **speak_of(
+            judged_text.THEIRS,
+            evaluate_scores(p, p_next, examples.rows_at(dates.train), late, examples, settings),
+        ),
     }
 
 

@@ -87,6 +87,15 @@ def _verdict(best: str, chosen: str, pair: dict[str, float], customers: int) -> 
     return f"{words}, and {best} no better than {chosen}, which is simpler"
 
 
+def speak_of(name: str, report: Any) -> Any:
+    """The report with this name wherever its words or candidates say `our model`."""
+    if isinstance(report, str):
+        return report.replace(OURS, name)
+    if isinstance(report, Mapping):
+        return {key: speak_of(name, value) for key, value in report.items()}
+    return [speak_of(name, value) for value in report] if isinstance(report, list) else report
+
+
 def headline_population(section: Mapping[str, Any], *, figure: str) -> str | None:
     """The population in which a model is judged: eligible if its `figure` is known, else everyone.
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from features.core.settings import Settings
 from training import metrics
-from training.evaluation.baseline_comparison import headline_population
+from training.evaluation.baseline_comparison import headline_population, speak_of
 from training.evaluation.evaluate import evaluate_scores
 from training.examples import Examples
 from training.formats import UNKNOWN, decimals, signed, span
@@ -34,7 +34,7 @@ def judge_estimator(
     `p`, `ours`: P(churn) of the rows `late` (rows,). `difference`: mean log loss less ours, paired
     by customers, with its 95 % interval; None where the population has no rows.
     """
-    report = evaluate_scores(p, None, early, late, examples, settings)
+    report = speak_of(part.name, evaluate_scores(p, None, early, late, examples, settings))
     y, ids = late["churned"].to_numpy(), np.array(late["customer_id"].to_pylist(), dtype=str)
     masks = {"everyone": np.ones(len(y), dtype=bool), "eligible": late["eligible"].to_numpy()}
     differences = {
