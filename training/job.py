@@ -48,6 +48,7 @@ from training.past import PastTraining, what_was_seen
 from training.plan import Plan, make_plan, refuse_without_dates
 from training.silent_feeds import FreshPlan, leave_out_silence
 from training.tracking import record
+from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.trained import JOBS, Trained, record_runs, write_trained_release
 from training.uncertainty.unseen_rows import uncertainty_report
 
@@ -72,6 +73,7 @@ class TrainingRun:
         with_ablation: bool = False,
         examples: Examples | None = None,
         past: PastTraining | None = None,
+        labels: RunLabels = UNLABELLED,
     ) -> None:
         self.everybody = history
         self.history = with_consent(history, settings, "train", at=history.data_until)
@@ -81,6 +83,7 @@ class TrainingRun:
         self.ablation = with_ablation
         self.known_examples = examples
         self.past = past
+        self.labels = labels
         self.began = time.time()
 
     @cached_property
@@ -288,6 +291,7 @@ class TrainingRun:
             folder=folder,
             began=self.began,
             past=self.past,
+            labels=self.labels,
         )
         return Trained(folder, self.status, self.evaluation, runs)
 
@@ -312,12 +316,14 @@ def train(
     learning_curve: bool = False,
     with_ablation: bool = False,
     past: PastTraining | None = None,
+    labels: RunLabels = UNLABELLED,
 ) -> Trained:
     """Train both models (or one of JOBS) and write a release, which is not served yet.
 
     `only`: the other model comes from the newest release; ReleaseRefused where that release has
     another configuration. `learning_curve`: also refit on fewer customers and dates.
     `with_ablation`: also refit without each family of features. `past`: see training.past.
+    `labels`: what the runs in MLflow are called.
     NotEnoughData says what is missing and LeakSuspected what knows too much; nothing is written
     then.
     """
@@ -335,6 +341,7 @@ def train(
             learning_curve=learning_curve,
             with_ablation=with_ablation,
             past=past,
+            labels=labels,
         ).finish()
 
 

@@ -27,6 +27,7 @@ from training.plan import Plan
 from training.plots.draw import draw
 from training.reports import card
 from training.tracking import record, tracking
+from training.tracking.run_labels import UNLABELLED, RunLabels
 
 JOBS = ("churn", "next-stage")
 
@@ -84,6 +85,7 @@ def record_runs(
     folder: Path,
     began: float,
     past: PastTraining | None,
+    labels: RunLabels = UNLABELLED,
 ) -> dict[str, str | None]:
     """One MLflow run for each of the jobs; the hold-out predictions lie beside the store."""
     with tempfile.TemporaryDirectory(prefix="lifecycle-plots-") as place:
@@ -98,6 +100,7 @@ def record_runs(
             release=folder,
             began=began,
             pictures=draw(evaluation, Path(place)),
+            labels=labels,
         )
         if past:
             records = [past.mark_record(each) for each in records]

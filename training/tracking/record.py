@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,7 @@ from training.reports import card
 from training.tracking.pending import RunRecord
 from training.tracking.registry import MODELS
 from training.tracking.revision import revision_tags
+from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.tracking.run_metrics import (
     SECTION,
     Holdout,
@@ -39,6 +41,7 @@ from training.tracking.run_metrics import (
 
 # MLflow's database refuses longer parameter values.
 LONGEST_VALUE = 6000
+LONGEST_KEY, PARAM_NAME = 100, re.compile(r"\w[\w .-]*")
 MLFLOW_TYPES = {"int64": "long", "double": "double", "bool": "boolean"}
 
 
@@ -54,6 +57,7 @@ def build_records(
     release: Path,
     began: float,
     pictures: Sequence[Path],
+    labels: RunLabels = UNLABELLED,
 ) -> list[RunRecord]:
     """One record per job. Together they register both models, because a release holds both.
 
@@ -86,9 +90,10 @@ def build_records(
                 models=registered_models(job, jobs),
                 began=began,
                 ended=time.time(),
+                business=settings.business.name,
             )
         )
-    return records
+    return [labels.mark_record(each) for each in records]
 
 
 def judge_record(
@@ -99,6 +104,7 @@ def judge_record(
     *,
     began: float,
     job: str,
+    labels: RunLabels,
 ) -> RunRecord:
     """The record of predictions that were judged; they are nobody's release and no model's version.
 
@@ -111,7 +117,7 @@ def judge_record(
         if section == "churn" or not name.endswith("_rows")
     }
     judged = "churn" if "churn" in report else "next-stage"
-    return RunRecord(
+    judged_run = RunRecord(
         job,
         params=_params(settings, report, examples, None),
         metrics={"seconds": round(time.time() - began, 1), **figures},
@@ -126,8 +132,9 @@ def judge_record(
         datasets=_datasets(examples, dates),
         began=began,
         ended=time.time(),
-        name=report["name"],
+        business=settings.business.name,
     )
+    return labels.mark_record(judged_run)
 
 
 def registered_models(job: str, jobs: Sequence[str]) -> tuple[str, ...]:
@@ -194,7 +201,7 @@ def _params(
     settings: Settings, evaluation: Report, examples: Examples, blend: BlendSpec | None
 ) -> dict[str, str]:
     """The configuration flat (`churn.horizon_days`), the dates, and what the search chose."""
-    params = dict(_flatten(masked_configuration(settings)))
+    params = configuration_params(settings)
     params |= {f"as_of.{use}": ", ".join(days) for use, days in evaluation.get("as_of", {}).items()}
     params |= {
         "features": str(len(examples.modelled)),
@@ -209,15 +216,34 @@ def _params(
             **blend.settings,
         }
         params |= {f"chosen.{name}": str(value) for name, value in chosen.items()}
-    return {name: value[:LONGEST_VALUE] for name, value in params.items()}
+    return {name: _short(value) for name, value in params.items()}
+
+
+def configuration_params(settings: Settings) -> dict[str, str]:
+    """Every setting by its dotted key (`churn.horizon_days`), as MLflow takes it."""
+    flat = _flatten(masked_configuration(settings))
+    return {name: _short(value) for name, value in flat}
+
+
+def _short(value: str) -> str:
+    """The value; where MLflow would refuse it for its length, where the whole one is."""
+    if len(value) <= LONGEST_VALUE:
+        return value
+    return f"{len(value):,} characters, sha256 {_sha256(value)}: see configuration.json"
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every value by its dotted key. A section with a key that MLflow refuses is one JSON text."""
     for name, value in config.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and all(map(_is_param_name, value)):
             yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)
+
+
+def _is_param_name(name: str) -> bool:
+    """Whether MLflow takes the name as a part of a parameter's, on every system."""
+    return len(name) <= LONGEST_KEY and PARAM_NAME.fullmatch(name) is not None
 
 
 def _tags(

@@ -17,9 +17,17 @@ from training.tracking import pending, registry, runs_table, ui_server
 from training.tracking.pending import RunRecord
 from training.tracking.run_writer import write_run
 from training.tracking.runs_table import runs_text
-from training.tracking.store import EXPERIMENT, Store, open_store, store_address, store_exists
+from training.tracking.store import (
+    BUSINESS,
+    EXPERIMENT,
+    Store,
+    open_store,
+    store_address,
+    store_exists,
+)
 
 __all__ = [
+    "BUSINESS",
     "EXPERIMENT",
     "RunRecord",
     "lagging_models",
@@ -84,15 +92,18 @@ def lagging_models() -> list[str]:
     return _with_store(registry.lagging_models) if store_exists() else []
 
 
-def list_runs(limit: int = 20) -> list[dict[str, Any]]:
-    """The newest training jobs first, as `runs_table.describe_run` describes them. StoreFailed."""
+def list_runs(limit: int = 20, *, business: str | None = None) -> list[dict[str, Any]]:
+    """The newest training jobs first, as `runs_table.describe_run` describes them. StoreFailed.
+
+    `business`: of this one alone; of every business of this store where it is left out.
+    """
     if not store_exists() and not pending.list_pending():
         return []
 
     def newest(store: Store) -> list[dict[str, Any]]:
         _write_all(store)
         registry.repair_champions(store)
-        return runs_table.run_rows(store, limit)
+        return runs_table.run_rows(store, limit, business)
 
     return _with_store(newest)
 
