@@ -52,7 +52,7 @@ def test_a_run_that_recorded_no_configuration_is_not_compared(shop_settings):
 def test_each_run_is_compared_with_the_champion_of_its_own_business(
     release_home, trained_shop, shop_settings
 ):
-    home, release = release_home
+    _, release = release_home
     shorter = {
         "params": params(shop_settings, churn__horizon_days="30"),
         "tags": {"release": release},

@@ -282,14 +282,28 @@ def runs(
 @app.command(rich_help_panel=TRAIN)
 def ui(
     port: Annotated[int, typer.Option(help="the port to listen on")] = 5000,
+    config: Annotated[
+        Path | None,
+        typer.Option("-c", "--config", help="whose runs to show; if left out, the newest run's"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Open MLflow's pages, for this machine alone."""
+    """Serve MLflow's pages for this machine alone, and print where the runs are once it answers."""
+    from features.core.settings import load_settings
     from training.tracking import tracking
 
+    # A home has mostly one business; its configuration is not needed to find it then.
+    path = config or (DEFAULT if DEFAULT.is_file() else None)
+    business = None if path is None else load_settings(path).business.name
     sys.exit(
         tracking.serve_ui(
             port=port,
-            announce=lambda url: answer({"url": url}, f"MLflow at {url} (Ctrl-C ends it)", as_json),
+            business=business,
+            announce=lambda url: answer({"url": url}, _ui_text(url), as_json),
         )
     )
+
+
+def _ui_text(url: str) -> str:
+    empty = "" if "/experiments/" in url else "; no training is recorded here yet"
+    return f"MLflow at {url}{empty} (Ctrl-C ends it)"

@@ -28,12 +28,7 @@ def run_rows(store: Store, limit: int, business: str | None = None) -> list[dict
     }
     if not experiments:
         return []
-    runs = store.client.search_runs(
-        list(experiments),
-        "tags.`lifecycle.job` LIKE '%' AND attributes.status = 'FINISHED'",
-        max_results=limit,
-        order_by=["attributes.start_time DESC", "attributes.end_time DESC"],
-    )
+    runs = _newest_runs(store, list(experiments), limit)
     aliases = {
         (model, alias): registry.aliased_release(store, model, alias)
         for model in registry.MODELS
@@ -46,6 +41,25 @@ def run_rows(store: Store, limit: int, business: str | None = None) -> list[dict
         | {"business": experiments[run.info.experiment_id], "changes": _changes(run, champion)}
         for run in runs
     ]
+
+
+def experiment_to_show(store: Store, business: str | None) -> str | None:
+    """The experiment of the business, or that of the newest run; None where no run is recorded."""
+    experiments = store.experiments()
+    of_business = [number for number, name in experiments.items() if name == business]
+    for numbers in (of_business, list(experiments)):
+        if numbers and (runs := _newest_runs(store, numbers, 1)):
+            return runs[0].info.experiment_id
+    return None
+
+
+def _newest_runs(store: Store, experiments: list[str], limit: int) -> list[Any]:
+    return store.client.search_runs(
+        experiments,
+        "tags.`lifecycle.job` LIKE '%' AND attributes.status = 'FINISHED'",
+        max_results=limit,
+        order_by=["attributes.start_time DESC", "attributes.end_time DESC"],
+    )
 
 
 def _champion_run(store: Store, release: str | None) -> Any:

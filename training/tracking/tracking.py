@@ -109,23 +109,31 @@ def list_runs(limit: int = 20, *, business: str | None = None) -> list[dict[str,
 
 
 def serve_ui(
-    port: int = 5000, host: str = "127.0.0.1", announce: ui_server.Announce = ui_server.print_url
+    port: int = 5000,
+    host: str = "127.0.0.1",
+    announce: ui_server.Announce = ui_server.print_url,
+    *,
+    business: str | None = None,
 ) -> int:
     """Serve MLflow's pages over this store until ctrl-c; the exit code.
 
-    `announce` gets their address. BadSetting where the port is taken, StoreFailed where the store
-    cannot be used.
+    Once they answer, `announce` gets the address of the page with the runs of the business (the
+    experiment of the newest run, where it has none or none is named). BadSetting where the port is
+    taken, StoreFailed where the store cannot be used or the server does not start.
     """
     address = store_address()
-    if url := ui_server.public_url(address):
-        announce(url)  # a server has its own pages
-        return 0
-    ui_server.refuse_taken_port(host, port)
+    server = ui_server.public_url(address)
+    if server is None:
+        ui_server.refuse_taken_port(host, port)
     with contextlib.suppress(StoreFailed):
         repair()  # the pages show pending records as well
-    _with_store(lambda store: None)  # creates the store, so that the server finds all tables
-    announce(f"http://{host}:{port}")
-    return ui_server.run_server(address, host, port)
+    # Opening the store creates it, so that the server finds all tables.
+    experiment = _with_store(lambda store: runs_table.experiment_to_show(store, business))
+    url = ui_server.page_url(server or f"http://{host}:{port}", experiment)
+    if server:
+        announce(url)  # a server has its own pages
+        return 0
+    return ui_server.run_server(address, host, port, lambda: announce(url))
 
 
 def _save(record: RunRecord) -> bool:
