@@ -138,6 +138,31 @@ class Business:
         return Report(report, check_text.report_text(report))
 
     @_one_at_a_time
+    def audit(self, features: Any = None, *, dates: int = 6, seed: int = 7) -> Report:
+        """Check that no feature uses later rows; or judge a feature table that somebody else made.
+
+        `features`: a frame or a file with customer_id, as_of and columns of any kind.
+        `["findings"]` then names columns that equal one of ours at a later instant, that foretell
+        churn as nothing known does, or that change only after leaving, each with its evidence;
+        `["passed"]` is False where one is a leak. `dates`, `seed`: how many instants are looked at,
+        and which. Errors: NotEnoughData; ColumnMissing, WrongType and EmptyTable for a table that
+        cannot be read or matches no row.
+
+        >>> rows = shop.features(as_of=["2023-01-01", "2023-06-01"])
+        >>> shop.audit(features=rows[["customer_id", "as_of", "recency"]])["passed"]
+        True
+        """
+        from features import audit as audits
+        from lifecycle.given_features import given_features
+
+        if features is None:
+            report = audits.audit(self.history, self.settings, dates=dates, seed=seed)
+            return Report(report, audits.report_text(report))
+        table = given_features(features, self.settings)
+        report = audits.audit_table(table, self.history, self.settings, dates=dates, seed=seed)
+        return Report(report, audits.table_text(report))
+
+    @_one_at_a_time
     def features(
         self,
         *,

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.core.errors import BadSetting
@@ -58,6 +58,7 @@ def test_what_cannot_be_stored_is_refused_with_what_to_type(name, tags):
     assert "--tag team=crm" in refused.value.fix
 
 
+@settings(deadline=None)
 @given(st.text(max_size=300), st.text(max_size=100), st.text(max_size=300))
 def test_any_text_is_a_label_or_is_refused(name, key, value):
     try:
