@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import asdict
 from typing import Any
 
@@ -51,6 +52,13 @@ def audit_table(
     started, rng = time.perf_counter(), np.random.default_rng(seed)
     refuse_snapshots(history)
     matched = match_rows(table, history, settings, dates=dates, customers=max_customers, rng=rng)
+    with closing(matched.ours):
+        report = _judge(matched, settings)
+    seconds = round(time.perf_counter() - started, 1)
+    return report | {"seed": seed, "seconds": seconds}
+
+
+def _judge(matched: MatchedRows, settings: Settings) -> dict[str, Any]:
     comparison = time_travel.compare_with_ours(matched)
     columns = matched.table.values_at(matched.table.as_of)
     open_columns = {
@@ -83,8 +91,6 @@ def audit_table(
             for one in findings
         ],
         "unchecked": unchecked,
-        "seed": seed,
-        "seconds": round(time.perf_counter() - started, 1),
         "passed": all(one.severity != LEAK for one in findings),
     }
 
