@@ -14,13 +14,21 @@ import pandas as pd
 DAY = pd.Timedelta(days=1)
 # kind -> the columns of that kind
 LEAKS = {
-    "time travel": ("recency_a_day_later", "spend_at_window_end", "orders_at_export"),
+    "time travel": (
+        "recency_a_day_later",
+        "spend_at_window_end",
+        "orders_at_export",
+        "orders_next_30d",
+    ),
     "foretells": ("risk_score",),
-    "missing": ("winback_result",),
+    "missing": ("winback_result", "survey_answer"),
     "constant": ("lifetime_value",),
     "after leaving": ("account_state",),
 }
-HONEST = ("spend_45d", "orders_20d", "days_known", "weekday_share", "last_amount", "noise", "tier")
+HONEST = (
+    *("spend_45d", "orders_20d", "days_known", "weekday_share", "last_amount", "noise", "tier"),
+    *("basket_if_active", "status"),
+)
 Events = pd.DataFrame  # customer_id, occurred_at (UTC), amount: purchases
 
 
@@ -76,6 +84,11 @@ def plant(
     out["lifetime_value"] = np.round(value * rng.lognormal(0, 0.02, len(rows)), 2)
     # One value for each customer, whatever the date.
     out["lifetime_value"] = out.groupby("customer_id").lifetime_value.transform("first")
+    out["orders_next_30d"] = column(
+        lambda t, a, at: float(((t >= at) & (t < at + _days(30))).sum())
+    )
+    silent = rng.random(len(rows)) < np.where(left == 1, 0.7, 0.02)
+    out["survey_answer"] = np.where(silent, np.nan, rng.integers(1, 6, len(rows)))
     marked = (gone == 1) & (rng.random(len(rows)) < 0.8)
     out["account_state"] = np.where(marked, "closed", "open")
     return out
@@ -95,6 +108,15 @@ def honest(rows: pd.DataFrame, events: Events, *, rng: np.random.Generator) -> p
         lambda t, a, at: float(np.mean((t[t < at] // _days(1)) % 7 < 5)) if (t < at).any() else 0.0
     )
     out["last_amount"] = column(lambda t, a, at: a[t < at][-1] if (t < at).any() else np.nan)
+    out["basket_if_active"] = column(
+        lambda t, a, at: (
+            a[(t < at) & (t >= at - _days(40))].mean()
+            if ((t < at) & (t >= at - _days(40))).any()
+            else np.nan
+        )
+    )
+    recency = column(lambda t, a, at: _recency(t, at))
+    out["status"] = np.where(recency > 45, "silent", "active")
     out["noise"] = rng.normal(0, 1, len(rows))
     tiers = {one: rng.choice(["a", "b", "c"]) for one in out.customer_id.unique()}
     out["tier"] = out.customer_id.map(tiers)

@@ -85,6 +85,11 @@ def test_only_the_planted_columns_are_accused(judged):
         ("orders_at_export", {"time travel", "as of the export"}),
         ("risk_score", {"reveals the outcome", "foretells the outcome"}),
         ("winback_result", {"missing values reveal the outcome"}),
+        (
+            "survey_answer",
+            {"missing values foretell the outcome", "missing values reveal the outcome"},
+        ),
+        ("orders_next_30d", {"time travel"}),
         ("lifetime_value", {"as of the export"}),
         ("account_state", {"changes only after leaving"}),
     ],

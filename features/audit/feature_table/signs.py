@@ -27,7 +27,9 @@ TOO_MUCH, MUCH = 0.10, 0.03
 # The leavers among flagged customers: the share from which it is evidence, how much above what our
 # best column expects of them, and by how many standard errors; or all of them, and the chance.
 NEARLY_ALL, EXCESS, ERRORS, CHANCE = 0.90, 0.10, 5.0, 1e-9
-BINS = 20
+# Or fewer leavers, where it is more still above what is expected.
+MANY, LARGE_EXCESS = 0.75, 0.25
+BINS, EXPECTING = 20, 10
 RARE = 0.01  # of the rows of customers who stay
 
 
@@ -35,14 +37,15 @@ RARE = 0.01  # of the rows of customers who stay
 class Evidence:
     """The rows at risk. y, customers (rows,); `best`: our best column alone, by name.
 
-    expected: the share of leavers among rows with the same value of our best column, (rows,).
+    expected: by each of our EXPECTING best columns, the share of leavers among rows with about the
+    same value, (rows,).
     """
 
     y: np.ndarray
     customers: np.ndarray
     best_name: str
     best: Auroc
-    expected: np.ndarray
+    expected: Mapping[str, np.ndarray]
     at_risk: np.ndarray
 
     def alone(self, column: np.ndarray) -> Auroc:
@@ -67,8 +70,9 @@ def collect_evidence(matched: MatchedRows) -> Evidence | None:
     }
     if not alone:
         return None
-    best = max(alone, key=lambda name: alone[name].value)
-    expected = _expected(y, ours[best])
+    leading = sorted(alone, key=lambda name: -alone[name].value)[:EXPECTING]
+    best = leading[0]
+    expected = {name: _expected(y, ours[name]) for name in leading}
     return Evidence(y, customers, best, alone[best], expected, at_risk)
 
 
@@ -128,6 +132,8 @@ def _check_foretells(name: str, evidence: Evidence, column: np.ndarray) -> Itera
         f"the best of our columns, {evidence.best_name}, has {ours.value:.3f} "
         f"({ours.low:.3f}–{ours.high:.3f}): {gain:.3f} more, at least {low:.3f}"
     )
+    if severity == REVIEW:
+        reason += ". A score of many columns, or data that are in no table here, can do so honestly"
     yield Finding(severity, FORETELLS, name, reason, alone.value)
 
 
@@ -170,17 +176,22 @@ def _excess(mask: np.ndarray, evidence: Evidence, words: str) -> tuple[str, floa
     places = places[firsts]
     if places.size < FEW or places.size > 0.9 * np.unique(evidence.customers).size:
         return None
-    share, expected = float(evidence.y[places].mean()), float(evidence.expected[places].mean())
-    chances = np.clip(evidence.expected[places], 1e-9, 1 - 1e-9)
+    share = float(evidence.y[places].mean())
+    # Of our best columns the one that expects most of these rows to leave.
+    name = max(evidence.expected, key=lambda one: float(evidence.expected[one][places].mean()))
+    chances = np.clip(evidence.expected[name][places], 1e-9, 1 - 1e-9)
+    expected = float(chances.mean())
     error = np.sqrt((chances * (1 - chances)).sum()) / places.size
     by_chance = float(np.exp(np.log(chances).sum()))
     certain = share == 1 and by_chance < CHANCE
-    strong = share >= NEARLY_ALL and share - expected >= max(EXCESS, ERRORS * error)
-    if not (certain or strong):
+    excess = share - expected
+    strong = share >= NEARLY_ALL and excess >= max(EXCESS, ERRORS * error)
+    large = share >= MANY and excess >= max(LARGE_EXCESS, ERRORS * error)
+    if not (certain or strong or large):
         return None
     reason = (
-        f"{share:.1%} of {places.size:,} customers leave after {words}; by {evidence.best_name}, "
-        f"the best of our columns, {expected:.1%} of them would"
+        f"{share:.1%} of {places.size:,} customers leave after {words}; by {name}, the one of our "
+        f"best columns that expects most of them to, {expected:.1%} would"
     )
     return reason, share
 

@@ -26,6 +26,7 @@ RANKED, CLOSER = 0.9, 0.05  # correlation of ranks with a later instant, and how
 NEARLY, NEARER, MANY = 0.97, 4, 200
 CANDIDATES = 6
 DAYS_LATER = (1, 7, 30, 90)
+WHOLE = "_all"  # the end of the names of columns over the whole history
 END = "at the end of the data"
 
 
@@ -122,7 +123,8 @@ def _compare_later(
 ) -> None:
     """Add the likeness of each column to ours at `when`, where it is the closest so far."""
     ids = matched.table.keys["customer_id"].filter(inside)
-    ours = _our_columns(matched.ours.values_at(ids, instant[inside]))
+    values = matched.ours.values_at(ids, instant[inside])
+    ours = _our_columns({**values, **_gains(values, matched, inside)})
     before = _OurColumns(
         then.names,
         then.values[:, inside],
@@ -138,6 +140,18 @@ def _compare_later(
             name not in later or _closeness(likeness) > _closeness(later[name]) + 1e-9
         ):
             later[name] = likeness
+
+
+def _gains(
+    values: Mapping[str, np.ndarray], matched: MatchedRows, inside: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What each column of the whole history gained since as_of: nothing of it was known then."""
+    then = numbers_of(matched.rows, matched.table.as_of)
+    return {
+        f"the gain of {name} since as_of": np.nan_to_num(column) - np.nan_to_num(then[name][inside])
+        for name, column in values.items()
+        if name.endswith(WHOLE) and name in then
+    }
 
 
 def _closeness(likeness: Likeness) -> float:
