@@ -28,7 +28,7 @@ from features.recipes.population_stats import population_stats
 from features.tables.history import History, load_history
 from lifecycle import simulation
 from serving.scoring.scorer import Scorer
-from serving.scoring.sub_releases import choose_scorer
+from serving.scoring.sub_releases import SubRelease, choose_sub_release
 from training import metrics
 from training.job import TrainingRun
 from training.models.remembered_fits import remember_fits
@@ -69,7 +69,7 @@ def compare_business(mode: str, customers: int, folder: Path) -> dict[str, Any]:
         reference = _train_without(past, settings, missing)
         for kind in ("stale", "unsent"):
             seen = _with_missing(history, missing, at, kind)
-            scorer, _ = choose_scorer(whole, subs, missing)
+            scorer = choose_sub_release(SubRelease((), whole), subs, missing).scorer
             rows, churned = _rows(seen, history, settings, at, scorer, run)
             ours = scorer.p_churn(rows)
             bare = _without(history, missing)

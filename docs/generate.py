@@ -21,6 +21,7 @@ from features.catalogue import FAMILIES
 from features.core.config_schema import Section
 from features.core.contract import CONTRACT, FURTHER_TABLES, Table
 from features.core.settings import Settings
+from features.core.target_schema import Target
 from features.recipes.recipe import FEATURES, Feature
 from features.recipes.stages import CHINESE, STAGES
 from features.tables import terms
@@ -152,12 +153,28 @@ def settings_page() -> str:
             lines += [f"## [{name}]", "", "| key | is | default | meaning |", "|---|---|---|---|"]
             lines += [_setting(key, entry) for key, entry in section.model_fields.items()]
             lines.append("")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_target_lines()])
+
+
+def _target_lines() -> list[str]:
+    """The section of a target, which has a name of its own."""
+    description = " ".join((Settings.model_fields["targets"].description or "").split())
+    return [
+        "## [targets.<name>]",
+        "",
+        description,
+        "",
+        "| key | is | default | meaning |",
+        "|---|---|---|---|",
+        *(_setting(key, entry) for key, entry in Target.model_fields.items()),
+        "",
+    ]
 
 
 def _setting(key: str, field: FieldInfo) -> str:
     schema = TypeAdapter(Annotated[field.annotation, field]).json_schema()
-    default = "–" if field.default is None else f"`{json.dumps(field.default, ensure_ascii=False)}`"
+    has_default = field.default is not None and not field.is_required()
+    default = f"`{json.dumps(field.default, ensure_ascii=False)}`" if has_default else "–"
     meaning = " ".join((field.description or "").split())
     return f"| `{key}` | {_kind(schema)} | {default} | {meaning} |"
 

@@ -233,6 +233,8 @@ class Business:
     def examples(self, *, frames: Frames = "pandas") -> Examples:
         """Feature rows with their outcomes at every training and evaluation date.
 
+        Each target of the configuration is a further label, the column target_<name>.
+
         Where [consent] train needs it, of those who consented.
 
         Errors: ImmatureWindow, NotEnoughData where the data are too short for a date.
@@ -241,6 +243,7 @@ class Business:
         >>> examples.labels
         ('churned', 'outcome_stage')
         """
+        from features.labels.targets import label_column
         from training.examples import LABELS, make_examples
         from training.plan import make_plan
 
@@ -249,9 +252,11 @@ class Business:
         rows = examples.rows
         empty = {name for name in examples.modelled if rows[name].null_count == rows.num_rows}
         features = tuple(name for name in examples.modelled if name not in empty)
-        shown = rows.select([*STATE_COLUMNS, *features, *LABELS, "split"])
+        labels = (*LABELS, *(label_column(name) for name in self.settings.targets))
+        shown = rows.select([*STATE_COLUMNS, *features, *labels, "split"])
         unused = tuple(name for name in examples.names if name not in features)
-        return Examples(to_frame(shown, frames), features, unused, examples.late_activity)
+        late = examples.late_activity
+        return Examples(to_frame(shown, frames), features, unused, late, labels)
 
     @_one_at_a_time
     def train(

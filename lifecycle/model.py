@@ -25,6 +25,9 @@ from serving.release.seen_future import refuse_in_sample
 class Model:
     """A verified release. `features`: the columns its models use; `evaluation`: aggregates only.
 
+    `targets`: by name the status of each own target: ok, no_skill, not_enough_data or
+    leak_suspected.
+
     `earliest_as_of`: it has learned no outcome and no statistic of that instant or later (UTC).
     """
 
@@ -36,6 +39,7 @@ class Model:
         self.features = tuple(release.scorer.columns)
         self.definitions = release.scorer.definitions
         self.evaluation: dict[str, Any] = release.evaluation
+        self.targets = {target.name: target.status for target in release.targets}
         self.earliest_as_of = _datetime(release.seen.earliest_as_of)
 
     def __repr__(self) -> str:

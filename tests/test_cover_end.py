@@ -26,7 +26,8 @@ from tests.support.oracle import DAY
 from tests.support.oracle_worlds import World, add, each_customer, real, settings_for, world
 from training.evaluation import baselines
 from training.examples import label_rows
-from training.models import blending, churn, fit_cannot_churn, ridge
+from training.models import churn, fit_cannot_churn, ridge
+from training.models.blend_spec import BlendSpec
 
 # Horizon 30 days, grace 3; terms as start, end, cancelled in days from as_of: can_end,
 # cancelled_beyond, churned.
@@ -235,7 +236,7 @@ def test_the_part_survives_being_written_and_is_one_rows_and_many_rows(tmp_path)
 # Fitted -------------------------------------------------------------------------------------------
 # ------------------
 
-FIXED = blending.BlendSpec(0.01, {"max_leaves": 6, "learning_rate": 0.2}, 8, 0.5, {}, "")
+FIXED = BlendSpec(0.01, {"max_leaves": 6, "learning_rate": 0.2}, 8, 0.5, {}, "")
 
 
 @pytest.fixture(scope="module")

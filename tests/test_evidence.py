@@ -165,9 +165,9 @@ def test_batch_rows_have_a_grade_and_an_interval_around_p(business):
 def test_without_skill_the_eligible_have_one_p_an_interval_around_it_and_a_set(trained_shop):
     settings, release, dates = trained_shop.settings, trained_shop.release, trained_shop.dates
     made = replace(trained_shop.examples, modelled=release.scorer.columns)
-    scorer = fitting.fitting_for(fitting.specs_of(release), made, settings).fit_released_scorer(
-        made.rows_at(dates.refit), labelled=made.rows, status="no_skill"
-    )
+    scorer = fitting.fitting_for(
+        fitting.specs_of(release, settings), made, settings
+    ).fit_released_scorer(made.rows_at(dates.refit), labelled=made.rows, status="no_skill")
     rows = made.rows_at(dates.refit)
     p, p_next = scorer.score(rows)
     assert scorer.status == "no_skill"

@@ -23,7 +23,8 @@ import optuna
 import pytest
 from optuna.trial import TrialState
 
-from training.models import boosters, search, studies
+from features.core.config_schema import Training
+from training.models import booster_space, boosters, search, studies
 from training.models.boosters import LabelledRows
 
 NAMES = tuple(f"planted_{at}" for at in range(5))
@@ -111,7 +112,7 @@ def test_a_search_killed_in_the_middle_is_taken_up_and_finds_the_same(undisturbe
     )
     path = journal(seed=5)
     while child.poll() is None and not (
-        path.is_file() and path.read_bytes().count(b'"rounds"') > 2
+        path.is_file() and path.read_bytes().count(b'"seconds"') > 2
     ):
         time.sleep(0.002)
     child.send_signal(signal.SIGSTOP)
@@ -149,7 +150,7 @@ def test_the_result_is_the_same_in_memory_and_the_first_trial_is_the_good_guess(
     with redirect_stderr(Terminal()) as terminal:
         assert tune() == found
     assert "continues in memory" in terminal.getvalue()
-    assert found.trials[0]["settings"] == search.INITIAL_SETTINGS
+    assert found.trials[0]["settings"] == booster_space.INITIAL_SETTINGS
     assert found.trials[0]["state"] == "COMPLETE"
     assert found.loss == min(
         trial["loss"] for trial in found.trials if trial["state"] == "COMPLETE"
@@ -171,14 +172,14 @@ def test_what_the_clock_stopped_is_no_verdict_and_comes_first_next_time(undistur
     found, _ = undisturbed
     ticks = iter(range(10**9))
     monkeypatch.setattr(search, "time", SimpleNamespace(monotonic=lambda: float(next(ticks))))
-    short = tune(seconds=57)
+    short = tune(seconds=53)
     assert 1 < len(short.trials) < TRIALS
     assert short.trials == found.trials[: len(short.trials)]
     counted = states()
     assert (counted["FAIL"], counted["WAITING"]) == (1, 1)
     stopped, waiting = trials_kept()[-2:]
     assert stopped.params == waiting.system_attrs["fixed_params"]
-    assert tune(seconds=57) == short  # this budget is spent, by this question
+    assert tune(seconds=53) == short  # this budget is spent, by this question
     assert states() == counted
     assert tune(seconds=10**6) == found
 
@@ -199,7 +200,9 @@ def test_a_study_that_vanishes_on_the_way_stops_nobody(undisturbed, monkeypatch)
 
 
 def test_without_any_time_the_good_guess_still_completes():
-    assert [trial["settings"] for trial in tune(seconds=0).trials] == [search.INITIAL_SETTINGS]
+    assert [trial["settings"] for trial in tune(seconds=0).trials] == [
+        booster_space.INITIAL_SETTINGS
+    ]
 
 
 def test_hopeless_trials_are_pruned():
@@ -311,3 +314,34 @@ def test_optuna_dashboard_reads_the_study_and_finds_nobody_in_it(undisturbed):
     ]
     assert {key for trial in trials for key in trial.user_attrs} <= {"rounds", "seconds"}
     assert b"planted" not in undisturbed[1]
+
+
+def test_own_settings_are_fixed_or_searched_in_their_range():
+    space = booster_space.booster_space({"max_leaves": 31, "learning_rate": [0.2, 0.8]})
+    found = search.tune_boosters(folds(), trials=6, seconds=600, seed=1, label="churn", space=space)
+    for trial in found.trials:
+        assert trial["settings"].keys() == booster_space.SPACE.keys()
+        assert trial["settings"]["max_leaves"] == 31
+        assert 0.2 <= trial["settings"]["learning_rate"] <= 0.8
+    assert found.trials[0]["settings"]["learning_rate"] == pytest.approx(0.4)
+    assert len({trial["settings"]["learning_rate"] for trial in found.trials}) > 1
+    # Another space is another question: its study is not continued.
+    assert tune(trials=1, seed=1).trials[0]["settings"] == booster_space.INITIAL_SETTINGS
+
+
+@pytest.mark.parametrize(
+    "boosters",
+    [
+        {"max_leaves": 1},
+        {"max_leaves": 4.5},
+        {"learning_rate": [0.3, 0.1]},
+        {"learning_rate": [0.1]},
+        {"subsample": 1.5},
+        {"depth": 3},
+    ],
+)
+def test_impossible_settings_are_refused(boosters):
+    with pytest.raises(ValueError, match=r"boosters|depth"):
+        Training(boosters=boosters)
+    with pytest.raises(ValueError, match="at least one"):
+        Training(ridge={"strengths": []})

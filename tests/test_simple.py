@@ -9,7 +9,7 @@ import shutil
 import numpy as np
 import pytest
 
-from features.core import settings
+from features.core import config_schema
 from features.core.errors import BadSetting
 from serving.release import release as releases
 from serving.scoring.cannot_churn import CannotChurn
@@ -17,7 +17,7 @@ from serving.scoring.parts import Linear
 from tests.support.checks import nonempty
 from training import fitting, job, promote
 from training.evaluation import baseline_comparison
-from training.models import blending, simpler_models
+from training.models import blend_search, blending, simpler_models
 from training.reports import card
 from training.splits import Folds
 
@@ -79,7 +79,7 @@ def test_it_is_a_release_like_any_other(made, stated, kept, monkeypatch):
     assert "The churn model is the simpler RFM logistic" in card.card_text(
         release.scorer, made.evaluation, stated
     )
-    assert fitting.specs_of(release)["churn"].columns == list(
+    assert fitting.specs_of(release, stated)["churn"].columns == list(
         simpler_models.COLUMNS["RFM logistic"]
     )  # what the gate refits
     section = made.evaluation["churn"]["everyone"]
@@ -109,9 +109,7 @@ def test_a_release_says_that_it_is_what_is_recommended_or_how_to_have_it(made):
 
 
 def test_the_setting_is_one_of_three_and_needs_its_column():
-    assert set(simpler_models.COLUMNS) | {simpler_models.BLEND} == set(
-        settings.Training.model_fields["churn_model"].annotation.__args__
-    )
+    assert set(simpler_models.COLUMNS) | {simpler_models.BLEND} == set(config_schema.CHURN_MODELS)
     with pytest.raises(BadSetting, match="recency"):
         simpler_models.columns_of("recency", ("tenure",))
     assert simpler_models.columns_of("RFM logistic", ("tenure", "recency", "x")) == (
@@ -125,7 +123,7 @@ def test_what_is_left_out_of_the_search_is_told():
     matrix = rng.gamma(1, 10, (400, 2))
     labels = (rng.random(400) < 1 / (1 + np.exp(2 - np.log1p(matrix[:, 0])))).astype(int)
     folds = Folds(((np.arange(200), np.arange(200, 400)),), "forward in time")
-    found = blending.simple_model_spec(
+    found = blend_search.simple_model_spec(
         "recency",
         matrix,
         labels,

@@ -18,7 +18,7 @@ from features.tables.freshness import RecordedDays, needed_tables
 from serving.batch import run_folders
 from serving.release import release as releases
 from serving.scoring.evidence import GRADES
-from serving.scoring.sub_releases import SubRelease, choose_scorer
+from serving.scoring.sub_releases import SubRelease, choose_sub_release
 from tests.support import raw_events, worlds
 from tests.support.checks import nonempty
 from tests.support.services import shared_service
@@ -83,15 +83,14 @@ def rows_of(business, tables, at):
 
 
 def test_a_score_lacks_the_fewest_tables_that_it_must():
-    whole = object()
-    subs = [SubRelease(lacks, object()) for lacks in (("a",), ("b",), ("a", "b", "c"))]
-    assert choose_scorer(whole, subs, ()) == (whole, ())
-    assert choose_scorer(whole, subs, {"b"}) == (subs[1].scorer, ("b",))
-    assert choose_scorer(whole, subs, {"c"}) == (subs[2].scorer, ("a", "b", "c"))
-    assert choose_scorer(whole, subs, {"a", "b"}) == (subs[2].scorer, ("a", "b", "c"))
+    whole, *subs = (SubRelease(lacks, object()) for lacks in ((), ("a",), ("b",), ("a", "b", "c")))
+    assert choose_sub_release(whole, subs, ()) is whole
+    assert choose_sub_release(whole, subs, {"b"}) is subs[1]
+    assert choose_sub_release(whole, subs, {"c"}) is subs[2]
+    assert choose_sub_release(whole, subs, {"a", "b"}) is subs[2]
     # A table that nothing was learned from is not missed.
-    assert choose_scorer(whole, subs, {"costs"}) == (whole, ())
-    assert choose_scorer(whole, [], {"a"}) == (whole, ())
+    assert choose_sub_release(whole, subs, {"costs"}) is whole
+    assert choose_sub_release(whole, [], {"a"}) is whole
 
 
 @pytest.mark.parametrize("business", ["trained_subscriptions"], indirect=True)

@@ -70,7 +70,7 @@ def test_a_fit_is_done_once_for_equal_rows_and_again_for_others():
 
 def test_remembered_fits_change_no_score(trained_shop):
     made, dates = trained_shop.examples, trained_shop.dates
-    specs = fitting.specs_of(trained_shop.release)
+    specs = fitting.specs_of(trained_shop.release, trained_shop.settings)
     rows, later = made.rows_at(dates.train), made.rows_at(dates.evaluate)
 
     def scores():

@@ -40,12 +40,15 @@ def gate_section(
         champion = load_release(current_release_folder()) if served else None
     except ReleaseRefused as error:
         return {"gate": not_comparable(str(served), f"the served release has {error.got}")}
+    if champion and (absent := _absent_estimators(champion, settings)):
+        why = f"it holds {absent}, which [training] estimators does not name"
+        return {"gate": not_comparable(str(served), why)}
     if champion and _same_scores(final_scorer, champion.scorer, examples.rows_at(plan.evaluate)):
         return {"gate": champion.evaluation["gate"]} if "gate" in champion.evaluation else {}
 
     def fit(release: Release, rows: pa.Table, examples: Examples) -> Scorer:
         examples = replace(examples, modelled=release.scorer.columns)
-        scorer = fitting_for(specs_of(release), examples, settings).fit_models(rows)
+        scorer = fitting_for(specs_of(release, settings), examples, settings).fit_models(rows)
         scorer = replace(scorer, reason_reference=reason_reference(scorer, rows, examples.columns))
         return with_status(release.scorer.status, scorer, rows)
 
@@ -54,6 +57,15 @@ def gate_section(
     challenger = with_status(final_scorer.status, eval_scorer, examples.rows_at(plan.train))
     verdict = judge(challenger, champion, examples, plan, history, settings, fit=fit)
     return {"gate": verdict}
+
+
+def _absent_estimators(champion: Release, settings: Settings) -> str:
+    """The own estimators of the served model that the configuration no longer has, as words."""
+    spec = specs_of(champion, settings)["churn"] if "models" in champion.evaluation else None
+    if spec is None:
+        return ""
+    known = {own.name for own in spec.estimators.each}
+    return ", ".join(part.name for part in spec.own if part.weight and part.name not in known)
 
 
 def _same_scores(one: Scorer, other: Scorer, rows: pa.Table) -> bool:

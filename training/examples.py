@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +16,7 @@ from features.engine.business_columns import columns_for
 from features.engine.columns import FeatureColumn
 from features.engine.many_dates import build_many
 from features.labels.outcomes import Outcomes, observe_outcomes
+from features.labels.targets import TargetLabels, check_targets, label_column, observe_targets
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import PopulationStats, population_stats
 from features.tables.currencies import refuse_several_currencies
@@ -29,9 +30,11 @@ LABELS = ("churned", "outcome_stage")
 class Examples:
     """Feature rows with outcomes: one per customer with activity and as_of, sorted by both.
 
-    `rows`: features.recipes.stages.STATE_COLUMNS, the feature columns (`columns`), LABELS, `split`
-    (train, evaluate, later). `population_stats`: one per as_of. `late_activity` counts activity
-    from before an as_of that was recorded after it: it is neither in the features nor an outcome.
+    `rows`: features.recipes.stages.STATE_COLUMNS, the feature columns (`columns`), LABELS, the
+    label of each target, `split` (train, evaluate, later). `not_labelled`: by target, the results
+    of its SELECT that are no label, over all dates: `new` and `blank` of TargetLabels.
+    `population_stats`: one per as_of. `late_activity` counts activity from before an as_of that was
+    recorded after it: it is neither in the features nor an outcome.
     `modelled` names the columns that a model may use.
     """
 
@@ -41,6 +44,7 @@ class Examples:
     population_stats: tuple[PopulationStats, ...]
     late_activity: int
     modelled: tuple[str, ...]
+    not_labelled: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,6 +112,7 @@ def make_examples(
     `columns`: what `example_columns` gave, where it is known already.
     """
     refuse_several_currencies(history)
+    check_targets(history, settings)
     known = columns or example_columns(history, settings, plan)
     instants = sorted({*plan.train, *plan.evaluate, *plan.refit})
     stats, outcomes = [], []
@@ -118,9 +123,15 @@ def make_examples(
     tables = build_many(
         history, definitions=known.definitions, columns=known.columns, populations=stats
     )
+    not_labelled = {name: {"new": 0, "blank": 0} for name in settings.targets}
     for number, at in enumerate(instants):
         split = "train" if at in plan.train else "evaluate" if at in plan.evaluate else "later"
         labelled = _with_labels(tables[number], outcomes[number])
+        targets = observe_targets(history, at, labelled["customer_id"], settings)
+        labelled = _with_targets(labelled, targets)
+        for name, each in targets.items():
+            not_labelled[name]["new"] += each.new
+            not_labelled[name]["blank"] += each.blank
         splits = pa.array([split] * labelled.num_rows, pa.string())
         tables[number] = labelled.append_column("split", splits)
     return Examples(
@@ -130,6 +141,7 @@ def make_examples(
         tuple(stats),
         sum(outcome.late for outcome in outcomes),
         known.modelled,
+        not_labelled,
     )
 
 
@@ -158,6 +170,12 @@ def _stack(tables: list[pa.Table]) -> pa.Table:
 def _with_labels(rows: pa.Table, outcomes: Outcomes) -> pa.Table:
     for name in LABELS:
         rows = rows.append_column(name, outcomes.rows[name])
+    return rows
+
+
+def _with_targets(rows: pa.Table, targets: Mapping[str, TargetLabels]) -> pa.Table:
+    for name, each in targets.items():
+        rows = rows.append_column(label_column(name), pa.array(each.labels, pa.bool_()))
     return rows
 
 

@@ -15,7 +15,9 @@ from serving.scoring.parts import Blend
 from serving.scoring.scorer import Calibration, Scorer
 from training.examples import Examples
 from training.models import blending, churn, fit_rates, next_stage
-from training.models.blending import BlendSpec
+from training.models.blend_spec import BlendSpec, only_own
+from training.models.estimators.estimators_file import read_estimators
+from training.models.estimators.search_estimators import OwnPart
 from training.models.fit_reasons import reason_reference
 from training.parallel import run_in_parallel
 from training.uncertainty.unseen_rows import UnseenPredictions, fit_uncertainty
@@ -49,10 +51,14 @@ def search_models(
     return {"churn": churn_spec, "next-stage": stage_spec}
 
 
-def specs_of(release: Release) -> Specs:
-    """What the search of a release found, as its evaluation holds it."""
+def specs_of(release: Release, settings: Settings) -> Specs:
+    """What the search of a release found, as its evaluation holds it.
+
+    Own estimators come from the file that the settings name.
+    """
+    estimators = read_estimators(settings)
     return {
-        model: None if spec == FREQUENCIES else BlendSpec(**spec)
+        model: None if spec == FREQUENCIES else BlendSpec.from_summary(spec, estimators)
         for model, spec in release.evaluation["models"].items()
     }
 
@@ -115,6 +121,27 @@ class Fitting:
         return Scorer(
             self.definitions, self.columns, blend, calibration, q, classes, rows.num_rows, stay_rows
         )
+
+    def with_only(self, part: OwnPart) -> Fitting:
+        """The fitting whose churn model is this own estimator alone."""
+        spec = self.specs["churn"]
+        assert spec is not None
+        alone = only_own(part, spec.estimators, spec.folds)
+        return replace(self, specs={**self.specs, "churn": alone})
+
+    def fit_churn(self, rows: pa.Table, scorer: Scorer) -> Scorer:
+        """The scorer with the churn model of these specs, fitted and calibrated on the rows."""
+        spec = self.specs["churn"]
+        assert spec is not None
+        blend, calibration = churn.fit_churn_model(
+            spec,
+            rows,
+            self.columns,
+            outcome_window_us=self.outcome_window_us,
+            seed=self.seed,
+            contractual=self.contractual,
+        )
+        return replace(scorer, churn=blend, calibration=calibration)
 
     def out_of_fold_margins(self, rows: pa.Table) -> np.ndarray:
         """Log-odds of churn (rows,) from fits without the row's customer; NaN where none was."""

@@ -28,7 +28,7 @@ from features.tables.snapshots import refuse_snapshots
 from serving.release.release import Release, refuse_unwritable_store
 from serving.scoring.scorer import Scorer
 from training import compare_served, fitting, metrics, sub_releases
-from training.evaluation import ablation
+from training.evaluation import ablation, own_estimators
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
 from training.evaluation.leading_columns import check_leading_columns
@@ -41,12 +41,14 @@ from training.evaluation.plausibility import (
 from training.examples import ExampleColumns, Examples, example_columns, make_examples
 from training.fitting import Specs, fitting_for, specs_of, with_status
 from training.models import churn
+from training.models.estimators.search_estimators import OwnPart
 from training.models.remembered_fits import remember_fits
 from training.other_model import release_of_other_model, with_other_model
 from training.parallel import reproducible_fits
 from training.past import PastTraining, what_was_seen
 from training.plan import Plan, make_plan, refuse_without_dates
 from training.silent_feeds import FreshPlan, leave_out_silence
+from training.targets import FittedTarget, fit_targets, targets_section
 from training.tracking import record
 from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.trained import JOBS, Trained, record_runs, write_trained_release
@@ -90,6 +92,7 @@ class TrainingRun:
     def fresh_plan(self) -> FreshPlan:
         """The plan without silence, and what it leaves out. NotEnoughData without any date."""
         refuse_snapshots(self.history)
+        churn.refuse_unknown_churn_model(self.settings)
         plan = make_plan(self.history, self.settings)
         refuse_without_dates(plan, self.settings)
         # A feed is as fresh as all its rows, also where only some may be learned from.
@@ -144,7 +147,7 @@ class TrainingRun:
 
         Its model is fitted on the training dates anew: as served it has seen the evaluation dates.
         """
-        former = specs_of(self.other_release) if self.other_release else {}
+        former = specs_of(self.other_release, self.settings) if self.other_release else {}
         columns = self.examples.modelled
         return former | fitting.search_models(
             self.train_rows, columns, self.settings, only=self.only
@@ -159,6 +162,28 @@ class TrainingRun:
     def eval_scorer(self) -> Scorer:
         """The scorer fitted on the training dates alone: the one that is evaluated."""
         return self.fitting.fit_scorer(self.train_rows)
+
+    @cached_property
+    def estimator_reports(self) -> list[tuple[OwnPart, dict[str, Any]]]:
+        """Each of the business's own estimators alone, judged on the evaluation dates."""
+        spec = self.specs["churn"]
+        if spec is None or self.only == "next-stage":
+            return []
+        reports = []
+        for part in spec.own:
+            print_status(f"judging {part.name}")
+            scorer = self.fitting.with_only(part).fit_churn(self.train_rows, self.eval_scorer)
+            report = own_estimators.judge_estimator(
+                part,
+                scorer.p_churn(self.eval_rows),
+                self.eval_scorer.p_churn(self.eval_rows),
+                early=self.train_rows,
+                late=self.eval_rows,
+                examples=self.examples,
+                settings=self.settings,
+            )
+            reports.append((part, report))
+        return reports
 
     def _fit_without(self, columns: tuple[str, ...]) -> Scorer:
         """The churn model of the same spec on fewer columns, for the ablation."""
@@ -192,6 +217,10 @@ class TrainingRun:
             )
             notes.append(ablation.note(report))
         report["notes"] = [one for one in notes if one]
+        if self.estimator_reports:
+            report["estimators"] = [
+                own_estimators.summarise(part, one) for part, one in self.estimator_reports
+            ]
         if self.learning_curve:
             report["learning_curve"] = curves.learning_curve(
                 self.fitting.fit_models, self.examples, self.plan, self.settings
@@ -241,11 +270,18 @@ class TrainingRun:
         )
 
     @cached_property
+    def targets(self) -> list[FittedTarget]:
+        """The models of the business's own targets; none of them changes another model."""
+        lacks = list(sub_releases.possible_lacks(self.examples, self.settings))
+        return fit_targets(self.examples, self.plan, self.history, self.settings, lacks=lacks)
+
+    @cached_property
     def evaluation(self) -> dict[str, Any]:
         """All that evaluation.json holds: aggregates only."""
         without = {each.sub_release.name: each.report for each in self.sub_releases}
         report = self.scorer_report | _training_facts(self)
         report |= {"movement": _movement(self), "without": without}
+        report |= targets_section(self.targets)
         served = with_status(self.status, self.eval_scorer, self.train_rows)
         report["churn"] = served_churn_report(report["churn"], served, self.eval_rows)
         if note := skill_note(report):
@@ -279,6 +315,7 @@ class TrainingRun:
             self.evaluation,
             seen,
             silent=self.fresh_plan.tables,
+            targets=self.targets,
         )
         runs = record_runs(
             [self.only] if self.only else JOBS,
@@ -292,6 +329,8 @@ class TrainingRun:
             began=self.began,
             past=self.past,
             labels=self.labels,
+            estimators=self.estimator_reports,
+            targets=self.targets,
         )
         return Trained(folder, self.status, self.evaluation, runs)
 

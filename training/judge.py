@@ -58,9 +58,8 @@ def judge(
     began = time.time()
     dates, examples = judged_examples(history, settings, predictions)
     report = {"name": labels.name, **judge_rows(predictions, examples, dates, settings)}
-    judged = record.judge_record(
-        report, settings, examples, dates, began=began, job=JOB, labels=labels
-    )
+    judged = record.judge_record(report, settings, examples, dates, began=began, job=JOB)
+    judged = RunLabels(tags=labels.tags).mark_record(judged)  # the report has the name
     return Judged(report, judged_text.judged_text(report), tracking.record_run(judged))
 
 

@@ -17,6 +17,7 @@ from training.examples import Examples, make_examples
 from training.models import fit_rates, next_stage
 from training.past import what_was_seen
 from training.plan import make_plan
+from training.targets import targets_section, without_models
 from training.tracking import record, tracking
 from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.trained import JOBS, Trained, write_trained_release
@@ -47,8 +48,12 @@ def train_rates(
         for lacks in sub_releases.possible_lacks(examples, settings)
     ]
     evaluation["movement"] = movement_report(examples.rows, scorer.p_churn(examples.rows))
+    targets = without_models(settings, why.got)
+    evaluation |= targets_section(targets)
     seen = what_was_seen(examples, settings)
-    folder = write_trained_release(scorer, subs, examples, history, settings, evaluation, seen)
+    folder = write_trained_release(
+        scorer, subs, examples, history, settings, evaluation, seen, targets=targets
+    )
     records = record.build_records(
         JOBS,
         evaluation=evaluation,
@@ -60,9 +65,8 @@ def train_rates(
         release=folder,
         began=began,
         pictures=(),
-        labels=labels,
     )
-    runs = {each.job: tracking.record_run(each) for each in records}
+    runs = {each.job: tracking.record_run(labels.mark_record(each)) for each in records}
     return Trained(folder, "not_enough_data", evaluation, runs)
 
 

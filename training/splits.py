@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 
 GROUPS = 3
+FORWARD_FOLDS = 2  # one date alone decides by its own luck (docs/decisions/020)
 # So many out-of-fold rows are enough for a calibration, for prediction sets and for spreads.
 OUT_OF_FOLD_ROWS = 20_000
 
@@ -67,15 +68,19 @@ def forward_splits(
 
 
 def tuning_folds(rows: pa.Table, *, outcome_window_us: int) -> Folds:
-    """Check on the newest as_of, fit on the dates whose outcome windows closed before it.
+    """Up to FORWARD_FOLDS folds: check on a date, fit on those whose windows closed before it.
 
-    Where no such dates exist (or one side has a single class), the folds are groups of customers.
+    The newest dates, an outcome window apart. Where no such fold exists (or one side of each has a
+    single class), the folds are groups of customers.
     """
     at = rows["as_of"].to_numpy()
-    newest = at.max()
-    fit, check = np.flatnonzero(at + outcome_window_us <= newest), np.flatnonzero(at == newest)
-    if _both_classes(rows, fit) and _both_classes(rows, check):
-        return Folds(((fit, check),), "forward in time")
+    splits = forward_splits(
+        at, dates=FORWARD_FOLDS, max_dates=len(at), outcome_window_us=outcome_window_us
+    )
+    forward = [(np.flatnonzero(fit), np.flatnonzero(check)) for fit, check in splits]
+    pairs = tuple(pair for pair in forward if all(_both_classes(rows, part) for part in pair))
+    if pairs:
+        return Folds(pairs, "forward in time")
     group = customer_groups(rows)
     pairs = tuple((np.flatnonzero(group != g), np.flatnonzero(group == g)) for g in range(GROUPS))
     usable = tuple(pair for pair in pairs if all(_both_classes(rows, part) for part in pair))

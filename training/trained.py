@@ -19,12 +19,15 @@ from serving.scoring.sub_releases import SubRelease
 from training.examples import Examples
 from training.fitting import Specs
 from training.holdout_file import RELEASE, save_holdout
+from training.models.estimators.search_estimators import OwnPart
 from training.past import PastTraining
 from training.plan import Plan
 from training.plots.draw import draw
 from training.reports import card
+from training.targets import FittedTarget, target_models, with_targets
 from training.tracking import record, tracking
 from training.tracking.run_labels import UNLABELLED, RunLabels
+from training.tracking.target_records import target_records
 
 JOBS = ("churn", "next-stage")
 
@@ -52,13 +55,15 @@ def write_trained_release(
     seen: SeenFuture,
     *,
     silent: Sequence[str] = (),
+    targets: Sequence[FittedTarget] = (),
 ) -> Path:
     """Write the release of a training, with the population statistics of its newest date."""
     newest = max(examples.population_stats, key=lambda population: population.as_of)
     return write_release(
         scorer,
-        sub_releases=subs,
+        sub_releases=with_targets(subs, targets),
         silent=silent,
+        targets=target_models(targets),
         all_columns=list(examples.columns),
         settings=settings,
         tables=tuple(name for name in history.names if name not in silent),
@@ -82,9 +87,14 @@ def record_runs(
     folder: Path,
     began: float,
     past: PastTraining | None,
+    estimators: Sequence[tuple[OwnPart, dict[str, Any]]] = (),
+    targets: Sequence[FittedTarget] = (),
     labels: RunLabels = UNLABELLED,
 ) -> dict[str, str | None]:
-    """One MLflow run for each of the jobs; the hold-out predictions lie beside the store."""
+    """One MLflow run for each job, own estimator (part, report) and target.
+
+    The hold-out predictions lie beside the store.
+    """
     seconds = time.time() - began
     with tempfile.TemporaryDirectory(prefix="lifecycle-plots-") as place:
         records = record.build_records(
@@ -98,11 +108,21 @@ def record_runs(
             release=folder,
             began=began,
             pictures=draw(evaluation, Path(place)),
-            labels=labels,
+        )
+        records += [
+            record.estimator_record(part, report, settings, examples, plan, began=began)
+            for part, report in estimators
+        ]
+        records += target_records(
+            records[0],
+            {each.model.name: each.report for each in targets},
+            {each.model.name: each.spec for each in targets},
         )
         if past:
             records = [past.mark_record(each) for each in records]
-        runs = {each.job: tracking.record_run(each) for each in records}
+        runs = {
+            each.name or each.job: tracking.record_run(labels.mark_record(each)) for each in records
+        }
     name = next((name for name in runs.values() if name), folder.name)
     of = {RELEASE: folder.name, **{job: run for job, run in runs.items() if run}}
     save_holdout(name, holdout.rows, holdout.p, holdout.p_next, of=of, seconds=seconds)

@@ -28,9 +28,9 @@ from benchmarks.features.retailers import Retailer, Round
 from features.core.instants import day_text
 from features.core.progress import print_status
 from serving.scoring.parts import sigmoid
-from training.models import boosters, ridge, search
+from training.models import booster_space, boosters, ridge
 
-SETTING = search.INITIAL_SETTINGS | {"learning_rate": 0.05, "colsample_bytree": 1.0}
+SETTING = booster_space.INITIAL_SETTINGS | {"learning_rate": 0.05, "colsample_bytree": 1.0}
 ROUNDS, SEED = 200, 7
 CATALOGUE, PAST = "catalogue", "own past rate"
 OPPONENTS = ("RFM", PAST, *DFS)

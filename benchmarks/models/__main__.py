@@ -27,7 +27,7 @@ def main() -> None:
     absent = [
         data
         for data, _ in (sets.SETS[name] for name in arguments.sets)
-        if data != "simulation" and not (data_folder() / data).is_dir()
+        if data not in sets.SIMULATED and not (data_folder() / data).is_dir()
     ]
     if absent:
         raise SystemExit(

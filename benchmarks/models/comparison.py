@@ -21,7 +21,7 @@ from serving.scoring.parts import log_odds
 from training import metrics
 from training.models import fit_calibration
 
-OURS, LONGER = "ours", "ours, default budget"
+OURS = "ours"
 REPLICATES, SEED = 1000, 7
 
 
@@ -48,20 +48,13 @@ class Answers:
         return fitted.p(log_odds(arrays["p"]))
 
 
-def answers(options: Options, *, longer: bool = False) -> list[Answers]:
-    """The answers of all dates that the sets need, from our model and each opponent.
-
-    `longer`: our model with the default search budget too.
-    """
-    return [
-        _answers(case, options, longer) for case in cases(options.sets, customers=options.customers)
-    ]
+def answers(options: Options) -> list[Answers]:
+    """The answers of all dates that the sets need, from our model and each opponent."""
+    return [_answers(case, options) for case in cases(options.sets, customers=options.customers)]
 
 
-def _answers(case: Case, options: Options, longer: bool) -> Answers:
+def _answers(case: Case, options: Options) -> Answers:
     answers_: dict[str, cache.Answer] = {OURS: ours.train(case, seconds=options.seconds)}
-    if longer:
-        answers_[LONGER] = ours.train(case, seconds=ours.DEFAULT)
     for name in options.opponents:
         answers_[name] = opponents.answer(name, case, seconds=options.automl_seconds)
     return Answers(
@@ -95,7 +88,19 @@ def judge(
 
     Only rows of the set's population, and of `only`, remain.
     """
-    data, who = SETS[name]
+    return judge_population(name, *SETS[name], every, value, only=only)
+
+
+def judge_population(
+    name: str,
+    data: str,
+    who: str,
+    every: list[Answers],
+    value: Callable[[Answers], dict[str, np.ndarray]],
+    *,
+    only: Callable[[Answers], np.ndarray] | None = None,
+) -> SetResult:
+    """As `judge`, of the customers `who` (everyone or eligible) of any data."""
     customers, values = [], []
     for one in (one for one in every if one.case.data == data):
         late = one.case.late

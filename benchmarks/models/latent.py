@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from benchmarks.models import observer, ours
 from benchmarks.models.part import Options, figure
-from benchmarks.models.sets import DATES, Case, shop_folder
+from benchmarks.models.sets import DATES, Case, simulated_folder
 from features.core.instants import DAY_US, instant
 from lifecycle import simulation
 from lifecycle.simulation.world import LEAVES, MODES, draw_levels, draw_people, first_day
@@ -73,7 +73,7 @@ def measure(options: Options) -> dict[str, Any]:
 
 
 def _truth(case: Case, late: pa.Table) -> np.ndarray:
-    truth = pq.read_table(shop_folder(case.customers) / "truth" / "truth.parquet")
+    truth = pq.read_table(simulated_folder(case.customers) / "truth" / "truth.parquet")
     mine = truth.filter(pa.array([day == case.day for day in truth["as_of"].to_pylist()]))
     p = dict(zip(mine["customer_id"].to_pylist(), mine["p_leave"].to_pylist(), strict=True))
     return np.array([p[name] for name in late["customer_id"].to_pylist()])
@@ -114,7 +114,7 @@ def hidden_state(customers: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     level = draw_levels(rng, people, DAYS)
     after = np.arange(DAYS)[:, None] > people.acquired
     gone = first_day(rng.random(level.shape, dtype=np.float32) < after * LEAVES[level])
-    truth = pq.read_table(shop_folder(customers) / "truth" / "truth.parquet")
+    truth = pq.read_table(simulated_folder(customers) / "truth" / "truth.parquet")
     who = np.array([int(name) for name in truth["customer_id"].to_pylist()]) - 1
     day = np.array([(one - simulation.START).days for one in truth["as_of"].to_pylist()])
     if not np.array_equal(gone[who] < day, truth["left"].to_numpy()):

@@ -2,6 +2,7 @@
 
     ridge logistic  log features, the strength chosen on the folds of our own search
     XGBoost         50 trials of Optuna in its usual space, forward in time (`boosted`)
+    HistGradientBoosting, LightGBM  as they come (`as_they_come`)
     BG/NBD          no activity in the horizon, from each row's own gaps
     own past rate   the customer's own outcomes whose windows had closed
     AutoGluon       1.6 `best_quality` in an environment of its own (`automl`)
@@ -17,7 +18,8 @@ import time
 
 import numpy as np
 
-from benchmarks.models import automl, boosted, cache
+from benchmarks.models import as_they_come, automl, boosted, cache
+from benchmarks.models.as_they_come import HISTOGRAM, LIGHTGBM
 from benchmarks.models.sets import Case
 from features.core.progress import print_status
 from serving.scoring.parts import log_softmax, sigmoid
@@ -32,7 +34,7 @@ RIDGE, XGBOOST, BG_NBD, PAST, AUTOGLUON = (
     "own past rate",
     "AutoGluon",
 )
-NAMES = (RIDGE, XGBOOST, BG_NBD, PAST, AUTOGLUON)
+NAMES = (RIDGE, XGBOOST, HISTOGRAM, LIGHTGBM, BG_NBD, PAST, AUTOGLUON)
 
 
 def answer(name: str, case: Case, *, seconds: float) -> cache.Answer:
@@ -41,6 +43,8 @@ def answer(name: str, case: Case, *, seconds: float) -> cache.Answer:
         return automl.answer(case, seconds=seconds)
     if name == XGBOOST:
         return boosted.answer(case)
+    if name in (HISTOGRAM, LIGHTGBM):
+        return as_they_come.answer(name, case)
     if name == RIDGE:
         of = [
             case.digest,

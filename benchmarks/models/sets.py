@@ -44,7 +44,9 @@ DATES = {
     "cdnow": (date(1998, 1, 31), date(1998, 2, 28), date(1998, 3, 31)),
     "complete_journey": (date(2017, 8, 1), date(2017, 9, 1), date(2017, 10, 1)),
     "simulation": (date(2024, 8, 1), date(2024, 9, 1), date(2024, 10, 1)),
+    "subscription": (date(2024, 8, 1), date(2024, 9, 1), date(2024, 10, 1)),
 }
+SIMULATED = {"simulation": "retail", "subscription": "subscription"}
 # What is pooled, with equal weights: (data, population).
 SETS = {
     "online_retail": ("online_retail", "everyone"),
@@ -52,6 +54,7 @@ SETS = {
     "cdnow active in 90 days": ("cdnow", "eligible"),
     "complete_journey": ("complete_journey", "everyone"),
     "simulation": ("simulation", "everyone"),
+    "subscription": ("subscription", "everyone"),
 }
 CUSTOMERS = 3000  # of the simulated shop
 
@@ -68,7 +71,7 @@ class Case:
     def name(self) -> str:
         size = (
             f" of {self.customers:,}"
-            if self.data == "simulation" and self.customers != CUSTOMERS
+            if self.data in SIMULATED and self.customers != CUSTOMERS
             else ""
         )
         return f"{self.data}{size} {self.day}"
@@ -166,23 +169,24 @@ def population(rows: pa.Table, who: str) -> np.ndarray:
     return np.ones(rows.num_rows, bool) if who == "everyone" else rows["eligible"].to_numpy()
 
 
-def shop_folder(customers: int) -> Path:
-    """The folder of the simulated shop, as `lifecycle demo` writes one."""
-    folder = cache.FOLDER / f"shop-{customers}-{cache.digest_of_files('lifecycle/simulation/*.py')}"
+def simulated_folder(customers: int, mode: str = "retail") -> Path:
+    """The folder of a simulated business, as `lifecycle demo` writes one."""
+    source = cache.digest_of_files("lifecycle/simulation/*.py")
+    folder = cache.FOLDER / f"{mode}-{customers}-{source}"
     if not folder.is_dir():
         print_status(f"simulating {customers:,} customers")
         cache.place_folder(
             folder,
             lambda staged: simulation.write(
-                simulation.simulate(customers=customers), folder=staged
+                simulation.simulate(customers=customers, mode=mode), folder=staged
             ),
         )
     return folder
 
 
 def _load_set(data: str, customers: int) -> Settings:
-    if data == "simulation":
-        return load_settings(shop_folder(customers) / "lifecycle.toml")
+    if data in SIMULATED:
+        return load_settings(simulated_folder(customers, SIMULATED[data]) / "lifecycle.toml")
     if data == "complete_journey":
         return settings_from_mapping(COMPLETE_JOURNEY, folder=ROOT, where=data)
     return load_settings(ROOT / "examples" / f"{data}.toml")

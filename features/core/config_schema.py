@@ -9,7 +9,13 @@ from datetime import date
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
 from features.core.contract import CONTRACT, NUMBER_LIMIT
 from features.core.errors import suggestion
@@ -226,6 +232,26 @@ class Satisfaction(Section):
     """Hours within which a complaint should be resolved."""
 
 
+CHURN_MODELS = ("blend", "recency", "RFM logistic")
+BoosterSetting = Literal[
+    "max_leaves", "learning_rate", "min_child_weight", "reg_lambda", "subsample", "colsample_bytree"
+]
+Strength = Annotated[float, Field(gt=0, le=1e6)]
+# The smallest and largest values that a release may hold.
+BOOSTER_LIMITS = {
+    "max_leaves": (2, 4096),
+    "learning_rate": (0.001, 1),
+    "min_child_weight": (0.001, 1e9),
+    "reg_lambda": (0.001, 1e9),
+    "subsample": (0.05, 1),
+    "colsample_bytree": (0.01, 1),
+}
+
+
+def _whole(value: float | list[float]) -> int | list[int]:
+    return [int(each) for each in value] if isinstance(value, list) else int(value)
+
+
 class Training(Section):
     evaluate: list[date] = []
     """Evaluation dates. The model is evaluated on them without having been trained on them; the
@@ -248,10 +274,55 @@ class Training(Section):
     """
     seed: int = 7
     """Seed of every random draw."""
-    churn_model: Literal["blend", "recency", "RFM logistic"] = "blend"
-    """`blend` searches for the best model. The others are plain logistic regressions on one column
-    or on four, for the case that the comparison with baselines recommends them.
+    churn_model: str = "blend"
+    """`blend` searches for the best model. `recency` and `RFM logistic` are plain logistic
+    regressions on one column or on four, for the case that the comparison with baselines recommends
+    them. A name of `estimators` trains that one alone.
     """
+    estimators: str | None = None
+    """A Python file of your own classifiers, such as `my_models.py`: scikit-learn's, XGBoost's,
+    LightGBM's, or a pipeline. Each is fitted on the same rows and compared; one that a release can
+    hold joins the blend where that foretells better (docs/how-to/bring-your-own-model.md).
+    """
+
+    boosters: dict[BoosterSetting, float | list[float]] = {}
+    """Settings of the boosters in place of ours, such as
+    `{ max_leaves = 31, learning_rate = [0.03, 0.3] }`: a number is fixed, a list [low, high] is
+    searched in `trials` trials.
+    """
+    ridge: dict[Literal["strengths"], list[Strength]] = {}
+    """`{ strengths = [0.001, 0.01, 0.1] }`: the strengths of the ridge to choose from, in place of
+    ours (scikit-learn's C: the larger, the less it shrinks).
+    """
+
+    @field_validator("boosters")
+    @classmethod
+    def _check_boosters(cls, boosters: dict[str, Any]) -> dict[str, Any]:
+        for name, value in boosters.items():
+            low, high = BOOSTER_LIMITS[name]
+            ends = value if isinstance(value, list) else [value, value]
+            if len(ends) != 2 or not low <= ends[0] <= ends[1] <= high:
+                raise ValueError(f"{name} is a number, or [low, high], from {low:g} to {high:g}")
+            if name == "max_leaves" and any(end != int(end) for end in ends):
+                raise ValueError("max_leaves is a whole number, or two")
+        return {
+            name: _whole(value) if name == "max_leaves" else value
+            for name, value in boosters.items()
+        }
+
+    @field_validator("ridge")
+    @classmethod
+    def _check_ridge(cls, ridge: dict[str, list[float]]) -> dict[str, list[float]]:
+        if any(not strengths for strengths in ridge.values()):
+            raise ValueError("strengths has at least one number")
+        return ridge
+
+    @model_validator(mode="after")
+    def _check_churn_model(self) -> Training:
+        if self.estimators is None and self.churn_model not in CHURN_MODELS:
+            names = ", ".join(CHURN_MODELS)
+            raise ValueError(f"churn_model is one of {names}, or a name of your `estimators`")
+        return self
 
 
 class Engine(Section):

@@ -7,12 +7,13 @@ Unknown keys are refused with a suggestion. Paths are relative to the folder of 
 from __future__ import annotations
 
 import os
+import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from features.core import one_row_each
@@ -42,6 +43,7 @@ from features.core.errors import (
 )
 from features.core.instants import DAY_US, HOUR_US
 from features.core.setting_changes import OPTION, change_mapping
+from features.core.target_schema import Target, refuse_target_names, target_lines, target_place
 
 TABLES = tuple(ALL_TABLES)
 LOW_FREQUENCY, LOW_FREQUENCY_HORIZON_DAYS, LOW_FREQUENCY_HORIZONS = "low-frequency", 365, 3
@@ -93,7 +95,13 @@ class Settings(Section):
     satisfaction: Satisfaction = Satisfaction()
     training: Training = Training()
     engine: Engine = Engine()
+    targets: dict[str, Target] = Field(default_factory=dict)
+    """Own questions besides churn, each answered by a column `p_<name>`; [Targets](targets.md) has
+    examples.
+    """
     folder: Path = Path()
+    # Where each target is in the file, for messages; empty where the settings are of no file.
+    _target_lines: dict[str, int] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -197,6 +205,10 @@ class Settings(Section):
             if not (name == "contracts" and self.built_terms)
         }
 
+    def target_place(self, name: str) -> str:
+        """Where the SELECT of a target is, in messages: `line 41, [targets.upgrade] label`."""
+        return target_place(name, self._target_lines)
+
     @property
     def zone(self) -> str:
         return self.business.zone or "UTC"
@@ -227,6 +239,8 @@ class Settings(Section):
             "consent": {"list"},
             "contract": {"data_until", "fresh_until"},
         }
+        if not self.targets:  # a release of a business without targets is as it always was
+            excluded["targets"] = True
         return self.model_dump(mode="json", exclude=excluded)
 
 
@@ -245,7 +259,8 @@ def load_settings(path: Path, changes: Mapping[str, Any] | None = None) -> Setti
             fix="Write one with `lifecycle init FILES…`, or give the path of an existing one.",
         )
     try:
-        mapping = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        mapping = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UsageError(
             where=str(path),
@@ -255,18 +270,30 @@ def load_settings(path: Path, changes: Mapping[str, Any] | None = None) -> Setti
         ) from error
     where = f"{path.name} with {OPTION}" if changes else path.name
     return settings_from_mapping(
-        change_mapping(mapping, changes or {}), folder=path.resolve().parent, where=where
+        change_mapping(mapping, changes or {}),
+        folder=path.resolve().parent,
+        where=where,
+        lines=target_lines(text),
     )
 
 
-def settings_from_mapping(mapping: dict[str, Any], *, folder: Path, where: str) -> Settings:
-    """Settings from a parsed TOML, which errors call `where`.
+def settings_from_mapping(
+    mapping: dict[str, Any],
+    *,
+    folder: Path,
+    where: str,
+    lines: Mapping[str, int] | None = None,
+) -> Settings:
+    """Settings from a parsed TOML, which errors call `where`; `lines`: those of its targets.
 
     Raises UnknownKey or BadSetting for the first error.
     """
     _refuse_nul(mapping, where)
+    refuse_target_names(mapping.get("targets"), where=where, lines=lines or {})
     try:
-        return Settings.model_validate({**mapping, "folder": folder})
+        settings = Settings.model_validate({**mapping, "folder": folder})
+        settings._target_lines = dict(lines or {})
+        return settings
     except ValidationError as error:
         raise _usage_error(error.errors()[0], where) from error
 
@@ -297,6 +324,8 @@ def _usage_error(first: ErrorDetails, where: str) -> UsageError:
     is_table_name = first["type"] == "literal_error" and path[-1] == "[key]"
     path = path[:-1] if is_table_name else path
     place = f"{where} [{'.'.join(path)}]" if path else where
+    if is_table_name and path[0] != "tables":
+        return _unknown_name(path, place, re.findall(r"'([^']+)'", first["ctx"]["expected"]))
     if is_table_name or first["type"] == "extra_forbidden":
         return _unknown_key(path, place)
     broken = first.get("ctx", {}).get("error")
@@ -313,17 +342,21 @@ def _usage_error(first: ErrorDetails, where: str) -> UsageError:
     )
 
 
-def _unknown_key(path: list[str], place: str) -> UnknownKey:
-    section = Settings.model_fields.get(path[0]) if len(path) > 1 else None
-    model = getattr(section, "annotation", None)
-    fields = getattr(model, "model_fields", Settings.model_fields)
-    known = TABLES if path[0] == "tables" else tuple(key for key in fields if key != "folder")
+def _unknown_name(path: list[str], place: str, known: Sequence[str]) -> UnknownKey:
     return UnknownKey(
         where=place,
         got=f"unknown key '{path[-1]}'",
         rule="Only known keys are allowed; none is ignored.",
         fix=suggestion(path[-1], known) or f"Known here: {', '.join(known)}.",
     )
+
+
+def _unknown_key(path: list[str], place: str) -> UnknownKey:
+    section = Settings.model_fields.get(path[0]) if len(path) > 1 else None
+    model = getattr(section, "annotation", None)
+    fields = getattr(model, "model_fields", Settings.model_fields)
+    known = TABLES if path[0] == "tables" else tuple(key for key in fields if key != "folder")
+    return _unknown_name(path, place, known)
 
 
 def home() -> Path:

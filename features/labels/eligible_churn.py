@@ -13,6 +13,7 @@ import numpy as np
 
 from features.core.instants import DAY_US, local_date
 from features.core.settings import Settings
+from features.labels.outcome_window import OutcomeWindow
 from features.labels.outcomes import refuse_immature, stays
 from features.recipes.cover import current_cover
 from features.recipes.definitions import Definitions
@@ -28,15 +29,15 @@ def eligible_churned(
     `current_state`, in any order. Raises ImmatureWindow where the window is not complete.
     """
     refuse_immature(known.instant, history, settings)
-    at, end = known.instant, known.instant + definitions.horizon_days * DAY_US
+    at, window = known.instant, OutcomeWindow.after(known.instant, settings)
     if definitions.contractual:
         covered = current_cover(known).filter(nw.col("cover_until") > at).select("customer_id")
-        staying = stays(history, known, end, settings).with_columns(stayed=nw.lit(True))
+        staying = stays(history, known, window.end, settings).with_columns(stayed=nw.lit(True))
     else:
         rows = history.qualifying(known.tables[definitions.activity_table])
         since = at - definitions.eligible_days * DAY_US
         covered = _recently_active(rows, since, settings.zone)
-        staying = _active_again(history, rows, at, end, definitions, settings)
+        staying = _active_again(history, rows, window, definitions, settings)
     joined = covered.join(staying, on="customer_id", how="left")
     left = joined.select(churned=nw.col("stayed").is_null())
     return np.asarray(left.collect(backend="pyarrow").to_native()["churned"])
@@ -53,19 +54,18 @@ def _recently_active(rows: nw.LazyFrame, since: int, zone: str) -> nw.LazyFrame:
 def _active_again(
     history: History,
     rows: nw.LazyFrame,
-    at: int,
-    end: int,
+    future: OutcomeWindow,
     definitions: Definitions,
     settings: Settings,
 ) -> nw.LazyFrame:
     """customer_id, stayed (True) of those with activity in the window, on a day that is new."""
-    until = at + settings.outcome_window_us
-    events = history.qualifying(history.cut(definitions.activity_table, until))
-    inside = (nw.col("occurred_at") >= at) & (nw.col("occurred_at") < end)
+    events = history.qualifying(history.cut(definitions.activity_table, future.known_until))
     keys = ["customer_id", "local_day"]
-    window = events.filter(inside).select(*keys).unique()
+    window = events.filter(future.contains("occurred_at")).select(*keys).unique()
     # A day of the window that was known before can only be the one on which the window begins.
-    before = rows.filter(nw.col("local_day") >= _earliest_day(at, settings.zone)).select(*keys)
+    before = rows.filter(nw.col("local_day") >= _earliest_day(future.begin, settings.zone)).select(
+        *keys
+    )
     window = window.join(before, on=keys, how="anti")
     return window.select("customer_id").unique().with_columns(stayed=nw.lit(True))
 

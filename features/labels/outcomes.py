@@ -20,6 +20,7 @@ import pyarrow as pa
 from features.core.errors import ImmatureWindow
 from features.core.instants import DAY_US, HOUR_US, day_text, end_text
 from features.core.settings import Settings
+from features.labels.outcome_window import OutcomeWindow
 from features.recipes.cover import endless_cover, scored_customers
 from features.recipes.definitions import Definitions
 from features.recipes.stages import STAGES, state
@@ -57,17 +58,14 @@ def observe_outcomes(
     """
     as_of = known.instant
     refuse_immature(as_of, history, settings)
-    end = as_of + definitions.horizon_days * DAY_US
-    events = history.qualifying(
-        history.cut(definitions.activity_table, as_of + settings.outcome_window_us)
-    )
+    future = OutcomeWindow.after(as_of, settings)
+    events = history.qualifying(history.cut(definitions.activity_table, future.known_until))
     days = known.activity.select("customer_id", "local_day", "occurred_at")
-    inside = (nw.col("occurred_at") >= as_of) & (nw.col("occurred_at") < end)
     people = scored_customers(known, contractual=definitions.contractual)
-    window = _new_days(events.filter(inside), days, people)
-    rows = _outcome_stages(history, known, days, window, end, definitions)
+    window = _new_days(events.filter(future.contains("occurred_at")), days, people)
+    rows = _outcome_stages(history, known, days, window, future.end, definitions)
     if definitions.contractual:
-        rows = _with_contractual_churn(rows, stays(history, known, end, settings))
+        rows = _with_contractual_churn(rows, stays(history, known, future.end, settings))
     else:
         rows = rows.with_columns(churned=nw.col("window_activities") == 0)
     rows = rows.select("customer_id", "churned", "outcome_stage", "window_activities")

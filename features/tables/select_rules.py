@@ -1,4 +1,4 @@
-"""The rules of a SELECT under [tables]: it is one, it reads files by name, and it is reproducible.
+"""The rules of a SELECT: it is one, it reads what it may by name, and it is reproducible.
 
 DuckDB itself parses the text and knows which of its functions give another value at another run, so
 a column or a text with such a name is no function here.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from functools import cache
 
 import duckdb
@@ -62,35 +63,51 @@ _ARGUMENTS_OF_AGE = """
 """
 
 
-def refuse_select(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> None:
-    """SelectRefused or QueryFailed for a text that breaks a rule; `name` is the table's.
+@dataclass(frozen=True)
+class Sources:
+    """What a SELECT may read, for messages: the rule, and what to write instead of a file."""
+
+    rule: str
+    fix: str
+
+
+FILES = Sources(
+    "A SELECT reads only the files under [files], by their names there.",
+    "List the file under [files] and select from its name.",
+)
+
+
+def refuse_select(
+    connection: duckdb.DuckDBPyConnection, where: str, select: str, *, sources: Sources = FILES
+) -> None:
+    """SelectRefused or QueryFailed for a text that breaks a rule; `where` is its place.
 
     The files of the settings are views in the schema `files` of the connection.
     """
     if _READS_FILES.search(select) or _FROM_PATH.search(select):
         raise SelectRefused(
-            where=f"[tables] {name}",
+            where=where,
             got="a SELECT that reads a file directly",
-            rule="A SELECT reads only the files under [files], by their names there.",
-            fix="List the file under [files] and select from its name.",
+            rule=sources.rule,
+            fix=sources.fix,
         )
     try:
         statements = duckdb.extract_statements(select)
     except duckdb.Error as error:
         raise QueryFailed(
-            where=f"[tables] {name}",
+            where=where,
             got=first_line(error),
-            rule="Each table has one SQL SELECT.",
+            rule="It is one SQL SELECT.",
             fix="Correct the SQL (DuckDB's dialect).",
         ) from error
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise SelectRefused(
-            where=f"[tables] {name}",
+            where=where,
             got=f"{len(statements)} statements, or one that is not a SELECT",
-            rule="Each table has exactly one SQL SELECT.",
+            rule="It is exactly one SQL SELECT.",
             fix="Remove everything but the SELECT.",
         )
-    _refuse_unstable(connection, name, select)
+    _refuse_unstable(connection, where, select)
 
 
 def first_line(error: Exception) -> str:
@@ -98,7 +115,7 @@ def first_line(error: Exception) -> str:
     return str(error).strip().splitlines()[0][:300]
 
 
-def _refuse_unstable(connection: duckdb.DuckDBPyConnection, name: str, select: str) -> None:
+def _refuse_unstable(connection: duckdb.DuckDBPyConnection, where: str, select: str) -> None:
     """SelectRefused where the same files could give other rows at another run."""
     for unstable in _unstable_parts(connection, select):
         if unstable == "query":
@@ -112,7 +129,7 @@ def _refuse_unstable(connection: duckdb.DuckDBPyConnection, name: str, select: s
         else:
             fix = "Use a value of the row instead, as in hash(customer_id) % 10 = 0 for a sample."
         raise SelectRefused(
-            where=f"[tables] {name}",
+            where=where,
             got=f"a SELECT with {unstable}, which can give other rows at another run",
             rule="The same files always give the same rows.",
             fix=fix,

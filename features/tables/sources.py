@@ -235,7 +235,7 @@ def read_table(
     The accepted rows become the table `table.name`, or a view of this name over `file`
     (`stored_rows`); the others go to `rejects` with their reasons.
     """
-    refuse_select(connection, table.name, select)
+    refuse_select(connection, f"[tables] {table.name}", select)
     types = _run_select(connection, table.name, select)
     counts = RowCounts()
     with _select_errors(connection, table.name):
@@ -294,7 +294,7 @@ def _select_errors(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator
     """Errors of the engine while it runs a SELECT, and a SELECT that takes too long."""
     expired = threading.Event()
     try:
-        with _time_limit(connection, expired):
+        with time_limit(connection, expired):
             yield
     # Nothing is asked of the engine after an interrupt: it would wait for the interrupted query.
     except duckdb.Error as error:
@@ -309,7 +309,7 @@ def _select_errors(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator
 
 
 @contextlib.contextmanager
-def _time_limit(connection: duckdb.DuckDBPyConnection, expired: threading.Event) -> Iterator[None]:
+def time_limit(connection: duckdb.DuckDBPyConnection, expired: threading.Event) -> Iterator[None]:
     """Interrupt the query of the block after SELECT_SECONDS; `expired` is then set."""
 
     def interrupt() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lifecycle.commands import check_text
 from training.formats import confidence, decimals, percent
-from training.reports import summary
+from training.reports import summary, target_text
 
 RISKIEST = 5
 _WHO = {"eligible": "eligible customers", "everyone": "all customers"}
@@ -32,6 +32,7 @@ def answer_text(
         summary.scores_text(scores, as_of=value["as_of"], riskiest=RISKIEST, consent=consent),
         "",
         *_figure(value["evaluation"], truth),
+        *target_text.target_lines(value["evaluation"]),
         *(f"  warning: {warning}" for warning in value["warnings"]),
         "",
         *_files(value, scores),

@@ -29,6 +29,7 @@ from features.tables.history import History, Known
 from features.tables.payment_terms import read_periods
 from features.tables.snapshots import refuse_snapshots
 from features.tables.sources import RowCounts
+from lifecycle.commands.check_targets import targets_report
 from training.formats import percent
 
 MISSING_TABLE_COSTS = {
@@ -82,6 +83,7 @@ def build_report(
         "periods": _periods(history),
         "acquired": _acquired_view(days, settings),
         "consent": consent_counts(history, settings),
+        "targets": targets_report(history, settings, definitions),
         "findings": [
             finding.as_dict()
             for finding in find_implausible(history, known, counts, settings, definitions, now=now)

@@ -7,6 +7,7 @@ from typing import Any
 from features.core.errors import SHOWN_VALUES
 from features.labels import grace
 from features.plausibility.definition import definition_lines
+from lifecycle.commands.check_targets import target_lines
 from training.formats import percent
 
 # Lists of columns of a table, each with the reason that the text adds.
@@ -67,6 +68,7 @@ def report_text(report: dict[str, Any]) -> str:
         f"  without {name}: no {missing['lost']} ({len(missing['features'])} features)"
         for name, missing in report["missing"].items()
     ]
+    lines += target_lines(report["targets"])
     if "definition" in report:
         lines += ["", *definition_lines(report["definition"]), ""]
     lines += [f"  note: {advice}" for advice in report["advice"]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -33,9 +34,20 @@ COLUMNS = (
 Entry = dict[str, Any]
 
 
+def entry_columns(targets: Sequence[str]) -> tuple[str, ...]:
+    """The columns of an entry, with those of targets after `next_stages`, as in the score table."""
+    place = COLUMNS.index("next_stages") + 1
+    return (*COLUMNS[:place], *targets, *COLUMNS[place:])
+
+
+def target_columns(names: Iterable[str]) -> tuple[str, ...]:
+    """Of the columns of scores those that answer targets."""
+    return tuple(name for name in names if name.startswith("p_") and name not in COLUMNS)
+
+
 def entries(scores: pa.Table) -> list[Entry]:
     """One entry per row; `error` is null where there is a score, `prospect` without activity."""
-    return _add_error(scores.select(COLUMNS).to_pylist())
+    return _add_error(scores.select(entry_columns(target_columns(scores.column_names))).to_pylist())
 
 
 def entry_structs(scores: pa.Table) -> pa.StructArray:
@@ -44,11 +56,11 @@ def entry_structs(scores: pa.Table) -> pa.StructArray:
     A column that the run does not have is null.
     """
     nothing = pa.nulls(scores.num_rows)
+    names = entry_columns(target_columns(scores.column_names))
     columns = [
-        scores[name].combine_chunks() if name in scores.column_names else nothing
-        for name in COLUMNS
+        scores[name].combine_chunks() if name in scores.column_names else nothing for name in names
     ]
-    return pa.RecordBatch.from_arrays(columns, names=list(COLUMNS)).to_struct_array()
+    return pa.RecordBatch.from_arrays(columns, names=list(names)).to_struct_array()
 
 
 def take_entries(structs: pa.StructArray, rows: list[int]) -> list[Entry]:
@@ -64,14 +76,17 @@ def _add_error(rows: list[Entry]) -> list[Entry]:
     return rows
 
 
-def unknown_entry(customer: str) -> Entry:
+def unknown_entry(customer: str, targets: Sequence[str] = ()) -> Entry:
     """The entry of a customer that is not in the data: null but for the requested id."""
-    return refused_entry(customer, "unknown_customer")
+    return refused_entry(customer, "unknown_customer", targets)
 
 
-def refused_entry(customer: str, error: str) -> Entry:
-    """An entry without a score: null but for the requested id and the error."""
-    empty: Entry = dict.fromkeys(COLUMNS)
+def refused_entry(customer: str, error: str, targets: Sequence[str] = ()) -> Entry:
+    """An entry without a score: null but for the requested id and the error.
+
+    `targets`: the columns of targets that the other entries of the answer have.
+    """
+    empty: Entry = dict.fromkeys(entry_columns(targets))
     return {**empty, "customer_id": customer, "warnings": [], "error": error}
 
 

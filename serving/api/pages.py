@@ -152,6 +152,11 @@ def _answer_section(columns: str) -> str:
 <table>{columns}<tr><td><code>error</code></td>
 <td>null; <code>unknown_customer</code>, <code>no_consent</code> or <code>prospect</code> (no
 activity yet): then there is no score</td></tr></table>
+<p>For each target of the business <code>p_&lt;target&gt;</code> follows
+<code>next_stages</code>: the probability that its label is 1 within the horizon; null for a
+customer who is not in its population. The warnings say where it is a rate
+(<code>p_&lt;target&gt;:no_skill</code>) or null for everybody (<code>:not_enough_data</code>,
+<code>:leak_suspected</code>).</p>
 <p>A customer with long gaps can be inactive for a whole horizon and still be on rhythm: a high
 <code>p_churn</code> together with a healthy <code>stage_if_inactive</code> is correct.</p>
 """
@@ -287,7 +292,13 @@ def _answer_schema() -> dict[str, Any]:
     }
     scores = {
         "type": "array",
-        "items": {"type": "object", "properties": entry, "required": list(entry)},
+        "items": {
+            "type": "object",
+            "properties": entry,
+            "required": list(entry),
+            # The targets of the business.
+            "patternProperties": {"^p_": _column_schema("p_")},
+        },
     }
     return {
         "type": "object",

@@ -44,6 +44,7 @@ from serving.release.release import Release
 from serving.release.sandbox import load_in_subprocess
 from serving.release.score_table import score_table
 from serving.release.seen_future import refuse_backfill_release
+from serving.scoring.targets import score_columns
 
 POLL_SECONDS, RETRY_SECONDS = 2, 30
 log = logging.getLogger("lifecycle.service")
@@ -124,7 +125,9 @@ class ServingState:
         # One call for all rows, then the entries are dealt out in the requested order.
         known = iter(take_entries(run.entries, [row for row in rows if row is not None]))
         scores = [
-            unknown_entry(each.raw) if row is None else {**next(known), "customer_id": each.raw}
+            unknown_entry(each.raw, run.targets)
+            if row is None
+            else {**next(known), "customer_id": each.raw}
             for each, row in zip(requested, rows, strict=True)
         ]
         if run.release != served.release.id:
@@ -188,7 +191,8 @@ class ServingState:
         if served.settings.consent.score:
             ids = [each.normalized for each in requested]
             refused = without_consent(events.tables.get("customers"), ids)
-            by_id |= {name: refused_entry(name, "no_consent") for name in refused}
+            targets = score_columns(served.release.targets)
+            by_id |= {name: refused_entry(name, "no_consent", targets) for name in refused}
         age_us = as_of - prepared.population.as_of
         scores = [
             _with_warnings(
@@ -214,6 +218,7 @@ class ServingState:
             "silent_tables": list(release.silent),
             "earliest_as_of": rfc3339(release.seen.earliest_as_of),
             "features": len(release.scorer.columns),
+            "targets": {target.name: target.status for target in release.targets},
             "stage_multiples": list(definitions.multiples),
             "population_mean_gap_days": definitions.population_mean_gap_us / DAY_US,
             "currency": served.settings.business.currency,
@@ -355,7 +360,7 @@ def _prepare(release: Release, terms: TermRules, population: PopulationStats) ->
 
 
 def _model_columns(release: Release) -> list[FeatureColumn]:
-    names = set(release.scorer.columns)
+    names = set(release.scorer.columns).union(*(target.columns for target in release.targets))
     return [column for column in release.columns if column.name in names]
 
 

@@ -25,6 +25,7 @@ from serving.release.json_files import read_json
 from serving.release.model_rules import ModelsFile
 from serving.release.release_rules import FeaturesFile, PopulationRow, StagesFile
 from serving.release.sub_release_files import expected_files
+from serving.release.target_files import expected_target_files
 
 ALWAYS = {
     "card.md",
@@ -103,7 +104,8 @@ def check_file_names(folder: Path, name: str, features: dict[str, Any], models: 
     """Refuse files that no release has, missing files, and a card that is no text."""
     expected = ALWAYS | {f"golden/{table}.parquet" for table in features["tables"]}
     expected |= models.booster_files()
-    expected.update(expected_files(features["without"], folder, name))
+    expected.update(expected_files(features, folder, name))
+    expected.update(expected_target_files(features["config"], folder, name))
     if features["config"]["features"]["own"]:
         expected.add(custom.FILE)
     paths = (path for path in folder.rglob("*") if path.is_file())

@@ -40,6 +40,17 @@ class BoosterSettingsRules(Rules):
         return self
 
 
+class OwnPartRules(Rules):
+    """One of a business's own estimators: plain parameters alone go back to it in the gate."""
+
+    name: Text
+    params: dict[str, bool | int | float | Text | None]
+    loss: float
+    weight: Share
+    not_servable: str | None
+    trials: Count
+
+
 class ModelSpecRules(Rules):
     """What a search chose. The gate fits it again, so nothing else may reach the libraries."""
 
@@ -54,6 +65,7 @@ class ModelSpecRules(Rules):
     columns: list[str]
     trials_done: Count
     trials_wanted: Count
+    own: list[OwnPartRules] = optional_key()
 
     @model_validator(mode="after")
     def _check_boosters(self) -> ModelSpecRules:
@@ -167,6 +179,19 @@ class MovementRules(Rules):
     newest: NewestDateRules = optional_key()
 
 
+class TargetReportRules(Rules):
+    """The section of one target; its figures have the rules of every figure."""
+
+    model_config = ConfigDict(extra="allow")
+
+    status: Status | Literal["leak_suspected"]
+    population: Literal["everyone", "eligible"]
+    horizon_days: Days
+    why: str = optional_key()
+    model: ModelSpecRules = optional_key()
+    figures: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
+
+
 class EvaluationFile(Rules):
     """evaluation.json: what code reads of it has its type; further figures may stand there.
 
@@ -190,6 +215,7 @@ class EvaluationFile(Rules):
     churn: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
     next_stage: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
     calibration: dict[str, str] = optional_key()
+    targets: dict[str, TargetReportRules] = optional_key()
     unused_features: list[str] = optional_key()
     sensitive_left_out: list[str] = optional_key()
     late_activity: Count = optional_key()

@@ -81,6 +81,7 @@ class LinearRules(Rules):
     intercept: Numbers
     low: Numbers = optional_key()
     high: Numbers = optional_key()
+    log: Literal[False] = optional_key()
 
     def check(self, shape: Shape) -> None:
         outputs = len(self.intercept)
@@ -100,7 +101,7 @@ class LinearRules(Rules):
 
 
 class BoostedRules(Rules):
-    kind: Literal["boosted"]
+    kind: Literal["boosted", "forest"]
     weight: Weight
     file: str
 
@@ -258,8 +259,8 @@ class ModelsFile(Rules):
         features, columns = len(self.columns), len(design_names(tuple(self.columns)))
         churn = Shape(features, columns, frozenset({1}))
         stages = Shape(features, columns, frozenset({count} if count > 1 else {1, 2}))
-        _check_blend(self.churn, "churn", churn)
-        _check_blend(self.next_stage, "next_stage", stages)
+        check_blend(self.churn, "churn", churn)
+        check_blend(self.next_stage, "next_stage", stages)
         if self.reason_reference:
             self.reason_reference.check(churn)
         return self
@@ -270,7 +271,11 @@ class ModelsFile(Rules):
         return {part.file for part in parts if isinstance(part, BoostedRules)}
 
 
-def _check_blend(parts: Sequence[PartRules], name: str, shape: Shape) -> None:
+def check_blend(parts: Sequence[PartRules], name: str, shape: Shape) -> None:
+    """ValueError unless every part fits the shape and their weights are those of a blend.
+
+    `name`: that of the blend, which the files of its boosters begin with.
+    """
     for number, part in enumerate(parts):
         part.check(shape)
         if isinstance(part, BoostedRules) and part.file != f"{name}-{number}.ubj":

@@ -3,7 +3,7 @@
 It holds no pickle, every file is hashed and has its rules, and its golden rows are rebuilt before
 use. `id` = first 16 hex digits of the hash over all files but the manifest. Files: models.json and
 *.ubj, features.json, population.parquet, seen.json, stages.json, evaluation.json, golden/,
-card.md, manifest.json.
+card.md, manifest.json; without/ and targets/ where there are any.
 """
 
 from __future__ import annotations
@@ -57,8 +57,10 @@ from serving.release.sub_release_files import (
     read_sub_releases,
     write_sub_releases,
 )
+from serving.release.target_files import golden_probabilities, read_targets, write_targets
 from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import SubRelease
+from serving.scoring.targets import TargetModel
 
 __all__ = [
     "FORMAT",
@@ -87,7 +89,7 @@ class Release:
 
     `seen`: what it has seen of the future. `sub_releases`: the scorers for days without some of the
     `tables`. `silent`: tables of the configuration that had fallen silent before the training, so
-    that nothing was learned from them.
+    that nothing was learned from them. `targets`: the models of the business's own targets.
     """
 
     id: str
@@ -101,6 +103,7 @@ class Release:
     seen: SeenFuture
     sub_releases: tuple[SubRelease, ...] = ()
     silent: tuple[str, ...] = ()
+    targets: tuple[TargetModel, ...] = ()
 
     @property
     def zone(self) -> str:
@@ -113,6 +116,7 @@ def write_release(
     *,
     sub_releases: Sequence[SubRelease] = (),
     silent: Sequence[str] = (),
+    targets: Sequence[TargetModel] = (),
     all_columns: list[FeatureColumn],
     settings: Settings,
     tables: tuple[str, ...],
@@ -135,6 +139,7 @@ def write_release(
         with staging_folder(root) as staged:
             write_scorer(scorer, staged)
             write_sub_releases(sub_releases, staged)
+            write_targets(targets, staged)
             without = [list(each.lacks) for each in sub_releases]
             of_tables = {"tables": list(tables), "without": without, "silent": list(silent)}
             _write_features(staged, all_columns, settings, of_tables)
@@ -146,7 +151,7 @@ def write_release(
                 pa.Table.from_pylist([asdict(population)]), staged / "population.parquet"
             )
             kinds = tuple(settings.definitions()["activity"]["kinds"])
-            scorers = {"scores": scorer} | _sub_scorers(sub_releases)
+            scorers = _by_golden_file(SubRelease((), scorer, tuple(targets)), sub_releases)
             _write_golden(staged / "golden", scorers, all_columns, tables, kinds)
             files = hash_files(staged)
             name = content_id(files)
@@ -214,24 +219,24 @@ def _describe_columns(columns: list[FeatureColumn]) -> list[dict[str, str]]:
     ]
 
 
-def _sub_scorers(sub_releases: Sequence[SubRelease]) -> dict[str, Scorer]:
-    """The scorers by the name of their golden scores."""
-    return {golden_scores_name(each.lacks): each.scorer for each in sub_releases}
+def _by_golden_file(whole: SubRelease, others: Sequence[SubRelease]) -> dict[str, SubRelease]:
+    """The whole scorer and the others with their targets, by the name of their golden scores."""
+    return {"scores": whole} | {golden_scores_name(each.lacks): each for each in others}
 
 
 def _write_golden(
     folder: Path,
-    scorers: dict[str, Scorer],
+    scorers: dict[str, SubRelease],
     all_columns: list[FeatureColumn],
     tables: tuple[str, ...],
     kinds: tuple[str, ...],
 ) -> None:
-    definitions = scorers["scores"].definitions
+    definitions = scorers["scores"].scorer.definitions
     events = golden.golden_events(
         definitions, tables=tables, activity_kinds=kinds, as_of=definitions.learned_as_of
     )
     rows = _golden_rows(definitions, all_columns, events, kinds)
-    scores = {name: _golden_scores(scorer, rows) for name, scorer in scorers.items()}
+    scores = {name: _golden_scores(each, rows) for name, each in scorers.items()}
     folder.mkdir()
     for name, table in {**events, "rows": rows, **scores}.items():
         pq.write_table(table, folder / f"{name}.parquet")
@@ -256,12 +261,13 @@ def _golden_rows(
     )
 
 
-def _golden_scores(scorer: Scorer, rows: pa.Table) -> pa.Table:
-    p, p_next = scorer.score(rows)
+def _golden_scores(each: SubRelease, rows: pa.Table) -> pa.Table:
+    p, p_next = each.scorer.score(rows)
     scores = {
         "customer_id": rows["customer_id"],
         "p_churn": p,
         **{f"p_next_{stage}": p_next[:, k] for k, stage in enumerate(STAGES)},
+        **golden_probabilities(each.targets, rows),
     }
     return pa.table(scores)
 
@@ -312,7 +318,7 @@ def _read_release(folder: Path, name: str) -> Release:
         )
     scorer = read_scorer(models, folder, name, definitions)
     kinds = tuple(config["activity"]["kinds"])
-    subs = read_sub_releases(features["without"], folder, name, definitions, built)
+    subs = read_sub_releases(features, folder, name, definitions, built)
     return Release(
         name,
         folder,
@@ -325,6 +331,7 @@ def _read_release(folder: Path, name: str) -> Release:
         seen,
         subs,
         tuple(features["silent"]),
+        read_targets(config, folder, name, known),
     )
 
 
@@ -348,8 +355,9 @@ def _check_golden(release: Release) -> None:
         raise broken_file(release.id, "golden: events with other rows or columns")
     definitions = release.scorer.definitions
     rows = _golden_rows(definitions, release.columns, events, release.activity_kinds)
-    scorers = {"scores": release.scorer} | _sub_scorers(release.sub_releases)
-    scores = {name: _golden_scores(scorer, rows) for name, scorer in scorers.items()}
+    whole = SubRelease((), release.scorer, release.targets)
+    scorers = _by_golden_file(whole, release.sub_releases)
+    scores = {name: _golden_scores(each, rows) for name, each in scorers.items()}
     for file, rebuilt in {"rows": rows, **scores}.items():
         if not _is_close(rebuilt, pq.read_table(folder / f"{file}.parquet")):
             what = "feature rows" if file == "rows" else "scores"

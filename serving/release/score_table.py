@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,8 @@ from serving.scoring.evidence import GRADES, grades
 from serving.scoring.prediction_sets import stage_lists
 from serving.scoring.reasons import REASON_COUNT, reasons
 from serving.scoring.scorer import Scorer
-from serving.scoring.sub_releases import EVIDENCE_CAP, choose_scorer
+from serving.scoring.sub_releases import EVIDENCE_CAP, SubRelease, choose_sub_release
+from serving.scoring.targets import TargetAnswers, answer_targets, score_columns
 
 REFUSED_ARCHETYPES = ("one-off",)
 UNCERTAINTY_COLUMNS = ("p_churn_low", "p_churn_high", "evidence", "next_stages")
@@ -46,6 +47,16 @@ SCORE_TYPES = {
 }
 
 
+def score_types(release: Release) -> dict[str, pa.DataType]:
+    """The types of the columns by name, in order; those of targets come after `next_stages`."""
+    types: dict[str, pa.DataType] = {}
+    for name, kind in SCORE_TYPES.items():
+        types[name] = kind
+        if name == "next_stages":
+            types |= dict.fromkeys(score_columns(release.targets), pa.float64())
+    return types
+
+
 def score_table(
     rows: pa.Table,
     release: Release,
@@ -62,14 +73,15 @@ def score_table(
     are stale or were not sent; the scorer has learned from none of them, and every row says so.
     """
     values = _scored_values(rows, release, stale=stale, missing=missing)
-    for name, empty in _prospect_values(len(prospects), _seen_marks(release, as_of)).items():
+    types = score_types(release)
+    for name, empty in _prospect_values(len(prospects), types, _seen_marks(release, as_of)).items():
         values[name] = values[name] + empty
     count = rows.num_rows + len(prospects)
     values["customer_id"] = rows["customer_id"].to_pylist() + prospects
     values["as_of"] = [as_of] * count
     values["horizon_days"] = [release.scorer.definitions.horizon_days] * count
     values["release_id"] = [release.id] * count
-    arrays = {name: pa.array(values[name], type=kind) for name, kind in SCORE_TYPES.items()}
+    arrays = {name: pa.array(values[name], type=kind) for name, kind in types.items()}
     return pa.table(arrays).sort_by("customer_id")
 
 
@@ -80,19 +92,23 @@ def score_rows(rows: pa.Table, release: Release) -> pa.Table:
     values["as_of"] = rows["as_of"].to_pylist()
     values["horizon_days"] = [release.scorer.definitions.horizon_days] * rows.num_rows
     values["release_id"] = [release.id] * rows.num_rows
-    return pa.table({name: pa.array(values[name], type=kind) for name, kind in SCORE_TYPES.items()})
+    types = score_types(release)
+    return pa.table({name: pa.array(values[name], type=kind) for name, kind in types.items()})
 
 
 def _scored_values(
     rows: pa.Table, release: Release, *, stale: bool, missing: Collection[str]
 ) -> Values:
     """The columns that differ between customers, for customers with a feature row."""
-    scorer, lacks = choose_scorer(release.scorer, release.sub_releases, missing)
-    lacks = tuple(sorted({*lacks, *release.silent}))
+    whole = SubRelease((), release.scorer, release.targets)
+    chosen = choose_sub_release(whole, release.sub_releases, missing)
+    scorer, lacks = chosen.scorer, tuple(sorted({*chosen.lacks, *release.silent}))
     p, p_next = scorer.score(rows)
+    targets = answer_targets(chosen.targets, rows)
     sentences: list[list[str | None]] = [[None] * REASON_COUNT] * rows.num_rows
     if release.config["business"]["archetype"] in REFUSED_ARCHETYPES:
         p, p_next = np.full(len(p), np.nan), np.full(p_next.shape, np.nan)
+        targets = TargetAnswers({name: np.full(len(p), np.nan) for name in targets.p}, ())
     else:
         sentences = reasons(scorer, rows, release.columns)
     state = ("eligible", "stage", "stage_rule", "stage_if_inactive")
@@ -101,8 +117,9 @@ def _scored_values(
         "p_churn": _null_where_nan(p),
         **{f"p_next_{stage}": _null_where_nan(p_next[:, k]) for k, stage in enumerate(STAGES)},
         **_uncertainty(rows, scorer, p, p_next, best_grade=EVIDENCE_CAP if lacks else GRADES[-1]),
+        **{name: _null_where_nan(each) for name, each in targets.p.items()},
         **{name: [texts[k] for texts in sentences] for k, name in enumerate(REASON_COLUMNS)},
-        "warnings": _warnings(rows, release, scorer, stale, lacks),
+        "warnings": _warnings(rows, release, scorer, stale, lacks, targets.warnings),
     }
 
 
@@ -111,9 +128,9 @@ def _seen_marks(release: Release, as_of: int) -> list[str]:
     return [IN_SAMPLE] if as_of < release.seen.earliest_as_of else []
 
 
-def _prospect_values(count: int, marks: list[str]) -> Values:
-    """The same columns for prospects: null but for what is known of them."""
-    values: Values = {name: [None] * count for name in SCORE_TYPES}
+def _prospect_values(count: int, names: Iterable[str], marks: list[str]) -> Values:
+    """The columns `names` for prospects: null but for what is known of them."""
+    values: Values = {name: [None] * count for name in names}
     for name in ("customer_id", "as_of", "horizon_days", "release_id"):
         del values[name]
     return values | {
@@ -148,7 +165,12 @@ def _null_where_nan(values: np.ndarray) -> list[float | None]:
 
 
 def _warnings(
-    rows: pa.Table, release: Release, scorer: Scorer, stale: bool, lacks: Collection[str]
+    rows: pa.Table,
+    release: Release,
+    scorer: Scorer,
+    stale: bool,
+    lacks: Collection[str],
+    of_targets: Collection[str],
 ) -> list[list[str]]:
     archetype = release.config["business"]["archetype"]
     at_most = release.config["contract"]["max_staleness_days"]
@@ -158,6 +180,7 @@ def _warnings(
         of_everybody.append(scorer.status)
     if archetype in REFUSED_ARCHETYPES:
         of_everybody.append(f"archetype_refused:{archetype}")
+    of_everybody += of_targets
     if scorer.definitions.contractual:
         ineligible = "ineligible:no_running_cover"
     else:

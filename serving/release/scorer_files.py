@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,7 +66,7 @@ def read_scorer(
         definitions,
         feature_names,
         churn=churn,
-        calibration=_read_part(Calibration.from_mapping, models["calibration"], name),
+        calibration=read_part(Calibration.from_mapping, models["calibration"], name),
         next_stage=next_stage,
         classes=tuple(models["classes"]),
         churn_rows=models["churn_rows"],
@@ -83,14 +83,19 @@ def read_scorer(
 def _check_outputs(churn: Blend, next_stage: Blend, classes: int, name: str) -> None:
     """Refuse a booster that answers with another number of outputs than its blend has."""
     for blend, outputs in ((churn, {1}), (next_stage, {classes, max(classes, 2)})):
-        for _, part in blend.parts:
-            if isinstance(part, Boosted):
-                margins = part.margins(np.zeros((1, len(part.names))))
-                if margins.shape[1] not in outputs or not np.isfinite(margins).all():
-                    raise broken_file(name, "a booster with other outputs than classes")
+        check_boosters(blend, outputs, name)
 
 
-def _read_part(
+def check_boosters(blend: Blend, outputs: Collection[int], name: str) -> None:
+    """Refuse a booster of the release `name` with none of these numbers of outputs."""
+    for _, part in blend.parts:
+        if isinstance(part, Boosted):
+            margins = part.margins(np.zeros((1, len(part.names))))
+            if margins.shape[1] not in outputs or not np.isfinite(margins).all():
+                raise broken_file(name, "a booster with other outputs than classes")
+
+
+def read_part(
     from_mapping: Callable[[Mapping[str, Any]], T], mapping: Mapping[str, Any], name: str
 ) -> T:
     """What `from_mapping` reads; ReleaseRefused where the numbers break the part's rules."""
@@ -109,7 +114,7 @@ def _read_part(
 def _read_optional_part(
     from_mapping: Callable[[Mapping[str, Any]], T], mapping: Mapping[str, Any] | None, name: str
 ) -> T | None:
-    return None if mapping is None else _read_part(from_mapping, mapping, name)
+    return None if mapping is None else read_part(from_mapping, mapping, name)
 
 
 def _read_reason_reference(mapping: dict[str, Any] | None) -> ReasonReference | None:

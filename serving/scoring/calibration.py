@@ -107,3 +107,12 @@ class Calibration:
         """The inverse of `to_mapping`. ValueError or TypeError for anything else."""
         knots, heights = tuple(mapping["knots"]), tuple(mapping["heights"])
         return cls(**{**mapping, "knots": knots, "heights": heights})
+
+
+def clip_to_rows(p: np.ndarray, rows: int) -> np.ndarray:
+    """p (rows,) no nearer to 0 or 1 than half a row of the `rows` that it was learned from.
+
+    n rows cannot show a rate nearer than that.
+    """
+    edge = 1.0 / (2 * max(rows, 1))
+    return np.clip(p, edge, 1 - edge)

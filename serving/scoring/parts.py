@@ -20,6 +20,7 @@ from serving.scoring.cells import CellMargins
 from serving.scoring.rates import Rates
 
 BLOCK_ROWS = 512  # their terms fit the processor's cache
+EDGE = 1e-6  # a probability of a forest or of a business's own estimator is no nearer to 0 and 1
 
 
 def design_matrix(rows: pa.Table, columns: tuple[str, ...]) -> np.ndarray:
@@ -55,7 +56,8 @@ class Linear:
 
     z = (signed_log1p(feature) − mean) / scale. mean, scale, low, high: (columns,); weights,
     missing: (k, columns); intercept: (k,). Values are clipped to `low` … `high`, the range seen in
-    training.
+    training. Without `log` the features are taken as they are, and no probability is nearer than
+    EDGE to 0 and 1: such a margin can be as large as a value.
     """
 
     mean: np.ndarray
@@ -65,10 +67,11 @@ class Linear:
     intercept: np.ndarray
     low: np.ndarray | None = None
     high: np.ndarray | None = None
+    log: bool = True
 
     def standardise(self, matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(z float64, null bool), each (rows, columns)."""
-        null, values = np.isnan(matrix), signed_log1p(matrix)
+        null, values = np.isnan(matrix), signed_log1p(matrix) if self.log else matrix
         if self.low is not None:
             values = np.clip(values, self.low, self.high)
         z = (values - self.mean) / self.scale
@@ -85,7 +88,8 @@ class Linear:
                 terms[0] = self.intercept[k]
                 terms[1:] = self.weights[k][:, None] * z + self.missing[k][:, None] * null
                 result[start : start + BLOCK_ROWS, k] = np.add.accumulate(terms, axis=0)[-1]
-        return result
+        most = log_odds(np.array(1 - EDGE))
+        return result if self.log else np.clip(result, -most, most)
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """Of a single-output part: (rows, columns) whose row sum is margin − intercept."""
@@ -93,14 +97,17 @@ class Linear:
         return self.weights[0] * z + self.missing[0] * null
 
     def to_mapping(self) -> dict[str, Any]:
-        """JSON-ready data for `from_mapping`; without `low` and `high` where they are None."""
+        """JSON-ready data for `from_mapping`, without what is as by default."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: value.tolist() for name, value in values.items() if value is not None}
+        arrays = {name: value.tolist() for name, value in values.items() if np.ndim(value)}
+        return arrays if self.log else arrays | {"log": False}
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Linear:
         """The inverse of `to_mapping`. ValueError or TypeError for anything else."""
-        return cls(**{name: np.asarray(value, np.float64) for name, value in mapping.items()})
+        arrays = {key: np.asarray(value, np.float64) for key, value in mapping.items()}
+        log = arrays.pop("log", None)
+        return cls(**arrays, log=log is None or bool(log))
 
 
 class Boosted:
@@ -134,6 +141,26 @@ class Boosted:
 
         rows = xgboost.DMatrix(matrix.astype(np.float32), feature_names=list(self.names), nthread=1)
         return self.booster.predict(rows, pred_contribs=True).astype(np.float64)[:, :-1]
+
+
+class Forest(Boosted):
+    """A forest read from bytes (UBJ): the sum of its trees is a probability, served as log-odds."""
+
+    def margins(self, matrix: np.ndarray) -> np.ndarray:
+        """Each row's log-odds, float64 (rows, 1), of a probability at least EDGE from 0 and 1."""
+        return log_odds(np.clip(super().margins(matrix), EDGE, 1 - EDGE))
+
+    def contributions(self, matrix: np.ndarray) -> np.ndarray:
+        """(rows, columns): contributions to the probability, stretched so that they sum to the
+        row's log-odds less those of the mean.
+        """
+        shares = super().contributions(matrix)
+        p = np.clip(super().margins(matrix)[:, 0], EDGE, 1 - EDGE)
+        mean = np.clip(p - shares.sum(axis=1), EDGE, 1 - EDGE)
+        near = np.abs(p - mean) < EDGE  # there the stretch is the slope of the log-odds
+        safe = np.where(near, 1.0, p - mean)
+        slope = np.where(near, 1 / (p * (1 - p)), (log_odds(p) - log_odds(mean)) / safe)
+        return shares * slope[:, None]
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from features.labels import outcomes
 from features.recipes.definitions import Definitions
 from features.recipes.stages import STAGES
 from features.recipes.state_columns import activity_span
-from serving.scoring.calibration import Calibration
+from serving.scoring.calibration import Calibration, clip_to_rows
 from serving.scoring.cannot_churn import CannotChurn
 from serving.scoring.evidence import RateSpread
 from serving.scoring.parts import Blend, Rate, design_matrix, log_softmax
@@ -80,10 +80,7 @@ class Scorer:
 
     def p_from_margin(self, margin: np.ndarray) -> np.ndarray:
         """P(churn) for uncalibrated log-odds, float64 (rows,)."""
-        p = self.calibration.p(margin)
-        # n rows cannot show a rate nearer to 0 or 1 than half a row.
-        edge = 1.0 / (2 * max(self.churn_rows, 1))
-        return np.clip(p, edge, 1 - edge)
+        return clip_to_rows(self.calibration.p(margin), self.churn_rows)
 
     def q_stay(self, rows: pa.Table) -> np.ndarray:
         """P(stage at the horizon's end | stays), float64 (rows, 7)."""

@@ -11,16 +11,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from serving.scoring.scorer import Scorer
+from serving.scoring.targets import TargetModel
 
 EVIDENCE_CAP = "some"  # the best grade of a score that a table is missing for
 
 
 @dataclass(frozen=True)
 class SubRelease:
-    """A scorer of which no column, statistic or definition reads a table of `lacks` (sorted)."""
+    """A scorer of which no column, statistic or definition reads a table of `lacks` (sorted).
+
+    `targets`: the models of the business's own targets that read none of them either.
+    """
 
     lacks: tuple[str, ...]
     scorer: Scorer
+    targets: tuple[TargetModel, ...] = ()
 
     @property
     def name(self) -> str:
@@ -33,16 +38,15 @@ def joined_name(lacks: Sequence[str]) -> str:
     return "-".join(lacks)
 
 
-def choose_scorer(
-    scorer: Scorer, sub_releases: Sequence[SubRelease], missing: Collection[str]
-) -> tuple[Scorer, tuple[str, ...]]:
-    """(the scorer for rows without the tables `missing`, the tables it lacks).
+def choose_sub_release(
+    whole: SubRelease, sub_releases: Sequence[SubRelease], missing: Collection[str]
+) -> SubRelease:
+    """What scores rows without the tables `missing`; `whole` lacks none.
 
     A missing table that no scorer learned from is no reason for another scorer.
     """
     lacking = set(missing) & {table for each in sub_releases for table in each.lacks}
     if not lacking:
-        return scorer, ()
+        return whole
     usable = [each for each in sub_releases if lacking <= set(each.lacks)]
-    chosen = min(usable, key=lambda each: (len(each.lacks), each.lacks))
-    return chosen.scorer, chosen.lacks
+    return min(usable, key=lambda each: (len(each.lacks), each.lacks))

@@ -32,6 +32,7 @@ from lifecycle import simulation
 from serving.batch import run_folders
 from serving.release import release
 from tests.support.shared import build_once, needed_fixtures, own_share
+from tests.support.targets import OF_EVERY_KIND, with_targets
 from training import examples, job, plan
 from training.models.remembered_fits import remember_fits
 from training.parallel import reproducible_fits
@@ -173,7 +174,7 @@ class Business:
         return replace(self.bare_examples, columns=columns)
 
 
-TRAINED = ("trained_shop", "trained_subscriptions", "trained_catalogue")
+TRAINED = ("trained_shop", "trained_subscriptions", "trained_catalogue", "trained_targets")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -201,6 +202,15 @@ def trained_catalogue(whole_subscriptions: Simulated, request: pytest.FixtureReq
     """The whole catalogue in one training, on few dates."""
     training = QUICK_TRAINING | {"trials": 1, "max_dates": 2, "step_days": 90}
     return _trained(request, "trained-catalogue", whole_subscriptions, training)
+
+
+@pytest.fixture(scope="session")
+def trained_targets(shop: Simulated, request: pytest.FixtureRequest) -> Business:
+    """The shop with targets of its own: one of each status, and one of the eligible alone."""
+    folder, settings, history = shop
+    training = QUICK_TRAINING | {"trials": 1, "max_dates": 4}
+    business = (folder, with_targets(settings, **OF_EVERY_KIND), history)
+    return _trained(request, "trained-targets", business, training)
 
 
 def _trained(

@@ -2,7 +2,8 @@
 
 Aggregates only. Standard errors are over rows: one date has one row per customer. The difference
 between a validation estimate and the later truth is counted in errors of both, as if they were of
-different customers; many are the same, so the count is too small rather than too large. Outcome
+different customers; many are the same, so the count is too small rather than too large. Estimates
+for everyone are weighed by the scored day's share of eligible customers (`scored_shares`). Outcome
 windows of dates nearer than a horizon overlap. Intervals of means over dates are therefore computed
 from as many windows as follow one another, and are wide where those are few.
 """
@@ -23,6 +24,7 @@ from training.backtest import coverage
 from training.backtest.aging import decay_by_age, score_stability
 from training.backtest.date_metrics import score_metrics
 from training.backtest.predictions_store import DatePredictions
+from training.backtest.scored_shares import weigh_by_scored_shares
 from training.formats import decimals, percent, signed
 
 Report = dict[str, Any]
@@ -80,11 +82,12 @@ def _each_figure(compute: Callable[[str, str, str], Any]) -> Report:
 
 def _date(result: DatePredictions) -> Report:
     """A date's true figures, its validation estimate, and the difference truth − estimate."""
-    rows, validation = result.predictions, result.metadata["validation"]
+    rows = result.predictions
     p_next = np.column_stack([rows[f"p_next_{stage}"].to_numpy() for stage in STAGES])
     truth = score_metrics(rows, rows["p_churn"].to_numpy(), p_next)
+    validation = weigh_by_scored_shares(result.metadata["validation"], truth)
     difference = _each_figure(lambda *figure: _difference(truth, validation, *figure))
-    return {**result.metadata, **truth, "difference": difference}
+    return {**result.metadata, **truth, "validation": validation, "difference": difference}
 
 
 def _difference(

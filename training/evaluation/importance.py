@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
 
 from features.engine.columns import FeatureColumn
 from serving.scoring.parts import design_names
-from serving.scoring.scorer import Scorer, ordered_sum
+from serving.scoring.scorer import ordered_sum
 
 COLUMNS = 20
 ROWS = 5000
 STAGE = "stage"
 
 
-def importance(scorer: Scorer, rows: pa.Table, columns: Sequence[FeatureColumn]) -> dict[str, Any]:
+class Explained(Protocol):
+    """What gives contributions (rows, columns + 14): a scorer of churn, or a target's model."""
+
+    @property
+    def columns(self) -> tuple[str, ...]: ...
+
+    def contributions(self, rows: pa.Table) -> np.ndarray: ...
+
+
+def importance(
+    scorer: Explained, rows: pa.Table, columns: Sequence[FeatureColumn]
+) -> dict[str, Any]:
     """{"rows": {who: n}, "families": […], "columns": […]}, the largest first.
 
     Each entry is a name and a number for everyone and for eligible. A family counts as a whole, as

@@ -21,8 +21,8 @@ from features.core.errors import LeakSuspected
 from features.core.settings import Settings
 from features.engine.columns import FeatureColumn
 from features.tables.history import History
-from serving.scoring.scorer import Scorer
 from training.evaluation.baseline_comparison import headline_population
+from training.evaluation.importance import Explained
 from training.formats import decimals
 
 LEADING = 10
@@ -32,7 +32,7 @@ CANCELLED = "cancelled_ending"
 
 def check_leading_columns(
     report: Mapping[str, Any],
-    scorer: Scorer,
+    scorer: Explained,
     late: pa.Table,
     columns: Sequence[FeatureColumn],
     history: History,

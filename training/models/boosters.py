@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from serving.scoring.parts import Boosted
-from training.models.remembered_fits import remembered
+from training.models.remembered_fits import recall, remembered
 from training.models.studies import digest
 from training.models.variation import varying
 
@@ -78,6 +78,10 @@ def fit_booster(rows: LabelledRows, *, settings: dict[str, Any], rounds: int, se
     import xgboost
 
     def fit() -> Boosted:
+        longer = recall(_longest_key(rows, settings, seed))
+        if longer is not None and longer.num_boosted_rounds() >= rounds:
+            # The first rounds of a longer fit are the fit of so many rounds.
+            return Boosted(bytes(longer[:rounds].save_raw("ubj")), rows.names)
         params = _params(rows.outputs, seed, settings)
         model = xgboost.train(params, rows.binned, rounds, verbose_eval=False)
         return Boosted(bytes(model.save_raw("ubj")), rows.names)
@@ -108,13 +112,13 @@ def fit_until_no_better(
         verbose_eval=False,
         callbacks=callbacks,
     )
-    rounds = model.best_iteration + 1
-    # The first rounds of a longer fit are the fit of so many rounds.
-    remembered(
-        [rows.digest, settings, rounds, seed],
-        lambda: Boosted(bytes(model[:rounds].save_raw("ubj")), rows.names),
-    )
-    return rounds, float(model.best_score)
+    remembered(_longest_key(rows, settings, seed), lambda: model)
+    return model.best_iteration + 1, float(model.best_score)
+
+
+def _longest_key(rows: LabelledRows, settings: dict[str, Any], seed: int) -> list[object]:
+    """Of the fit that went on until it was no better."""
+    return [rows.digest, settings, "until no better", seed]
 
 
 def _params(outputs: int, seed: int, settings: dict[str, Any]) -> dict[str, Any]:

@@ -8,12 +8,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.core.config_schema import CHURN_MODELS
 from features.core.errors import NotEnoughData
 from features.core.settings import Settings
 from features.recipes.recipe import FEATURES
 from serving.scoring.parts import Blend, design_matrix, design_names
 from serving.scoring.scorer import Calibration
-from training.models import blending, fit_calibration, fit_cannot_churn, simpler_models
+from training.models import (
+    blend_search,
+    blending,
+    fit_calibration,
+    fit_cannot_churn,
+    ridge,
+    simpler_models,
+)
+from training.models.blend_spec import BlendSpec
+from training.models.booster_space import booster_space
+from training.models.estimators.estimators_file import read_estimators
 from training.splits import (
     customer_groups,
     forward_splits,
@@ -47,21 +58,41 @@ def refuse_too_few(rows: pa.Table) -> None:
         )
 
 
+def refuse_unknown_churn_model(settings: Settings) -> None:
+    """BadSetting where the file of own estimators is wrong, or has no estimator of that name."""
+    estimators, name = read_estimators(settings), settings.training.churn_model
+    if name not in CHURN_MODELS:
+        estimators.named(name)
+
+
 def search_churn_model(
     rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, seconds: float
-) -> blending.BlendSpec:
+) -> BlendSpec:
     """The blend, searched for up to `seconds`.
 
-    Or the simpler model that `[training] churn_model` names.
+    Or the simpler model, or the business's own estimator, that `[training] churn_model` names.
     """
     training, names = settings.training, design_names(columns)
     folds = tuning_folds(rows, outcome_window_us=settings.outcome_window_us)
     matrix, labels = _matrix_and_labels(rows, columns)
-    if training.churn_model != simpler_models.BLEND:
-        return blending.simple_model_spec(
+    estimators = read_estimators(settings)
+    if training.churn_model in simpler_models.COLUMNS:
+        return blend_search.simple_model_spec(
             training.churn_model, matrix, labels, names=names, columns=columns, folds=folds
         )
-    return blending.search_blend(
+    if training.churn_model != simpler_models.BLEND:
+        return blend_search.own_model_spec(
+            training.churn_model,
+            matrix,
+            labels,
+            names=names,
+            folds=folds,
+            trials=training.trials,
+            seconds=seconds,
+            seed=training.seed,
+            estimators=estimators,
+        )
+    return blend_search.search_blend(
         matrix,
         labels,
         names=names,
@@ -70,8 +101,11 @@ def search_churn_model(
         trials=training.trials,
         seconds=seconds,
         seed=training.seed,
+        space=booster_space(training.boosters),
+        strengths=training.ridge.get("strengths", ridge.STRENGTHS),
         label="churn",
         directions=monotone_directions(columns),
+        estimators=estimators,
     )
 
 
@@ -93,7 +127,7 @@ def monotone_directions(columns: tuple[str, ...]) -> dict[str, int]:
 
 
 def out_of_fold_margins(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     rows: pa.Table,
     columns: tuple[str, ...],
     *,
@@ -114,7 +148,7 @@ def out_of_fold_margins(
 
 
 def _fit_for_evaluation(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     matrix: np.ndarray,
     labels: np.ndarray,
     columns: tuple[str, ...],
@@ -132,7 +166,7 @@ def _fit_for_evaluation(
 
 
 def forward_margins(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     rows: pa.Table,
     columns: tuple[str, ...],
     *,
@@ -157,7 +191,7 @@ def forward_margins(
 
 
 def _unseen_margins(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     matrix: np.ndarray,
     labels: np.ndarray,
     splits: Sequence[tuple[np.ndarray, np.ndarray]],
@@ -177,7 +211,7 @@ def _unseen_margins(
 
 
 def fit_churn_model(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     rows: pa.Table,
     columns: tuple[str, ...],
     *,
@@ -198,7 +232,7 @@ def fit_churn_model(
 
 
 def fit_churn_blend(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     rows: pa.Table,
     columns: tuple[str, ...],
     *,

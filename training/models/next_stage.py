@@ -10,7 +10,9 @@ import pyarrow as pa
 from features.core.settings import Settings
 from features.recipes.stages import STAGES
 from serving.scoring.parts import Blend, Rate, design_matrix, design_names
-from training.models import blending, fit_cells
+from training.models import blend_search, blending, fit_cells, ridge
+from training.models.blend_spec import BlendSpec
+from training.models.booster_space import booster_space
 from training.splits import (
     Folds,
     customer_groups,
@@ -42,12 +44,12 @@ def has_enough_stayers(rows: pa.Table) -> bool:
 
 def search_stage_model(
     rows: pa.Table, columns: tuple[str, ...], settings: Settings, *, seconds: float
-) -> blending.BlendSpec:
+) -> BlendSpec:
     """Search on stayers; the classes are those of all stayers, so rare stages keep their place."""
     stayed, training = stayers(rows), settings.training
     classes = classes_of(stayed)
     labels = _labels(stayed, classes)
-    return blending.search_blend(
+    return blend_search.search_blend(
         design_matrix(stayed, columns),
         labels,
         names=design_names(columns),
@@ -56,6 +58,8 @@ def search_stage_model(
         trials=training.trials,
         seconds=seconds,
         seed=training.seed,
+        space=booster_space(training.boosters),
+        strengths=training.ridge.get("strengths", ridge.STRENGTHS),
         label="next stage",
     )
 
@@ -77,7 +81,7 @@ def _stayer_folds(
 
 
 def fit_stage_model(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     rows: pa.Table,
     columns: tuple[str, ...],
     *,
@@ -94,7 +98,7 @@ def fit_stage_model(
 
 
 def _fit_parts(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     matrix: np.ndarray,
     labels: np.ndarray,
     columns: tuple[str, ...],
@@ -119,7 +123,7 @@ def _fit_parts(
 
 
 def out_of_fold_margins(
-    spec: blending.BlendSpec, rows: pa.Table, columns: tuple[str, ...], *, seed: int
+    spec: BlendSpec, rows: pa.Table, columns: tuple[str, ...], *, seed: int
 ) -> np.ndarray:
     """Margins of q from fits without the row's customer, float64 (rows, classes).
 
@@ -134,7 +138,7 @@ def out_of_fold_margins(
 
 
 def forward_margins(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     rows: pa.Table,
     columns: tuple[str, ...],
     *,
@@ -155,7 +159,7 @@ def forward_margins(
 
 
 def _unseen_margins(
-    spec: blending.BlendSpec,
+    spec: BlendSpec,
     rows: pa.Table,
     columns: tuple[str, ...],
     splits: Sequence[tuple[np.ndarray, np.ndarray]],

@@ -27,6 +27,12 @@ def remember_fits() -> Iterator[None]:
         _FITS.reset(token)
 
 
+def recall(depends_on: list[object]) -> Any | None:
+    """What was remembered for equal `depends_on`; None where nothing was."""
+    fits = _FITS.get()
+    return fits.get(studies.digest(depends_on)) if fits else None
+
+
 def remembered(depends_on: list[object], fit: Callable[[], Fitted]) -> Fitted:
     """`fit()`, or what it gave before for equal `depends_on` (arrays and JSON values)."""
     fits = _FITS.get()

@@ -1,7 +1,8 @@
 """The search for booster settings with Optuna: seeded, pruned, bounded by trials and by seconds.
 
-Only this file knows Optuna. The settings stay where boosters are small (at most 15 leaves, many
-rows per leaf) and learn slowly (docs/decisions/020).
+Only this file knows Optuna. The settings stay where boosters are small (at most 15 leaves) and
+learn slowly (docs/decisions/020). A leaf's smallest weight is a sum of p(1 − p), not of rows: 5 are
+some 30 rows at a rate of .2, and more where outcomes are nearly certain.
 
 A search is stored on disk and continued where it ended. The next settings depend only on the seed
 and on the finished trials, so a search that was killed and continued finds what an undisturbed one
@@ -23,6 +24,7 @@ import numpy as np
 from features.core.progress import print_status, print_step
 from training import parallel
 from training.models import boosters, studies
+from training.models.booster_space import DEFAULT_SPACE, BoosterSpace
 from training.models.boosters import LabelledRows
 
 if TYPE_CHECKING:
@@ -32,25 +34,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from xgboost.callback import TrainingCallback
 
-INITIAL_SETTINGS: dict[str, Any] = {
-    "max_leaves": 8,
-    "learning_rate": 0.08,
-    "min_child_weight": 30.0,
-    "reg_lambda": 10.0,
-    "subsample": 0.8,
-    "colsample_bytree": 0.5,
-}
-# (low, high, whether the values are spread evenly in logarithms)
-SPACE = {
-    "max_leaves": (4, 15, False),
-    "learning_rate": (0.03, 0.1, True),
-    "min_child_weight": (15.0, 200.0, True),
-    "reg_lambda": (3.0, 100.0, True),
-    "subsample": (0.5, 1.0, False),
-    "colsample_bytree": (0.2, 0.8, False),
-}
 # Part of a study's name. Raise it when the search itself changes, so that no old study is reused.
-SEARCH_VERSION = 3
+SEARCH_VERSION = 4
 
 Fold = tuple[LabelledRows, LabelledRows]  # to fit on, to check on
 
@@ -75,6 +60,7 @@ class SearchTask:
     folds: list[Fold]
     seed: int
     label: str
+    space: BoosterSpace = DEFAULT_SPACE
 
     @property
     def study_name(self) -> str:
@@ -84,7 +70,7 @@ class SearchTask:
         """
         rows = [part.digest for fold in self.folds for part in fold]
         bounds = [boosters.ROUNDS, boosters.PATIENCE, boosters.BINS]
-        search = [self.seed, SEARCH_VERSION, SPACE, INITIAL_SETTINGS, bounds]
+        search = [self.seed, SEARCH_VERSION, self.space.ranges, self.space.first, bounds]
         digest = studies.digest([*rows, *search, *_library_versions()])
         return f"{self.label.replace(' ', '-')}-{digest}"
 
@@ -100,15 +86,16 @@ def tune_boosters(
     seconds: float,
     seed: int,
     label: str,
+    space: BoosterSpace = DEFAULT_SPACE,
 ) -> SearchResult:
-    """The settings with the least mean log loss over `folds`.
+    """The settings of `space` with the least mean log loss over `folds`.
 
     Ends after `trials` finished trials or `seconds` of work on this task, whichever comes first.
     Both count the work of earlier runs, so a finished search returns at once, and a larger bound
     continues it. The first trial is a fixed good guess and always completes. Equal seeds and a
     bound in trials give equal results.
     """
-    task = SearchTask(folds, seed, label)
+    task = SearchTask(folds, seed, label, space)
     began = time.monotonic()
     try:
         with studies.open_study(task.study_name) as path:
@@ -129,7 +116,7 @@ def _search(study: Study, task: SearchTask, trials: int, seconds: float) -> Sear
     from optuna.trial import TrialState
 
     for interrupted in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        _requeue(study, interrupted.number, interrupted.params)
+        _requeue(study, task, interrupted.number, interrupted.params)
     finished = _finished_trials(study)
     if finished:
         done = f"{len(finished)} trials of {study.study_name}"
@@ -139,18 +126,23 @@ def _search(study: Study, task: SearchTask, trials: int, seconds: float) -> Sear
     while len(finished) < trials and (not finished or now < until):
         now = _run_trial(study, task, len(finished), now, until)
         finished = _finished_trials(study)
-    return _result(finished[:trials])
+    return _result(finished[:trials], task)
 
 
 def _seconds_spent(study: Study) -> float:
     return sum(trial.user_attrs.get("seconds", 0) for trial in study.get_trials(deepcopy=False))
 
 
-def _result(finished: list[FrozenTrial]) -> SearchResult:
+def _result(finished: list[FrozenTrial], task: SearchTask) -> SearchResult:
     completed = [trial for trial in finished if trial.state.name == "COMPLETE"]
     best = min(completed, key=_loss_of)
-    trials = tuple({"settings": t.params, "loss": t.value, "state": t.state.name} for t in finished)
-    return SearchResult(best.params, best.user_attrs["rounds"], _loss_of(best), trials)
+    trials = tuple(
+        {"settings": task.space.settings(t.params), "loss": t.value, "state": t.state.name}
+        for t in finished
+    )
+    return SearchResult(
+        task.space.settings(best.params), best.user_attrs["rounds"], _loss_of(best), trials
+    )
 
 
 def _loss_of(trial: FrozenTrial) -> float:
@@ -180,7 +172,7 @@ def _run_trial(study: Study, task: SearchTask, finished: int, began: float, unti
     now = time.monotonic()
     trial.set_user_attr("seconds", now - began)
     if state == TrialState.FAIL:
-        _requeue(study, trial.number, trial.params)
+        _requeue(study, task, trial.number, trial.params)
     else:
         study.tell(trial.number, loss, state)
     print_step(task.label, f"trial {finished + 1}, {outcome}")
@@ -192,8 +184,8 @@ def _next_trial(study: Study, task: SearchTask, finished: int) -> Trial:
 
     study.sampler = _seeded_sampler(task.seed, finished)
     if not finished and not study.get_trials(deepcopy=False, states=(TrialState.WAITING,)):
-        study.enqueue_trial(INITIAL_SETTINGS)
-    return study.ask(fixed_distributions=dict(_distributions()))
+        study.enqueue_trial(task.space.first)
+    return study.ask(fixed_distributions=dict(_distributions(task.space)))
 
 
 def _mean_loss(trial: Trial, task: SearchTask, until: float | None) -> tuple[float, int]:
@@ -205,7 +197,11 @@ def _mean_loss(trial: Trial, task: SearchTask, until: float | None) -> tuple[flo
     for at, (fit, check) in enumerate(task.folds):
         pruning = _pruning_callback(trial, at * boosters.ROUNDS, until)
         rounds, loss = boosters.fit_until_no_better(
-            fit, check, settings=trial.params, seed=task.seed, callbacks=[pruning]
+            fit,
+            check,
+            settings=task.space.settings(trial.params),
+            seed=task.seed,
+            callbacks=[pruning],
         )
         losses.append(loss)
         used.append(rounds)
@@ -232,7 +228,7 @@ def _pruning_callback(trial: Trial, offset: int, until: float | None) -> Trainin
     return Pruning()
 
 
-def _requeue(study: Study, number: int, settings: dict[str, Any]) -> None:
+def _requeue(study: Study, task: SearchTask, number: int, settings: dict[str, Any]) -> None:
     """Mark an interrupted trial as failed and try its settings first next time.
 
     A kill or the end of the time says nothing about the settings. Where the kill came before all
@@ -241,7 +237,7 @@ def _requeue(study: Study, number: int, settings: dict[str, Any]) -> None:
     from optuna.trial import TrialState
 
     study.tell(number, state=TrialState.FAIL)
-    if settings.keys() == SPACE.keys():
+    if settings.keys() == task.space.ranges.keys():
         study.enqueue_trial(settings)
 
 
@@ -259,14 +255,14 @@ def _seeded_sampler(seed: int, finished: int) -> TPESampler:
     return optuna.samplers.TPESampler(seed=own, n_startup_trials=6)
 
 
-def _distributions() -> dict[str, IntDistribution | FloatDistribution]:
+def _distributions(space: BoosterSpace) -> dict[str, IntDistribution | FloatDistribution]:
     from optuna.distributions import FloatDistribution, IntDistribution
 
     return {
         name: IntDistribution(low, int(high), log=log)
         if isinstance(low, int)
         else FloatDistribution(low, high, log=log)
-        for name, (low, high, log) in SPACE.items()
+        for name, (low, high, log) in space.ranges.items()
     }
 
 
@@ -288,7 +284,7 @@ def _read_study(path: Path, task: SearchTask) -> Study:
     """The study in this journal; a new one where the lines are not a study of this search."""
     try:
         study = _create_study(path, task)
-        if all(_is_sound(trial) for trial in _finished_trials(study)):
+        if all(_is_sound(trial, task.space) for trial in _finished_trials(study)):
             return study
     except Exception:  # Optuna raises errors of many types on a damaged journal
         pass
@@ -297,13 +293,13 @@ def _read_study(path: Path, task: SearchTask) -> Study:
     return _create_study(path, task)
 
 
-def _is_sound(trial: FrozenTrial) -> bool:
+def _is_sound(trial: FrozenTrial, space: BoosterSpace) -> bool:
     """Whether a finished trial can be one of this search.
 
     Its settings lie in the space; if it completed, it has a finite loss and rounds.
     """
-    inside = trial.params.keys() == SPACE.keys() and all(
-        low <= trial.params[name] <= high for name, (low, high, _) in SPACE.items()
+    inside = trial.params.keys() == space.ranges.keys() and all(
+        low <= trial.params[name] <= high for name, (low, high, _) in space.ranges.items()
     )
     if not inside or trial.state.name != "COMPLETE":
         return inside

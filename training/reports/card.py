@@ -21,6 +21,7 @@ from training.reports import card_sections as sections
 from training.reports.card_metrics import metrics_section
 from training.reports.card_models import models_section
 from training.reports.markdown import markdown_table, one_line
+from training.reports.target_text import targets_section
 
 Report = dict[str, Any]
 PACKAGES = (
@@ -59,7 +60,7 @@ def package_versions() -> dict[str, str]:
 
 
 def card_text(scorer: Scorer, evaluation: Report, settings: Settings) -> str:
-    """The whole card as markdown, under 220 lines, for any status.
+    """The whole card as markdown, for any status: under 220 lines, and a section for each target.
 
     `evaluation` is the content of `evaluation.json`.
     """
@@ -85,7 +86,7 @@ def card_text(scorer: Scorer, evaluation: Report, settings: Settings) -> str:
             sections.without_section,
         ):
             lines += section(evaluation)
-    lines += [*_limits(evaluation), *_not_for()]
+    lines += [*targets_section(evaluation), *_limits(evaluation), *_not_for()]
     return "\n".join(lines) + "\n"
 
 

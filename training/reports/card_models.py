@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from serving.scoring.scorer import Scorer
+from training.evaluation import own_estimators
 from training.formats import decimals
 from training.models.blending import SEEDS
 from training.reports.markdown import markdown_table
@@ -42,6 +43,10 @@ def models_section(scorer: Scorer, evaluation: Report) -> list[str]:
         if isinstance(evaluation["models"].get(job), Mapping)
     }
     lines += _blends(fitted)
+    who, rows = own_estimators.table(evaluation)
+    if rows:
+        lines += [f"Own estimators, each alone ({who}; same rows, folds and calibration):", ""]
+        lines += markdown_table(own_estimators.COLUMNS, rows)
     if "next-stage" not in fitted:
         lines += ["The next stage is by frequencies: too few rows for a model.", ""]
     if scorer.status == "no_skill":

@@ -13,8 +13,16 @@ from features.engine.consent import without_consent
 from features.recipes.stages import CHINESE, STAGES
 from serving.release.score_table import CANCELLED
 from training import metrics
-from training.evaluation import ablation, baseline_comparison, gate, learning_curve, slices
+from training.evaluation import (
+    ablation,
+    baseline_comparison,
+    gate,
+    learning_curve,
+    own_estimators,
+    slices,
+)
 from training.formats import UNKNOWN, confidence, decimals, percent, span
+from training.reports.target_text import target_lines
 from training.uncertainty import fit_evidence, fit_prediction_sets
 
 Report = dict[str, Any]
@@ -36,7 +44,8 @@ def training_text(evaluation: Report) -> str:
     """Figures of the model and the baselines, for everyone and eligible, and the verdicts."""
     if evaluation["status"] == "not_enough_data":
         why = evaluation["why"]
-        return f"  not enough data to train: {why['got']}\n  {why['rule']}\n  {why['do']}"
+        text = f"  not enough data to train: {why['got']}\n  {why['rule']}\n  {why['do']}"
+        return "\n".join([text, *target_lines(evaluation)])
     lines = [*_data_lines(evaluation), "", *figure_lines(evaluation)]
     lines += [f"  {line}" for line in baseline_comparison.lines(evaluation, why=False)]
     lines += [
@@ -44,6 +53,8 @@ def training_text(evaluation: Report) -> str:
         *fit_evidence.lines(evaluation),
         *learning_curve.lines(evaluation),
         *ablation.lines(evaluation),
+        *own_estimators.lines(evaluation),
+        *target_lines(evaluation),
     ]
     if evaluation.get("gate"):
         lines += ["", *(f"  {line}" for line in gate.lines(evaluation))]

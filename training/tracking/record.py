@@ -12,6 +12,7 @@ import platform
 import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +23,13 @@ from serving.batch.run_folders import column_bytes
 from training import metrics
 from training.evaluation import baseline_comparison, gate
 from training.examples import Examples
-from training.models.blending import BlendSpec
+from training.models.blend_spec import BlendSpec
+from training.models.estimators.search_estimators import OwnPart
 from training.plan import Plan
 from training.reports import card
 from training.tracking.pending import RunRecord
 from training.tracking.registry import MODELS
 from training.tracking.revision import revision_tags
-from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.tracking.run_metrics import (
     SECTION,
     Holdout,
@@ -57,7 +58,6 @@ def build_records(
     release: Path,
     began: float,
     pictures: Sequence[Path],
-    labels: RunLabels = UNLABELLED,
 ) -> list[RunRecord]:
     """One record per job. Together they register both models, because a release holds both.
 
@@ -93,7 +93,7 @@ def build_records(
                 business=settings.business.name,
             )
         )
-    return [labels.mark_record(each) for each in records]
+    return records
 
 
 def judge_record(
@@ -104,7 +104,6 @@ def judge_record(
     *,
     began: float,
     job: str,
-    labels: RunLabels,
 ) -> RunRecord:
     """The record of predictions that were judged; they are nobody's release and no model's version.
 
@@ -117,7 +116,7 @@ def judge_record(
         if section == "churn" or not name.endswith("_rows")
     }
     judged = "churn" if "churn" in report else "next-stage"
-    judged_run = RunRecord(
+    return RunRecord(
         job,
         params=_params(settings, report, examples, None),
         metrics={"seconds": round(time.time() - began, 1), **figures},
@@ -132,9 +131,25 @@ def judge_record(
         datasets=_datasets(examples, dates),
         began=began,
         ended=time.time(),
+        name=report["name"],
         business=settings.business.name,
     )
-    return labels.mark_record(judged_run)
+
+
+def estimator_record(
+    part: OwnPart,
+    report: dict[str, Any],
+    settings: Settings,
+    examples: Examples,
+    dates: Plan,
+    *,
+    began: float,
+) -> RunRecord:
+    """The record of a business's own estimator, judged alone in a training."""
+    judged = judge_record(report, settings, examples, dates, began=began, job="estimator")
+    own = {"estimator": part.name, **{f"estimator.{k}": str(v) for k, v in part.params.items()}}
+    tags = {"mlflow.source.name": "lifecycle train", "servable": part.not_servable or "yes"}
+    return replace(judged, params=judged.params | own, tags=judged.tags | tags, trials=part.trials)
 
 
 def registered_models(job: str, jobs: Sequence[str]) -> tuple[str, ...]:
@@ -153,6 +168,8 @@ def masked_configuration(settings: Settings) -> dict[str, Any]:
         config[section] = {
             name: {"sha256": _sha256(text)} for name, text in config[section].items()
         }
+    for target in config["targets"].values():
+        target["label"] = {"sha256": _sha256(target["label"])}
     return config
 
 

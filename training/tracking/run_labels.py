@@ -35,12 +35,16 @@ class RunLabels:
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def mark_record(self, record: RunRecord) -> RunRecord:
-        """The record with this name and these tags; what the record says itself stays."""
+        """The record with this name and these tags; what the record says itself stays.
+
+        A record with a name of its own (of a target, an estimator) has both.
+        """
         if not self.tags and self.name is None:
             return record
         keys = {LABELS: json.dumps(sorted(self.tags))} if self.tags else {}
         tags = {**self.tags, **record.tags, **keys}
-        return replace(record, name=self.name or record.name, tags=tags)
+        names = [name for name in (self.name, record.name) if name]
+        return replace(record, name=": ".join(names) or None, tags=tags)
 
 
 UNLABELLED = RunLabels()

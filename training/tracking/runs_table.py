@@ -142,7 +142,7 @@ def _run_lines(run: dict[str, Any], several: bool) -> list[str]:
     roles = ", ".join(role for role in ROLES if run[role])
     labels = [run["name"] or "", *(f"{key}={value}" for key, value in run["tags"].items())]
     lines = [
-        f"  {started}  {run['job']:<11}{release:<18}{status:<17}{roles}",
+        f"  {started}  {run['job']:<10} {release:<18}{status:<17}{roles}",
         f"{INDENT}{run['business']}" if several else "",
         f"{INDENT}{'  '.join(label for label in labels if label)}",
         f"{INDENT}{_figures(run)}{run['verdict'] or ''}",

@@ -19,7 +19,7 @@ from serving.scoring.parts import design_matrix
 from serving.scoring.prediction_sets import PredictionSets
 from serving.scoring.scorer import Scorer, compose, inactive_index, stage_index
 from training.models import churn, next_stage
-from training.models.blending import BlendSpec
+from training.models.blend_spec import BlendSpec
 from training.parallel import run_in_parallel
 from training.uncertainty import fit_evidence, fit_prediction_sets
 
