@@ -138,6 +138,31 @@ class Business:
         return Report(report, check_text.report_text(report))
 
     @_one_at_a_time
+    def audit(self, features: Any = None, *, dates: int = 6, seed: int = 7) -> Report:
+        """Check that no feature uses later rows; or judge a feature table that somebody else made.
+
+        `features`: a frame or a file with customer_id, as_of and columns of any kind.
+        `["findings"]` then names columns that equal one of ours at a later instant, that foretell
+        churn as nothing known does, or that change only after leaving, each with its evidence;
+        `["passed"]` is False where one is a leak. `dates`, `seed`: how many instants are looked at,
+        and which. Errors: NotEnoughData; ColumnMissing, WrongType and EmptyTable for a table that
+        cannot be read or matches no row.
+
+        >>> rows = shop.features(as_of=["2023-01-01", "2023-06-01"])
+        >>> shop.audit(features=rows[["customer_id", "as_of", "recency"]])["passed"]
+        True
+        """
+        from features import audit as audits
+        from lifecycle.given_features import given_features
+
+        if features is None:
+            report = audits.audit(self.history, self.settings, dates=dates, seed=seed)
+            return Report(report, audits.report_text(report))
+        table = given_features(features, self.settings)
+        report = audits.audit_table(table, self.history, self.settings, dates=dates, seed=seed)
+        return Report(report, audits.table_text(report))
+
+    @_one_at_a_time
     def features(
         self,
         *,
@@ -241,6 +266,8 @@ class Business:
         as_of: AsOf | None = None,
         learning_curve: bool = False,
         ablation: bool = False,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> Training:
         """Train both models, evaluate them beside the baselines, write a release (not served yet).
 
@@ -248,12 +275,15 @@ class Business:
 
         `only`: "churn" or "next-stage"; the other model comes from the newest release.
         `learning_curve`: also refit on fewer customers and dates. `ablation`: also refit without
-        each family of features. Errors: NotEnoughData; LeakSuspected; ReleaseRefused where `only`
-        meets a changed configuration.
+        each family of features. `name`, `tags`: of the runs in MLflow, which stores them as they
+        are, so without anything of a customer. Errors: NotEnoughData; LeakSuspected; ReleaseRefused
+        where `only` meets a changed configuration; BadSetting for a name or tag of other rules.
         """
         from training import job, past
         from training.reports import summary
+        from training.tracking.run_labels import read_labels
 
+        labels = read_labels(name, tags)
         at = None if as_of is None else self._instants(as_of)[0]
         history, settings, day = past.what_to_train_on(self.history, self.settings, at, only=only)
         trained = job.train(
@@ -263,10 +293,11 @@ class Business:
             learning_curve=learning_curve,
             with_ablation=ablation,
             past=day,
+            labels=labels,
         )
-        name = trained.folder.name
-        text = summary.release_text(name, trained.status, trained.evaluation, trained.runs)
-        return Training(name, trained.status, trained.evaluation, trained.runs, text)
+        release = trained.folder.name
+        text = summary.release_text(release, trained.status, trained.evaluation, trained.runs)
+        return Training(release, trained.status, trained.evaluation, trained.runs, text)
 
     def promote(self, release: str | None = None, *, force: str | None = None) -> Model:
         """Verify a release (the newest where none is named) and serve it from now on.
@@ -279,11 +310,17 @@ class Business:
         return Model(promote(release, force=force))
 
     @_one_at_a_time
-    def judge(self, predictions: Any, *, name: str | None = None) -> Report:
+    def judge(
+        self,
+        predictions: Any,
+        *,
+        name: str | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> Report:
         """Judge anybody's predictions on these labels, beside the same baselines as our models.
 
         `predictions`: a frame or a file with customer_id, as_of, and p or the seven p_next_<stage>.
-        `name`: what the run in MLflow is called. Errors: ColumnMissing, WrongType and EmptyTable
+        `name`, `tags`: of the run in MLflow. Errors: ColumnMissing, WrongType and EmptyTable
         for predictions that cannot be read or match no row; NotEnoughData.
 
         >>> rows = shop.examples().frame.query("split == 'evaluate'")
@@ -293,9 +330,11 @@ class Business:
         """
         from lifecycle.given_predictions import given_predictions
         from training.judge import judge
+        from training.tracking.run_labels import read_labels
 
+        labels = read_labels(name, tags)
         given = given_predictions(predictions, self.settings)
-        judged = judge(self.history, self.settings, given, name=name)
+        judged = judge(self.history, self.settings, given, labels=labels)
         return Report(judged.report, judged.text)
 
     @_one_at_a_time

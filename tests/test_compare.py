@@ -66,6 +66,28 @@ def test_the_difference_is_paired_on_the_rows_that_all_predict(compared, ours):
     assert "ours is better than flat by " in compared_text(turned)
 
 
+def test_time_and_size_are_shown_where_they_are_known(compared, trained_shop, ours, monkeypatch):
+    monkeypatch.setenv("LIFECYCLE_HOME", str(trained_shop.home))
+    trained = read_set(trained_shop.release.id, trained_shop.settings)
+    report = compared(trained, as_set(ours, "a file"))
+    cost = report["costs"][trained_shop.release.id]
+    files = [path for path in trained_shop.release.folder.rglob("*") if path.is_file()]
+    assert cost["release_bytes"] == sum(path.stat().st_size for path in files)
+    assert cost["features"] == len(trained_shop.release.scorer.columns)
+    assert cost["training_seconds"] > 0
+    assert set(report["costs"]["a file"].values()) == {None}
+    [line] = [line for line in compared_text(report).splitlines() if "MB" in line]
+    assert line.endswith(f"{cost['features']}")
+    assert "MB" not in compared_text(compared(as_set(ours), as_set(ours)))
+
+
+def test_seconds_are_not_taken_for_the_id_of_a_run(trained_shop, monkeypatch):
+    monkeypatch.setenv("LIFECYCLE_HOME", str(trained_shop.home))
+    seconds = read_set(trained_shop.release.id, trained_shop.settings).cost.training_seconds
+    with pytest.raises(errors.FileMissing):
+        read_set(f"{seconds:.1f}", trained_shop.settings)
+
+
 def test_the_order_of_the_rows_says_nothing(compared, ours):
     noisy = np.clip(ours["p_churn"].to_numpy() * 0.9 + 0.02, 0, 1)
     turned = ours.take(pa.array(np.arange(ours.num_rows)[::-1]))

@@ -178,14 +178,16 @@ def test_the_command_reads_csv_and_records_a_run(trained_subscriptions, ours, ho
     path = home / "theirs.csv"
     pyarrow.csv.write_csv(dated.append_column("p", ours["p_churn"]), path)
     ended = run_here(
-        "judge", "--predictions", path, "-c", folder / "lifecycle.toml", "--name", "a try", "--json"
+        *("judge", "--predictions", path, "-c", folder / "lifecycle.toml", "--name", "a try"),
+        *("--tag", "team=crm", "--json"),
     )
     assert ended.returncode == 0, ended.stderr
     report = json.loads(ended.stdout)
     assert report["run"], ended.stderr
     assert report["churn"]["everyone"]["rows"] == ours.num_rows
     listed = run_here("runs", "--json")
-    assert "judge" in [run["job"] for run in json.loads(listed.stdout)["runs"]]
+    [run] = [run for run in json.loads(listed.stdout)["runs"] if run["job"] == "judge"]
+    assert (run["name"], run["tags"]) == ("a try", {"team": "crm"})
     text = judged_text(report)
     assert "this model" in text
     assert "our model" not in text

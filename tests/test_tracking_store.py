@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -17,7 +18,7 @@ import pytest
 
 from features.core.errors import BadSetting, StoreFailed
 from tests.support.tracking_stores import champion, client, entry, parents
-from training.tracking import pending, store, tracking
+from training.tracking import pending, runs_table, store, tracking, ui_server
 
 ROOT = Path(__file__).resolve().parents[1]
 NOWHERE = "http://127.0.0.1:1"
@@ -246,13 +247,12 @@ def test_the_environment_is_as_it_was_afterwards(store_home, monkeypatch):
 
 
 @pytest.mark.slow
-def test_the_page_shows_the_store_and_ends_on_ctrl_c(store_home, tmp_path, default_interrupts):
+def test_the_page_shows_the_store_and_ends_on_ctrl_c(
+    store_home, tmp_path, default_interrupts, free_port
+):
     picture = tmp_path / "lift.png"
     picture.write_bytes(b"a picture")
-    run = tracking.record_run(entry(pictures=(picture,)))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    run, port = tracking.record_run(entry(pictures=(picture,), business="Shop")), free_port
     code = (
         f"import sys; from training.tracking import tracking; sys.exit(tracking.serve_ui({port}))"
     )
@@ -260,7 +260,13 @@ def test_the_page_shows_the_store_and_ends_on_ctrl_c(store_home, tmp_path, defau
         [sys.executable, "-W", "ignore", "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as page:
         try:
-            assert f"http://127.0.0.1:{port}" in page.stdout.readline()
+            line = page.stdout.readline()
+            # It is printed once the server answers: no further try is needed.
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health") as answer:
+                assert answer.read() == b"OK"
+            [experiment] = re.findall(rf"http://127.0.0.1:{port}/#/experiments/(\d+)/runs", line)
+            assert "workflowType=machine_learning" in line
+            assert _runs_shown(port, experiment) == [run]
             assert (
                 _get(f"http://127.0.0.1:{port}/get-artifact?path=pictures/lift.png&run_uuid={run}")
                 == b"a picture"
@@ -276,11 +282,43 @@ def test_the_page_shows_the_store_and_ends_on_ctrl_c(store_home, tmp_path, defau
         assert ended.connect_ex(("127.0.0.1", port)) != 0
 
 
+def _runs_shown(port, experiment):
+    """The ids of the runs that the page of an experiment lists."""
+    body = json.dumps({"experiment_ids": [experiment]}).encode()
+    address = f"http://127.0.0.1:{port}/ajax-api/2.0/mlflow/runs/search"
+    request = urllib.request.Request(address, body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request) as answer:
+        return [run["info"]["run_id"] for run in json.load(answer)["runs"]]
+
+
+def test_the_page_is_that_of_the_business_or_of_the_newest_run(store_home):
+    def shown(business):
+        with store.open_store() as opened:
+            number = runs_table.experiment_to_show(opened, business)
+            return number and opened.client.get_experiment(number).name
+
+    assert shown("Shop") is None
+    assert tracking.record_run(entry())
+    assert shown("Shop") == "lifecycle"  # recorded by an earlier version
+    assert tracking.record_run(entry(business="Shop"))
+    assert tracking.record_run(entry(business="Gym", began=time.time() + 60))
+    assert (shown("Shop"), shown("Gym"), shown(None)) == ("Shop", "Gym", "Gym")
+    assert ui_server.page_url("http://a:1", None) == "http://a:1"
+
+
+def test_a_server_that_ends_before_it_answers_is_refused_in_one_line(store_home, free_port):
+    with pytest.raises(StoreFailed, match="ended before it answered") as refused:
+        ui_server.run_server("nonsense://user:secret@nowhere", "127.0.0.1", free_port, lambda: None)
+    assert "secret" not in str(refused.value)
+
+
+@pytest.fixture
+def free_port():
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
 def _get(address):
-    for _ in range(600):
-        try:
-            with urllib.request.urlopen(address) as answer:
-                return answer.read()
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError("the page did not come up")
+    with urllib.request.urlopen(address) as answer:
+        return answer.read()

@@ -8,21 +8,21 @@ first is what the others are compared with, paired by customers.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.core.errors import BadSetting, EmptyTable, FileMissing
 from features.core.instants import day_text
-from features.core.settings import Settings, home
+from features.core.settings import Settings
 from features.recipes.stages import STAGES
 from features.tables.history import History
 from serving.scoring.scorer import stage_index
 from training import metrics
+from training.holdout_file import UNKNOWN_COST, Cost, find_holdout
 from training.judge import judged_examples, match_rows, off_the_edges
 from training.predictions_file import P_NEXT, Predictions, read_predictions
 
@@ -33,11 +33,15 @@ SUFFIXES = (".csv", ".parquet")
 
 @dataclass(frozen=True)
 class PredictionSet:
-    """Predictions by name. `churned` (rows,): the outcomes that a training learned, else None."""
+    """Predictions by name. `churned` (rows,): the outcomes that a training learned, else None.
+
+    `cost`: of the training; all unknown for a file.
+    """
 
     name: str
     predictions: Predictions
     churned: np.ndarray | None = None
+    cost: Cost = UNKNOWN_COST
 
 
 def read_set(text: str, settings: Settings) -> PredictionSet:
@@ -48,10 +52,8 @@ def read_set(text: str, settings: Settings) -> PredictionSet:
     path = Path(text)
     if path.suffix.lower() in SUFFIXES:
         return PredictionSet(path.name, read_predictions(path, settings))
-    for file in sorted((home() / "mlruns" / "holdout").glob("*/predictions.parquet")):
-        of = {k.decode(): v.decode() for k, v in (pq.read_schema(file).metadata or {}).items()}
-        if text in (file.parent.name, *of.values()):
-            return _of_training(text, pq.read_table(file))
+    if holdout := find_holdout(text):
+        return _of_training(text, *holdout)
     raise FileMissing(
         where=text,
         got="neither a .csv or .parquet file, nor predictions of a training",
@@ -61,20 +63,20 @@ def read_set(text: str, settings: Settings) -> PredictionSet:
     )
 
 
-def _of_training(name: str, rows: pa.Table) -> PredictionSet:
+def _of_training(name: str, rows: pa.Table, cost: Cost) -> PredictionSet:
     p_next = np.column_stack([rows[column].to_numpy() for column in P_NEXT])
     keys = rows.select(["customer_id", "as_of"])
     predictions = Predictions(keys, rows["p_churn"].to_numpy(), p_next, 0)
-    return PredictionSet(name, predictions, rows["churned"].to_numpy())
+    return PredictionSet(name, predictions, rows["churned"].to_numpy(), cost)
 
 
 def compare(history: History, settings: Settings, sets: Sequence[PredictionSet]) -> dict[str, Any]:
     """The figures of each set on the rows that all of them predict, and the paired differences.
 
     For everyone and eligible: the figures, the difference of log loss to the first set with its
-    95 % interval, by date and by stage too; the next stage where every set has it. Errors:
-    BadSetting for fewer than two sets, and where one learned other outcomes; EmptyTable where the
-    sets share no row; those of `judged_examples`.
+    95 % interval, by date and by stage too; the next stage where every set has it; the costs that
+    are known. Errors: BadSetting for fewer than two sets, and where one learned other outcomes;
+    EmptyTable where the sets share no row; those of `judged_examples`.
     """
     if len(sets) < 2:
         raise BadSetting(
@@ -114,6 +116,7 @@ def compare(history: History, settings: Settings, sets: Sequence[PredictionSet])
         "predictions": {
             name: each.predictions.keys.num_rows for name, each in zip(names, sets, strict=True)
         },
+        "costs": {name: asdict(each.cost) for name, each in zip(names, sets, strict=True)},
     }
     if all(p is not None for p, _ in scores):
         report["churn"] = _compare_churn(names, [p for p, _ in scores], late, settings)

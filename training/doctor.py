@@ -129,9 +129,13 @@ def _check_place() -> list[Finding]:
     address, here = tracking.store_address(), (home() / "mlruns" / "artifacts").as_uri()
     if not _file(address):
         return []
-    query = f"SELECT artifact_location FROM {TABLE} WHERE name = '{tracking.EXPERIMENT}'"
-    rows = _read(address, query)
-    if not rows or rows[0][0].rstrip("/") == here:
+    query = (
+        f"SELECT artifact_location FROM {TABLE} WHERE name = '{tracking.EXPERIMENT}' OR "
+        "experiment_id IN (SELECT experiment_id FROM experiment_tags "
+        f"WHERE key = '{tracking.BUSINESS}')"
+    )
+    rows = [row for row in _read(address, query) if row[0].rstrip("/") != here]
+    if not rows:
         return [Finding("tracking place", "ok", "where it was created")]
     fix = (
         "Move mlruns/ back where it was, or move mlruns/mlflow.db away; releases and scores do not "

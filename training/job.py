@@ -50,6 +50,7 @@ from training.plan import Plan, make_plan, refuse_without_dates
 from training.silent_feeds import FreshPlan, leave_out_silence
 from training.targets import FittedTarget, fit_targets, targets_section
 from training.tracking import record
+from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.trained import JOBS, Trained, record_runs, write_trained_release
 from training.uncertainty.unseen_rows import uncertainty_report
 
@@ -74,6 +75,7 @@ class TrainingRun:
         with_ablation: bool = False,
         examples: Examples | None = None,
         past: PastTraining | None = None,
+        labels: RunLabels = UNLABELLED,
     ) -> None:
         self.everybody = history
         self.history = with_consent(history, settings, "train", at=history.data_until)
@@ -83,6 +85,7 @@ class TrainingRun:
         self.ablation = with_ablation
         self.known_examples = examples
         self.past = past
+        self.labels = labels
         self.began = time.time()
 
     @cached_property
@@ -325,6 +328,7 @@ class TrainingRun:
             folder=folder,
             began=self.began,
             past=self.past,
+            labels=self.labels,
             estimators=self.estimator_reports,
             targets=self.targets,
         )
@@ -351,12 +355,14 @@ def train(
     learning_curve: bool = False,
     with_ablation: bool = False,
     past: PastTraining | None = None,
+    labels: RunLabels = UNLABELLED,
 ) -> Trained:
     """Train both models (or one of JOBS) and write a release, which is not served yet.
 
     `only`: the other model comes from the newest release; ReleaseRefused where that release has
     another configuration. `learning_curve`: also refit on fewer customers and dates.
     `with_ablation`: also refit without each family of features. `past`: see training.past.
+    `labels`: what the runs in MLflow are called.
     NotEnoughData says what is missing and LeakSuspected what knows too much; nothing is written
     then.
     """
@@ -374,6 +380,7 @@ def train(
             learning_curve=learning_curve,
             with_ablation=with_ablation,
             past=past,
+            labels=labels,
         ).finish()
 
 

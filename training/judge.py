@@ -28,6 +28,7 @@ from training.examples import Examples, make_examples
 from training.predictions_file import Predictions
 from training.reports import judged_text
 from training.tracking import record, tracking
+from training.tracking.run_labels import UNLABELLED, RunLabels
 
 JOB = "judge"
 # A probability of 0 or 1 would make one surprise infinitely bad. No model of ours comes so near.
@@ -44,17 +45,22 @@ class Judged:
 
 
 def judge(
-    history: History, settings: Settings, predictions: Predictions, *, name: str | None = None
+    history: History,
+    settings: Settings,
+    predictions: Predictions,
+    *,
+    labels: RunLabels = UNLABELLED,
 ) -> Judged:
     """Judge predictions beside every baseline, for everyone and eligible, and record a run.
 
-    `name`: what the run is called. Errors: EmptyTable where no prediction matches a row with a
+    `labels`: what the run is called. Errors: EmptyTable where no prediction matches a row with a
     known outcome; NotEnoughData where no date before them can fit the baselines.
     """
     began = time.time()
     dates, examples = judged_examples(history, settings, predictions)
-    report = {"name": name, **judge_rows(predictions, examples, dates, settings)}
+    report = {"name": labels.name, **judge_rows(predictions, examples, dates, settings)}
     judged = record.judge_record(report, settings, examples, dates, began=began, job=JOB)
+    judged = RunLabels(tags=labels.tags).mark_record(judged)  # the report has the name
     return Judged(report, judged_text.judged_text(report), tracking.record_run(judged))
 
 

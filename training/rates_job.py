@@ -19,10 +19,13 @@ from training.past import what_was_seen
 from training.plan import make_plan
 from training.targets import targets_section, without_models
 from training.tracking import record, tracking
+from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.trained import JOBS, Trained, write_trained_release
 
 
-def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Trained:
+def train_rates(
+    history: History, settings: Settings, why: NotEnoughData, *, labels: RunLabels = UNLABELLED
+) -> Trained:
     """Write a release of rates, marked not_enough_data, where `why` there is no model.
 
     Stages and the rate of each segment are useful all the same (`training.models.fit_rates`).
@@ -63,7 +66,7 @@ def train_rates(history: History, settings: Settings, why: NotEnoughData) -> Tra
         began=began,
         pictures=(),
     )
-    runs = {each.job: tracking.record_run(each) for each in records}
+    runs = {each.job: tracking.record_run(labels.mark_record(each)) for each in records}
     return Trained(folder, "not_enough_data", evaluation, runs)
 
 

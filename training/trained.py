@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from features.core.settings import Settings, home
-from features.core.staged_files import staged_file
-from features.recipes.stages import STAGES
+from features.core.settings import Settings
 from features.tables.history import History
 from serving.release.release import write_release
 from serving.release.seen_future import SeenFuture
@@ -22,6 +18,7 @@ from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import SubRelease
 from training.examples import Examples
 from training.fitting import Specs
+from training.holdout_file import RELEASE, save_holdout
 from training.models.estimators.search_estimators import OwnPart
 from training.past import PastTraining
 from training.plan import Plan
@@ -29,6 +26,7 @@ from training.plots.draw import draw
 from training.reports import card
 from training.targets import FittedTarget, target_models, with_targets
 from training.tracking import record, tracking
+from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.tracking.target_records import target_records
 
 JOBS = ("churn", "next-stage")
@@ -91,11 +89,13 @@ def record_runs(
     past: PastTraining | None,
     estimators: Sequence[tuple[OwnPart, dict[str, Any]]] = (),
     targets: Sequence[FittedTarget] = (),
+    labels: RunLabels = UNLABELLED,
 ) -> dict[str, str | None]:
     """One MLflow run for each job, own estimator (part, report) and target.
 
     The hold-out predictions lie beside the store.
     """
+    seconds = time.time() - began
     with tempfile.TemporaryDirectory(prefix="lifecycle-plots-") as place:
         records = record.build_records(
             jobs,
@@ -120,22 +120,10 @@ def record_runs(
         )
         if past:
             records = [past.mark_record(each) for each in records]
-        runs = {each.name or each.job: tracking.record_run(each) for each in records}
+        runs = {
+            each.name or each.job: tracking.record_run(labels.mark_record(each)) for each in records
+        }
     name = next((name for name in runs.values() if name), folder.name)
-    _save_holdout(
-        name, holdout, of={"release": folder.name, **{k: v for k, v in runs.items() if v}}
-    )
+    of = {RELEASE: folder.name, **{job: run for job, run in runs.items() if run}}
+    save_holdout(name, holdout.rows, holdout.p, holdout.p_next, of=of, seconds=seconds)
     return runs
-
-
-def _save_holdout(name: str, holdout: record.Holdout, *, of: dict[str, str]) -> None:
-    """The predictions, with `of` as the file's metadata: the release, and the run of each job."""
-    folder = home() / "mlruns" / "holdout" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    keys = ["customer_id", "as_of", "eligible", "churned", "outcome_stage"]
-    rows = holdout.rows.select(keys).append_column("p_churn", pa.array(holdout.p))
-    for k, stage in enumerate(STAGES):
-        rows = rows.append_column(f"p_next_{stage}", pa.array(holdout.p_next[:, k]))
-    # Of single customers: for their owner only.
-    with staged_file(folder / "predictions.parquet", private=True) as staged:
-        pq.write_table(rows.replace_schema_metadata(of), staged)

@@ -5,12 +5,14 @@
            └─► columns that no feature reads, clocks ─► today's values? load times?
                                                                             (attributes, clocks)
 
-`audit` returns plain data, `report_text` turns it into text.
+`audit` returns plain data, `report_text` turns it into text. `audit_table` judges a feature table
+that somebody else made (`features.audit.feature_table`).
 """
 
 from __future__ import annotations
 
+from features.audit.feature_table import audit_table, read_feature_table, table_text
 from features.audit.report import report_text
 from features.audit.run import audit
 
-__all__ = ["audit", "report_text"]
+__all__ = ["audit", "audit_table", "read_feature_table", "report_text", "table_text"]

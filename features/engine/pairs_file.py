@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.contract import Column
-from features.core.errors import ColumnMissing, EmptyTable, WrongType
+from features.core.errors import ColumnMissing, EmptyTable, FileMissing, WrongType
 from features.core.instants import DAY_US
 from features.core.settings import Settings
 from features.engine.business_columns import columns_for
@@ -44,6 +44,27 @@ def read_for_pairs(path: Path, settings: Settings, values: Sequence[str]) -> pa.
 
     Float64; null where a cell is empty. The same rules and errors.
     """
+    return _read(path, settings, values, others=False)[0]
+
+
+def read_with_columns(path: Path, settings: Settings) -> tuple[pa.Table, pa.Table]:
+    """(the pairs as `read_pairs` gives them, every other column of the file as it is).
+
+    The same rules and errors for the pairs; the rows of both are in one order.
+    """
+    return _read(path, settings, (), others=True)
+
+
+def _read(
+    path: Path, settings: Settings, values: Sequence[str], *, others: bool
+) -> tuple[pa.Table, pa.Table]:
+    if not path.is_file():
+        raise FileMissing(
+            where=str(path),
+            got="no such file",
+            rule="It is a .csv or .parquet file with the columns customer_id and as_of.",
+            fix=f"Correct the path of {path.name}.",
+        )
     connection = connect(memory="1GB", threads=1)
     connection.execute("CREATE SCHEMA files")
     view_file(connection, "pairs", path)
@@ -61,7 +82,12 @@ def read_for_pairs(path: Path, settings: Settings, values: Sequence[str]) -> pa.
         _value_sql(connection, column, types[column.name], path, settings)
         for column in (*COLUMNS, *numbers)
     ]
-    pairs = connection.execute(f"SELECT {', '.join(read)} FROM files.pairs").to_arrow_table()
+    taken = {column.name for column in (*COLUMNS, *numbers)}
+    rest = [quote_identifier(name) for name in types if name not in taken] if others else []
+    rows = connection.execute(
+        f"SELECT {', '.join([*read, *rest])} FROM files.pairs"
+    ).to_arrow_table()
+    pairs, columns = rows.select(range(len(read))), rows.select(range(len(read), rows.num_columns))
     if not pairs.num_rows:
         raise EmptyTable(
             where=str(path),
@@ -69,7 +95,7 @@ def read_for_pairs(path: Path, settings: Settings, values: Sequence[str]) -> pa.
             rule="A file of pairs has rows.",
             fix="Name a file with at least one pair.",
         )
-    return pairs
+    return pairs, columns
 
 
 def _value_sql(
@@ -105,6 +131,13 @@ def _value_sql(
     return f"{read.value} AS {column.name}"
 
 
+def population_instants(instants: np.ndarray) -> np.ndarray:
+    """The instants (µs) of the population statistics for pairs at these sorted instants."""
+    if len(instants) <= MAX_EXACT:
+        return instants
+    return np.arange(instants[0], instants[-1] + 1, STEP_DAYS * DAY_US)
+
+
 def build_for_pairs(
     history: History,
     settings: Settings,
@@ -122,8 +155,7 @@ def build_for_pairs(
     instants = np.unique(pairs["as_of"].to_numpy())
     refuse_several_currencies(history)
     refuse_too_late(history, settings, int(instants[-1]))
-    if len(instants) > MAX_EXACT:
-        instants = np.arange(instants[0], instants[-1] + 1, STEP_DAYS * DAY_US)
+    instants = population_instants(instants)
     definitions = definitions or learn_definitions(history.as_of(int(instants[0])), settings)
     populations = [population_stats(history.as_of(int(at)), definitions) for at in instants]
     rows = build_pairs(

@@ -36,6 +36,16 @@ Out = Annotated[Path, typer.Option("--out", help="the file to write: .parquet or
 Verbose = Annotated[
     bool, typer.Option("--verbose", help="print the tables too, not only the answer")
 ]
+RunName = Annotated[
+    str | None,
+    typer.Option("--name", help="the run's name in MLflow, stored as typed: no customer data"),
+]
+RunTags = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tag", metavar="KEY=VALUE", help="a tag in MLflow, stored as typed; may be repeated"
+    ),
+]
 DEFAULT = Path("lifecycle.toml")
 
 

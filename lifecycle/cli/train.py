@@ -16,6 +16,8 @@ from lifecycle.cli.application import (
     Changes,
     Config,
     Out,
+    RunName,
+    RunTags,
     Verbose,
     answer,
     app,
@@ -30,15 +32,22 @@ def run(
     config: Config = DEFAULT,
     changes: Changes = None,
     as_of: AsOf = None,
+    name: RunName = None,
+    tags: RunTags = None,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
     """Run the main job: check → train → promote → score."""
     from features.core.setting_changes import read_changes
     from lifecycle.commands.run import run as run_main_job
+    from training.tracking.run_labels import read_labels
 
     finished = run_main_job(
-        config, changes=read_changes(changes or ()), as_of=as_of, verbose=verbose
+        config,
+        changes=read_changes(changes or ()),
+        as_of=as_of,
+        verbose=verbose,
+        labels=read_labels(name, tags),
     )
     answer(finished.value, finished.text, as_json)
 
@@ -81,14 +90,18 @@ def train(
     ablation: Annotated[
         bool, typer.Option("--ablation", help="also refit without each family of features")
     ] = False,
+    name: RunName = None,
+    tags: RunTags = None,
 ) -> None:
     """Train both models, evaluate them beside the baselines, write a release (not served yet)."""
     from features.core.instants import instant
     from training import job as jobs
     from training import past as pasts
     from training.reports import summary
+    from training.tracking.run_labels import read_labels
 
     jobs.refuse_unknown_model(job)
+    labels = read_labels(name, tags)
     settings, history, _ = open_business(config, changes)
     at = None if as_of is None else instant(as_of, zone=settings.zone)
     history, settings, past = pasts.what_to_train_on(history, settings, at, only=job)
@@ -99,6 +112,7 @@ def train(
         learning_curve=learning_curve,
         with_ablation=ablation,
         past=past,
+        labels=labels,
     )
     value = {
         "release": trained.folder.name,
@@ -144,16 +158,19 @@ def judge(
     ],
     config: Config = DEFAULT,
     changes: Changes = None,
-    name: Annotated[str | None, typer.Option(help="what the run in MLflow is called")] = None,
+    name: RunName = None,
+    tags: RunTags = None,
     as_json: AsJson = False,
 ) -> None:
     """Judge anybody's predictions on your labels, beside the same baselines as our models."""
     from training.judge import judge as judge_predictions
     from training.predictions_file import read_predictions
+    from training.tracking.run_labels import read_labels
 
+    labels = read_labels(name, tags)
     settings, history, _ = open_business(config, changes)
     judged = judge_predictions(
-        history, settings, read_predictions(predictions, settings), name=name
+        history, settings, read_predictions(predictions, settings), labels=labels
     )
     answer(judged.report | {"run": judged.run}, judged.text, as_json)
 
@@ -247,26 +264,46 @@ def promote(
 @app.command(rich_help_panel=TRAIN)
 def runs(
     limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20,
+    config: Annotated[
+        Path | None,
+        typer.Option("-c", "--config", help="of this business alone; of all if left out"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """List the training runs in MLflow, each with its main figure and its verdict."""
+    """List the runs in MLflow: figures, verdict, what differs from the champion's configuration."""
+    from features.core.settings import load_settings
     from training.tracking import tracking
 
-    rows = tracking.list_runs(limit=limit)
+    business = None if config is None else load_settings(config).business.name
+    rows = tracking.list_runs(limit=limit, business=business)
     answer({"runs": rows}, tracking.runs_text(rows), as_json)
 
 
 @app.command(rich_help_panel=TRAIN)
 def ui(
     port: Annotated[int, typer.Option(help="the port to listen on")] = 5000,
+    config: Annotated[
+        Path | None,
+        typer.Option("-c", "--config", help="whose runs to show; if left out, the newest run's"),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Open MLflow's pages, for this machine alone."""
+    """Serve MLflow's pages for this machine alone, and print where the runs are once it answers."""
+    from features.core.settings import load_settings
     from training.tracking import tracking
 
+    # A home has mostly one business; its configuration is not needed to find it then.
+    path = config or (DEFAULT if DEFAULT.is_file() else None)
+    business = None if path is None else load_settings(path).business.name
     sys.exit(
         tracking.serve_ui(
             port=port,
-            announce=lambda url: answer({"url": url}, f"MLflow at {url} (Ctrl-C ends it)", as_json),
+            business=business,
+            announce=lambda url: answer({"url": url}, _ui_text(url), as_json),
         )
     )
+
+
+def _ui_text(url: str) -> str:
+    empty = "" if "/experiments/" in url else "; no training is recorded here yet"
+    return f"MLflow at {url}{empty} (Ctrl-C ends it)"

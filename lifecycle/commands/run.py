@@ -24,6 +24,7 @@ from lifecycle.commands import answer, check, check_text
 from serving.batch import run_folders
 from serving.release import release as releases
 from training import job, past, promote, rates_job
+from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.trained import Trained
 
 # `stale_warning` says what this finding of check says, of the as_of that is scored.
@@ -58,11 +59,12 @@ def run(
     as_of: str | None = None,
     verbose: bool = False,
     simulated: bool = False,
+    labels: RunLabels = UNLABELLED,
 ) -> RunResult:
     """Check, train, promote and score one configuration, with the settings `changes`.
 
     `verbose` adds the tables to the text. `simulated`: the data end in the past on purpose, so
-    their age is no warning.
+    their age is no warning. `labels`: what the runs in MLflow are called.
 
     Without skill or with too few data it still ends with stages and marked rates. The served
     release stays where it is ok and the new one must not replace it; the scores are then of the
@@ -80,7 +82,7 @@ def run(
     at = instant(as_of, zone=zone) if as_of else newest_as_of(history, settings, however_old=True)
     refuse_too_late(history, settings, at)
     past.refuse_learned_window(history, settings, at)
-    trained = _train(history, settings)
+    trained = _train(history, settings, labels)
     choice = choose_release(trained, history, settings)
     print_status("scoring")
     batch = run_folders.score_batch(history, settings, choice.release, as_of=at)
@@ -98,12 +100,12 @@ def run(
     return RunResult(value, text, batch)
 
 
-def _train(history: History, settings: Settings) -> Trained:
+def _train(history: History, settings: Settings, labels: RunLabels) -> Trained:
     """A trained release; a release of rates where the data are too few to train."""
     try:
-        return job.train(history, settings)
+        return job.train(history, settings, labels=labels)
     except NotEnoughData as error:
-        return rates_job.train_rates(history, settings, error)
+        return rates_job.train_rates(history, settings, error, labels=labels)
 
 
 def _value(

@@ -75,12 +75,12 @@ def client(home=None):
 
 
 def parents(home=None):
-    """The parent runs there, deleted ones left out."""
+    """The parent runs of every business there, deleted ones left out."""
     found = client(home)
-    experiment = found.get_experiment_by_name("lifecycle").experiment_id
+    experiments = [each.experiment_id for each in found.search_experiments()]
     return [
         run
-        for run in found.search_runs([experiment], max_results=1000)
+        for run in found.search_runs(experiments, max_results=1000)
         if "lifecycle.job" in run.data.tags
     ]
 

@@ -266,11 +266,10 @@ def _run_record(
     return RunRecord(
         "backtest",
         params={
+            **record.configuration_params(settings),
             "backtest": content["backtest"],
             "horizon_days": str(content["horizon_days"]),
             "as_of": ", ".join(date["as_of"] for date in content["dates"]),
-            "training.seconds": str(settings.training.seconds),
-            "training.trials": str(settings.training.trials),
         },
         metrics=metrics,
         by_date=report.metrics_by_date(content),
@@ -288,4 +287,5 @@ def _run_record(
         began=began,
         ended=time.time(),
         key=f"backtest-{content['backtest']}",
+        business=settings.business.name,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from training.formats import confidence, decimals, percent, signed
+from training.formats import UNKNOWN, confidence, count, decimals, percent, signed
 
 _TITLES = {"everyone": "everyone", "eligible": "eligible customers"}
 
@@ -16,16 +16,30 @@ def compared_text(report: dict[str, Any]) -> str:
         f"{report['horizon_days']} days ahead"
     ]
     lines += [
-        f"    {name}: {count:,} predictions, of them {report['rows']:,} are compared"
-        for name, count in report["predictions"].items()
-        if count != report["rows"]
+        f"    {name}: {given:,} predictions, of them {report['rows']:,} are compared"
+        for name, given in report["predictions"].items()
+        if given != report["rows"]
     ]
     width = max(len(name) for name in report["names"]) + 2
+    lines += _cost_lines(report["costs"], width)
     for who, title in _TITLES.items():
         for section, lines_of in (("churn", _churn_lines), ("next_stage", _stage_lines)):
             if section in report:
                 lines += ["", *lines_of(report[section][who], title, width)]
     return "\n".join(lines)
+
+
+def _cost_lines(costs: dict[str, Any], width: int) -> list[str]:
+    """Time and size of each set; none where nothing is known of any."""
+    if not any(value is not None for cost in costs.values() for value in cost.values()):
+        return []
+    lines = ["", f"    {'':<{width}}{'training':>10}{'release':>11}{'features':>10}"]
+    for name, cost in costs.items():
+        seconds, size = cost["training_seconds"], cost["release_bytes"]
+        spent = UNKNOWN if seconds is None else f"{seconds:,.0f} s"
+        weight = UNKNOWN if size is None else f"{size / 1e6:,.2f} MB"
+        lines.append(f"    {name:<{width}}{spent:>10}{weight:>11}{count(cost['features']):>10}")
+    return lines
 
 
 def _churn_lines(one: dict[str, Any], title: str, width: int) -> list[str]:

@@ -25,7 +25,8 @@ class RunRecord:
     `by_date`: (metric, value, as_of in µs). `files`: content by file name. `datasets`: name,
     context, digest, rows, columns as (name, type). `pictures`: PNG files. `models`: registered
     models that get a version of `release`. `began`, `ended`: seconds since 1970. `name`: what the
-    run is called, if not by its job.
+    run is called, if not by its job. `business`: whose run it is; each has an experiment. A record
+    of an older version has none.
     """
 
     job: str
@@ -42,6 +43,7 @@ class RunRecord:
     began: float = 0.0
     ended: float = 0.0
     name: str | None = None
+    business: str = ""
     key: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -41,6 +42,7 @@ from training.tracking.run_metrics import (
 
 # MLflow's database refuses longer parameter values.
 LONGEST_VALUE = 6000
+LONGEST_KEY, PARAM_NAME = 100, re.compile(r"\w[\w .-]*")
 MLFLOW_TYPES = {"int64": "long", "double": "double", "bool": "boolean"}
 
 
@@ -88,6 +90,7 @@ def build_records(
                 models=registered_models(job, jobs),
                 began=began,
                 ended=time.time(),
+                business=settings.business.name,
             )
         )
     return records
@@ -129,6 +132,7 @@ def judge_record(
         began=began,
         ended=time.time(),
         name=report["name"],
+        business=settings.business.name,
     )
 
 
@@ -214,7 +218,7 @@ def _params(
     settings: Settings, evaluation: Report, examples: Examples, blend: BlendSpec | None
 ) -> dict[str, str]:
     """The configuration flat (`churn.horizon_days`), the dates, and what the search chose."""
-    params = dict(_flatten(masked_configuration(settings)))
+    params = configuration_params(settings)
     params |= {f"as_of.{use}": ", ".join(days) for use, days in evaluation.get("as_of", {}).items()}
     params |= {
         "features": str(len(examples.modelled)),
@@ -229,15 +233,34 @@ def _params(
             **blend.settings,
         }
         params |= {f"chosen.{name}": str(value) for name, value in chosen.items()}
-    return {name: value[:LONGEST_VALUE] for name, value in params.items()}
+    return {name: _short(value) for name, value in params.items()}
+
+
+def configuration_params(settings: Settings) -> dict[str, str]:
+    """Every setting by its dotted key (`churn.horizon_days`), as MLflow takes it."""
+    flat = _flatten(masked_configuration(settings))
+    return {name: _short(value) for name, value in flat}
+
+
+def _short(value: str) -> str:
+    """The value; where MLflow would refuse it for its length, where the whole one is."""
+    if len(value) <= LONGEST_VALUE:
+        return value
+    return f"{len(value):,} characters, sha256 {_sha256(value)}: see configuration.json"
 
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Every value by its dotted key. A section with a key that MLflow refuses is one JSON text."""
     for name, value in config.items():
-        if isinstance(value, dict):
+        if isinstance(value, dict) and all(map(_is_param_name, value)):
             yield from _flatten(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value)
+
+
+def _is_param_name(name: str) -> bool:
+    """Whether MLflow takes the name as a part of a parameter's, on every system."""
+    return len(name) <= LONGEST_KEY and PARAM_NAME.fullmatch(name) is not None
 
 
 def _tags(

@@ -162,7 +162,11 @@ def _log_model(store: Store, model: str, folder: Path, run: str | None) -> str:
     writes the user's name and the script's path into the tags.
     """
     logged = store.client.create_logged_model(
-        store.experiment, model, run, model_type="release", tags={"release": folder.name}
+        _experiment(store, folder, run),
+        model,
+        run,
+        model_type="release",
+        tags={"release": folder.name},
     )
     with tempfile.TemporaryDirectory(prefix="lifecycle-model-") as place:
         path = Path(place) / "model"
@@ -172,6 +176,14 @@ def _log_model(store: Store, model: str, folder: Path, run: str | None) -> str:
         store.client.log_model_artifacts(logged.model_id, str(path))
     store.client.finalize_logged_model(logged.model_id, "READY")
     return logged.model_id
+
+
+def _experiment(store: Store, folder: Path, run: str | None) -> str:
+    """The experiment of the run, or of the release's business where no run trained it here."""
+    if run:
+        return store.client.get_run(run).info.experiment_id
+    config = json.loads((folder / "features.json").read_text())["config"]
+    return store.experiment_of(config["business"]["name"])
 
 
 def _save_model(model: str, folder: Path, path: Path, logged: LoggedModel, run: str | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,10 @@ from training.tracking.store import Store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import DatasetInput, Metric
+    from mlflow.entities import DatasetInput, Metric, Run
 
 JOB, KEY = "lifecycle.job", "lifecycle.record"
+BEST_TRIAL = "best_trial"
 PARAMS_A_CALL = 100  # MLflow's limit
 MODEL_TAGS = ("status", "verdict", "data_digest")
 HALF_A_DAY_S = 43_200
@@ -31,11 +32,15 @@ def write_run(store: Store, record: RunRecord) -> str:
     client, began = store.client, round(record.began * 1000)
     tags = {**record.tags, JOB: record.job, KEY: record.key}
     name = record.name or record.job
-    run = client.create_run(store.experiment, start_time=began, run_name=name, tags=tags)
+    best = best_trial(record.trials)
+    if best is not None:
+        tags[BEST_TRIAL] = trial_name(record, best)
+    experiment = store.experiment_of(record.business)
+    run = client.create_run(experiment, start_time=began, run_name=name, tags=tags)
     run_id = run.info.run_id
     metrics = _log(client, run_id, record)
-    for number, trial in enumerate(record.trials):
-        _log_trial(store, run_id, record, number, trial)
+    for number in range(len(record.trials)):
+        _log_trial(client, run, record, number, is_best=number == best)
     if record.release:
         tags = {name: record.tags[name] for name in MODEL_TAGS if name in record.tags}
         registry.register_release(
@@ -47,13 +52,15 @@ def write_run(store: Store, record: RunRecord) -> str:
 
 def _finished_run(store: Store, record: RunRecord) -> str | None:
     """The finished run with the record's key. Unfinished ones are of a killed job: deleted here."""
-    client = store.client
-    for run in client.search_runs([store.experiment], f"tags.`{KEY}` = '{record.key}'"):
+    client, experiments = store.client, list(store.experiments())
+    if not experiments:
+        return None
+    for run in client.search_runs(experiments, f"tags.`{KEY}` = '{record.key}'"):
         if run.info.status == "FINISHED":
             return run.info.run_id
         registry.delete_run_models(store, run)
         trials = f"tags.`mlflow.parentRunId` = '{run.info.run_id}'"
-        for trial in client.search_runs([store.experiment], trials):
+        for trial in client.search_runs([run.info.experiment_id], trials):
             client.delete_run(trial.info.run_id)
         client.delete_run(run.info.run_id)
     return None
@@ -116,21 +123,36 @@ def _dataset_input(dataset: Mapping[str, Any]) -> DatasetInput:
     return DatasetInput(entity, [InputTag("mlflow.data.context", dataset["context"])])
 
 
+def best_trial(trials: Sequence[Mapping[str, Any]]) -> int | None:
+    """The place of the trial that the search chose: the lowest log loss of those completed."""
+    completed = [
+        (trial["loss"], number)
+        for number, trial in enumerate(trials)
+        if trial["state"] == "COMPLETE" and trial["loss"] is not None
+    ]
+    return min(completed)[1] if completed else None
+
+
+def trial_name(record: RunRecord, number: int) -> str:
+    return f"{record.job}-trial-{number}"
+
+
 def _log_trial(
-    store: Store, parent: str, record: RunRecord, number: int, trial: Mapping[str, Any]
+    client: MlflowClient, parent: Run, record: RunRecord, number: int, *, is_best: bool
 ) -> None:
     """A nested run with the settings of a search trial and its log loss, if it has one."""
     from mlflow.entities import Metric, Param
 
-    ended = round(record.ended * 1000)
-    run = store.client.create_run(
-        store.experiment,
+    trial, ended = record.trials[number], round(record.ended * 1000)
+    marks = {"best": "true"} if is_best else {}
+    run = client.create_run(
+        parent.info.experiment_id,
         start_time=ended,
-        run_name=f"{record.job}-trial-{number}",
-        tags={"mlflow.parentRunId": parent, "state": trial["state"]},
+        run_name=trial_name(record, number),
+        tags={"mlflow.parentRunId": parent.info.run_id, "state": trial["state"], **marks},
     )
     loss = trial["loss"]
     metrics = [] if loss is None else [Metric("log_loss", float(loss), ended, 0)]
     params = [Param(name, str(value)) for name, value in trial["settings"].items()]
-    store.client.log_batch(run.info.run_id, metrics=metrics, params=params)
-    store.client.set_terminated(run.info.run_id, end_time=ended)
+    client.log_batch(run.info.run_id, metrics=metrics, params=params)
+    client.set_terminated(run.info.run_id, end_time=ended)

@@ -23,7 +23,12 @@ from features.core.staged_files import put_in_place, staging_folder
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+# The experiment of runs without a business: every run was there once.
 EXPERIMENT = "lifecycle"
+BUSINESS = "lifecycle.business"  # the tag of a business's experiment
+LONGEST_NAME = 500  # of an experiment, by MLflow
+# Without this tag MLflow's page opens on traces of language models, which there are none of.
+KIND = ("mlflow.experimentKind", "custom_model_development")
 # Enough for eight jobs that end together; a job that waits longer leaves its record pending.
 LONGEST_WAIT_S, PROBE_S = 120.0, 5
 ADVISORY_KEY = 7_309_941_286
@@ -32,11 +37,33 @@ _QUIET = ("mlflow", "mlflow.store.db.utils", "alembic", "urllib3.connectionpool"
 
 @dataclass(frozen=True)
 class Store:
-    """A client of the open store, its address and the experiment's id."""
+    """A client of the open store, and its address."""
 
     client: MlflowClient
     store_address: str
-    experiment: str
+
+    def experiment_of(self, business: str) -> str:
+        """The id of the experiment of a business, which is created where there is none."""
+        return _experiment(self, business.strip()[:LONGEST_NAME] or EXPERIMENT)
+
+    def experiments(self) -> dict[str, str]:
+        """The name of every experiment of ours by its id, also of the one before businesses."""
+        from mlflow.entities import ViewType
+
+        named: dict[str, str] = {}
+        token: str | None = None
+        while True:
+            page = self.client.search_experiments(
+                ViewType.ACTIVE_ONLY, filter_string=f"tags.`{BUSINESS}` LIKE '%'", page_token=token
+            )
+            named |= {each.experiment_id: each.name for each in page}
+            token = page.token
+            if not token:
+                break
+        former = self.client.get_experiment_by_name(EXPERIMENT)
+        if former is not None and former.lifecycle_stage == "active":
+            named[former.experiment_id] = former.name
+        return named
 
 
 class StoreBusy(Exception):
@@ -65,7 +92,7 @@ def open_store() -> Iterator[Store]:
         from mlflow import MlflowClient
 
         client = MlflowClient(tracking_uri=where, registry_uri=where)
-        yield Store(client, where, _experiment(client, where))
+        yield Store(client, where)
 
 
 @contextlib.contextmanager
@@ -207,14 +234,21 @@ def create_sqlite_store(path: Path) -> None:
         put_in_place(place / path.name, path)
 
 
-def _experiment(client: MlflowClient, where: str) -> str:
+def _experiment(store: Store, name: str) -> str:
     from mlflow.exceptions import MlflowException
 
-    experiment = client.get_experiment_by_name(EXPERIMENT)
+    client = store.client
+    experiment = client.get_experiment_by_name(name)
     if experiment is None:
         # A server has a place for artifacts; a database has none.
-        place = None if where.startswith("http") else (home() / "mlruns" / "artifacts").as_uri()
+        on_server = store.store_address.startswith("http")
+        place = None if on_server else (home() / "mlruns" / "artifacts").as_uri()
         with contextlib.suppress(MlflowException):  # another process created it meanwhile
-            client.create_experiment(EXPERIMENT, artifact_location=place)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-    return experiment.experiment_id  # type: ignore[union-attr]  # it exists by now
+            client.create_experiment(name, artifact_location=place)
+        experiment = client.get_experiment_by_name(name)
+    elif experiment.lifecycle_stage != "active":
+        client.restore_experiment(experiment.experiment_id)  # somebody deleted it: it is used again
+    if experiment.tags.get(BUSINESS) != name:  # type: ignore[union-attr]  # it exists by now
+        for tag, value in ((BUSINESS, name), KIND):
+            client.set_experiment_tag(experiment.experiment_id, tag, value)  # type: ignore[union-attr]
+    return experiment.experiment_id  # type: ignore[union-attr]

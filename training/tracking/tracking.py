@@ -17,9 +17,17 @@ from training.tracking import pending, registry, runs_table, ui_server
 from training.tracking.pending import RunRecord
 from training.tracking.run_writer import write_run
 from training.tracking.runs_table import runs_text
-from training.tracking.store import EXPERIMENT, Store, open_store, store_address, store_exists
+from training.tracking.store import (
+    BUSINESS,
+    EXPERIMENT,
+    Store,
+    open_store,
+    store_address,
+    store_exists,
+)
 
 __all__ = [
+    "BUSINESS",
     "EXPERIMENT",
     "RunRecord",
     "lagging_models",
@@ -84,37 +92,48 @@ def lagging_models() -> list[str]:
     return _with_store(registry.lagging_models) if store_exists() else []
 
 
-def list_runs(limit: int = 20) -> list[dict[str, Any]]:
-    """The newest training jobs first, as `runs_table.describe_run` describes them. StoreFailed."""
+def list_runs(limit: int = 20, *, business: str | None = None) -> list[dict[str, Any]]:
+    """The newest training jobs first, as `runs_table.describe_run` describes them. StoreFailed.
+
+    `business`: of this one alone; of every business of this store where it is left out.
+    """
     if not store_exists() and not pending.list_pending():
         return []
 
     def newest(store: Store) -> list[dict[str, Any]]:
         _write_all(store)
         registry.repair_champions(store)
-        return runs_table.run_rows(store, limit)
+        return runs_table.run_rows(store, limit, business)
 
     return _with_store(newest)
 
 
 def serve_ui(
-    port: int = 5000, host: str = "127.0.0.1", announce: ui_server.Announce = ui_server.print_url
+    port: int = 5000,
+    host: str = "127.0.0.1",
+    announce: ui_server.Announce = ui_server.print_url,
+    *,
+    business: str | None = None,
 ) -> int:
     """Serve MLflow's pages over this store until ctrl-c; the exit code.
 
-    `announce` gets their address. BadSetting where the port is taken, StoreFailed where the store
-    cannot be used.
+    Once they answer, `announce` gets the address of the page with the runs of the business (the
+    experiment of the newest run, where it has none or none is named). BadSetting where the port is
+    taken, StoreFailed where the store cannot be used or the server does not start.
     """
     address = store_address()
-    if url := ui_server.public_url(address):
-        announce(url)  # a server has its own pages
-        return 0
-    ui_server.refuse_taken_port(host, port)
+    server = ui_server.public_url(address)
+    if server is None:
+        ui_server.refuse_taken_port(host, port)
     with contextlib.suppress(StoreFailed):
         repair()  # the pages show pending records as well
-    _with_store(lambda store: None)  # creates the store, so that the server finds all tables
-    announce(f"http://{host}:{port}")
-    return ui_server.run_server(address, host, port)
+    # Opening the store creates it, so that the server finds all tables.
+    experiment = _with_store(lambda store: runs_table.experiment_to_show(store, business))
+    url = ui_server.page_url(server or f"http://{host}:{port}", experiment)
+    if server:
+        announce(url)  # a server has its own pages
+        return 0
+    return ui_server.run_server(address, host, port, lambda: announce(url))
 
 
 def _save(record: RunRecord) -> bool:

@@ -9,13 +9,17 @@ import signal
 import socket
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable
 
-from features.core.errors import BadSetting
+from features.core.errors import BadSetting, StoreFailed
+from features.core.progress import print_status
 from features.core.settings import home
 
-# Seconds the server has to stop before it is killed.
+# Seconds the server has to stop before it is killed, and to answer for the first time.
 STOP_WITHIN_S = 10
+ANSWER_WITHIN_S, ANNOUNCED_AFTER_S, POLL_S = 300.0, 2.0, 0.1
 # Called with the address of the pages once it is known.
 Announce = Callable[[str], None]
 
@@ -43,12 +47,27 @@ def refuse_taken_port(host: str, port: int) -> None:
             ) from error
 
 
-def run_server(address: str, host: str, port: int) -> int:
-    """Run MLflow's server until ctrl-c; its exit code."""
+def page_url(base: str, experiment: str | None) -> str:
+    """The page with the runs of an experiment; the first page where there is none.
+
+    Without the workflow MLflow opens a page for language models, which has no run.
+    """
+    if experiment is None:
+        return base
+    return f"{base}/#/experiments/{experiment}/runs?workflowType=machine_learning"
+
+
+def run_server(address: str, host: str, port: int, on_answer: Callable[[], None]) -> int:
+    """Run MLflow's server until ctrl-c; its exit code. `on_answer` is called once it answers.
+
+    StoreFailed where it ends before.
+    """
     server = _start(address, host, port)
     default = signal.default_int_handler
     former = {each: signal.signal(each, default) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
+        _wait_for_answer(server, f"http://{host}:{port}/health")
+        on_answer()
         return server.wait()
     except KeyboardInterrupt:
         return 0
@@ -56,6 +75,33 @@ def run_server(address: str, host: str, port: int) -> int:
         for each, action in former.items():
             signal.signal(each, action)
         _stop(server)
+
+
+def _wait_for_answer(server: subprocess.Popen[bytes], url: str) -> None:
+    began, announced = time.monotonic(), False
+    while not _answers(url):
+        waited = time.monotonic() - began
+        if server.poll() is not None or waited > ANSWER_WITHIN_S:
+            ended = server.poll() is not None
+            raise StoreFailed(
+                where="MLflow's server",
+                got="it ended before it answered" if ended else f"no answer in {waited:.0f} s",
+                rule="The pages are shown once the server answers.",
+                fix="Type: lifecycle doctor. It says whether the store can be read.",
+            )
+        if waited > ANNOUNCED_AFTER_S and not announced:
+            print_status("MLflow's server is starting")
+            announced = True
+        time.sleep(POLL_S)
+
+
+def _answers(url: str) -> bool:
+    """Whether the server there is up: any other answer than 200 is not yet the page."""
+    # A proxy does not know this machine's own ports.
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with contextlib.suppress(OSError), opener.open(url, timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 def _start(address: str, host: str, port: int) -> subprocess.Popen[bytes]:
