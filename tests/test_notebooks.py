@@ -20,7 +20,7 @@ MAX_BYTES = 500_000
 MACHINE = re.compile(r"/home/|/root|/work/|/tmp\b|/var/folders|/Users/|[A-Z]:\\\\")
 every_book = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 # Those that train or start a service, as other tests do, run only with all long tests.
-LONG_BOOKS = ("02-", "03-", "04-", "05-")
+LONG_BOOKS = ("02-", "03-", "04-", "05")
 run_books = pytest.mark.parametrize(
     "path",
     [
@@ -130,12 +130,31 @@ def check_fifth(cells):
     )
 
 
+def check_own_model(cells):
+    text, tables = all_printed(cells), all_tables(cells)
+    [(judged, read)] = re.findall(r"^(\d+) of (\d+) predictions judged$", text, re.M)
+    assert judged == read
+    assert "eligible: this model is " in text
+    assert all(name in tables for name in ("boosting", "forest", "network", "less our model"))
+    assert "MLPClassifier has no export" in tables
+    assert re.search(r"^    outside is (better|worse|no)", text, re.M)
+
+
+def check_own_question(cells):
+    text, tables = all_printed(cells), all_tables(cells)
+    assert re.search(r"release [0-9a-f]{16}, status ok", text)
+    assert re.search(r"p_gone equals p_churn for 100% of [\d,]+ customers", text)
+    assert all(name in tables for name in ("twice", "complaint", "gone", "p_twice"))
+
+
 STORIES = {
     "01-look-at-your-customers": check_first,
     "02-train-and-read-a-model": check_second,
     "03-call-the-service": check_third,
     "04-is-this-model-any-good": check_fourth,
     "05-choose-a-horizon-and-a-churn-rule": check_fifth,
+    "05b-bring-your-own-model": check_own_model,
+    "05c-ask-your-own-question": check_own_question,
 }
 
 
