@@ -380,7 +380,9 @@ class Business:
         accept_shift: str | None = None,
         frames: Frames = "pandas",
     ) -> Any:
-        """Score everybody at one instant (default: right after the data) with what is served.
+        """Score everybody at one instant with what is served (default: the last local midnight).
+
+        Where the data end less than max_staleness_days before it, the midnight right after them.
 
         The scores are also written to `scores/` under LIFECYCLE_HOME, as `lifecycle score` does.
         Errors: ReleaseRefused where nothing is served or the configuration differs; AsOfTooLate;

@@ -29,7 +29,7 @@ from serving.scoring.scorer import stage_index
 from tests.support import worlds
 from tests.support.backtests import quick_backtest
 from tests.support.checks import nonempty
-from training import plan
+from training import metrics, plan
 from training.backtest import backtest
 from training.backtest import plots as backtest_pictures
 from training.backtest import predictions_store as backtest_kept
@@ -198,7 +198,11 @@ def test_the_account_holds_what_happened(walked):
             off["difference"] / math.hypot(truth["log_loss_error"], said["log_loss_error"])
         )
         assert one["validation"]["as_of"] < one["as_of"]
-    assert [one["status"] for one in account["dates"]] == ["ok", "ok"]
+    for one in nonempty(account["dates"]):
+        skill = metrics.has_skill(one["validation"]["churn"])
+        assert one["status"] == ("ok" if skill else "no_skill")
+        everyone = one["estimate"]["churn"]["everyone"]
+        assert everyone["unweighed_log_loss"] == one["validation"]["churn"]["everyone"]["log_loss"]
     [age], [move] = account["decay"], account["stability"]
     assert age["age_days"] == 60
     first, second = (one["as_of"].replace(":", "") for one in account["dates"])

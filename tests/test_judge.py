@@ -125,6 +125,7 @@ def test_the_order_of_the_rows_says_nothing(ours, judged, whole_report):
     [
         (lambda t: t.drop(["as_of"]), errors.ColumnMissing, "as_of"),
         (lambda t: t.select(["customer_id", "as_of"]), errors.ColumnMissing, "no column p"),
+        (lambda t: t.append_column("p", t["p_churn"]), errors.BadSetting, "both a column p"),
         (lambda t: pa.concat_tables([t, t.slice(0, 3)]), errors.WrongType, "3 rows that repeat"),
         (lambda t: with_p(t, 1.01), errors.WrongType, "below 0 or over 1"),
         (lambda t: with_p(t, -0.01), errors.WrongType, "below 0 or over 1"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -30,7 +31,7 @@ from features.core.errors import BadSetting, FileMissing
 from serving.release import release as releases
 from serving.release.blend_files import read_blend, write_blend
 from serving.scoring.parts import Blend, Forest, log_odds, sigmoid
-from training import job
+from training import compare_served, job
 from training.models.estimators.estimators_file import OwnEstimator, OwnEstimators, read_estimators
 from training.models.estimators.fitted_estimator import fit_estimator, probability
 from training.models.estimators.not_servable import NotServable
@@ -258,6 +259,60 @@ def test_nulls_without_an_imputer_are_named_with_what_to_write(learned_from):
     assert "SimpleImputer" in caught.value.fix
 
 
+class Answering(ClassifierMixin, BaseEstimator):
+    """Answers with anything."""
+
+    def __init__(self, answer=None, classes=(0, 1), fails=None):
+        self.answer, self.classes, self.fails = answer, classes, fails
+
+    def fit(self, rows, labels):
+        if self.fails:
+            raise self.fails
+        self.classes_ = np.array(self.classes)
+        return self
+
+    def predict_proba(self, rows):
+        return np.tile(np.array(self.answer, dtype=float), (len(rows), 1))
+
+
+WRONG = {
+    "a column too many": (Answering([0.2, 0.3, 0.5]), "shape"),
+    "one column": (Answering([0.5]), "shape"),
+    "no number": (Answering([np.nan, np.nan]), "from 0 to 1"),
+    "below 0": (Answering([-0.7, 1.7]), "from 0 to 1"),
+    "turned round": (Answering([0.4, 0.6], classes=(1, 0)), "classes_"),
+    "other classes": (Answering([0.4, 0.6], classes=("left", "stay")), "classes_"),
+    "an exit": (Answering(fails=SystemExit(0)), "SystemExit"),
+    "an error": (Answering(fails=MemoryError("too large")), "MemoryError"),
+}
+
+
+def search_one(estimator, learned_from, space=None):
+    return search_estimator(
+        OwnEstimators("mine.py"), OwnEstimator("mine", estimator, space), *learned_from,
+        names=NAMES, folds=Folds(((np.arange(900), np.arange(900, 1500)),), ""),
+        trials=2, seconds=9.0, seed=1,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_an_answer_that_is_no_probability_is_refused(wrong, learned_from):
+    estimator, words = WRONG[wrong]
+    with pytest.raises(BadSetting) as caught:
+        search_one(estimator, learned_from)
+    assert words in caught.value.got
+    assert "mine" in caught.value.got
+
+
+def test_a_parameter_that_the_estimator_does_not_have_is_refused(learned_from):
+    def space(trial):
+        return {"num_leavez": trial.suggest_int("num_leavez", 2, 9)}
+
+    # LightGBM itself takes any name, and nothing would be searched.
+    with pytest.raises(BadSetting, match="num_leavez is no parameter of LGBMClassifier"):
+        search_one(SERVED["LightGBM"], learned_from, space)
+
+
 FILE = """
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
@@ -308,6 +363,31 @@ def test_a_training_judges_them_and_a_release_holds_what_it_can(trained):
     parts = releases.load_release(trained.folder).scorer.churn.parts
     held = [weight for weight, part in parts if isinstance(part, Forest)]
     assert held == [forest["weight"]] * bool(forest["weight"])
+
+
+def test_the_gate_asks_for_a_reason_where_the_file_is_another(trained, trained_shop):
+    """The served model is fitted again from the file of today, so it must be the same file."""
+    release = releases.load_release(trained.folder)
+    spec = release.evaluation["models"]["churn"]
+    served = replace(
+        release,
+        evaluation={
+            **release.evaluation,
+            "models": {
+                **release.evaluation["models"],
+                "churn": {**spec, "own": [{**spec["own"][0], "weight": 0.5}]},
+            },
+        },
+    )
+    place = trained.folder.parents[2]
+    training = trained_shop.settings.training.model_copy(update={"estimators": "my_models.py"})
+    settings = trained_shop.settings.model_copy(update={"training": training, "folder": place})
+    assert compare_served.other_estimators(served, settings) == ""
+    (place / "my_models.py").write_text(FILE.replace("min_samples_leaf=20", "min_samples_leaf=2"))
+    assert "forest of another file" in compare_served.other_estimators(served, settings)
+    nothing = trained_shop.settings
+    assert "forest of another file" in compare_served.other_estimators(served, nothing)
+    (place / "my_models.py").write_text(FILE)
 
 
 def test_each_has_a_run_of_its_own(trained):

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from features.core.settings import settings_from_mapping
 from features.tables.history import load_history
-from features.tables.sources import connect, view_file
+from features.tables.sources import connect, read_tables, view_file
 from tests.support.office_files import SheetError, write_ods, write_xls, write_xlsx
 
 NAMES = ["customer_id", "ordered_at", "amount", "category"]
@@ -286,3 +286,24 @@ def test_converted_files_are_private_and_go_with_the_connection(tmp_path):
     _, history = read(path)
     assert history.names == ("transactions",)
     assert not list(Path(tempfile.gettempdir()).glob("lifecycle-files-*/*.txt"))
+
+
+def test_a_converted_file_stays_readable_where_somebody_needs_it(tmp_path):
+    """The audit reads the files once more, also those that had to be converted."""
+    path = tmp_path / "orders.csv"
+    text = "\n".join([",".join(NAMES), "007,2024-01-02 10:30:00,10.75,x"])
+    path.write_text(text + "\n", encoding="utf-16")
+    config = settings_from_mapping(
+        {
+            "business": {"zone": "UTC"},
+            "files": {"orders": str(path)},
+            "tables": {"transactions": SELECT},
+        },
+        folder=tmp_path,
+        where="test",
+    )
+    tables = read_tables(config, keep_converted=True)
+    assert tables.connection.execute("SELECT customer_id FROM files.orders").fetchall() == [
+        ("007",)
+    ]
+    tables.connection.close()

@@ -83,6 +83,7 @@ def test_a_value_of_the_clock_or_of_chance_is_refused_by_its_name(tmp_path, valu
         "SELECT * FROM t WHERE random() < 0.5",
         "SELECT * FROM t, range(DATE '2024-01-01', current_date, INTERVAL 1 DAY)",
         "SELECT * FROM query('SELECT * FROM t WHERE random() < 0.5')",
+        "SELECT t.* FROM t, json_execute_serialized_sql(json_serialize_sql('SELECT random()'))",
         "FROM t UNION ALL FROM t WHERE occurred_at < now()",
     ],
 )

@@ -99,6 +99,35 @@ def history_of(settings: Settings) -> History:
     return load_history(settings)[0]
 
 
+def as_they_came() -> list[str]:
+    """Three plans one after the other; an end is written when a plan ends, and none before."""
+    rows = []
+    for number, (who, first, months, _) in enumerate(subscribers()):
+        begins = first
+        for term in range(4):
+            ends = begins + timedelta(days=20 + 3 * months)
+            running = term == 3 and number >= 20
+            rows.append(f"{who},{begins},{'' if running else ends},plan {term % 2},,")
+            begins = ends
+    return rows
+
+
+def test_ends_that_were_written_when_they_came_are_refused(tmp_path):
+    history = history_of(business(tmp_path, as_they_came()))
+    with pytest.raises(SnapshotRefused, match="1 of 21 running terms have an end") as refused:
+        refuse_snapshots(history)
+    assert "AS cancelled_at" in refused.value.fix
+    # Read as open-ended until they were cancelled, and where somebody says when, they pass.
+    (tmp_path / "read").mkdir()
+    select = SUBSCRIPTIONS.replace("ends AS ends_at, ", "").replace(
+        "cancelled AS cancelled_at", "ends AS cancelled_at"
+    )
+    refuse_snapshots(history_of(business(tmp_path / "read", as_they_came(), select=select)))
+    select = SUBSCRIPTIONS.replace("{more}", ", CAST(starts AS DATE) - 1 AS recorded_at{more}")
+    (tmp_path / "stated").mkdir()
+    refuse_snapshots(history_of(business(tmp_path / "stated", as_they_came(), select=select)))
+
+
 SNAPSHOTS = {
     "with cancellations": (overwritten(), (True, True, True, False, True)),
     "without": (overwritten(cancellations=False), (True, True, False, False, True)),

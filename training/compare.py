@@ -166,7 +166,9 @@ def _nothing_shared() -> EmptyTable:
         where="compare",
         got="no customer and as_of that every set predicts and whose outcome is known",
         rule="Sets are compared on the rows that all of them predict.",
-        fix="Predict the same dates: `lifecycle train` and `lifecycle judge` name theirs.",
+        fix="Predict the same dates: `lifecycle train` and `lifecycle judge` name theirs. "
+        "Trainings with another [churn] horizon_days are judged at other dates and answer another "
+        "question.",
     )
 
 

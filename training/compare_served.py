@@ -15,7 +15,7 @@ from features.tables.history import History
 from serving.release.release import Release, current_release_folder, load_release
 from serving.release.release_store import served_release_id
 from serving.scoring.scorer import Scorer
-from training.evaluation.gate import judge, not_comparable
+from training.evaluation.gate import REFUSED, judge, not_comparable
 from training.examples import Examples
 from training.fitting import fitting_for, specs_of, with_status
 from training.models.fit_reasons import reason_reference
@@ -40,9 +40,8 @@ def gate_section(
         champion = load_release(current_release_folder()) if served else None
     except ReleaseRefused as error:
         return {"gate": not_comparable(str(served), f"the served release has {error.got}")}
-    if champion and (absent := _absent_estimators(champion, settings)):
-        why = f"it holds {absent}, which [training] estimators does not name"
-        return {"gate": not_comparable(str(served), why)}
+    if champion and (why := other_estimators(champion, settings)):
+        return {"gate": {"champion": champion.id, "verdict": REFUSED, "why": [why]}}
     if champion and _same_scores(final_scorer, champion.scorer, examples.rows_at(plan.evaluate)):
         return {"gate": champion.evaluation["gate"]} if "gate" in champion.evaluation else {}
 
@@ -59,13 +58,20 @@ def gate_section(
     return {"gate": verdict}
 
 
-def _absent_estimators(champion: Release, settings: Settings) -> str:
-    """The own estimators of the served model that the configuration no longer has, as words."""
+def other_estimators(champion: Release, settings: Settings) -> str:
+    """Why the served model cannot be fitted as it was: its own estimators; '' where it can.
+
+    A release holds no code, so the estimator comes from the file of today.
+    """
     spec = specs_of(champion, settings)["churn"] if "models" in champion.evaluation else None
-    if spec is None:
+    held = [part for part in spec.own if part.weight] if spec else []
+    if not spec or all(part.file_digest == spec.estimators.digest for part in held):
         return ""
-    known = {own.name for own in spec.estimators.each}
-    return ", ".join(part.name for part in spec.own if part.weight and part.name not in known)
+    names = ", ".join(part.name for part in held)
+    return (
+        f"the served release holds {names} of another file than [training] estimators names "
+        "today, so it cannot be fitted again and compared"
+    )
 
 
 def _same_scores(one: Scorer, other: Scorer, rows: pa.Table) -> bool:

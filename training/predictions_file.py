@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from features.core.errors import ColumnMissing, WrongType
+from features.core.errors import BadSetting, ColumnMissing, WrongType
 from features.core.settings import Settings
 from features.engine.pairs_file import read_for_pairs
 from features.recipes.stages import STAGES
@@ -46,6 +46,13 @@ def read_predictions(path: Path, settings: Settings) -> Predictions:
     """
     rows = read_for_pairs(path, settings, (*P_NAMES, *P_NEXT))
     names = rows.column_names
+    if set(P_NAMES) <= set(names):
+        raise BadSetting(
+            where=str(path),
+            got="both a column p and a column p_churn",
+            rule=RULE,
+            fix="Leave one of them out.",
+        )
     own = next((name for name in P_NAMES if name in names), None)
     p = None if own is None else _floats(rows, own)
     p_next = None

@@ -89,7 +89,8 @@ def refusal_error(release: releases.Release, check: PromotionCheck) -> Promotion
     return PromotionRefused(
         where=f"release {release.id}",
         got="; ".join(check.objections),
-        rule="A release is served where it has skill and is no worse than the served one.",
+        rule="A release is served where it has skill, is no worse than the served one, and has "
+        "learned no less of the past.",
         fix=f"Read its card, {release.folder / 'card.md'}: equal data and settings train it again. "
         "Add history or change the configuration; or serve it all the same and give the reason: "
         f'lifecycle promote {release.id} --force "reason".',

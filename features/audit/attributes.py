@@ -23,6 +23,7 @@ from features.core.instants import DAY_US
 from features.core.settings import Settings
 from features.tables.history import History
 from features.tables.parsing import INSTANT, literal, quote_identifier
+from features.tables.reading import temporary
 from features.tables.sources import read_tables
 
 SAME = 0.9  # share of rows in which a copy of an aggregate equals it
@@ -59,7 +60,7 @@ def find_suspicious_columns(
 ) -> Iterator[Finding]:
     """Findings about columns of the customers SELECT, and load times in columns that none reads."""
     # The files alone, read under the same restrictions; the tables are selected below.
-    intake = read_tables(settings.model_copy(update={"tables": {}}))
+    intake = read_tables(settings.model_copy(update={"tables": {}}), keep_converted=True)
     try:
         intake.connection.execute("SET schema = 'files'")
         for name, select in settings.selects.items():
@@ -77,6 +78,7 @@ def find_suspicious_columns(
             elif name in EVENT_TABLES:
                 yield from _find_unread_load_times(intake.connection, name, types, history)
     finally:
+        temporary.folder_of(intake.connection).remove()
         intake.connection.close()
 
 

@@ -13,6 +13,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictBool,
     field_validator,
     model_validator,
 )
@@ -215,13 +216,13 @@ class Features(Section):
 
 
 class Consent(Section):
-    train: bool = False
+    train: StrictBool = False
     """Whether the models learn only from customers whose `consent` is true."""
-    score: bool = False
+    score: StrictBool = False
     """Whether only customers whose `consent` is true are scored. Others are not in a run, and the
     service answers `no_consent` for them.
     """
-    list: bool = True
+    list: StrictBool = True
     """Whether only customers whose `consent` is true are named in lists, where customers have the
     flag.
     """

@@ -23,6 +23,8 @@ _FROM_PATH = re.compile(r"\b(from|join)\s+'", re.IGNORECASE)
 
 # Words that are a function without brackets, unless a column has that name.
 CLOCK_WORDS = ("current_date", "current_time", "current_timestamp", "localtime", "localtimestamp")
+# Functions that run a text as SQL: what they call is not seen here.
+RUN_A_TEXT = ("query", "json_execute_serialized_sql", "from_substrait", "from_substrait_json")
 # DuckDB calls these stable, but they read the clock or draw; `age` does with one argument.
 ALSO_UNSTABLE = (
     "ago",
@@ -118,8 +120,8 @@ def first_line(error: Exception) -> str:
 def _refuse_unstable(connection: duckdb.DuckDBPyConnection, where: str, select: str) -> None:
     """SelectRefused where the same files could give other rows at another run."""
     for unstable in _unstable_parts(connection, select):
-        if unstable == "query":
-            fix = "Write the SELECT that is in the text of query(…) itself, as a subquery."
+        if unstable in RUN_A_TEXT:
+            fix = f"Write the SELECT that is in the text of {unstable}(…) itself, as a subquery."
         elif _CLOCK.search(unstable):
             fix = "Write the instant down, as in TIMESTAMP '2024-01-31'."
             if unstable in CLOCK_WORDS:
@@ -141,7 +143,7 @@ def _unstable_functions() -> frozenset[str]:
     """The functions that a SELECT may not call: this DuckDB's, which are the same all day long."""
     with duckdb.connect() as connection:
         listed = {name for (name,) in connection.execute(UNSTABLE_QUERY).fetchall()}
-    return frozenset((listed - set(STABLE)) | set(ALSO_UNSTABLE) | {"query"})
+    return frozenset((listed - set(STABLE)) | set(ALSO_UNSTABLE) | set(RUN_A_TEXT))
 
 
 def _unstable_parts(connection: duckdb.DuckDBPyConnection, select: str) -> list[str]:

@@ -22,6 +22,8 @@ ROWS_A_SUBSCRIPTION = 1.3  # most rows per customer and plan, on average
 USUAL_LENGTHS = 0.6  # in a table of terms at least this share has its plan's usual length
 SOON_DAYS = 35  # after a cancellation, or between ends that are alike
 ALIKE = 0.8  # share of ends
+# At least this share of the running terms that should have an end has one.
+FEWEST_ENDS = 0.2
 MOSTLY = 0.5  # share of payments outside of terms, and of regular ones
 
 
@@ -97,6 +99,41 @@ def _ends(row: dict[str, Any], *, enough: bool) -> Sign:
     )
 
 
+def ends_as_they_happen(connection: duckdb.DuckDBPyConnection) -> str | None:
+    """The figures in words where the ends of terms were written when they came; None elsewhere.
+
+    Of terms that were agreed with an end, as many run at one time as begin in the length of one
+    (Little's law, 1961). Where hardly any running term has an end, and others ended, the end was
+    written when it came. `connection` has the typed table `contracts`; nothing is said where
+    somebody states when rows were recorded, or of fewer than MIN_ROWS ended or running
+    terms.
+    """
+    [row] = connection.execute(_RUNNING).to_arrow_table().to_pylist()
+    expected = row["ended_days"] / row["span_days"] if row["span_days"] else 0.0
+    few = min(row["ended"], row["endless"], 2 * expected) < MIN_ROWS
+    if few or row["stated"] or row["with_end"] >= FEWEST_ENDS * expected:
+        return None
+    return (
+        f"{row['with_end']:,} of {row['with_end'] + row['endless']:,} running terms have an end, "
+        f"and {row['ended']:,} others have ended: as long as those ran, some {expected:,.0f} "
+        "would have one"
+    )
+
+
+def _refuse_ends_as_they_happen(history: History) -> None:
+    figures = ends_as_they_happen(history.connection)
+    if figures is None:
+        return
+    raise SnapshotRefused(
+        where="[tables] contracts",
+        got=f"ends that were written when they came: {figures}",
+        rule="A term is a row, with the end that was agreed when it was recorded. Here whoever is "
+        "about to leave has an end, and the others have none: a model would know the future.",
+        fix="Select the end AS cancelled_at in place of ends_at: the term is open-ended until "
+        "then. If the ends were agreed, select recorded_at, when each row was written.",
+    )
+
+
 def has_recorded_at(history: History) -> bool:
     """Whether recorded_at of contracts says more than starts_at: an agreed end was known by then.
 
@@ -116,12 +153,14 @@ def refuse_snapshots(history: History) -> None:
     """SnapshotRefused where contracts look overwritten; nothing without contracts.
 
     They do where there is one row a subscription and nobody says when it was recorded, and either
-    the terms of a plan have all lengths or the ends follow cancellations or are alike.
+    the terms of a plan have all lengths or the ends follow cancellations or are alike. And they do
+    where the ends were written when they came (`ends_as_they_happen`).
     """
     if "contracts" not in history.names or history.built_terms:
         return
     signs = find_signs(history)
     if not looks_overwritten(signs):
+        _refuse_ends_as_they_happen(history)
         return
     marks = "; ".join(f"({'yes' if sign.present else 'no'}) {sign.words}" for sign in signs)
     raise SnapshotRefused(
@@ -156,6 +195,18 @@ SELECT count(*) AS rows, count(DISTINCT (customer_id, of_plan)) AS subscriptions
        coalesce((SELECT max(alike) FROM near), 0) AS alike,
        count(*) FILTER (recorded_at = starts_at) AS invented
 FROM terms LEFT JOIN usual USING (of_plan)
+"""
+# The end of the data is the last instant of which the contracts speak as past: a start.
+_RUNNING = f"""
+WITH newest AS (SELECT max(starts_at) AS last_start, min(starts_at) AS first_start FROM contracts)
+SELECT count(*) FILTER (ends_at <= last_start) AS ended,
+       count(*) FILTER (ends_at > last_start AND ends_at < {OPEN_END_US}) AS with_end,
+       count(*) FILTER (ends_at >= {OPEN_END_US} AND cancelled_at IS NULL) AS endless,
+       coalesce(sum((ends_at - starts_at) / {DAY_US}) FILTER (ends_at <= last_start), 0)
+           AS ended_days,
+       any_value((last_start - first_start) / {DAY_US}) AS span_days,
+       bool_or(recorded_at <> starts_at) AS stated
+FROM contracts, newest
 """
 _OUTSIDE = f"""
 WITH terms AS (

@@ -99,8 +99,13 @@ class Reading:
 IN_ORDER = Reading()
 
 
-def read_tables(settings: Settings, reading: Reading = IN_ORDER) -> SourceTables:
+def read_tables(
+    settings: Settings, reading: Reading = IN_ORDER, *, keep_converted: bool = False
+) -> SourceTables:
     """Read every table of the settings; leaves no file but those that `reading` allows.
+
+    With `keep_converted` converted files stay as long as the connection, whose schema `files`
+    can then be read too.
 
     Raises InputRefused or SelectRefused; SeveralRefused where more than one table has an error.
     """
@@ -113,7 +118,8 @@ def read_tables(settings: Settings, reading: Reading = IN_ORDER) -> SourceTables
         return _read_files(connection, settings, paths, reading)
     finally:
         # The tables hold all that was read.
-        folder.remove()
+        if not keep_converted:
+            folder.remove()
 
 
 def _read_files(

@@ -37,7 +37,11 @@ def score(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Score everybody at one instant (default: right after the data) with what is served."""
+    """Score everybody at one instant with what is served (default: the last local midnight).
+
+    Where the data end less than max_staleness_days before it, the midnight right after the data;
+    older data are refused.
+    """
     from features.core.instants import day_text, instant, last_midnight
     from features.core.progress import print_status
     from features.tables.history import newest_as_of
@@ -67,8 +71,14 @@ def score(
         f", of them {run.cancelled:,} with cover who have cancelled" if run.cancelled else ""
     )
     text = f"{run.rows:,} customers{cancelled} → {run.folder}{there}"
-    value = _run(run) | {"rows_left_out": rows_left_out(history)}
+    silent = run_folders.silent_tables(run.folder)
+    value = _run(run) | {"rows_left_out": rows_left_out(history), "scored_without": silent}
     warnings = [f"warning: {sentence}" for sentence in run.warnings]
+    warnings += [
+        f"warning: {count:,} customers are scored without {table}, which had fallen silent "
+        "(lifecycle check says since when)"
+        for table, count in sorted(silent.items())
+    ]
     answer(value, "\n".join([text, *warnings, *left_out_lines(history)]), as_json)
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -10,7 +13,12 @@ import duckdb
 from features.core.contract import CONTRACT
 from features.core.errors import InputRefused, SnapshotRefused
 from features.core.settings import settings_from_mapping
-from features.tables.snapshots import ROWS_A_SUBSCRIPTION, looks_overwritten, read_signs
+from features.tables.snapshots import (
+    ROWS_A_SUBSCRIPTION,
+    ends_as_they_happen,
+    looks_overwritten,
+    read_signs,
+)
 from features.tables.sources import read_table
 from lifecycle.init.parts import Part
 from lifecycle.init.questions import Answer, Answers, Question
@@ -34,6 +42,9 @@ def settle_terms(
     them: a cancellation is known from its day on.
     """
     if "contracts" not in parts:
+        return None
+    if _ends_came(connection, parts):
+        parts["contracts"] = [_open_ended(part) for part in parts["contracts"]]
         return None
     endless = all("ends_at" not in part.cells for part in parts["contracts"])
     is_list = _has_one_row_each(connection, parts) if endless else _is_snapshot(connection, parts)
@@ -129,8 +140,49 @@ def _are_regular(connection: duckdb.DuckDBPyConnection, parts: Parts) -> bool:
     return bool(gaps < _FEW_GAPS or regular >= _REGULAR * gaps)
 
 
+def _ends_came(connection: duckdb.DuckDBPyConnection, parts: Parts) -> bool:
+    """Whether the ends were written when they came, in files that know no withdrawal."""
+    if any({"cancelled_at", "recorded_at"} & set(part.cells) for part in parts["contracts"]):
+        return False
+    if any("ends_at" not in part.cells for part in parts["contracts"]):
+        return False
+
+    def judge(connection: duckdb.DuckDBPyConnection, payments: str) -> bool:
+        if looks_overwritten(read_signs(connection, payments)):
+            return False  # asked about in its own way
+        return ends_as_they_happen(connection) is not None
+
+    return _judge_terms(connection, parts, judge)
+
+
+def _open_ended(part: Part) -> Part:
+    """The part with its ends as the days on which open-ended terms were cancelled."""
+    reason = (
+        f"{part.cells['ends_at'].column} is read as cancelled_at, known from that day on: hardly "
+        "any running term has an end, so ends were written when they came. If they were agreed "
+        "when a term began, write AS ends_at and select recorded_at, when each row was written."
+    )
+    # The alias of the column is the last word of its line in the SELECT.
+    select = re.sub(r"\bAS ends_at\b", "AS cancelled_at", part.select)
+    cells = {("cancelled_at" if n == "ends_at" else n): cell for n, cell in part.cells.items()}
+    return replace(part, select=select, cells=cells, reasons=(*part.reasons, reason))
+
+
 def _is_snapshot(connection: duckdb.DuckDBPyConnection, parts: Parts) -> bool:
     """Whether the typed terms show the signs of a snapshot; False where they cannot be read."""
+
+    def judge(connection: duckdb.DuckDBPyConnection, payments: str) -> bool:
+        return looks_overwritten(read_signs(connection, payments))
+
+    return _judge_terms(connection, parts, judge)
+
+
+def _judge_terms(
+    connection: duckdb.DuckDBPyConnection,
+    parts: Parts,
+    judge: Callable[[duckdb.DuckDBPyConnection, str], bool],
+) -> bool:
+    """`judge` of the typed terms and payments; False where the terms cannot be read."""
     mapping = {"business": {"zone": "UTC"}, "tables": {"transactions": "SELECT 1"}}
     settings = settings_from_mapping(mapping, folder=Path(), where="init")
 
@@ -146,6 +198,6 @@ def _is_snapshot(connection: duckdb.DuckDBPyConnection, parts: Parts) -> bool:
             return False
         payments = "main.transactions" if "transactions" in parts and read("transactions") else ""
         connection.execute("SET schema = 'main'")
-        return looks_overwritten(read_signs(connection, payments))
+        return judge(connection, payments)
     finally:
         connection.execute("SET schema = 'files'")

@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -352,3 +353,13 @@ def refuse_archetype(settings: Settings) -> None:
             rule="Where customers buy once, retention has no meaning and nothing is scored.",
             fix="If customers do come back, set another archetype under [business].",
         )
+
+
+def silent_tables(folder: Path) -> dict[str, int]:
+    """How many customers of a run were scored without each table that had fallen silent."""
+    warnings = pq.read_table(folder / "scores.parquet", columns=["warnings"])["warnings"]
+    marks = Counter(pc.list_flatten(warnings).to_pylist())
+    prefix = "without:"
+    return {
+        mark.removeprefix(prefix): count for mark, count in marks.items() if mark.startswith(prefix)
+    }

@@ -48,6 +48,7 @@ class OwnPartRules(Rules):
     loss: float
     weight: Share
     not_servable: str | None
+    file_digest: str
     trials: Count
 
 

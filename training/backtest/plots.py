@@ -47,7 +47,7 @@ def _over_time(report: Report, path: Path) -> Path | None:
     for row, (name, words) in zip(panels, FIGURES.items(), strict=True):
         for axes, (who, colour) in zip(row, COLOURS.items(), strict=True):
             true = [date["churn"][who] for date in dates]
-            estimates = [date["validation"]["churn"][who] for date in dates]
+            estimates = [date["estimate"]["churn"][who] for date in dates]
             _points(axes, true, name, -0.1, colour, "true (bars: 95 % CI)", TRUE_STYLE)
             _points(axes, estimates, name, 0.1, GREY, "validation estimate", VALIDATION_STYLE)
             _date_axis(axes, [date["as_of"] for date in dates])

@@ -85,9 +85,9 @@ def _date(result: DatePredictions) -> Report:
     rows = result.predictions
     p_next = np.column_stack([rows[f"p_next_{stage}"].to_numpy() for stage in STAGES])
     truth = score_metrics(rows, rows["p_churn"].to_numpy(), p_next)
-    validation = weigh_by_scored_shares(result.metadata["validation"], truth)
-    difference = _each_figure(lambda *figure: _difference(truth, validation, *figure))
-    return {**result.metadata, **truth, "validation": validation, "difference": difference}
+    estimate = weigh_by_scored_shares(result.metadata["validation"], truth)
+    difference = _each_figure(lambda *figure: _difference(truth, estimate, *figure))
+    return {**result.metadata, **truth, "estimate": estimate, "difference": difference}
 
 
 def _difference(

@@ -66,7 +66,7 @@ def _date_lines(report: Report, who: str) -> Iterator[str]:
             difference = date["difference"]["churn"][who][figure] or {}
             cells += [
                 decimals(true[figure]),
-                decimals(date["validation"]["churn"][who][figure]),
+                decimals(date["estimate"]["churn"][who][figure]),
                 signed(difference.get("errors"), 1),
             ]
         cells.append(decimals(true["ece"]))

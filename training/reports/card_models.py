@@ -61,6 +61,9 @@ def models_section(scorer: Scorer, evaluation: Report) -> list[str]:
 def _blends(fitted: Mapping[str, Report]) -> list[str]:
     lines = []
     if any(part.get("weight") for part in fitted.values()):
+        alone = fitted.get("churn", {}).get("own") and not fitted["churn"].get("rounds")
+        if alone:
+            lines += [f"p is {fitted['churn']['model']} alone, one of the own estimators.", ""]
         lines += [
             "A blend in log-odds of a ridge logistic regression on logged columns and boosted "
             f"trees ({SEEDS} seeds). Chosen on folds of the training dates by log loss (the last "

@@ -16,7 +16,8 @@ LABELS = "lifecycle.labels"
 # Tags that every run has or may have; a label of this name would hide what they say.
 OWN_TAGS = frozenset(
     {
-        *("best_baseline", "best_trial", "data_digest", "gate", "headline_population"),
+        *("best_baseline", "best_trial", "data_digest", "estimator", "gate"),
+        *("headline_population", "servable", "target"),
         *("purpose", "recommended", "release", "status", "trained_as_of", "verdict"),
     }
 )

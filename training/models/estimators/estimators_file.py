@@ -17,6 +17,7 @@ the configuration names. It is read in a training only; no release holds it.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import traceback
 from collections.abc import Callable
@@ -47,10 +48,14 @@ class OwnEstimator:
 
 @dataclass(frozen=True)
 class OwnEstimators:
-    """The estimators of a file, in its order, and its path as the configuration names it."""
+    """The estimators of a file, in its order, and its path as the configuration names it.
+
+    `digest`: of its text: an estimator of another text may be another model of the same name.
+    """
 
     file: str = ""
     each: tuple[OwnEstimator, ...] = ()
+    digest: str = ""
 
     def named(self, name: str) -> OwnEstimator:
         """BadSetting for a name that the file does not have."""
@@ -84,9 +89,10 @@ def read_estimators(settings: Settings) -> OwnEstimators:
             fix=f"Correct the path under {KEY} (it starts at the toml's folder).",
         )
     name = str(settings.training.estimators)
-    given = _run(path.read_bytes(), name)
+    source = path.read_bytes()
+    given = _run(source, name)
     each = tuple(_own_estimator(label, entry, name) for label, entry in given.items())
-    return OwnEstimators(name, each)
+    return OwnEstimators(name, each, hashlib.sha256(source).hexdigest()[:16])
 
 
 def _run(source: bytes, name: str) -> dict[Any, Any]:

@@ -40,9 +40,20 @@ class FittedEstimator:
 
 
 def probability(model: Any, matrix: np.ndarray, fitted: FittedEstimator) -> np.ndarray:
-    """P(left) of the rows of the design matrix (rows, columns), float64 (rows,)."""
+    """P(left) of the rows of the design matrix (rows, columns), float64 (rows,).
+
+    ValueError where the answer is anything but the probabilities of the classes 0 and 1.
+    """
+    classes = list(getattr(model, "classes_", (0, 1)))
+    if classes != [0, 1]:
+        raise ValueError(f"its classes_ are {classes}, and not 0 and 1 in this order")
     frame = to_frame(matrix, fitted.names, fitted.learned)
-    return np.asarray(model.predict_proba(frame), dtype=np.float64)[:, 1]
+    answer = np.asarray(model.predict_proba(frame), dtype=np.float64)
+    if answer.shape != (len(matrix), 2):
+        raise ValueError(f"an answer of shape {answer.shape} for {len(matrix):,} rows")
+    if not ((answer >= 0) & (answer <= 1)).all():
+        raise ValueError("a probability that is no number from 0 to 1")
+    return answer[:, 1]
 
 
 def to_frame(matrix: np.ndarray, names: tuple[str, ...], learned: np.ndarray) -> pd.DataFrame:
@@ -79,6 +90,11 @@ def fit_estimator(
 
     model = clone(estimator)
     settings = model.get_params(deep=True)
+    if unknown := sorted(set(params) - set(settings)):
+        # Some libraries take any name, and then nothing is searched.
+        raise ValueError(
+            f"{', '.join(unknown)} is no parameter of {type(model).__name__} (see get_params())"
+        )
     fixed = {
         name: 1
         for name in settings

@@ -32,6 +32,11 @@ from training.models.remembered_fits import remembered
 from training.models.studies import digest
 from training.splits import Folds
 
+ANSWERS = (
+    "An estimator learns labels 0 and 1, and predict_proba answers with two columns: the "
+    "probabilities of 0 and of 1, from 0 to 1."
+)
+FIX = "Correct the estimator, or take it out of the file: one that fails ends the training."
 NULLS = "A feature that is not known is null (NaN), and some estimators take no null."
 FILL_NULLS = (
     'Fill them first: from sklearn.impute import SimpleImputer, and "{}": '
@@ -45,6 +50,7 @@ class OwnPart:
 
     `params`: the best of the trials, beyond what the file sets. `loss`: its mean log loss over the
     folds. `weight`: in the blend. `not_servable`: why no release can hold it; None where one can.
+    `file_digest`: of the file that it is in.
     """
 
     name: str
@@ -52,6 +58,7 @@ class OwnPart:
     loss: float
     weight: float = 0.0
     not_servable: str | None = None
+    file_digest: str = ""
     trials: tuple[dict[str, Any], ...] = field(default=())
 
 
@@ -117,7 +124,15 @@ def search_estimator(
     loss, params, margins, newest = best
     why = _why_not_servable(newest, matrix[folds.pairs[0][0]])
     return SearchedEstimator(
-        OwnPart(own.name, params, loss, not_servable=why, trials=tuple(done)), margins
+        OwnPart(
+            own.name,
+            params,
+            loss,
+            not_servable=why,
+            file_digest=estimators.digest,
+            trials=tuple(done),
+        ),
+        margins,
     )
 
 
@@ -128,7 +143,7 @@ def _params(own: OwnEstimator, trial: Any, file: str) -> dict[str, Any]:
     try:
         params = own.space(trial)
         return _plain(params)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise file_error(
             file, error_line(error, file), f"the space of {own.name}: {_words(error)}"
         ) from error
@@ -167,7 +182,7 @@ def fit_own(
                 )
         except parallel.Cancelled:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise _failed(own, "fit", error, file) from error
 
     key = [digest([matrix, labels, list(names)]), "own", own.name, file, params, seed]
@@ -179,22 +194,20 @@ def _margins(
 ) -> np.ndarray:
     try:
         margins = fitted.margins(matrix)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(own, "predict_proba", error, file) from error
-    if not np.isfinite(margins).all():
-        raise file_error(file, None, f"{own.name}: a probability that is not a number")
     return margins
 
 
-def _failed(own: OwnEstimator, method: str, error: Exception, file: str) -> Exception:
+def _failed(own: OwnEstimator, method: str, error: BaseException, file: str) -> Exception:
     got = f"{own.name} failed in {method}: {_words(error)}"
     line = error_line(error, file)
     if "NaN" in got:
         return file_error(file, line, got, rule=NULLS, fix=FILL_NULLS.format(own.name))
-    return file_error(file, line, got)
+    return file_error(file, line, got, rule=ANSWERS, fix=FIX)
 
 
-def _words(error: Exception) -> str:
+def _words(error: BaseException) -> str:
     """The type and the first line of an error's text."""
     lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
