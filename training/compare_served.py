@@ -64,10 +64,10 @@ def other_estimators(champion: Release, settings: Settings) -> str:
     A release holds no code, so the estimator comes from the file of today.
     """
     spec = specs_of(champion, settings)["churn"] if "models" in champion.evaluation else None
-    held = [part for part in spec.own if part.weight] if spec else []
-    if not spec or all(part.file_digest == spec.estimators.digest for part in held):
+    served = [part for part in spec.own if part.weight] if spec else []
+    if not spec or all(part.file_digest == spec.estimators.digest for part in served):
         return ""
-    names = ", ".join(part.name for part in held)
+    names = ", ".join(part.name for part in served)
     return (
         f"the served release holds {names} of another file than [training] estimators names "
         "today, so it cannot be fitted again and compared"
