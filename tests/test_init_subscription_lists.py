@@ -74,3 +74,24 @@ def test_the_refusal_of_overwritten_ends_says_that_the_file_can_be_left_out(tmp_
         read(tmp_path, RARELY, head, lines)
     assert "do not come regularly" in str(refused.value)
     assert refused.value.fix.startswith("Leave subscriptions.csv out: the other files are enough")
+
+
+def test_ends_that_were_written_when_they_came_are_known_from_their_day_on(tmp_path):
+    """Plans one after the other, the end blank while one runs: no end was agreed."""
+    head = "Customer no,Plan,Start date,End date"
+    lines = [
+        f"C{n},{'AB'[term % 2]},2023-{1 + 3 * term:02d}-{1 + n % 28:02d},"
+        f"{'' if term == 3 else f'2023-{4 + 3 * term:02d}-{1 + n % 28:02d}'}"
+        for n in range(40)
+        for term in range(4)
+    ]
+    guesses, _ = read(tmp_path, RARELY, head, lines)
+    row = guesses["tables.contracts"]
+    assert '"End date" AS cancelled_at' in row["guess"]
+    assert "ends_at" not in row["guess"]
+    assert "hardly any running term has an end" in row["reason"]
+    # Terms that were agreed have ends while they run.
+    agreed = [line if not line.endswith(",") else f"{line}2024-01-15" for line in lines]
+    (tmp_path / "agreed").mkdir()
+    guesses, _ = read(tmp_path / "agreed", RARELY, head, agreed)
+    assert '"End date" AS ends_at' in guesses["tables.contracts"]["guess"]
