@@ -32,9 +32,10 @@ from training.uncertainty.unseen_rows import UnseenPredictions, fit_uncertainty
 
 FIGURES = ("rows", "rate", "mean_p", "auroc", "auroc_low", "auroc_high", "log_loss", "ece")
 # All sub-releases together may take a quarter of the time of a training. p is learned from every
-# training date, because fewer cost it 1 % of its log loss; q from the newest of them.
-STAGE_DATES = 6
-REFERENCE_ROWS = 1000  # of reasons: a mean over fewer rows than for the whole release
+# training date and by as many boosters as in the whole release, because fewer cost it 1 % of its
+# log loss; q from the newest dates.
+STAGE_DATES = 4
+REFERENCE_ROWS = 500  # of reasons: a mean over fewer rows than for the whole release
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,7 @@ def _fit_one(
         fitting.columns,
         seed=fitting.seed,
         contractual=fitting.contractual,
-        seeds=blending.EVAL_SEEDS,
+        seeds=blending.SEEDS,
     )
     newest = pa.array(np.unique(train_rows["as_of"].to_numpy())[-STAGE_DATES:])
     stage_rows = train_rows.filter(pc.is_in(train_rows["as_of"], value_set=newest))
