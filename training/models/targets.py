@@ -19,7 +19,7 @@ from features.recipes.definitions import Definitions
 from serving.scoring.parts import design_matrix, design_names
 from serving.scoring.scorer import Calibration
 from serving.scoring.targets import NO_SKILL, OK, TargetModel
-from training.models import blend_search, blending, churn, fit_rates, ridge
+from training.models import blend_search, churn, fit_rates, ridge
 from training.models.blend_spec import BlendSpec
 from training.models.booster_space import booster_space
 from training.splits import tuning_folds
@@ -154,7 +154,6 @@ def fit_without_tables(
         columns,
         seed=settings.training.seed,
         contractual=False,
-        seeds=blending.EVAL_SEEDS,
     )
     margin = blend.margins(design_matrix(later, columns))[:, 0]
     calibration = churn.calibrate(margin, later, window=settings.outcome_window_us)
