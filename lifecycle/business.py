@@ -153,12 +153,12 @@ class Business:
         True
         """
         from features import audit as audits
-        from lifecycle.given_features import given_features
+        from lifecycle.given_tables import read_given
 
         if features is None:
             report = audits.audit(self.history, self.settings, dates=dates, seed=seed)
             return Report(report, audits.report_text(report))
-        table = given_features(features, self.settings)
+        table = read_given(features, self.settings, audits.read_feature_table)
         report = audits.audit_table(table, self.history, self.settings, dates=dates, seed=seed)
         return Report(report, audits.table_text(report))
 
@@ -328,12 +328,13 @@ class Business:
         >>> report["predictions"]["judged"] == len(rows)
         True
         """
-        from lifecycle.given_predictions import given_predictions
+        from lifecycle.given_tables import read_given
         from training.judge import judge
+        from training.predictions_file import read_predictions
         from training.tracking.run_labels import read_labels
 
         labels = read_labels(name, tags)
-        given = given_predictions(predictions, self.settings)
+        given = read_given(predictions, self.settings, read_predictions)
         judged = judge(self.history, self.settings, given, labels=labels)
         return Report(judged.report, judged.text)
 

@@ -35,9 +35,17 @@ from training import compare_served, job
 from training.models.estimators.estimators_file import OwnEstimator, OwnEstimators, read_estimators
 from training.models.estimators.fitted_estimator import fit_estimator, probability
 from training.models.estimators.not_servable import NotServable
-from training.models.estimators.search_estimators import blend_weights, search_estimator
+from training.models.estimators.own_weights import blend_weights
+from training.models.estimators.search_estimators import (
+    OwnPart,
+    SearchedEstimator,
+    part_of,
+    search_estimator,
+)
 from training.models.estimators.servable import to_part
 from training.models.estimators.tree_nodes import next_float32_above
+from training.models.fold_task import FoldTask
+from training.reports.summary import cut_searches
 from training.splits import Folds
 
 COLUMNS = 20
@@ -177,9 +185,12 @@ def test_no_estimator_sees_a_label_of_the_rows_that_judge_it(learned_from):
     order = np.arange(len(rows))
     folds = Folds(((order[:1000], order[1000:]),), "forward in time")
     searched = search_estimator(
-        OwnEstimators("mine.py"), OwnEstimator("peeking", Peeking()), rows, labels,
-        names=NAMES, folds=folds, trials=1, seconds=9.0, seed=1,
-    )  # fmt: skip
+        OwnEstimators("mine.py"),
+        OwnEstimator("peeking", Peeking()),
+        FoldTask(rows, labels, NAMES, folds, seed=1),
+        trials=1,
+        until=np.inf,
+    )
     rate = labels[:1000].mean()
     assert searched.margins[0] == pytest.approx(float(log_odds(rate)))
     assert searched.part.not_servable.startswith("Peeking has no export")
@@ -192,18 +203,15 @@ def test_weights_go_to_those_that_lower_the_loss_and_can_be_served():
     folds = Folds(((np.arange(1), np.arange(4000)),), "forward in time")
 
     def searched(name, margins, why=None):
-        part = SimpleNamespace(
-            name=name, params={}, loss=1.0, weight=0.0, not_servable=why, trials=()
-        )
-        return SimpleNamespace(part=part, margins=[margins])
+        return SearchedEstimator(OwnPart(name, {}, 1.0, not_servable=why), [margins])
 
+    task = FoldTask(truth, labels, ("truth",), folds, seed=1)
     ours = [truth + draw.normal(0, 1, truth.shape)]
     better = searched("better", truth + draw.normal(0, 1, truth.shape))
     noise = searched("noise", -truth)
     perfect = searched("perfect", truth, "it has no export")
     weights = {
-        part.name: part.weight
-        for part in blend_weights(ours, [better, noise, perfect], labels, folds)
+        part.name: part.weight for part in blend_weights(ours, [better, noise, perfect], task)
     }
     assert 0.3 < weights["better"] < 0.7
     assert weights["noise"] == weights["perfect"] == 0
@@ -248,17 +256,6 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
         read_estimators(settings)
 
 
-def test_nulls_without_an_imputer_are_named_with_what_to_write(learned_from):
-    with pytest.raises(BadSetting) as caught:
-        search_estimator(
-            OwnEstimators("mine.py"), OwnEstimator("plain", LogisticRegression()), *learned_from,
-            names=NAMES, folds=Folds(((np.arange(900), np.arange(900, 1500)),), ""),
-            trials=1, seconds=9.0, seed=1,
-        )  # fmt: skip
-    assert "plain failed in fit" in caught.value.got
-    assert "SimpleImputer" in caught.value.fix
-
-
 class Answering(ClassifierMixin, BaseEstimator):
     """Answers with anything."""
 
@@ -287,12 +284,17 @@ WRONG = {
 }
 
 
-def search_one(estimator, learned_from, space=None):
+FOLDS = Folds(((np.arange(900), np.arange(900, 1500)),), "forward in time")
+
+
+def search_one(estimator, learned_from, space=None, *, trials=2, until=np.inf):
     return search_estimator(
-        OwnEstimators("mine.py"), OwnEstimator("mine", estimator, space), *learned_from,
-        names=NAMES, folds=Folds(((np.arange(900), np.arange(900, 1500)),), ""),
-        trials=2, seconds=9.0, seed=1,
-    )  # fmt: skip
+        OwnEstimators("mine.py"),
+        OwnEstimator("mine", estimator, space),
+        FoldTask(*learned_from, NAMES, FOLDS, seed=1),
+        trials=trials,
+        until=until,
+    )
 
 
 @pytest.mark.parametrize("wrong", WRONG)
@@ -302,6 +304,33 @@ def test_an_answer_that_is_no_probability_is_refused(wrong, learned_from):
         search_one(estimator, learned_from)
     assert words in caught.value.got
     assert "mine" in caught.value.got
+
+
+def test_nulls_without_an_imputer_are_named_with_what_to_write(learned_from):
+    with pytest.raises(BadSetting) as caught:
+        search_one(LogisticRegression(), learned_from)
+    assert "mine failed in fit" in caught.value.got
+    assert "SimpleImputer" in caught.value.fix
+
+
+def test_a_search_ends_when_the_time_is_up_and_says_how_far_it_came(learned_from):
+    def space(trial):
+        return {"max_depth": trial.suggest_int("max_depth", 2, 9)}
+
+    part = search_one(DecisionTreeClassifier(), learned_from, space, trials=5, until=-np.inf).part
+    assert (len(part.trials), part.trials_wanted) == (1, 5)
+    spec = {"trials_done": 5, "trials_wanted": 5, "own": [{**vars(part), "trials": 1}]}
+    [sentence] = cut_searches({"models": {"churn": spec}})
+    assert "the search for mine ended after 1 of 5 trials" in sentence
+    assert cut_searches({"models": {"churn": spec | {"own": []}}}) == []
+
+
+def test_an_export_that_fails_on_other_rows_is_an_error_and_no_traceback(learned_from):
+    rows, labels = learned_from
+    estimators = OwnEstimators("mine.py", (OwnEstimator("net", NOT_SERVED["averages its trees"]),))
+    servable = OwnPart("net", {}, 0.5)  # as it was on the folds
+    with pytest.raises(BadSetting, match="can be exported on the folds, and not on other rows"):
+        part_of(estimators, servable, rows, labels, names=NAMES, seed=1)
 
 
 def test_a_parameter_that_the_estimator_does_not_have_is_refused(learned_from):

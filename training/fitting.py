@@ -103,19 +103,8 @@ class Fitting:
         `margin`: out-of-fold log-odds of churn (rows,), where they are known already. q comes from
         frequencies where too few customers stayed.
         """
-        spec = self.specs["churn"]
-        assert spec is not None
         (blend, calibration), (q, classes) = run_in_parallel(
-            lambda: churn.fit_churn_model(
-                spec,
-                rows,
-                self.columns,
-                outcome_window_us=self.outcome_window_us,
-                seed=self.seed,
-                contractual=self.contractual,
-                margin=margin,
-            ),
-            lambda: self.fit_stages(rows),
+            lambda: self.fit_churn(rows, margin=margin), lambda: self.fit_stages(rows)
         )
         stay_rows = next_stage.stayers(rows).num_rows
         return Scorer(
@@ -129,19 +118,21 @@ class Fitting:
         alone = only_own(part, spec.estimators, spec.folds)
         return replace(self, specs={**self.specs, "churn": alone})
 
-    def fit_churn(self, rows: pa.Table, scorer: Scorer) -> Scorer:
-        """The scorer with the churn model of these specs, fitted and calibrated on the rows."""
+    def fit_churn(
+        self, rows: pa.Table, *, margin: np.ndarray | None = None
+    ) -> tuple[Blend, Calibration]:
+        """The churn model of these specs on the rows, and its calibration (`fit_models`)."""
         spec = self.specs["churn"]
         assert spec is not None
-        blend, calibration = churn.fit_churn_model(
+        return churn.fit_churn_model(
             spec,
             rows,
             self.columns,
             outcome_window_us=self.outcome_window_us,
             seed=self.seed,
             contractual=self.contractual,
+            margin=margin,
         )
-        return replace(scorer, churn=blend, calibration=calibration)
 
     def out_of_fold_margins(self, rows: pa.Table) -> np.ndarray:
         """Log-odds of churn (rows,) from fits without the row's customer; NaN where none was."""

@@ -40,8 +40,8 @@ from training.evaluation.plausibility import (
 )
 from training.examples import ExampleColumns, Examples, example_columns, make_examples
 from training.fitting import Specs, fitting_for, specs_of, with_status
+from training.judge_estimators import JudgedEstimator, judge_estimators
 from training.models import churn
-from training.models.estimators.search_estimators import OwnPart
 from training.models.remembered_fits import remember_fits
 from training.other_model import release_of_other_model, with_other_model
 from training.parallel import reproducible_fits
@@ -164,26 +164,18 @@ class TrainingRun:
         return self.fitting.fit_scorer(self.train_rows)
 
     @cached_property
-    def estimator_reports(self) -> list[tuple[OwnPart, dict[str, Any]]]:
+    def judged_estimators(self) -> list[JudgedEstimator]:
         """Each of the business's own estimators alone, judged on the evaluation dates."""
-        spec = self.specs["churn"]
-        if spec is None or self.only == "next-stage":
+        if self.only == "next-stage":
             return []
-        reports = []
-        for part in spec.own:
-            print_status(f"judging {part.name}")
-            scorer = self.fitting.with_only(part).fit_churn(self.train_rows, self.eval_scorer)
-            report = own_estimators.judge_estimator(
-                part,
-                scorer.p_churn(self.eval_rows),
-                self.eval_scorer.p_churn(self.eval_rows),
-                early=self.train_rows,
-                late=self.eval_rows,
-                examples=self.examples,
-                settings=self.settings,
-            )
-            reports.append((part, report))
-        return reports
+        return judge_estimators(
+            self.fitting,
+            self.eval_scorer,
+            self.train_rows,
+            self.eval_rows,
+            self.examples,
+            self.settings,
+        )
 
     def _fit_without(self, columns: tuple[str, ...]) -> Scorer:
         """The churn model of the same spec on fewer columns, for the ablation."""
@@ -217,9 +209,9 @@ class TrainingRun:
             )
             notes.append(ablation.note(report))
         report["notes"] = [one for one in notes if one]
-        if self.estimator_reports:
+        if self.judged_estimators:
             report["estimators"] = [
-                own_estimators.summarise(part, one) for part, one in self.estimator_reports
+                own_estimators.summarise(part, one) for part, one in self.judged_estimators
             ]
         if self.learning_curve:
             report["learning_curve"] = curves.learning_curve(
@@ -329,7 +321,7 @@ class TrainingRun:
             began=self.began,
             past=self.past,
             labels=self.labels,
-            estimators=self.estimator_reports,
+            estimators=self.judged_estimators,
             targets=self.targets,
         )
         return Trained(folder, self.status, self.evaluation, runs)

@@ -19,7 +19,7 @@ from serving.scoring.sub_releases import SubRelease
 from training.examples import Examples
 from training.fitting import Specs
 from training.holdout_file import RELEASE, save_holdout
-from training.models.estimators.search_estimators import OwnPart
+from training.judge_estimators import JudgedEstimator
 from training.past import PastTraining
 from training.plan import Plan
 from training.plots.draw import draw
@@ -87,7 +87,7 @@ def record_runs(
     folder: Path,
     began: float,
     past: PastTraining | None,
-    estimators: Sequence[tuple[OwnPart, dict[str, Any]]] = (),
+    estimators: Sequence[JudgedEstimator] = (),
     targets: Sequence[FittedTarget] = (),
     labels: RunLabels = UNLABELLED,
 ) -> dict[str, str | None]:

@@ -42,7 +42,7 @@ from serving.batch import run_manifest, shift
 from serving.batch.score_lock import lock_scores
 from serving.batch.writers import with_datetimes
 from serving.release.release import Release
-from serving.release.score_table import CANCELLED, REFUSED_ARCHETYPES, score_table
+from serving.release.score_table import CANCELLED, REFUSED_ARCHETYPES, WITHOUT, score_table
 from serving.release.seen_future import refuse_backfill_release, refuse_in_sample
 
 
@@ -151,8 +151,12 @@ def score_batch(
 
 
 def _count_cancelled(folder: Path) -> int:
+    return _count_warnings(folder)[CANCELLED]
+
+
+def _count_warnings(folder: Path) -> Counter[str]:
     warnings = pq.read_table(folder / "scores.parquet", columns=["warnings"])["warnings"]
-    return int(pc.sum(pc.equal(pc.list_flatten(warnings), CANCELLED)).as_py() or 0)
+    return Counter(pc.list_flatten(warnings).to_pylist())
 
 
 def _is_finished(folder: Path, about: dict[str, Any], tables: list[str]) -> bool:
@@ -357,9 +361,8 @@ def refuse_archetype(settings: Settings) -> None:
 
 def silent_tables(folder: Path) -> dict[str, int]:
     """How many customers of a run were scored without each table that had fallen silent."""
-    warnings = pq.read_table(folder / "scores.parquet", columns=["warnings"])["warnings"]
-    marks = Counter(pc.list_flatten(warnings).to_pylist())
-    prefix = "without:"
     return {
-        mark.removeprefix(prefix): count for mark, count in marks.items() if mark.startswith(prefix)
+        mark.removeprefix(WITHOUT): count
+        for mark, count in _count_warnings(folder).items()
+        if mark.startswith(WITHOUT)
     }

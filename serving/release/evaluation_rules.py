@@ -50,6 +50,7 @@ class OwnPartRules(Rules):
     not_servable: str | None
     file_digest: str
     trials: Count
+    trials_wanted: Count
 
 
 class ModelSpecRules(Rules):

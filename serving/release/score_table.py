@@ -23,6 +23,7 @@ UNCERTAINTY_COLUMNS = ("p_churn_low", "p_churn_high", "evidence", "next_stages")
 # The warning of customers whose cover still runs and who have cancelled: nobody can keep them by
 # preventing a cancellation.
 CANCELLED = "cancelled"
+WITHOUT = "without:"  # and the table that a score does without
 REASON_COLUMNS = tuple(f"reason_{k + 1}" for k in range(REASON_COUNT))
 Values = dict[str, list[Any]]
 
@@ -175,7 +176,7 @@ def _warnings(
     archetype = release.config["business"]["archetype"]
     at_most = release.config["contract"]["max_staleness_days"]
     of_everybody = [f"as_of_after_data_until:{at_most}d_at_most"] if stale else []
-    of_everybody += [f"without:{table}" for table in lacks]
+    of_everybody += [f"{WITHOUT}{table}" for table in lacks]
     if scorer.status != "ok":
         of_everybody.append(scorer.status)
     if archetype in REFUSED_ARCHETYPES:

@@ -5,6 +5,7 @@ Then a business's own estimators, and their weights beside ours.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,7 +23,9 @@ from training.models.estimators.estimators_file import (
     OwnEstimators,
     not_servable_error,
 )
-from training.models.estimators.search_estimators import blend_weights, search_estimator
+from training.models.estimators.own_weights import blend_weights
+from training.models.estimators.search_estimators import search_estimator
+from training.models.fold_task import FoldTask, mean_log_loss
 from training.splits import Folds
 
 WEIGHTS = np.linspace(0, 1, 11)
@@ -54,6 +57,7 @@ def search_blend(
     most near 0 and 1 (docs/decisions/020-the-blend.md). `directions` are used unless they
     cost the boosters more than MAX_AUROC_LOSS.
     """
+    until = time.monotonic() + seconds
     strength, ridge_loss, linear = _search_ridge(matrix, labels, folds, outputs, label, strengths)
     parallel.check_cancelled()
 
@@ -74,25 +78,12 @@ def search_blend(
             boosted, used = [*monotone, *older], directions
     weight, losses = _search_weight(linear, boosted, labels, folds)
     losses = {"ridge": ridge_loss, **losses}
-    own = blend_weights(
-        _mix(linear, boosted, weight),
-        [
-            search_estimator(
-                estimators,
-                each,
-                matrix,
-                labels,
-                names=names,
-                folds=folds,
-                trials=trials,
-                seconds=seconds,
-                seed=seed,
-            )
-            for each in estimators.each
-        ],
-        labels,
-        folds,
-    )
+    task = FoldTask(matrix, labels, names, folds, seed)
+    searched = [
+        search_estimator(estimators, each, task, trials=trials, until=until)
+        for each in estimators.each
+    ]
+    own = blend_weights(_mix(linear, boosted, weight), searched, task)
     return BlendSpec(
         strength,
         tuned.settings,
@@ -104,7 +95,7 @@ def search_blend(
         used,
         trials_done=len(tuned.trials),
         trials_wanted=trials,
-        own=tuple(own),
+        own=own,
         estimators=estimators,
     )
 
@@ -128,7 +119,7 @@ def _search_ridge(
         ]
         for at, strength in enumerate(strengths)
     }
-    losses = {strength: _mean_log_loss(each, labels, folds) for strength, each in margins.items()}
+    losses = {strength: mean_log_loss(each, labels, folds) for strength, each in margins.items()}
     strength = min(losses, key=losses.__getitem__)
     return strength, losses[strength], margins[strength]
 
@@ -137,13 +128,13 @@ def _search_weight(
     linear: list[np.ndarray], boosted: list[np.ndarray], labels: np.ndarray, folds: Folds
 ) -> tuple[float, dict[str, float]]:
     """The boosters' weight, and the log losses of the boosters, the best blend and this blend."""
-    by_weight = {w: _mean_log_loss(_mix(linear, boosted, w), labels, folds) for w in WEIGHTS}
+    by_weight = {w: mean_log_loss(_mix(linear, boosted, w), labels, folds) for w in WEIGHTS}
     best = float(min(by_weight, key=by_weight.__getitem__))
     weight = round((best + USUAL_WEIGHT) / 2, 3)
     return weight, {
         "boosters": by_weight[1.0],
         "best_blend": by_weight[best],
-        "blend": _mean_log_loss(_mix(linear, boosted, weight), labels, folds),
+        "blend": mean_log_loss(_mix(linear, boosted, weight), labels, folds),
     }
 
 
@@ -169,7 +160,7 @@ def simple_model_spec(
             outputs=1,
         )
         margins.append(part.margins(matrix[check]))
-    loss = _mean_log_loss(margins, labels, folds)
+    loss = mean_log_loss(margins, labels, folds)
     losses = {"ridge": loss, "blend": loss}
     return BlendSpec(
         simpler_models.STRENGTH, {}, 0, 0.0, losses, folds.kind, model=model, columns=wanted
@@ -189,18 +180,9 @@ def own_model_spec(
     estimators: OwnEstimators,
 ) -> BlendSpec:
     """The spec of one of a business's own estimators alone. BadSetting where none can serve it."""
-    own = estimators.named(name)
-    part = search_estimator(
-        estimators,
-        own,
-        matrix,
-        labels,
-        names=names,
-        folds=folds,
-        trials=trials,
-        seconds=seconds,
-        seed=seed,
-    ).part
+    task = FoldTask(matrix, labels, names, folds, seed)
+    own, until = estimators.named(name), time.monotonic() + seconds
+    part = search_estimator(estimators, own, task, trials=trials, until=until).part
     if part.not_servable:
         raise not_servable_error(name, part.not_servable)
     return only_own(part, estimators, folds.kind)
@@ -238,13 +220,3 @@ def _mix(linear: list[np.ndarray], boosted: list[np.ndarray], weight: float) -> 
     if linear[0].shape[1] > 1:
         linear, boosted = [log_softmax(m) for m in linear], [log_softmax(m) for m in boosted]
     return [(1 - weight) * one + weight * other for one, other in zip(linear, boosted, strict=True)]
-
-
-def _mean_log_loss(margins: list[np.ndarray], labels: np.ndarray, folds: Folds) -> float:
-    """Mean log loss over the folds."""
-    losses = []
-    for margin, (_, check) in zip(margins, folds.pairs, strict=True):
-        if margin.shape[1] == 1:
-            margin = np.hstack([np.zeros((len(margin), 1)), margin])
-        losses.append(-log_softmax(margin)[np.arange(len(check)), labels[check]].mean())
-    return float(np.mean(losses))

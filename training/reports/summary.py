@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from features.engine.consent import without_consent
 from features.recipes.stages import CHINESE, STAGES
-from serving.release.score_table import CANCELLED
+from serving.release.score_table import CANCELLED, WITHOUT
 from training import metrics
 from training.evaluation import (
     ablation,
@@ -110,15 +110,18 @@ def search_lines(evaluation: Report) -> list[str]:
 def cut_searches(evaluation: Report) -> list[str]:
     """A sentence for each model whose search the guard `seconds` ended before its trials."""
     models = evaluation.get("models") or {}
-    cut = {
-        job: (spec["trials_done"], spec["trials_wanted"])
+    done = {
+        job: (spec.get("trials_done", 0), spec.get("trials_wanted", 0))
         for job, spec in models.items()
-        if isinstance(spec, Mapping) and spec.get("trials_done", 0) < spec.get("trials_wanted", 0)
+        if isinstance(spec, Mapping)
     }
+    own = models.get("churn", {}).get("own", ()) if isinstance(models.get("churn"), Mapping) else ()
+    done |= {each["name"]: (each["trials"], each["trials_wanted"]) for each in own}
+    cut = {name: each for name, each in done.items() if each[0] < each[1]}
     return [
-        f"the search for {job} ended after {done} of {wanted} trials, because [training] seconds "
+        f"the search for {job} ended after {tried} of {wanted} trials, because [training] seconds "
         "was up: another run may find another model. Set a larger seconds or fewer trials"
-        for job, (done, wanted) in cut.items()
+        for job, (tried, wanted) in cut.items()
     ]
 
 
@@ -353,7 +356,7 @@ def _bar(share: float) -> str:
 
 def _without_lines(rows: list[dict[str, Any]]) -> list[str]:
     """One line where scores do without a table, because it was silent."""
-    marks = Counter(table for row in rows for table in _marks(row, "without:"))
+    marks = Counter(table for row in rows for table in _marks(row, WITHOUT))
     if not marks:
         return []
     tables = " and ".join(sorted(marks))
@@ -388,4 +391,4 @@ def _marks(row: dict[str, Any], prefix: str) -> list[str]:
 
 
 def _without(marks: Iterable[str]) -> bool:
-    return any(mark.startswith("without:") for mark in marks)
+    return any(mark.startswith(WITHOUT) for mark in marks)

@@ -19,11 +19,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from features.catalogue.custom import error_line
 from features.core.errors import BadSetting, FileMissing
 from features.core.settings import Settings
 from training.models import simpler_models
@@ -95,8 +96,12 @@ def read_estimators(settings: Settings) -> OwnEstimators:
     return OwnEstimators(name, each, hashlib.sha256(source).hexdigest()[:16])
 
 
+@lru_cache(maxsize=8)
 def _run(source: bytes, name: str) -> dict[Any, Any]:
-    """What the file assigns to `estimators`, or what the function of that name returns."""
+    """What the file assigns to `estimators`, or what the function of that name returns.
+
+    A text is run once in a process: what it holds is never fitted itself.
+    """
     values: dict[str, Any] = {"__name__": "estimators", "__file__": name}
     try:
         exec(compile(source, name, "exec"), values)
@@ -106,7 +111,7 @@ def _run(source: bytes, name: str) -> dict[Any, Any]:
         raise file_error(name, error.lineno, f"invalid Python: {error.msg}") from error
     except (Exception, SystemExit) as error:
         raise file_error(
-            name, error_line(error, name), f"{type(error).__name__}: {error}"
+            name, error_line(error, name, 0), f"{type(error).__name__}: {error}"
         ) from error
     if not isinstance(given, dict) or not given:
         got = "no `estimators`" if given is None else f"`estimators` of type {type(given).__name__}"
@@ -135,15 +140,9 @@ def _own_estimator(label: Any, entry: Any, file: str) -> OwnEstimator:
     return OwnEstimator(label, estimator, space)
 
 
-def error_line(error: BaseException, name: str) -> int | None:
-    """The deepest line of the file in the error's traceback."""
-    frames = traceback.extract_tb(error.__traceback__)
-    return next((frame.lineno for frame in reversed(frames) if frame.filename == name), None)
-
-
 def file_error(
     name: str,
-    line: int | None,
+    line: int | None,  # None or 0 where none is known
     got: str,
     *,
     rule: str = RULE,

@@ -10,27 +10,22 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
+from features.catalogue.custom import error_line
 from features.core.progress import print_status
 from serving.scoring.parts import Part
-from training import metrics, parallel
-from training.models.estimators.estimators_file import (
-    OwnEstimator,
-    OwnEstimators,
-    error_line,
-    file_error,
-)
+from training import parallel
+from training.models.estimators.estimators_file import OwnEstimator, OwnEstimators, file_error
 from training.models.estimators.fitted_estimator import FittedEstimator, fit_estimator
 from training.models.estimators.not_servable import NotServable
 from training.models.estimators.servable import to_part
+from training.models.fold_task import FoldTask
 from training.models.remembered_fits import remembered
 from training.models.studies import digest
-from training.splits import Folds
 
 ANSWERS = (
     "An estimator learns labels 0 and 1, and predict_proba answers with two columns: the "
@@ -50,7 +45,7 @@ class OwnPart:
 
     `params`: the best of the trials, beyond what the file sets. `loss`: its mean log loss over the
     folds. `weight`: in the blend. `not_servable`: why no release can hold it; None where one can.
-    `file_digest`: of the file that it is in.
+    `file_digest`: of the file that it is in. `trials`: those that were done of `trials_wanted`.
     """
 
     name: str
@@ -60,6 +55,7 @@ class OwnPart:
     not_servable: str | None = None
     file_digest: str = ""
     trials: tuple[dict[str, Any], ...] = field(default=())
+    trials_wanted: int = 1
 
 
 @dataclass(frozen=True)
@@ -73,67 +69,71 @@ class SearchedEstimator:
 def search_estimator(
     estimators: OwnEstimators,
     own: OwnEstimator,
-    matrix: np.ndarray,
-    labels: np.ndarray,
+    task: FoldTask,
     *,
-    names: tuple[str, ...],
-    folds: Folds,
     trials: int,
-    seconds: float,
-    seed: int,
+    until: float,
 ) -> SearchedEstimator:
-    """The best of up to `trials` settings of one estimator, on rows (rows, columns).
+    """The best of up to `trials` settings of one estimator on the folds of the task.
 
-    Ends after `seconds` even if trials are left. Errors: BadSetting where the estimator or its
-    space fails, with the reason.
+    Ends at `until` (time.monotonic) even if trials are left; the first is always done. Errors:
+    BadSetting where the estimator or its space fails, with the reason.
     """
     import optuna
 
-    file = estimators.file
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed, n_startup_trials=6))
-    until, done, best = time.monotonic() + seconds, [], None
-    for number in range(trials if own.space else 1):
+    sampler = optuna.samplers.TPESampler(seed=task.seed, n_startup_trials=6)
+    study, done, best = optuna.create_study(sampler=sampler), [], None
+    wanted = trials if own.space else 1
+    for number in range(wanted):
         parallel.check_cancelled()
         if number and time.monotonic() > until:
-            print_status(f"{own.name}: the time is up after {number} of {trials} trials")
             break
         trial = study.ask() if number else None
-        params = _params(own, trial, file)
-        fitted = [
-            fit_own(own, params, matrix[fit], labels[fit], names=names, seed=seed, file=file)
-            for fit, _ in folds.pairs
-        ]
-        checks = [check for _, check in folds.pairs]
+        params = _params(own, trial, estimators.file)
         margins = [
-            _margins(own, part, matrix[check], file)
-            for part, check in zip(fitted, checks, strict=True)
+            _fold_margins(own, params, task, fold, estimators.file) for fold in task.folds.pairs
         ]
-        losses = [
-            metrics.log_losses(labels[check] == 1, 1 / (1 + np.exp(-margin[:, 0]))).mean()
-            for margin, check in zip(margins, checks, strict=True)
-        ]
-        loss = float(np.mean(losses))
+        loss = task.mean_log_loss(margins)
         if trial is not None:
             study.tell(trial, loss)
         done.append({"settings": params, "loss": loss, "state": "COMPLETE"})
-        print_status(f"{own.name}: trial {number + 1}, log loss {loss:.4f}")
+        print_status(f"{own.name}: trial {number + 1} of {wanted}, log loss {loss:.4f}")
         if best is None or loss < best[0]:
-            best = loss, params, margins, fitted[0]
-    assert best is not None  # the first trial is always run
-    loss, params, margins, newest = best
-    why = _why_not_servable(newest, matrix[folds.pairs[0][0]])
-    return SearchedEstimator(
-        OwnPart(
-            own.name,
-            params,
-            loss,
-            not_servable=why,
-            file_digest=estimators.digest,
-            trials=tuple(done),
-        ),
-        margins,
+            best = loss, params, margins
+    assert best is not None  # the first trial is always done
+    loss, params, margins = best
+    part = OwnPart(
+        own.name,
+        params,
+        loss,
+        not_servable=_why_not_servable(own, params, task, estimators.file),
+        file_digest=estimators.digest,
+        trials=tuple(done),
+        trials_wanted=wanted,
     )
+    return SearchedEstimator(part, margins)
+
+
+def _fold_margins(
+    own: OwnEstimator,
+    params: dict[str, Any],
+    task: FoldTask,
+    fold: tuple[np.ndarray, np.ndarray],
+    file: str,
+) -> np.ndarray:
+    """The margins (check rows, 1) of a fit on the fold's fit rows."""
+    fit, check = fold
+    fitted = fit_own(
+        own,
+        params,
+        task.matrix[fit],
+        task.labels[fit],
+        names=task.names,
+        seed=task.seed,
+        file=file,
+    )
+    return _margins(own, fitted, task.matrix[check], file)
 
 
 def _params(own: OwnEstimator, trial: Any, file: str) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def _params(own: OwnEstimator, trial: Any, file: str) -> dict[str, Any]:
         return _plain(params)
     except (Exception, SystemExit) as error:
         raise file_error(
-            file, error_line(error, file), f"the space of {own.name}: {_words(error)}"
+            file, error_line(error, file, 0), f"the space of {own.name}: {_words(error)}"
         ) from error
 
 
@@ -201,7 +201,7 @@ def _margins(
 
 def _failed(own: OwnEstimator, method: str, error: BaseException, file: str) -> Exception:
     got = f"{own.name} failed in {method}: {_words(error)}"
-    line = error_line(error, file)
+    line = error_line(error, file, 0)
     if "NaN" in got:
         return file_error(file, line, got, rule=NULLS, fix=FILL_NULLS.format(own.name))
     return file_error(file, line, got, rule=ANSWERS, fix=FIX)
@@ -213,9 +213,16 @@ def _words(error: BaseException) -> str:
     return f"{type(error).__name__}: {lines[0][:200]}" if lines else type(error).__name__
 
 
-def _why_not_servable(fitted: FittedEstimator, matrix: np.ndarray) -> str | None:
+def _why_not_servable(
+    own: OwnEstimator, params: dict[str, Any], task: FoldTask, file: str
+) -> str | None:
+    """Why no release can hold the fit on the newest fold; None where one can."""
+    rows = task.matrix[task.folds.pairs[0][0]]
+    labels = task.labels[task.folds.pairs[0][0]]
     try:
-        to_part(fitted, matrix)
+        to_part(
+            fit_own(own, params, rows, labels, names=task.names, seed=task.seed, file=file), rows
+        )
     except NotServable as reason:
         return str(reason)
     return None
@@ -230,49 +237,16 @@ def part_of(
     names: tuple[str, ...],
     seed: int,
 ) -> Part | FittedEstimator:
-    """The part of a blend on these rows: exported where a release can hold it."""
+    """The part of a blend on these rows: exported where a release can hold it.
+
+    BadSetting where that goes on the folds and not on these rows.
+    """
     own, file = estimators.named(searched.name), estimators.file
     fitted = fit_own(own, searched.params, matrix, labels, names=names, seed=seed, file=file)
-    return fitted if searched.not_servable else to_part(fitted, matrix)
-
-
-def blend_weights(
-    blended: Sequence[np.ndarray],
-    searched: Sequence[SearchedEstimator],
-    labels: np.ndarray,
-    folds: Folds,
-) -> list[OwnPart]:
-    """Every estimator with its weight beside our own blend of ridge and boosters.
-
-    `blended`: our margins (rows, 1) on every fold's check rows. Those that a release can hold come
-    in, the best first, where they lower the loss; as with our own parts, the weight is moved
-    halfway to an equal share, because two folds show it only roughly.
-    """
-
-    def loss(margins: Sequence[np.ndarray]) -> float:
-        each = [
-            metrics.log_losses(labels[check] == 1, 1 / (1 + np.exp(-margin[:, 0]))).mean()
-            for margin, (_, check) in zip(margins, folds.pairs, strict=True)
-        ]
-        return float(np.mean(each))
-
-    def mixed(share: float, theirs: Sequence[np.ndarray]) -> list[np.ndarray]:
-        return [(1 - share) * a + share * b for a, b in zip(current, theirs, strict=True)]
-
-    current, weights = list(blended), dict.fromkeys((one.part.name for one in searched), 0.0)
-    servable = [one for one in searched if one.part.not_servable is None]
-    parts = 2  # the ridge and the boosters
-    for one in sorted(servable, key=lambda each: each.part.loss):
-        by_share = {share: loss(mixed(share, one.margins)) for share in np.linspace(0, 1, 11)}
-        best = float(min(by_share, key=by_share.__getitem__))
-        if not best:
-            continue
-        parts += 1
-        share = round((best + 1 / parts) / 2, 3)
-        weights = {name: weight * (1 - share) for name, weight in weights.items()}
-        weights[one.part.name] = share
-        current = mixed(share, one.margins)
-    return [
-        OwnPart(**{**vars(one.part), "weight": round(weights[one.part.name], 6)})
-        for one in searched
-    ]
+    if searched.not_servable:
+        return fitted
+    try:
+        return to_part(fitted, matrix)
+    except NotServable as reason:
+        why = f"{own.name} can be exported on the folds, and not on other rows: {reason}"
+        raise file_error(file, None, why, rule=ANSWERS, fix=FIX) from reason
