@@ -19,14 +19,12 @@ import numpy as np
 from benchmarks.models import cache
 from benchmarks.models.sets import Case
 from features.core.progress import print_status
-from features.core.settings import Training
 from training import job
 from training.examples import Examples
 from training.models.remembered_fits import remember_fits
 from training.parallel import reproducible_fits
 
 SECONDS = 20.0  # of search in this benchmark
-DEFAULT = Training().seconds
 SOURCES = (
     "training/models/*.py",
     "training/uncertainty/*.py",

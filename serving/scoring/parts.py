@@ -88,8 +88,10 @@ class Linear:
                 terms[0] = self.intercept[k]
                 terms[1:] = self.weights[k][:, None] * z + self.missing[k][:, None] * null
                 result[start : start + BLOCK_ROWS, k] = np.add.accumulate(terms, axis=0)[-1]
+        if self.log:
+            return result
         most = log_odds(np.array(1 - EDGE))
-        return result if self.log else np.clip(result, -most, most)
+        return np.clip(result, -most, most)
 
     def contributions(self, matrix: np.ndarray) -> np.ndarray:
         """Of a single-output part: (rows, columns) whose row sum is margin − intercept."""
