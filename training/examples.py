@@ -15,6 +15,7 @@ from features.engine.build import build
 from features.engine.business_columns import columns_for
 from features.engine.columns import FeatureColumn
 from features.engine.many_dates import build_many
+from features.labels.event_times import observe_events, with_event_columns
 from features.labels.outcomes import Outcomes, observe_outcomes
 from features.labels.targets import TargetLabels, check_targets, label_column, observe_targets
 from features.recipes.definitions import Definitions, learn_definitions
@@ -31,8 +32,9 @@ class Examples:
     """Feature rows with outcomes: one per customer with activity and as_of, sorted by both.
 
     `rows`: features.recipes.stages.STATE_COLUMNS, the feature columns (`columns`), LABELS, the
-    label of each target, `split` (train, evaluate, later). `not_labelled`: by target, the results
-    of its SELECT that are no label, over all dates: `new` and `blank` of TargetLabels.
+    label of each target, `event_within_<days>d` for each horizon of the curve, and `split` (train,
+    evaluate, later). `not_labelled`: by target, the results of its SELECT that are no label, over
+    all dates: `new` and `blank` of TargetLabels.
     `population_stats`: one per as_of. `late_activity` counts activity from before an as_of that was
     recorded after it: it is neither in the features nor an outcome.
     `modelled` names the columns that a model may use.
@@ -115,11 +117,13 @@ def make_examples(
     check_targets(history, settings)
     known = columns or example_columns(history, settings, plan)
     instants = sorted({*plan.train, *plan.evaluate, *plan.refit})
-    stats, outcomes = [], []
+    stats, outcomes, events = [], [], []
     for at in track_steps(instants, label="outcomes at each date"):
-        population, outcome = _observe(history.as_of(at), history, settings, known.definitions)
+        then = history.as_of(at)
+        population, outcome = _observe(then, history, settings, known.definitions)
         stats.append(population)
         outcomes.append(outcome)
+        events.append(observe_events(history, then, outcome.rows["customer_id"], settings))
     tables = build_many(
         history, definitions=known.definitions, columns=known.columns, populations=stats
     )
@@ -129,6 +133,7 @@ def make_examples(
         labelled = _with_labels(tables[number], outcomes[number])
         targets = observe_targets(history, at, labelled["customer_id"], settings)
         labelled = _with_targets(labelled, targets)
+        labelled = with_event_columns(labelled, events[number], settings.curve_horizons)
         for name, each in targets.items():
             not_labelled[name]["new"] += each.new
             not_labelled[name]["blank"] += each.blank

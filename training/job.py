@@ -26,8 +26,10 @@ from features.tables.freshness import read_recorded_days
 from features.tables.history import History
 from features.tables.snapshots import refuse_snapshots
 from serving.release.release import Release, refuse_unwritable_store
+from serving.scoring.curve import Curve
 from serving.scoring.scorer import Scorer
 from training import compare_served, fitting, metrics, sub_releases
+from training.curve import curve_report, out_of_fold_p, released_curve
 from training.evaluation import ablation, own_estimators
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
@@ -248,6 +250,35 @@ class TrainingRun:
         return with_other_model(scorer, self.other_release.scorer, str(self.only))
 
     @cached_property
+    def released_p(self) -> np.ndarray:
+        """P(churn) of the refit rows, from fits without the row's customer, (rows,)."""
+        rows = self.examples.rows_at(self.plan.refit)
+        if self.other_release is None:
+            return out_of_fold_p(self.fitting, self.final_scorer, rows)
+        return self.final_scorer.p_churn(rows)
+
+    @cached_property
+    def curve(self) -> Curve:
+        """How the risk spreads over time: one curve for all scorers of the release."""
+        rows = self.examples.rows_at(self.plan.refit)
+        return released_curve(rows, self.released_p, self.examples, self.settings)
+
+    @property
+    def _curve_section(self) -> dict[str, Any]:
+        """{"curve": …}: that of the training rows, judged on the evaluation dates."""
+        served = with_status(self.status, self.eval_scorer, self.train_rows)
+        report = curve_report(
+            self.train_rows,
+            out_of_fold_p(self.fitting, served, self.train_rows),
+            self.eval_rows,
+            served.p_churn(self.eval_rows),
+            self.examples,
+            self.plan,
+            self.settings,
+        )
+        return {"curve": report}
+
+    @cached_property
     def sub_releases(self) -> list[sub_releases.FittedSubRelease]:
         """A scorer for the days without each table that a score can do without."""
         return sub_releases.fit_sub_releases(
@@ -272,7 +303,7 @@ class TrainingRun:
         """All that evaluation.json holds: aggregates only."""
         without = {each.sub_release.name: each.report for each in self.sub_releases}
         report = self.scorer_report | _training_facts(self)
-        report |= {"movement": _movement(self), "without": without}
+        report |= {"movement": _movement(self), "without": without} | self._curve_section
         report |= targets_section(self.targets)
         served = with_status(self.status, self.eval_scorer, self.train_rows)
         report["churn"] = served_churn_report(report["churn"], served, self.eval_rows)
@@ -306,6 +337,7 @@ class TrainingRun:
             self.settings,
             self.evaluation,
             seen,
+            curve=self.curve,
             silent=self.fresh_plan.tables,
             targets=self.targets,
         )
@@ -412,10 +444,5 @@ def _sensitive_columns(run: TrainingRun) -> list[str]:
 
 def _movement(run: TrainingRun) -> dict[str, Any]:
     """How far neighbouring dates of the refit lie apart, by p that is out of fold."""
-    rows, scorer = run.examples.rows_at(run.plan.refit), run.final_scorer
-    p = scorer.p_churn(rows)
-    if scorer.status == "ok" and run.other_release is None:
-        margin = run.fitting.out_of_fold_margins(rows)
-        # Who cannot churn has no margin, and the same p at every date.
-        p = np.where(np.isnan(margin), p, scorer.p_from_margin(np.nan_to_num(margin)))
-    return movement_report(rows, p)
+    rows = run.examples.rows_at(run.plan.refit)
+    return movement_report(rows, run.released_p)

@@ -12,6 +12,7 @@ from features.tables.history import History
 from serving.scoring.scorer import Calibration, Scorer
 from serving.scoring.sub_releases import SubRelease
 from training import sub_releases
+from training.curve import released_curve
 from training.evaluation.movement import movement_report
 from training.examples import Examples, make_examples
 from training.models import fit_rates, next_stage
@@ -51,8 +52,9 @@ def train_rates(
     targets = without_models(settings, why.got)
     evaluation |= targets_section(targets)
     seen = what_was_seen(examples, settings)
+    curve = released_curve(examples.rows, scorer.p_churn(examples.rows), examples, settings)
     folder = write_trained_release(
-        scorer, subs, examples, history, settings, evaluation, seen, targets=targets
+        scorer, subs, examples, history, settings, evaluation, seen, curve=curve, targets=targets
     )
     records = record.build_records(
         JOBS,

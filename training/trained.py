@@ -14,6 +14,7 @@ from features.core.settings import Settings
 from features.tables.history import History
 from serving.release.release import write_release
 from serving.release.seen_future import SeenFuture
+from serving.scoring.curve import Curve
 from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import SubRelease
 from training.examples import Examples
@@ -54,6 +55,7 @@ def write_trained_release(
     evaluation: dict[str, Any],
     seen: SeenFuture,
     *,
+    curve: Curve,
     silent: Sequence[str] = (),
     targets: Sequence[FittedTarget] = (),
 ) -> Path:
@@ -64,6 +66,7 @@ def write_trained_release(
         sub_releases=with_targets(subs, targets),
         silent=silent,
         targets=target_models(targets),
+        curve=curve,
         all_columns=list(examples.columns),
         settings=settings,
         tables=tuple(name for name in history.names if name not in silent),

@@ -115,6 +115,22 @@ class Churn(Section):
     """
 
 
+class Time(Section):
+    horizons_days: list[Days] = Field(
+        default=[7, 14, 30, 60, 90, 180, 365], min_length=1, max_length=12
+    )
+    """The days for which every score says how probable activity is by then (with contracts: that
+    cover is lost by then). `[churn] horizon_days` joins them.
+    """
+
+    @field_validator("horizons_days")
+    @classmethod
+    def _check_horizons(cls, horizons: list[int]) -> list[int]:
+        if len(set(horizons)) < len(horizons):
+            raise ValueError("horizons_days has each number of days once")
+        return sorted(horizons)
+
+
 class Stages(Section):
     multiples: list[float] | None = Field(default=None, min_length=3, max_length=3)
     """At risk, dormant and churned begin at these multiples of the customer's usual gap. Learned

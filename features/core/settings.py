@@ -30,6 +30,7 @@ from features.core.config_schema import (
     Satisfaction,
     Section,
     Stages,
+    Time,
     Training,
 )
 from features.core.contract import ALL_TABLES, FURTHER_TABLES
@@ -88,6 +89,7 @@ class Settings(Section):
     """
     activity: Activity = Activity()
     churn: Churn = Churn()
+    time: Time = Time()
     stages: Stages = Stages()
     contract: Contract = Contract()
     features: Features = Features()
@@ -186,6 +188,11 @@ class Settings(Section):
     def eligible_days(self) -> int:
         horizons = LOW_FREQUENCY_HORIZONS if self.business.archetype == LOW_FREQUENCY else 1
         return self.churn.eligible_days or horizons * self.churn.horizon_days
+
+    @property
+    def curve_horizons(self) -> tuple[int, ...]:
+        """The days of the curve, ascending: those of [time] and the horizon."""
+        return tuple(sorted({*self.time.horizons_days, self.churn.horizon_days}))
 
     @property
     def contractual(self) -> bool:

@@ -31,23 +31,25 @@ COLUMNS = (
     *(f"reason_{k + 1}" for k in range(REASON_COUNT)),
     "warnings",
 )
+ONCE = ("as_of", "release_id")
 Entry = dict[str, Any]
 
 
-def entry_columns(targets: Sequence[str]) -> tuple[str, ...]:
-    """The columns of an entry, with those of targets after `next_stages`, as in the score table."""
+def entry_columns(further: Sequence[str]) -> tuple[str, ...]:
+    """The columns of an entry, with the further ones after `next_stages`, as in the score table."""
     place = COLUMNS.index("next_stages") + 1
-    return (*COLUMNS[:place], *targets, *COLUMNS[place:])
+    return (*COLUMNS[:place], *further, *COLUMNS[place:])
 
 
-def target_columns(names: Iterable[str]) -> tuple[str, ...]:
-    """Of the columns of scores those that answer targets."""
-    return tuple(name for name in names if name.startswith("p_") and name not in COLUMNS)
+def further_columns(names: Iterable[str]) -> tuple[str, ...]:
+    """Of the columns of scores those of the curve and of the business's own targets."""
+    return tuple(name for name in names if name not in (*COLUMNS, *ONCE))
 
 
 def entries(scores: pa.Table) -> list[Entry]:
     """One entry per row; `error` is null where there is a score, `prospect` without activity."""
-    return _add_error(scores.select(entry_columns(target_columns(scores.column_names))).to_pylist())
+    names = entry_columns(further_columns(scores.column_names))
+    return _add_error(scores.select(names).to_pylist())
 
 
 def entry_structs(scores: pa.Table) -> pa.StructArray:
@@ -56,7 +58,7 @@ def entry_structs(scores: pa.Table) -> pa.StructArray:
     A column that the run does not have is null.
     """
     nothing = pa.nulls(scores.num_rows)
-    names = entry_columns(target_columns(scores.column_names))
+    names = entry_columns(further_columns(scores.column_names))
     columns = [
         scores[name].combine_chunks() if name in scores.column_names else nothing for name in names
     ]
@@ -76,17 +78,17 @@ def _add_error(rows: list[Entry]) -> list[Entry]:
     return rows
 
 
-def unknown_entry(customer: str, targets: Sequence[str] = ()) -> Entry:
+def unknown_entry(customer: str, further: Sequence[str] = ()) -> Entry:
     """The entry of a customer that is not in the data: null but for the requested id."""
-    return refused_entry(customer, "unknown_customer", targets)
+    return refused_entry(customer, "unknown_customer", further)
 
 
-def refused_entry(customer: str, error: str, targets: Sequence[str] = ()) -> Entry:
+def refused_entry(customer: str, error: str, further: Sequence[str] = ()) -> Entry:
     """An entry without a score: null but for the requested id and the error.
 
-    `targets`: the columns of targets that the other entries of the answer have.
+    `further`: the columns of curve and targets that the other entries of the answer have.
     """
-    empty: Entry = dict.fromkeys(entry_columns(targets))
+    empty: Entry = dict.fromkeys(entry_columns(further))
     return {**empty, "customer_id": customer, "warnings": [], "error": error}
 
 

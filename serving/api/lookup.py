@@ -16,7 +16,7 @@ from features.core import latest_run
 from features.core.errors import ReleaseRefused
 from features.core.settings import home
 from features.recipes.population_stats import PopulationStats
-from serving.api.answers import entry_structs, target_columns
+from serving.api.answers import entry_structs, further_columns
 
 FILES = ("scores.parquet", "population.parquet", "features.parquet")
 
@@ -38,9 +38,9 @@ class Lookup:
     population: PopulationStats
 
     @property
-    def targets(self) -> tuple[str, ...]:
-        """The columns of the entries that answer targets of the business."""
-        return target_columns(field.name for field in self.entries.type)
+    def further_columns(self) -> tuple[str, ...]:
+        """The columns of the entries with the curve and the targets of the business."""
+        return further_columns(field.name for field in self.entries.type)
 
     def row_of(self, customer: str) -> int | None:
         """The row of a customer, or None."""

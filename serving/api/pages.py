@@ -152,8 +152,14 @@ def _answer_section(columns: str) -> str:
 <table>{columns}<tr><td><code>error</code></td>
 <td>null; <code>unknown_customer</code>, <code>no_consent</code> or <code>prospect</code> (no
 activity yet): then there is no score</td></tr></table>
-<p>For each target of the business <code>p_&lt;target&gt;</code> follows
-<code>next_stages</code>: the probability that its label is 1 within the horizon; null for a
+<p>After <code>next_stages</code> come the columns of the curve:
+<code>p_active_&lt;h&gt;d</code>, the probability of activity within h days (with contracts
+<code>p_lost_&lt;h&gt;d</code>, that cover is lost within h days), <code>p_return_&lt;h&gt;d</code>
+for customers who are gone, and <code>expected_next_days</code>, the day until which that is as
+probable as not. Null where the history is too short to know (<code>curve_ends_at:</code> in the
+warnings).</p>
+<p>For each target of the business <code>p_&lt;target&gt;</code> follows: the
+probability that its label is 1 within the horizon; null for a
 customer who is not in its population. The warnings say where it is a rate
 (<code>p_&lt;target&gt;:no_skill</code>) or null for everybody (<code>:not_enough_data</code>,
 <code>:leak_suspected</code>).</p>
@@ -296,7 +302,7 @@ def _answer_schema() -> dict[str, Any]:
             "type": "object",
             "properties": entry,
             "required": list(entry),
-            # The targets of the business.
+            # The curve and the targets of the business.
             "patternProperties": {"^p_": _column_schema("p_")},
         },
     }

@@ -31,6 +31,7 @@ from serving.api.answers import (
     Entry,
     answer,
     entries,
+    further_columns,
     refused_entry,
     take_entries,
     unknown_entry,
@@ -42,9 +43,8 @@ from serving.release import golden
 from serving.release import release as releases
 from serving.release.release import Release
 from serving.release.sandbox import load_in_subprocess
-from serving.release.score_table import score_table
+from serving.release.score_table import score_table, score_types
 from serving.release.seen_future import refuse_backfill_release
-from serving.scoring.targets import score_columns
 
 POLL_SECONDS, RETRY_SECONDS = 2, 30
 log = logging.getLogger("lifecycle.service")
@@ -125,7 +125,7 @@ class ServingState:
         # One call for all rows, then the entries are dealt out in the requested order.
         known = iter(take_entries(run.entries, [row for row in rows if row is not None]))
         scores = [
-            unknown_entry(each.raw, run.targets)
+            unknown_entry(each.raw, run.further_columns)
             if row is None
             else {**next(known), "customer_id": each.raw}
             for each, row in zip(requested, rows, strict=True)
@@ -191,8 +191,8 @@ class ServingState:
         if served.settings.consent.score:
             ids = [each.normalized for each in requested]
             refused = without_consent(events.tables.get("customers"), ids)
-            targets = score_columns(served.release.targets)
-            by_id |= {name: refused_entry(name, "no_consent", targets) for name in refused}
+            further = further_columns(score_types(served.release))
+            by_id |= {name: refused_entry(name, "no_consent", further) for name in refused}
         age_us = as_of - prepared.population.as_of
         scores = [
             _with_warnings(

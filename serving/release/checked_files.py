@@ -29,6 +29,7 @@ from serving.release.target_files import expected_target_files
 
 ALWAYS = {
     "card.md",
+    "curve.json",
     "evaluation.json",
     "features.json",
     "golden/rows.parquet",

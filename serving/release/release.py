@@ -3,7 +3,7 @@
 It holds no pickle, every file is hashed and has its rules, and its golden rows are rebuilt before
 use. `id` = first 16 hex digits of the hash over all files but the manifest. Files: models.json and
 *.ubj, features.json, population.parquet, seen.json, stages.json, evaluation.json, golden/,
-card.md, manifest.json; without/ and targets/ where there are any.
+curve.json, card.md, manifest.json; without/ and targets/ where there are any.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from serving.release.checked_files import (
     read_evaluation,
     read_features,
 )
+from serving.release.curve_file import read_curve, write_curve
 from serving.release.file_rules import broken_file
 from serving.release.json_files import NEVER_EDIT, write_json
 from serving.release.manifest import (
@@ -58,6 +59,8 @@ from serving.release.sub_release_files import (
     write_sub_releases,
 )
 from serving.release.target_files import golden_probabilities, read_targets, write_targets
+from serving.scoring.curve import Curve
+from serving.scoring.curve_columns import answer_curve
 from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import SubRelease
 from serving.scoring.targets import TargetModel
@@ -90,6 +93,7 @@ class Release:
     `seen`: what it has seen of the future. `sub_releases`: the scorers for days without some of the
     `tables`. `silent`: tables of the configuration that had fallen silent before the training, so
     that nothing was learned from them. `targets`: the models of the business's own targets.
+    `curve`: how the risk of all scorers spreads over time; None where it was not fitted.
     """
 
     id: str
@@ -104,6 +108,7 @@ class Release:
     sub_releases: tuple[SubRelease, ...] = ()
     silent: tuple[str, ...] = ()
     targets: tuple[TargetModel, ...] = ()
+    curve: Curve | None = None
 
     @property
     def zone(self) -> str:
@@ -117,6 +122,7 @@ def write_release(
     sub_releases: Sequence[SubRelease] = (),
     silent: Sequence[str] = (),
     targets: Sequence[TargetModel] = (),
+    curve: Curve | None = None,
     all_columns: list[FeatureColumn],
     settings: Settings,
     tables: tuple[str, ...],
@@ -140,6 +146,7 @@ def write_release(
             write_scorer(scorer, staged)
             write_sub_releases(sub_releases, staged)
             write_targets(targets, staged)
+            write_curve(curve, staged)
             without = [list(each.lacks) for each in sub_releases]
             of_tables = {"tables": list(tables), "without": without, "silent": list(silent)}
             _write_features(staged, all_columns, settings, of_tables)
@@ -152,7 +159,15 @@ def write_release(
             )
             kinds = tuple(settings.definitions()["activity"]["kinds"])
             scorers = _by_golden_file(SubRelease((), scorer, tuple(targets)), sub_releases)
-            _write_golden(staged / "golden", scorers, all_columns, tables, kinds)
+            _write_golden(
+                staged / "golden",
+                scorers,
+                curve,
+                all_columns,
+                tables,
+                settings.definitions(),
+                kinds,
+            )
             files = hash_files(staged)
             name = content_id(files)
             manifest = {"format": FORMAT, "id": name, "files": files, **times}
@@ -227,8 +242,10 @@ def _by_golden_file(whole: SubRelease, others: Sequence[SubRelease]) -> dict[str
 def _write_golden(
     folder: Path,
     scorers: dict[str, SubRelease],
+    curve: Curve | None,
     all_columns: list[FeatureColumn],
     tables: tuple[str, ...],
+    config: dict[str, Any],
     kinds: tuple[str, ...],
 ) -> None:
     definitions = scorers["scores"].scorer.definitions
@@ -236,7 +253,7 @@ def _write_golden(
         definitions, tables=tables, activity_kinds=kinds, as_of=definitions.learned_as_of
     )
     rows = _golden_rows(definitions, all_columns, events, kinds)
-    scores = {name: _golden_scores(each, rows) for name, each in scorers.items()}
+    scores = {name: _golden_scores(each, curve, config, rows) for name, each in scorers.items()}
     folder.mkdir()
     for name, table in {**events, "rows": rows, **scores}.items():
         pq.write_table(table, folder / f"{name}.parquet")
@@ -261,12 +278,15 @@ def _golden_rows(
     )
 
 
-def _golden_scores(each: SubRelease, rows: pa.Table) -> pa.Table:
+def _golden_scores(
+    each: SubRelease, curve: Curve | None, config: dict[str, Any], rows: pa.Table
+) -> pa.Table:
     p, p_next = each.scorer.score(rows)
     scores = {
         "customer_id": rows["customer_id"],
         "p_churn": p,
         **{f"p_next_{stage}": p_next[:, k] for k, stage in enumerate(STAGES)},
+        **answer_curve(curve, rows, p, config),
         **golden_probabilities(each.targets, rows),
     }
     return pa.table(scores)
@@ -332,6 +352,7 @@ def _read_release(folder: Path, name: str) -> Release:
         subs,
         tuple(features["silent"]),
         read_targets(config, folder, name, known),
+        read_curve(folder, name, settings, scorer.columns),
     )
 
 
@@ -357,7 +378,10 @@ def _check_golden(release: Release) -> None:
     rows = _golden_rows(definitions, release.columns, events, release.activity_kinds)
     whole = SubRelease((), release.scorer, release.targets)
     scorers = _by_golden_file(whole, release.sub_releases)
-    scores = {name: _golden_scores(each, rows) for name, each in scorers.items()}
+    scores = {
+        name: _golden_scores(each, release.curve, release.config, rows)
+        for name, each in scorers.items()
+    }
     for file, rebuilt in {"rows": rows, **scores}.items():
         if not _is_close(rebuilt, pq.read_table(folder / f"{file}.parquet")):
             what = "feature rows" if file == "rows" else "scores"

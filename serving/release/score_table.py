@@ -11,6 +11,7 @@ import pyarrow as pa
 from features.recipes.stages import STAGES
 from serving.release.release import Release
 from serving.release.seen_future import IN_SAMPLE
+from serving.scoring.curve_columns import answer_curve, curve_columns, curve_warnings
 from serving.scoring.evidence import GRADES, grades
 from serving.scoring.prediction_sets import stage_lists
 from serving.scoring.reasons import REASON_COUNT, reasons
@@ -49,12 +50,16 @@ SCORE_TYPES = {
 
 
 def score_types(release: Release) -> dict[str, pa.DataType]:
-    """The types of the columns by name, in order; those of targets come after `next_stages`."""
+    """The types of the columns by name, in order.
+
+    Those of the curve and then those of targets come after `next_stages`.
+    """
     types: dict[str, pa.DataType] = {}
     for name, kind in SCORE_TYPES.items():
         types[name] = kind
         if name == "next_stages":
-            types |= dict.fromkeys(score_columns(release.targets), pa.float64())
+            further = (*curve_columns(release.config), *score_columns(release.targets))
+            types |= dict.fromkeys(further, pa.float64())
     return types
 
 
@@ -112,13 +117,14 @@ def _scored_values(
         targets = TargetAnswers({name: np.full(len(p), np.nan) for name in targets.p}, ())
     else:
         sentences = reasons(scorer, rows, release.columns)
+    curve = answer_curve(release.curve, rows, p, release.config)
     state = ("eligible", "stage", "stage_rule", "stage_if_inactive")
     return {
         **{name: rows[name].to_pylist() for name in state},
         "p_churn": _null_where_nan(p),
         **{f"p_next_{stage}": _null_where_nan(p_next[:, k]) for k, stage in enumerate(STAGES)},
         **_uncertainty(rows, scorer, p, p_next, best_grade=EVIDENCE_CAP if lacks else GRADES[-1]),
-        **{name: _null_where_nan(each) for name, each in targets.p.items()},
+        **{name: _null_where_nan(each) for name, each in (curve | targets.p).items()},
         **{name: [texts[k] for texts in sentences] for k, name in enumerate(REASON_COLUMNS)},
         "warnings": _warnings(rows, release, scorer, stale, lacks, targets.warnings),
     }
@@ -181,6 +187,8 @@ def _warnings(
         of_everybody.append(scorer.status)
     if archetype in REFUSED_ARCHETYPES:
         of_everybody.append(f"archetype_refused:{archetype}")
+    else:
+        of_everybody += curve_warnings(release.curve, release.config)
     of_everybody += of_targets
     if scorer.definitions.contractual:
         ineligible = "ineligible:no_running_cover"

@@ -20,6 +20,7 @@ from training.formats import UNKNOWN, count, percent
 from training.reports import card_sections as sections
 from training.reports.card_metrics import metrics_section
 from training.reports.card_models import models_section
+from training.reports.curve_text import curve_section
 from training.reports.markdown import markdown_table, one_line
 from training.reports.target_text import targets_section
 
@@ -83,6 +84,7 @@ def card_text(scorer: Scorer, evaluation: Report, settings: Settings) -> str:
             sections.rates_section,
             sections.segments_section,
             sections.uncertainty_section,
+            curve_section,
             sections.without_section,
         ):
             lines += section(evaluation)

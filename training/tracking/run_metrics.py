@@ -51,8 +51,8 @@ class Holdout:
 def run_metrics(job: str, evaluation: Report, holdout: Holdout | None) -> dict[str, float]:
     """Figures over all evaluation dates together, `<population>_<figure>`.
 
-    At most 40 with those by date, so that MLflow's page stays readable, and two for each
-    sub-release. Unknown ones are left out.
+    At most 40 with those by date, so that MLflow's page stays readable, two for each sub-release
+    and one for each group and horizon of the curve. Unknown ones are left out.
     """
     figures: dict[str, Any] = {}
     for who, section in evaluation.get(SECTION[job], {}).items():
@@ -67,6 +67,7 @@ def run_metrics(job: str, evaluation: Report, holdout: Holdout | None) -> dict[s
     if job == "churn":
         figures |= _gate_figures(evaluation.get("gate") or {})
         figures |= _figures_without_tables(evaluation.get("without", {}))
+        figures |= _curve_figures(evaluation.get("curve", {}))
     judged = evaluation.get(SECTION[job], {}).get(judged_population(job, evaluation), {})
     if worst := judged.get("worst_slice"):
         figures["worst_slice_relative_log_loss"] = worst["relative"]
@@ -84,6 +85,16 @@ def _figures_without_tables(without: Report) -> dict[str, Any]:
         eligible, everyone = report["eligible"], report["everyone"]
         judged = eligible if eligible["auroc"] is not None else everyone
         figures |= {f"without.{name}.{each}": judged[each] for each in ("auroc", "log_loss")}
+    return figures
+
+
+def _curve_figures(curve: Report) -> dict[str, Any]:
+    """`curve.<group>.<days>.log_loss` of each group and horizon, and the integrated Brier score."""
+    figures: dict[str, Any] = {}
+    for who, report in curve.get("groups", {}).items():
+        figures[f"curve.{who}.integrated_brier"] = report["integrated_brier"]["ours"]
+        for days, each in report["horizons"].items():
+            figures[f"curve.{who}.{days}.log_loss"] = each["log_loss"]
     return figures
 
 

@@ -1,0 +1,64 @@
+"""The curve as columns of scores, and which horizons have no answer yet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from serving.scoring.curve import Curve, has_cover
+from serving.scoring.curve_inputs import GONE
+
+EXPECTED = "expected_next_days"
+# The warning of every row where the history is too short for the longer horizons.
+ENDS_AT = "curve_ends_at:"
+
+
+def curve_columns(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """The columns of the curve, in order, for the configuration of a release.
+
+    `p_active_<h>d`: activity within h days; with contracts `p_lost_<h>d`: cover lost within h days.
+    `p_return_<h>d`: the same activity (with contracts: a new term) for who is gone.
+    """
+    horizons = config_horizons(config)
+    contractual = config["business"]["archetype"] == "contractual"
+    event = "p_lost" if contractual else "p_active"
+    names = [f"{name}_{days}d" for name in (event, "p_return") for days in horizons]
+    return (*names, EXPECTED)
+
+
+def config_horizons(config: Mapping[str, Any]) -> tuple[int, ...]:
+    """The days of the curve, ascending, of the configuration of a release."""
+    return tuple(sorted({*config["time"]["horizons_days"], config["churn"]["horizon_days"]}))
+
+
+def answer_curve(
+    curve: Curve | None, rows: pa.Table, p: np.ndarray, config: Mapping[str, Any]
+) -> dict[str, np.ndarray]:
+    """Each column of `curve_columns`, float64 (rows,); NaN where there is no answer.
+
+    `rows`: feature rows; p: their P(churn), NaN where scores are refused. `p_active` and `p_return`
+    of one row are one number; with contracts a row has either `p_lost` or `p_return`.
+    """
+    names = curve_columns(config)
+    if curve is None:
+        return {name: np.full(len(p), np.nan) for name in names}
+    within = curve.event_within(rows, p)
+    if curve.covered is None:
+        first = np.ones(len(p), dtype=bool)
+        gone = np.isin(rows["stage"].to_numpy(), GONE)
+    else:
+        first = has_cover(rows)
+        gone = ~first
+    blocks = [np.where(mask[:, None], within, np.nan) for mask in (first, gone)]
+    values = np.hstack([*blocks, curve.expected_days(within)[:, None]])
+    return dict(zip(names, values.T, strict=True))
+
+
+def curve_warnings(curve: Curve | None, config: Mapping[str, Any]) -> Iterator[str]:
+    """`curve_ends_at:<h>d` where a horizon after h has no answer for somebody; 0d for none."""
+    known = curve.known_horizons if curve else ()
+    if len(known) < len(config_horizons(config)):
+        yield f"{ENDS_AT}{known[-1] if known else 0}d"
