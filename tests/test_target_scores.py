@@ -23,7 +23,19 @@ from tests.support.raw_events import request
 from tests.support.targets import with_targets
 from training import job, rates_job
 
-TARGETS = ("p_coin", "p_complains", "p_gone", "p_nobody")
+PROBABILITIES = ("p_coin", "p_complains", "p_gone", "p_nobody")
+AMOUNTS = tuple(
+    f"{name}_{figure}" for name in ("same", "spend") for figure in ("expected", "q10", "q50", "q90")
+)
+TARGETS = (*PROBABILITIES, *AMOUNTS)
+STATUS = {
+    "coin": "no_skill",
+    "complains": "ok",
+    "gone": "ok",
+    "nobody": "not_enough_data",
+    "same": "no_skill",
+    "spend": "ok",
+}
 
 
 @pytest.fixture
@@ -99,12 +111,7 @@ def test_python_gives_the_same_bits(trained_targets, monkeypatch, run, home):
     copied(trained_targets, home)
     shop = lc.Business(trained_targets.settings, trained_targets.history, {})
     model = lc.load_release()
-    assert model.targets == {
-        "coin": "no_skill",
-        "complains": "ok",
-        "gone": "ok",
-        "nobody": "not_enough_data",
-    }
+    assert model.targets == STATUS
     rows = shop.features(as_of=shop_as_of(trained_targets), model=model, frames="arrow")
     predicted = model.predict(rows, frames="arrow")
     expected = {row["customer_id"]: row for row in run.to_pylist()}
@@ -117,6 +124,8 @@ def test_python_gives_the_same_bits(trained_targets, monkeypatch, run, home):
         "target_coin",
         "target_nobody",
         "target_complains",
+        "target_spend",
+        "target_same",
     )
     assert not set(examples.labels) & set(examples.features)
 
@@ -142,12 +151,7 @@ def test_a_run_under_other_targets_is_refused(trained_targets):
 
 
 def test_the_reference_names_targets(state):
-    assert state.model_info()["targets"] == {
-        "coin": "no_skill",
-        "complains": "ok",
-        "gone": "ok",
-        "nobody": "not_enough_data",
-    }
+    assert state.model_info()["targets"] == STATUS
     assert not set(TARGETS) & set(COLUMNS)
 
 

@@ -43,7 +43,14 @@ def test_the_question_of_churn_has_the_probabilities_of_churn(trained_targets):
 
 def test_each_target_has_its_status(trained_targets):
     report, models = trained_targets.trained.evaluation["targets"], by_name(trained_targets.release)
-    expected = {"coin": NO_SKILL, "complains": OK, "gone": OK, "nobody": NOT_ENOUGH_DATA}
+    expected = {
+        "coin": NO_SKILL,
+        "complains": OK,
+        "gone": OK,
+        "nobody": NOT_ENOUGH_DATA,
+        "same": NO_SKILL,
+        "spend": OK,
+    }
     assert {name: each["status"] for name, each in report.items()} == expected
     assert {name: each.status for name, each in models.items()} == expected
     rows = trained_targets.bare_examples.rows_at(trained_targets.dates.evaluate)
@@ -167,10 +174,10 @@ def test_a_release_holds_its_targets_without_pickle_and_with_golden_rows(trained
         golden = pq.read_table(
             folder / "golden" / f"{'-'.join(filter(None, ['scores', place]))}.parquet"
         )
-        assert golden.column_names[-4:] == ["p_coin", "p_complains", "p_gone", "p_nobody"]
-        for target in each.targets:
-            expected = golden[f"p_{target.name}"].to_numpy()
-            assert np.array_equal(target.p_of_all(rows), expected, equal_nan=True)
+        answers = [pair for target in each.targets for pair in target.answers_of_all(rows).items()]
+        assert golden.column_names[-12:] == [name for name, _ in answers]
+        for name, values in answers:
+            assert np.array_equal(values, golden[name].to_numpy(), equal_nan=True)
 
 
 @pytest.mark.parametrize(

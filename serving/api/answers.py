@@ -31,6 +31,7 @@ COLUMNS = (
     *(f"reason_{k + 1}" for k in range(REASON_COUNT)),
     "warnings",
 )
+ONCE = ("as_of", "release_id")
 Entry = dict[str, Any]
 
 
@@ -42,7 +43,7 @@ def entry_columns(targets: Sequence[str]) -> tuple[str, ...]:
 
 def target_columns(names: Iterable[str]) -> tuple[str, ...]:
     """Of the columns of scores those that answer targets."""
-    return tuple(name for name in names if name.startswith("p_") and name not in COLUMNS)
+    return tuple(name for name in names if name not in (*COLUMNS, *ONCE))
 
 
 def entries(scores: pa.Table) -> list[Entry]:

@@ -57,10 +57,10 @@ from serving.release.sub_release_files import (
     read_sub_releases,
     write_sub_releases,
 )
-from serving.release.target_files import golden_probabilities, read_targets, write_targets
+from serving.release.target_files import golden_answers, read_targets, write_targets
 from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import SubRelease
-from serving.scoring.targets import TargetModel
+from serving.scoring.targets import Target
 
 __all__ = [
     "FORMAT",
@@ -103,7 +103,7 @@ class Release:
     seen: SeenFuture
     sub_releases: tuple[SubRelease, ...] = ()
     silent: tuple[str, ...] = ()
-    targets: tuple[TargetModel, ...] = ()
+    targets: tuple[Target, ...] = ()
 
     @property
     def zone(self) -> str:
@@ -116,7 +116,7 @@ def write_release(
     *,
     sub_releases: Sequence[SubRelease] = (),
     silent: Sequence[str] = (),
-    targets: Sequence[TargetModel] = (),
+    targets: Sequence[Target] = (),
     all_columns: list[FeatureColumn],
     settings: Settings,
     tables: tuple[str, ...],
@@ -267,7 +267,7 @@ def _golden_scores(each: SubRelease, rows: pa.Table) -> pa.Table:
         "customer_id": rows["customer_id"],
         "p_churn": p,
         **{f"p_next_{stage}": p_next[:, k] for k, stage in enumerate(STAGES)},
-        **golden_probabilities(each.targets, rows),
+        **golden_answers(each.targets, rows),
     }
     return pa.table(scores)
 

@@ -47,6 +47,24 @@ def fit_ridges(
     return [remembered([data, strength], partial(fit, strength)) for strength in strengths]
 
 
+def fit_linear_ridge(
+    matrix: np.ndarray, amounts: np.ndarray, *, strength: float
+) -> tuple[np.ndarray, float, Linear]:
+    """(weights (columns,), intercept, means and scales) of a ridge regression of amounts (rows,).
+
+    On the logged, standardised matrix, where a null is the mean. `strength`: of the penalty.
+    """
+    frame = _standardisation(matrix, 1)
+    z, _ = frame.standardise(matrix)
+    z[:, ~varying(matrix)] = 0.0
+    intercept = float(amounts.mean())
+    center = z.mean(axis=0)
+    moments = (z - center).T @ (z - center)
+    moments[np.diag_indices_from(moments)] += strength
+    weights = np.linalg.solve(moments, (z - center).T @ (amounts - intercept))
+    return weights, intercept - float(center @ weights), frame
+
+
 def _standardised(
     matrix: np.ndarray, outputs: int
 ) -> tuple[Linear, np.ndarray, np.ndarray, np.ndarray]:
