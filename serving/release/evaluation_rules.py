@@ -187,6 +187,8 @@ class AmountSpecRules(Rules):
     objective: Text
     settings: BoosterSettingsRules
     rounds: Annotated[int, Field(ge=1, le=100_000)]
+    weight: Share
+    strength: Positive
     quantile_rounds: Annotated[int, Field(ge=1, le=100_000)]
     losses: dict[str, float]
     folds: str

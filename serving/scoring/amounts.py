@@ -45,6 +45,18 @@ class AmountScale:
         return np.where(np.abs(amounts) < self.least, 0.0, amounts)
 
 
+def to_amounts(margin: np.ndarray, link: str, scale: AmountScale) -> np.ndarray:
+    """Amounts (rows,) of margins under one of LINKS, within what training has seen."""
+    sizes = np.minimum(np.abs(margin), LARGEST_EXPONENT)
+    if link == "identity":
+        units = margin
+    elif link == "log":
+        units = np.exp(np.clip(margin, -LARGEST_EXPONENT, LARGEST_EXPONENT))
+    else:
+        units = np.sign(margin) * np.expm1(sizes)
+    return np.clip(units * scale.unit, scale.low, scale.high)
+
+
 @dataclass(frozen=True)
 class MeanModel:
     """`blend`: margins. `link`: from a margin to an amount in units. Then · `factor` + `shift`.
@@ -59,20 +71,17 @@ class MeanModel:
     shift: float = 0.0
 
     def uncorrected(self, matrix: np.ndarray, scale: AmountScale) -> np.ndarray:
-        """The amounts (rows,) before the correction of the level, within what training has seen."""
-        margin = self.blend.margins(matrix)[:, 0]
-        sizes = np.minimum(np.abs(margin), LARGEST_EXPONENT)
-        units = {
-            "identity": lambda: margin,
-            "log": lambda: np.exp(np.clip(margin, -LARGEST_EXPONENT, LARGEST_EXPONENT)),
-            "signed_log": lambda: np.sign(margin) * np.expm1(sizes),
-        }[self.link]()
-        return np.clip(units * scale.unit, scale.low, scale.high)
+        """The amounts (rows,) before the correction of the level."""
+        return to_amounts(self.blend.margins(matrix)[:, 0], self.link, scale)
+
+    def corrected(self, amounts: np.ndarray, scale: AmountScale) -> np.ndarray:
+        """`uncorrected` amounts (rows,) at the right level, never below 0 where no amount was."""
+        amounts = amounts * self.factor + self.shift
+        return np.maximum(amounts, 0.0) if scale.low >= 0 else amounts
 
     def expected(self, matrix: np.ndarray, scale: AmountScale) -> np.ndarray:
-        """The mean (rows,), never below 0 where no amount was."""
-        amounts = self.uncorrected(matrix, scale) * self.factor + self.shift
-        return np.maximum(amounts, 0.0) if scale.low >= 0 else amounts
+        """The mean (rows,)."""
+        return self.corrected(self.uncorrected(matrix, scale), scale)
 
 
 @dataclass(frozen=True)

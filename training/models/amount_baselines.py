@@ -7,7 +7,7 @@ import numpy as np
 from training.models import ridge
 from training.models.amount_rows import AmountRows
 
-STRENGTH = 100.0  # of the ridge, on standardised columns
+STRENGTH = 0.03  # of the ridge, for each row
 PRIOR_WINDOWS = 2  # of the mean, beside the customer's own
 
 
@@ -49,9 +49,6 @@ def _own_past(
 
 def _ridge(early: AmountRows, late: AmountRows) -> np.ndarray:
     """A ridge regression on the logged, standardised columns; clipped to what was seen."""
-    weights, intercept, frame = ridge.fit_linear_ridge(
-        early.matrix, early.amounts, strength=STRENGTH
-    )
-    z, _ = frame.standardise(late.matrix)
-    expected = intercept + z @ weights
+    part = ridge.fit_amount_regression(early.matrix, early.amounts, strength=STRENGTH, power=None)
+    expected = part.margins(late.matrix)[:, 0]
     return np.clip(expected, early.amounts.min(), early.amounts.max())

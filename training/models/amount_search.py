@@ -1,8 +1,8 @@
-"""The search for the model of one amount: the objective of its mean, settings and rounds.
+"""The search for the model of one amount: objective, ridge, boosters, and their weight.
 
 Three objectives are tried: Tweedie (many zeros and a long tail; Jørgensen 1987), squared error,
-squared error of log amounts. The loss of the choice is one that the mean minimises, whatever the
-distribution of the amounts (Gneiting 2011).
+squared error of log amounts. Under each, a ridge regression and boosters are blended. The loss of
+the choice is one that the mean minimises, whatever the distribution of the amounts (Gneiting 2011).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 
 from features.core.progress import print_status
 from features.core.settings import Settings
-from serving.scoring.amounts import QUANTILES, MeanModel
-from serving.scoring.parts import Blend
+from serving.scoring.amounts import QUANTILES, AmountScale, MeanModel, to_amounts
+from serving.scoring.parts import Blend, Linear
 from training import parallel
-from training.models import boosters
+from training.models import boosters, ridge
 from training.models.amount_rows import (
     POWER,
     AmountRows,
@@ -31,9 +31,9 @@ from training.models.amount_rows import (
 )
 from training.models.booster_space import booster_space
 
-SQUARED = "squared error"
+TWEEDIE, SQUARED = "tweedie", "squared error"
 OBJECTIVES: dict[str, tuple[str, dict[str, Any]]] = {
-    "tweedie": (
+    TWEEDIE: (
         "log",
         {
             "objective": "reg:tweedie",
@@ -54,18 +54,27 @@ PINBALL = {
 }
 # Smaller trees that learn more slowly, for few rows or much noise.
 CALMER = {"max_leaves": 4, "learning_rate": 0.05, "min_child_weight": 20.0}
+WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the boosters
+STRENGTHS = (0.01, 0.1, 1.0)  # of the ridge, for each row
+
+
+Margins = tuple[np.ndarray, np.ndarray]  # of the rows of a fit, and of its check rows
 
 
 @dataclass(frozen=True)
 class AmountSpec:
-    """What a search chose: the mean's objective, settings and rounds, the rounds of the quantiles.
+    """What a search chose: the mean's objective, the boosters' settings, rounds and weight, the
+    ridge's strength, the rounds of the quantiles.
 
-    `losses`: of every candidate and of the constant mean, on the check rows of the folds.
+    `losses`: the lowest of every objective, of ridge and boosters alone, and of the constant mean,
+    on the check rows of the folds.
     """
 
     objective: str
     settings: dict[str, Any]
     rounds: int
+    weight: float
+    strength: float
     quantile_rounds: int
     losses: dict[str, float]
     folds: str
@@ -75,74 +84,150 @@ class AmountSpec:
         return asdict(self)
 
 
-def search_amount(data: AmountRows, settings: Settings, *, name: str) -> AmountSpec:
-    """The objective and settings with the lowest loss on the folds, and the rounds.
+@dataclass(frozen=True)
+class _Fold:
+    """Rows to fit on and to check on, and the scale of the former."""
 
-    Each candidate stops where its own metric is no better on the check rows, and is compared by
-    `mean_losses` after the correction of its level on the rows of its fit.
+    fit: AmountRows
+    check: AmountRows
+    scale: AmountScale
+    floor: float
+
+    def loss(self, objective: str, margins: Margins) -> float:
+        """The mean loss on the check rows, the level corrected on the rows of the fit."""
+        link, _ = OBJECTIVES[objective]
+        amounts, later = (to_amounts(each, link, self.scale) for each in margins)
+        model = correct_level(MeanModel(Blend(()), link), amounts, self.fit.amounts, self.scale)
+        return self.loss_of(model.corrected(later, self.scale))
+
+    def loss_of(self, expected: np.ndarray) -> float:
+        """The mean loss of these expected amounts on the check rows."""
+        return float(mean_losses(self.check.amounts, expected, floor=self.floor).mean())
+
+
+@dataclass(frozen=True)
+class _Boosters:
+    """Boosters of one candidate: settings, and by fold their rounds and margins."""
+
+    settings: dict[str, Any]
+    rounds: int
+    margins: tuple[Margins, ...]
+
+
+def search_amount(data: AmountRows, settings: Settings, *, name: str) -> AmountSpec:
+    """The candidate with the lowest loss on the folds.
+
+    Boosters stop where their own metric is no better on the check rows. All are compared by
+    `mean_losses` after the correction of their level on the rows of the fit.
     """
-    folds = amount_folds(data, outcome_window_us=settings.outcome_window_us)
-    space, seed = booster_space(settings.training.boosters), settings.training.seed
+    kind = amount_folds(data, outcome_window_us=settings.outcome_window_us)
+    floor, seed = loss_floor(data.amounts), settings.training.seed
+    folds = []
+    for fit, check in kind.pairs:
+        rows = data.take(fit)
+        folds.append(_Fold(rows, data.take(check), scale_of(rows.amounts), floor))
+    names = [each for each in OBJECTIVES if floor > 0 or each != TWEEDIE]
+    print_status(f"target {name}: {len(names)} objectives on {len(folds)} folds")
+
+    def search(objective: str) -> tuple[float, dict[str, Any], dict[str, float]]:
+        parallel.check_cancelled()
+        return _search_objective(objective, folds, settings)
+
+    searched = parallel.map_in_threads(search, names)
+    best = min(range(len(names)), key=lambda at: searched[at][0])
+    losses = {"mean": _average(folds, [each.loss_of(_constant(each)) for each in folds])}
+    for objective, (loss, _, alone) in zip(names, searched, strict=True):
+        losses |= {objective: loss, **{f"{objective}, {part}": x for part, x in alone.items()}}
+    chosen = searched[best][1]
+    rounds = [
+        _quantile_rounds(each.fit, each.check, chosen["settings"], seed=seed) for each in folds
+    ]
+    quantile_rounds = max(1, int(np.median(rounds)))
+    return AmountSpec(
+        names[best], **chosen, quantile_rounds=quantile_rounds, losses=losses, folds=kind.kind
+    )
+
+
+def _search_objective(
+    objective: str, folds: Sequence[_Fold], settings: Settings
+) -> tuple[float, dict[str, Any], dict[str, float]]:
+    """(lowest loss, what gave it, the losses of ridge and boosters alone) of one objective."""
+    space = booster_space(settings.training.boosters)
     first = space.settings(space.first)
     calmer = first | {key: value for key, value in CALMER.items() if key not in space.fixed}
     tried = [first, calmer] if settings.training.trials > 1 and calmer != first else [first]
-    floor = loss_floor(data.amounts)
-    names = [each for each in OBJECTIVES if floor > 0 or each != "tweedie"]
-    candidates = [(objective, each) for objective in names for each in tried]
-    pairs = [(data.take(fit), data.take(check)) for fit, check in folds.pairs]
-    print_status(f"target {name}: {len(candidates)} candidates on {len(pairs)} folds")
+    boosted = [_fit_boosters(objective, folds, each, settings.training.seed) for each in tried]
+    ridges = {each: [_ridge_margins(objective, fold, each) for fold in folds] for each in STRENGTHS}
+    candidates = [
+        (weight, strength, part) for part in boosted for strength in STRENGTHS for weight in WEIGHTS
+    ]
+    losses = [
+        _average(
+            folds,
+            [
+                fold.loss(objective, _blended(weight, part.margins[at], ridges[strength][at]))
+                for at, fold in enumerate(folds)
+            ],
+        )
+        for weight, strength, part in candidates
+    ]
+    weight, strength, part = candidates[int(np.argmin(losses))]
+    chosen = {"settings": part.settings, "rounds": part.rounds}
+    chosen |= {"weight": weight, "strength": strength}
+    alone = {
+        label: min(
+            loss for loss, (each, *_) in zip(losses, candidates, strict=True) if each == of_boosters
+        )
+        for label, of_boosters in (("ridge", 0.0), ("boosters", 1.0))
+    }
+    return min(losses), chosen, alone
 
-    def judge(candidate: tuple[str, dict[str, Any]]) -> tuple[float, int]:
-        parallel.check_cancelled()
-        each = [_judge_on_fold(*pair, *candidate, seed=seed, floor=floor) for pair in pairs]
-        return _weighted(each, pairs), max(1, int(np.median([rounds for _, rounds in each])))
 
-    judged = parallel.map_in_threads(judge, candidates)
-    best = min(range(len(judged)), key=lambda at: judged[at][0])
-    objective, chosen = candidates[best]
-    constant = [(_constant_loss(fit, check, floor), 0) for fit, check in pairs]
-    losses = {"mean": _weighted(constant, pairs)}
-    for (label, each), (loss, _) in zip(candidates, judged, strict=True):
-        losses[label if each is first else f"{label}, calmer"] = loss
-    rounds = [_quantile_rounds(*pair, chosen, seed=seed) for pair in pairs]
-    return AmountSpec(
-        objective, chosen, judged[best][1], max(1, int(np.median(rounds))), losses, folds.kind
+def _blended(weight: float, boosters_margins: Margins, ridge_margins: Margins) -> Margins:
+    fit, check = (
+        weight * ours + (1 - weight) * linear
+        for ours, linear in zip(boosters_margins, ridge_margins, strict=True)
     )
+    return fit, check
 
 
-def _weighted(
-    each: Sequence[tuple[float, int]], pairs: Sequence[tuple[AmountRows, AmountRows]]
-) -> float:
-    sizes = [len(check.amounts) for _, check in pairs]
-    return float(np.average([loss for loss, _ in each], weights=sizes))
+def _average(folds: Sequence[_Fold], losses: Sequence[float]) -> float:
+    """The mean of the folds' losses, each weighted by its check rows."""
+    return float(np.average(losses, weights=[len(each.check.amounts) for each in folds]))
 
 
-def _constant_loss(fit: AmountRows, check: AmountRows, floor: float) -> float:
-    expected = np.full(len(check.amounts), fit.amounts.mean())
-    return float(mean_losses(check.amounts, expected, floor=floor).mean())
+def _constant(fold: _Fold) -> np.ndarray:
+    return np.full(len(fold.check.amounts), fold.fit.amounts.mean())
 
 
-def _judge_on_fold(
-    fit: AmountRows,
-    check: AmountRows,
-    objective: str,
-    settings: Mapping[str, Any],
-    *,
-    seed: int,
-    floor: float,
-) -> tuple[float, int]:
-    """(loss on the check rows, rounds) of one candidate."""
-    scale, (link, params) = scale_of(fit.amounts), OBJECTIVES[objective]
-    learn = learnable(fit, link, scale)
-    chosen = {**settings, **params}
-    rounds, _ = boosters.fit_until_no_better(
-        learn, learnable(check, link, scale), settings=chosen, seed=seed, callbacks=[]
-    )
-    part = boosters.fit_booster(learn, settings=chosen, rounds=rounds, seed=seed)
-    model = MeanModel(Blend(((1.0, part),)), link)
-    model = correct_level(model, model.uncorrected(fit.matrix, scale), fit.amounts, scale)
-    expected = model.expected(check.matrix, scale)
-    return float(mean_losses(check.amounts, expected, floor=floor).mean()), rounds
+def _fit_boosters(
+    objective: str, folds: Sequence[_Fold], settings: Mapping[str, Any], seed: int
+) -> _Boosters:
+    link, params = OBJECTIVES[objective]
+    chosen, rounds, margins = {**settings, **params}, [], []
+    for fold in folds:
+        learn, check = (learnable(each, link, fold.scale) for each in (fold.fit, fold.check))
+        count, _ = boosters.fit_until_no_better(
+            learn, check, settings=chosen, seed=seed, callbacks=[]
+        )
+        part = boosters.fit_booster(learn, settings=chosen, rounds=count, seed=seed)
+        rounds.append(count)
+        each = part.margins(fold.fit.matrix)[:, 0], part.margins(fold.check.matrix)[:, 0]
+        margins.append(each)
+    return _Boosters(dict(settings), max(1, int(np.median(rounds))), tuple(margins))
+
+
+def _ridge_margins(objective: str, fold: _Fold, strength: float) -> Margins:
+    part = fit_regression(objective, fold.fit, fold.scale, strength)
+    return part.margins(fold.fit.matrix)[:, 0], part.margins(fold.check.matrix)[:, 0]
+
+
+def fit_regression(objective: str, data: AmountRows, scale: AmountScale, strength: float) -> Linear:
+    """The ridge regression of one objective on these rows."""
+    link, _ = OBJECTIVES[objective]
+    labels = learnable(data, link, scale).labels
+    power = POWER if objective == TWEEDIE else None
+    return ridge.fit_amount_regression(data.matrix, labels, strength=strength, power=power)
 
 
 def _quantile_rounds(

@@ -1,8 +1,9 @@
 """The model of one amount: a mean that sums to what came, and quantiles that cover as they say.
 
-Both are boosters. Quantiles are learned by the pinball loss (Koenker & Bassett 1978) on log amounts
-and moved by conformal prediction (Romano, Patterson & Candès 2019), each by the rank of its level
-among rows that its fit had not seen. The level of the mean is corrected on the same rows.
+The mean is a blend of a ridge regression and boosters; its level is corrected on rows that the fit
+had not seen. Quantiles are boosters, learned by the pinball loss (Koenker & Bassett 1978) on log
+amounts and moved by conformal prediction (Romano, Patterson & Candès 2019), each by the rank of its
+level among the same rows.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from serving.scoring.amounts import (
     MeanModel,
     QuantileModel,
 )
-from serving.scoring.parts import Blend, Rate
+from serving.scoring.parts import Blend, Part, Rate
 from serving.scoring.targets import NO_SKILL, OK
 from training import parallel
 from training.models import blending, boosters
@@ -31,7 +32,7 @@ from training.models.amount_rows import (
     learnable,
     scale_of,
 )
-from training.models.amount_search import OBJECTIVES, PINBALL, SQUARED, AmountSpec
+from training.models.amount_search import OBJECTIVES, PINBALL, SQUARED, AmountSpec, fit_regression
 from training.splits import GROUPS, customer_groups
 
 
@@ -60,20 +61,21 @@ def _fit_parts(
     # Refunds that came after the search: Tweedie knows no amounts below 0.
     objective = SQUARED if scale.low < 0 else spec.objective
     link, params = OBJECTIVES[objective]
-    blend = blending.fit_boosters(
-        learnable(data, link, scale),
-        {**spec.settings, **params},
-        spec.rounds,
-        seed=seed,
-        seeds=seeds,
-    )
-    part = boosters.fit_booster(
+    parts: list[tuple[float, Part]] = []
+    if spec.weight < 1:
+        parts.append((1 - spec.weight, fit_regression(objective, data, scale, spec.strength)))
+    if spec.weight > 0:
+        settings = {**spec.settings, **params}
+        rows = learnable(data, link, scale)
+        boosted = blending.fit_boosters(rows, settings, spec.rounds, seed=seed, seeds=seeds)
+        parts += [(spec.weight * share, part) for share, part in boosted.parts]
+    quantile = boosters.fit_booster(
         learnable(data, "signed_log", scale),
         settings={**spec.settings, **PINBALL},
         rounds=spec.quantile_rounds,
         seed=seed,
     )
-    return MeanModel(blend, link), QuantileModel(part, (0.0, 0.0, 0.0))
+    return MeanModel(Blend(tuple(parts)), link), QuantileModel(quantile, (0.0, 0.0, 0.0))
 
 
 def fit_amount(

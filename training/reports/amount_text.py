@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.evaluation.baseline_comparison import OURS
-from training.formats import UNKNOWN, count, decimals, percent, percent_span, with_interval
+from training.formats import UNKNOWN, count, decimals, percent, with_interval
 from training.reports.markdown import markdown_table
 
 Report = Mapping[str, Any]
@@ -33,9 +33,9 @@ def headline(who: str, figures: Report) -> str:
         f"({percent(figures['share_not_zero'])} not 0)"
     )
     if gain := figures.get("gain_over_mean"):
-        interval = percent_span(gain["low"], gain["high"]).replace("–", " to ")
+        interval = f"{percent(gain['low'])} to {percent(gain['high'])}".replace("-", "−")
         text += (
-            f", explains {percent(gain['gain'])} of the mean's {figures['loss']} "
+            f", explains {percent(gain['gain']).replace('-', '−')} of the mean's {figures['loss']} "
             f"(95 % CI {interval})"
         )
     return (
@@ -62,7 +62,8 @@ def table(who: str, figures: Report) -> list[str]:
     ]
     head = (
         f"{who}: {count(figures['rows'])} rows, mean {_number(figures['mean'])}, below q10 "
-        f"{percent(figures['below_q10'])}, above q90 {percent(figures['above_q90'])}"
+        f"{percent(figures['below_q10'])}, above q90 {percent(figures['above_q90'])}; losses are "
+        f"shares of the mean's {figures['loss']}"
     )
     return [f"*{head}*", "", *markdown_table(COLUMNS, rows)]
 

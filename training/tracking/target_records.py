@@ -72,9 +72,15 @@ def _record(
 
 def _chosen(spec: BlendSpec | AmountSpec) -> dict[str, Any]:
     """What the search chose, as parameters of the run."""
-    chosen = {"rounds": spec.rounds, "folds": spec.folds, **spec.settings}
+    chosen = {
+        "booster_weight": spec.weight,
+        "ridge_strength": spec.strength,
+        "rounds": spec.rounds,
+        "folds": spec.folds,
+        **spec.settings,
+    }
     if isinstance(spec, BlendSpec):
-        return chosen | {"booster_weight": spec.weight, "ridge_strength": spec.strength}
+        return chosen
     return chosen | {"objective": spec.objective, "quantile_rounds": spec.quantile_rounds}
 
 
