@@ -14,7 +14,7 @@ from features.core.instants import DAY_US, current_instant, day_text, end_text
 from features.core.settings import Settings
 from features.engine.business_columns import columns_for, custom_features
 from features.engine.columns import missing_features
-from features.engine.consent import consent_counts
+from features.engine.consent import consent_counts, refuse_missing_flags
 from features.labels import grace
 from features.plausibility import find_implausible
 from features.plausibility.ids import id_columns, matched_share
@@ -55,6 +55,7 @@ def build_report(
     after today; the machine's clock if not given.
     """
     refuse_snapshots(history)
+    refuse_missing_flags(history, settings)
     now = current_instant() if now is None else now
     known = history.as_of(history.data_until)
     days = read_activity_days(history, known)
