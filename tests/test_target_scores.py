@@ -60,6 +60,10 @@ def test_the_run_has_a_column_for_each_target(run, trained_targets):
     asked = pc.is_valid(everybody["p_complains"])
     assert asked.equals(everybody["eligible"])
     assert len(everybody["p_coin"].unique()) <= 2
+    for name in AMOUNTS:
+        asked = pc.is_valid(everybody[name])
+        assert asked.equals(everybody["eligible"]) or (name.startswith("spend") and pc.all(asked))
+    assert set(everybody["same_expected"].drop_null().to_pylist()) == {5.0}
     prospects = run.filter(pc.is_null(run["p_churn"]))
     for name in TARGETS:
         assert prospects[name].null_count == prospects.num_rows

@@ -69,9 +69,9 @@ class Target(Section):
         return self
 
     @model_serializer(mode="wrap")
-    def _without_the_other_select(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _without_the_other_select(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """A release with labels alone has the configuration that it always had."""
-        return {key: value for key, value in handler(self).items() if value is not None}
+        return {key: value for key, value in serialize(self).items() if value is not None}
 
     @property
     def select(self) -> str:

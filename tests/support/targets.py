@@ -37,8 +37,8 @@ OF_EVERY_KIND: dict[str, str | Target] = {
     "coin": COIN,
     "nobody": NOBODY,
     "complains": Target(label=COMPLAINS),
-    "spend": Target(amount=SPEND),
-    "same": Target(amount=SAME, population="everyone"),
+    "spend": Target(amount=SPEND, population="everyone"),
+    "same": Target(amount=SAME),
 }
 
 

@@ -139,9 +139,9 @@ def search_amount(data: AmountRows, settings: Settings, *, name: str) -> AmountS
     for objective, (loss, _, alone) in zip(names, searched, strict=True):
         losses |= {objective: loss, **{f"{objective}, {part}": x for part, x in alone.items()}}
     chosen = searched[best][1]
-    rounds = [
-        _quantile_rounds(each.fit, each.check, chosen["settings"], seed=seed) for each in folds
-    ]
+    rounds = parallel.map_in_threads(
+        lambda each: _quantile_rounds(each.fit, each.check, chosen["settings"], seed=seed), folds
+    )
     quantile_rounds = max(1, int(np.median(rounds)))
     return AmountSpec(
         names[best], **chosen, quantile_rounds=quantile_rounds, losses=losses, folds=kind.kind
