@@ -24,7 +24,10 @@ from tests.support.targets import with_targets
 from training.models.remembered_fits import remember_fits
 from training.parallel import reproducible_fits
 from training.reports import summary
+from training.reports.target_text import target_lines
 from training.targets import fit_targets
+from training.tracking.pending import RunRecord
+from training.tracking.target_records import target_records
 
 
 def by_name(release):
@@ -211,6 +214,67 @@ def test_a_broken_target_is_refused(trained_targets, tmp_path, keys, value):
     file.write_text(json.dumps(model))
     with pytest.raises(errors.ReleaseRefused):
         load_release(reseal(folder))
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("status",), "not_enough_data"),
+        (("population",), "eligible"),
+        (("columns", 0), "nothing"),
+        (("mean",), None),
+        (("mean", "link"), "sqrt"),
+        (("mean", "factor"), 0.0),
+        (("mean", "factor"), 1.5),  # its golden rows say so
+        (("mean", "blend", 0, "weight"), 0.0),
+        (("quantile", "part", 0, "file"), "mean-1.ubj"),
+        (("quantile", "part", 0, "file"), "../quantiles-0.ubj"),
+        (("quantile", "moves"), [0.0, 0.0]),
+        (("quantile", "moves", 2), 1.0),
+        (("scale", "unit"), 0.0),
+        (("scale", "low"), 1e12),
+        (("rows",), -1),
+    ],
+)
+def test_a_broken_amount_is_refused(trained_targets, tmp_path, keys, value):
+    folder = tmp_path / trained_targets.trained.folder.name
+    shutil.copytree(trained_targets.trained.folder, folder)
+    file = folder / "targets" / "spend" / "model.json"
+    model = json.loads(file.read_text())
+    *path, last = keys
+    place = model
+    for key in path:
+        place = place[key]
+    place[last] = value
+    file.write_text(json.dumps(model))
+    with pytest.raises(errors.ReleaseRefused):
+        load_release(reseal(folder))
+
+
+def test_an_amount_has_figures_baselines_and_a_run_with_its_metrics(trained_targets):
+    report = trained_targets.trained.evaluation["targets"]["spend"]
+    for figures in nonempty(report["figures"].values()):
+        assert set(figures["baselines"]) == {"mean", "own past amounts", "ridge"}
+        assert figures["gain_over_mean"]["low"] <= figures["gain_over_mean"]["gain"]
+        assert figures["coverage"] >= 0.7
+        assert abs(figures["total_error"]) < 0.3
+    training = RunRecord("churn", metrics={"seconds": 1.0})
+    (record,) = target_records(training, {"spend": report}, {"spend": None})
+    assert record.metrics["everyone_gain_over_mean_low"] > 0
+    assert record.metrics["everyone_mae"] == report["figures"]["everyone"]["mae"]
+    assert record.tags["best_baseline"] in report["figures"]["everyone"]["baselines"]
+    assert "Tweedie deviance on dates not trained on" in record.tags["mlflow.note.content"]
+
+
+def test_text_and_card_give_the_figures_of_an_amount(trained_targets):
+    evaluation = trained_targets.trained.evaluation
+    text = "\n".join(target_lines(evaluation))
+    card = (trained_targets.trained.folder / "card.md").read_text()
+    for written in (text, card):
+        assert "spend_expected, spend_q10 … _q90" in written
+        assert "of the mean's Tweedie deviance (95 % CI" in written
+        assert "The mean and the quantiles of the training rows are served" in written
+    assert "| own past amounts |" in card
 
 
 def test_a_release_without_a_configured_target_is_refused(trained_targets, tmp_path):

@@ -17,7 +17,7 @@ from features.tables.history import History
 from serving.scoring.amounts import QUANTILES, AmountModel
 from serving.scoring.parts import design_matrix
 from training import metrics
-from training.evaluation.baseline_comparison import baseline_comparison
+from training.evaluation.baseline_comparison import MIN_CUSTOMERS, baseline_comparison
 from training.evaluation.targets import leading_columns
 from training.examples import Examples
 from training.models.amount_baselines import amount_baselines
@@ -56,9 +56,15 @@ def evaluate_amount(
 
 
 def has_skill(report: dict[str, Any], population: str) -> bool:
-    """Whether the interval of the gain over the constant mean lies above 0."""
-    gain = report[population].get("gain_over_mean")
-    return gain is not None and gain["low"] > metrics.NEGLIGIBLE
+    """Whether the interval of the gain over the constant mean lies above 0.
+
+    With fewer than MIN_CUSTOMERS an interval by customers means nothing.
+    """
+    figures = report[population]
+    gain = figures.get("gain_over_mean")
+    if gain is None or figures["baseline_comparison"]["customers"] < MIN_CUSTOMERS:
+        return False
+    return bool(gain["low"] > metrics.NEGLIGIBLE)
 
 
 def find_amount_leaks(
