@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.core import errors
+from features.core import errors, progress
 from features.core.instants import DAY_US, day_text, instant
 from serving.batch import run_folders
 from serving.release import release as releases
@@ -125,13 +125,19 @@ def test_no_release_of_a_backfill_is_promoted_served_or_scores_today(there, home
         )
 
 
-def test_dates_without_data_before_them_are_skipped_and_counted(shop):
+def test_dates_without_data_before_them_are_skipped_and_counted(shop, capsys):
     _, settings, history = shop
     settings = quick_backtest(settings)
     first = instant("2022-02-01", zone=settings.zone)
+    progress.set_quiet(False)
     with pytest.raises(errors.NotEnoughData) as refused:
         backfills.backfill(history, settings, start=first, end=first + 20 * DAY_US)
+    progress.set_quiet(None)
     assert "three horizons" in refused.value.rule
+    lines = capsys.readouterr().err.splitlines()
+    (line,) = [each for each in lines if each.startswith("backfill: 2022-02-01 ")]
+    assert f"is skipped: {refused.value.got}" in line
+    assert "is done" not in line
     skipped = [backfills.PastRun(first, why="no training date")]
     text = backfills.report_text(skipped, zone="UTC")
     assert "2022-02-01  skipped: no training date" in text

@@ -89,6 +89,25 @@ def test_consent_that_nobody_can_have_given_is_refused(tmp_path):
         load(tmp_path, people="", train=True)
 
 
+@pytest.mark.parametrize("purpose", ["train", "score", "list"])
+def test_a_flag_that_is_needed_and_not_there_is_refused_before_any_work(tmp_path, purpose):
+    """By `check`, and by a training also where only its scores or lists would need the flag."""
+    plain = "customer_id,valid_from\na,2024-01-01\n"
+    settings, history, counts = load(tmp_path, people=plain, **{purpose: True})
+    for begin in (
+        lambda: build_report(history, counts, settings),
+        lambda: TrainingRun(history, settings),
+    ):
+        with pytest.raises(errors.ColumnMissing, match=f"{purpose} = false") as refused:
+            begin()
+        assert refused.value.where == f"[consent] {purpose} = true"
+
+
+def test_by_default_lists_need_no_flag(tmp_path):
+    settings, history, counts = load(tmp_path, people="customer_id\na\n")
+    assert build_report(history, counts, settings)["consent"] is None
+
+
 def test_training_and_examples_see_those_who_consented_alone(tmp_path):
     settings, history, counts = load(tmp_path, train=True)
     assert ids(TrainingRun(history, settings).history) == "abe"

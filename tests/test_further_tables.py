@@ -10,6 +10,7 @@ from features.core.settings import settings_from_mapping
 from features.engine.business_columns import columns_for
 from features.recipes.definitions import learn_definitions
 from features.tables.history import load_history
+from lifecycle.commands.check import build_report
 
 ZONE = "Europe/London"
 SHOP = "customer_id,occurred_at,amount\n" + "".join(
@@ -61,6 +62,49 @@ def test_each_table_is_read_by_its_contract_and_counted(tmp_path):
         "referrals": {"referred_by_themselves": 1},
     }
     assert all(one.read == one.kept + sum(one.rejected.values()) for one in counts.values())
+
+
+ODD = {
+    "treatments": "customer_id,occurred_at,campaign,arm,cost\n"
+    "a,2024-03-05,spring,treated,-0.50\nb,2024-03-05,spring,held_out,\n"
+    "a,2024-03-06,spring,held_out,\na,2024-04-06,summer,treated,0.50\n",
+    "costs": "channel,month,amount\nsearch,2024-02,-100\nsearch,2024-03,90\nweb,2024-03,-1\n",
+    "leads": "lead_id,occurred_at,channel,customer_id,recorded_at\n"
+    "l1,2024-02-01,web,,2024-02-01\nl1,2024-02-01,web,a,2024-04-01\n"
+    "l2,2024-02-01,web,a,2024-02-03\nl3,2024-02-01,web,b,2024-02-03\n",
+    "referrals": "referrer_id,referred_id,occurred_at\n"
+    "a,a,2024-02-01\na,b,2024-02-01\nc,b,2024-02-02\nb,d,2024-02-02\n",
+}
+
+
+def test_check_names_rows_that_contradict_each_other_with_their_counts(tmp_path):
+    settings, history, counts = load(tmp_path, **ODD)
+    findings = build_report(history, counts, settings)["findings"]
+    named = {each["name"]: each for each in findings if each["table"] in ODD}
+    assert {
+        name: each["counts"]["odd"] for name, each in named.items() if "odd" in each["counts"]
+    } == {
+        "negative_treatment_cost": 1,
+        "customer_in_both_arms": 1,
+        "negative_cost": 2,
+        "customer_of_several_leads": 1,
+        "self_referral": 1,
+        "referred_by_several": 1,
+    }
+    for each in named.values():
+        assert each["sentence"].startswith(tuple("0123456789"))
+        assert each["fix"]
+
+
+def test_check_names_nothing_in_tables_that_are_right(tmp_path):
+    right = {name: text.splitlines()[0] + "\n" for name, text in FILES.items()}
+    right["treatments"] += "a,2024-03-05,spring,2024-03-01,treated,0.50\n"
+    right["costs"] += "search,2024-02,100,advertising\n"
+    right["leads"] += "l1,2024-02-01,web,,2024-02-01\nl1,2024-02-01,web,a,2024-04-01\n"
+    right["referrals"] += "a,b,2024-02-01\nb,c,2024-02-01\n"
+    settings, history, counts = load(tmp_path, **right)
+    findings = build_report(history, counts, settings)["findings"]
+    assert not [each for each in findings if each["table"] in FILES and "odd" in each["counts"]]
 
 
 def test_known_cuts_them_by_both_clocks(tmp_path):

@@ -422,3 +422,69 @@ def test_the_gate_asks_for_a_reason_where_the_file_is_another(trained, trained_s
 def test_each_has_a_run_of_its_own(trained):
     assert {"churn", "next-stage", "forest", "net"} == set(trained.runs)
     assert all(trained.runs.values())
+
+
+@pytest.fixture(scope="module")
+def catboost():
+    """CatBoost is in the extra `dev` alone."""
+    return pytest.importorskip("catboost", reason="CatBoost is not installed")
+
+
+CATBOOST = {
+    "symmetric": {"iterations": 40},
+    "level by level": {"iterations": 20, "grow_policy": "Depthwise", "depth": 4},
+    "leaf by leaf": {"iterations": 20, "grow_policy": "Lossguide", "max_leaves": 12},
+    "nulls above": {"iterations": 20, "nan_mode": "Max"},
+    "stumps": {"iterations": 10, "depth": 1},
+    "from the mean": {"iterations": 10, "boost_from_average": True},
+    "ordered": {"iterations": 10, "boosting_type": "Ordered", "depth": 3},
+}
+
+
+@pytest.mark.parametrize("kind", CATBOOST)
+def test_what_is_served_answers_as_catboost_does(
+    kind, catboost, learned_from, later, tmp_path, monkeypatch
+):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    own = fitted(catboost.CatBoostClassifier(**CATBOOST[kind]), learned_from)
+    assert not list(here.iterdir())  # CatBoost writes files where it runs by itself
+    part = to_part(own, learned_from[0])
+    margins = part.margins(later)
+    assert np.abs(sigmoid(margins[:, 0]) - probability(own.model, later, own)).max() < 1e-5
+    assert np.ptp(margins) > 1
+    assert all(
+        np.array_equal(part.margins(later[at : at + 1]), margins[at : at + 1]) for at in range(50)
+    )
+    written = write_blend(Blend(((1.0, part),)), "churn", tmp_path)
+    assert np.array_equal(read_blend(written, tmp_path, NAMES).margins(later), margins)
+    shares = part.contributions(later)
+    off = margins[:, 0] - shares.sum(axis=1)
+    assert np.abs(off - off[0]).max() < 1e-4
+
+
+def test_the_seed_of_catboost_makes_equal_models_and_parameters_are_known_by_name(
+    catboost, learned_from
+):
+    estimator = catboost.CatBoostClassifier(iterations=5)
+    first, second, other = (
+        fit_estimator(estimator, *learned_from, names=NAMES, params={"depth": 3}, seed=seed)
+        for seed in (3, 3, 4)
+    )
+    p, again, others = (
+        probability(each.model, learned_from[0], each) for each in (first, second, other)
+    )
+    assert np.array_equal(p, again)
+    assert not np.array_equal(p, others)
+    assert first.model.get_all_params()["depth"] == 3
+    with pytest.raises(ValueError, match="dept is no parameter of CatBoostClassifier"):
+        fit_estimator(estimator, *learned_from, names=NAMES, params={"dept": 3}, seed=3)
+
+
+def test_two_margins_are_not_served(catboost, learned_from):
+    own = fitted(
+        catboost.CatBoostClassifier(iterations=3, loss_function="MultiClass"), learned_from
+    )
+    with pytest.raises(NotServable, match="margins"):
+        to_part(own, learned_from[0])

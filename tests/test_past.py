@@ -10,7 +10,15 @@ import pytest
 
 import lifecycle as lc
 from features.core import errors
-from features.core.instants import DAY_US, HOUR_US, last_midnight, midnight_after, midnight_before
+from features.core.instants import (
+    DAY_US,
+    HOUR_US,
+    day_text,
+    instant,
+    last_midnight,
+    midnight_after,
+    midnight_before,
+)
 from features.tables.history import history_from_connection, newest_as_of, refuse_too_late
 from lifecycle.commands import run as main_job
 from serving.api.schemas import parse_request, rfc3339
@@ -62,6 +70,31 @@ def test_in_sample_marks_every_row_the_manifest_and_never_becomes_latest(own_hom
     assert latest.read_text() == before
     assert not any(MARK in warnings for warnings in warnings_of(honest))
     assert json.loads((honest.folder / "manifest.json").read_text())["in_sample"] is False
+
+
+def test_a_training_before_the_data_begin_names_the_days_that_may_be_given(shop):
+    _, settings, history = shop
+    first = plan.first_known_activity(history)
+    for at in (first, first - 400 * DAY_US):
+        with pytest.raises(errors.NotEnoughData) as refused:
+            past.open_past(history, settings, at)
+        text = errors.owner_text(refused.value)
+        assert day_text(first, zone=settings.zone) in refused.value.got
+        assert "[activity]" not in text
+    earliest = refused.value.fix.split()[4]
+    cut, early, _ = past.open_past(history, settings, instant(earliest, zone=settings.zone))
+    assert plan.make_plan(cut, early).train
+
+
+def test_run_refuses_a_silent_feed_before_it_trains(shop, store_home):
+    """Nobody can be scored without activity, so nothing is trained for it either."""
+    folder, settings, history = shop
+    later = day_text(history.data_until + 200 * DAY_US, zone=settings.zone)
+    with pytest.raises(errors.FeedSilent, match="transactions"):
+        main_job.run(
+            folder / "lifecycle.toml", changes={"contract.max_staleness_days": 300}, as_of=later
+        )
+    assert not list((store_home / "mlruns").glob("releases/*"))
 
 
 @pytest.mark.parametrize("business", ["trained_shop"], indirect=True)

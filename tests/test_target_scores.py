@@ -17,13 +17,26 @@ from serving.api.state import ServingState
 from serving.batch import run_folders
 from serving.release.sandbox import load_in_subprocess
 from serving.release.score_table import SCORE_TYPES, score_rows, score_table
+from serving.scoring.curve_columns import curve_columns
 from tests.support.businesses import copied, scores, with_training
 from tests.support.checks import nonempty
 from tests.support.raw_events import request
 from tests.support.targets import with_targets
 from training import job, rates_job
 
-TARGETS = ("p_coin", "p_complains", "p_gone", "p_nobody")
+PROBABILITIES = ("p_coin", "p_complains", "p_gone", "p_nobody")
+AMOUNTS = tuple(
+    f"{name}_{figure}" for name in ("same", "spend") for figure in ("expected", "q10", "q50", "q90")
+)
+TARGETS = (*PROBABILITIES, *AMOUNTS)
+STATUS = {
+    "coin": "no_skill",
+    "complains": "ok",
+    "gone": "ok",
+    "nobody": "not_enough_data",
+    "same": "no_skill",
+    "spend": "ok",
+}
 
 
 @pytest.fixture
@@ -38,16 +51,20 @@ def run(trained_targets):
 
 
 def test_the_run_has_a_column_for_each_target(run, trained_targets):
-    assert set(run.column_names) == {*SCORE_TYPES, *TARGETS}
-    assert run.column_names[: len(TARGETS) + 1 + run.column_names.index("next_stages")][
-        -len(TARGETS) :
-    ] == list(TARGETS)
+    curve = curve_columns(trained_targets.release.config)
+    assert set(run.column_names) == {*SCORE_TYPES, *curve, *TARGETS}
+    place = run.column_names.index("next_stages") + 1
+    assert run.column_names[place : place + len(curve) + len(TARGETS)] == [*curve, *TARGETS]
     everybody = run.filter(pc.is_valid(run["p_churn"]))
     assert everybody["p_gone"].equals(everybody["p_churn"])
     assert everybody["p_nobody"].null_count == everybody.num_rows
     asked = pc.is_valid(everybody["p_complains"])
     assert asked.equals(everybody["eligible"])
     assert len(everybody["p_coin"].unique()) <= 2
+    for name in AMOUNTS:
+        asked = pc.is_valid(everybody[name])
+        assert asked.equals(everybody["eligible"]) or (name.startswith("spend") and pc.all(asked))
+    assert set(everybody["same_expected"].drop_null().to_pylist()) == {5.0}
     prospects = run.filter(pc.is_null(run["p_churn"]))
     for name in TARGETS:
         assert prospects[name].null_count == prospects.num_rows
@@ -57,7 +74,7 @@ def test_the_run_has_a_column_for_each_target(run, trained_targets):
 
 
 def test_by_id_and_by_events_the_answer_is_the_run_to_the_bit(state, run, trained_targets):
-    names = entry_columns(TARGETS)
+    names = entry_columns((*curve_columns(trained_targets.release.config), *TARGETS))
     expected = {row["customer_id"]: {name: row[name] for name in names} for row in run.to_pylist()}
     ids = [one for one, row in expected.items() if row["p_churn"] is not None][:60]
     by_id = state.score_by_id(
@@ -99,12 +116,7 @@ def test_python_gives_the_same_bits(trained_targets, monkeypatch, run, home):
     copied(trained_targets, home)
     shop = lc.Business(trained_targets.settings, trained_targets.history, {})
     model = lc.load_release()
-    assert model.targets == {
-        "coin": "no_skill",
-        "complains": "ok",
-        "gone": "ok",
-        "nobody": "not_enough_data",
-    }
+    assert model.targets == STATUS
     rows = shop.features(as_of=shop_as_of(trained_targets), model=model, frames="arrow")
     predicted = model.predict(rows, frames="arrow")
     expected = {row["customer_id"]: row for row in run.to_pylist()}
@@ -117,6 +129,8 @@ def test_python_gives_the_same_bits(trained_targets, monkeypatch, run, home):
         "target_coin",
         "target_nobody",
         "target_complains",
+        "target_spend",
+        "target_same",
     )
     assert not set(examples.labels) & set(examples.features)
 
@@ -142,12 +156,7 @@ def test_a_run_under_other_targets_is_refused(trained_targets):
 
 
 def test_the_reference_names_targets(state):
-    assert state.model_info()["targets"] == {
-        "coin": "no_skill",
-        "complains": "ok",
-        "gone": "ok",
-        "nobody": "not_enough_data",
-    }
+    assert state.model_info()["targets"] == STATUS
     assert not set(TARGETS) & set(COLUMNS)
 
 

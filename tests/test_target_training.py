@@ -16,6 +16,7 @@ import pytest
 from features.core import errors
 from features.labels.targets import label_column
 from serving.release.release import load_release
+from serving.scoring.curve_columns import curve_columns
 from serving.scoring.sub_releases import SubRelease
 from serving.scoring.targets import LEAK, NO_SKILL, NOT_ENOUGH_DATA, OK
 from tests.support.checks import nonempty
@@ -24,7 +25,10 @@ from tests.support.targets import with_targets
 from training.models.remembered_fits import remember_fits
 from training.parallel import reproducible_fits
 from training.reports import summary
+from training.reports.target_text import target_lines
 from training.targets import fit_targets
+from training.tracking.pending import RunRecord
+from training.tracking.target_records import target_records
 
 
 def by_name(release):
@@ -43,7 +47,14 @@ def test_the_question_of_churn_has_the_probabilities_of_churn(trained_targets):
 
 def test_each_target_has_its_status(trained_targets):
     report, models = trained_targets.trained.evaluation["targets"], by_name(trained_targets.release)
-    expected = {"coin": NO_SKILL, "complains": OK, "gone": OK, "nobody": NOT_ENOUGH_DATA}
+    expected = {
+        "coin": NO_SKILL,
+        "complains": OK,
+        "gone": OK,
+        "nobody": NOT_ENOUGH_DATA,
+        "same": NO_SKILL,
+        "spend": OK,
+    }
     assert {name: each["status"] for name, each in report.items()} == expected
     assert {name: each.status for name, each in models.items()} == expected
     rows = trained_targets.bare_examples.rows_at(trained_targets.dates.evaluate)
@@ -167,10 +178,10 @@ def test_a_release_holds_its_targets_without_pickle_and_with_golden_rows(trained
         golden = pq.read_table(
             folder / "golden" / f"{'-'.join(filter(None, ['scores', place]))}.parquet"
         )
-        assert golden.column_names[-4:] == ["p_coin", "p_complains", "p_gone", "p_nobody"]
-        for target in each.targets:
-            expected = golden[f"p_{target.name}"].to_numpy()
-            assert np.array_equal(target.p_of_all(rows), expected, equal_nan=True)
+        answers = [pair for target in each.targets for pair in target.answers_of_all(rows).items()]
+        assert golden.column_names[-12:] == [name for name, _ in answers]
+        for name, values in answers:
+            assert np.array_equal(values, golden[name].to_numpy(), equal_nan=True)
 
 
 @pytest.mark.parametrize(
@@ -206,6 +217,67 @@ def test_a_broken_target_is_refused(trained_targets, tmp_path, keys, value):
         load_release(reseal(folder))
 
 
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("status",), "not_enough_data"),
+        (("population",), "eligible"),
+        (("columns", 0), "nothing"),
+        (("mean",), None),
+        (("mean", "link"), "sqrt"),
+        (("mean", "factor"), 0.0),
+        (("mean", "factor"), 1.5),  # its golden rows say so
+        (("mean", "blend", 0, "weight"), 0.0),
+        (("quantile", "part", 0, "file"), "mean-1.ubj"),
+        (("quantile", "part", 0, "file"), "../quantiles-0.ubj"),
+        (("quantile", "moves"), [0.0, 0.0]),
+        (("quantile", "moves", 2), 1.0),
+        (("scale", "unit"), 0.0),
+        (("scale", "low"), 1e12),
+        (("rows",), -1),
+    ],
+)
+def test_a_broken_amount_is_refused(trained_targets, tmp_path, keys, value):
+    folder = tmp_path / trained_targets.trained.folder.name
+    shutil.copytree(trained_targets.trained.folder, folder)
+    file = folder / "targets" / "spend" / "model.json"
+    model = json.loads(file.read_text())
+    *path, last = keys
+    place = model
+    for key in path:
+        place = place[key]
+    place[last] = value
+    file.write_text(json.dumps(model))
+    with pytest.raises(errors.ReleaseRefused):
+        load_release(reseal(folder))
+
+
+def test_an_amount_has_figures_baselines_and_a_run_with_its_metrics(trained_targets):
+    report = trained_targets.trained.evaluation["targets"]["spend"]
+    for figures in nonempty(report["figures"].values()):
+        assert set(figures["baselines"]) == {"mean", "own past amounts", "ridge"}
+        assert figures["gain_over_mean"]["low"] <= figures["gain_over_mean"]["gain"]
+        assert figures["coverage"] >= 0.7
+        assert abs(figures["total_error"]) < 0.3
+    training = RunRecord("churn", metrics={"seconds": 1.0})
+    (record,) = target_records(training, {"spend": report}, {"spend": None})
+    assert record.metrics["everyone_gain_over_mean_low"] > 0
+    assert record.metrics["everyone_mae"] == report["figures"]["everyone"]["mae"]
+    assert record.tags["best_baseline"] in report["figures"]["everyone"]["baselines"]
+    assert "Tweedie deviance on dates not trained on" in record.tags["mlflow.note.content"]
+
+
+def test_text_and_card_give_the_figures_of_an_amount(trained_targets):
+    evaluation = trained_targets.trained.evaluation
+    text = "\n".join(target_lines(evaluation))
+    card = (trained_targets.trained.folder / "card.md").read_text()
+    for written in (text, card):
+        assert "spend_expected, spend_q10 … _q90" in written
+        assert "of the mean's Tweedie deviance (95 % CI" in written
+        assert "The mean and the quantiles of the training rows are served" in written
+    assert "| own past amounts |" in card
+
+
 def test_a_release_without_a_configured_target_is_refused(trained_targets, tmp_path):
     folder = tmp_path / trained_targets.trained.folder.name
     shutil.copytree(trained_targets.trained.folder, folder)
@@ -220,4 +292,6 @@ def test_a_business_without_targets_has_the_release_that_it_always_had(trained_s
     assert "targets" not in trained_shop.trained.evaluation
     assert not (trained_shop.release.folder / "targets").exists()
     golden = pq.read_schema(trained_shop.release.folder / "golden" / "scores.parquet").names
-    assert [name for name in golden if not name.startswith("p_next_")] == ["customer_id", "p_churn"]
+    curve = curve_columns(trained_shop.release.config)
+    others = [name for name in golden if not name.startswith("p_next_") and name not in curve]
+    assert others == ["customer_id", "p_churn"]

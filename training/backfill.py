@@ -86,7 +86,8 @@ def backfill(
                 release, why = None, error.got
         runs.append(_score(history, settings, release, at, why))
         day = day_text(at, zone=settings.zone)
-        print_status(f"backfill: {day} is done, {number} of {len(dates)}")
+        state = "is done" if runs[-1].run else f"is skipped: {why}"
+        print_status(f"backfill: {day} {state}, {number} of {len(dates)}")
     if all(each.run is None for each in runs):
         raise NotEnoughData(
             where="backfill",

@@ -180,7 +180,7 @@ def _with_labels(rows: pa.Table, outcomes: Outcomes) -> pa.Table:
 
 def _with_targets(rows: pa.Table, targets: Mapping[str, TargetLabels]) -> pa.Table:
     for name, each in targets.items():
-        rows = rows.append_column(label_column(name), pa.array(each.labels, pa.bool_()))
+        rows = rows.append_column(label_column(name), pa.array(each.labels))
     return rows
 
 

@@ -20,7 +20,7 @@ from features.core.errors import BadSetting
 from features.core.instants import day_text
 from features.core.progress import print_status
 from features.core.settings import Settings
-from features.engine.consent import with_consent
+from features.engine.consent import refuse_missing_flags, with_consent
 from features.recipes.attributes import sensitive_left_out
 from features.tables.freshness import read_recorded_days
 from features.tables.history import History
@@ -79,6 +79,7 @@ class TrainingRun:
         past: PastTraining | None = None,
         labels: RunLabels = UNLABELLED,
     ) -> None:
+        refuse_missing_flags(history, settings)
         self.everybody = history
         self.history = with_consent(history, settings, "train", at=history.data_until)
         self.settings = settings

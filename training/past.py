@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from features.core.errors import BadSetting
-from features.core.instants import day_text
+from features.core.errors import BadSetting, NotEnoughData
+from features.core.instants import day_text, midnight_after, midnight_before
 from features.core.settings import Settings
 from features.tables.cut_history import cut_history
 from features.tables.history import History, refuse_too_late
 from serving.release.release import Release
 from serving.release.seen_future import Purpose, SeenFuture, refuse_in_sample
 from training.examples import Examples
-from training.plan import make_plan, without_eval_dates
+from training.plan import first_known_activity, make_plan, without_eval_dates
 from training.tracking.pending import RunRecord
 
 
@@ -44,9 +44,29 @@ def open_past(
     window is evaluated, as in a backtest. AsOfTooLate for an instant beyond the data.
     """
     refuse_too_late(history, settings, at)
+    _refuse_too_early(history, settings, at)
     past = PastTraining(day_text(at, zone=settings.zone), purpose)
     settings = without_eval_dates(settings)
     return cut_history(history, settings, at), settings, past
+
+
+def _refuse_too_early(history: History, settings: Settings, at: int) -> None:
+    """NotEnoughData for an instant before the data begin, with the days that may be given."""
+    first = first_known_activity(history)
+    if at > first:
+        return
+    zone = settings.zone
+    # As many outcome windows as a plan needs: one to evaluate, one before it to learn from, and as
+    # much past for the features of the latter.
+    earliest = midnight_after(first + 3 * settings.outcome_window_us, zone)
+    latest = midnight_before(history.data_until, zone)
+    days = f"Give a day from {day_text(earliest, zone=zone)} to {day_text(latest, zone=zone)}."
+    raise NotEnoughData(
+        where=f"as_of {day_text(at, zone=zone)}",
+        got=f"the data begin at {day_text(first, zone=zone)}",
+        rule="A training as of a day learns from what was known before it.",
+        fix=days if earliest <= latest else "Add older rows to the tables.",
+    )
 
 
 def what_to_train_on(

@@ -157,6 +157,17 @@ def without_eval_dates(settings: Settings) -> Settings:
     )
 
 
+def first_known_activity(history: History) -> int:
+    """The first instant (µs) before which an activity had happened and was recorded.
+
+    NotEnoughData where there is none.
+    """
+    rows = history.qualifying(history.cut(history.activity_table, history.data_until))
+    clocks = rows.select(nw.max_horizontal("occurred_at", "recorded_at").min())
+    instant_us = clocks.collect(backend="pyarrow").to_native()[0][0].as_py()
+    return first_activity(history) if instant_us is None else instant_us
+
+
 def first_activity(history: History) -> int:
     """The first activity (µs) known by the data's end; NotEnoughData where there is none."""
     rows = history.qualifying(history.cut(history.activity_table, history.data_until))

@@ -298,8 +298,9 @@ class Training(Section):
     """
     estimators: str | None = None
     """A Python file of your own classifiers, such as `my_models.py`: scikit-learn's, XGBoost's,
-    LightGBM's, or a pipeline. Each is fitted on the same rows and compared; one that a release can
-    hold joins the blend where that foretells better (docs/how-to/bring-your-own-model.md).
+    LightGBM's, CatBoost's, or a pipeline. Each is fitted on the same rows and compared; one that a
+    release can hold joins the blend where that foretells better
+    (docs/how-to/bring-your-own-model.md).
     """
 
     boosters: dict[BoosterSetting, float | list[float]] = {}

@@ -98,8 +98,9 @@ class Settings(Section):
     training: Training = Training()
     engine: Engine = Engine()
     targets: dict[str, Target] = Field(default_factory=dict)
-    """Own questions besides churn, each answered by a column `p_<name>`; [Targets](targets.md) has
-    examples.
+    """Own questions besides churn. A label is answered by a column `p_<name>`, an amount by
+    `<name>_expected`, `<name>_q10`, `<name>_q50` and `<name>_q90`; [Targets](targets.md) has
+    examples. Each has a `label` or an `amount`.
     """
     folder: Path = Path()
     # Where each target is in the file, for messages; empty where the settings are of no file.
@@ -214,7 +215,7 @@ class Settings(Section):
 
     def target_place(self, name: str) -> str:
         """Where the SELECT of a target is, in messages: `line 41, [targets.upgrade] label`."""
-        return target_place(name, self._target_lines)
+        return target_place(name, self._target_lines, key=self.targets[name].key)
 
     @property
     def zone(self) -> str:

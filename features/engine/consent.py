@@ -8,7 +8,7 @@ statistics of others nor counts depend on them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import narwhals as nw
@@ -20,6 +20,7 @@ from features.core.progress import print_status
 from features.core.settings import Settings
 from features.recipes.attributes import is_current_version
 from features.tables.history import History
+from features.tables.queries import first_value
 from features.tables.sources import connect
 
 Purpose = Literal["train", "score"]
@@ -63,12 +64,7 @@ def with_consent(history: History, settings: Settings, purpose: Purpose, *, at: 
         return history
     flags = _flags(history, at)
     if not any(value is not None for value in flags.values()):
-        raise ColumnMissing(
-            where=f"[consent] {purpose} = true",
-            got="no customer with a consent flag",
-            rule="Where consent is needed, customers has the column consent.",
-            fix=f"Select consent in customers, or set {purpose} = false under [consent].",
-        )
+        raise _no_flag([purpose])
     consenting = pa.array(sorted(name for name, value in flags.items() if value), pa.string())
     limited = _limit(history, settings, consenting)
     before, after = (_count_customers(each, at) for each in (history, limited))
@@ -80,6 +76,35 @@ def with_consent(history: History, settings: Settings, purpose: Purpose, *, at: 
         f"([consent] {purpose} = true)"
     )
     return limited
+
+
+def refuse_missing_flags(history: History, settings: Settings) -> None:
+    """ColumnMissing where [consent] needs the flag for something and no customer ever has one.
+
+    `list` needs it where the configuration says so; by default it counts where there are flags. To
+    be asked before the minutes of a training: scores and lists come after it.
+    """
+    needed = [name for name in ("train", "score") if getattr(settings.consent, name)]
+    if settings.consent.list and "list" in settings.consent.model_fields_set:
+        needed.append("list")
+    if not needed:
+        return
+    if "customers" in history.names and first_value(
+        history.connection, "SELECT count(consent) FROM customers"
+    ):
+        return
+    raise _no_flag(needed)
+
+
+def _no_flag(needed: Sequence[str]) -> ColumnMissing:
+    both = " and ".join(f"{name} = true" for name in needed)
+    return ColumnMissing(
+        where=f"[consent] {both}",
+        got="no customer with a consent flag",
+        rule="Where consent is needed, customers has the column consent.",
+        fix="Select consent in customers, or set "
+        f"{', '.join(f'{name} = false' for name in needed)} under [consent].",
+    )
 
 
 def without_consent(customers: pa.Table | None, requested: list[str]) -> set[str]:

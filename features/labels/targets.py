@@ -1,7 +1,8 @@
-"""Labels of the business's own targets: who is returned by a SELECT over the outcome window.
+"""Labels of the business's own targets: what a SELECT over the outcome window returns.
 
-The label is 1 for a customer with a row at as_of whose id the SELECT returns, else 0. Ids without a
-row at as_of are customers who came later; they are counted.
+The label is 1 for a customer with a row at as_of whose id the SELECT returns, else 0. Of an amount
+it is the customer's, or 0. Ids without a row at as_of are customers who came later; they are
+counted.
 """
 
 from __future__ import annotations
@@ -17,30 +18,30 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.core.errors import ColumnMissing, LifecycleError, QueryFailed, WrongType
+from features.core.errors import LifecycleError, QueryFailed
 from features.core.settings import Settings
 from features.core.target_schema import Target
 from features.labels.outcome_window import OutcomeWindow
 from features.labels.outcomes import refuse_immature
+from features.labels.target_results import ID, check_columns, read_amounts
 from features.labels.window_database import ACTIVITY, PEOPLE, SCHEMA, open_window, window_tables
 from features.tables.history import History
 from features.tables.select_rules import Sources, first_line, refuse_select
 from features.tables.sources import SELECT_SECONDS, time_limit
 
-ID = "customer_id"
 _FIRST = re.compile(rb"\w+|.", re.DOTALL)
 
 
 def label_column(name: str) -> str:
-    """The column of examples with the label of a target: bool."""
+    """The column of examples with the label of a target: bool, or float64 of an amount."""
     return f"target_{name}"
 
 
 @dataclass(frozen=True)
 class TargetLabels:
-    """`labels`: bool (customers,). `new`: ids without a row at as_of. `blank`: results without id.
+    """`labels`: bool (customers,), or float64 of an amount. `new`: ids without a row at as_of.
 
-    `positive` are the labels that are 1.
+    `blank`: results without id. `positive` are the labels that are 1, or the amounts but 0.
     """
 
     labels: np.ndarray
@@ -49,7 +50,7 @@ class TargetLabels:
 
     @property
     def positive(self) -> int:
-        return int(self.labels.sum())
+        return int(np.count_nonzero(self.labels))
 
 
 def check_targets(history: History, settings: Settings) -> None:
@@ -64,9 +65,9 @@ def check_targets(history: History, settings: Settings) -> None:
     with open_window(history, None, empty, settings, needed=()) as database:
         for name, target in settings.targets.items():
             where = settings.target_place(name)
-            select = quote_window(target.label)
+            select = quote_window(target.select)
             refuse_select(database, where, select, sources=_sources(history))
-            _check_columns(_run(database, select, where, history), where)
+            check_columns(_run(database, select, where, history), target, where)
 
 
 def observe_targets(
@@ -83,25 +84,35 @@ def observe_targets(
     window = OutcomeWindow.after(as_of, settings)
     needed = _tables_named(settings.targets, history)
     with open_window(history, window, customers, settings, needed=needed) as database:
-        return {
-            name: _labels(
-                _run(database, quote_window(target.label), settings.target_place(name), history),
-                customers,
+        results = {
+            name: (
+                target,
+                _run(database, quote_window(target.select), settings.target_place(name), history),
             )
             for name, target in settings.targets.items()
         }
+    return {
+        name: _labels(target, result, customers, settings.target_place(name))
+        for name, (target, result) in results.items()
+    }
 
 
-def _labels(result: pa.Table, customers: pa.ChunkedArray) -> TargetLabels:
+def _labels(
+    target: Target, result: pa.Table, customers: pa.ChunkedArray, where: str
+) -> TargetLabels:
     ids = result[ID].cast(pa.string())
     known = pc.drop_null(ids).unique()
     new = pc.sum(pc.invert(pc.is_in(known, value_set=customers.combine_chunks()))).as_py() or 0
-    return TargetLabels(pc.is_in(customers, value_set=known).to_numpy(), new, ids.null_count)
+    if target.key == "label":
+        labels = pc.is_in(customers, value_set=known).to_numpy()
+    else:
+        labels = read_amounts(result, customers, where)
+    return TargetLabels(labels, new, ids.null_count)
 
 
 def _tables_named(targets: Mapping[str, Target], history: History) -> set[str]:
     """The tables whose names are in a SELECT, and that of [activity]: others are not loaded."""
-    texts = " ".join(target.label for target in targets.values()).lower()
+    texts = " ".join(target.select for target in targets.values()).lower()
     every = window_tables(history)
     # It takes a name that an expression puts together.
     by_expression = "query_table" in texts
@@ -111,7 +122,7 @@ def _tables_named(targets: Mapping[str, Target], history: History) -> set[str]:
 def _sources(history: History) -> Sources:
     names = ", ".join(f"{SCHEMA}.{name}" for name in window_tables(history))
     return Sources(
-        "A label reads the rows of its outcome window and nothing else.",
+        "A target reads the rows of its outcome window and nothing else.",
         f"Select FROM {ACTIVITY}, {names} or {PEOPLE}.",
     )
 
@@ -121,24 +132,6 @@ def _run(
 ) -> pa.Table:
     with _label_errors(database, where, history):
         return database.execute(select).to_arrow_table()
-
-
-def _check_columns(result: pa.Table, where: str) -> None:
-    fix = f"Write SELECT {ID} FROM {ACTIVITY} WHERE …, or rename the column: … AS {ID}."
-    if result.column_names != [ID]:
-        raise ColumnMissing(
-            where=where,
-            got=f"the columns {', '.join(result.column_names)}",
-            rule=f"A label is a SELECT of one column, {ID}: the customers whose label is 1.",
-            fix=fix,
-        )
-    if not pa.types.is_string(result.schema.field(ID).type):
-        raise WrongType(
-            where=where,
-            got=f"{ID} of type {result.schema.field(ID).type}",
-            rule="An id is text, as in the tables.",
-            fix=fix,
-        )
 
 
 @contextmanager

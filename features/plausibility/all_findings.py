@@ -11,6 +11,7 @@ from features.plausibility.contracts import find_contracts
 from features.plausibility.days import find_days
 from features.plausibility.feeds import find_silent_feeds
 from features.plausibility.finding import Finding
+from features.plausibility.further_tables import find_further
 from features.plausibility.ids import find_ids
 from features.plausibility.outcomes import find_outcomes
 from features.plausibility.placeholder_days import find_placeholder_days
@@ -48,6 +49,7 @@ def find_implausible(
         *find_ids(history, settings),
         *find_amounts(counts, settings),
         *find_contracts(history, known, counts, settings),
+        *find_further(history, counts),
         *find_outcomes(history, settings, definitions),
         *find_settings(history, counts, settings, recorded),
     ]

@@ -14,7 +14,7 @@ from features.core.instants import DAY_US, current_instant, day_text, end_text
 from features.core.settings import Settings
 from features.engine.business_columns import columns_for, custom_features
 from features.engine.columns import missing_features
-from features.engine.consent import consent_counts
+from features.engine.consent import consent_counts, refuse_missing_flags
 from features.labels import grace
 from features.plausibility import find_implausible
 from features.plausibility.ids import id_columns, matched_share
@@ -29,7 +29,7 @@ from features.tables.history import History, Known
 from features.tables.payment_terms import read_periods
 from features.tables.snapshots import refuse_snapshots
 from features.tables.sources import RowCounts
-from lifecycle.commands.check_targets import targets_report
+from lifecycle.commands.check_targets import target_findings, targets_report
 from training.formats import percent
 
 MISSING_TABLE_COSTS = {
@@ -55,6 +55,7 @@ def build_report(
     after today; the machine's clock if not given.
     """
     refuse_snapshots(history)
+    refuse_missing_flags(history, settings)
     now = current_instant() if now is None else now
     known = history.as_of(history.data_until)
     days = read_activity_days(history, known)
@@ -63,6 +64,11 @@ def build_report(
     usual = float(np.median(rows["usual_gap"].to_numpy())) / DAY_US if rows.num_rows else None
     stages, cancelled = rows["stage"].to_pylist(), rows["has_cancelled"].to_pylist()
     renewals = grace.report(history, settings) if settings.contractual else None
+    targets = targets_report(history, settings, definitions)
+    findings = [
+        *find_implausible(history, known, counts, settings, definitions, now=now),
+        *target_findings(targets, history, settings),
+    ]
     return {
         "business": settings.business.name,
         "files": {name: asdict(file) for name, file in history.files.items()},
@@ -83,11 +89,8 @@ def build_report(
         "periods": _periods(history),
         "acquired": _acquired_view(days, settings),
         "consent": consent_counts(history, settings),
-        "targets": targets_report(history, settings, definitions),
-        "findings": [
-            finding.as_dict()
-            for finding in find_implausible(history, known, counts, settings, definitions, now=now)
-        ],
+        "targets": targets,
+        "findings": [finding.as_dict() for finding in findings],
     }
 
 

@@ -19,6 +19,7 @@ from features.core.instants import (
 )
 from features.core.progress import print_status
 from features.core.settings import Settings, load_settings
+from features.tables.freshness import stale_tables
 from features.tables.history import History, load_history, newest_as_of, refuse_too_late
 from lifecycle.commands import answer, check, check_text
 from serving.batch import run_folders
@@ -81,6 +82,8 @@ def run(
     zone = settings.zone
     at = instant(as_of, zone=zone) if as_of else newest_as_of(history, settings, however_old=True)
     refuse_too_late(history, settings, at)
+    # A training takes minutes: what the score would refuse is refused before it.
+    stale_tables(history, settings, at)
     past.refuse_learned_window(history, settings, at)
     trained = _train(history, settings, labels)
     choice = choose_release(trained, history, settings)

@@ -162,7 +162,9 @@ warnings).</p>
 probability that its label is 1 within the horizon; null for a
 customer who is not in its population. The warnings say where it is a rate
 (<code>p_&lt;target&gt;:no_skill</code>) or null for everybody (<code>:not_enough_data</code>,
-<code>:leak_suspected</code>).</p>
+<code>:leak_suspected</code>). Of an amount <code>&lt;target&gt;_expected</code> (the mean),
+<code>&lt;target&gt;_q10</code>, <code>_q50</code> and <code>_q90</code> follow, in its own
+unit.</p>
 <p>A customer with long gaps can be inactive for a whole horizon and still be on rhythm: a high
 <code>p_churn</code> together with a healthy <code>stage_if_inactive</code> is correct.</p>
 """
@@ -303,7 +305,10 @@ def _answer_schema() -> dict[str, Any]:
             "properties": entry,
             "required": list(entry),
             # The curve and the targets of the business.
-            "patternProperties": {"^p_": _column_schema("p_")},
+            "patternProperties": {
+                "^p_": _column_schema("p_"),
+                "_(expected|q10|q50|q90)$": {"type": ["number", "null"]},
+            },
         },
     }
     return {

@@ -181,6 +181,19 @@ class MovementRules(Rules):
     newest: NewestDateRules = optional_key()
 
 
+class AmountSpecRules(Rules):
+    """What the search of an amount chose."""
+
+    objective: Text
+    settings: BoosterSettingsRules
+    rounds: Annotated[int, Field(ge=1, le=100_000)]
+    weight: Share
+    strength: Positive
+    quantile_rounds: Annotated[int, Field(ge=1, le=100_000)]
+    losses: dict[str, float]
+    folds: str
+
+
 class TargetReportRules(Rules):
     """The section of one target; its figures have the rules of every figure."""
 
@@ -189,8 +202,9 @@ class TargetReportRules(Rules):
     status: Status | Literal["leak_suspected"]
     population: Literal["everyone", "eligible"]
     horizon_days: Days
+    kind: Literal["label", "amount"] = optional_key()
     why: str = optional_key()
-    model: ModelSpecRules = optional_key()
+    model: ModelSpecRules | AmountSpecRules = optional_key()
     figures: dict[Literal["everyone", "eligible"], dict[str, Any]] = optional_key()
 
 

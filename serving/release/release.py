@@ -58,12 +58,12 @@ from serving.release.sub_release_files import (
     read_sub_releases,
     write_sub_releases,
 )
-from serving.release.target_files import golden_probabilities, read_targets, write_targets
+from serving.release.target_files import golden_answers, read_targets, write_targets
 from serving.scoring.curve import Curve
 from serving.scoring.curve_columns import answer_curve
 from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import SubRelease
-from serving.scoring.targets import TargetModel
+from serving.scoring.targets import Target
 
 __all__ = [
     "FORMAT",
@@ -107,7 +107,7 @@ class Release:
     seen: SeenFuture
     sub_releases: tuple[SubRelease, ...] = ()
     silent: tuple[str, ...] = ()
-    targets: tuple[TargetModel, ...] = ()
+    targets: tuple[Target, ...] = ()
     curve: Curve | None = None
 
     @property
@@ -121,7 +121,7 @@ def write_release(
     *,
     sub_releases: Sequence[SubRelease] = (),
     silent: Sequence[str] = (),
-    targets: Sequence[TargetModel] = (),
+    targets: Sequence[Target] = (),
     curve: Curve | None = None,
     all_columns: list[FeatureColumn],
     settings: Settings,
@@ -287,7 +287,7 @@ def _golden_scores(
         "p_churn": p,
         **{f"p_next_{stage}": p_next[:, k] for k, stage in enumerate(STAGES)},
         **answer_curve(curve, rows, p, config),
-        **golden_probabilities(each.targets, rows),
+        **golden_answers(each.targets, rows),
     }
     return pa.table(scores)
 

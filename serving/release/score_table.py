@@ -114,7 +114,7 @@ def _scored_values(
     sentences: list[list[str | None]] = [[None] * REASON_COUNT] * rows.num_rows
     if release.config["business"]["archetype"] in REFUSED_ARCHETYPES:
         p, p_next = np.full(len(p), np.nan), np.full(p_next.shape, np.nan)
-        targets = TargetAnswers({name: np.full(len(p), np.nan) for name in targets.p}, ())
+        targets = TargetAnswers({name: np.full(len(p), np.nan) for name in targets.values}, ())
     else:
         sentences = reasons(scorer, rows, release.columns)
     curve = answer_curve(release.curve, rows, p, release.config)
@@ -124,7 +124,7 @@ def _scored_values(
         "p_churn": _null_where_nan(p),
         **{f"p_next_{stage}": _null_where_nan(p_next[:, k]) for k, stage in enumerate(STAGES)},
         **_uncertainty(rows, scorer, p, p_next, best_grade=EVIDENCE_CAP if lacks else GRADES[-1]),
-        **{name: _null_where_nan(each) for name, each in (curve | targets.p).items()},
+        **{name: _null_where_nan(each) for name, each in (curve | targets.values).items()},
         **{name: [texts[k] for texts in sentences] for k, name in enumerate(REASON_COLUMNS)},
         "warnings": _warnings(rows, release, scorer, stale, lacks, targets.warnings),
     }

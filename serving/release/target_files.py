@@ -6,23 +6,21 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pyarrow as pa
 from pydantic import Field, model_validator
 
+from serving.release import amount_files
+from serving.release.amount_files import AmountFile
 from serving.release.blend_files import read_blend, write_blend
 from serving.release.file_rules import Count, Rules, Text, broken_file, check_rules, check_unique
 from serving.release.json_files import read_json, write_json
-from serving.release.model_rules import (
-    BoostedRules,
-    CalibrationRules,
-    PartRules,
-    Shape,
-    check_blend,
-)
+from serving.release.model_rules import CalibrationRules, PartRules, Shape, check_blend
 from serving.release.scorer_files import check_boosters, read_part
+from serving.scoring.amounts import AmountModel
 from serving.scoring.calibration import Calibration
 from serving.scoring.parts import design_names
-from serving.scoring.targets import WITHOUT_MODEL, TargetModel, score_column
+from serving.scoring.targets import WITHOUT_MODEL, Target, TargetModel
 
 FOLDER, FILE, BLEND = "targets", "model.json", "target"
 
@@ -51,12 +49,19 @@ class TargetFile(Rules):
             check_blend(self.blend, BLEND, Shape(features, columns, frozenset({1})))
         return self
 
+    def parts(self) -> list[PartRules]:
+        """The parts of the blend; none without a model."""
+        return self.blend or []
 
-def write_targets(targets: Sequence[TargetModel], folder: Path) -> None:
+
+def write_targets(targets: Sequence[Target], folder: Path) -> None:
     """Write every target into its own folder under `targets/`."""
     for target in targets:
         place = folder / FOLDER / target.name
         place.mkdir(parents=True)
+        if isinstance(target, AmountModel):
+            write_json(place / FILE, amount_files.write_amount(target, place))
+            continue
         model = {
             "name": target.name,
             "population": target.population,
@@ -71,7 +76,7 @@ def write_targets(targets: Sequence[TargetModel], folder: Path) -> None:
 
 def read_targets(
     config: Mapping[str, Any], folder: Path, name: str, known_columns: Iterable[str]
-) -> tuple[TargetModel, ...]:
+) -> tuple[Target, ...]:
     """The inverse of `write_targets`: those in the configuration of the release `name`, by name.
 
     ReleaseRefused where a file breaks its rules or contradicts the configuration.
@@ -83,16 +88,23 @@ def read_targets(
     )
 
 
+def _rules_of(settings: Mapping[str, Any]) -> type[TargetFile | AmountFile]:
+    """The rules of the model.json of a configured target: of a label, or of an amount."""
+    return AmountFile if "amount" in settings else TargetFile
+
+
 def _read_target(
     target: str, settings: Mapping[str, Any], folder: Path, name: str, known: set[str]
-) -> TargetModel:
+) -> Target:
     place = folder / FOLDER / target
     model = read_json(place / FILE, name)
-    check_rules(TargetFile, model, file=f"{FOLDER}/{FILE}", name=name)
+    check_rules(_rules_of(settings), model, file=f"{FOLDER}/{FILE}", name=name)
     if (model["name"], model["population"]) != (target, settings["population"]):
         raise broken_file(name, "a target that contradicts the configuration in features.json")
     if not known.issuperset(model["columns"]):
         raise broken_file(name, "a target with a column that the release does not build")
+    if "amount" in settings:
+        return amount_files.read_amount(model, place, name)
     columns, blend = tuple(model["columns"]), None
     if model["blend"] is not None:
         blend = read_blend(model["blend"], place, design_names(columns))
@@ -108,11 +120,13 @@ def _read_target(
     )
 
 
-def golden_probabilities(targets: Sequence[TargetModel], rows: pa.Table) -> dict[str, Any]:
-    """By column the probabilities of golden rows, of all of them: whom a target asks about is
-    another matter.
+def golden_answers(targets: Sequence[Target], rows: pa.Table) -> dict[str, np.ndarray]:
+    """By column the answers for golden rows, all of them: whom a target asks about is another
+    matter.
     """
-    return {score_column(target.name): target.p_of_all(rows) for target in targets}
+    return {
+        name: values for target in targets for name, values in target.answers_of_all(rows).items()
+    }
 
 
 def expected_target_files(config: Mapping[str, Any], folder: Path, name: str) -> Iterator[str]:
@@ -120,9 +134,9 @@ def expected_target_files(config: Mapping[str, Any], folder: Path, name: str) ->
 
     ReleaseRefused where one of their model.json breaks its rules.
     """
-    for target in config.get(FOLDER, {}):
+    for target, settings in config.get(FOLDER, {}).items():
         place = f"{FOLDER}/{target}"
         yield f"{place}/{FILE}"
         model = read_json(folder / place / FILE, name)
-        parts = check_rules(TargetFile, model, file=f"{FOLDER}/{FILE}", name=name).blend or []
-        yield from (f"{place}/{part.file}" for part in parts if isinstance(part, BoostedRules))
+        rules = check_rules(_rules_of(settings), model, file=f"{FOLDER}/{FILE}", name=name)
+        yield from (f"{place}/{part.file}" for part in rules.parts() if hasattr(part, "file"))

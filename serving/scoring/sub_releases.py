@@ -11,7 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from serving.scoring.scorer import Scorer
-from serving.scoring.targets import TargetModel
+from serving.scoring.targets import Target
 
 EVIDENCE_CAP = "some"  # the best grade of a score that a table is missing for
 
@@ -25,7 +25,7 @@ class SubRelease:
 
     lacks: tuple[str, ...]
     scorer: Scorer
-    targets: tuple[TargetModel, ...] = ()
+    targets: tuple[Target, ...] = ()
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""The model of one target of the business: from a feature row to P(label is 1)."""
+"""The models of the business's targets: from a feature row to P(label is 1), or to an amount."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
+from serving.scoring.amounts import AmountModel
 from serving.scoring.calibration import Calibration, clip_to_rows
 from serving.scoring.parts import Blend, design_matrix
 
@@ -46,6 +47,24 @@ class TargetModel:
             return np.where(rows["eligible"].to_numpy(), p, np.nan)
         return p
 
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """`p_<name>`."""
+        return (score_column(self.name),)
+
+    @property
+    def has_model(self) -> bool:
+        """Whether there is anything to answer with."""
+        return self.blend is not None
+
+    def answers_of_all(self, rows: pa.Table) -> dict[str, np.ndarray]:
+        """`p_of_all` by its column."""
+        return {score_column(self.name): self.p_of_all(rows)}
+
+    def answers(self, rows: pa.Table) -> dict[str, np.ndarray]:
+        """`p` by its column."""
+        return {score_column(self.name): self.p(rows)}
+
     def contributions(self, rows: pa.Table) -> np.ndarray:
         """Contributions to the log-odds, float64 (rows, columns + 14); zeros without a model."""
         matrix = design_matrix(rows, self.columns)
@@ -54,33 +73,36 @@ class TargetModel:
         return self.calibration.slope * self.blend.contributions(matrix)
 
 
+Target = TargetModel | AmountModel
+
+
 def score_column(name: str) -> str:
-    """The column of a target in scores and answers."""
+    """The column of a label in scores and answers."""
     return f"p_{name}"
 
 
-def score_columns(targets: Sequence[TargetModel]) -> tuple[str, ...]:
+def score_columns(targets: Sequence[Target]) -> tuple[str, ...]:
     """The columns of these targets, in their order."""
-    return tuple(score_column(target.name) for target in targets)
+    return tuple(column for target in targets for column in target.score_columns)
 
 
 @dataclass(frozen=True)
 class TargetAnswers:
-    """`p`: by score column, float64 (rows,), NaN where there is no answer.
+    """`values`: by score column, float64 (rows,), NaN where there is no answer.
 
     `warnings`: what every row says of the targets, such as `p_upgrade:no_skill`.
     """
 
-    p: dict[str, np.ndarray]
+    values: dict[str, np.ndarray]
     warnings: tuple[str, ...]
 
 
-def answer_targets(targets: Sequence[TargetModel], rows: pa.Table) -> TargetAnswers:
+def answer_targets(targets: Sequence[Target], rows: pa.Table) -> TargetAnswers:
     """The answers of all targets for feature rows."""
     return TargetAnswers(
-        {score_column(target.name): target.p(rows) for target in targets},
+        {name: values for each in targets for name, values in each.answers(rows).items()},
         tuple(
-            f"{score_column(target.name)}:{target.status}"
+            f"{target.score_columns[0]}:{target.status}"
             for target in targets
             if target.status != OK
         ),

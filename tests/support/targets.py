@@ -26,12 +26,19 @@ COIN = (
 )
 NOBODY = "SELECT customer_id FROM window WHERE amount > 1e6"
 COMPLAINS = "SELECT customer_id FROM window.feedback WHERE kind = 'complaint'"
+SPEND = (
+    "SELECT customer_id, sum(amount) AS amount FROM window.transactions "
+    "WHERE kind = 'purchase' GROUP BY customer_id"
+)
+SAME = "SELECT customer_id, 5 AS amount FROM customers"
 # One target of each status, and one of the eligible alone.
 OF_EVERY_KIND: dict[str, str | Target] = {
     "gone": GONE,
     "coin": COIN,
     "nobody": NOBODY,
     "complains": Target(label=COMPLAINS),
+    "spend": Target(amount=SPEND, population="everyone"),
+    "same": Target(amount=SAME),
 }
 
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from features.core.settings import Settings
 from features.tables.history import History
-from serving.scoring.targets import TargetModel
+from serving.scoring.targets import Target, TargetModel
 from training import metrics
 from training.evaluation import baselines, reliability
 from training.evaluation.baseline_comparison import baseline_comparison
@@ -42,7 +42,7 @@ def evaluate_target(
 
 
 def leading_columns(
-    model: TargetModel,
+    model: Target,
     figures: dict[str, Any],
     late: pa.Table,
     examples: Examples,

@@ -47,6 +47,39 @@ def fit_ridges(
     return [remembered([data, strength], partial(fit, strength)) for strength in strengths]
 
 
+def fit_amount_regression(
+    matrix: np.ndarray, amounts: np.ndarray, *, strength: float, power: float | None
+) -> Linear:
+    """A ridge regression of amounts (rows,) on the logged, standardised matrix (rows, columns).
+
+    `power` None: least squares. Else amounts are at least 0, their variance is that power of their
+    mean (Tweedie), and margins are logs of the mean. `strength`: of the penalty of a row.
+    """
+    frame, inputs, varies, sometimes = _standardised(matrix, 1)
+    if power is None:
+        center, mean = inputs.mean(axis=0), float(amounts.mean())
+        moments = (inputs - center).T @ (inputs - center)
+        moments[np.diag_indices_from(moments)] += strength * len(amounts)
+        weights = np.linalg.solve(moments, (inputs - center).T @ (amounts - mean))
+        intercept = mean - float(center @ weights)
+    else:
+        weights, intercept = _solve_tweedie(inputs, amounts, strength, power)
+    return _linear(frame, varies, sometimes, np.arange(1), weights[None], np.array([intercept]))
+
+
+def _solve_tweedie(
+    inputs: np.ndarray, amounts: np.ndarray, strength: float, power: float
+) -> tuple[np.ndarray, float]:
+    from sklearn.linear_model import TweedieRegressor
+
+    model = TweedieRegressor(
+        power=power, alpha=strength, link="log", solver="newton-cholesky", max_iter=300
+    )
+    with parallel.reproducible_fits():
+        model.fit(inputs, amounts)
+    return model.coef_, float(model.intercept_)
+
+
 def _standardised(
     matrix: np.ndarray, outputs: int
 ) -> tuple[Linear, np.ndarray, np.ndarray, np.ndarray]:
@@ -97,6 +130,19 @@ def _fit(
     """
     classes, coefficients, intercepts = _solve(inputs, labels, strength, outputs)
     rows = np.arange(1) if outputs == 1 else classes
+    return _linear(frame, varies, sometimes, rows, coefficients, intercepts)
+
+
+def _linear(
+    frame: Linear,
+    varies: np.ndarray,
+    sometimes: np.ndarray,
+    rows: np.ndarray,
+    coefficients: np.ndarray,
+    intercepts: np.ndarray,
+) -> Linear:
+    """The part with these weights of the inputs of `_standardised`, for the outputs `rows`."""
+    outputs = len(frame.intercept)
     weights, missing = np.zeros((outputs, len(frame.mean))), np.zeros((outputs, len(frame.mean)))
     weights[np.ix_(rows, varies)] = coefficients[:, : varies.size]
     missing[np.ix_(rows, sometimes)] = coefficients[:, varies.size :] / 2

@@ -41,7 +41,7 @@ def rows_of_target(examples: pa.Table, name: str, population: str) -> pa.Table:
 def count_labels(examples: pa.Table, name: str, population: str) -> dict[str, int]:
     """`rows` of the population, and the `positive` ones among them; nothing is copied."""
     mask = examples["eligible"].to_numpy() | (population != "eligible")
-    labels = examples[label_column(name)].to_numpy()
+    labels = examples[label_column(name)].to_numpy() != 0
     return {"rows": int(mask.sum()), "positive": int((labels & mask).sum())}
 
 

@@ -61,7 +61,7 @@ def package_versions() -> dict[str, str]:
 
 
 def card_text(scorer: Scorer, evaluation: Report, settings: Settings) -> str:
-    """The whole card as markdown, for any status: under 220 lines, and a section for each target.
+    """The whole card as markdown, for any status: under 230 lines, and a section for each target.
 
     `evaluation` is the content of `evaluation.json`.
     """

@@ -7,6 +7,7 @@ from typing import Any
 
 from training.evaluation import baseline_comparison
 from training.formats import confidence, count, decimals, percent, with_interval
+from training.reports import amount_text
 from training.reports.markdown import markdown_table
 
 Report = Mapping[str, Any]
@@ -30,8 +31,18 @@ def target_lines(evaluation: Report) -> list[str]:
     """Lines for a terminal: each target with its figure, baseline and verdict; [] without any."""
     lines = []
     for name, report in evaluation.get("targets", {}).items():
-        lines += [f"  p_{name}: {_headline(report)}", *(f"    {each}" for each in _notes(report))]
+        lines.append(f"  {_title(name, report)}: {_headline(report)}")
+        lines += [f"    {each}" for each in _notes(report)]
     return ["", *lines] if lines else []
+
+
+def _title(name: str, report: Report) -> str:
+    """The columns of a target in a few letters."""
+    return f"{name}_expected, {name}_q10 … _q90" if _is_amount(report) else f"p_{name}"
+
+
+def _is_amount(report: Report) -> bool:
+    return bool(report.get("kind") == "amount")
 
 
 def _headline(report: Report) -> str:
@@ -39,6 +50,8 @@ def _headline(report: Report) -> str:
     if report["status"] == "not_enough_data":
         return f"not enough data among {who}: {report['why']}"
     figures = report["figures"][who]
+    if _is_amount(report):
+        return amount_text.headline(who, figures)
     text = f"{count(figures['rows'])} rows of {who}, {percent(figures['rate'])} with label 1"
     if figures.get("auroc") is None:
         return f"{text}: one label alone, so nothing can be measured"
@@ -52,7 +65,8 @@ def _notes(report: Report) -> list[str]:
     if report["status"] == "leak_suspected":
         notes.append(f"A leak is suspected: {report['why']}")
     if report["status"] in STATUS:
-        notes.append(STATUS[report["status"]])
+        of_amount = _is_amount(report) and report["status"] == "no_skill"
+        notes.append(amount_text.NO_SKILL if of_amount else STATUS[report["status"]])
     if report.get("note"):
         notes.append(report["note"])
     figures = report.get("figures", {}).get(report["population"], {})
@@ -81,17 +95,18 @@ def targets_section(evaluation: Report) -> list[str]:
         "",
         "Questions of the business, each with a model of its own on the same dates and columns. "
         "The label is 1 for the customers that its SELECT returns from the rows of the outcome "
-        "window. Figures are of dates that were not trained on, beside baselines fitted on the "
-        "same rows.",
+        "window, or it is the amount that it returns. Figures are of dates that were not trained "
+        "on, beside baselines fitted on the same rows.",
         "",
     ]
     for name, report in targets.items():
-        lines += [f"### p_{name}, within {report['horizon_days']} days", ""]
+        lines += [f"### {_title(name, report)}, within {report['horizon_days']} days", ""]
         lines += [f"{_headline(report)[:1].upper()}{_headline(report)[1:]}.", ""]
         lines += [f"- {note}" for note in _notes(report)]
         lines += [""] * bool(_notes(report))
         for who, figures in report.get("figures", {}).items():
-            lines += _table(who, figures)
+            table = amount_text.table if _is_amount(report) else _table
+            lines += table(who, figures)
     return lines
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import pyarrow as pa
 
 from features.core.settings import Settings
+from features.core.target_schema import SELECTS
 from serving.batch.run_folders import column_bytes
 from training import metrics
 from training.evaluation import baseline_comparison, gate
@@ -169,7 +170,8 @@ def masked_configuration(settings: Settings) -> dict[str, Any]:
             name: {"sha256": _sha256(text)} for name, text in config[section].items()
         }
     for target in config["targets"].values():
-        target["label"] = {"sha256": _sha256(target["label"])}
+        for key in set(SELECTS) & set(target):
+            target[key] = {"sha256": _sha256(target[key])}
     return config
 
 

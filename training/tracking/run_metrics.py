@@ -33,6 +33,10 @@ FIGURES = {
     ),
     "next-stage": ("rows", "log_loss", "ranked_probability_score", "accuracy", "macro_f1"),
 }
+OF_AMOUNTS = (
+    *("rows", "mean", "share_not_zero", "predicted_mean", "total_error", "mae", "rmse"),
+    *("spearman", "coverage", "below_q10", "above_q90"),
+)
 BY_DATE = {
     "churn": ("auroc", "log_loss", "rate"),
     "next-stage": ("log_loss", "ranked_probability_score"),
@@ -74,6 +78,21 @@ def run_metrics(job: str, evaluation: Report, holdout: Holdout | None) -> dict[s
     return {
         name: float(value)
         for name, value in figures.items()
+        if value is not None and math.isfinite(value)
+    }
+
+
+def amount_metrics(figures: Report) -> dict[str, float]:
+    """`<population>_<figure>` of an amount; those that are not known are left out."""
+    values: dict[str, Any] = {}
+    for who, section in figures.items():
+        values |= {f"{who}_{name}": section.get(name) for name in OF_AMOUNTS}
+        gain = section.get("gain_over_mean") or {}
+        values |= {f"{who}_gain_over_mean": gain.get("gain")}
+        values |= {f"{who}_gain_over_mean_{end}": gain.get(end) for end in ("low", "high")}
+    return {
+        name: float(value)
+        for name, value in values.items()
         if value is not None and math.isfinite(value)
     }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,10 @@ from training.parallel import reproducible_fits
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+CATBOOST = "CatBoostClassifier"
+LOUD = ("logging_level", "verbose", "silent", "verbose_eval")
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def fit_estimator(
     from sklearn.base import clone
 
     model = clone(estimator)
-    settings = model.get_params(deep=True)
+    settings = _all_params(model)
     if unknown := sorted(set(params) - set(settings)):
         # Some libraries take any name, and then nothing is searched.
         raise ValueError(
@@ -105,8 +111,44 @@ def fit_estimator(
         for name, value in settings.items()
         if name.split("__")[-1] == "random_state" and value is None
     }
+    fixed = {name: value for name, value in fixed.items() if not _has_other_name(name, settings)}
+    fixed |= _silence(settings)
     model.set_params(**fixed | params)
     learned = varying(matrix)
     with reproducible_fits():
         model.fit(to_frame(matrix, names, learned), labels)
     return FittedEstimator(model, names, learned)
+
+
+def _all_params(model: Any) -> dict[str, Any]:
+    """The parameters of an estimator and of the steps in it, by name; None where one is not set.
+
+    CatBoost itself lists only those that are set.
+    """
+    settings = model.get_params(deep=True)
+    steps = {"": model, **{f"{name}__": step for name, step in settings.items()}}
+    for prefix, each in steps.items():
+        if type(each).__name__ == CATBOOST:
+            names = inspect.signature(type(each).__init__).parameters
+            unset = {f"{prefix}{name}": None for name in names if name != "self"}
+            settings = unset | settings
+    return settings
+
+
+def _has_other_name(name: str, settings: Mapping[str, Any]) -> bool:
+    """Whether the random state is set under CatBoost's own name, and twice would be refused."""
+    prefix, last = name[: -len(name.split("__")[-1])], name.split("__")[-1]
+    return last == "random_state" and settings.get(f"{prefix}random_seed") is not None
+
+
+def _silence(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """No files and no lines of CatBoost, where the estimator does not want them."""
+    silent: dict[str, Any] = {}
+    for name, value in settings.items():
+        prefix, last = name[: -len(name.split("__")[-1])], name.split("__")[-1]
+        if last == "allow_writing_files" and value is None:
+            silent[name] = False
+        loud = [settings.get(f"{prefix}{each}") for each in LOUD]
+        if last == "logging_level" and all(each is None for each in loud):
+            silent[name] = "Silent"
+    return silent

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from serving.scoring.parts import Boosted, Forest, Linear, Part, sigmoid
+from training.models.estimators.catboost_trees import catboost_trees
 from training.models.estimators.fitted_estimator import FittedEstimator, probability
 from training.models.estimators.lightgbm_trees import lightgbm_trees
 from training.models.estimators.linear_models import (
@@ -34,9 +35,10 @@ XGBOOST = ("XGBClassifier", "XGBRFClassifier")
 BOOSTINGS: dict[str, Callable[[Any], tuple[list[Tree], float]]] = {
     "GradientBoostingClassifier": gradient_boosting,
     "HistGradientBoostingClassifier": histogram_boosting,
+    "CatBoostClassifier": catboost_trees,
     "LGBMClassifier": lambda model: (lightgbm_trees(model), 0.0),
 }
-SERVED = "linear models, scikit-learn's trees, forests and boosting, XGBoost and LightGBM"
+SERVED = "linear models, scikit-learn's trees, forests and boosting, XGBoost, LightGBM and CatBoost"
 
 
 def to_part(fitted: FittedEstimator, matrix: np.ndarray) -> Part:

@@ -131,5 +131,7 @@ def next_float32_above(threshold: np.ndarray) -> np.ndarray:
     """
     most = np.finfo(np.float32).max
     near = np.clip(threshold, -most, most).astype(np.float32)
-    below = np.where(near > threshold, np.nextafter(near, np.float32(-np.inf)), near)
+    with np.errstate(over="ignore"):  # below the least number, which is no threshold
+        lower = np.nextafter(near, np.float32(-np.inf))
+    below = np.where(near > threshold, lower, near)
     return np.nextafter(np.minimum(below, np.nextafter(most, np.float32(0))), np.float32(np.inf))
