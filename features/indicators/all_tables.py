@@ -1,0 +1,34 @@
+"""All tables for the business at one instant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import pyarrow as pa
+
+from features.core.settings import Settings
+from features.indicators.indicator_data import IndicatorData
+from features.indicators.rfm import rfm_tables
+from features.tables.currencies import refuse_several_currencies
+from features.tables.history import History
+
+Section = Literal["rfm"]
+# In the order in which they are written.
+SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
+    "rfm": rfm_tables,
+}
+
+
+def business_tables(history: History, settings: Settings, *, as_of: int) -> dict[str, pa.Table]:
+    """The tables by name, from what was known before `as_of` (µs UTC) alone.
+
+    Money is in units of the currency, instants are µs UTC. A table whose inputs are not in the data
+    has one row that says what is missing. Raises SeveralCurrencies where amounts are in several.
+    """
+    refuse_several_currencies(history)
+    data = IndicatorData(history, settings, as_of)
+    try:
+        return {name: table for make in SECTIONS.values() for name, table in make(data).items()}
+    finally:
+        data.connection.close()
