@@ -7,6 +7,7 @@ currency. Every amount is in exactly one tier: tiers that overlap or leave a gap
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import pairwise
 
 # The names are those of Zeithaml, Rust & Lemon 2001, the shares those of Curry & Curry 2000.
 CURRY_TIERS: dict[str, float | list[float]] = {
@@ -26,7 +27,7 @@ Tiers = dict[str, float | list[float]]
 def check_rfm_cuts(cuts: dict[str, list[float]]) -> dict[str, list[float]]:
     """The cuts; ValueError where they are not four rising numbers each."""
     for name, numbers in cuts.items():
-        rising = all(low < high for low, high in zip(numbers, numbers[1:], strict=False))
+        rising = all(low < high for low, high in pairwise(numbers))
         if len(numbers) != CUTS or not rising or any(abs(each) > 1e12 for each in numbers):
             raise ValueError(f"{name} is four rising numbers, such as [30, 60, 120, 240]")
     return cuts
@@ -74,7 +75,7 @@ def _check_ranges(ranges: Mapping[str, list[float]]) -> Tiers:
     if not all(len(each) == 2 and each[0] < each[1] for each in ranges.values()):
         raise ValueError("a range of a tier is [from, below], with from < below")
     ordered = sorted(ranges.items(), key=lambda each: -each[1][0])
-    for (upper, above), (lower, below) in zip(ordered, ordered[1:], strict=False):
+    for (upper, above), (lower, below) in pairwise(ordered):
         if below[1] > above[0]:
             raise ValueError(
                 f"tiers '{upper}' and '{lower}' overlap: {lower} ends at {below[1]:g}, {upper} "

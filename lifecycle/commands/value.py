@@ -1,4 +1,4 @@
-"""The tables for a business: computed at one instant, written as parquet and CSV, in a few words."""
+"""The tables for a business at one instant, written as parquet and CSV, and in a few words."""
 
 from __future__ import annotations
 

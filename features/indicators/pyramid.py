@@ -1,0 +1,150 @@
+"""The pyramid: how unequal customers are in their money, and how far that goes on.
+
+Of the customers with a purchase in the last 365 days: the Lorenz curve (Lorenz 1905), the Gini
+coefficient and the money of the top fifth. The same of the customers of 365 days before as_of, as
+known then, beside what that top fifth brought afterwards. A customer whose refunds are above their
+purchases counts as 0 here, so that no curve leaves the square.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+
+from features.core.instants import DAY_US
+from features.indicators.business_table import NUMBER, TEXT, TableShape
+from features.indicators.indicator_data import NO_PURCHASE, YEAR_DAYS, IndicatorData
+
+PYRAMID = TableShape(
+    "pyramid",
+    "lorenz: share of the money of the customers with the least, by share of customers; gini: twice "
+    "the area between that curve and the diagonal; top_20_share: share of the money of the fifth of "
+    "the customers with the most money of the year before; low and high: bootstrap over customers",
+    "customers with a purchase in the year",
+    {"year": TEXT, "measure": TEXT, "customer_share": NUMBER, "value": NUMBER},
+)
+LAST_YEAR, YEAR_BEFORE, LATER = "last year", "year before", "last year, by the year before"
+TOP = 0.2
+POINTS = np.arange(101) / 100
+REPLICATES, SEED = 200, 7
+_IN_YEAR = "occurred_at >= {since} AND occurred_at < {until}"
+_YEAR = f"greatest(coalesce(sum(net) FILTER ({_IN_YEAR}), 0), 0)"
+_GROUPS = """
+WITH past AS (
+    SELECT who, {past} AS past FROM {money} GROUP BY who
+    HAVING count(*) FILTER (bought AND occurred_at >= {since}) > 0
+), later AS (SELECT who, {later} AS later FROM money GROUP BY who)
+SELECT past.past, coalesce(later.later, 0) AS later, count(*) AS customers
+FROM past LEFT JOIN later USING (who) GROUP BY ALL ORDER BY ALL
+"""
+
+
+@dataclass(frozen=True)
+class MoneyGroups:
+    """Groups of customers who are equal in both years: their money and how many: (groups,) each.
+
+    Money is in minor units, at least 0, and groups are in the order of past, then later money.
+    """
+
+    past: np.ndarray
+    later: np.ndarray
+    customers: np.ndarray
+
+    @property
+    def n(self) -> int:
+        return int(self.customers.sum())
+
+
+def pyramid_table(data: IndicatorData) -> dict[str, pa.Table]:
+    """Lorenz points, Gini and top-20 % share of the last year and of the year before, and later."""
+    tables = [_of_last_year(data), *_of_year_before(data)]
+    return {"pyramid": pa.concat_tables(tables)}
+
+
+def _of_last_year(data: IndicatorData) -> pa.Table:
+    groups = _money_groups(data, "money", at=data.as_of)
+    missing = "money in the last year" if data.has_purchase else NO_PURCHASE
+    return _rows(data, groups, {LAST_YEAR: groups.past}, missing)
+
+
+def _of_year_before(data: IndicatorData) -> list[pa.Table]:
+    groups = _money_groups(data, data.load_money_at(data.year_ago), at=data.year_ago)
+    missing = f"money that was known {YEAR_DAYS} days before as_of"
+    tables = [_rows(data, groups, {YEAR_BEFORE: groups.past}, missing)]
+    later = "later money of the customers of the year before"
+    return [*tables, _rows(data, groups, {LATER: groups.later}, later if groups.n else missing)]
+
+
+def _money_groups(data: IndicatorData, money: str, *, at: int) -> MoneyGroups:
+    """The customers with a purchase in the 365 days before `at`, and their money from it on."""
+    since = at - YEAR_DAYS * DAY_US
+    rows = data.rows(
+        _GROUPS.format(
+            money=money,
+            since=since,
+            past=_YEAR.format(since=since, until=at),
+            later=_YEAR.format(since=at, until=data.as_of),
+        )
+    )
+    past, later, customers = (column.cast(pa.float64()).to_numpy() for column in rows.columns)
+    return MoneyGroups(past, later, customers.astype(np.int64))
+
+
+def _rows(
+    data: IndicatorData, groups: MoneyGroups, of: dict[str, np.ndarray], missing: str
+) -> pa.Table:
+    """The rows of one year; one that says what is missing where its money is 0."""
+    [(year, money)] = of.items()
+    if not (money * groups.customers).sum() > 0:
+        return PYRAMID.say_missing(missing, as_of=data.as_of, year=year)
+    values = _measure(groups, money, groups.customers)
+    low, high = _bootstrap(groups, money)
+    names = [("top_20_share", TOP)]
+    if year != LATER:
+        names += [("gini", None), *(("lorenz", float(point)) for point in POINTS)]
+    rows = [
+        {
+            "year": year,
+            "measure": measure,
+            "customer_share": share,
+            "value": float(values[place]),
+            "n": groups.n,
+            "low": float(low[place]),
+            "high": float(high[place]),
+        }
+        for place, (measure, share) in enumerate(names)
+    ]
+    return PYRAMID.fill_rows(rows, as_of=data.as_of)
+
+
+def _measure(groups: MoneyGroups, money: np.ndarray, customers: np.ndarray) -> np.ndarray:
+    """(2 + points,): top-20 % share, Gini, Lorenz points; `customers`: how many of each group.
+
+    Customers with equal past money are one step of the curve: which of them is in the top is open,
+    and their later money is shared evenly.
+    """
+    starts = np.flatnonzero(np.r_[True, groups.past[1:] != groups.past[:-1]])
+    counts = np.add.reduceat(customers.astype(np.float64), starts)
+    sums = np.add.reduceat(customers * money, starts)
+    if not sums.sum() > 0:
+        return np.full(2 + len(POINTS), np.nan)
+    x = np.r_[0.0, np.cumsum(counts)] / counts.sum()
+    y = np.r_[0.0, np.cumsum(sums)] / sums.sum()
+    x[-1] = y[-1] = 1.0
+    curve = np.interp(POINTS, x, y)
+    top = 1 - float(np.interp(1 - TOP, x, y))
+    gini = 1 - float(np.sum(np.diff(x) * (y[1:] + y[:-1])))
+    return np.r_[top, gini, curve]
+
+
+def _bootstrap(groups: MoneyGroups, money: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 2.5 % and 97.5 % quantiles over draws of as many customers, with replacement."""
+    rng = np.random.default_rng(SEED)
+    shares = groups.customers / groups.n
+    draws = [
+        _measure(groups, money, rng.multinomial(groups.n, shares)) for _ in range(REPLICATES)
+    ]
+    low, high = np.nanquantile(np.array(draws), (0.025, 0.975), axis=0)
+    return low, high
