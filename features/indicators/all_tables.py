@@ -8,19 +8,23 @@ from typing import Literal
 import pyarrow as pa
 
 from features.core.settings import Settings
+from features.indicators.cohorts import cohort_table
 from features.indicators.indicator_data import IndicatorData
 from features.indicators.pyramid import pyramid_table
+from features.indicators.retention import retention_table
 from features.indicators.rfm import rfm_tables
 from features.indicators.tiers import tier_tables
 from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History
 
-Section = Literal["rfm", "tiers", "pyramid"]
+Section = Literal["rfm", "tiers", "pyramid", "cohorts", "retention"]
 # In the order in which they are written.
 SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
     "rfm": rfm_tables,
     "tiers": tier_tables,
     "pyramid": pyramid_table,
+    "cohorts": cohort_table,
+    "retention": retention_table,
 }
 
 

@@ -84,6 +84,10 @@ def month_of(day: int) -> int:
     return at.year * 12 + at.month - 1
 
 
+def month_text(month: int) -> str:
+    return f"{month // 12:04d}-{month % 12 + 1:02d}"
+
+
 def by_customer(rows: list[Row]) -> dict[str, list[Row]]:
     """The rows of each customer, by customer."""
     out: dict[str, list[Row]] = {}
