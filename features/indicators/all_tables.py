@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from features.core.settings import Settings
 from features.indicators.cohorts import cohort_table
+from features.indicators.growth import growth_table
 from features.indicators.indicator_data import IndicatorData
 from features.indicators.pyramid import pyramid_table
 from features.indicators.retention import retention_table
@@ -17,7 +18,7 @@ from features.indicators.tiers import tier_tables
 from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History
 
-Section = Literal["rfm", "tiers", "pyramid", "cohorts", "retention"]
+Section = Literal["rfm", "tiers", "pyramid", "cohorts", "retention", "growth"]
 # In the order in which they are written.
 SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
     "rfm": rfm_tables,
@@ -25,6 +26,7 @@ SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
     "pyramid": pyramid_table,
     "cohorts": cohort_table,
     "retention": retention_table,
+    "growth": growth_table,
 }
 
 

@@ -143,8 +143,6 @@ def _bootstrap(groups: MoneyGroups, money: np.ndarray) -> tuple[np.ndarray, np.n
     """The 2.5 % and 97.5 % quantiles over draws of as many customers, with replacement."""
     rng = np.random.default_rng(SEED)
     shares = groups.customers / groups.n
-    draws = [
-        _measure(groups, money, rng.multinomial(groups.n, shares)) for _ in range(REPLICATES)
-    ]
+    draws = [_measure(groups, money, rng.multinomial(groups.n, shares)) for _ in range(REPLICATES)]
     low, high = np.nanquantile(np.array(draws), (0.025, 0.975), axis=0)
     return low, high
