@@ -14,11 +14,14 @@ from features.indicators.indicator_data import IndicatorData
 from features.indicators.pyramid import pyramid_table
 from features.indicators.retention import retention_table
 from features.indicators.rfm import rfm_tables
+from features.indicators.stage_tables import migration_table, stages_now_table
 from features.indicators.tiers import tier_tables
 from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History
 
-Section = Literal["rfm", "tiers", "pyramid", "cohorts", "retention", "growth"]
+Section = Literal[
+    "rfm", "tiers", "pyramid", "cohorts", "retention", "growth", "stages_now", "migration"
+]
 # In the order in which they are written.
 SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
     "rfm": rfm_tables,
@@ -27,6 +30,8 @@ SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
     "cohorts": cohort_table,
     "retention": retention_table,
     "growth": growth_table,
+    "stages_now": stages_now_table,
+    "migration": migration_table,
 }
 
 
