@@ -37,7 +37,7 @@ def minor(row, per_unit):
 
 
 def slow_growth(made):
-    """month -> part -> (sum of changes, customers), by walking every customer through the months."""
+    """month -> part -> [sum of changes, customers], by walking each customer through the months."""
     latency = made.settings.churn.label_latency_days * DAY
     end = month_of(oracle.local_day(made.as_of - latency, made.settings.zone))
     rows = [row for row in known_money(made) if row["month"] < end]

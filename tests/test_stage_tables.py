@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from features.indicators.stage_tables import NOT_KNOWN
 from features.recipes.definitions import learn_definitions
 from features.recipes.stages import STAGES
-from tests.support import oracle
 from tests.support.checks import nonempty
 from tests.support.indicator_worlds import (
     YEAR,
@@ -22,25 +21,13 @@ from tests.support.indicator_worlds import (
     random_business,
     rows_of,
     section,
+    slow_stages,
     units,
     write_business,
 )
 from tests.support.oracle import DAY
 
 few = settings(max_examples=2, deadline=None)
-
-
-def slow_stages(made, at, definitions):
-    """customer -> (stage, since when recency counts) of everybody known at an instant."""
-    states = oracle.states(made.tables, at, made.settings, definitions)
-    now = oracle.known(made.tables, at)
-    people = {row["customer_id"] for rows in now.values() for row in rows}
-    for row in made.tables["customers"]:
-        since = row["valid_from"] if row["valid_from"] is not None else row["acquired_at"]
-        if since is not None and since < at:
-            people.add(row["customer_id"])
-    prospects = {who: ("prospect", None) for who in people}
-    return prospects | {who: (row["stage"], row["recency_from"]) for who, row in states.items()}
 
 
 @pytest.mark.parametrize("archetype", ["non-contractual", "contractual"])
@@ -72,8 +59,7 @@ def test_stages_and_moves_are_those_of_the_oracle(archetype, seed):
 
 def refuse_other_moves(found, before, now):
     moves = Counter(
-        (before.get(who, (NOT_KNOWN,))[0], now.get(who, (NOT_KNOWN,))[0])
-        for who in {*before, *now}
+        (before.get(who, (NOT_KNOWN,))[0], now.get(who, (NOT_KNOWN,))[0]) for who in {*before, *now}
     )
     if before:
         assert {

@@ -52,7 +52,7 @@ def slow_years(money, at):
 def slow_tiers(years):
     """Customer -> tier."""
     active = {who: year["money"] for who, year in years.items() if year["days"]}
-    tiers = {who: "inactive" for who in years}
+    tiers = dict.fromkeys(years, "inactive")
     for who, mine in active.items():
         above, end = sum(other > mine for other in active.values()), Fraction(0)
         for name, share in SHARES.items():
@@ -188,11 +188,10 @@ amounts = st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=1, 
 def test_gini_lorenz_and_the_top_fifth_are_those_of_the_textbook(pairs):
     """Gini by all pairs of customers; the curve by walking from the poorest to the richest."""
     groups = sorted(Counter(pairs).items())
-    past, later, count = (np.array(x, float) for x in zip(*((a, b, n) for (a, b), n in groups)))
+    past, later, count = np.array([[a, b, n] for (a, b), n in groups], float).T
     values, n = [a for a, _ in pairs], len(pairs)
     if not sum(values):
-        return_nothing = _measure(MoneyGroups(past, later, count), past, count)
-        assert np.isnan(return_nothing).all()
+        assert np.isnan(_measure(MoneyGroups(past, later, count), past, count)).all()
     else:
         top, gini, *curve = _measure(MoneyGroups(past, later, count), past, count)
         differences = sum(abs(a - b) for a in values for b in values)

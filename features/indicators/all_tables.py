@@ -12,15 +12,26 @@ from features.indicators.cohorts import cohort_table
 from features.indicators.growth import growth_table
 from features.indicators.indicator_data import IndicatorData
 from features.indicators.pyramid import pyramid_table
+from features.indicators.response_times import response_times_table
 from features.indicators.retention import retention_table
 from features.indicators.rfm import rfm_tables
+from features.indicators.satisfaction import satisfaction_table
 from features.indicators.stage_tables import migration_table, stages_now_table
 from features.indicators.tiers import tier_tables
 from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History
 
 Section = Literal[
-    "rfm", "tiers", "pyramid", "cohorts", "retention", "growth", "stages_now", "migration"
+    "rfm",
+    "tiers",
+    "pyramid",
+    "cohorts",
+    "retention",
+    "growth",
+    "stages_now",
+    "migration",
+    "satisfaction",
+    "response_times",
 ]
 # In the order in which they are written.
 SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
@@ -32,6 +43,8 @@ SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
     "growth": growth_table,
     "stages_now": stages_now_table,
     "migration": migration_table,
+    "satisfaction": satisfaction_table,
+    "response_times": response_times_table,
 }
 
 

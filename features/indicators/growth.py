@@ -11,8 +11,8 @@ Each customer's change of revenue from month to month goes into one of the five:
     expanded     all others
 
 Revenue is purchases minus refunds, so a month with refunds alone counts as contracted or expanded,
-and a new customer's revenue can be below 0. Sums are whole minor units: they are exact. The parts of
-a segment or category are the same changes, by the customer's segment now and by the category
+and a new customer's revenue can be below 0. Sums are whole minor units: they are exact. The parts
+of a segment or category are the same changes, by the customer's segment now and by the category
 bought, so that each of the five sums to its total.
 """
 

@@ -31,6 +31,7 @@ from features.tables.history import History, Known
 from features.tables.sources import connect
 
 YEAR_DAYS = 365
+_SEGMENT = ("customer_id", "segment")
 NO_PURCHASE = "transactions with a purchase that was known before as_of"
 _MONTH = "(year(DATE '1970-01-01' + local_day) * 12 + month(DATE '1970-01-01' + local_day) - 1)"
 _MONEY = f"""
@@ -161,7 +162,7 @@ class IndicatorData:
         """customer_id and segment, where the segment is known to have been so at as_of."""
         rows = self._customers()
         if rows is None or sensitive_left_out(("segment",), self.settings):
-            return pa.table({"customer_id": pa.array([], pa.string()), "segment": pa.nulls(0)})
+            return pa.table({name: pa.array([], pa.string()) for name in _SEGMENT})
         constant = "segment" in self.settings.contract.constant_attributes
         current = rows.filter(is_current_version())
         current = current.select(

@@ -19,9 +19,10 @@ from features.indicators.indicator_data import NO_PURCHASE, YEAR_DAYS, Indicator
 
 PYRAMID = TableShape(
     "pyramid",
-    "lorenz: share of the money of the customers with the least, by share of customers; gini: twice "
-    "the area between that curve and the diagonal; top_20_share: share of the money of the fifth of "
-    "the customers with the most money of the year before; low and high: bootstrap over customers",
+    "lorenz: share of the money that the customers with the least have, by share of customers; "
+    "gini: twice the area between that curve and the diagonal; top_20_share: share of the money of "
+    "the fifth of the customers with the most, by the year that is named last; low and high: 95 % "
+    "bootstrap over customers",
     "customers with a purchase in the year",
     {"year": TEXT, "measure": TEXT, "customer_share": NUMBER, "value": NUMBER},
 )

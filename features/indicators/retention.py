@@ -33,7 +33,8 @@ WITH acquired AS ({acquired}), gaps AS (
     FROM activity JOIN acquired USING (who) WHERE occurred_at >= acquired_at
 ), lives AS (
     SELECT who, cohort, acquired_at,
-           min(occurred_at) FILTER (coalesce(next_at, {as_of}) - occurred_at >= {horizon}) AS left_at
+           min(occurred_at)
+               FILTER (coalesce(next_at, {as_of}) - occurred_at >= {horizon}) AS left_at
     FROM gaps GROUP BY ALL
 )
 SELECT {month} AS cohort,

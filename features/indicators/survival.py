@@ -49,7 +49,7 @@ def survival_curve(duration: np.ndarray, ended: np.ndarray, times: np.ndarray) -
 
 
 def median_time(duration: np.ndarray, ended: np.ndarray) -> tuple[float, float, float]:
-    """The first time by which half have ended, and the interval where the curve's contains one half.
+    """The first time by which half have ended, and the interval in which the curve's has one half.
 
     NaN where the curve does not fall so far. (Brookmeyer & Crowley 1982)
     """

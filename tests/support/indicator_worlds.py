@@ -96,6 +96,19 @@ def by_customer(rows: list[Row]) -> dict[str, list[Row]]:
     return dict(sorted(out.items()))
 
 
+def slow_stages(made, at, definitions):
+    """customer -> (stage, since when recency counts) of everybody known at an instant."""
+    states = oracle.states(made.tables, at, made.settings, definitions)
+    now = oracle.known(made.tables, at)
+    people = {row["customer_id"] for rows in now.values() for row in rows}
+    for row in made.tables["customers"]:
+        since = row["valid_from"] if row["valid_from"] is not None else row["acquired_at"]
+        if since is not None and since < at:
+            people.add(row["customer_id"])
+    prospects = dict.fromkeys(people, ("prospect", None))
+    return prospects | {who: (row["stage"], row["recency_from"]) for who, row in states.items()}
+
+
 def units(made: World) -> int:
     return 10**made.settings.minor_digits
 
