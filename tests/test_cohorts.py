@@ -29,7 +29,7 @@ from tests.support.indicator_worlds import (
 )
 from tests.support.oracle import DAY
 
-few = settings(max_examples=3, deadline=None)
+few = settings(max_examples=2, deadline=None)
 
 
 def slow_activity(made):

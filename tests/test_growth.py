@@ -26,7 +26,7 @@ from tests.support.indicator_worlds import (
 )
 from tests.support.oracle import DAY
 
-few = settings(max_examples=4, deadline=None)
+few = settings(max_examples=2, deadline=None)
 SIGNS = {"new": 1, "reactivated": 1, "expanded": 1, "contracted": -1, "lost": -1}
 
 

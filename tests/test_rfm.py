@@ -30,7 +30,7 @@ from tests.support.indicator_worlds import (
 )
 from tests.support.public_data import public_file
 
-few = settings(max_examples=4, deadline=None)
+few = settings(max_examples=2, deadline=None)
 
 
 def slow_rfm(money, as_of, per_unit):

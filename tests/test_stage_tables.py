@@ -27,7 +27,7 @@ from tests.support.indicator_worlds import (
 )
 from tests.support.oracle import DAY
 
-few = settings(max_examples=2, deadline=None)
+few = settings(max_examples=1, deadline=None)
 
 
 @pytest.mark.parametrize("archetype", ["non-contractual", "contractual"])

@@ -28,7 +28,7 @@ from tests.support.indicator_worlds import (
     write_business,
 )
 
-few = settings(max_examples=4, deadline=None)
+few = settings(max_examples=2, deadline=None)
 SHARES = {"platinum": "0.01", "gold": "0.04", "iron": "0.15", "lead": "0.80"}
 
 

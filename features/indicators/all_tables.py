@@ -10,6 +10,7 @@ import pyarrow as pa
 from features.core.settings import Settings
 from features.indicators.cohorts import cohort_table
 from features.indicators.growth import growth_table
+from features.indicators.headline import indicator_table
 from features.indicators.indicator_data import IndicatorData
 from features.indicators.pyramid import pyramid_table
 from features.indicators.response_times import response_times_table
@@ -32,6 +33,7 @@ Section = Literal[
     "migration",
     "satisfaction",
     "response_times",
+    "indicators",
 ]
 # In the order in which they are written.
 SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
@@ -45,6 +47,7 @@ SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
     "migration": migration_table,
     "satisfaction": satisfaction_table,
     "response_times": response_times_table,
+    "indicators": indicator_table,
 }
 
 

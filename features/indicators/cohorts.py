@@ -16,7 +16,7 @@ COHORTS = TableShape(
     "cohorts",
     "age_months: calendar months since that of acquisition; active_share: active in that month, so "
     "that a customer can come back (not the curve of `retention`, which one leaves once); money: "
-    "purchases minus refunds; net_revenue_retention: money over that of month 0; "
+    "purchases minus refunds of the month; net_revenue_retention: money over that of month 0; "
     "gross_revenue_retention: the same, but of each customer at most the money of month 0",
     "customers acquired in the month",
     {

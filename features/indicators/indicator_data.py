@@ -92,6 +92,11 @@ class IndicatorData:
         """The only value of a query with one."""
         return self.rows(sql)[0][0].as_py()
 
+    def has_table(self, name: str) -> bool:
+        """Whether a table of this name was created already."""
+        tables = f"SELECT count(*) FROM duckdb_tables() WHERE table_name = '{name}'"
+        return bool(self.value(tables))
+
     def units(self, sql: str) -> str:
         """SQL for money in units of the currency from SQL for whole minor units."""
         return f"(CAST({sql} AS DOUBLE) / {10**self.settings.minor_digits})"
@@ -119,7 +124,7 @@ class IndicatorData:
     def load_money_at(self, at: int) -> str:
         """The name of the table of money as it was known at an earlier instant (µs)."""
         name = f"money_{at}".replace("-", "before_")
-        if not self.value(f"SELECT count(*) FROM duckdb_tables() WHERE table_name = '{name}'"):
+        if not self.has_table(name):
             self._load_money(self.connection, name, self.history.as_of(at))
         return name
 

@@ -108,7 +108,7 @@ def rfm_tables(data: IndicatorData) -> dict[str, pa.Table]:
             shape.name: shape.say_missing(NO_PURCHASE, as_of=data.as_of)
             for shape in (RFM, RFM_SEGMENTS)
         }
-    data.connection.execute(_scored_sql(data))
+    load_rfm(data)
     rows = data.rows(
         f"SELECT customer_id, recency / {float(DAY_US)} AS recency_days, frequency, "
         f"{data.units('monetary')} AS monetary, r AS recency_score, f AS frequency_score, "
@@ -119,6 +119,12 @@ def rfm_tables(data: IndicatorData) -> dict[str, pa.Table]:
         nobody = RFM.say_missing("customers who consented to be listed", as_of=data.as_of)
         return {"rfm": nobody, "rfm_segments": _segment_table(data)}
     return {"rfm": RFM.fill(rows, as_of=data.as_of), "rfm_segments": _segment_table(data)}
+
+
+def load_rfm(data: IndicatorData) -> None:
+    """Create the table `rfm` of every customer with a purchase, if not there."""
+    if not data.has_table("rfm"):
+        data.connection.execute(_scored_sql(data))
 
 
 def _segment_table(data: IndicatorData) -> pa.Table:

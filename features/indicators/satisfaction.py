@@ -103,7 +103,7 @@ def load_feedback(data: IndicatorData) -> bool:
     """Create the table `feedback`, if not there; whether it has a row."""
     if "feedback" not in data.known.tables:
         return False
-    if not data.value("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'feedback'"):
+    if not data.has_table("feedback"):
         load_stages(data)
         scaled = score_scaled(data.definitions.scales)
         columns = [name for name in CONTRACT["feedback"].names if name not in ("score", "item")]
@@ -114,16 +114,18 @@ def load_feedback(data: IndicatorData) -> bool:
 
 
 def _survey_tables(data: IndicatorData, kind: str) -> list[pa.Table]:
-    counts = f"SELECT count(*), count(scaled) FROM feedback WHERE kind = '{kind}'"
-    sent, answered = (column[0].as_py() for column in data.rows(counts).columns)
+    recent = f"count(scaled) FILTER (occurred_at >= {data.year_ago})"
+    counts = f"SELECT count(*), count(scaled), {recent} FROM feedback WHERE kind = '{kind}'"
+    sent, answered, recently = (column[0].as_py() for column in data.rows(counts).columns)
     if not sent:
         return [_missing(data, kind, f"feedback of kind {kind}")]
     tables = [
         _survey_rows(data, kind, dimension, knows_silent=sent > answered)
         for dimension in _dimensions(data)
     ]
-    if not answered:
-        tables.append(_missing(data, kind, f"an answer to a survey of kind {kind}"))
+    if not recently:
+        missing = f"an answer to a survey of kind {kind} of the last {YEAR_DAYS} days"
+        tables.append(_missing(data, kind, missing))
     return [*tables, *_segments_missing(data, kind)]
 
 

@@ -97,7 +97,7 @@ def migration_table(data: IndicatorData) -> dict[str, pa.Table]:
 
 def load_stages(data: IndicatorData) -> None:
     """Create the table `states_now` (who, customer_id, stage, recency_from in µs), if not there."""
-    if data.value("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'states_now'"):
+    if data.has_table("states_now"):
         return
     create = (
         "CREATE TABLE states_now AS SELECT who, incoming.* FROM incoming "

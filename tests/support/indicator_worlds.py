@@ -19,7 +19,7 @@ YEAR = 365 * DAY
 SCORES = {"csat": (1, 5), "nps": (0, 10)}
 
 
-def random_business(seed: int, archetype: str = "non-contractual", count: int = 60) -> World:
+def random_business(seed: int, archetype: str = "non-contractual", count: int = 40) -> World:
     """A random business with corrections, voids, refunds and late rows; also with quantities,
     segments, and amounts that differ little, so that many are equal.
     """
