@@ -32,7 +32,7 @@ GROWTH = TableShape(
     "growth",
     "change of revenue (purchases minus refunds) from the month before = new + reactivated + "
     "expanded − contracted − lost, by what the customer did in both months; of a category: the "
-    "part of that change in it; n: customers with a purchase in the month",
+    "part of that change in it, and no customers_…; n: customers with a purchase in the month",
     "customers with a purchase or refund",
     {
         "dimension": TEXT,
@@ -45,52 +45,70 @@ GROWTH = TableShape(
         **{f"customers_{part}": COUNT for part in PARTS},
     },
 )
-_CHANGES = """
-CREATE TABLE growth_changes AS WITH months AS (
-    SELECT who, month, sum(net) AS net, bool_or(bought) AS active,
-           min(month) FILTER (bool_or(bought)) OVER (PARTITION BY who) AS first_month
+# Of every customer and month with money what it changes then, and what its end changes afterwards.
+_MONTHS = """
+CREATE TABLE growth_months AS WITH months AS (
+    SELECT who, month, sum(net) AS net, bool_or(bought) AS active
     FROM money WHERE month < {open} GROUP BY who, month
-), changes AS (
-    SELECT coalesce(now.who, before.who) AS who, coalesce(now.month, before.month + 1) AS month,
-           coalesce(now.net, 0) AS net, coalesce(before.net, 0) AS net_before,
-           coalesce(now.active, false) AS active, coalesce(before.active, false) AS was_active,
-           coalesce(now.first_month, before.first_month) AS first_month
-    FROM months AS now FULL JOIN months AS before
-    ON now.who = before.who AND now.month = before.month + 1
+), neighbours AS (
+    SELECT *, min(month) FILTER (active) OVER (PARTITION BY who) AS first_month,
+           lag(month) OVER w AS month_before, lag(net) OVER w AS net_lag,
+           lag(active) OVER w AS active_lag, lead(month) OVER w AS next_month
+    FROM months WINDOW w AS (PARTITION BY who ORDER BY month)
+), compared AS (
+    SELECT who, month, net, active, first_month, next_month,
+           CASE WHEN month_before = month - 1 THEN net_lag ELSE 0 END AS net_before,
+           coalesce(month_before = month - 1 AND active_lag, false) AS was_active
+    FROM neighbours
+), named AS (
+    SELECT *, CASE WHEN active AND month = first_month THEN 'new'
+                   WHEN active AND NOT was_active THEN 'reactivated'
+                   WHEN was_active AND NOT active THEN 'lost'
+                   WHEN net < net_before THEN 'contracted' ELSE 'expanded' END AS part
+    FROM compared
 )
-SELECT *, CASE WHEN active AND month = first_month THEN 'new'
-               WHEN active AND NOT was_active THEN 'reactivated'
-               WHEN was_active AND NOT active THEN 'lost'
-               WHEN net < net_before THEN 'contracted' ELSE 'expanded' END AS part
-FROM changes WHERE month < {open}
+SELECT *, coalesce(next_month = month + 1, false) AS goes_on,
+       CASE WHEN next_month = month + 1
+            THEN lead(part) OVER (PARTITION BY who ORDER BY month)
+            WHEN active THEN 'lost' WHEN net > 0 THEN 'contracted' ELSE 'expanded' END AS part_after
+FROM named
+"""
+_CHANGES = """
+CREATE VIEW growth_changes AS
+SELECT who, month, net, net_before, active, part,
+       net <> net_before OR active <> was_active AS counts FROM growth_months
+UNION ALL
+SELECT who, month + 1, 0, net, false, part_after, active OR net <> 0 FROM growth_months
+WHERE NOT goes_on AND month + 1 < {open}
+"""
+_SUMS = """
+SELECT {level} AS level, month, sum(net) AS net, sum(net_before) AS net_before,
+       count(*) FILTER (active) AS n, {sums}
+FROM growth_changes {people} GROUP BY ALL
+"""
+# The part of a customer's change that is in a category: its money now, and the end of that before.
+_CATEGORY_SUMS = """
+SELECT level, month, sum(net) AS net, sum(net_before) AS net_before, sum(n) AS n, {sums} FROM (
+    SELECT level, month, part, sum(net) AS net, 0 AS net_before,
+           count(DISTINCT who) FILTER (bought) AS n FROM growth_categories GROUP BY ALL
+    UNION ALL
+    SELECT level, month + 1, part_after, 0, sum(net), 0 FROM growth_categories
+    WHERE month + 1 < {open} GROUP BY ALL
+) GROUP BY ALL
 """
 _CATEGORIES = """
-CREATE TABLE growth_by_category AS WITH named AS (
-    SELECT *, coalesce(category, '{unknown}') AS name FROM money WHERE month < {open}
-), largest AS (
-    SELECT name FROM named GROUP BY name ORDER BY sum(net) DESC, name LIMIT {most}
-), months AS (
-    SELECT who, month, CASE WHEN name IN (FROM largest) THEN name ELSE '{others}' END AS level,
-           sum(net) AS net, bool_or(bought) AS active
-    FROM named GROUP BY ALL
-), changes AS (
-    SELECT coalesce(now.who, before.who) AS who, coalesce(now.month, before.month + 1) AS month,
-           coalesce(now.level, before.level) AS level, coalesce(now.net, 0) AS net,
-           coalesce(before.net, 0) AS net_before, coalesce(now.active, false) AS active,
-           coalesce(before.active, false) AS was_active
-    FROM months AS now FULL JOIN months AS before
-    ON now.who = before.who AND now.level = before.level AND now.month = before.month + 1
+CREATE TABLE growth_categories AS WITH largest AS (
+    SELECT category AS name FROM money WHERE month < {open} AND category IS NOT NULL
+    GROUP BY category ORDER BY sum(net) DESC, category LIMIT {most}
 )
-SELECT changes.*, part FROM changes JOIN growth_changes USING (who, month)
+SELECT who, month, money.net, bought, part, part_after,
+       CASE WHEN category IS NULL THEN '{unknown}'
+            WHEN category IN (FROM largest) THEN category ELSE '{others}' END AS level
+FROM money JOIN growth_months USING (who, month)
 """
 _TABLE = """
-WITH levels AS (SELECT DISTINCT level FROM {changes}),
-months AS (SELECT unnest(range((SELECT min(month) FROM growth_changes), {open})) AS month),
-sums AS (
-    SELECT level, month, sum(net) AS net, sum(net_before) AS net_before,
-           count(DISTINCT who) FILTER (active) AS n, {sums}
-    FROM {changes} GROUP BY level, month
-)
+WITH sums AS ({sums}), levels AS (SELECT DISTINCT level FROM sums),
+months AS (SELECT unnest(range((SELECT min(month) FROM growth_months), {open})) AS month)
 SELECT '{dimension}' AS dimension, levels.level, {month} AS month,
        {revenue} AS revenue, {before} AS revenue_before, {change} AS change, {parts},
        coalesce(n, 0) AS n, {counts}
@@ -111,9 +129,11 @@ def growth_table(data: IndicatorData) -> dict[str, pa.Table]:
             f"a complete month; {NO_PURCHASE}" if not data.has_purchase else "a complete month"
         )
         return {"growth": GROWTH.say_missing(missing, as_of=data.as_of, dimension=ALL)}
+    data.connection.execute(_MONTHS.format(open=data.first_open_month))
     data.connection.execute(_CHANGES.format(open=data.first_open_month))
-    tables = [_by(data, ALL, f"(SELECT *, '{ALL}' AS level FROM growth_changes)")]
-    return {"growth": pa.concat_tables([*tables, _by_segment(data), _by_category(data)])}
+    sums = _SUMS.format(level=f"'{ALL}'", people="", sums=_sums(counted=True))
+    tables = [_by(data, ALL, sums), _by_segment(data), _by_category(data)]
+    return {"growth": pa.concat_tables(tables)}
 
 
 def _by_segment(data: IndicatorData) -> pa.Table:
@@ -121,36 +141,43 @@ def _by_segment(data: IndicatorData) -> pa.Table:
         missing = "a segment of customers, with valid_from or in [contract] constant_attributes"
         return GROWTH.say_missing(missing, as_of=data.as_of, dimension=SEGMENT)
     level = f"coalesce(segment, '{UNKNOWN}')"
-    changes = f"(SELECT c.*, {level} AS level FROM growth_changes AS c JOIN people USING (who))"
-    return _by(data, SEGMENT, changes)
+    people = "JOIN people USING (who)"
+    return _by(data, SEGMENT, _SUMS.format(level=level, people=people, sums=_sums(counted=True)))
 
 
 def _by_category(data: IndicatorData) -> pa.Table:
     if not data.value("SELECT count(category) FROM money"):
         missing = "a category of transactions"
         return GROWTH.say_missing(missing, as_of=data.as_of, dimension=CATEGORY)
-    data.connection.execute(
-        _CATEGORIES.format(
-            unknown=UNKNOWN, others=OTHERS, most=MOST_CATEGORIES, open=data.first_open_month
-        )
-    )
-    return _by(data, CATEGORY, "growth_by_category")
+    names = {"unknown": UNKNOWN, "others": OTHERS, "most": MOST_CATEGORIES}
+    data.connection.execute(_CATEGORIES.format(open=data.first_open_month, **names))
+    sums = _CATEGORY_SUMS.format(open=data.first_open_month, sums=_sums(counted=False))
+    return _by(data, CATEGORY, sums)
 
 
-def _by(data: IndicatorData, dimension: str, changes: str) -> pa.Table:
-    signs = {part: -1 if part in LOSSES else 1 for part in PARTS}
-    # One category can rise as another falls: that is of `expanded` too, and nobody is counted.
-    change, counts = "(net - net_before)", "(net <> net_before OR active <> was_active)"
-    sums = [
-        f"sum({sign} * {change}) FILTER (part = '{part}') AS {part}, "
-        f"count(DISTINCT who) FILTER (part = '{part}' AND {counts}) AS customers_{part}"
-        for part, sign in signs.items()
+def _sums(*, counted: bool) -> str:
+    """SQL for the sum of each part, and for its customers where they are counted."""
+    sums = []
+    for part in PARTS:
+        sign = -1 if part in LOSSES else 1
+        count = f"count(*) FILTER (part = '{part}' AND counts)" if counted else "NULL"
+        sums += [
+            f"sum({sign} * (net - net_before)) FILTER (part = '{part}') AS {part}",
+            f"{count} AS customers_{part}",
+        ]
+    return ", ".join(sums)
+
+
+def _by(data: IndicatorData, dimension: str, sums: str) -> pa.Table:
+    """A row per level and month from SQL for the sums of those that have any."""
+    counts = [
+        f"customers_{part}" if dimension == CATEGORY else f"coalesce(customers_{part}, 0)"
+        for part in PARTS
     ]
     rows = data.rows(
         _TABLE.format(
-            changes=changes,
+            sums=sums,
             open=data.first_open_month,
-            sums=", ".join(sums),
             dimension=dimension,
             month=month_text("months.month"),
             revenue=data.units("coalesce(net, 0)"),
@@ -158,7 +185,7 @@ def _by(data: IndicatorData, dimension: str, changes: str) -> pa.Table:
             change=data.units("coalesce(net - net_before, 0)"),
             parts=", ".join(f"{data.units(f'coalesce({part}, 0)')} AS {part}" for part in PARTS),
             counts=", ".join(
-                f"coalesce(customers_{part}, 0) AS customers_{part}" for part in PARTS
+                f"{count} AS customers_{part}" for part, count in zip(PARTS, counts, strict=True)
             ),
         )
     )

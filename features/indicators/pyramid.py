@@ -8,6 +8,7 @@ purchases counts as 0 here, so that no curve leaves the square.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,22 +61,16 @@ class MoneyGroups:
 
 def pyramid_table(data: IndicatorData) -> dict[str, pa.Table]:
     """Lorenz points, Gini and top-20 % share of the last year and of the year before, and later."""
-    tables = [_of_last_year(data), *_of_year_before(data)]
+    now = _money_groups(data, "money", at=data.as_of)
+    before = _money_groups(data, data.load_money_at(data.year_ago), at=data.year_ago)
+    unknown = f"money that was known {YEAR_DAYS} days before as_of"
+    later = "later money of the customers of the year before" if before.n else unknown
+    last_year = "money in the last year" if data.has_purchase else NO_PURCHASE
+    tables = [
+        *_rows(data, now, {LAST_YEAR: now.past}, [last_year]),
+        *_rows(data, before, {YEAR_BEFORE: before.past, LATER: before.later}, [unknown, later]),
+    ]
     return {"pyramid": pa.concat_tables(tables)}
-
-
-def _of_last_year(data: IndicatorData) -> pa.Table:
-    groups = _money_groups(data, "money", at=data.as_of)
-    missing = "money in the last year" if data.has_purchase else NO_PURCHASE
-    return _rows(data, groups, {LAST_YEAR: groups.past}, missing)
-
-
-def _of_year_before(data: IndicatorData) -> list[pa.Table]:
-    groups = _money_groups(data, data.load_money_at(data.year_ago), at=data.year_ago)
-    missing = f"money that was known {YEAR_DAYS} days before as_of"
-    tables = [_rows(data, groups, {YEAR_BEFORE: groups.past}, missing)]
-    later = "later money of the customers of the year before"
-    return [*tables, _rows(data, groups, {LATER: groups.later}, later if groups.n else missing)]
 
 
 def _money_groups(data: IndicatorData, money: str, *, at: int) -> MoneyGroups:
@@ -94,30 +89,31 @@ def _money_groups(data: IndicatorData, money: str, *, at: int) -> MoneyGroups:
 
 
 def _rows(
-    data: IndicatorData, groups: MoneyGroups, of: dict[str, np.ndarray], missing: str
-) -> pa.Table:
-    """The rows of one year; one that says what is missing where its money is 0."""
-    [(year, money)] = of.items()
-    if not (money * groups.customers).sum() > 0:
-        return PYRAMID.say_missing(missing, as_of=data.as_of, year=year)
-    values = _measure(groups, money, groups.customers)
-    low, high = _bootstrap(groups, money)
-    names = [("top_20_share", TOP)]
-    if year != LATER:
-        names += [("gini", None), *(("lorenz", float(point)) for point in POINTS)]
-    rows = [
-        {
-            "year": year,
-            "measure": measure,
-            "customer_share": share,
-            "value": float(values[place]),
-            "n": groups.n,
-            "low": float(low[place]),
-            "high": float(high[place]),
-        }
-        for place, (measure, share) in enumerate(names)
-    ]
-    return PYRAMID.fill_rows(rows, as_of=data.as_of)
+    data: IndicatorData, groups: MoneyGroups, years: dict[str, np.ndarray], missing: list[str]
+) -> Iterator[pa.Table]:
+    """The rows of each year; one that says what is missing where its money is 0."""
+    intervals = _bootstrap(groups, list(years.values()))
+    for (year, money), interval, sentence in zip(years.items(), intervals, missing, strict=True):
+        if not (money * groups.customers).sum() > 0:
+            yield PYRAMID.say_missing(sentence, as_of=data.as_of, year=year)
+            continue
+        values = _measure(groups, money, groups.customers)
+        names: list[tuple[str, float | None]] = [("top_20_share", TOP)]
+        if year != LATER:
+            names += [("gini", None), *(("lorenz", float(point)) for point in POINTS)]
+        rows = [
+            {
+                "year": year,
+                "measure": measure,
+                "customer_share": share,
+                "value": float(values[place]),
+                "n": groups.n,
+                "low": float(interval[0, place]),
+                "high": float(interval[1, place]),
+            }
+            for place, (measure, share) in enumerate(names)
+        ]
+        yield PYRAMID.fill_rows(rows, as_of=data.as_of)
 
 
 def _measure(groups: MoneyGroups, money: np.ndarray, customers: np.ndarray) -> np.ndarray:
@@ -140,10 +136,19 @@ def _measure(groups: MoneyGroups, money: np.ndarray, customers: np.ndarray) -> n
     return np.r_[top, gini, curve]
 
 
-def _bootstrap(groups: MoneyGroups, money: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 2.5 % and 97.5 % quantiles over draws of as many customers, with replacement."""
+def _bootstrap(groups: MoneyGroups, money: list[np.ndarray]) -> list[np.ndarray]:
+    """For each kind of money the 2.5 % and 97.5 % quantiles: (2, measures) each.
+
+    They are over draws of as many customers, with replacement, the same for every kind.
+    """
     rng = np.random.default_rng(SEED)
-    shares = groups.customers / groups.n
-    draws = [_measure(groups, money, rng.multinomial(groups.n, shares)) for _ in range(REPLICATES)]
-    low, high = np.nanquantile(np.array(draws), (0.025, 0.975), axis=0)
-    return low, high
+    draws = [
+        rng.multinomial(groups.n, groups.customers / groups.n)
+        for _ in range(REPLICATES if groups.n else 0)
+    ]
+    return [
+        np.nanquantile([_measure(groups, each, draw) for draw in draws], (0.025, 0.975), axis=0)
+        if (each * groups.customers).sum() > 0
+        else np.empty((2, 0))
+        for each in money
+    ]

@@ -110,7 +110,7 @@ def stages_at(known: Known, definitions: Definitions) -> pa.Table:
     """customer_id, stage and recency_from (µs) of everybody known; null for a prospect."""
     cover = current_cover(known) if definitions.contractual else None
     rows = state(known.activity, at=known.instant, definitions=definitions, cover=cover)
-    rows = rows.select("customer_id", "stage", "recency_from").collect(backend="pyarrow")
+    states = rows.select("customer_id", "stage", "recency_from").collect(backend="pyarrow")
     others = prospects(known, contractual=definitions.contractual)
     waiting = pa.table(
         {
@@ -119,7 +119,7 @@ def stages_at(known: Known, definitions: Definitions) -> pa.Table:
             "recency_from": pa.nulls(len(others), pa.int64()),
         }
     )
-    return pa.concat_tables([rows.to_native().cast(waiting.schema), waiting])
+    return pa.concat_tables([states.to_native().cast(waiting.schema), waiting])
 
 
 def _names(*further: str) -> str:

@@ -45,7 +45,8 @@ def survival_curve(duration: np.ndarray, ended: np.ndarray, times: np.ndarray) -
     observed = len(duration) - np.searchsorted(duration, times, side="left")
     low, high = _interval(s, v, observed, len(duration))
     known = (observed > 0) | (s == 0)
-    return SurvivalCurve(*(np.where(known, each, np.nan) for each in (s, low, high)), observed)
+    s, low, high = (np.where(known, each, np.nan) for each in (s, low, high))
+    return SurvivalCurve(s, low, high, observed)
 
 
 def median_time(duration: np.ndarray, ended: np.ndarray) -> tuple[float, float, float]:

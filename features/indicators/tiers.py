@@ -64,48 +64,6 @@ SELECT who, CAST(money AS BIGINT) AS money, days, CAST(pieces AS BIGINT) AS piec
        CASE WHEN active THEN {place} ELSE {inactive} END AS place
 FROM ranked
 """
-_CHANGES = TableShape(
-    "tier_changes",
-    f"tiers as known {YEAR_DAYS} days before as_of and at as_of, each by the {YEAR_DAYS} days "
-    "before; cause: recency (no purchase in one of the years), count (of days with a purchase), "
-    "amount (pieces per such day, or money where pieces are not known), price (money per piece), "
-    "others (money did not move that way, the other customers' did)",
-    "customers with a purchase known at either date",
-    {
-        "from_tier": TEXT,
-        "to_tier": TEXT,
-        "direction": TEXT,
-        "cause": TEXT,
-        "money_from": NUMBER,
-        "money_to": NUMBER,
-    },
-)
-_YEARS = """
-CREATE OR REPLACE TABLE {name} AS WITH years AS (
-    SELECT who, count(*) FILTER (bought) AS ever,
-           coalesce(sum(net) FILTER (recent), 0) AS money,
-           count(DISTINCT local_day) FILTER (bought AND recent) AS days,
-           CASE WHEN count(*) FILTER (bought AND recent)
-                   = count(*) FILTER (bought AND recent AND thousandths > 0)
-                THEN sum(thousandths) FILTER (bought AND recent) END AS pieces
-    FROM (SELECT *, occurred_at >= {since} AS recent FROM {money}) GROUP BY who
-), ranked AS (
-    SELECT *, days > 0 AS active,
-           rank() OVER (PARTITION BY days > 0 ORDER BY money DESC) - 1 AS above,
-           count(*) OVER (PARTITION BY days > 0) AS everybody
-    FROM years WHERE ever > 0
-)
-SELECT who, CAST(money AS BIGINT) AS money, days, CAST(pieces AS BIGINT) AS pieces, active,
-       CASE WHEN active THEN {place} ELSE {inactive} END AS place
-FROM ranked
-"""
-_LOGS = """
-SELECT *, ln(t.days / f.days) AS count_log,
-       CASE WHEN f.pieces > 0 AND t.pieces > 0 THEN ln((t.pieces / t.days) / (f.pieces / f.days))
-            ELSE ln((t.money / t.days) / (f.money / f.days)) END AS amount_log,
-       CASE WHEN f.pieces > 0 AND t.pieces > 0 THEN ln((t.money / t.pieces) / (f.money / f.pieces))
-            ELSE 0 END AS price_log
-"""
 _CHANGES = """
 WITH both_dates AS (
     SELECT coalesce(f.who, t.who) AS who, f.place AS from_place, t.place AS to_place,
