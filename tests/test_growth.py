@@ -106,7 +106,9 @@ def refuse_other_sums(rows, per_unit):
         assert not sums or {month: dict(of) for month, of in sums.items()} == total
 
 
-@pytest.mark.parametrize("business", ["shop", "subscriptions"])
+@pytest.mark.parametrize(
+    "business", ["shop", pytest.param("subscriptions", marks=pytest.mark.slow)]
+)
 def test_segments_and_categories_of_a_simulated_business_sum_to_the_total(business, request):
     _, chosen, history = request.getfixturevalue(business)
     rows = rows_of(history, chosen, history.data_until, "growth")["growth"]

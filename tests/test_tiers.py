@@ -235,3 +235,12 @@ def test_a_customer_with_more_refunds_than_purchases_counts_as_nothing(tmp_path)
     alone, history = write_business(tmp_path, {"transactions": orders(*rows[1:])})
     [row, *_] = rows_of(history, alone, day("2024-02-01"), "pyramid")["pyramid"]
     assert (row["n"], row["missing"]) == (0, "money in the last year")
+
+
+def test_what_a_table_shows_is_no_part_of_a_release(tmp_path):
+    mapping = {"tables": {"transactions": "SELECT 1"}}
+    bare = settings_from_mapping(mapping, folder=tmp_path, where="test")
+    value = {"tiers": {"all of them": 1.0}, "rfm_cuts": {"frequency": [2, 3, 4, 5]}}
+    other = settings_from_mapping({**mapping, "value": value}, folder=tmp_path, where="test")
+    assert other.value != bare.value
+    assert other.definitions() == bare.definitions()

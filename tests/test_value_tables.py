@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 
 import polars
@@ -17,14 +18,16 @@ from hypothesis import strategies as st
 import lifecycle
 from features.audit.perturbations import add_late_rows, copy_to_instant
 from features.core.errors import AsOfTooLate, SeveralCurrencies
-from features.core.instants import DAY_US, day_text
+from features.core.instants import DAY_US
 from features.engine.build import current_state
 from features.indicators.all_tables import SECTIONS, business_tables
+from features.indicators.growth import PARTS
+from features.indicators.rfm import SEGMENTS
 from features.labels.outcomes import observe_outcomes
 from features.recipes.definitions import learn_definitions
 from tests.support import worlds
 from tests.support.checks import nonempty
-from tests.support.command_line import run_here
+from tests.support.command_line import ROOT, run_here
 from tests.support.indicator_worlds import day, orders, random_business, write_business
 
 EVERY_ROW = ("as_of", "population", "n", "low", "high", "definition", "missing")
@@ -203,14 +206,26 @@ def test_several_currencies_are_refused(tmp_path):
         business_tables(mixed, chosen, as_of=day("2024-02-01"))
 
 
-def test_the_command_writes_a_pair_of_files_a_table(business, tmp_path):
-    chosen, _, at, tables = business
-    text, config = day_text(at, zone=chosen.zone), chosen.folder / "lifecycle.toml"
-    done = run_here("value", "-c", config, "--as-of", text, "--out", tmp_path / "out", "--json")
+@pytest.fixture
+def config(tmp_path):
+    """The configuration of two customers, in UTC."""
+    (tmp_path / "transactions.csv").write_text(BOUGHT)
+    (tmp_path / "lifecycle.toml").write_text(
+        '[business]\nzone = "UTC"\n[files]\nt = "transactions.csv"\n[tables]\n'
+        'transactions = "SELECT * FROM t"\n'
+    )
+    return tmp_path / "lifecycle.toml"
+
+
+def test_the_command_writes_a_pair_of_files_a_table(config, tmp_path):
+    """Without an instant they are of the midnight right after the data."""
+    done = run_here("value", "-c", config, "--out", tmp_path / "out", "--json")
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
-    assert report["as_of"] == text
+    assert report["as_of"] == "2024-02-11"
     assert set(report["tables"]) == NAMES
+    shop = lifecycle.open(config)
+    tables = business_tables(shop.history, shop.settings, as_of=day("2024-02-11"))
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert files == {f"{name}{ending}" for name in NAMES for ending in (".parquet", ".csv")}
     for name, table in tables.items():
@@ -219,23 +234,27 @@ def test_the_command_writes_a_pair_of_files_a_table(business, tmp_path):
         rows = pa.csv.read_csv(tmp_path / "out" / f"{name}.csv")
         assert (rows.num_rows, rows.column_names) == (table.num_rows, table.column_names)
         assert report["tables"][name]["rows"] == table.num_rows
+    assert report["tables"]["satisfaction"]["missing"] == ["feedback that was known before as_of"]
+
+
+def test_in_python_the_tables_are_frames_and_too_late_an_instant_is_refused(config):
     shop = lifecycle.open(config)
-    frames = shop.value(as_of=text, frames="polars")
+    frames = shop.value(as_of="2024-02-01", frames="polars")
     assert isinstance(frames["rfm"], polars.DataFrame)
-    assert frames["tiers"]["n"].to_list() == tables["tiers"]["n"].to_pylist()
-
-
-def test_an_instant_after_the_data_is_refused_and_the_default_is_their_end(tmp_path):
-    write_business(tmp_path, {"transactions": BOUGHT})
-    (tmp_path / "lifecycle.toml").write_text(
-        '[business]\nzone = "UTC"\n[files]\nt = "transactions.csv"\n[tables]\n'
-        'transactions = "SELECT * FROM t"\n'
-    )
-    shop = lifecycle.open(tmp_path / "lifecycle.toml")
+    assert frames["rfm"]["customer_id"].to_list() == ["a"]
+    assert shop.value()["rfm"]["as_of"].iloc[0].isoformat() == "2024-02-11T00:00:00+00:00"
     with pytest.raises(AsOfTooLate):
         shop.value(as_of="2024-06-01")
-    assert shop.value()["rfm"]["as_of"].iloc[0].isoformat() == "2024-02-11T00:00:00+00:00"
-    done = run_here("value", "-c", tmp_path / "lifecycle.toml", "--out", tmp_path / "out")
-    assert done.returncode == 0
-    assert "as of 2024-02-11" in done.stdout
-    assert "missing: feedback that was known before as_of" in done.stdout
+
+
+def test_the_page_of_definitions_names_every_table_column_and_segment(tmp_path):
+    page = (ROOT / "docs" / "indicators.md").read_text()
+    chosen, history = write_business(tmp_path, {"transactions": BOUGHT})
+    tables = business_tables(history, chosen, as_of=day("2023-01-01"))
+    own = {column for table in tables.values() for column in table.column_names}
+    customers = {f"customers_{part}" for part in PARTS} | {"customer_id", "level", "month"}
+    for name in [*tables, *(own - customers), "customers_new"]:
+        assert f"`{name}`" in page or f"## {name}" in page or f", {name}" in page, name
+    for recency, names in SEGMENTS.items():
+        rows = re.findall(rf"^\| (?:2, )?{recency}(?:, 1)? \| (.*) \|$", page, re.M)
+        assert rows == [" | ".join(names)]

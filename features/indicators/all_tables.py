@@ -7,6 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.indicators.cohorts import cohort_table
 from features.indicators.growth import growth_table
@@ -60,6 +61,7 @@ def business_tables(history: History, settings: Settings, *, as_of: int) -> dict
     refuse_several_currencies(history)
     data = IndicatorData(history, settings, as_of)
     try:
-        return {name: table for make in SECTIONS.values() for name, table in make(data).items()}
+        sections = track_steps(list(SECTIONS.values()), label="tables")
+        return {name: table for make in sections for name, table in make(data).items()}
     finally:
-        data.connection.close()
+        data.close()

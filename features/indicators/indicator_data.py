@@ -84,6 +84,11 @@ class IndicatorData:
         self._load_activity(connection)
         return connection
 
+    def close(self) -> None:
+        """Free the engine, if there is one."""
+        if "connection" in self.__dict__:
+            self.connection.close()
+
     def rows(self, sql: str) -> pa.Table:
         """The rows of a query over the tables."""
         return self.connection.execute(sql).to_arrow_table()

@@ -87,8 +87,8 @@ _SCORED = """
 CREATE TABLE rfm AS WITH bought AS (
     SELECT who, max(occurred_at) FILTER (bought) AS last_at,
            count(DISTINCT local_day) FILTER (bought) AS frequency,
-           CAST(sum(net) AS BIGINT) AS monetary,
-           CAST(coalesce(sum(net) FILTER (occurred_at >= {year_ago}), 0) AS BIGINT) AS year
+           sum(net) AS monetary,
+           coalesce(sum(net) FILTER (occurred_at >= {year_ago}), 0) AS year
     FROM money GROUP BY who HAVING count(*) FILTER (bought) > 0
 ), scored AS (
     SELECT *, {as_of} - last_at AS recency, {recency} AS r, {frequency} AS f, {monetary} AS m
@@ -130,7 +130,7 @@ def load_rfm(data: IndicatorData) -> None:
 def _segment_table(data: IndicatorData) -> pa.Table:
     names = ", ".join(f"({place}, '{name}')" for place, name in enumerate(SEGMENT_NAMES))
     rows = data.rows(
-        f"SELECT segment, count(who) AS n, CAST((SELECT count(*) FROM rfm) AS BIGINT) AS everybody,"
+        f"SELECT segment, count(who) AS n, (SELECT count(*) FROM rfm) AS everybody,"
         f" count(who) / (SELECT count(*) FROM rfm) AS share, "
         f"{data.units('coalesce(sum(year), 0)')} AS money_last_year, "
         f"CAST(sum(recency) AS DOUBLE) / count(who) / {float(DAY_US)} AS mean_recency_days "

@@ -143,22 +143,37 @@ def _survey_rows(data: IndicatorData, kind: str, dimension: str, *, knows_silent
         )
     )
     count = {name: rows[name].to_numpy().astype(float) for name in rows.column_names[2:]}
-    n, sent = count["n"], count["sent"]
-    if kind == CSAT:
-        for_it, against = count["satisfied"], np.zeros(len(n))
-        value, (low, high) = _share(for_it, n), wilson(for_it, n)
-    else:
-        for_it, against = count["promoters"], count["detractors"]
-        value, low, high = net_promoter(for_it, against, n)
-    silent, unhappy = sent - n, 0 if kind == CSAT else sent - n
-    cells = {"value": value, "low": low, "high": high}
+    cells = _answer_cells(kind, count)
     if knows_silent:
-        cells["response_rate"] = _share(n, sent)
-        cells["response_low"], cells["response_high"] = wilson(n, sent)
-        cells["if_silent_lowest"] = _share(for_it - against - unhappy, sent)
-        cells["if_silent_highest"] = _share(for_it - against + silent, sent)
+        cells |= _silence_cells(kind, count)
     rows = rows.select(["dimension", "level", "n", *(["sent"] if knows_silent else [])])
     return _with_cells(data, kind, rows, cells)
+
+
+def _answer_cells(kind: str, count: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    if kind == CSAT:
+        value = _share(count["satisfied"], count["n"])
+        low, high = wilson(count["satisfied"], count["n"])
+    else:
+        value, low, high = net_promoter(count["promoters"], count["detractors"], count["n"])
+    return {"value": value, "low": low, "high": high}
+
+
+def _silence_cells(kind: str, count: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The response rate, and the value were all silent ones as unhappy or as happy as can be."""
+    sent, silent = count["sent"], count["sent"] - count["n"]
+    if kind == CSAT:
+        balance, worst = count["satisfied"], np.zeros(len(sent))
+    else:
+        balance, worst = count["promoters"] - count["detractors"], silent
+    low, high = wilson(count["n"], sent)
+    return {
+        "response_rate": _share(count["n"], sent),
+        "response_low": low,
+        "response_high": high,
+        "if_silent_lowest": _share(balance - worst, sent),
+        "if_silent_highest": _share(balance + silent, sent),
+    }
 
 
 def _complaint_tables(data: IndicatorData) -> list[pa.Table]:

@@ -60,7 +60,7 @@ CREATE OR REPLACE TABLE {name} AS WITH years AS (
            count(*) OVER (PARTITION BY days > 0) AS everybody
     FROM years WHERE ever > 0
 )
-SELECT who, CAST(money AS BIGINT) AS money, days, CAST(pieces AS BIGINT) AS pieces, active,
+SELECT who, money, days, pieces, active,
        CASE WHEN active THEN {place} ELSE {inactive} END AS place
 FROM ranked
 """
