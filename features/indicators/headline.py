@@ -17,7 +17,7 @@ from features.indicators.business_table import NUMBER, TEXT, TableShape
 from features.indicators.indicator_data import NO_PURCHASE, YEAR_DAYS, IndicatorData, load
 from features.indicators.intervals import wilson
 from features.indicators.rfm import load_rfm
-from features.indicators.satisfaction import satisfaction_table
+from features.indicators.satisfaction import CSAT, NPS, survey_table
 from features.labels.eligible_churn import eligible_churned
 
 RECENT_DAYS = 30
@@ -98,13 +98,12 @@ def _seen(data: IndicatorData) -> pa.Table:
 
 def _surveys(data: IndicatorData) -> Iterator[pa.Table]:
     """The rows of all customers in `satisfaction`."""
-    rows = satisfaction_table(data)["satisfaction"].to_pylist()
-    names = ("population", "value", "n", "low", "high", "definition", "missing")
-    for measure in ("csat", "nps"):
-        mine = [row for row in rows if (row["measure"], row["dimension"]) == (measure, "all")]
+    names = ["population", "value", "n", "low", "high", "definition", "missing"]
+    for measure in (CSAT, NPS):
+        rows = survey_table(data, measure, ("all",)).select(names)
         # Where nobody answered, the last row says so.
-        chosen = {name: mine[-1][name] for name in names} | {"indicator": measure}
-        yield INDICATORS.fill_rows([chosen], as_of=data.as_of)
+        last = rows.slice(rows.num_rows - 1).append_column("indicator", pa.array([measure]))
+        yield INDICATORS.fill(last, as_of=data.as_of)
 
 
 def _share(

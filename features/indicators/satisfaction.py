@@ -12,6 +12,8 @@ days; months are those that are over.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pyarrow as pa
 
@@ -62,6 +64,7 @@ SATISFACTION = TableShape(
 )
 DIMENSIONS = ("all", "stage", "segment", "month")
 NO_SEGMENT = "(not known)"
+NO_FEEDBACK = "feedback that was known before as_of"
 _FEEDBACK = """
 CREATE TABLE feedback AS
 SELECT who, occurred_at, year(day) * 12 + month(day) - 1 AS month, kind, scaled, answered_at,
@@ -91,11 +94,12 @@ GROUP BY groups.level ORDER BY groups.level
 
 def satisfaction_table(data: IndicatorData) -> dict[str, pa.Table]:
     """`satisfaction`: rows by measure, dimension and level; a measure without rows says so."""
-    if not load_feedback(data):
-        missing = "feedback that was known before as_of"
-        tables = [_missing(data, measure, missing) for measure in DEFINITIONS]
-        return {"satisfaction": pa.concat_tables(tables)}
-    tables = [*_survey_tables(data, CSAT), *_survey_tables(data, NPS), *_complaint_tables(data)]
+    dimensions = tuple(each for each in DIMENSIONS if each != "segment" or data.has_segments)
+    tables = [survey_table(data, kind, dimensions) for kind in (CSAT, NPS)]
+    tables.append(_complaint_table(data, dimensions))
+    if load_feedback(data) and not data.has_segments:
+        sentence = "a segment of customers, with valid_from or in [contract] constant_attributes"
+        tables += [_missing(data, measure, sentence, "segment") for measure in DEFINITIONS]
     return {"satisfaction": pa.concat_tables(tables)}
 
 
@@ -113,20 +117,23 @@ def load_feedback(data: IndicatorData) -> bool:
     return bool(data.value("SELECT count(*) FROM feedback"))
 
 
-def _survey_tables(data: IndicatorData, kind: str) -> list[pa.Table]:
+def survey_table(data: IndicatorData, kind: str, dimensions: Sequence[str]) -> pa.Table:
+    """The rows of one kind of survey, csat or nps; the last one says where nobody answered."""
+    if not load_feedback(data):
+        return _missing(data, kind, NO_FEEDBACK)
     recent = f"count(scaled) FILTER (occurred_at >= {data.year_ago})"
     counts = f"SELECT count(*), count(scaled), {recent} FROM feedback WHERE kind = '{kind}'"
     sent, answered, recently = (column[0].as_py() for column in data.rows(counts).columns)
     if not sent:
-        return [_missing(data, kind, f"feedback of kind {kind}")]
+        return _missing(data, kind, f"feedback of kind {kind}")
     tables = [
         _survey_rows(data, kind, dimension, knows_silent=sent > answered)
-        for dimension in _dimensions(data)
+        for dimension in dimensions
     ]
     if not recently:
         missing = f"an answer to a survey of kind {kind} of the last {YEAR_DAYS} days"
         tables.append(_missing(data, kind, missing))
-    return [*tables, *_segments_missing(data, kind)]
+    return pa.concat_tables(tables)
 
 
 def _survey_rows(data: IndicatorData, kind: str, dimension: str, *, knows_silent: bool) -> pa.Table:
@@ -176,12 +183,14 @@ def _silence_cells(kind: str, count: dict[str, np.ndarray]) -> dict[str, np.ndar
     }
 
 
-def _complaint_tables(data: IndicatorData) -> list[pa.Table]:
+def _complaint_table(data: IndicatorData, dimensions: Sequence[str]) -> pa.Table:
     """Of the levels of stage and segment all customers; of a month those active by its end."""
+    if not load_feedback(data):
+        return _missing(data, COMPLAINTS, NO_FEEDBACK)
     if not data.value("SELECT count(*) FROM feedback WHERE kind = 'complaint'"):
-        return [_missing(data, COMPLAINTS, "feedback of kind complaint")]
+        return _missing(data, COMPLAINTS, "feedback of kind complaint")
     tables = []
-    for dimension in _dimensions(data):
+    for dimension in dimensions:
         sql = _COMPLAINTS.format(
             groups=_customer_groups(data, dimension),
             dimension=dimension,
@@ -194,7 +203,7 @@ def _complaint_tables(data: IndicatorData) -> list[pa.Table]:
         cells = {"value": _share(customers, n), "low": low, "high": high}
         rows = rows.select(["dimension", "level", "n", "complaints"])
         tables.append(_with_cells(data, COMPLAINTS, rows, cells))
-    return [*tables, *_segments_missing(data, COMPLAINTS)]
+    return pa.concat_tables(tables)
 
 
 def _customer_groups(data: IndicatorData, dimension: str) -> str:
@@ -210,10 +219,6 @@ def _customer_groups(data: IndicatorData, dimension: str) -> str:
         f"SELECT {month_text('months.month')} AS level, who FROM {months} AS months "
         f"JOIN {since} ON since <= months.month"
     )
-
-
-def _dimensions(data: IndicatorData) -> tuple[str, ...]:
-    return tuple(each for each in DIMENSIONS if each != "segment" or data.has_segments)
 
 
 def _level(dimension: str) -> str:
@@ -257,10 +262,3 @@ def _missing(data: IndicatorData, measure: str, sentence: str, dimension: str = 
         population=POPULATIONS[measure],
         definition=DEFINITIONS[measure],
     )
-
-
-def _segments_missing(data: IndicatorData, measure: str) -> list[pa.Table]:
-    if data.has_segments:
-        return []
-    sentence = "a segment of customers, with valid_from or in [contract] constant_attributes"
-    return [_missing(data, measure, sentence, "segment")]
