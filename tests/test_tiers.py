@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from features.core.errors import BadSetting
 from features.core.settings import settings_from_mapping
-from features.indicators.pyramid import MoneyGroups, _measure
+from features.indicators.pyramid import MoneyGroups, _bootstrap, _measure
 from tests.support.checks import nonempty
 from tests.support.indicator_worlds import (
     YEAR,
@@ -244,3 +244,32 @@ def test_what_a_table_shows_is_no_part_of_a_release(tmp_path):
     other = settings_from_mapping({**mapping, "value": value}, folder=tmp_path, where="test")
     assert other.value != bare.value
     assert other.definitions() == bare.definitions()
+
+
+def test_who_is_overtaken_changes_tier_because_of_the_others(tmp_path):
+    rows = [f"c{number} 2023-06-01 {10 * number + 10}" for number in range(10)]
+    rows += [f"c{number} 2024-06-01 {10 * number + 10}" for number in range(1, 10)]
+    rows += ["c0 2024-06-01 500"]
+    chosen, history = write_business(
+        tmp_path, {"transactions": orders(*rows)}, value={"tiers": {"top": 0.1, "rest": 0.9}}
+    )
+    changes = rows_of(history, chosen, day("2024-12-31"), "tiers")["tier_changes"]
+    assert [(r["from_tier"], r["to_tier"], r["cause"], r["n"]) for r in changes] == [
+        ("top", "rest", "others", 1),
+        ("rest", "top", "amount", 1),
+        ("rest", "rest", None, 8),
+    ]
+
+
+def test_the_intervals_of_the_pyramid_are_those_of_drawing_customers_anew():
+    rng = np.random.default_rng(3)
+    money = np.sort(np.round(rng.lognormal(3, 1, 80)))
+    values, counts = np.unique(money, return_counts=True)
+    [(low, high)] = _bootstrap(MoneyGroups(values, values, counts), [values])
+    draws = np.sort(rng.choice(money, (2000, 80)), axis=1)
+    places = np.arange(1, 81)
+    gini = (draws * (2 * places - 81)).sum(axis=1) / (80 * draws.sum(axis=1))
+    top = draws[:, 64:].sum(axis=1) / draws.sum(axis=1)
+    for place, drawn in ((0, top), (1, gini)):
+        assert low[place] == pytest.approx(np.quantile(drawn, 0.025), abs=0.02)
+        assert high[place] == pytest.approx(np.quantile(drawn, 0.975), abs=0.02)
