@@ -139,8 +139,8 @@ def settings_page() -> str:
         "",
         "Every key of a `lifecycle.toml`. Unknown keys are refused; a missing key has its default.",
         "`--set churn.horizon_days=60` gives a command another value than the file.",
-        "`[files]`, `[training]` and `[engine]` may differ between a release and the run that uses",
-        "it; the rest belongs to the release.",
+        "`[files]`, `[value]`, `[training]` and `[engine]` may differ between a release and the",
+        "run that uses it; the rest belongs to the release.",
         "",
     ]
     fields = Settings.model_fields.items()

@@ -22,6 +22,7 @@ from features.tables.sources import RowCounts
 from lifecycle import pair_rows
 from lifecycle.arguments import AsOf, read_instants, read_path
 from lifecycle.commands import check, check_text
+from lifecycle.commands.value import make_value_tables
 from lifecycle.frames import Frames, from_frame, to_frame
 from lifecycle.model import Model
 
@@ -228,6 +229,21 @@ class Business:
         from training.stage_history import stage_history
 
         return to_frame(stage_history(self.history, self.settings), frames)
+
+    @_one_at_a_time
+    def value(self, *, as_of: AsOf | None = None, frames: Frames = "pandas") -> dict[str, Any]:
+        """The tables a business looks at, by name: RFM, tiers, cohorts, growth, satisfaction …
+
+        `as_of`: default: the local midnight right after the data. Each row has as_of, population,
+        n, low, high (95 %), definition, and missing: what is not in the data, in a row without
+        numbers. Errors: AsOfTooLate; SeveralCurrencies.
+
+        >>> shop.value()["rfm_segments"]["segment"].iloc[0]
+        'champions'
+        """
+        at = None if as_of is None else self._instants(as_of)[0]
+        tables = make_value_tables(self.history, self.settings, at).tables
+        return {name: to_frame(table, frames) for name, table in tables.items()}
 
     @_one_at_a_time
     def examples(self, *, frames: Frames = "pandas") -> Examples:

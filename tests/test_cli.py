@@ -34,6 +34,7 @@ COMMANDS = [
     "stages",
     "train",
     "ui",
+    "value",
     "why-value",
 ]
 

@@ -20,6 +20,7 @@ from pydantic import (
 
 from features.core.contract import CONTRACT, NUMBER_LIMIT
 from features.core.errors import suggestion
+from features.core.value_rules import CURRY_TIERS, check_rfm_cuts, check_tiers
 
 MINOR_DIGITS = {
     "JPY": 0,
@@ -247,6 +248,29 @@ class Consent(Section):
 class Satisfaction(Section):
     resolve_within_hours: float = Field(default=48, gt=0, le=8760)
     """Hours within which a complaint should be resolved."""
+
+
+class Value(Section):
+    rfm_cuts: dict[Literal["recency_days", "frequency", "monetary"], list[float]] = {}
+    """Where the scores of `rfm` begin, four rising numbers each, such as
+    `{ frequency = [2, 3, 5, 10] }`: a customer with 10 or more has score 5. Of `recency_days` the
+    fewest days have score 5. What is not named is cut into fifths of the customers.
+    """
+    tiers: dict[str, float | list[float]] = Field(default=CURRY_TIERS, min_length=1, max_length=12)
+    """Tiers of customers by their money of the last 365 days: shares from the top that sum to 1, or
+    ranges [from, below] that neither overlap nor leave a gap, such as
+    `{ gold = [1000, inf], silver = [200, 1000], others = [-inf, 200] }`.
+    """
+
+    @field_validator("rfm_cuts")
+    @classmethod
+    def _check_rfm_cuts(cls, cuts: dict[str, list[float]]) -> dict[str, list[float]]:
+        return check_rfm_cuts(cuts)
+
+    @field_validator("tiers")
+    @classmethod
+    def _check_tiers(cls, tiers: dict[str, float | list[float]]) -> dict[str, float | list[float]]:
+        return check_tiers(tiers)
 
 
 CHURN_MODELS = ("blend", "recency", "RFM logistic")

@@ -32,6 +32,7 @@ from features.core.config_schema import (
     Stages,
     Time,
     Training,
+    Value,
 )
 from features.core.contract import ALL_TABLES, FURTHER_TABLES
 from features.core.errors import (
@@ -95,6 +96,7 @@ class Settings(Section):
     features: Features = Features()
     consent: Consent = Consent()
     satisfaction: Satisfaction = Satisfaction()
+    value: Value = Value()
     training: Training = Training()
     engine: Engine = Engine()
     targets: dict[str, Target] = Field(default_factory=dict)
@@ -237,12 +239,12 @@ class Settings(Section):
     def definitions(self) -> dict[str, Any]:
         """What a release and a run must agree on, as JSON.
 
-        All sections but [files], [training] and [engine], without the tables that no feature reads,
-        without who may be listed, and without what says how new the data are, which changes every
-        night.
+        All sections but [files], [value], [training] and [engine], without the tables that no
+        feature reads, without who may be listed, and without what says how new the data are, which
+        changes every night.
         """
         excluded: dict[str, Any] = {
-            **dict.fromkeys(("files", "folder", "training", "engine"), True),
+            **dict.fromkeys(("files", "folder", "value", "training", "engine"), True),
             "tables": set(FURTHER_TABLES),
             "consent": {"list"},
             "contract": {"data_until", "fresh_until"},

@@ -1,0 +1,67 @@
+"""All tables for the business at one instant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import pyarrow as pa
+
+from features.core.progress import track_steps
+from features.core.settings import Settings
+from features.indicators.cohorts import cohort_table
+from features.indicators.growth import growth_table
+from features.indicators.headline import indicator_table
+from features.indicators.indicator_data import IndicatorData
+from features.indicators.pyramid import pyramid_table
+from features.indicators.response_times import response_times_table
+from features.indicators.retention import retention_table
+from features.indicators.rfm import rfm_tables
+from features.indicators.satisfaction import satisfaction_table
+from features.indicators.stage_tables import migration_table, stages_now_table
+from features.indicators.tiers import tier_tables
+from features.tables.currencies import refuse_several_currencies
+from features.tables.history import History
+
+Section = Literal[
+    "rfm",
+    "tiers",
+    "pyramid",
+    "cohorts",
+    "retention",
+    "growth",
+    "stages_now",
+    "migration",
+    "satisfaction",
+    "response_times",
+    "indicators",
+]
+# In the order in which they are written.
+SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
+    "rfm": rfm_tables,
+    "tiers": tier_tables,
+    "pyramid": pyramid_table,
+    "cohorts": cohort_table,
+    "retention": retention_table,
+    "growth": growth_table,
+    "stages_now": stages_now_table,
+    "migration": migration_table,
+    "satisfaction": satisfaction_table,
+    "response_times": response_times_table,
+    "indicators": indicator_table,
+}
+
+
+def business_tables(history: History, settings: Settings, *, as_of: int) -> dict[str, pa.Table]:
+    """The tables by name, from what was known before `as_of` (µs UTC) alone.
+
+    Money is in units of the currency, instants are µs UTC. A table whose inputs are not in the data
+    has one row that says what is missing. Raises SeveralCurrencies where amounts are in several.
+    """
+    refuse_several_currencies(history)
+    data = IndicatorData(history, settings, as_of)
+    try:
+        sections = track_steps(list(SECTIONS.values()), label="tables")
+        return {name: table for make in sections for name, table in make(data).items()}
+    finally:
+        data.close()

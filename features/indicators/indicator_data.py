@@ -1,0 +1,198 @@
+"""What was known at one instant, in an engine of its own, in the columns that indicators read.
+
+Customers are numbers there, so that queries compare whole numbers and no text:
+
+    people   who, customer_id, listed (may be named in lists, [consent] list), segment
+    money    who, occurred_at, local_day, month, net, bought, thousandths, category
+    activity who, occurred_at, local_day, month, position (1 = the customer's first)
+
+net: minor units; of a refund minus its amount. bought: the row is a purchase, and no refund.
+thousandths: of the quantity. month: 12 · year + month − 1, in the business's zone. Failed payments
+are no money.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import duckdb
+import narwhals as nw
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.core.instants import DAY_US, local_date
+from features.core.settings import Settings
+from features.engine.consent import consents
+from features.recipes.attributes import attribute_value, is_current_version, sensitive_left_out
+from features.recipes.definitions import Definitions, learn_definitions
+from features.tables.history import History, Known
+from features.tables.sources import connect
+
+YEAR_DAYS = 365
+_SEGMENT = ("customer_id", "segment")
+NO_PURCHASE = "transactions with a purchase that was known before as_of"
+_MONTH = "(year(DATE '1970-01-01' + local_day) * 12 + month(DATE '1970-01-01' + local_day) - 1)"
+_MONEY = f"""
+CREATE TABLE {{name}} AS
+SELECT who, occurred_at, local_day, {_MONTH} AS month,
+       CASE WHEN kind = 'refund' OR amount < 0 THEN -abs(amount) ELSE amount END AS net,
+       kind = 'purchase' AND amount >= 0 AS bought,
+       CAST(round(quantity * 1000) AS BIGINT) AS thousandths, category
+FROM incoming JOIN people USING (customer_id) WHERE kind IN ('purchase', 'refund')
+"""
+_NO_MONEY = """
+CREATE TABLE {name} (who BIGINT, occurred_at BIGINT, local_day INTEGER, month BIGINT, net BIGINT,
+                     bought BOOLEAN, thousandths BIGINT, category VARCHAR)
+"""
+
+
+@dataclass
+class IndicatorData:
+    """The tables of the module's docstring at `as_of` (µs UTC), and queries over them.
+
+    Nothing in it depends on what became known at or after `as_of`, nor on the order of rows.
+    """
+
+    history: History
+    settings: Settings
+    as_of: int
+
+    @cached_property
+    def known(self) -> Known:
+        return self.history.as_of(self.as_of)
+
+    @cached_property
+    def definitions(self) -> Definitions:
+        """What stages are decided by, learned from what was known at as_of."""
+        return learn_definitions(self.known, self.settings)
+
+    @cached_property
+    def connection(self) -> duckdb.DuckDBPyConnection:
+        engine = self.settings.engine
+        connection = connect(memory=engine.memory, threads=engine.threads)
+        people = self.known.customers.select("customer_id").collect(backend="pyarrow").to_native()
+        people = people.append_column("listed", self._may_be_listed(people["customer_id"]))
+        load(connection, people, "CREATE TABLE _people AS SELECT * FROM incoming")
+        load(connection, self._segments(), "CREATE TABLE _segments AS SELECT * FROM incoming")
+        connection.execute(
+            "CREATE TABLE people AS SELECT row_number() OVER (ORDER BY customer_id) - 1 AS who, "
+            "customer_id, listed, segment FROM _people LEFT JOIN _segments USING (customer_id)"
+        )
+        self._load_money(connection, "money", self.known)
+        self._load_activity(connection)
+        return connection
+
+    def close(self) -> None:
+        """Free the engine, if there is one."""
+        if "connection" in self.__dict__:
+            self.connection.close()
+
+    def rows(self, sql: str) -> pa.Table:
+        """The rows of a query over the tables."""
+        return self.connection.execute(sql).to_arrow_table()
+
+    def value(self, sql: str) -> Any:
+        """The only value of a query with one."""
+        return self.rows(sql)[0][0].as_py()
+
+    def has_table(self, name: str) -> bool:
+        """Whether a table of this name was created already."""
+        tables = f"SELECT count(*) FROM duckdb_tables() WHERE table_name = '{name}'"
+        return bool(self.value(tables))
+
+    def units(self, sql: str) -> str:
+        """SQL for money in units of the currency from SQL for whole minor units."""
+        return f"(CAST({sql} AS DOUBLE) / {10**self.settings.minor_digits})"
+
+    @property
+    def year_ago(self) -> int:
+        """365 days of 24 hours before as_of, in µs."""
+        return self.as_of - YEAR_DAYS * DAY_US
+
+    @cached_property
+    def first_open_month(self) -> int:
+        """The first month that is not complete: its end, with label latency, is after as_of."""
+        latency = self.settings.churn.label_latency_days * DAY_US
+        return _month_number(self.as_of - latency, self.settings.zone)
+
+    @cached_property
+    def current_month(self) -> int:
+        """The month of the last known microsecond."""
+        return _month_number(self.as_of - 1, self.settings.zone)
+
+    @cached_property
+    def has_purchase(self) -> bool:
+        return bool(self.value("SELECT count(*) FROM money WHERE bought"))
+
+    def load_money_at(self, at: int) -> str:
+        """The name of the table of money as it was known at an earlier instant (µs)."""
+        name = f"money_{at}".replace("-", "before_")
+        if not self.has_table(name):
+            self._load_money(self.connection, name, self.history.as_of(at))
+        return name
+
+    @cached_property
+    def has_segments(self) -> bool:
+        return bool(self.value("SELECT count(segment) FROM people"))
+
+    def _load_money(self, connection: duckdb.DuckDBPyConnection, name: str, known: Known) -> None:
+        if "transactions" not in known.tables:
+            connection.execute(_NO_MONEY.format(name=name))
+            return
+        columns = ("customer_id", "occurred_at", "local_day", "amount", "kind", "quantity")
+        rows = known.tables["transactions"].select(*columns, "category")
+        load(connection, rows.collect(backend="pyarrow").to_native(), _MONEY.format(name=name))
+
+    def _load_activity(self, connection: duckdb.DuckDBPyConnection) -> None:
+        rows = self.known.activity.select("customer_id", "occurred_at", "local_day", "position")
+        create = (
+            f"CREATE TABLE activity AS SELECT who, occurred_at, local_day, {_MONTH} AS month, "
+            "position FROM incoming JOIN people USING (customer_id)"
+        )
+        load(connection, rows.collect(backend="pyarrow").to_native(), create)
+
+    def _customers(self) -> nw.LazyFrame | None:
+        return self.known.tables.get("customers")
+
+    def _may_be_listed(self, ids: pa.ChunkedArray) -> pa.ChunkedArray:
+        """Whether each customer may be named: everybody, unless customers have a consent flag."""
+        rows, everybody = self._customers(), pc.is_valid(ids)
+        if rows is None or not self.settings.consent.list:
+            return everybody
+        table = rows.select("customer_id", "valid_from", "consent").collect(backend="pyarrow")
+        flags = consents(table.to_native())
+        if not any(flag is not None for flag in flags.values()):
+            return everybody
+        agreed = pa.array([name for name, flag in flags.items() if flag], pa.string())
+        return pc.is_in(ids, value_set=agreed)
+
+    def _segments(self) -> pa.Table:
+        """customer_id and segment, where the segment is known to have been so at as_of."""
+        rows = self._customers()
+        if rows is None or sensitive_left_out(("segment",), self.settings):
+            return pa.table({name: pa.array([], pa.string()) for name in _SEGMENT})
+        constant = "segment" in self.settings.contract.constant_attributes
+        current = rows.filter(is_current_version())
+        current = current.select(
+            "customer_id", segment=attribute_value("segment", constant=constant)
+        )
+        return current.collect(backend="pyarrow").to_native()
+
+
+def load(connection: duckdb.DuckDBPyConnection, rows: pa.Table, create: str) -> None:
+    """Run a statement that reads the rows as the table `incoming`."""
+    connection.register("incoming", rows)
+    connection.execute(create)
+    connection.unregister("incoming")
+
+
+def month_text(number: str) -> str:
+    """SQL for a month as YYYY-MM from SQL for its number."""
+    return f"printf('%04d-%02d', CAST({number} AS BIGINT) // 12, CAST({number} AS BIGINT) % 12 + 1)"
+
+
+def _month_number(at: int, zone: str) -> int:
+    day = local_date(at, zone)
+    return day.year * 12 + day.month - 1
