@@ -13,6 +13,7 @@ from features.indicators.cohorts import cohort_table
 from features.indicators.growth import growth_table
 from features.indicators.headline import indicator_table
 from features.indicators.indicator_data import IndicatorData
+from features.indicators.leaving import leaving_table
 from features.indicators.pyramid import pyramid_table
 from features.indicators.response_times import response_times_table
 from features.indicators.retention import retention_table
@@ -32,6 +33,7 @@ Section = Literal[
     "growth",
     "stages_now",
     "migration",
+    "leaving",
     "satisfaction",
     "response_times",
     "indicators",
@@ -46,6 +48,7 @@ SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
     "growth": growth_table,
     "stages_now": stages_now_table,
     "migration": migration_table,
+    "leaving": leaving_table,
     "satisfaction": satisfaction_table,
     "response_times": response_times_table,
     "indicators": indicator_table,

@@ -6,7 +6,6 @@ Each is the number that the other tables, or the labels of the models, give.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 import narwhals as nw
 import numpy as np
@@ -18,7 +17,6 @@ from features.indicators.indicator_data import NO_PURCHASE, YEAR_DAYS, Indicator
 from features.indicators.intervals import wilson
 from features.indicators.rfm import load_rfm
 from features.indicators.satisfaction import CSAT, NPS, survey_table
-from features.labels.eligible_churn import eligible_churned
 
 RECENT_DAYS = 30
 INDICATORS = TableShape("indicators", "", "", {"indicator": TEXT, "value": NUMBER})
@@ -38,12 +36,7 @@ def indicator_table(data: IndicatorData) -> dict[str, pa.Table]:
 def _churn(data: IndicatorData) -> Iterator[pa.Table]:
     """Of the eligible customers one outcome window ago: who stayed, who left."""
     churn = data.settings.churn
-    at = data.as_of - data.settings.outcome_window_us
-    # An as_of shortly after the data counts as complete, as in all tables.
-    history = replace(data.history, data_until=max(data.history.data_until, data.as_of))
-    left = eligible_churned(
-        history, history.as_of(at), definitions=data.definitions, settings=data.settings
-    )
+    left = np.asarray(data.last_outcomes["churned"])
     ago = f"{churn.horizon_days + churn.label_latency_days} days before as_of"
     ends = "without cover at its end" if data.settings.contractual else "without activity in them"
     for name, count, who in (

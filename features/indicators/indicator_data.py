@@ -13,7 +13,7 @@ are no money.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,6 +25,7 @@ import pyarrow.compute as pc
 from features.core.instants import DAY_US, local_date
 from features.core.settings import Settings
 from features.engine.consent import consents
+from features.labels.eligible_churn import eligible_outcomes
 from features.recipes.attributes import attribute_value, is_current_version, sensitive_left_out
 from features.recipes.definitions import Definitions, learn_definitions
 from features.tables.history import History, Known
@@ -121,6 +122,18 @@ class IndicatorData:
     def current_month(self) -> int:
         """The month of the last known microsecond."""
         return _month_number(self.as_of - 1, self.settings.zone)
+
+    @cached_property
+    def last_outcomes(self) -> pa.Table:
+        """customer_id and churned of the customers who were eligible one outcome window ago."""
+        # An as_of shortly after the data counts as complete, as in all tables.
+        history = replace(self.history, data_until=max(self.history.data_until, self.as_of))
+        return eligible_outcomes(
+            history,
+            history.as_of(self.as_of - self.settings.outcome_window_us),
+            definitions=self.definitions,
+            settings=self.settings,
+        )
 
     @cached_property
     def has_purchase(self) -> bool:

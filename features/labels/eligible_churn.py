@@ -10,6 +10,7 @@ from datetime import date
 
 import narwhals as nw
 import numpy as np
+import pyarrow as pa
 
 from features.core.instants import DAY_US, local_date
 from features.core.settings import Settings
@@ -23,7 +24,16 @@ from features.tables.history import History, Known
 def eligible_churned(
     history: History, known: Known, *, definitions: Definitions, settings: Settings
 ) -> np.ndarray:
-    """(eligible customers,) bool: whether each one churned in the window from `known.instant` on.
+    """(eligible customers,) bool: `eligible_outcomes` without the ids, in any order."""
+    rows = eligible_outcomes(history, known, definitions=definitions, settings=settings)
+    return np.asarray(rows["churned"])
+
+
+def eligible_outcomes(
+    history: History, known: Known, *, definitions: Definitions, settings: Settings
+) -> pa.Table:
+    """customer_id, churned: whether each eligible customer churned in the window from
+    `known.instant` on.
 
     It equals `churned` of `observe_outcomes` for the customers that are `eligible` in the engine's
     `current_state`, in any order. Raises ImmatureWindow where the window is not complete.
@@ -39,8 +49,8 @@ def eligible_churned(
         covered = _recently_active(rows, since, settings.zone)
         staying = _active_again(history, rows, window, definitions, settings)
     joined = covered.join(staying, on="customer_id", how="left")
-    left = joined.select(churned=nw.col("stayed").is_null())
-    return np.asarray(left.collect(backend="pyarrow").to_native()["churned"])
+    left = joined.select("customer_id", churned=nw.col("stayed").is_null())
+    return left.collect(backend="pyarrow").to_native()
 
 
 def _recently_active(rows: nw.LazyFrame, since: int, zone: str) -> nw.LazyFrame:

@@ -1,0 +1,75 @@
+"""How customers left, against a count by hand."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.core.instants import DAY_US
+from features.recipes.definitions import learn_definitions
+from tests.support import oracle
+from tests.support.indicator_worlds import random_business, section
+
+few = settings(max_examples=2, deadline=None)
+
+
+@pytest.mark.parametrize("archetype", ["non-contractual", "contractual"])
+@few
+@given(seed=st.integers(0, 2**32))
+def test_the_ways_of_leaving_are_those_counted_by_hand(archetype, seed):
+    made = random_business(seed, archetype)
+    config, churn = made.settings, made.settings.churn
+    definitions = learn_definitions(made.history().as_of(made.as_of), config)
+    begin = made.as_of - config.outcome_window_us
+    end = begin + churn.horizon_days * DAY_US
+    states = oracle.states(made.tables, begin, config, definitions)
+    outcomes = oracle.outcomes(made.tables, begin, config, definitions)
+    left = [who for who, row in outcomes.items() if row["churned"] and states[who]["eligible"]]
+    now = oracle.known(made.tables, made.as_of)
+    cause = contract_cause if archetype == "contractual" else voice
+    expected = Counter(cause(who, now, begin, end, made) for who in left)
+    found = section(made, "leaving")["leaving"]
+    if not left:
+        assert [row["n"] for row in found] == [0]
+        assert found[0]["missing"]
+        return
+    assert {row["cause"]: row["n"] for row in found if row["n"]} == dict(expected)
+    assert sum(row["n"] for row in found) == len(left)
+    for row in found:
+        assert row["share"] == row["n"] / len(left)
+        assert row["low"] <= row["share"] <= row["high"]
+
+
+def contract_cause(who, now, begin, end, made):
+    for term in oracle.terms_of(oracle.of(who, now, "contracts"), made.settings):
+        at = term["cancelled_at"]
+        runs = term["starts_at"] <= begin < term["ends_at"]
+        if at is not None and at < end and (runs or at >= begin):
+            return "cancelled"
+    for row in oracle.of(who, now, "transactions"):
+        if row["kind"] == "payment_failed" and begin - 30 * DAY_US <= row["occurred_at"] < end:
+            return "payment failed"
+    return "lapsed"
+
+
+def voice(who, now, begin, end, made):
+    config = made.settings
+    days = oracle.activity(
+        [row for row in now[config.activity.table] if row["occurred_at"] < end], config
+    )
+    since = max(days[who].values()) - 30 * DAY_US
+    scales = config.contract.scales
+    for row in oracle.of(who, now, "feedback"):
+        low = False
+        if row["kind"] in scales and row["score"] is not None:
+            bottom, top = scales[row["kind"]]
+            low = round((row["score"] - bottom) / (top - bottom) * 1e6) <= 250_000
+        if since <= row["occurred_at"] < end and (row["kind"] == "complaint" or low):
+            return "voiced"
+    for row in oracle.of(who, now, "interactions"):
+        if row["kind"] == "cancel_page" and since <= row["occurred_at"] < end:
+            return "voiced"
+    return "silent"
