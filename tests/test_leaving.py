@@ -60,6 +60,8 @@ def voice(who, now, begin, end, made):
     days = oracle.activity(
         [row for row in now[config.activity.table] if row["occurred_at"] < end], config
     )
+    if who not in days:  # a correction took all activity back
+        return "silent"
     since = max(days[who].values()) - 30 * DAY_US
     scales = config.contract.scales
     for row in oracle.of(who, now, "feedback"):
