@@ -62,8 +62,8 @@ def test_mlflow_has_a_parent_run_with_nested_trials_and_pictures(at_home, name):
 def test_figures_are_those_of_the_evaluation_at_most_forty_and_by_date(at_home, name):
     run, account = run_of(at_home, name), at_home.trained.evaluation
     section = account["churn" if name == "churn" else "next_stage"]
-    without = [name for name in run.data.metrics if name.startswith("without.")]
-    assert len(run.data.metrics) - len(without) <= 40
+    further = [name for name in run.data.metrics if name.startswith(("without.", "curve."))]
+    assert len(run.data.metrics) - len(further) <= 40
     for who in ("everyone", "eligible"):
         assert run.data.metrics[f"{who}_log_loss"] == section[who]["log_loss"]
         best = min(
@@ -78,6 +78,8 @@ def test_figures_are_those_of_the_evaluation_at_most_forty_and_by_date(at_home, 
         days = [int(day.replace("-", "")) for day in account["as_of"]["evaluate"]]
         assert [point.step for point in dated] == days
         assert dated[0].value == pytest.approx(section[who]["log_loss"], abs=1e-12)
+    curve = {f"curve.{who}.integrated_brier" for who in account["curve"]["groups"]}
+    assert (curve <= set(further)) == (name == "churn")
     if name == "next-stage":
         figures = run.data.metrics
         assert (
