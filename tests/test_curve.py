@@ -4,6 +4,7 @@ and agrees at every door.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -28,7 +29,13 @@ from features.recipes.stages import STAGES
 from serving.release.curve_file import read_curve
 from serving.release.json_files import write_json
 from serving.scoring.curve import Curve, Hazards, has_cover
-from serving.scoring.curve_columns import ENDS_AT, EXPECTED, answer_curve, curve_columns
+from serving.scoring.curve_columns import (
+    ENDS_AT,
+    EXPECTED,
+    answer_curve,
+    curve_columns,
+    curve_warnings,
+)
 from serving.scoring.curve_inputs import GONE, RHYTHM_COLUMNS, TERM_COLUMNS, Scale
 from tests.support import oracle
 from tests.support.businesses import scores
@@ -185,12 +192,29 @@ def test_where_all_are_alike_the_hazards_keep_their_distance_from_0_and_1(came):
     events = np.full((200, len(GRID)), came, dtype=np.int8)
     curve = fit_curve(rows, p, events, GRID, 60, columns=(), contractual=False)
     within = curve.event_within(rows, p)
-    known = within[:, : len(curve.known_horizons)] if came else within
-    assert np.isfinite(known).all() or curve.known_horizons == ()
-    assert ((within >= 0) & (within <= 1) | np.isnan(within)).all()
-    # After everybody's event nobody waits: what comes later is not known.
-    assert curve.known_horizons == (() if came else GRID)
+    assert ((within >= 0) & (within <= 1)).all()
+    # After everybody's event nobody waits, and that is known.
+    assert curve.known_horizons(curve.waiting) == GRID
     assert (within[:, GRID.index(60)] == 0.5).all()
+
+
+def test_a_group_without_history_is_warned_of_alone():
+    config = {
+        "time": {"horizons_days": list(GRID)},
+        "churn": {"horizon_days": 60},
+        "business": {"archetype": "contractual"},
+    }
+    curve, rows = random_curve(8, contractual=True), feature_rows(50, 8)
+    short = replace(curve.covered, rows=np.array([9, 9, 9, 0, 0]))
+    marks = curve_warnings(replace(curve, covered=short), rows, config)
+    assert marks == [f"{ENDS_AT}60d" if covered else None for covered in has_cover(rows)]
+    answers = answer_curve(replace(curve, covered=short), rows, np.full(50, 0.3), config)
+    assert np.isnan(answers["p_lost_90d"]).all()
+    assert np.isnan(answers["p_return_90d"]).tolist() == has_cover(rows).tolist()
+    nobody = replace(curve.covered, rows=np.zeros(5, dtype=int))
+    answers = answer_curve(replace(curve, covered=nobody), rows, np.full(50, 0.3), config)
+    assert set(answers["p_lost_60d"][has_cover(rows)]) == {0.3}
+    assert curve_warnings(None, rows, config) == [f"{ENDS_AT}0d"] * 50
 
 
 def test_what_was_not_known_at_the_evaluation_teaches_nothing():
@@ -232,9 +256,9 @@ def test_scores_of_every_business_carry_the_curve(any_business):
     assert np.nanmin(values[EXPECTED]) > 0
     prospects = table.filter(table["p_churn"].is_null())
     assert all(prospects[name].null_count == prospects.num_rows for name in names)
-    short = len(release.curve.known_horizons) < len(release.curve.horizons)
-    for warnings in rows["warnings"].to_pylist():
-        assert any(each.startswith(ENDS_AT) for each in warnings) == short
+    expected = curve_warnings(release.curve, rows, release.config)
+    for warnings, mark in zip(rows["warnings"].to_pylist(), expected, strict=True):
+        assert [each for each in warnings if each.startswith(ENDS_AT)] == [mark] * bool(mark)
 
 
 def test_every_scorer_of_a_release_has_the_same_curve_through_its_own_p(trained_shop):

@@ -88,6 +88,20 @@ def test_a_rate_stands_on_the_next_coarser_one():
     assert level == ["everyone", "segment", "stage", "own_past", "stage"]
 
 
+def test_who_fell_silent_has_no_rate_of_their_own_past():
+    """Twenty windows with activity, and then none for long: the past does not bring them back."""
+    of_stage = np.zeros((2 * len(STAGES), 2))
+    rates = part(
+        eligible_column=2,
+        own_past_columns=(2, 2),
+        eligibility=np.array([[99.0, 100.0], [10.0, 100.0]]),
+        stage=of_stage,
+        segment=np.zeros((1, 2)),
+    )
+    _, level = said(rates, rows((0, 90, 0, "new"), (0, 91, 0, "new")))
+    assert level == ["own_past", "eligibility"]
+
+
 def test_who_is_eligible_has_the_rate_of_the_eligible():
     """Of 100 eligible rows 4 left, of 50 others 40: nobody is given the rate of both."""
     rates = part(

@@ -33,6 +33,15 @@ def observed(history, config, at):
     return observe_outcomes(history, known, definitions=definitions, settings=config).rows
 
 
+@pytest.mark.parametrize("name", ["active_60d", "lost_7d", "return_365d", "p"])
+def test_a_name_that_would_take_a_column_of_the_curve_is_refused(name, tmp_path):
+    (tmp_path / "x.toml").write_text(
+        f'{TOML}[targets.{name}]\nlabel = "SELECT customer_id FROM window"'
+    )
+    with pytest.raises(errors.BadSetting, match="exists already"):
+        load_settings(tmp_path / "x.toml")
+
+
 def test_a_target_that_says_no_activity_has_the_labels_of_churn(shop):
     _, config, history = shop
     config = with_targets(config, gone=GONE)

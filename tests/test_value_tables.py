@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from datetime import datetime
 
 import polars
 import pyarrow as pa
@@ -17,14 +18,15 @@ from hypothesis import strategies as st
 
 import lifecycle
 from features.audit.perturbations import add_late_rows, copy_to_instant
-from features.core.errors import AsOfTooLate, SeveralCurrencies
-from features.core.instants import DAY_US
+from features.core.errors import AsOfTooLate, SeveralCurrencies, StoreFailed
+from features.core.instants import DAY_US, instant
 from features.engine.build import current_state
 from features.indicators.all_tables import SECTIONS, business_tables
 from features.indicators.growth import PARTS
 from features.indicators.rfm import SEGMENTS
 from features.labels.outcomes import observe_outcomes
 from features.recipes.definitions import learn_definitions
+from lifecycle.commands.value import ValueTables, make_value_tables
 from tests.support import worlds
 from tests.support.checks import nonempty
 from tests.support.command_line import ROOT, run_here
@@ -196,6 +198,52 @@ def test_one_customer_has_every_table(tmp_path):
     [total] = [r for r in made["growth"].to_pylist() if r["dimension"] == "all"]
     assert (total["revenue"], total["new"]) == (-35.0, -35.0)
     assert [r["money_share"] for r in made["tiers"].to_pylist()] == [None] * 5
+
+
+def test_before_the_first_year_nothing_is_known(tmp_path):
+    chosen, history = write_business(tmp_path, {"transactions": orders("a 2024-01-10 10")})
+    early = business_tables(history, chosen, as_of=instant(datetime(1, 1, 1), zone="UTC"))
+    assert all(row["n"] in (0, None) for table in early.values() for row in table.to_pylist())
+
+
+def test_a_spreadsheet_runs_nothing_and_a_failed_write_leaves_nothing(tmp_path):
+    table = pa.table({"text": ["=1+1", "@SUM(A1)", "-5", "plain", None], "n": [-1, 2, 3, 4, 5]})
+    tables = ValueTables({"one": table, "two": table}, 0, "UTC")
+    tables.write(tmp_path / "new" / "out")
+    read = pa.csv.read_csv(tmp_path / "new" / "out" / "one.csv")
+    assert read["text"].to_pylist() == ["'=1+1", "'@SUM(A1)", "'-5", "plain", ""]
+    assert read["n"].to_pylist() == [-1, 2, 3, 4, 5]
+    assert pq.read_table(tmp_path / "new" / "out" / "one.parquet").equals(table)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "new" / "out").iterdir()}
+    assert sorted(before) == ["one.csv", "one.parquet", "two.csv", "two.parquet"]
+    broken = table.append_column("list", pa.array([{"a": 1}] * 5))  # CSV has no structs
+    with pytest.raises(Exception, match=r"(?i)csv|struct|type"):
+        ValueTables({"one": table.slice(1), "two": broken}, 0, "UTC").write(
+            tmp_path / "new" / "out"
+        )
+    after = {path.name: path.read_bytes() for path in (tmp_path / "new" / "out").iterdir()}
+    assert after == before
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreFailed):
+        tables.write(tmp_path / "file")
+
+
+def test_a_table_that_fell_silent_is_named(shop):
+    _, chosen, history = shop
+    silent = history.data_until - 40 * DAY_US
+    connection = history.connection.cursor()
+    connection.execute("CREATE SCHEMA IF NOT EXISTS fell_silent")
+    for name in history.names:
+        only = f" WHERE recorded_at < {silent}" if name == "interactions" else ""
+        connection.execute(
+            f"CREATE OR REPLACE VIEW fell_silent.{name} AS SELECT * FROM main.{name}{only}"
+        )
+    other = replace(history, connection=connection, schema="fell_silent")
+    made = make_value_tables(other, chosen, None)
+    assert set(made.silent) == {"interactions"}
+    assert "interactions has been silent since" in made.text()
+    assert made.report()["silent"] == made.silent
+    assert not make_value_tables(history, chosen, None).silent
 
 
 def test_several_currencies_are_refused(tmp_path):

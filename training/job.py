@@ -33,7 +33,7 @@ from training.curve import curve_report, out_of_fold_p, released_curve
 from training.evaluation import ablation, own_estimators
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
-from training.evaluation.leading_columns import check_leading_columns
+from training.evaluation.leading_columns import check_leading_columns, telling_attributes
 from training.evaluation.movement import movement_report
 from training.evaluation.plausibility import (
     served_churn_report,
@@ -199,7 +199,8 @@ class TrainingRun:
                 self.examples.columns,
                 self.history,
                 self.settings,
-            )
+            ),
+            telling_attributes(self.train_rows, self.eval_rows, self.examples.definitions),
         ]
         report |= uncertainty_report(self.eval_scorer, self.eval_rows)
         if self.ablation:

@@ -37,6 +37,8 @@ COLUMN_NAMES = frozenset(
     }
 )
 _COLUMN_STARTS = ("p_", "reason_", "target_")
+# With p_ in front these are columns of the curve.
+_OF_THE_CURVE = re.compile(r"(active|lost|return)_[0-9]+d")
 _HEADER = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]\s*(?:#.*)?$")
 _KEY = re.compile(r"^\s*([A-Za-z0-9_\-\"'. ]+?)\s*=")
 
@@ -164,10 +166,12 @@ def _problem(name: str) -> tuple[str, str] | None:
             "their targets, and names that begin with p_, reason_ or target_ are theirs.",
             f"Write another name, for example [{TARGETS}.my_{name}].",
         )
-    if name in _TAKEN or name.startswith(_TAKEN_STARTS):
+    is_taken = name in _TAKEN or name.startswith(_TAKEN_STARTS)
+    if is_taken or name == "p" or _OF_THE_CURVE.fullmatch(name):
         return (
-            f"p_{name} would be read as a column that exists already: {', '.join(_TAKEN)} and "
-            "names that begin with churn_ or next_ are taken.",
+            f"p_{name} would be read as a column that exists already: p, {', '.join(_TAKEN)}, "
+            "names that begin with churn_ or next_, and active_<h>d, lost_<h>d and return_<h>d "
+            "are taken.",
             f"Write another name, for example [{TARGETS}.my_{name}].",
         )
     return None

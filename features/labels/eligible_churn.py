@@ -12,6 +12,7 @@ import narwhals as nw
 import numpy as np
 import pyarrow as pa
 
+from features.core.contract import EARLIEST_US
 from features.core.instants import DAY_US, local_date
 from features.core.settings import Settings
 from features.labels.outcome_window import OutcomeWindow
@@ -85,4 +86,5 @@ def _earliest_day(at: int, zone: str) -> int:
 
     It is the day before, for clocks that go back over midnight.
     """
-    return (local_date(at, zone) - date(1970, 1, 1)).days - 1
+    # No row is earlier than EARLIEST_US, and Python has no day before year 1.
+    return (local_date(max(at, EARLIEST_US), zone) - date(1970, 1, 1)).days - 1

@@ -2,39 +2,65 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from features.core.errors import StoreFailed
 from features.core.instants import day_text
 from features.core.settings import Settings
+from features.core.staged_files import put_in_place, staging_folder
 from features.indicators.all_tables import business_tables
+from features.tables.freshness import measure_freshness
 from features.tables.history import History, newest_as_of, refuse_too_late
 from serving.batch.writers import write_table
 
-ENDINGS = (".parquet", ".csv")
+FORMULA = "^[=+\\-@\t\r]"  # as OWASP lists the beginnings that spreadsheets run
 
 
 @dataclass(frozen=True)
 class ValueTables:
-    """The tables by name, and the instant they are of (µs UTC)."""
+    """The tables by name, and the instant they are of (µs UTC).
+
+    `silent`: the tables of the business that had fallen silent by then, each with the day until
+    which it is complete.
+    """
 
     tables: dict[str, pa.Table]
     as_of: int
     zone: str
+    silent: dict[str, str] = field(default_factory=dict)
 
     def write(self, folder: Path) -> None:
-        """`<table>.parquet` and `<table>.csv` of each; StoreFailed where they cannot be written."""
-        for name, table in self.tables.items():
-            for ending in ENDINGS:
-                write_table(table, folder / f"{name}{ending}")
+        """`<table>.parquet` and `<table>.csv` of each, all of them or none.
+
+        StoreFailed where they cannot be written. In the CSV a text that a spreadsheet would take
+        for a formula has an apostrophe before it.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with staging_folder(folder) as staged:
+                for name, table in self.tables.items():
+                    write_table(table, staged / f"{name}.parquet")
+                    write_table(_without_formulas(table), staged / f"{name}.csv")
+                for path in sorted(staged.iterdir()):
+                    put_in_place(path, folder / path.name)
+        except OSError as error:
+            raise StoreFailed(
+                where="--out",
+                got=error.strerror or "a write that failed",
+                rule="It is a folder that can be written, with free space.",
+                fix="Free disk space, correct the folder's rights, or name another folder.",
+            ) from error
 
     def report(self) -> dict[str, Any]:
-        """as_of as text, and of each table its rows and what is missing."""
+        """as_of as text, silent tables, and of each table its rows and what is missing."""
         return {
             "as_of": day_text(self.as_of, zone=self.zone),
+            "silent": dict(self.silent),
             "tables": {
                 name: {
                     "rows": table.num_rows,
@@ -48,6 +74,10 @@ class ValueTables:
         """The report in lines: what each table has, and what is missing."""
         report = self.report()
         lines = [f"as of {report['as_of']}"]
+        lines += [
+            f"  {name} has been silent since {day}: what is counted from it ends there"
+            for name, day in self.silent.items()
+        ]
         for name, table in report["tables"].items():
             lines.append(f"  {name}: {table['rows']:,} rows")
             lines += [f"    missing: {sentence}" for sentence in table["missing"]]
@@ -62,4 +92,20 @@ def make_value_tables(history: History, settings: Settings, as_of: int | None) -
     if as_of is None:
         as_of = newest_as_of(history, settings, however_old=True)
     refuse_too_late(history, settings, as_of)
-    return ValueTables(business_tables(history, settings, as_of=as_of), as_of, settings.zone)
+    silent = {
+        name: day_text(each.complete_until, zone=settings.zone)
+        for name, each in sorted(measure_freshness(history, settings, as_of).items())
+        if each.is_stale and each.complete_until is not None
+    }
+    tables = business_tables(history, settings, as_of=as_of)
+    return ValueTables(tables, as_of, settings.zone, silent)
+
+
+def _without_formulas(table: pa.Table) -> pa.Table:
+    for position, name in enumerate(table.column_names):
+        column = table.column(position)
+        if pa.types.is_string(column.type):
+            risky = pc.match_substring_regex(column, FORMULA)
+            quoted = pc.binary_join_element_wise("'", column, "")
+            table = table.set_column(position, name, pc.if_else(risky, quoted, column))
+    return table

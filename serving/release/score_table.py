@@ -187,8 +187,6 @@ def _warnings(
         of_everybody.append(scorer.status)
     if archetype in REFUSED_ARCHETYPES:
         of_everybody.append(f"archetype_refused:{archetype}")
-    else:
-        of_everybody += curve_warnings(release.curve, release.config)
     of_everybody += of_targets
     if scorer.definitions.contractual:
         ineligible = "ineligible:no_running_cover"
@@ -196,6 +194,10 @@ def _warnings(
         days = scorer.definitions.eligible_days
         ineligible = f"ineligible:no_activity_in_{days}_days"
     levels = scorer.rate_levels(rows)
+    refused = archetype in REFUSED_ARCHETYPES
+    ends = (
+        [None] * rows.num_rows if refused else curve_warnings(release.curve, rows, release.config)
+    )
     return [
         [
             *_seen_marks(release, as_of),
@@ -203,12 +205,14 @@ def _warnings(
             *([f"rate_of:{level}"] if level else []),
             *([] if eligible else [ineligible]),
             *([CANCELLED] if cancelled else []),
+            *([curve_ends] if curve_ends else []),
         ]
-        for as_of, level, eligible, cancelled in zip(
+        for as_of, level, eligible, cancelled, curve_ends in zip(
             rows["as_of"].to_pylist(),
             levels,
             rows["eligible"].to_pylist(),
             rows["has_cancelled"].to_pylist(),
+            ends,
             strict=True,
         )
     ]

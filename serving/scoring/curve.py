@@ -84,10 +84,12 @@ class Curve:
     covered: Hazards | None = None
 
     @property
-    def known_horizons(self) -> tuple[int, ...]:
-        """The horizons that every customer has an answer for."""
-        groups = [self.waiting, *([self.covered] if self.covered else [])]
-        known = self.horizons[: min(group.known for group in groups)]
+    def groups(self) -> tuple[Hazards, ...]:
+        return (self.waiting, self.covered) if self.covered else (self.waiting,)
+
+    def known_horizons(self, group: Hazards) -> tuple[int, ...]:
+        """The horizons that the customers of a group have an answer for."""
+        known = self.horizons[: group.known]
         # Without a shape at h* there is none to bend.
         return known if self.horizon in known else ()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,8 +57,19 @@ def answer_curve(
     return dict(zip(names, values.T, strict=True))
 
 
-def curve_warnings(curve: Curve | None, config: Mapping[str, Any]) -> Iterator[str]:
-    """`curve_ends_at:<h>d` where a horizon after h has no answer for somebody; 0d for none."""
-    known = curve.known_horizons if curve else ()
-    if len(known) < len(config_horizons(config)):
-        yield f"{ENDS_AT}{known[-1] if known else 0}d"
+def curve_warnings(
+    curve: Curve | None, rows: pa.Table, config: Mapping[str, Any]
+) -> list[str | None]:
+    """`curve_ends_at:<h>d` of each row whose horizons after h have no answer; 0d for none."""
+    if curve is None:
+        return [f"{ENDS_AT}0d"] * rows.num_rows
+    marks = [_mark(curve.known_horizons(group), config) for group in curve.groups]
+    if curve.covered is None:
+        return marks * rows.num_rows
+    return [marks[1] if covered else marks[0] for covered in has_cover(rows)]
+
+
+def _mark(known: Sequence[int], config: Mapping[str, Any]) -> str | None:
+    if len(known) == len(config_horizons(config)):
+        return None
+    return f"{ENDS_AT}{known[-1] if known else 0}d"

@@ -3,8 +3,8 @@
     rate = (left + prior_strength · coarser rate) / (rows + prior_strength)
 
 from everyone to the segment, to those who are eligible (or are not) as this customer is, to the
-stage among these, to the customer's own closed windows. A level with few rows stays near the
-coarser rate; a level with many rows has its own.
+stage among these, and for the eligible to the customer's own closed windows. A level with few rows
+stays near the coarser rate; a level with many rows has its own.
 """
 
 from __future__ import annotations
@@ -70,7 +70,11 @@ class Rates:
         eligible = self.eligible_rows(matrix)
         stage = self.stage[eligible * len(STAGES) + one_hot.argmax(axis=1)]
         of_eligible = self.eligibility[eligible]
-        return self._segment_counts(matrix), of_eligible, stage, self._own_past_counts(matrix)
+        own_past = self._own_past_counts(matrix)
+        if self.eligible_column is not None:
+            # Windows from before a customer fell silent say nothing about coming back.
+            own_past = np.where(eligible[:, None] == 1, own_past, 0.0)
+        return self._segment_counts(matrix), of_eligible, stage, own_past
 
     def eligible_rows(self, matrix: np.ndarray) -> np.ndarray:
         """1 for each row that is eligible, else 0: int (rows,)."""

@@ -60,7 +60,7 @@ def evaluate_curve(
     return {
         "groups": judged,
         "not_judged": [days for days in curve.horizons if f"{days}d" not in known],
-        "known_until": max(curve.known_horizons, default=0),
+        "known_until": max(max(curve.known_horizons(g), default=0) for g in curve.groups),
     }
 
 

@@ -3,6 +3,9 @@
 Where the interval of the AUROC reaches 1, the leak check of `lifecycle audit` runs on the columns
 that move the score most. A column that it names and that rests on a clock nobody stated is refused:
 nobody can say that its value was known before the outcome. Anything else is one sentence.
+
+An attribute that is stated as constant is looked at whatever the AUROC is: nobody can see when its
+value was written, and a status of today tells who has left.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from features.audit.ranks import best_auroc
 from features.core.errors import LeakSuspected
 from features.core.settings import Settings
 from features.engine.columns import FeatureColumn
+from features.recipes.definitions import Definitions
 from features.tables.history import History
 from training.evaluation.baseline_comparison import headline_population
 from training.evaluation.importance import Explained
@@ -28,6 +32,8 @@ from training.formats import decimals
 LEADING = 10
 REACHES_ONE = 1 - 1e-9
 CANCELLED = "cancelled_ending"
+TELLING = 0.80  # AUROC of one attribute alone, among customers at risk
+FEW = 20  # rows of either outcome; fewer give no reliable AUROC
 
 
 def check_leading_columns(
@@ -60,6 +66,51 @@ def check_leading_columns(
     y = late["churned"].to_numpy()[at_risk]
     best = {name: best_auroc(y, _values(late, name)[at_risk]) for name in leading if _both(y)}
     return _sentence(who, churn[who], leading, named, best)
+
+
+def telling_attributes(train: pa.Table, late: pa.Table, definitions: Definitions) -> str | None:
+    """A sentence where attributes stated as constant tell alone who leaves, else None.
+
+    All levels of a text count together, by the share of their training rows that left. Among
+    customers at risk at the evaluation dates (`late`).
+    """
+    at_risk = _at_risk(late)
+    y = late["churned"].to_numpy()[at_risk]
+    if min(int(y.sum()), int((~y).sum())) < FEW:
+        return None
+    told = {}
+    for attribute in definitions.attributes:
+        names = [name for _, name in attribute.columns if name in late.column_names]
+        if attribute.constant and names:
+            values = [
+                np.column_stack([_values(rows, name) for name in names]) for rows in (train, late)
+            ]
+            rate = _rate_of_levels(values[0], train["churned"].to_numpy(), values[1])
+            score = values[1][:, 0] if len(names) == 1 else rate
+            figure = best_auroc(y, score[at_risk])
+            if figure >= TELLING:
+                told[attribute.name] = figure
+    if not told:
+        return None
+    figures = ", ".join(f"{name} (AUROC {decimals(figure)})" for name, figure in told.items())
+    return (
+        f"Stated as constant, and alone it tells which eligible customers leave: {figures}. A "
+        "value that was changed when they left looks like this, and scores of today rest on it. "
+        "Unless it never changes, remove it from [contract] constant_attributes, or give the "
+        "customers a valid_from."
+    )
+
+
+def _rate_of_levels(train: np.ndarray, churned: np.ndarray, late: np.ndarray) -> np.ndarray:
+    """The share that left among training rows of each late row's levels, float64 (rows,)."""
+    levels, group = np.unique(np.nan_to_num(train, nan=-1.0), axis=0, return_inverse=True)
+    rows = np.bincount(group.ravel(), minlength=len(levels))
+    rates = np.bincount(group.ravel(), weights=churned, minlength=len(levels)) / rows
+    by_level = {tuple(level): rate for level, rate in zip(levels.tolist(), rates, strict=True)}
+    usual = float(churned.mean())
+    return np.array(
+        [by_level.get(tuple(row), usual) for row in np.nan_to_num(late, nan=-1.0).tolist()]
+    )
 
 
 def _at_risk(rows: pa.Table) -> np.ndarray:

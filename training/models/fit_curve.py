@@ -23,7 +23,7 @@ from serving.scoring.curve_inputs import (
 )
 from training import parallel
 
-FEWEST_ROWS = 10  # person-period rows of an interval, else it has no answer
+FEWEST_ROWS = 10  # rows whose outcome is known by then, else a horizon has no answer
 FEWEST_OF_EACH = 10  # rows with and without the event, else all have one hazard
 # How much the inputs shrink: scikit-learn's penalty is one for all, so an input that is to shrink
 # less enters larger.
@@ -80,10 +80,12 @@ def _fit_hazards(
     intercepts, weights = np.zeros(len(horizons)), np.zeros((len(horizons), len(names)))
     waits = np.ones(len(events), dtype=bool)
     for at, end in enumerate(horizons):
-        usable = waits & (events[:, at] != NOT_KNOWN)
-        if usable.sum() < FEWEST_ROWS:
+        seen = events[:, at] != NOT_KNOWN
+        usable = waits & seen
+        if seen.sum() < FEWEST_ROWS:
             break
-        counts[at] = usable.sum()
+        # Where the event has come for nearly everybody, few still wait, and that is known.
+        counts[at] = max(usable.sum(), 1)
         came = events[usable, at] == YES
         begin = horizons[at - 1] if at else 0
         intercepts[at], weights[at] = _fit_interval(known.take(usable), scale, came, begin, end)
