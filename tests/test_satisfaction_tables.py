@@ -69,8 +69,25 @@ def test_surveys_and_complaints_are_those_of_a_second_implementation(seed):
             complaining = {each["customer_id"] for each in mine}
             assert (row["complaints"], row["n"]) == (len(mine), len(people))
             assert row["value"] == len(complaining) / len(people)
+    refuse_other_months(made, groups, found)
     surveys = {key for key in groups if key[0] in ("csat", "nps")}
     assert {key for key in found if key[0] != "complaints" and key[1] != "segment"} == surveys
+
+
+def refuse_other_months(made, groups, found):
+    """Of the customers who were active or complained in a month, those who complained."""
+    now = oracle.known(made.tables, made.as_of)
+    present = defaultdict(set)
+    for who, days in oracle.activity(now[made.settings.activity.table], made.settings).items():
+        for each in days:
+            present[month_text(month_of(each))].add(who)
+    for (kind, dimension, level), mine in groups.items():
+        if (kind, dimension) == ("complaint", "month"):
+            complaining = {row["customer_id"] for row in mine}
+            row = found["complaints", "month", level]
+            n = len(present[level] | complaining)
+            assert (row["complaints"], row["n"]) == (len(mine), n)
+            assert row["value"] == len(complaining) / n
 
 
 def refuse_other_survey(row, kind, mine, scales):

@@ -6,6 +6,7 @@ import dataclasses
 import json
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -54,6 +55,24 @@ def test_what_was_written_after_leaving_is_named(tmp_path, mode, name, kind, whe
 def test_clean_tables_are_not_accused(tmp_path, mode):
     """Customers of the simulator complain before they leave, and use less: that is no leak."""
     assert findings_of(tmp_path, mode) == ([], [])
+
+
+def test_a_complaint_just_before_the_last_purchase_drove_them_away_and_is_no_leak(tmp_path):
+    """The planted complaints, but all of them on the day before the last activity."""
+    business = simulation.simulate(customers=CUSTOMERS, mode="retail", seed=5)
+    horizon = business.horizon_days
+    tables = plant(business.tables, "complaint", mode="retail", horizon_days=horizon, seed=5)
+    count = business.tables["feedback"].num_rows
+    feedback = tables["feedback"].to_pandas()
+    planted = feedback.index >= count
+    assert planted.sum() > 20
+    feedback.loc[planted, "occurred_at"] -= pd.Timedelta(days=1)
+    moved = pa.Table.from_pandas(feedback, preserve_index=False)
+    business = dataclasses.replace(business, tables=tables | {"feedback": moved})
+    simulation.write(business, folder=tmp_path)
+    settings = load_settings(tmp_path / "lifecycle.toml")
+    history, _ = load_history(settings)
+    assert list(find_written_back(history, settings, [])) == []
 
 
 @pytest.mark.long

@@ -5,7 +5,8 @@ sets leavers apart from stayers in the whole history:
 
     written back   rows of a kind stand right by the leavers' last activity, where neither
                    their earlier activities, nor the stayers' last ones, nor the weeks around have
-                   them: a complaint that drives someone away comes on any day of those weeks
+                   them: a complaint that drives someone away comes on any day of those weeks,
+                   or just before the last activity; so some must stand after it
     foretells      values in rows from long before tell who will leave: a trait of customers tells
                    a little, a final state that was copied into all rows tells nearly everything
     overwritten    values in the last rows tell who left, in rows that were written before it
@@ -38,6 +39,9 @@ AROUND_DAYS = 15.0
 # own earlier activities or the stayers explain; and how many standard errors that must be.
 EXCESS, ERRORS = 0.10, 5.0
 FORETELLS, OVERWRITTEN = 0.80, 0.90  # AUROC, either way
+# The least share of the rows near a last activity that stand after it. What drives customers away
+# comes before their last activity; what is written back when they are found gone does not.
+AFTER = 0.25
 LAST_ROWS = 3
 LAST_ROW_EXCESS = 0.25
 MAX_LEVELS = 12
@@ -200,16 +204,28 @@ def _numbers(rows: EventRows) -> Iterator[tuple[str, np.ndarray, bool]]:
 
 
 def _count_near(
-    customer: np.ndarray, at: np.ndarray, mask: np.ndarray, rows: EventRows, days: float
+    customer: np.ndarray,
+    at: np.ndarray,
+    mask: np.ndarray,
+    rows: EventRows,
+    days: float,
+    *,
+    only_after: bool = False,
 ) -> np.ndarray:
-    """For each (customer, instant) the number of masked rows within `days`, (anchors,)."""
+    """For each (customer, instant) the number of masked rows within `days`, (anchors,).
+
+    `only_after`: of those later than the instant.
+    """
     # One sortable number for customer and instant; instants of one customer span less than a slot.
     first = rows.at.min() - 10 * AROUND_DAYS * DAY_US
     slot = (max(rows.at.max(), at.max()) - first) + 20 * AROUND_DAYS * DAY_US
     keys = np.sort(rows.customer[mask] * slot + (rows.at[mask] - first))
     places = customer * slot + (np.maximum(at, first) - first)
     reach = days * DAY_US
-    low = np.searchsorted(keys, places - reach, "left")
+    if only_after:
+        low = np.searchsorted(keys, places, "right")
+    else:
+        low = np.searchsorted(keys, places - reach, "left")
     return np.searchsorted(keys, places + reach, "right") - low
 
 
@@ -225,7 +241,8 @@ def _check_near(
     for days in NEAR_DAYS:
         near = _count_near(leavers, last[leavers], mask, rows, days)
         share = float((near > 0).mean())
-        if share < EXCESS:
+        after = _count_near(leavers, last[leavers], mask, rows, days, only_after=True)
+        if share < EXCESS or after.sum() < AFTER * near.sum():
             continue
         of_stayers = _count_near(stayers, last[stayers], mask, rows, days) > 0
         rate = float((around - near).mean()) * days / (AROUND_DAYS - days)

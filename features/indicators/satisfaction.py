@@ -37,7 +37,7 @@ DEFINITIONS = {
     NPS: "value: answers of at least 9/10 of the scale minus those of at most 6/10, over all; "
     f"interval by the variance of a trinomial; n: answers{_SURVEY}",
     COMPLAINTS: "value: share of the customers with a complaint, with its 95 % Wilson interval; "
-    "n: customers (of a month: those active by its end)",
+    "n: customers (of a month: those who were active or complained in it)",
 }
 POPULATIONS = {
     CSAT: "answered surveys of kind csat",
@@ -184,7 +184,7 @@ def _silence_cells(kind: str, count: dict[str, np.ndarray]) -> dict[str, np.ndar
 
 
 def _complaint_table(data: IndicatorData, dimensions: Sequence[str]) -> pa.Table:
-    """Of the levels of stage and segment all customers; of a month those active by its end."""
+    """Of stage and segment all customers; of a month those who were active or complained in it."""
     if not load_feedback(data):
         return _missing(data, COMPLAINTS, NO_FEEDBACK)
     if not data.value("SELECT count(*) FROM feedback WHERE kind = 'complaint'"):
@@ -212,12 +212,15 @@ def _customer_groups(data: IndicatorData, dimension: str) -> str:
         segment = f"coalesce(segment, '{NO_SEGMENT}')"
         level = {"all": "'all'", "stage": "stage", "segment": segment}[dimension]
         return f"SELECT {level} AS level, who FROM states_now JOIN people USING (who)"
-    since = "(SELECT who, min(month) AS since FROM activity GROUP BY who)"
+    # Customers who have long left would make every later month look better.
+    present = (
+        "(SELECT month, who FROM activity UNION "
+        "SELECT month, who FROM feedback WHERE kind = 'complaint')"
+    )
     first = "(SELECT min(month) FROM feedback WHERE kind = 'complaint')"
-    months = f"(SELECT unnest(range({first}, {data.first_open_month})) AS month)"
     return (
-        f"SELECT {month_text('months.month')} AS level, who FROM {months} AS months "
-        f"JOIN {since} ON since <= months.month"
+        f"SELECT {month_text('month')} AS level, who FROM {present} "
+        f"WHERE month >= {first} AND month < {data.first_open_month}"
     )
 
 
