@@ -116,11 +116,11 @@ def pooled_lines(pooled: Report) -> Iterator[str]:
             continue
         yield ""
         yield (
-            f"  when: {EVENTS[group]:<28}dates    rows     came   mean p   AUROC   log loss   less "
-            "best baseline"
+            f"  when: {EVENTS[group]:<29} dates    rows     came   mean p   AUROC   log loss   "
+            "less best baseline"
         )
         for days, each in sorted(pooled[group].items(), key=lambda pair: _number(pair[0])):
-            yield f"    within {days:<24}{_cells(each)}"
+            yield f"    within {days:<26}{_cells(each)}"
 
 
 def _cells(each: Report) -> str:
