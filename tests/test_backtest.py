@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -29,11 +30,13 @@ from serving.scoring.scorer import stage_index
 from tests.support import worlds
 from tests.support.backtests import quick_backtest
 from tests.support.checks import nonempty
-from training import metrics, plan
+from training import examples, metrics, plan
 from training.backtest import backtest
 from training.backtest import plots as backtest_pictures
 from training.backtest import predictions_store as backtest_kept
+from training.backtest import report as backtest_report
 from training.backtest import text as backtest_text
+from training.backtest.dated_curve import judge_curve, outcomes_until
 from training.backtest.predictions_store import DatePredictions
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -91,6 +94,58 @@ def test_nothing_after_a_date_matters_to_it(walked):
     assert told["coverage"] == sets[np.arange(len(outcome)), outcome].mean()
     assert made.report["coverage"]["sets"]["everyone"]["dates"] == 2
     assert "next-stage sets       coverage" in backtest_text.report_text(made.report)
+    # The curve too is that of the day: judged on what came, it has the figures of the walk.
+    rows, stats, _ = examples.label_rows(
+        history, settings, at, definitions=found.scorer.definitions, columns=found.columns
+    )
+    judged = judge_curve(found.curve, found.examples, rows, p, stats, history, settings)
+    assert json.dumps(judged, sort_keys=True) == json.dumps(
+        made.report["dates"][0]["curve"], sort_keys=True
+    )
+
+
+def test_the_curve_of_each_date_is_judged_as_far_as_the_data_know(walked):
+    settings, history, _, made = walked
+    horizon, window = settings.churn.horizon_days, settings.outcome_window_us
+    for date in nonempty(made.report["dates"]):
+        everyone = date["curve"]["groups"]["everyone"]["horizons"]
+        mature = [
+            days
+            for days in settings.curve_horizons
+            if date["at"] + window + (days - horizon) * DAY_US <= history.data_until
+        ]
+        known = [days for days in mature if days <= date["curve"]["known_until"]]
+        assert [f"{days}d" for days in known] == list(everyone)
+        # At the horizon it is churn: the same rows, the same loss.
+        churn, own = date["churn"]["everyone"], everyone[f"{horizon}d"]
+        assert own["rows"] == churn["rows"]
+        assert own["rate"] == pytest.approx(1 - churn["rate"])
+        assert own["log_loss"] == pytest.approx(churn["log_loss"], abs=1e-6)
+    pooled = made.report["curve"]["everyone"][f"{horizon}d"]
+    y = made.predictions["churned"].to_numpy()
+    p = made.predictions["p_churn"].to_numpy()
+    assert (pooled["dates"], pooled["rows"]) == (2, len(y))
+    assert pooled["log_loss"] == pytest.approx(metrics.log_losses(y, p).mean(), abs=1e-6)
+    text = backtest_text.report_text(made.report)
+    assert f"within {horizon}d" in text
+    figures = backtest_report.report_metrics(made.report)
+    assert figures[f"curve.everyone.{horizon}d.log_loss"] == pooled["log_loss"]
+    by_date = backtest_report.metrics_by_date(made.report)
+    assert sum(name == f"by_date/curve.gone.{horizon}d.log_loss" for name, *_ in by_date) == 2
+
+
+def test_a_backtest_rests_on_rows_until_its_last_outcome_is_known(walked):
+    settings, history, _, made = walked
+    dates = [date["at"] for date in made.report["dates"]]
+    until = outcomes_until(dates, history, settings)
+    assert dates[-1] + settings.outcome_window_us <= until <= history.data_until
+    # More data that close no window change nothing; a window that closes does.
+    latency = settings.churn.label_latency_days
+    ends = []
+    for days in (90, 179, 180):
+        shorter = replace(history, data_until=dates[0] + (days + latency) * DAY_US)
+        ends.append((outcomes_until(dates, shorter, settings) - dates[0]) / DAY_US - latency)
+    assert ends == [60 + 60, 60 + 90, 180]  # the second date is 60 days after the first
 
 
 def sets_of(kept):
@@ -117,7 +172,13 @@ def test_another_future_and_late_records_do_not_matter_either(subscriptions, tmp
         made = backtest.train_as_of(world, settings, at)
         ids, p, p_next = scores_at(made, world, at)
         found.append(
-            (ids, p.tobytes(), p_next.tobytes(), json.dumps(made.metadata, sort_keys=True))
+            (
+                ids,
+                p.tobytes(),
+                p_next.tobytes(),
+                json.dumps(made.metadata, sort_keys=True),
+                json.dumps(made.curve.to_mapping(), sort_keys=True),
+            )
         )
     assert found[0] == found[1]
 

@@ -23,6 +23,7 @@ from training.backtest import coverage as held
 from training.backtest import plots as backtest_pictures
 from training.backtest import report as backtest_account
 from training.backtest import text as backtest_text
+from training.backtest.dated_curve import pool_curves, pooled_lines
 from training.backtest.predictions_store import DatePredictions
 
 
@@ -188,6 +189,38 @@ def test_how_often_sets_and_intervals_held_is_told_over_the_dates():
     nothing = held.summarise_coverage([without, {"as_of": "2024-04-01"}])
     assert nothing == {"sets": {"everyone": None, "eligible": None}, "intervals": None}
     assert [*held.set_lines(nothing, "everyone"), *held.interval_lines(nothing)] == []
+
+
+def test_curves_are_pooled_by_rows_over_the_dates():
+    def date(rows, loss, baselines, auroc=0.8):
+        each = {"rows": rows, "rate": 0.5, "mean_p": 0.4, "log_loss": loss, "brier": 0.2}
+        each |= {"auroc": auroc, "ece": 0.1, "baselines": baselines}
+        return {"curve": {"groups": {"gone": {"horizons": {"30d": each, "7d": each}}}}}
+
+    dates = [
+        date(100, 0.3, {"Kaplan-Meier": 0.4, "BG/NBD": 0.1}),
+        date(300, 0.5, {"Kaplan-Meier": 0.6}, auroc=None),
+        {},
+    ]
+    pooled = pool_curves(dates)
+    assert list(pooled["gone"]) == ["7d", "30d"]
+    assert pooled["gone"]["7d"] == {
+        "dates": 2,
+        "rows": 400,
+        "rate": pytest.approx(0.5),
+        "mean_p": pytest.approx(0.4),
+        "log_loss": pytest.approx(0.45),
+        "brier": pytest.approx(0.2),
+        "auroc": 0.8,
+        "ece": pytest.approx(0.1),
+        "baselines": {"Kaplan-Meier": pytest.approx(0.55)},  # the other one lacks a date
+        "best_baseline": {"name": "Kaplan-Meier", "difference": pytest.approx(-0.1)},
+    }
+    [*_, last] = pooled_lines(pooled)
+    cells = "within 30d 2 400 50.0 % 40.0 % .800 .4500 −.1000 (Kaplan-Meier)"
+    assert " ".join(last.split()) == cells
+    assert pool_curves([{}]) == {}
+    assert list(pooled_lines({})) == []
 
 
 def test_bias_is_told_from_windows_that_do_not_overlap():

@@ -20,7 +20,7 @@ MAX_BYTES = 500_000
 MACHINE = re.compile(r"/home/|/root|/work/|/tmp\b|/var/folders|/Users/|[A-Z]:\\\\")
 every_book = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 # Those that train or start a service, as other tests do, run only with all long tests.
-LONG_BOOKS = ("02-", "03-", "04-", "05")
+LONG_BOOKS = ("02-", "03-", "04-", "05", "06")
 run_books = pytest.mark.parametrize(
     "path",
     [
@@ -147,6 +147,14 @@ def check_own_question(cells):
     assert all(name in tables for name in ("twice", "complaint", "gone", "p_twice"))
 
 
+def check_when(cells):
+    text, tables = all_printed(cells), all_tables(cells)
+    assert re.search(r"release [0-9a-f]{16}, status ok", text)
+    assert re.search(r"to the last bit: 100% of [\d,]+ customers", text)
+    assert all(word in tables for word in ("p_return_60d", "Kaplan-Meier", "BG/NBD", "mean p"))
+    assert re.search(r"beyond chance, within: (\d+d|no horizon)", text)
+
+
 STORIES = {
     "01-look-at-your-customers": check_first,
     "02-train-and-read-a-model": check_second,
@@ -155,6 +163,7 @@ STORIES = {
     "05-choose-a-horizon-and-a-churn-rule": check_fifth,
     "05b-bring-your-own-model": check_own_model,
     "05c-ask-your-own-question": check_own_question,
+    "06-when-will-they-come-back": check_when,
 }
 
 

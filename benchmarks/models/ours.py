@@ -76,7 +76,7 @@ def _train(case: Case, example_set: Examples, seconds: float, status: str) -> ca
     print_status(status)
     training = case.settings.training.model_copy(update={"seconds": seconds})
     settings = case.settings.model_copy(update={"training": training})
-    with _own_home(), reproducible_fits(), remember_fits():
+    with own_home(), reproducible_fits(), remember_fits():
         began, worked = time.monotonic(), time.process_time()
         run = job.TrainingRun(case.history, settings, examples=example_set)
         dates, parts, scorer = run.plan, run.specs, run.eval_scorer
@@ -101,7 +101,7 @@ def _summaries(parts: dict[str, Any]) -> dict[str, Any]:
 
 
 @contextmanager
-def _own_home() -> Iterator[None]:
+def own_home() -> Iterator[None]:
     """A home without studies: a stored study of an earlier run would shorten the search."""
     with (
         tempfile.TemporaryDirectory(prefix="benchmark-") as folder,

@@ -108,22 +108,22 @@ def _contract_signs(data: IndicatorData) -> list[pa.Array]:
 
 def _voiced(data: IndicatorData) -> pa.Array:
     """Who said something from VOICE_DAYS days before the last activity on."""
-    words = []
+    voices = []
     if "feedback" in data.known.tables:
         score = score_scaled(data.definitions.scales)
         low = (score <= int(LOW_SCORE * SCORE_SCALE)).fill_null(False)
-        said = data.known.tables["feedback"].filter((nw.col("kind") == "complaint") | low)
-        words.append(said.select("customer_id", "occurred_at"))
+        answers = data.known.tables["feedback"].filter((nw.col("kind") == "complaint") | low)
+        voices.append(answers.select("customer_id", "occurred_at"))
     if "interactions" in data.known.tables:
         visits = data.known.tables["interactions"].filter(nw.col("kind") == "cancel_page")
-        words.append(visits.select("customer_id", "occurred_at"))
-    if not words:
+        voices.append(visits.select("customer_id", "occurred_at"))
+    if not voices:
         return pa.array([], pa.string())
     _, end = _window(data)
     at = nw.col("occurred_at")
     active = data.known.activity.filter(at < end).group_by("customer_id").agg(last=at.max())
-    said = nw.concat(words).join(active, on="customer_id")
-    return _ids(said.filter((at >= nw.col("last") - VOICE_DAYS * DAY_US) & (at < end)))
+    events = nw.concat(voices).join(active, on="customer_id")
+    return _ids(events.filter((at >= nw.col("last") - VOICE_DAYS * DAY_US) & (at < end)))
 
 
 def _ids(rows: nw.LazyFrame) -> pa.Array:

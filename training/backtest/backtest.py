@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +23,21 @@ from features.core.progress import print_status
 from features.core.settings import Settings
 from features.engine.columns import FeatureColumn
 from features.engine.consent import with_consent
+from features.recipes.population_stats import PopulationStats
 from features.recipes.stages import STAGES
 from features.tables.history import History
 from serving.batch import writers
+from serving.scoring.curve import Curve
 from serving.scoring.scorer import Scorer
 from training import examples, job, metrics, plan
 from training.backtest import plots, predictions_store, report, text
 from training.backtest.date_metrics import score_metrics
+from training.backtest.dated_curve import judge_curve, outcomes_until
 from training.backtest.predictions_store import DatePredictions
+from training.curve import out_of_fold_p, released_curve
+from training.examples import Examples
+from training.models.remembered_fits import remember_fits
+from training.parallel import reproducible_fits
 from training.tracking import record, tracking
 from training.tracking.pending import RunRecord
 from training.uncertainty.unseen_rows import uncertainty_report
@@ -41,15 +48,21 @@ SCORE_KEYS = ["customer_id", "as_of", "p_churn"]
 
 @dataclass(frozen=True)
 class DatedModel:
-    """The result of a training at `as_of` (µs): the released scorer, its columns, its metadata.
+    """The result of a training at `as_of` (µs): the released scorer and curve, and metadata.
 
-    `metadata` holds aggregates only.
+    `examples`: the refit rows of both. `metadata` holds aggregates only.
     """
 
     as_of: int
     scorer: Scorer
-    columns: tuple[FeatureColumn, ...]
+    curve: Curve
+    examples: Examples
     metadata: dict[str, Any]
+
+    @property
+    def columns(self) -> tuple[FeatureColumn, ...]:
+        """The feature columns of rows that the scorer scores."""
+        return self.examples.columns
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ def walk_dates(
     """`backtest` without plots and without a record in MLflow."""
     history = with_consent(history, settings, "train", at=history.data_until)
     dates = choose_dates(history, settings, as_of)
-    until = dates[-1] + settings.outcome_window_us
+    until = outcomes_until(dates, history, settings)
     name = predictions_store.backtest_id(history, settings, dates, until=until)
     folder = predictions_store.make_folder(name)
     results = _predict_dates(history, settings, dates, folder)
@@ -132,9 +145,12 @@ def train_as_of(history: History, settings: Settings, at: int) -> DatedModel:
 
     NotEnoughData where that training would have been refused.
     """
-    settings = plan.without_eval_dates(settings)
-    truncated = plan.truncated_at(history, at)
-    run = job.TrainingRun(truncated, settings)
+    with reproducible_fits(), remember_fits():
+        return _train_as_of(history, plan.without_eval_dates(settings), at)
+
+
+def _train_as_of(history: History, settings: Settings, at: int) -> DatedModel:
+    run = job.TrainingRun(plan.truncated_at(history, at), settings)
     dates, rows = run.plan, run.examples
     validation = score_metrics(run.eval_rows, *run.eval_scorer.score(run.eval_rows))
     status = "ok" if metrics.has_skill(validation["churn"]) else "no_skill"
@@ -156,15 +172,23 @@ def train_as_of(history: History, settings: Settings, at: int) -> DatedModel:
     }
     refit_rows = rows.rows_at(dates.refit)
     released = run.fitting.fit_released_scorer(refit_rows, labelled=rows.rows, status=status)
-    return DatedModel(at, released, rows.columns, metadata)
+    p = out_of_fold_p(run.fitting, released, refit_rows)
+    curve = released_curve(refit_rows, p, rows, settings)
+    return DatedModel(at, released, curve, replace(rows, rows=refit_rows), metadata)
 
 
 def label_rows_at(model: DatedModel, history: History, settings: Settings, at: int) -> pa.Table:
     """The rows of every customer at one instant with their outcomes, by the model's definitions."""
-    rows, _, _ = examples.label_rows(
+    return _label_with_population(model, history, settings, at)[0]
+
+
+def _label_with_population(
+    model: DatedModel, history: History, settings: Settings, at: int
+) -> tuple[pa.Table, PopulationStats]:
+    rows, population, _ = examples.label_rows(
         history, settings, at, definitions=model.scorer.definitions, columns=model.columns
     )
-    return rows
+    return rows, population
 
 
 def score_rows(model: DatedModel, rows: pa.Table) -> pa.Table:
@@ -213,8 +237,13 @@ def _predict_date(
     except NotEnoughData as error:
         day = day_text(at, zone=settings.zone)
         return DatePredictions({"as_of": day, "at": at, "why": error.got})
-    rows = label_rows_at(model, history, settings, at)
-    fresh, coverage = score_rows(model, rows), uncertainty_report(model.scorer, rows)
+    rows, population = _label_with_population(model, history, settings, at)
+    fresh = score_rows(model, rows)
+    p = fresh["p_churn"].to_numpy()
+    judged = {
+        "coverage": uncertainty_report(model.scorer, rows),
+        "curve": judge_curve(model.curve, model.examples, rows, p, population, history, settings),
+    }
     tables = [
         score_rows(model, label_rows_at(model, history, settings, then)).select(SCORE_KEYS)
         for then in later
@@ -222,7 +251,7 @@ def _predict_date(
     # The empty table first: it gives the columns where there is no later date.
     later_predictions = pa.concat_tables([fresh.select(SCORE_KEYS).slice(0, 0), *tables])
     seconds = round(time.monotonic() - began, 1)
-    metadata = {**model.metadata, "coverage": coverage, "seconds": seconds}
+    metadata = {**model.metadata, **judged, "seconds": seconds}
     return DatePredictions(metadata, fresh, later_predictions)
 
 

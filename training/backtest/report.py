@@ -20,7 +20,7 @@ from features.core.instants import DAY_US
 from features.core.settings import Settings
 from features.recipes.stages import STAGES
 from training import metrics
-from training.backtest import coverage
+from training.backtest import coverage, dated_curve
 from training.backtest.aging import decay_by_age, score_stability
 from training.backtest.date_metrics import score_metrics
 from training.backtest.predictions_store import DatePredictions
@@ -64,6 +64,7 @@ def build_report(
         "summary": _each_figure(lambda *figure: _summary(dates, *figure)),
         "validation": _each_figure(lambda *figure: _validation(dates, windows, *figure)),
         "coverage": coverage.summarise_coverage(dates),
+        "curve": dated_curve.pool_curves(dates),
         "decay": decay_by_age(predicted),
         "stability": [score_stability(a, b) for a, b in pairwise(predicted)],
     }
@@ -232,7 +233,7 @@ def bias_text(validation: Report) -> str:
 
 
 def report_metrics(report: Report) -> dict[str, float]:
-    """For MLflow: `<population>_<section>_<figure>_<mean, spread, worst>` and the errors."""
+    """For MLflow: `<population>_<section>_<figure>_<mean, spread, worst>`, errors, the curve."""
     out: dict[str, float] = {}
     parts = (
         ("summary", ("mean", "spread", "worst")),
@@ -245,7 +246,8 @@ def report_metrics(report: Report) -> dict[str, float]:
                 values = report[part][section][who][figure] or {}
                 known = (end for end in ends if values.get(end) is not None)
                 out |= {f"{name}_{end}": values[end] for end in known}
-    return out | coverage.coverage_metrics(report["coverage"])
+    out |= coverage.coverage_metrics(report["coverage"])
+    return out | dated_curve.pooled_metrics(report["curve"])
 
 
 def metrics_by_date(report: Report) -> tuple[tuple[str, float, int], ...]:
@@ -259,3 +261,5 @@ def _metrics_by_date(report: Report) -> Iterator[tuple[str, float, int]]:
             for who in metrics.POPULATIONS:
                 if (value := date[section][who][figure]) is not None:
                     yield f"by_date/{who}_{section}_{figure}", float(value), int(date["at"])
+        for name, value in dated_curve.curve_metrics_by_date(date):
+            yield f"by_date/{name}", value, int(date["at"])

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from training.backtest import coverage
+from training.backtest.dated_curve import pooled_lines
 from training.backtest.report import FIGURES, bias_text
 from training.formats import count, decimals, percent, signed, span
 
@@ -39,6 +40,7 @@ def report_text(report: Report) -> str:
         ]
     lines += [
         *coverage.interval_lines(report["coverage"]),
+        *pooled_lines(report["curve"]),
         *_age_lines(report),
         *_stability_lines(report),
     ]

@@ -78,7 +78,7 @@ def telling_attributes(train: pa.Table, late: pa.Table, definitions: Definitions
     y = late["churned"].to_numpy()[at_risk]
     if min(int(y.sum()), int((~y).sum())) < FEW:
         return None
-    told = {}
+    figures = {}
     for attribute in definitions.attributes:
         names = [name for _, name in attribute.columns if name in late.column_names]
         if attribute.constant and names:
@@ -89,12 +89,12 @@ def telling_attributes(train: pa.Table, late: pa.Table, definitions: Definitions
             score = values[1][:, 0] if len(names) == 1 else rate
             figure = best_auroc(y, score[at_risk])
             if figure >= TELLING:
-                told[attribute.name] = figure
-    if not told:
+                figures[attribute.name] = figure
+    if not figures:
         return None
-    figures = ", ".join(f"{name} (AUROC {decimals(figure)})" for name, figure in told.items())
+    text = ", ".join(f"{name} (AUROC {decimals(each)})" for name, each in figures.items())
     return (
-        f"Stated as constant, and alone it tells which eligible customers leave: {figures}. A "
+        f"Stated as constant, and alone it tells which eligible customers leave: {text}. A "
         "value that was changed when they left looks like this, and scores of today rest on it. "
         "Unless it never changes, remove it from [contract] constant_attributes, or give the "
         "customers a valid_from."
