@@ -196,6 +196,8 @@ def _check_against_leavers(column: RawColumn, leaving: Leaving) -> Iterator[Find
     elif column.kind != "text" and abs(rank_correlation(values, leaving.first[who])) < MOSTLY_AGE:
         # What merely numbers customers in the order of their beginning is no leak.
         cells.append(np.where(empty, np.nanmedian(values), values))
+    if column.kind == "text" or 2 < column.distinct <= MAX_LEVELS:
+        cells.append(_rates_of_levels(values, y))
     figures = [max(figure, 1 - figure) for figure in (auroc(y, each) for each in cells)]
     figure = max(figures, default=0.0)
     if figure >= FORETELLS:
@@ -204,6 +206,25 @@ def _check_against_leavers(column: RawColumn, leaving: Leaving) -> Iterator[Find
             f"leak from {FORETELLS:.2f}), and nothing says since when it is known"
         )
         yield Finding(LEAK, "as of today", column.name, reason, figure)
+
+
+def _rates_of_levels(values: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """How often customers of a level have left, by the other half of the customers, (rows,).
+
+    A month written as text has one level for each month: none tells much alone, and together they
+    are the last activity. By the other half, so that a text that differs for everybody tells
+    nothing.
+    """
+    levels, group = np.unique(np.nan_to_num(values, nan=-1.0), return_inverse=True)
+    half = np.arange(len(values)) % 2
+    rates = np.empty(len(values))
+    for number in (0, 1):
+        mine, others = half == number, half != number
+        rows = np.bincount(group[others], minlength=len(levels))
+        left = np.bincount(group[others], weights=y[others], minlength=len(levels))
+        usual = (left.sum() + 1) / (rows.sum() + 2)
+        rates[mine] = ((left + usual) / (rows + 1))[group[mine]]
+    return rates
 
 
 def _follows(
