@@ -249,7 +249,8 @@ class Business:
     def examples(self, *, frames: Frames = "pandas") -> Examples:
         """Feature rows with their outcomes at every training and evaluation date.
 
-        Each target of the configuration is a further label, the column target_<name>.
+        Each target of the configuration is a further label, the column target_<name>. The frame
+        also has event_within_<h>d for each horizon of the curve, null where it is not known yet.
 
         Where [consent] train needs it, of those who consented.
 
@@ -259,6 +260,7 @@ class Business:
         >>> examples.labels
         ('churned', 'outcome_stage')
         """
+        from features.labels.event_times import event_column
         from features.labels.targets import label_column
         from training.examples import LABELS, make_examples
         from training.plan import make_plan
@@ -269,7 +271,8 @@ class Business:
         empty = {name for name in examples.modelled if rows[name].null_count == rows.num_rows}
         features = tuple(name for name in examples.modelled if name not in empty)
         labels = (*LABELS, *(label_column(name) for name in self.settings.targets))
-        shown = rows.select([*STATE_COLUMNS, *features, *labels, "split"])
+        events = [event_column(days) for days in self.settings.curve_horizons]
+        shown = rows.select([*STATE_COLUMNS, *features, *labels, *events, "split"])
         unused = tuple(name for name in examples.names if name not in features)
         late = examples.late_activity
         return Examples(to_frame(shown, frames), features, unused, late, labels)
