@@ -153,6 +153,8 @@ def test_units_roundings_fills_and_other_names_are_recognised(opened, frames):
     assert report["findings"] == []
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_csv_and_parquet_and_any_order_of_rows_are_judged_alike(opened, frames, tmp_path):
     table = frames[1].merge(frames[2], on=["customer_id", "as_of"])
     table.to_parquet(tmp_path / "t.parquet")

@@ -154,6 +154,8 @@ def sets_of(kept):
     ].to_numpy()
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_another_future_and_late_records_do_not_matter_either(subscriptions, tmp_path, monkeypatch):
     """With contracts: everything known later says something else, and known rows come again,
     recorded late.
@@ -369,6 +371,7 @@ print("done")
 """
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_killed_walk_goes_on_where_it_was(walked, shop, home):
     """Killed after its first date, it does the other one only, and ends as an undisturbed one."""

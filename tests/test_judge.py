@@ -194,6 +194,8 @@ def test_the_command_reads_csv_and_records_a_run(trained_subscriptions, ours, ho
     assert "our model" not in text
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_python_judges_and_compares_frames(trained_subscriptions, ours, home):
     copied(trained_subscriptions, home)
     shop = lc.open(trained_subscriptions.folder / "lifecycle.toml")

@@ -32,13 +32,12 @@ def test_the_ways_of_leaving_are_those_counted_by_hand(archetype, seed):
     cause = contract_cause if archetype == "contractual" else voice
     expected = Counter(cause(who, now, begin, end, made) for who in left)
     found = section(made, "leaving")["leaving"]
-    if not left:
-        assert [row["n"] for row in found] == [0]
-        assert found[0]["missing"]
-        return
     assert {row["cause"]: row["n"] for row in found if row["n"]} == dict(expected)
     assert sum(row["n"] for row in found) == len(left)
-    for row in found:
+    assert all(row["missing"] for row in found) == (not left)
+    shares = [row for row in found if row["share"] is not None]
+    assert len(shares) == (len(found) if left else 0)
+    for row in shares:
         assert row["share"] == row["n"] / len(left)
         assert row["low"] <= row["share"] <= row["high"]
 

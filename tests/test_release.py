@@ -174,6 +174,8 @@ def test_the_look_for_customers_sees_an_id_in_any_notation(written):
     assert "000123" not in words_of("0.000123 and 1000123")
 
 
+@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("business", ["trained_subscriptions"], indirect=True)
 def test_one_model_alone_takes_the_other_from_the_newest_release(own_home):
     b = own_home

@@ -59,6 +59,8 @@ def together(count, release=""):
     assert (done.stdout, done.stderr) == ("", "")
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_four_processes_share_a_fresh_store_and_all_are_recorded(release_home):
     home, release = release_home
     (home / "mlruns" / "mlflow.db").unlink()
