@@ -183,6 +183,8 @@ def test_a_table_that_cannot_be_judged_is_refused(opened, frames, change, error)
         opened.audit(features=change(frames[0][["customer_id", "as_of", "recency"]]))
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_the_command_line_ends_with_one_where_a_column_is_a_leak(shop, frames, tmp_path):
     folder = shop[0]
     keys = ["customer_id", "as_of"]

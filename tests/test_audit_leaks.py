@@ -70,6 +70,8 @@ def test_only_what_peeks_and_what_is_of_today_is_accused(peeking):
     assert first["known"] != first["other"]
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_contracts_read_ahead_are_caught(subscriptions):
     _, stated, found = subscriptions
     said = audit(

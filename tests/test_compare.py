@@ -66,6 +66,8 @@ def test_the_difference_is_paired_on_the_rows_that_all_predict(compared, ours):
     assert "ours is better than flat by " in compared_text(turned)
 
 
+@pytest.mark.long
+@pytest.mark.slow
 def test_time_and_size_are_shown_where_they_are_known(compared, trained_shop, ours, monkeypatch):
     monkeypatch.setenv("LIFECYCLE_HOME", str(trained_shop.home))
     trained = read_set(trained_shop.release.id, trained_shop.settings)

@@ -203,6 +203,8 @@ def test_one_model_alone_takes_the_other_from_the_newest_release(own_home):
         job.train(b.history, changed, only="churn")
 
 
+@pytest.mark.long
+@pytest.mark.slow
 @pytest.mark.parametrize("business", ["trained_subscriptions"], indirect=True)
 def test_equal_training_gives_an_equal_release(business, store_home):
     """In a home of its own, where no study on disk could answer for the search."""
