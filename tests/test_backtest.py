@@ -25,6 +25,7 @@ from features.audit import perturbations as audited
 from features.core.errors import ImmatureWindow, NotEnoughData
 from features.core.instants import DAY_US, day_text, midnight_before
 from features.engine.build import build
+from features.labels.event_times import outcomes_until
 from features.recipes.population_stats import population_stats
 from serving.scoring.scorer import stage_index
 from tests.support import worlds
@@ -36,7 +37,7 @@ from training.backtest import plots as backtest_pictures
 from training.backtest import predictions_store as backtest_kept
 from training.backtest import report as backtest_report
 from training.backtest import text as backtest_text
-from training.backtest.dated_curve import judge_curve, outcomes_until
+from training.backtest.dated_curve import judge_curve
 from training.backtest.predictions_store import DatePredictions
 
 ROOT = Path(__file__).resolve().parents[1]

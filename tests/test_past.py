@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -19,6 +20,7 @@ from features.core.instants import (
     midnight_after,
     midnight_before,
 )
+from features.labels.event_times import observe_events, outcomes_until
 from features.tables.history import history_from_connection, newest_as_of, refuse_too_late
 from lifecycle.commands import run as main_job
 from serving.api.schemas import parse_request, rfc3339
@@ -27,6 +29,7 @@ from serving.batch import run_folders
 from tests.support.businesses import with_training
 from tests.support.checks import nonempty
 from tests.support.command_line import run_here
+from tests.support.worlds import read_tables, rebuild_history
 from training import past, plan
 
 MARK = "in_sample"
@@ -40,9 +43,41 @@ def test_a_release_knows_the_end_of_the_newest_window_it_learned_from(business):
     dates = plan.make_plan(business.history, business.settings)
     newest = max(*dates.refit, *dates.evaluate)
     seen = business.release.seen
-    assert seen.outcomes_until == newest + business.settings.outcome_window_us
+    # The curve has longer windows: of older dates, they may end later than that of the newest one.
+    latency = business.settings.churn.label_latency_days
+    ends = [
+        at + (days + latency) * DAY_US
+        for at in {*dates.train, *dates.evaluate, *dates.refit}
+        for days in business.settings.curve_horizons
+    ]
+    assert seen.outcomes_until == max(end for end in ends if end <= business.history.data_until)
+    assert seen.outcomes_until >= newest + business.settings.outcome_window_us
     assert (seen.population_as_of, seen.purpose) == (newest, "serve")
     assert seen.earliest_as_of == seen.outcomes_until <= business.run.as_of
+
+
+def test_what_became_known_after_it_taught_the_release_nothing(shop):
+    """With dates far apart the newest outcome of churn lies long before the data's end, and windows
+    of the curve end later. Without what was recorded after the stated end no label is another one.
+    """
+    _, config, history = shop
+    config = with_training(config, step_days=100, evaluate=["2023-08-01"])
+    history = replace(history, data_until=history.data_until - 5 * DAY_US)
+    instants = plan.make_plan(history, config).refit
+    until = outcomes_until(instants, history, config)
+    assert max(instants) + config.outcome_window_us < until <= history.data_until
+    tables = {
+        name: rows.filter(pc.less(rows["recorded_at"], until)) if name != "customers" else rows
+        for name, rows in read_tables(history).items()
+    }
+    other = replace(rebuild_history(history, tables), data_until=history.data_until)
+    for at in instants:
+        known = history.as_of(at)
+        people = known.activity.select("customer_id").unique().sort("customer_id")
+        ids = people.collect(backend="pyarrow").to_native()["customer_id"]
+        labels = observe_events(history, known, ids, config)
+        assert (labels == observe_events(other, other.as_of(at), ids, config)).all()
+    assert outcomes_until(instants, replace(history, data_until=until), config) == until
 
 
 def test_an_instant_before_it_is_refused_with_both_instants_and_the_ways_out(own_home):

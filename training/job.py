@@ -330,7 +330,9 @@ class TrainingRun:
 
     def finish(self) -> Trained:
         """Write the release (not served yet), the hold-out predictions and the MLflow records."""
-        seen = what_was_seen(self.examples, self.settings, other=self.other_release, past=self.past)
+        seen = what_was_seen(
+            self.examples, self.history, self.settings, other=self.other_release, past=self.past
+        )
         folder = write_trained_release(
             self.final_scorer,
             [each.sub_release for each in self.sub_releases],

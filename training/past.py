@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from features.core.errors import BadSetting, NotEnoughData
 from features.core.instants import day_text, midnight_after, midnight_before
 from features.core.settings import Settings
+from features.labels.event_times import outcomes_until
 from features.tables.cut_history import cut_history
 from features.tables.history import History, refuse_too_late
 from serving.release.release import Release
@@ -94,13 +95,14 @@ def refuse_learned_window(history: History, settings: Settings, at: int) -> None
     To be asked before the minutes that the training takes.
     """
     plan = make_plan(history, settings)
-    newest = max(*plan.evaluate, *plan.refit)
-    seen = SeenFuture(newest + settings.outcome_window_us, newest)
+    instants = (*plan.train, *plan.evaluate, *plan.refit)
+    seen = SeenFuture(outcomes_until(instants, history, settings), max(instants))
     refuse_in_sample(seen, [at], zone=settings.zone)
 
 
 def what_was_seen(
     examples: Examples,
+    history: History,
     settings: Settings,
     *,
     other: Release | None = None,
@@ -110,8 +112,8 @@ def what_was_seen(
 
     `other`: the release that the other model came from, which may have seen more.
     """
-    newest = max(population.as_of for population in examples.population_stats)
-    until = newest + settings.outcome_window_us
+    instants = [population.as_of for population in examples.population_stats]
+    until = outcomes_until(instants, history, settings)
     if other is not None:
         until = max(until, other.seen.earliest_as_of)
-    return SeenFuture(until, newest, past.purpose if past else "serve")
+    return SeenFuture(until, max(instants), past.purpose if past else "serve")

@@ -51,7 +51,7 @@ def train_rates(
     evaluation["movement"] = movement_report(examples.rows, scorer.p_churn(examples.rows))
     targets = without_models(settings, why.got)
     evaluation |= targets_section(targets)
-    seen = what_was_seen(examples, settings)
+    seen = what_was_seen(examples, history, settings)
     curve = released_curve(examples.rows, scorer.p_churn(examples.rows), examples, settings)
     folder = write_trained_release(
         scorer, subs, examples, history, settings, evaluation, seen, curve=curve, targets=targets

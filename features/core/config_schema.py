@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import date
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -130,6 +131,11 @@ class Time(Section):
         if len(set(horizons)) < len(horizons):
             raise ValueError("horizons_days has each number of days once")
         return sorted(horizons)
+
+
+def curve_horizons(horizons_days: Iterable[int], horizon_days: int) -> tuple[int, ...]:
+    """The days of the curve, ascending: those of [time] and the horizon."""
+    return tuple(sorted({*horizons_days, horizon_days}))
 
 
 class Stages(Section):

@@ -33,6 +33,7 @@ from features.core.config_schema import (
     Time,
     Training,
     Value,
+    curve_horizons,
 )
 from features.core.contract import ALL_TABLES, FURTHER_TABLES
 from features.core.errors import (
@@ -194,8 +195,7 @@ class Settings(Section):
 
     @property
     def curve_horizons(self) -> tuple[int, ...]:
-        """The days of the curve, ascending: those of [time] and the horizon."""
-        return tuple(sorted({*self.time.horizons_days, self.churn.horizon_days}))
+        return curve_horizons(self.time.horizons_days, self.churn.horizon_days)
 
     @property
     def contractual(self) -> bool:

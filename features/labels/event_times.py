@@ -8,7 +8,7 @@ is that of churn.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import narwhals as nw
 import numpy as np
@@ -29,6 +29,18 @@ def with_horizon(settings: Settings, horizon_days: int) -> Settings:
     """The settings with another length of the outcome window."""
     churn = settings.churn.model_copy(update={"horizon_days": horizon_days})
     return settings.model_copy(update={"churn": churn})
+
+
+def outcomes_until(instants: Iterable[int], history: History, settings: Settings) -> int:
+    """The end (µs) of the last outcome window of these instants that decides a label.
+
+    Those of churn, and those of the curve that lie within the data; label latency included.
+    """
+    instants = tuple(instants)
+    windows = [with_horizon(settings, days).outcome_window_us for days in settings.curve_horizons]
+    ends = [at + window for at in instants for window in windows]
+    last = max(instants) + settings.outcome_window_us
+    return max([last, *(end for end in ends if end <= history.data_until)])
 
 
 def event_column(days: int) -> str:

@@ -9,14 +9,13 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.core.errors import StoreFailed
 from features.core.instants import day_text
 from features.core.settings import Settings
 from features.core.staged_files import put_in_place, staging_folder
 from features.indicators.all_tables import business_tables
 from features.tables.freshness import measure_freshness
 from features.tables.history import History, newest_as_of, refuse_too_late
-from serving.batch.writers import write_table
+from serving.batch.writers import out_errors, write_table
 
 FORMULA = "^[=+\\-@\t\r]"  # as OWASP lists the beginnings that spreadsheets run
 
@@ -40,7 +39,7 @@ class ValueTables:
         StoreFailed where they cannot be written. In the CSV a text that a spreadsheet would take
         for a formula has an apostrophe before it.
         """
-        try:
+        with out_errors():
             folder.mkdir(parents=True, exist_ok=True)
             with staging_folder(folder) as staged:
                 for name, table in self.tables.items():
@@ -48,13 +47,6 @@ class ValueTables:
                     write_table(_without_formulas(table), staged / f"{name}.csv")
                 for path in sorted(staged.iterdir()):
                     put_in_place(path, folder / path.name)
-        except OSError as error:
-            raise StoreFailed(
-                where="--out",
-                got=error.strerror or "a write that failed",
-                rule="It is a folder that can be written, with free space.",
-                fix="Free disk space, correct the folder's rights, or name another folder.",
-            ) from error
 
     def report(self) -> dict[str, Any]:
         """as_of as text, silent tables, and of each table its rows and what is missing."""

@@ -6,6 +6,8 @@ file for a user is written; `with_microseconds` is the way back.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -61,13 +63,20 @@ def write_table(table: pa.Table, path: Path) -> None:
             fix="Give --out a name that ends in .parquet or .csv.",
         )
     table = with_datetimes(table)
-    try:
+    with out_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
         with staged_file(path) as staged:
             if path.suffix == ".parquet":
                 pq.write_table(table, staged)
             else:
                 pa.csv.write_csv(_without_lists(table), staged)
+
+
+@contextlib.contextmanager
+def out_errors() -> Iterator[None]:
+    """StoreFailed, which names --out, instead of an OSError of the block."""
+    try:
+        yield
     except OSError as error:
         raise StoreFailed(
             where="--out",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from pydantic import Field, model_validator
 
 from features.core.config_schema import Days
@@ -24,9 +23,7 @@ from serving.scoring.curve import Curve, Hazards
 from serving.scoring.curve_inputs import (
     RHYTHM_COLUMNS,
     TERM_COLUMNS,
-    CurveRows,
-    Scale,
-    interval_inputs,
+    count_inputs,
 )
 
 FILE = "curve.json"
@@ -62,7 +59,7 @@ class HazardsRules(Rules):
         self.scale.check_columns(len(self.columns))
         if len({len(self.intercepts), len(self.weights), len(self.rows)}) != 1:
             raise ValueError("another number of intervals")
-        inputs = _count_inputs(len(self.columns), with_terms=self.with_terms)
+        inputs = count_inputs(len(self.columns), with_terms=self.with_terms)
         if any(len(each) != inputs for each in self.weights):
             raise ValueError("another number of weights than inputs")
         return self
@@ -82,15 +79,6 @@ class CurveFile(Rules):
         if any(len(group.rows) != len(self.horizons) for group in groups):
             raise ValueError("another number of intervals than horizons")
         return self
-
-
-def _count_inputs(columns: int, *, with_terms: bool) -> int:
-    """The number of inputs of a hazard."""
-    empty = np.zeros((0, columns))
-    terms = np.zeros((0, len(TERM_COLUMNS))) if with_terms else None
-    scale = Scale(*(np.zeros(1 + columns) for _ in range(4)))
-    known = CurveRows(np.zeros(0), np.zeros(0), empty, terms)
-    return sum(1 for _ in interval_inputs(known, scale, 0, 1))
 
 
 def write_curve(curve: Curve | None, folder: Path) -> None:
@@ -116,8 +104,7 @@ def read_curve(
     expected = (settings.curve_horizons, settings.churn.horizon_days, settings.contractual)
     if (curve.horizons, curve.horizon, curve.covered is not None) != expected:
         raise broken_file(name, f"{FILE}: a curve that contradicts the configuration")
-    groups = [curve.waiting, *([curve.covered] if curve.covered else [])]
-    if not all(_columns_read(group) <= set(columns) for group in groups):
+    if not all(_columns_read(group) <= set(columns) for group in curve.groups):
         raise broken_file(name, f"{FILE}: a column that the release does not build")
     return curve
 

@@ -7,7 +7,7 @@ happens within h days. At the horizon h* the churn model decides, so the curve g
     h = h*    P(event within h) = a, written and not computed
     h > h*    P(event within h) = 1 − (1 − a) · Ŝ(h) / Ŝ(h*)
 
-a = p for who has cover (the event is its loss), else a = 1 − p (it is activity, or a new term).
+a = p for who has cover (the event is its loss), else a = 1 − p (it is activity, or cover again).
 
 Hazards: Cox 1972; Allison 1982, "Discrete-Time Methods for the Analysis of Event Histories".
 """
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from serving.scoring.curve_inputs import CurveRows, Scale, interval_inputs
+from serving.scoring.curve_inputs import CurveRows, HazardInputs, Scale
 from serving.scoring.parts import sigmoid
 
 HALF, SMALLEST = 0.5, 1e-300
@@ -33,8 +33,8 @@ class Hazards:
     """The hazards of one group of customers: how probable the event is in each interval.
 
     weights: (intervals, inputs); intercepts, rows: (intervals,). `rows`: training rows that were
-    still waiting, 0 where none of them is known to have come so far: that interval and all later
-    ones have no answer.
+    still waiting, at least 1; 0 where too few rows have an outcome that is known by then: that
+    interval and all later ones have no answer.
     """
 
     columns: tuple[str, ...]
@@ -49,32 +49,32 @@ class Hazards:
         """The number of intervals, from the first on, that have an answer."""
         return int((np.cumprod(self.rows > 0)).sum())
 
-    def survival(self, rows: pa.Table, p: np.ndarray, horizons: tuple[int, ...]) -> np.ndarray:
+    def survival(self, known: CurveRows, horizons: tuple[int, ...]) -> np.ndarray:
         """Ŝ: P(no event within each horizon), float64 (rows, horizons); NaN where not known."""
-        known = CurveRows.from_rows(rows, p, self.columns, with_terms=self.with_terms)
-        result = np.full((len(p), len(horizons)), np.nan)
-        waiting = np.ones(len(p))
+        count, inputs = len(known.risk), HazardInputs(known, self.scale)
+        result = np.full((count, len(horizons)), np.nan)
+        waiting = np.ones(count)
         for at in range(self.known):
             begin = horizons[at - 1] if at else 0
-            waiting = waiting * (1 - self._hazard(known, at, begin, horizons[at]))
+            margin = self._margin(inputs.of_interval(begin, horizons[at]), at, count)
+            edge = 1 / (2 * self.rows[at])
+            waiting = waiting * (1 - np.clip(sigmoid(margin), edge, 1 - edge))
             result[:, at] = waiting
         return result
 
-    def _hazard(self, known: CurveRows, at: int, begin: int, end: int) -> np.ndarray:
-        """P(event in the interval | none before), within 1/(2n) of 0 and 1, float64 (rows,)."""
-        margin = np.full(len(known.risk), self.intercepts[at])
-        inputs = interval_inputs(known, self.scale, begin, end)
+    def _margin(self, inputs: list[tuple[str, np.ndarray]], at: int, count: int) -> np.ndarray:
+        """Log-odds of the event in the interval, if there was none before; float64 (rows,)."""
+        margin = np.full(count, self.intercepts[at])
         for weight, (_, values) in zip(self.weights[at], inputs, strict=True):
             margin = margin + weight * values
-        edge = 1 / (2 * self.rows[at])
-        return np.clip(sigmoid(np.clip(margin, -LIMIT, LIMIT)), edge, 1 - edge)
+        return np.clip(margin, -LIMIT, LIMIT)
 
 
 @dataclass(frozen=True)
 class Curve:
     """The hazards of a release. `horizons`: days, ascending, `horizon` (h*) among them.
 
-    `waiting`: of who waits for activity (with contracts: for a new term, without cover). `covered`:
+    `waiting`: of who waits for activity (with contracts: for cover again, without any). `covered`:
     of who has cover that can be lost; None without contracts.
     """
 
@@ -96,14 +96,16 @@ class Curve:
     def event_within(self, rows: pa.Table, p: np.ndarray) -> np.ndarray:
         """P(event within each horizon), float64 (rows, horizons), never falling with the days.
 
-        `rows`: feature rows; p: their P(churn) (rows,). The event is activity, a new term, or, for
-        who has cover, its loss. NaN beyond what the history could teach, and where p is NaN.
+        `rows`: feature rows; p: their P(churn) (rows,). The event is activity, or, with contracts,
+        the loss of cover for who has it and cover again for the others. NaN beyond what the history
+        could teach, and where p is NaN.
         """
         result = np.full((len(p), len(self.horizons)), np.nan)
         covered = has_cover(rows) if self.covered else np.zeros(len(p), dtype=bool)
         for group, mask in ((self.waiting, ~covered), (self.covered, covered)):
             if group is not None and mask.any():
-                shape = group.survival(rows.filter(pa.array(mask)), p[mask], self.horizons)
+                known = CurveRows.from_rows(rows, p, group.columns, with_terms=group.with_terms)
+                shape = group.survival(known.take(mask), self.horizons)
                 stays, leaves = 1 - p[mask], p[mask]
                 event, nothing = (leaves, stays) if group is self.covered else (stays, leaves)
                 result[mask] = self._through(shape, event, nothing)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from features.core.config_schema import curve_horizons
 from serving.scoring.curve import Curve, has_cover
 from serving.scoring.curve_inputs import GONE
 
@@ -20,7 +21,7 @@ def curve_columns(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The columns of the curve, in order, for the configuration of a release.
 
     `p_active_<h>d`: activity within h days; with contracts `p_lost_<h>d`: cover lost within h days.
-    `p_return_<h>d`: the same activity (with contracts: a new term) for who is gone.
+    `p_return_<h>d`: the same activity (with contracts: cover again) for who is gone.
     """
     horizons = config_horizons(config)
     contractual = config["business"]["archetype"] == "contractual"
@@ -31,7 +32,7 @@ def curve_columns(config: Mapping[str, Any]) -> tuple[str, ...]:
 
 def config_horizons(config: Mapping[str, Any]) -> tuple[int, ...]:
     """The days of the curve, ascending, of the configuration of a release."""
-    return tuple(sorted({*config["time"]["horizons_days"], config["churn"]["horizon_days"]}))
+    return curve_horizons(config["time"]["horizons_days"], config["churn"]["horizon_days"])
 
 
 def answer_curve(

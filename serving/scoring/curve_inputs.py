@@ -96,13 +96,34 @@ class Scale:
         return cls(mean, np.where(scale > 1e-9, scale, 1.0), low, high)
 
 
-def interval_inputs(
-    known: CurveRows, scale: Scale, begin: int, end: int
-) -> Iterator[tuple[str, np.ndarray]]:
-    """The inputs of the hazard of [begin, end) days, one after the other: (name, float64 (rows,)).
+def count_inputs(columns: int, *, with_terms: bool) -> int:
+    """The number of inputs of a hazard that reads so many columns of RHYTHM_COLUMNS."""
+    terms = np.zeros((0, len(TERM_COLUMNS))) if with_terms else None
+    nobody = CurveRows(np.zeros(0), np.zeros(0), np.zeros((0, columns)), terms)
+    inputs = HazardInputs(nobody, Scale(*(np.zeros(1 + columns) for _ in range(4))))
+    return len(inputs.of_interval(0, 1))
 
-    Nothing is centred on the rows given, so a row alone has the inputs it has among others.
+
+class HazardInputs:
+    """The inputs of the hazards of some customers: (name, float64 (rows,)) one after the other.
+
+    What does not depend on the interval is computed once. Nothing is centred on the rows given, so
+    a row alone has the inputs it has among others.
     """
+
+    def __init__(self, known: CurveRows, scale: Scale) -> None:
+        self._terms = known.terms
+        self._time_invariant = list(_time_invariant_inputs(known, scale))
+        self._risk = self._time_invariant[0][1]
+
+    def of_interval(self, begin: int, end: int) -> list[tuple[str, np.ndarray]]:
+        """The inputs of the hazard of [begin, end) days."""
+        if self._terms is None:
+            return self._time_invariant
+        return [*self._time_invariant, *_term_inputs(self._terms, self._risk, begin, end)]
+
+
+def _time_invariant_inputs(known: CurveRows, scale: Scale) -> Iterator[tuple[str, np.ndarray]]:
     risk = (np.clip(known.risk, scale.low[0], scale.high[0]) - scale.mean[0]) / scale.scale[0]
     yield "risk", risk
     yield "risk squared", risk * risk
@@ -115,8 +136,6 @@ def interval_inputs(
         values = np.clip(values, scale.low[at], scale.high[at])
         yield f"rhythm {column}", np.where(null, 0.0, (values - scale.mean[at]) / scale.scale[at])
         yield f"rhythm {column} null", np.where(null, 0.5, 0.0)
-    if known.terms is not None:
-        yield from _term_inputs(known.terms, risk, begin, end)
 
 
 def _term_inputs(

@@ -23,6 +23,7 @@ from features.core.progress import print_status
 from features.core.settings import Settings
 from features.engine.columns import FeatureColumn
 from features.engine.consent import with_consent
+from features.labels.event_times import outcomes_until
 from features.recipes.population_stats import PopulationStats
 from features.recipes.stages import STAGES
 from features.tables.history import History
@@ -32,7 +33,7 @@ from serving.scoring.scorer import Scorer
 from training import examples, job, metrics, plan
 from training.backtest import plots, predictions_store, report, text
 from training.backtest.date_metrics import score_metrics
-from training.backtest.dated_curve import judge_curve, outcomes_until
+from training.backtest.dated_curve import judge_curve
 from training.backtest.predictions_store import DatePredictions
 from training.curve import out_of_fold_p, released_curve
 from training.examples import Examples

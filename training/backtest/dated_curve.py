@@ -19,7 +19,6 @@ from features.labels.event_times import (
     event_matrix,
     observe_events,
     with_event_columns,
-    with_horizon,
 )
 from features.recipes.population_stats import PopulationStats
 from features.tables.history import History
@@ -27,7 +26,7 @@ from serving.scoring.curve import Curve
 from training.evaluation.curve import evaluate_curve
 from training.examples import Examples
 from training.formats import count, decimals, percent, signed
-from training.reports.curve_text import EVENTS
+from training.reports.curve_text import EVENTS, by_days, judged_group
 
 Report = Mapping[str, Any]
 # Pooled by rows; of AUROC and ECE the mean over dates, because pooled rows of dates with other
@@ -75,13 +74,9 @@ def pool_curves(dates: Sequence[Report]) -> dict[str, dict[str, dict[str, Any]]]
             for days, each in report["horizons"].items():
                 parts.setdefault(group, {}).setdefault(days, []).append(each)
     return {
-        group: {days: _pool(by_days[days]) for days in sorted(by_days, key=_number)}
-        for group, by_days in parts.items()
+        group: {days: _pool(each) for days, each in by_days(horizons)}
+        for group, horizons in parts.items()
     }
-
-
-def _number(days: str) -> int:
-    return int(days.removesuffix("d"))
 
 
 def _pool(parts: Sequence[Report]) -> dict[str, Any]:
@@ -110,8 +105,7 @@ def pooled_lines(pooled: Report) -> Iterator[str]:
 
     Without contracts `everyone` stands in the report and is not printed.
     """
-    first = next((name for name in ("eligible", "covered", "everyone") if name in pooled), None)
-    for group in (first, "gone"):
+    for group in (judged_group(pooled), "gone"):
         if group is None or group not in pooled:
             continue
         yield ""
@@ -119,7 +113,7 @@ def pooled_lines(pooled: Report) -> Iterator[str]:
             f"  when: {EVENTS[group]:<29} dates    rows     came   mean p   AUROC   log loss   "
             "less best baseline"
         )
-        for days, each in sorted(pooled[group].items(), key=lambda pair: _number(pair[0])):
+        for days, each in by_days(pooled[group]):
             yield f"    within {days:<26}{_cells(each)}"
 
 
@@ -141,8 +135,8 @@ def pooled_metrics(pooled: Report) -> dict[str, float]:
     """For MLflow: `curve.<group>.<h>d.<log_loss, rate, mean_p, ece>` over all dates."""
     return {
         f"curve.{group}.{days}.{name}": each[name]
-        for group, by_days in pooled.items()
-        for days, each in by_days.items()
+        for group, horizons in pooled.items()
+        for days, each in horizons.items()
         for name in ("log_loss", "rate", "mean_p", "ece")
         if each[name] is not None
     }
@@ -153,13 +147,3 @@ def curve_metrics_by_date(date: Report) -> Iterator[tuple[str, float]]:
     for group, report in date.get("curve", {}).get("groups", {}).items():
         for days, each in report["horizons"].items():
             yield f"curve.{group}.{days}.log_loss", float(each["log_loss"])
-
-
-def outcomes_until(dates: Sequence[int], history: History, settings: Settings) -> int:
-    """The end of the last outcome window that decides a figure of these dates, in µs.
-
-    Those of churn, and those of the curve that lie within the data.
-    """
-    windows = [with_horizon(settings, days).outcome_window_us for days in settings.curve_horizons]
-    ends = [end for at in dates for window in windows if (end := at + window) <= history.data_until]
-    return max([dates[-1] + settings.outcome_window_us, *ends])

@@ -18,8 +18,9 @@ from serving.scoring.curve_inputs import (
     RHYTHM_COLUMNS,
     TERM_COLUMNS,
     CurveRows,
+    HazardInputs,
     Scale,
-    interval_inputs,
+    count_inputs,
 )
 from training import parallel
 
@@ -50,9 +51,8 @@ def fit_curve(
     covered = has_cover(rows) if contractual else np.zeros(rows.num_rows, dtype=bool)
 
     def fit(mask: np.ndarray, *, with_terms: bool) -> Hazards:
-        mine = rows.filter(pa.array(mask))
-        known = CurveRows.from_rows(mine, p[mask], rhythm, with_terms=with_terms)
-        return _fit_hazards(known, events[mask], horizons, rhythm)
+        known = CurveRows.from_rows(rows, p, rhythm, with_terms=with_terms)
+        return _fit_hazards(known.take(mask), events[mask], horizons, rhythm)
 
     waiting = fit(~covered, with_terms=False)
     return Curve(
@@ -75,9 +75,9 @@ def _fit_hazards(
     known: CurveRows, events: np.ndarray, horizons: tuple[int, ...], rhythm: tuple[str, ...]
 ) -> Hazards:
     scale = Scale.of(known)
-    names = [name for name, _ in interval_inputs(known, scale, 0, horizons[0])]
+    inputs = count_inputs(len(rhythm), with_terms=known.terms is not None)
     counts = np.zeros(len(horizons), dtype=int)
-    intercepts, weights = np.zeros(len(horizons)), np.zeros((len(horizons), len(names)))
+    intercepts, weights = np.zeros(len(horizons)), np.zeros((len(horizons), inputs))
     waits = np.ones(len(events), dtype=bool)
     for at, end in enumerate(horizons):
         seen = events[:, at] != NOT_KNOWN
@@ -99,7 +99,7 @@ def _fit_interval(
     """(intercept, weights) of one interval; weights of 0 where one outcome is rare."""
     from sklearn.linear_model import LogisticRegression
 
-    pairs = list(interval_inputs(known, scale, begin, end))
+    pairs = HazardInputs(known, scale).of_interval(begin, end)
     sizes = np.array([_size(name) for name, _ in pairs])
     if min(came.sum(), (~came).sum()) < FEWEST_OF_EACH:
         share = (came.sum() + 0.5) / (len(came) + 1)

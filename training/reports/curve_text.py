@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from training.formats import confidence, count, decimals, percent
 from training.reports.markdown import markdown_table
 
 Report = Mapping[str, Any]
+Each = TypeVar("Each")
 EVENTS = {
     "everyone": "activity, everyone",
     "eligible": "activity, eligible",
@@ -21,16 +22,17 @@ def curve_lines(evaluation: Report) -> list[str]:
     """Lines for a terminal: each horizon, of eligible customers or of those with cover."""
     report = evaluation.get("curve", {})
     groups = report.get("groups", {})
-    who = _judged_group(groups)
+    who = judged_group(groups)
     if who is None:
         return []
     lines = ["", f"  when ({EVENTS[who]})"]
-    for days, each in _by_days(groups[who]["horizons"]):
+    for days, each in by_days(groups[who]["horizons"]):
         lines.append(f"    {days:>5}  {_line(each)}")
     return [*lines, *(f"    {line}" for line in _not_judged(report))]
 
 
-def _by_days(horizons: Report) -> Iterator[tuple[str, Report]]:
+def by_days(horizons: Mapping[str, Each]) -> Iterator[tuple[str, Each]]:
+    """("<h>d", what stands there) from the shortest horizon to the longest."""
     # By number: a file has its keys in the order of letters.
     for days in sorted(horizons, key=lambda name: int(name.removesuffix("d"))):
         yield days, horizons[days]
@@ -59,7 +61,7 @@ def curve_section(evaluation: Report) -> list[str]:
     """The card's section: a row for each horizon; no lines without figures."""
     report = evaluation.get("curve", {})
     groups = report.get("groups", {})
-    who = _judged_group(groups)
+    who = judged_group(groups)
     if who is None:
         return []
     gone = groups.get("gone", {}).get("horizons", {})
@@ -74,7 +76,7 @@ def curve_section(evaluation: Report) -> list[str]:
             _best(each),
             _shares(gone.get(days)),
         )
-        for days, each in _by_days(groups[who]["horizons"])
+        for days, each in by_days(groups[who]["horizons"])
     ]
     names = ("within", "rows", "came", "mean p", "AUROC", "log loss", "less best baseline")
     lines = [
@@ -91,7 +93,7 @@ def curve_section(evaluation: Report) -> list[str]:
     return [*lines, ""]
 
 
-def _judged_group(groups: Report) -> str | None:
+def judged_group(groups: Report) -> str | None:
     """Whom the figures are about first: those who can still be kept, where they are judged."""
     return next((name for name in ("eligible", "covered", "everyone") if name in groups), None)
 
