@@ -8,7 +8,7 @@ from math import isnan
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from features.indicators.intervals import wilson
@@ -209,6 +209,7 @@ durations = st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, ma
 
 
 @settings(max_examples=80, deadline=None)
+@example(lives=[(0, True)] * 2 + [(1, True)] * 2 + [(2, True)] + [(2, False)] * 5)
 @given(lives=durations)
 def test_survival_is_the_product_over_moments_and_the_median_where_it_falls_to_one_half(lives):
     duration, ended = (np.array(each) for each in zip(*lives, strict=True))

@@ -8,6 +8,9 @@ import numpy as np
 
 from features.indicators.intervals import Z, wilson
 
+# The share is a product of rounded factors: it may miss one half by its last bits.
+_ONE_HALF = 0.5 * (1 + 1e-12)
+
 
 @dataclass(frozen=True)
 class SurvivalCurve:
@@ -57,9 +60,9 @@ def median_time(duration: np.ndarray, ended: np.ndarray) -> tuple[float, float, 
     moments = np.unique(duration[ended])
     curve = survival_curve(duration, ended, moments)
     return (
-        _first(moments, curve.share <= 0.5),
-        _first(moments, curve.low <= 0.5),
-        _first(moments, curve.high <= 0.5),
+        _first(moments, curve.share <= _ONE_HALF),
+        _first(moments, curve.low <= _ONE_HALF),
+        _first(moments, curve.high <= _ONE_HALF),
     )
 
 
