@@ -15,7 +15,7 @@ from features.labels.outcomes import is_mature, observe_outcomes
 from features.recipes.population_stats import population_stats
 from features.recipes.stages import STAGES, STATE_COLUMNS
 from serving.batch.writers import with_microseconds
-from serving.scoring.curve_columns import curve_columns
+from serving.scoring.over_time import time_columns
 from serving.scoring.scorer import stage_index
 from tests.support.businesses import scores
 from tests.support.checks import nonempty
@@ -48,7 +48,7 @@ def test_the_score_file_has_the_columns_of_the_plan(any_business):
     wanted += ["p_churn_low", "p_churn_high", "evidence", "stage_if_inactive"]
     wanted += [f"p_next_{stage}" for stage in STAGES] + [
         "next_stages",
-        *curve_columns(any_business.release.config),
+        *time_columns(any_business.release.config),
         "reason_1",
         "reason_2",
         "reason_3",

@@ -62,7 +62,9 @@ def test_mlflow_has_a_parent_run_with_nested_trials_and_pictures(at_home, name):
 def test_figures_are_those_of_the_evaluation_at_most_forty_and_by_date(at_home, name):
     run, account = run_of(at_home, name), at_home.trained.evaluation
     section = account["churn" if name == "churn" else "next_stage"]
-    further = [name for name in run.data.metrics if name.startswith(("without.", "curve."))]
+    further = [
+        name for name in run.data.metrics if name.startswith(("without.", "curve.", "value."))
+    ]
     assert len(run.data.metrics) - len(further) <= 40
     for who in ("everyone", "eligible"):
         assert run.data.metrics[f"{who}_log_loss"] == section[who]["log_loss"]

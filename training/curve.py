@@ -1,8 +1,6 @@
-"""The curve of a training: fitted on p that is out of fold, evaluated, and fitted again on all."""
+"""The curve of a training, fitted on p that is out of fold: to be evaluated, and on all rows."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +9,6 @@ from features.core.settings import Settings
 from features.labels.event_times import event_matrix
 from serving.scoring.curve import Curve
 from serving.scoring.scorer import Scorer
-from training.evaluation.curve import evaluate_curve
 from training.examples import Examples
 from training.fitting import Fitting
 from training.models.fit_curve import fit_curve, known_before
@@ -51,19 +48,12 @@ def released_curve(rows: pa.Table, p: np.ndarray, examples: Examples, settings: 
     return curve_of(rows, p, events, settings, examples.modelled)
 
 
-def curve_report(
-    train: pa.Table,
-    p: np.ndarray,
-    test: pa.Table,
-    p_test: np.ndarray,
-    examples: Examples,
-    plan: Plan,
-    settings: Settings,
-) -> dict[str, Any]:
-    """The evaluation of a curve fitted on the training rows, with what was known on the first
-    evaluation date.
+def evaluated_curve(
+    train: pa.Table, p: np.ndarray, examples: Examples, plan: Plan, settings: Settings
+) -> tuple[Curve, np.ndarray]:
+    """The curve of the training rows, and the events (rows, horizons) that it was fitted on.
 
-    p, p_test: P(churn) of both, from a fit that had not seen the row.
+    They are what was known on the first evaluation date.
     """
     horizons = settings.curve_horizons
     events = known_before(
@@ -73,5 +63,4 @@ def curve_report(
         latency_days=settings.churn.label_latency_days,
         at=plan.evaluate[0],
     )
-    curve = curve_of(train, p, events, settings, examples.modelled)
-    return evaluate_curve(curve, train, events, test, p_test, examples)
+    return curve_of(train, p, events, settings, examples.modelled), events

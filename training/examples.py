@@ -16,6 +16,7 @@ from features.engine.business_columns import columns_for
 from features.engine.columns import FeatureColumn
 from features.engine.many_dates import build_many
 from features.labels.event_times import observe_events, with_event_columns
+from features.labels.later_money import observe_money, with_money_columns
 from features.labels.outcomes import Outcomes, observe_outcomes
 from features.labels.targets import TargetLabels, check_targets, label_column, observe_targets
 from features.recipes.definitions import Definitions, learn_definitions
@@ -32,9 +33,10 @@ class Examples:
     """Feature rows with outcomes: one per customer with activity and as_of, sorted by both.
 
     `rows`: features.recipes.stages.STATE_COLUMNS, the feature columns (`columns`), LABELS, the
-    label of each target, `event_within_<days>d` for each horizon of the curve, and `split` (train,
-    evaluate, later). `not_labelled`: by target, the results of its SELECT that are no label, over
-    all dates: `new` and `blank` of TargetLabels.
+    label of each target, `event_within_<days>d` for each horizon of the curve,
+    `money_within_<days>d` for those of money, and `split` (train, evaluate, later).
+    `not_labelled`: by target, the results of its SELECT that are no label, over all dates: `new`
+    and `blank` of TargetLabels.
     `population_stats`: one per as_of. `late_activity` counts activity from before an as_of that was
     recorded after it: it is neither in the features nor an outcome.
     `modelled` names the columns that a model may use.
@@ -117,13 +119,15 @@ def make_examples(
     check_targets(history, settings)
     known = columns or example_columns(history, settings, plan)
     instants = sorted({*plan.train, *plan.evaluate, *plan.refit})
-    stats, outcomes, events = [], [], []
+    stats, outcomes, events, money = [], [], [], []
     for at in track_steps(instants, label="outcomes at each date"):
         then = history.as_of(at)
         population, outcome = _observe(then, history, settings, known.definitions)
         stats.append(population)
         outcomes.append(outcome)
-        events.append(observe_events(history, then, outcome.rows["customer_id"], settings))
+        customers = outcome.rows["customer_id"]
+        events.append(observe_events(history, then, customers, settings))
+        money.append(observe_money(history, then, customers, settings))
     tables = build_many(
         history, definitions=known.definitions, columns=known.columns, populations=stats
     )
@@ -134,6 +138,7 @@ def make_examples(
         targets = observe_targets(history, at, labelled["customer_id"], settings)
         labelled = _with_targets(labelled, targets)
         labelled = with_event_columns(labelled, events[number], settings.curve_horizons)
+        labelled = with_money_columns(labelled, money[number], settings.money_horizons)
         for name, each in targets.items():
             not_labelled[name]["new"] += each.new
             not_labelled[name]["blank"] += each.blank

@@ -27,9 +27,10 @@ from features.tables.history import History
 from features.tables.snapshots import refuse_snapshots
 from serving.release.release import Release, refuse_unwritable_store
 from serving.scoring.curve import Curve
+from serving.scoring.lifetime_value import LifetimeValue
 from serving.scoring.scorer import Scorer
 from training import compare_served, fitting, metrics, sub_releases
-from training.curve import curve_report, out_of_fold_p, released_curve
+from training.curve import out_of_fold_p, released_curve
 from training.evaluation import ablation, own_estimators
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
@@ -46,6 +47,7 @@ from training.judge_estimators import JudgedEstimator, judge_estimators
 from training.models import churn
 from training.models.remembered_fits import remember_fits
 from training.other_model import release_of_other_model, with_other_model
+from training.over_time import over_time_report
 from training.parallel import reproducible_fits
 from training.past import PastTraining, what_was_seen
 from training.plan import Plan, make_plan, refuse_without_dates
@@ -55,6 +57,7 @@ from training.tracking import record
 from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.trained import JOBS, Trained, record_runs, write_trained_release
 from training.uncertainty.unseen_rows import uncertainty_report
+from training.value import released_value
 
 NEEDED = ("matplotlib", "optuna", "sklearn")  # of the extra `train`
 NOTE = "Figures are of the models fitted on the train dates; the release is refitted on all dates."
@@ -265,11 +268,17 @@ class TrainingRun:
         rows = self.examples.rows_at(self.plan.refit)
         return released_curve(rows, self.released_p, self.examples, self.settings)
 
+    @cached_property
+    def value(self) -> LifetimeValue | None:
+        """What customers are worth by this curve; None where nothing can be said of money."""
+        rows = self.examples.rows_at(self.plan.refit)
+        return released_value(rows, self.released_p, self.curve, self.examples, self.settings)
+
     @property
-    def _curve_section(self) -> dict[str, Any]:
-        """{"curve": …}: that of the training rows, judged on the evaluation dates."""
+    def _time_sections(self) -> dict[str, Any]:
+        """{"curve": …, "value": …}: of the training rows, judged on the evaluation dates."""
         served = with_status(self.status, self.eval_scorer, self.train_rows)
-        report = curve_report(
+        return over_time_report(
             self.train_rows,
             out_of_fold_p(self.fitting, served, self.train_rows),
             self.eval_rows,
@@ -278,7 +287,6 @@ class TrainingRun:
             self.plan,
             self.settings,
         )
-        return {"curve": report}
 
     @cached_property
     def sub_releases(self) -> list[sub_releases.FittedSubRelease]:
@@ -305,7 +313,7 @@ class TrainingRun:
         """All that evaluation.json holds: aggregates only."""
         without = {each.sub_release.name: each.report for each in self.sub_releases}
         report = self.scorer_report | _training_facts(self)
-        report |= {"movement": _movement(self), "without": without} | self._curve_section
+        report |= {"movement": _movement(self), "without": without} | self._time_sections
         report |= targets_section(self.targets)
         served = with_status(self.status, self.eval_scorer, self.train_rows)
         report["churn"] = served_churn_report(report["churn"], served, self.eval_rows)
@@ -342,6 +350,7 @@ class TrainingRun:
             self.evaluation,
             seen,
             curve=self.curve,
+            value=self.value,
             silent=self.fresh_plan.tables,
             targets=self.targets,
         )

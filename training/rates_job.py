@@ -22,6 +22,7 @@ from training.targets import targets_section, without_models
 from training.tracking import record, tracking
 from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.trained import JOBS, Trained, write_trained_release
+from training.value import released_value
 
 
 def train_rates(
@@ -48,13 +49,24 @@ def train_rates(
         )
         for lacks in sub_releases.possible_lacks(examples, settings)
     ]
-    evaluation["movement"] = movement_report(examples.rows, scorer.p_churn(examples.rows))
+    p = scorer.p_churn(examples.rows)
+    evaluation["movement"] = movement_report(examples.rows, p)
     targets = without_models(settings, why.got)
     evaluation |= targets_section(targets)
     seen = what_was_seen(examples, history, settings)
-    curve = released_curve(examples.rows, scorer.p_churn(examples.rows), examples, settings)
+    curve = released_curve(examples.rows, p, examples, settings)
+    value = released_value(examples.rows, p, curve, examples, settings)
     folder = write_trained_release(
-        scorer, subs, examples, history, settings, evaluation, seen, curve=curve, targets=targets
+        scorer,
+        subs,
+        examples,
+        history,
+        settings,
+        evaluation,
+        seen,
+        curve=curve,
+        value=value,
+        targets=targets,
     )
     records = record.build_records(
         JOBS,

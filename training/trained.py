@@ -15,6 +15,7 @@ from features.tables.history import History
 from serving.release.release import write_release
 from serving.release.seen_future import SeenFuture
 from serving.scoring.curve import Curve
+from serving.scoring.lifetime_value import LifetimeValue
 from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import SubRelease
 from training.examples import Examples
@@ -56,6 +57,7 @@ def write_trained_release(
     seen: SeenFuture,
     *,
     curve: Curve,
+    value: LifetimeValue | None,
     silent: Sequence[str] = (),
     targets: Sequence[FittedTarget] = (),
 ) -> Path:
@@ -67,6 +69,7 @@ def write_trained_release(
         silent=silent,
         targets=target_models(targets),
         curve=curve,
+        value=value,
         all_columns=list(examples.columns),
         settings=settings,
         tables=tuple(name for name in history.names if name not in silent),

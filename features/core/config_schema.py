@@ -257,6 +257,12 @@ class Satisfaction(Section):
 
 
 class Value(Section):
+    days: Days = 365
+    """For how many days from `as_of` on `clv` counts the money of a customer."""
+    margin: float = Field(default=1.0, gt=0, le=1)
+    """The share of the money that is left after what was sold is paid for. 1: `clv` is revenue."""
+    annual_discount: float = Field(default=0.1, ge=0, le=10)
+    """By how much money in a year is worth less than money today: 0.1 is ten percent."""
     rfm_cuts: dict[Literal["recency_days", "frequency", "monetary"], list[float]] = {}
     """Where the scores of `rfm` begin, four rising numbers each, such as
     `{ frequency = [2, 3, 5, 10] }`: a customer with 10 or more has score 5. Of `recency_days` the

@@ -198,6 +198,15 @@ class Settings(Section):
         return curve_horizons(self.time.horizons_days, self.churn.horizon_days)
 
     @property
+    def money_horizons(self) -> tuple[int, ...]:
+        """The days from as_of on for which money is learned: the horizon, and those of the curve
+        after it, up to [value] days.
+        """
+        horizon = self.churn.horizon_days
+        later = (days for days in self.curve_horizons if horizon < days <= self.value.days)
+        return (horizon, *later)
+
+    @property
     def contractual(self) -> bool:
         return self.business.archetype == "contractual"
 
@@ -239,12 +248,13 @@ class Settings(Section):
     def definitions(self) -> dict[str, Any]:
         """What a release and a run must agree on, as JSON.
 
-        All sections but [files], [value], [training] and [engine], without the tables that no
-        feature reads, without who may be listed, and without what says how new the data are, which
-        changes every night.
+        All sections but [files], [training] and [engine], without the tables that no feature
+        reads, without who may be listed, without the cuts and tiers of tables that no model reads,
+        and without what says how new the data are, which changes every night.
         """
         excluded: dict[str, Any] = {
-            **dict.fromkeys(("files", "folder", "value", "training", "engine"), True),
+            **dict.fromkeys(("files", "folder", "training", "engine"), True),
+            "value": {"rfm_cuts", "tiers"},
             "tables": set(FURTHER_TABLES),
             "consent": {"list"},
             "contract": {"data_until", "fresh_until"},

@@ -42,7 +42,7 @@ def entry_columns(further: Sequence[str]) -> tuple[str, ...]:
 
 
 def further_columns(names: Iterable[str]) -> tuple[str, ...]:
-    """Of the columns of scores those of the curve and of the business's own targets."""
+    """Of the columns of scores those of the curve, of value and of own targets."""
     return tuple(name for name in names if name not in (*COLUMNS, *ONCE))
 
 

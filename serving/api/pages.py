@@ -158,6 +158,12 @@ activity yet): then there is no score</td></tr></table>
 for customers who are gone, and <code>expected_next_days</code>, the day until which that is as
 probable as not. Null where the history is too short to know (<code>curve_ends_at:</code> in the
 warnings).</p>
+<p>Then come <code>clv</code>, the money expected within the days of <code>[value]</code>,
+discounted, with its interval <code>clv_low</code> … <code>clv_high</code>, and
+<code>clv_if_stays</code>, the same given that the customer stays: what keeping them is worth.
+Null where nothing is known of money (<code>clv_not_known</code> in the warnings); beyond what the
+history has shown they say <code>clv_extrapolated:</code> and the days that it has shown, and
+<code>clv_unseen_season</code> where it never saw a month that lies ahead.</p>
 <p>For each target of the business <code>p_&lt;target&gt;</code> follows: the
 probability that its label is 1 within the horizon; null for a
 customer who is not in its population. The warnings say where it is a rate
@@ -304,9 +310,10 @@ def _answer_schema() -> dict[str, Any]:
             "type": "object",
             "properties": entry,
             "required": list(entry),
-            # The curve and the targets of the business.
+            # The curve, the value and the targets of the business.
             "patternProperties": {
                 "^p_": _column_schema("p_"),
+                "^(clv|expected_next_days)": {"type": ["number", "null"]},
                 "_(expected|q10|q50|q90)$": {"type": ["number", "null"]},
             },
         },

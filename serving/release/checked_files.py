@@ -38,6 +38,7 @@ ALWAYS = {
     "population.parquet",
     "seen.json",
     "stages.json",
+    "value.json",
 }
 
 

@@ -3,7 +3,7 @@
 It holds no pickle, every file is hashed and has its rules, and its golden rows are rebuilt before
 use. `id` = first 16 hex digits of the hash over all files but the manifest. Files: models.json and
 *.ubj, features.json, population.parquet, seen.json, stages.json, evaluation.json, golden/,
-curve.json, card.md, manifest.json; without/ and targets/ where there are any.
+curve.json, value.json, card.md, manifest.json; without/ and targets/ where there are any.
 """
 
 from __future__ import annotations
@@ -59,8 +59,10 @@ from serving.release.sub_release_files import (
     write_sub_releases,
 )
 from serving.release.target_files import golden_answers, read_targets, write_targets
+from serving.release.value_file import read_value, write_value
 from serving.scoring.curve import Curve
-from serving.scoring.curve_columns import answer_curve
+from serving.scoring.lifetime_value import LifetimeValue
+from serving.scoring.over_time import OverTime
 from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import SubRelease
 from serving.scoring.targets import Target
@@ -93,7 +95,8 @@ class Release:
     `seen`: what it has seen of the future. `sub_releases`: the scorers for days without some of the
     `tables`. `silent`: tables of the configuration that had fallen silent before the training, so
     that nothing was learned from them. `targets`: the models of the business's own targets.
-    `curve`: how the risk of all scorers spreads over time; None where it was not fitted.
+    `curve`: how the risk of all scorers spreads over time; None where it was not fitted. `value`:
+    what customers are worth; None where nothing can be said of money.
     """
 
     id: str
@@ -109,6 +112,7 @@ class Release:
     silent: tuple[str, ...] = ()
     targets: tuple[Target, ...] = ()
     curve: Curve | None = None
+    value: LifetimeValue | None = None
 
     @property
     def zone(self) -> str:
@@ -123,6 +127,7 @@ def write_release(
     silent: Sequence[str] = (),
     targets: Sequence[Target] = (),
     curve: Curve | None = None,
+    value: LifetimeValue | None = None,
     all_columns: list[FeatureColumn],
     settings: Settings,
     tables: tuple[str, ...],
@@ -147,6 +152,7 @@ def write_release(
             write_sub_releases(sub_releases, staged)
             write_targets(targets, staged)
             write_curve(curve, staged)
+            write_value(value, staged)
             without = [list(each.lacks) for each in sub_releases]
             of_tables = {"tables": list(tables), "without": without, "silent": list(silent)}
             _write_features(staged, all_columns, settings, of_tables)
@@ -162,7 +168,7 @@ def write_release(
             _write_golden(
                 staged / "golden",
                 scorers,
-                curve,
+                OverTime(curve, value),
                 all_columns,
                 tables,
                 settings.definitions(),
@@ -242,7 +248,7 @@ def _by_golden_file(whole: SubRelease, others: Sequence[SubRelease]) -> dict[str
 def _write_golden(
     folder: Path,
     scorers: dict[str, SubRelease],
-    curve: Curve | None,
+    over_time: OverTime,
     all_columns: list[FeatureColumn],
     tables: tuple[str, ...],
     config: dict[str, Any],
@@ -253,7 +259,7 @@ def _write_golden(
         definitions, tables=tables, activity_kinds=kinds, as_of=definitions.learned_as_of
     )
     rows = _golden_rows(definitions, all_columns, events, kinds)
-    scores = {name: _golden_scores(each, curve, config, rows) for name, each in scorers.items()}
+    scores = {name: _golden_scores(each, over_time, config, rows) for name, each in scorers.items()}
     folder.mkdir()
     for name, table in {**events, "rows": rows, **scores}.items():
         pq.write_table(table, folder / f"{name}.parquet")
@@ -279,14 +285,14 @@ def _golden_rows(
 
 
 def _golden_scores(
-    each: SubRelease, curve: Curve | None, config: dict[str, Any], rows: pa.Table
+    each: SubRelease, over_time: OverTime, config: dict[str, Any], rows: pa.Table
 ) -> pa.Table:
     p, p_next = each.scorer.score(rows)
     scores = {
         "customer_id": rows["customer_id"],
         "p_churn": p,
         **{f"p_next_{stage}": p_next[:, k] for k, stage in enumerate(STAGES)},
-        **answer_curve(curve, rows, p, config),
+        **over_time.answers(rows, p, config, each.scorer.definitions, each.lacks),
         **golden_answers(each.targets, rows),
     }
     return pa.table(scores)
@@ -339,6 +345,7 @@ def _read_release(folder: Path, name: str) -> Release:
     scorer = read_scorer(models, folder, name, definitions)
     kinds = tuple(config["activity"]["kinds"])
     subs = read_sub_releases(features, folder, name, definitions, built)
+    curve = read_curve(folder, name, settings, scorer.columns)
     return Release(
         name,
         folder,
@@ -352,7 +359,8 @@ def _read_release(folder: Path, name: str) -> Release:
         subs,
         tuple(features["silent"]),
         read_targets(config, folder, name, known),
-        read_curve(folder, name, settings, scorer.columns),
+        curve,
+        read_value(folder, name, settings, tuple(known), curve),
     )
 
 
@@ -378,8 +386,9 @@ def _check_golden(release: Release) -> None:
     rows = _golden_rows(definitions, release.columns, events, release.activity_kinds)
     whole = SubRelease((), release.scorer, release.targets)
     scorers = _by_golden_file(whole, release.sub_releases)
+    over_time = OverTime(release.curve, release.value)
     scores = {
-        name: _golden_scores(each, release.curve, release.config, rows)
+        name: _golden_scores(each, over_time, release.config, rows)
         for name, each in scorers.items()
     }
     for file, rebuilt in {"rows": rows, **scores}.items():

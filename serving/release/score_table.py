@@ -11,8 +11,8 @@ import pyarrow as pa
 from features.recipes.stages import STAGES
 from serving.release.release import Release
 from serving.release.seen_future import IN_SAMPLE
-from serving.scoring.curve_columns import answer_curve, curve_columns, curve_warnings
 from serving.scoring.evidence import GRADES, grades
+from serving.scoring.over_time import OverTime, time_columns
 from serving.scoring.prediction_sets import stage_lists
 from serving.scoring.reasons import REASON_COUNT, reasons
 from serving.scoring.scorer import Scorer
@@ -52,13 +52,13 @@ SCORE_TYPES = {
 def score_types(release: Release) -> dict[str, pa.DataType]:
     """The types of the columns by name, in order.
 
-    Those of the curve and then those of targets come after `next_stages`.
+    Those of the curve, of value and then of targets come after `next_stages`.
     """
     types: dict[str, pa.DataType] = {}
     for name, kind in SCORE_TYPES.items():
         types[name] = kind
         if name == "next_stages":
-            further = (*curve_columns(release.config), *score_columns(release.targets))
+            further = (*time_columns(release.config), *score_columns(release.targets))
             types |= dict.fromkeys(further, pa.float64())
     return types
 
@@ -117,16 +117,18 @@ def _scored_values(
         targets = TargetAnswers({name: np.full(len(p), np.nan) for name in targets.values}, ())
     else:
         sentences = reasons(scorer, rows, release.columns)
-    curve = answer_curve(release.curve, rows, p, release.config)
+    over_time = OverTime(release.curve, release.value)
+    times = over_time.answers(rows, p, release.config, scorer.definitions, missing)
+    marks = over_time.warnings(rows, times, release.config)
     state = ("eligible", "stage", "stage_rule", "stage_if_inactive")
     return {
         **{name: rows[name].to_pylist() for name in state},
         "p_churn": _null_where_nan(p),
         **{f"p_next_{stage}": _null_where_nan(p_next[:, k]) for k, stage in enumerate(STAGES)},
         **_uncertainty(rows, scorer, p, p_next, best_grade=EVIDENCE_CAP if lacks else GRADES[-1]),
-        **{name: _null_where_nan(each) for name, each in (curve | targets.values).items()},
+        **{name: _null_where_nan(each) for name, each in (times | targets.values).items()},
         **{name: [texts[k] for texts in sentences] for k, name in enumerate(REASON_COLUMNS)},
-        "warnings": _warnings(rows, release, scorer, stale, lacks, targets.warnings),
+        "warnings": _warnings(rows, release, scorer, stale, lacks, targets.warnings, marks),
     }
 
 
@@ -178,6 +180,7 @@ def _warnings(
     stale: bool,
     lacks: Collection[str],
     of_targets: Collection[str],
+    of_times: list[list[str]],
 ) -> list[list[str]]:
     archetype = release.config["business"]["archetype"]
     at_most = release.config["contract"]["max_staleness_days"]
@@ -194,10 +197,8 @@ def _warnings(
         days = scorer.definitions.eligible_days
         ineligible = f"ineligible:no_activity_in_{days}_days"
     levels = scorer.rate_levels(rows)
-    refused = archetype in REFUSED_ARCHETYPES
-    ends = (
-        [None] * rows.num_rows if refused else curve_warnings(release.curve, rows, release.config)
-    )
+    if archetype in REFUSED_ARCHETYPES:
+        of_times = [[] for _ in of_times]
     return [
         [
             *_seen_marks(release, as_of),
@@ -205,14 +206,14 @@ def _warnings(
             *([f"rate_of:{level}"] if level else []),
             *([] if eligible else [ineligible]),
             *([CANCELLED] if cancelled else []),
-            *([curve_ends] if curve_ends else []),
+            *times,
         ]
-        for as_of, level, eligible, cancelled, curve_ends in zip(
+        for as_of, level, eligible, cancelled, times in zip(
             rows["as_of"].to_pylist(),
             levels,
             rows["eligible"].to_pylist(),
             rows["has_cancelled"].to_pylist(),
-            ends,
+            of_times,
             strict=True,
         )
     ]

@@ -72,6 +72,7 @@ NARROW = frozenset(
         "days_left",
         "auto_renews",
         "term_days",
+        "price_per_day",
         "can_end",
         "cancelled_beyond",
         "p_alive",

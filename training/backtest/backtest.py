@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from features.core.errors import LifecycleError, NotEnoughData
@@ -34,6 +35,7 @@ from training import examples, job, metrics, plan
 from training.backtest import plots, predictions_store, report, text
 from training.backtest.date_metrics import score_metrics
 from training.backtest.dated_curve import judge_curve
+from training.backtest.dated_value import judge_value
 from training.backtest.predictions_store import DatePredictions
 from training.curve import out_of_fold_p, released_curve
 from training.examples import Examples
@@ -51,13 +53,15 @@ SCORE_KEYS = ["customer_id", "as_of", "p_churn"]
 class DatedModel:
     """The result of a training at `as_of` (µs): the released scorer and curve, and metadata.
 
-    `examples`: the refit rows of both. `metadata` holds aggregates only.
+    `examples`: the refit rows of both; p: their P(churn), from fits without the row's customer.
+    `metadata` holds aggregates only.
     """
 
     as_of: int
     scorer: Scorer
     curve: Curve
     examples: Examples
+    p: np.ndarray
     metadata: dict[str, Any]
 
     @property
@@ -175,7 +179,7 @@ def _train_as_of(history: History, settings: Settings, at: int) -> DatedModel:
     released = run.fitting.fit_released_scorer(refit_rows, labelled=rows.rows, status=status)
     p = out_of_fold_p(run.fitting, released, refit_rows)
     curve = released_curve(refit_rows, p, rows, settings)
-    return DatedModel(at, released, curve, replace(rows, rows=refit_rows), metadata)
+    return DatedModel(at, released, curve, replace(rows, rows=refit_rows), p, metadata)
 
 
 def label_rows_at(model: DatedModel, history: History, settings: Settings, at: int) -> pa.Table:
@@ -244,6 +248,7 @@ def _predict_date(
     judged = {
         "coverage": uncertainty_report(model.scorer, rows),
         "curve": judge_curve(model.curve, model.examples, rows, p, population, history, settings),
+        "value": judge_value(model.curve, model.examples, model.p, rows, p, history, settings),
     }
     tables = [
         score_rows(model, label_rows_at(model, history, settings, then)).select(SCORE_KEYS)

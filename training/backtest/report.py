@@ -20,7 +20,7 @@ from features.core.instants import DAY_US
 from features.core.settings import Settings
 from features.recipes.stages import STAGES
 from training import metrics
-from training.backtest import coverage, dated_curve
+from training.backtest import coverage, dated_curve, dated_value
 from training.backtest.aging import decay_by_age, score_stability
 from training.backtest.date_metrics import score_metrics
 from training.backtest.predictions_store import DatePredictions
@@ -65,6 +65,7 @@ def build_report(
         "validation": _each_figure(lambda *figure: _validation(dates, windows, *figure)),
         "coverage": coverage.summarise_coverage(dates),
         "curve": dated_curve.pool_curves(dates),
+        "value": dated_value.pool_values(dates),
         "decay": decay_by_age(predicted),
         "stability": [score_stability(a, b) for a, b in pairwise(predicted)],
     }
@@ -247,7 +248,8 @@ def report_metrics(report: Report) -> dict[str, float]:
                 known = (end for end in ends if values.get(end) is not None)
                 out |= {f"{name}_{end}": values[end] for end in known}
     out |= coverage.coverage_metrics(report["coverage"])
-    return out | dated_curve.pooled_metrics(report["curve"])
+    pooled = dated_curve.pooled_metrics(report["curve"])
+    return out | pooled | dated_value.pooled_metrics(report["value"])
 
 
 def metrics_by_date(report: Report) -> tuple[tuple[str, float, int], ...]:

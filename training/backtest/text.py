@@ -7,6 +7,7 @@ from typing import Any
 
 from training.backtest import coverage
 from training.backtest.dated_curve import pooled_lines
+from training.backtest.dated_value import pooled_value_lines
 from training.backtest.report import FIGURES, bias_text
 from training.formats import count, decimals, percent, signed, span
 
@@ -41,6 +42,7 @@ def report_text(report: Report) -> str:
     lines += [
         *coverage.interval_lines(report["coverage"]),
         *pooled_lines(report["curve"]),
+        *pooled_value_lines(report["value"]),
         *_age_lines(report),
         *_stability_lines(report),
     ]

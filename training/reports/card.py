@@ -23,6 +23,7 @@ from training.reports.card_models import models_section
 from training.reports.curve_text import curve_section
 from training.reports.markdown import markdown_table, one_line
 from training.reports.target_text import targets_section
+from training.reports.value_text import value_section
 
 Report = dict[str, Any]
 PACKAGES = (
@@ -85,6 +86,7 @@ def card_text(scorer: Scorer, evaluation: Report, settings: Settings) -> str:
             sections.segments_section,
             sections.uncertainty_section,
             curve_section,
+            value_section,
             sections.without_section,
         ):
             lines += section(evaluation)

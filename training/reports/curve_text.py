@@ -87,9 +87,9 @@ def curve_section(evaluation: Report) -> list[str]:
         *markdown_table((*names, "gone: came, mean p"), rows),
     ]
     scores = groups[who]["integrated_brier"]
+    known = f"The history gives an answer up to {report['known_until']} days"
     lines.append(f"- Integrated Brier score: {_brier(scores)}.")
-    lines += [f"- Horizons {line}." for line in _not_judged(report)]
-    lines.append(f"- The history gives an answer up to {report['known_until']} days.")
+    lines.append(f"- {'; '.join([known, *_not_judged(report)])}.")
     return [*lines, ""]
 
 

@@ -24,6 +24,7 @@ from training.evaluation import (
 from training.formats import UNKNOWN, confidence, decimals, percent, span
 from training.reports.curve_text import curve_lines
 from training.reports.target_text import target_lines
+from training.reports.value_text import value_lines
 from training.uncertainty import fit_evidence, fit_prediction_sets
 
 Report = dict[str, Any]
@@ -51,6 +52,7 @@ def training_text(evaluation: Report) -> str:
     lines += [f"  {line}" for line in baseline_comparison.lines(evaluation, why=False)]
     lines += [
         *curve_lines(evaluation),
+        *value_lines(evaluation),
         *fit_prediction_sets.lines(evaluation),
         *fit_evidence.lines(evaluation),
         *learning_curve.lines(evaluation),

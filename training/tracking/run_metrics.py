@@ -55,8 +55,9 @@ class Holdout:
 def run_metrics(job: str, evaluation: Report, holdout: Holdout | None) -> dict[str, float]:
     """Figures over all evaluation dates together, `<population>_<figure>`.
 
-    At most 40 with those by date, so that MLflow's page stays readable, two for each sub-release
-    and one for each group and horizon of the curve. Unknown ones are left out.
+    At most 40 with those by date, so that MLflow's page stays readable, two for each sub-release,
+    one for each group and horizon of the curve and five for each horizon of money. Unknown ones
+    are left out.
     """
     figures: dict[str, Any] = {}
     for who, section in evaluation.get(SECTION[job], {}).items():
@@ -72,6 +73,7 @@ def run_metrics(job: str, evaluation: Report, holdout: Holdout | None) -> dict[s
         figures |= _gate_figures(evaluation.get("gate") or {})
         figures |= _figures_without_tables(evaluation.get("without", {}))
         figures |= _curve_figures(evaluation.get("curve", {}))
+        figures |= _value_figures(evaluation.get("value", {}))
     judged = evaluation.get(SECTION[job], {}).get(judged_population(job, evaluation), {})
     if worst := judged.get("worst_slice"):
         figures["worst_slice_relative_log_loss"] = worst["relative"]
@@ -115,6 +117,16 @@ def _curve_figures(curve: Report) -> dict[str, Any]:
         for days, each in report["horizons"].items():
             figures[f"curve.{who}.{days}.log_loss"] = each["log_loss"]
     return figures
+
+
+def _value_figures(value: Report) -> dict[str, Any]:
+    """`value.<days>.<figure>` of each horizon whose money is known."""
+    names = ("mean", "expected", "rank", "top_share", "coverage")
+    return {
+        f"value.{days}.{name}": each[name]
+        for days, each in value.get("horizons", {}).items()
+        for name in names
+    }
 
 
 def _baseline_figures(who: str, section: Report) -> dict[str, float]:

@@ -1,0 +1,104 @@
+"""The figures of lifetime value in the terminal text of a training and in the card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from training.formats import confidence, count, decimals, percent, signed
+from training.reports.curve_text import by_days
+
+Report = Mapping[str, Any]
+
+
+def value_lines(evaluation: Report) -> list[str]:
+    """Lines for a terminal: each horizon whose money is known, or what is missing."""
+    report = evaluation.get("value", {})
+    if not report:
+        return []
+    lines = ["", f"  worth ({_question(report)})"]
+    lines += [f"    {days:>5}  {_line(each)}" for days, each in by_days(report["horizons"])]
+    if "missing" in report:
+        lines.append(f"    not known: {report['missing']} is missing")
+    return lines
+
+
+def _question(report: Report) -> str:
+    text = f"clv: {report['days']} days, {report['currency']}"
+    if report["margin"] < 1:
+        text += f", margin {percent(report['margin'])}"
+    if report["annual_discount"] > 0:
+        text += f", discount {percent(report['annual_discount'])} a year"
+    return text
+
+
+def _line(each: Report) -> str:
+    text = (
+        f"{money(each['mean'])} came, {money(each['expected'])} expected, "
+        f"rank {decimals(each['rank'])}"
+    )
+    if each["less_baseline"]:
+        text += f"; less that of {_less_best(each)}"
+    inside = each["coverage_likely"]
+    return text if inside is None else f"{text}; {percent(inside)} in the interval"
+
+
+def best_other(each: Report) -> str | None:
+    """The baseline that ranks best; None without one."""
+    others = each["baselines"]
+    return min(others, key=lambda name: (-others[name]["rank"], name)) if others else None
+
+
+def _less_best(each: Report) -> str:
+    name = best_other(each)
+    assert name is not None
+    pair = each["less_baseline"][name]
+    return f"{name} {signed(pair['difference'])}{confidence(pair['low'], pair['high'])}"
+
+
+def value_section(evaluation: Report) -> list[str]:
+    """The card's section; no lines without a value."""
+    report = evaluation.get("value", {})
+    if not report:
+        return []
+    lines = ["## What customers are worth", ""]
+    if not report["horizons"]:
+        return [*lines, f"Not known: {report['missing']} is missing.", ""]
+    lines += [
+        f"`{_question(report)}`. Money as it came, not discounted; rank is Spearman's correlation.",
+        *(f"- {_bullet(days, each)}." for days, each in by_days(report["horizons"])),
+        *(f"- {sentence}" for sentence in _verdicts(report["horizons"])),
+    ]
+    return [*lines, ""]
+
+
+def _bullet(days: str, each: Report) -> str:
+    return (
+        f"Within {days} ({count(each['rows'])} rows): {_line(each)}; the tenth with the highest "
+        f"values brought {percent(each['top_share'])} of the money; {each['deciles']} of 10 groups "
+        "by value came as expected"
+    )
+
+
+def _verdicts(horizons: Report) -> Iterator[str]:
+    """Which answer ranks best, at the longest horizon that is judged; and what is extrapolated."""
+    *_, (days, each) = by_days(horizons)
+    name = best_other(each)
+    if name is not None:
+        pair = each["less_baseline"][name]
+        if pair["low"] > 0:
+            yield f"Within {days} the value ranks better than {name}: use it."
+        elif pair["high"] < 0:
+            yield f"Within {days} {name} ranks better: for an order of customers, use that."
+        else:
+            yield f"Within {days} the value and {name} rank alike."
+    if each["extrapolated"]:
+        learned = each["learned_days"]
+        yield f"Within {days} it is extrapolated from {learned} days: the interval is no 90 %."
+
+
+def money(amount: float) -> str:
+    """An amount with as many digits as help: 0.42, 31.2, 1,204."""
+    if abs(amount) >= 100:
+        return f"{amount:,.0f}"
+    return f"{amount:.1f}" if abs(amount) >= 10 else f"{amount:.2f}"

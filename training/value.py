@@ -1,0 +1,109 @@
+"""Lifetime value of a training: fitted on p that is out of fold, evaluated, and fitted on all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from features.core.settings import Settings
+from features.labels.later_money import money_known_before, money_matrix
+from features.recipes.population_stats import PopulationStats
+from serving.scoring.curve import Curve
+from serving.scoring.lifetime_value import LifetimeValue
+from training.evaluation.value import evaluate_value
+from training.examples import Examples
+from training.models.fit_value import fit_value, missing_for_value
+from training.plan import Plan
+
+
+def released_value(
+    rows: pa.Table, p: np.ndarray, curve: Curve, examples: Examples, settings: Settings
+) -> LifetimeValue | None:
+    """The value of the release: all money in the data counts. None where there is too little.
+
+    p: P(churn) of each row from a fit without its customer, (rows,).
+    """
+    population = _newest_population(rows, examples)
+    return fit_value(rows, p, curve, settings, examples.definitions, population)
+
+
+def value_report(
+    train: pa.Table,
+    p: np.ndarray,
+    curve: Curve,
+    test: pa.Table,
+    p_test: np.ndarray,
+    examples: Examples,
+    plan: Plan,
+    settings: Settings,
+) -> dict[str, Any]:
+    """The evaluation of a value fitted on the training rows, with the money that was known on the
+    first evaluation date. Without a value `missing` says why.
+
+    p, p_test: P(churn) of both, from a fit that had not seen the row.
+    """
+    horizons = settings.money_horizons
+    money = money_known_before(
+        money_matrix(train, horizons),
+        train["as_of"].to_numpy(),
+        horizons,
+        latency_days=settings.churn.label_latency_days,
+        at=plan.evaluate[0],
+    )
+    judged = evaluate_value(
+        lambda days: value_of(days, train, p, curve, examples, settings, money=money),
+        curve,
+        test,
+        p_test,
+        examples.definitions,
+        horizons,
+    )
+    report: dict[str, Any] = {"horizons": judged}
+    if not judged:
+        missing = missing_for_value(train, settings) or "enough customers with money"
+        report["missing"] = missing
+    asked = settings.value
+    return report | {
+        "days": asked.days,
+        "margin": asked.margin,
+        "annual_discount": asked.annual_discount,
+        "currency": settings.business.currency,
+    }
+
+
+def value_of(
+    days: int,
+    rows: pa.Table,
+    p: np.ndarray,
+    curve: Curve,
+    examples: Examples,
+    settings: Settings,
+    *,
+    money: np.ndarray,
+) -> LifetimeValue | None:
+    """The value of so many days as a release of that question would have it, to be judged.
+
+    Not discounted and without a margin. `money`: what of `money_matrix` was known.
+    """
+    changes = {"days": days, "margin": 1.0, "annual_discount": 0.0}
+    asked = settings.model_copy(update={"value": settings.value.model_copy(update=changes)})
+    return fit_value(
+        rows,
+        p,
+        curve,
+        asked,
+        examples.definitions,
+        _newest_population(rows, examples),
+        money=money[:, : len(asked.money_horizons)],
+    )
+
+
+def _newest_population(rows: pa.Table, examples: Examples) -> PopulationStats:
+    """The statistics of the newest instant among the rows; nothing later is known."""
+    newest = int(rows["as_of"].to_numpy().max())
+    return max(
+        (each for each in examples.population_stats if each.as_of <= newest),
+        key=lambda each: each.as_of,
+    )
