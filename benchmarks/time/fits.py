@@ -27,10 +27,10 @@ from training.models.fit_curve import known_before
 from training.models.remembered_fits import remember_fits
 from training.parallel import reproducible_fits
 
-# All of training/models but fit_curve.py, which decides nothing here.
+# All of training/models but fit_curve.py and fit_value.py, which decide nothing here.
 SOURCES = (
     "training/models/[!f]*.py",
-    "training/models/fit_[!c]*.py",
+    "training/models/fit_[!cv]*.py",
     "training/models/fit_c[!u]*.py",
     "training/models/fo*.py",
     "training/parallel.py",
