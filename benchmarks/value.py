@@ -4,7 +4,8 @@ Money within 90 days (the simulations: 60), 180 and 365 at dates whose money is 
 model that knows what was known then: p of the product's churn model, the curve, the value. Beside
 it stand what a customer has paid so far and BG/NBD × Gamma–Gamma (with contracts: price × days).
 And the purchase model itself on the sample of CDNOW, 39 weeks to learn and 39 to judge (Fader,
-Hardie & Lee 2005, table 2). Fits are stored under `.benchmarks/models`. The last line is one JSON object.
+Hardie & Lee 2005, table 2). Fits are stored under `.benchmarks/models`. The last line is one JSON
+object.
 """
 
 from __future__ import annotations
@@ -190,25 +191,25 @@ def _figures(judged: list[Judged], sample: dict[str, float]) -> dict[str, Any]:
 
 def _of_horizon(name: str, part: list[dict[str, Any]]) -> dict[str, Any]:
     """Rank and top share beside each baseline, deciles and coverage, as means over dates."""
-    found: dict[str, Any] = {}
+    figures: dict[str, Any] = {}
     others = part[0]["less_baseline"]
     for other in others:
         pairs = [each["less_baseline"][other] for each in part]
         high = float(np.mean([pair["high"] for pair in pairs]))
         key = f"{name}_rank_less_{'past' if other == PAST else 'purchases'}"
         value = float(np.mean([pair["difference"] for pair in pairs]))
-        found[key] = _entry(value, "interval reaches 0", high >= 0)
+        figures[key] = _entry(value, "interval reaches 0", high >= 0)
         top = float(
             np.mean([each["top_share"] - each["baselines"][other]["top_share"] for each in part])
         )
-        found[key.replace("rank", "top")] = _entry(top, ">= -0.005", top >= -0.005)
+        figures[key.replace("rank", "top")] = _entry(top, ">= -0.005", top >= -0.005)
     deciles = float(np.mean([each["deciles"] for each in part]))
-    found[f"{name}_deciles"] = _entry(deciles, f">= {LEAST_DECILES}", deciles >= LEAST_DECILES)
+    figures[f"{name}_deciles"] = _entry(deciles, f">= {LEAST_DECILES}", deciles >= LEAST_DECILES)
     inside = float(np.mean([each["coverage"] for each in part]))
     wanted = f"{LEAST_COVERAGE} … {MOST_COVERAGE}"
-    found[f"{name}_coverage"] = _entry(inside, wanted, LEAST_COVERAGE <= inside <= MOST_COVERAGE)
-    found[f"{name}_dates"] = _entry(float(len(part)), ">= 3", len(part) >= 3)
-    return found
+    figures[f"{name}_coverage"] = _entry(inside, wanted, LEAST_COVERAGE <= inside <= MOST_COVERAGE)
+    figures[f"{name}_dates"] = _entry(float(len(part)), ">= 3", len(part) >= 3)
+    return figures
 
 
 def _figure(value: float, wanted: float, rounded: float) -> dict[str, Any]:

@@ -149,7 +149,7 @@ def test_without_discount_and_margin_it_is_the_money_that_was_learned(business):
     within = business.release.curve.event_within(rows, p)
     expected = value.model.expect(rows, p, within, value.terms)
     known = ~np.isnan(expected.learned)
-    np.testing.assert_allclose(expected.asked[known], expected.learned[known], rtol=1e-9)
+    np.testing.assert_allclose(expected.discounted[known], expected.learned[known], rtol=1e-9)
     # What was learned has the level of what came.
     money = money_matrix(rows, business.settings.money_horizons)
     came = money[:, business.settings.money_horizons.index(days)]
@@ -251,8 +251,8 @@ def test_days_of_cover_are_the_integral_of_the_curve(seed):
 
         price = rows["price_per_day"][k].as_py() if covered[k] else 2.0
         slow, _ = scipy.integrate.quad(worth, 0, days, points=[30, 60, 90, 180], limit=200)
-        assert expected.asked[k] == pytest.approx(price * slow, rel=1e-6)
-    assert (expected.if_stays >= expected.asked).all()
+        assert expected.discounted[k] == pytest.approx(price * slow, rel=1e-6)
+    assert (expected.if_stays >= expected.discounted).all()
 
 
 def test_who_has_cover_without_a_price_of_a_day_has_no_value(trained_subscriptions):
@@ -342,8 +342,8 @@ def test_what_goes_beyond_the_history_is_marked_and_wider():
     risk, grade = np.array([0.1, 0.4]), np.array([3, 2])
     shape = spread_shape()
     spread = MoneySpread(np.full(shape, 0.5), np.full(shape, 2.0), np.zeros(shape, int))
-    asked = np.array([100.0, 10.0])
-    expected = Expected(asked, asked, asked)
+    money = np.array([100.0, 10.0])
+    expected = Expected(money, money, money)
     low, high = spread.interval(expected, risk, grade, terms_of(90))
     np.testing.assert_allclose(low, [50, 5])
     np.testing.assert_allclose(high, [200, 20])

@@ -64,11 +64,11 @@ def value_report(
     if not judged:
         missing = missing_for_value(train, settings) or "enough customers with money"
         report["missing"] = missing
-    asked = settings.value
+    section = settings.value
     return report | {
-        "days": asked.days,
-        "margin": asked.margin,
-        "annual_discount": asked.annual_discount,
+        "days": section.days,
+        "margin": section.margin,
+        "annual_discount": section.annual_discount,
         "currency": settings.business.currency,
     }
 
@@ -88,15 +88,15 @@ def value_of(
     Not discounted and without a margin. `money`: what of `money_matrix` was known.
     """
     changes = {"days": days, "margin": 1.0, "annual_discount": 0.0}
-    asked = settings.model_copy(update={"value": settings.value.model_copy(update=changes)})
+    question = settings.model_copy(update={"value": settings.value.model_copy(update=changes)})
     return fit_value(
         rows,
         p,
         curve,
-        asked,
+        question,
         examples.definitions,
         _newest_population(rows, examples),
-        money=money[:, : len(asked.money_horizons)],
+        money=money[:, : len(question.money_horizons)],
     )
 
 

@@ -173,8 +173,8 @@ def read_value(
         return None
     check_rules(ValueFile, content["value"], file=FILE, name=name)
     value = _from_mapping(content["value"], curve, name)
-    asked = settings.value
-    expected = (asked.days, asked.margin, asked.annual_discount, settings.contractual)
+    section = settings.value
+    expected = (section.days, section.margin, section.annual_discount, settings.contractual)
     terms, contractual = value.terms, isinstance(value.model, CoverMoney)
     if (terms.days, terms.margin, terms.annual_discount, contractual) != expected:
         raise broken_file(name, f"{FILE}: a value that contradicts the configuration")

@@ -36,9 +36,9 @@ class CoverMoney:
         a_day = np.where(covered, price * self.level, self.usual_price * self.level_gone)
         plain = replace(terms, days=terms.learned_days, margin=1.0, annual_discount=0.0)
         learned = self._days(within, p, covered, plain)[0]
-        asked, if_stays = self._days(within, p, covered, terms)
+        discounted, if_stays = self._days(within, p, covered, terms)
         return Expected(
-            a_day * learned, terms.margin * a_day * asked, terms.margin * a_day * if_stays
+            a_day * learned, terms.margin * a_day * discounted, terms.margin * a_day * if_stays
         )
 
     def _days(

@@ -4,7 +4,7 @@
 
 so that `clv_if_stays` is the value given activity (with contracts: cover) through the horizon h*,
 and the risk counts once. What was learned is the money within L days, the longest of the horizons
-whose outcome has come often enough; a model of time carries it to the days that were asked for.
+whose outcome has come often enough; a model of time carries it to the days in question.
 
     without contracts  spending    BG/NBD × Gamma–Gamma, moved by a regression  `spending`
     with contracts     cover       the price of a day × the days that the curve expects  `cover`
@@ -29,7 +29,7 @@ YEAR_DAYS = 365.0
 
 @dataclass(frozen=True)
 class ValueTerms:
-    """What is asked: money of `days` days, times `margin`, worth less by `annual_discount` a year.
+    """The question: money of `days` days, times `margin`, worth less by `annual_discount` a year.
 
     `learned_days`: L. `learned_twice`: whether the outcome of L days was there at two dates of the
     training. `months`: of the year, 1 to 12, that those outcomes touched.
@@ -65,12 +65,12 @@ class ValueTerms:
 class Expected:
     """Money of customers, float64 (rows,) each, NaN where it is not known.
 
-    `learned`: expected within L days, not discounted, all of it margin. `asked` and `if_stays`:
-    what was asked, discounted, in margin: of everybody, and given that the customer stays.
+    `learned`: expected within L days, not discounted, all of it margin. `discounted`: within the
+    days in question, discounted, in margin; `if_stays`: the same given that the customer stays.
     """
 
     learned: np.ndarray
-    asked: np.ndarray
+    discounted: np.ndarray
     if_stays: np.ndarray
 
 
@@ -106,7 +106,7 @@ class MoneySpread:
     def interval(
         self, expected: Expected, risk: np.ndarray, grade: np.ndarray, terms: ValueTerms
     ) -> tuple[np.ndarray, np.ndarray]:
-        """(clv_low, clv_high), float64 (rows,) each, with `asked` between them.
+        """(clv_low, clv_high), float64 (rows,) each, with `discounted` between them.
 
         `risk`: P(no activity, or loss of cover, within L). Beyond L the multiples are raised to the
         power √(days / L), and that is no interval of 90 % any more.
@@ -115,8 +115,8 @@ class MoneySpread:
         power = np.sqrt(max(terms.days / terms.learned_days, 1.0))
         low, high = self.low[cell] ** power, self.high[cell] ** power
         return (
-            np.minimum(expected.asked * low, expected.asked),
-            np.maximum(expected.asked * high, expected.asked),
+            np.minimum(expected.discounted * low, expected.discounted),
+            np.maximum(expected.discounted * high, expected.discounted),
         )
 
 
@@ -161,7 +161,7 @@ class LifetimeValue:
         risk = self.risk(rows, within, definitions)
         low, high = self.spread.interval(expected, risk, grade, self.terms)
         return {
-            "clv": expected.asked,
+            "clv": expected.discounted,
             "clv_low": low,
             "clv_high": high,
             "clv_if_stays": expected.if_stays,

@@ -129,11 +129,13 @@ class Spending:
         stays = purchases.days_if_stays(learned_days)
         if_stays = self.money_if_stays(purchases, p, stays)
         left = self._left(purchases.days_if_left(learned_days), stays)
-        asked_stays, asked_left = _discounted_days(purchases, terms)
-        ratio = terms.margin * asked_stays / stays
-        asked_if_stays = if_stays * ratio
-        asked = asked_if_stays * ((1 - p) + p * self._left(asked_left, asked_stays))
-        return Expected(if_stays * ((1 - p) + p * left), asked, asked_if_stays)
+        discounted_stays, discounted_left = _discounted_days(purchases, terms)
+        ratio = terms.margin * discounted_stays / stays
+        discounted_if_stays = if_stays * ratio
+        discounted = discounted_if_stays * (
+            (1 - p) + p * self._left(discounted_left, discounted_stays)
+        )
+        return Expected(if_stays * ((1 - p) + p * left), discounted, discounted_if_stays)
 
     def money_if_stays(self, purchases: Purchases, p: np.ndarray, stays: np.ndarray) -> np.ndarray:
         """Money within L of who stays, (rows,). `stays`: `days_if_stays` within L."""
@@ -150,7 +152,7 @@ class Spending:
 
 
 def _discounted_days(purchases: Purchases, terms: ValueTerms) -> tuple[np.ndarray, np.ndarray]:
-    """Active days within the days asked for, discounted: of who stays, and of who leaves."""
+    """Active days within the days in question, discounted: of who stays, and of who leaves."""
     if terms.annual_discount == 0:
         days = float(terms.days)
         return purchases.days_if_stays(days), purchases.days_if_left(days)

@@ -70,23 +70,23 @@ def evaluate_value(
             **_figures(ours, came, risk, rows),
             "learned_days": value.terms.learned_days,
             "extrapolated": value.terms.extrapolated,
-            **_beside(ours["clv"], came, baselines, rows["customer_id"].to_numpy()),
+            **_baseline_figures(ours["clv"], came, baselines, rows["customer_id"].to_numpy()),
         }
     return judged
 
 
 def _baselines(value: LifetimeValue, rows: pa.Table, days: int) -> dict[str, np.ndarray]:
     """Simpler answers by name, (rows,) each."""
-    found = {}
+    answers = {}
     if AMOUNT in rows.column_names:
-        found[PAST] = np.nan_to_num(rows[AMOUNT].to_numpy().astype(float))
+        answers[PAST] = np.nan_to_num(rows[AMOUNT].to_numpy().astype(float))
     if isinstance(value.model, Spending):
         purchases = Purchases(rows, value.model.models, value.model.horizon)
-        found[PURCHASES] = purchases.days_expected(float(days)) * purchases.per_day
+        answers[PURCHASES] = purchases.days_expected(float(days)) * purchases.per_day
     elif PRICE in rows.column_names:
         price = np.nan_to_num(rows[PRICE].to_numpy().astype(float))
-        found[PRICE_ALONE] = np.where(rows["eligible"].to_numpy(), price, 0.0) * days
-    return found
+        answers[PRICE_ALONE] = np.where(rows["eligible"].to_numpy(), price, 0.0) * days
+    return answers
 
 
 def _figures(
@@ -111,7 +111,7 @@ def _figures(
     }
 
 
-def _beside(
+def _baseline_figures(
     ours: np.ndarray,
     came: np.ndarray,
     baselines: Mapping[str, np.ndarray],

@@ -1,6 +1,6 @@
 """The lifetime value of a release, fitted on money that came within L days of past instants.
 
-L is the longest horizon, up to the days that are asked for, whose outcome was there at two dates;
+L is the longest horizon, up to the days in question, whose outcome was there at two dates;
 else the horizon of churn. Without contracts a regression moves BG/NBD × Gamma–Gamma (a Tweedie
 model with a log link whose offset they are: with a strong penalty it is they alone). With contracts
 one number corrects the curve × the price. How far money lay from what was expected is read off the
@@ -126,7 +126,7 @@ def fit_value(
 def _terms(
     rows: pa.Table, money: np.ndarray, curve: Curve, settings: Settings
 ) -> tuple[ValueTerms, int]:
-    """What is asked and learned, and the column of `money` that it is learned from."""
+    """The question and what is learned, and the column of `money` that it is learned from."""
     as_of = rows["as_of"].to_numpy()
     column, twice = 0, False
     for position, days in enumerate(settings.money_horizons):
@@ -135,14 +135,14 @@ def _terms(
         known = all(days in curve.known_horizons(group) for group in curve.groups)
         if dates >= 2 and known:
             column, twice = position, True
-    asked = settings.value
+    section = settings.value
     learned = settings.money_horizons[column]
     ends = as_of[~np.isnan(money[:, column])]
     months = {month for at in np.unique(ends) for month in months_touched(int(at), learned)}
     terms = ValueTerms(
-        asked.days,
-        asked.margin,
-        asked.annual_discount,
+        section.days,
+        section.margin,
+        section.annual_discount,
         learned,
         twice,
         tuple(sorted(months)),
