@@ -184,7 +184,8 @@ def test_the_order_of_rows_and_their_company_say_nothing(business):
 def test_money_that_is_stale_or_was_not_sent_gives_no_value(business):
     value, rows, p = business.release.value, *refitted(business)[1:]
     table = "contracts" if business.settings.contractual else "transactions"
-    of = (value, business.release.curve, rows, p, business.release.scorer.definitions)
+    within = business.release.curve.event_within(rows, p)
+    of = (value, within, rows, p, business.release.scorer.definitions)
     assert all(np.isnan(each).all() for each in answer_value(*of, [table]).values())
     assert not np.isnan(answer_value(*of)["clv"]).all()
     refused = answer_value(*of[:3], np.full(len(p), np.nan), of[4])

@@ -36,17 +36,24 @@ def config_horizons(config: Mapping[str, Any]) -> tuple[int, ...]:
 
 
 def answer_curve(
-    curve: Curve | None, rows: pa.Table, p: np.ndarray, config: Mapping[str, Any]
+    curve: Curve | None,
+    rows: pa.Table,
+    p: np.ndarray,
+    config: Mapping[str, Any],
+    *,
+    within: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Each column of `curve_columns`, float64 (rows,); NaN where there is no answer.
 
-    `rows`: feature rows; p: their P(churn), NaN where scores are refused. `p_active` and `p_return`
+    `rows`: feature rows; p: their P(churn), NaN where scores are refused. within: what
+    `Curve.event_within` gives for them, where it is there already. `p_active` and `p_return`
     of one row are one number; with contracts a row has either `p_lost` or `p_return`.
     """
     names = curve_columns(config)
     if curve is None:
         return {name: np.full(len(p), np.nan) for name in names}
-    within = curve.event_within(rows, p)
+    if within is None:
+        within = curve.event_within(rows, p)
     if curve.covered is None:
         first = np.ones(len(p), dtype=bool)
         gone = np.isin(rows["stage"].to_numpy(), GONE)

@@ -40,8 +40,9 @@ class OverTime:
 
         `rows`: feature rows; p: their P(churn). `missing`: tables that are stale or were not sent.
         """
-        answers = answer_curve(self.curve, rows, p, config)
-        return answers | answer_value(self.value, self.curve, rows, p, definitions, missing)
+        within = self.curve.event_within(rows, p) if self.curve else None
+        answers = answer_curve(self.curve, rows, p, config, within=within)
+        return answers | answer_value(self.value, within, rows, p, definitions, missing)
 
     def warnings(
         self, rows: pa.Table, answers: dict[str, np.ndarray], config: Mapping[str, Any]

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 
 from features.recipes.definitions import Definitions
-from serving.scoring.curve import Curve
 from serving.scoring.lifetime_value import LifetimeValue
 
 VALUE_COLUMNS = ("clv", "clv_low", "clv_high", "clv_if_stays")
@@ -24,7 +23,7 @@ def money_table(*, contractual: bool) -> str:
 
 def answer_value(
     value: LifetimeValue | None,
-    curve: Curve | None,
+    within: np.ndarray | None,
     rows: pa.Table,
     p: np.ndarray,
     definitions: Definitions,
@@ -32,15 +31,15 @@ def answer_value(
 ) -> dict[str, np.ndarray]:
     """Each of VALUE_COLUMNS, float64 (rows,); NaN where there is no answer.
 
-    `rows`: feature rows; p: their P(churn), NaN where scores are refused; missing: the tables that
-    are stale or were not sent.
+    within: of the curve, (rows, horizons), None without one. `rows`: feature rows; p: their
+    P(churn), NaN where scores are refused; missing: the tables that are stale or were not sent.
     """
     nothing = {name: np.full(len(p), np.nan) for name in VALUE_COLUMNS}
-    if value is None or curve is None or np.isnan(p).any():
+    if value is None or within is None or np.isnan(p).any():
         return nothing
     if money_table(contractual=definitions.contractual) in missing:
         return nothing
-    return value.answers(rows, p, curve.event_within(rows, p), definitions)
+    return value.answers(rows, p, within, definitions)
 
 
 def value_warnings(
