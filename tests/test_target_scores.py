@@ -17,7 +17,7 @@ from serving.api.state import ServingState
 from serving.batch import run_folders
 from serving.release.sandbox import load_in_subprocess
 from serving.release.score_table import SCORE_TYPES, score_rows, score_table
-from serving.scoring.curve_columns import curve_columns
+from serving.scoring.over_time import time_columns
 from tests.support.businesses import copied, scores, with_training
 from tests.support.checks import nonempty
 from tests.support.raw_events import request
@@ -51,10 +51,10 @@ def run(trained_targets):
 
 
 def test_the_run_has_a_column_for_each_target(run, trained_targets):
-    curve = curve_columns(trained_targets.release.config)
-    assert set(run.column_names) == {*SCORE_TYPES, *curve, *TARGETS}
+    over_time = time_columns(trained_targets.release.config)
+    assert set(run.column_names) == {*SCORE_TYPES, *over_time, *TARGETS}
     place = run.column_names.index("next_stages") + 1
-    assert run.column_names[place : place + len(curve) + len(TARGETS)] == [*curve, *TARGETS]
+    assert run.column_names[place : place + len(over_time) + len(TARGETS)] == [*over_time, *TARGETS]
     everybody = run.filter(pc.is_valid(run["p_churn"]))
     assert everybody["p_gone"].equals(everybody["p_churn"])
     assert everybody["p_nobody"].null_count == everybody.num_rows
@@ -74,7 +74,7 @@ def test_the_run_has_a_column_for_each_target(run, trained_targets):
 
 
 def test_by_id_and_by_events_the_answer_is_the_run_to_the_bit(state, run, trained_targets):
-    names = entry_columns((*curve_columns(trained_targets.release.config), *TARGETS))
+    names = entry_columns((*time_columns(trained_targets.release.config), *TARGETS))
     expected = {row["customer_id"]: {name: row[name] for name in names} for row in run.to_pylist()}
     ids = [one for one, row in expected.items() if row["p_churn"] is not None][:60]
     by_id = state.score_by_id(

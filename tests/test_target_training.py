@@ -16,7 +16,7 @@ import pytest
 from features.core import errors
 from features.labels.targets import label_column
 from serving.release.release import load_release
-from serving.scoring.curve_columns import curve_columns
+from serving.scoring.over_time import time_columns
 from serving.scoring.sub_releases import SubRelease
 from serving.scoring.targets import LEAK, NO_SKILL, NOT_ENOUGH_DATA, OK
 from tests.support.checks import nonempty
@@ -292,6 +292,6 @@ def test_a_business_without_targets_has_the_release_that_it_always_had(trained_s
     assert "targets" not in trained_shop.trained.evaluation
     assert not (trained_shop.release.folder / "targets").exists()
     golden = pq.read_schema(trained_shop.release.folder / "golden" / "scores.parquet").names
-    curve = curve_columns(trained_shop.release.config)
-    others = [name for name in golden if not name.startswith("p_next_") and name not in curve]
+    over_time = time_columns(trained_shop.release.config)
+    others = [name for name in golden if not name.startswith("p_next_") and name not in over_time]
     assert others == ["customer_id", "p_churn"]

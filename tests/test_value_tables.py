@@ -27,13 +27,15 @@ from features.indicators.rfm import SEGMENTS
 from features.labels.outcomes import observe_outcomes
 from features.recipes.definitions import learn_definitions
 from lifecycle.commands.value import ValueTables, make_value_tables
+from serving.value.scored_tables import SHAPES
 from tests.support import worlds
 from tests.support.checks import nonempty
 from tests.support.command_line import ROOT, run_here
 from tests.support.indicator_worlds import day, orders, random_business, write_business
 
+ACQUISITION = ("channels", "channel_months", "channel_ages")
 EVERY_ROW = ("as_of", "population", "n", "low", "high", "definition", "missing")
-NAMES = {*SECTIONS, "rfm_segments", "tier_changes"}
+NAMES = {*SECTIONS, "rfm_segments", "tier_changes", *ACQUISITION} - {"acquisition"}
 
 
 @pytest.fixture(
@@ -182,7 +184,7 @@ def test_without_purchases_every_table_of_money_says_so(tmp_path, tables, at, ac
         assert row["n"] == 0
     for name, table in made.items():
         rows = nonempty(table.to_pylist())
-        assert name == "stages_now" or any(row["missing"] for row in rows), name
+        assert name in ("stages_now", "trends") or any(row["missing"] for row in rows), name
     assert made["growth"]["missing"][0].as_py()
 
 
@@ -271,11 +273,13 @@ def test_the_command_writes_a_pair_of_files_a_table(config, tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["as_of"] == "2024-02-11"
-    assert set(report["tables"]) == NAMES
+    assert set(report["tables"]) == NAMES | set(SHAPES)
     shop = lifecycle.open(config)
     tables = business_tables(shop.history, shop.settings, as_of=day("2024-02-11"))
     files = {path.name for path in (tmp_path / "out").iterdir()}
-    assert files == {f"{name}{ending}" for name in NAMES for ending in (".parquet", ".csv")}
+    assert files == {
+        f"{name}{ending}" for name in NAMES | set(SHAPES) for ending in (".parquet", ".csv")
+    }
     for name, table in tables.items():
         written = pq.read_table(tmp_path / "out" / f"{name}.parquet")
         assert written.drop(["as_of"]).equals(table.drop(["as_of"])), name
@@ -300,8 +304,9 @@ def test_the_page_of_definitions_names_every_table_column_and_segment(tmp_path):
     chosen, history = write_business(tmp_path, {"transactions": BOUGHT})
     tables = business_tables(history, chosen, as_of=day("2023-01-01"))
     own = {column for table in tables.values() for column in table.column_names}
+    own |= {column for shape in SHAPES.values() for column in shape.columns}
     customers = {f"customers_{part}" for part in PARTS} | {"customer_id", "level", "month"}
-    for name in [*tables, *(own - customers), "customers_new"]:
+    for name in [*tables, *SHAPES, *(own - customers), "customers_new"]:
         assert f"`{name}`" in page or f"## {name}" in page or f", {name}" in page, name
     for recency, names in SEGMENTS.items():
         rows = re.findall(rf"^\| (?:2, )?{recency}(?:, 1)? \| (.*) \|$", page, re.M)

@@ -263,6 +263,10 @@ class Value(Section):
     """The share of the money that is left after what was sold is paid for. 1: `clv` is revenue."""
     annual_discount: float = Field(default=0.1, ge=0, le=10)
     """By how much money in a year is worth less than money today: 0.1 is ten percent."""
+    win_back_cost: float = Field(default=0.0, ge=0, le=1e9)
+    """What it costs to win one customer back, in units of the currency. The table `win_back` leaves
+    out who is not worth it.
+    """
     rfm_cuts: dict[Literal["recency_days", "frequency", "monetary"], list[float]] = {}
     """Where the scores of `rfm` begin, four rising numbers each, such as
     `{ frequency = [2, 3, 5, 10] }`: a customer with 10 or more has score 5. Of `recency_days` the

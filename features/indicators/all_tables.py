@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import pyarrow as pa
 
 from features.core.progress import track_steps
 from features.core.settings import Settings
+from features.indicators.acquisition import acquisition_tables
 from features.indicators.cohorts import cohort_table
+from features.indicators.funnel import funnel_table
 from features.indicators.growth import growth_table
 from features.indicators.headline import indicator_table
 from features.indicators.indicator_data import IndicatorData
@@ -21,6 +23,7 @@ from features.indicators.rfm import rfm_tables
 from features.indicators.satisfaction import satisfaction_table
 from features.indicators.stage_tables import migration_table, stages_now_table
 from features.indicators.tiers import tier_tables
+from features.indicators.trends import trend_table
 from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History
 
@@ -33,13 +36,17 @@ Section = Literal[
     "growth",
     "stages_now",
     "migration",
+    "trends",
     "leaving",
     "satisfaction",
     "response_times",
+    "acquisition",
+    "funnel",
     "indicators",
 ]
+MakeTables = Callable[[IndicatorData], dict[str, pa.Table]]
 # In the order in which they are written.
-SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
+SECTIONS: dict[Section, MakeTables] = {
     "rfm": rfm_tables,
     "tiers": tier_tables,
     "pyramid": pyramid_table,
@@ -48,23 +55,34 @@ SECTIONS: dict[Section, Callable[[IndicatorData], dict[str, pa.Table]]] = {
     "growth": growth_table,
     "stages_now": stages_now_table,
     "migration": migration_table,
+    "trends": trend_table,
     "leaving": leaving_table,
     "satisfaction": satisfaction_table,
     "response_times": response_times_table,
+    "acquisition": acquisition_tables,
+    "funnel": funnel_table,
     "indicators": indicator_table,
 }
 
 
-def business_tables(history: History, settings: Settings, *, as_of: int) -> dict[str, pa.Table]:
+def business_tables(
+    history: History,
+    settings: Settings,
+    *,
+    as_of: int,
+    further: Mapping[str, MakeTables] | None = None,
+) -> dict[str, pa.Table]:
     """The tables by name, from what was known before `as_of` (µs UTC) alone.
 
+    further: sections from elsewhere, which read the same data and come last.
     Money is in units of the currency, instants are µs UTC. A table whose inputs are not in the data
     has one row that says what is missing. Raises SeveralCurrencies where amounts are in several.
     """
     refuse_several_currencies(history)
     data = IndicatorData(history, settings, as_of)
     try:
-        sections = track_steps(list(SECTIONS.values()), label="tables")
+        every = [*SECTIONS.values(), *(further or {}).values()]
+        sections = track_steps(every, label="tables")
         return {name: table for make in sections for name, table in make(data).items()}
     finally:
         data.close()

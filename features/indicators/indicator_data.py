@@ -201,6 +201,11 @@ def load(connection: duckdb.DuckDBPyConnection, rows: pa.Table, create: str) -> 
     connection.unregister("incoming")
 
 
+def exact_sum(sql: str) -> str:
+    """SQL for the sum of floats from SQL for one: in millionths, so that the order says nothing."""
+    return f"(CAST(sum(CAST(round(({sql}) * 1e6) AS HUGEINT)) AS DOUBLE) / 1e6)"
+
+
 def month_text(number: str) -> str:
     """SQL for a month as YYYY-MM from SQL for its number."""
     return f"printf('%04d-%02d', CAST({number} AS BIGINT) // 12, CAST({number} AS BIGINT) % 12 + 1)"

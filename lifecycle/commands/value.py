@@ -16,6 +16,7 @@ from features.indicators.all_tables import business_tables
 from features.tables.freshness import measure_freshness
 from features.tables.history import History, newest_as_of, refuse_too_late
 from serving.batch.writers import out_errors, write_table
+from serving.value.scored_tables import scored_sections
 
 FORMULA = "^[=+\\-@\t\r]"  # as OWASP lists the beginnings that spreadsheets run
 
@@ -89,7 +90,8 @@ def make_value_tables(history: History, settings: Settings, as_of: int | None) -
         for name, each in sorted(measure_freshness(history, settings, as_of).items())
         if each.is_stale and each.complete_until is not None
     }
-    tables = business_tables(history, settings, as_of=as_of)
+    further = scored_sections(settings)
+    tables = business_tables(history, settings, as_of=as_of, further=further)
     return ValueTables(tables, as_of, settings.zone, silent)
 
 
