@@ -22,7 +22,7 @@ from training.value import released_value
 
 
 def training_seconds(case: Case) -> dict[str, float]:
-    """Processor seconds: `whole` (features to release, curve and value included) and `curve`, both of them alone.
+    """Processor seconds: `whole` (features to release, all included), `curve` (it and value alone).
 
     The parts of the curve (labels, evaluation, fit of the release) are done once more in the same
     process to be measured.
