@@ -155,6 +155,14 @@ def check_when(cells):
     assert re.search(r"beyond chance, within: (\d+d|no horizon)", text)
 
 
+def check_worth(cells):
+    text, tables = all_printed(cells), all_tables(cells)
+    assert re.search(r"leaves with those of the eligible who leave", text)
+    assert re.search(r"\d+ of \d+ customers", text)
+    for word in ("last year", "at_stake", "stance", "second_life_value", "maturity"):
+        assert word in text or word in tables, word
+
+
 STORIES = {
     "01-look-at-your-customers": check_first,
     "02-train-and-read-a-model": check_second,
@@ -164,6 +172,7 @@ STORIES = {
     "05b-bring-your-own-model": check_own_model,
     "05c-ask-your-own-question": check_own_question,
     "06-when-will-they-come-back": check_when,
+    "07-who-is-worth-keeping": check_worth,
 }
 
 

@@ -22,7 +22,7 @@ from benchmarks.models.part import Options, figure
 from benchmarks.models.sets import DATES, Case, simulated_folder
 from features.core.instants import DAY_US, instant
 from lifecycle import simulation
-from lifecycle.simulation.world import LEAVES, MODES, draw_levels, draw_people, first_day
+from lifecycle.simulation.world import LEAVES, MODES, draw_levels, draw_people
 from training import metrics
 from training.examples import Examples
 
@@ -47,8 +47,8 @@ def measure(options: Options) -> dict[str, Any]:
         }
         predictions[FILTER] = observer.p_leave(
             options.latent_customers,
-            _who(late),
-            day=_day(case.plan.evaluate[0]),
+            customer_numbers(late),
+            day=day_number(case.plan.evaluate[0]),
             horizon=case.settings.churn.horizon_days,
         )
         for name, columns in HIDDEN_COLUMNS.items():
@@ -82,7 +82,7 @@ def _truth(case: Case, late: pa.Table) -> np.ndarray:
 def _add_hidden(example_set: Examples, columns: tuple[str, ...], customers: int) -> Examples:
     """The examples with the hidden state at each row's as_of as columns a model may use."""
     level, gone, buys = hidden_state(customers)
-    who, day = _who(example_set.rows), _day(example_set.rows["as_of"].to_numpy())
+    who, day = customer_numbers(example_set.rows), day_number(example_set.rows["as_of"].to_numpy())
     hidden_columns = {
         "latent_level": level[day - 1, who],
         "latent_left": gone[who] < day,
@@ -94,11 +94,11 @@ def _add_hidden(example_set: Examples, columns: tuple[str, ...], customers: int)
     return replace(example_set, rows=rows, modelled=(*example_set.modelled, *columns))
 
 
-def _who(rows: pa.Table) -> np.ndarray:
+def customer_numbers(rows: pa.Table) -> np.ndarray:
     return np.array([int(name) for name in rows["customer_id"].to_pylist()]) - 1
 
 
-def _day(at: Any) -> Any:
+def day_number(at: Any) -> Any:
     return (at - instant(simulation.START, zone="UTC")) // DAY_US
 
 

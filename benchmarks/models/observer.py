@@ -53,6 +53,11 @@ class Observations:
 
 def p_leave(customers: int, who: np.ndarray, *, day: int, horizon: int) -> np.ndarray:
     """P(no purchase in the `horizon` days from `day`) of the customers `who` (numbers from 0)."""
+    return p_silent(customers, who, day=day, horizons=(horizon,))[:, 0]
+
+
+def p_silent(customers: int, who: np.ndarray, *, day: int, horizons: tuple[int, ...]) -> np.ndarray:
+    """P(no purchase in so many days from `day`), (customers, horizons); horizons ascending."""
     shop = _shop_tables(customers)
     people = shop["customers"]
     acquired = _days(people["acquired_at"])[who]
@@ -66,12 +71,15 @@ def p_leave(customers: int, who: np.ndarray, *, day: int, horizon: int) -> np.nd
     )  # as `draw_people` has them: business customers more often
     observed = observe(shop, who, day=day)
     state = _filter_states(observed, acquired, business, _first_levels(referral), buys, day=day)
-    silent = np.ones((2, GRID, 5))
-    for _ in range(horizon):
+    silent, columns = np.ones((2, GRID, 5)), []
+    for passed in range(1, max(horizons) + 1):
         silent = (
             LEAVES + (1 - LEAVES) * (1 - buys[:, :, None]) * silent
         ) @ world.transition_matrix().T
-    return (state[:, :, :5] * silent[business]).sum(axis=(1, 2)) + state[:, :, 5].sum(axis=1)
+        if passed in horizons:
+            stays = (state[:, :, :5] * silent[business]).sum(axis=(1, 2))
+            columns.append(stays + state[:, :, 5].sum(axis=1))
+    return np.column_stack(columns)
 
 
 @cache
