@@ -22,7 +22,7 @@ from benchmarks.models.part import Options, figure
 from benchmarks.models.sets import DATES, Case, simulated_folder
 from features.core.instants import DAY_US, instant
 from lifecycle import simulation
-from lifecycle.simulation.world import LEAVES, MODES, draw_levels, draw_people
+from lifecycle.simulation.world import LEAVES, MODES, draw_levels, draw_people, first_day
 from training import metrics
 from training.examples import Examples
 
