@@ -84,6 +84,8 @@ def test_the_account_names_no_customer_and_is_the_same_again(shop):
     assert one["customers"] == {"audited": 400, "total": 400, "single_per_as_of": 1}
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_of_many_customers_some_are_drawn_and_the_account_says_so(shop):
     """With duplicates kept only rows with an id are replayed, and it says that too."""
     _, stated, found = shop

@@ -121,6 +121,8 @@ def test_the_text_says_what_equals_what_and_names_nobody(judged, frames):
     assert not [one for one in frames[0].customer_id.unique() if f'"{one}"' in everything]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_every_row_of_the_file_is_counted(opened, frames):
     rows = frames[0][["customer_id", "as_of", "recency"]]
     late = rows.head(5).assign(as_of=pd.Timestamp("2099-01-01", tz="UTC"))

@@ -49,6 +49,8 @@ def there(walked, home):
     return settings, history, runs
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_it_scores_what_a_backtest_scored_there(walked):
     settings, history, _, runs = walked
     at = runs[0].as_of
@@ -86,6 +88,8 @@ def test_one_training_scores_the_dates_until_the_next(walked):
         assert (about["as_of"], about["backfill"]) == (each.as_of, True)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_after_a_kill_it_goes_on_where_it_was(there, home):
     settings, history, runs = there
     [pointer] = (home / "mlruns" / "backfills").iterdir()

@@ -21,6 +21,8 @@ def orders(currencies):
     return "\n".join([HEADER, *rows]) + "\n"
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_an_export_is_read_and_another_is_refused_by_its_rule(tmp_path):
     for name, currencies in (("one", ["EUR"]), ("several", ["EUR", "USD"])):
         (tmp_path / name).mkdir()

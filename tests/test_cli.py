@@ -233,6 +233,7 @@ def test_a_one_off_business_is_refused(tmp_path):
     assert "retention has no meaning" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_data_without_skill_end_with_marked_base_rates(tmp_path, store_home):
     import numpy as np

@@ -90,6 +90,8 @@ def test_seconds_are_not_taken_for_the_id_of_a_run(trained_shop, monkeypatch):
         read_set(f"{seconds:.1f}", trained_shop.settings)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_order_of_the_rows_says_nothing(compared, ours):
     noisy = np.clip(ours["p_churn"].to_numpy() * 0.9 + 0.02, 0, 1)
     turned = ours.take(pa.array(np.arange(ours.num_rows)[::-1]))
@@ -98,6 +100,8 @@ def test_the_order_of_the_rows_says_nothing(compared, ours):
     assert report == again
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_another_question_is_refused(compared, ours):
     labels = ours["churned"].to_numpy().copy()
     compared(as_set(ours, labels=labels), as_set(ours))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
@@ -71,6 +72,8 @@ def test_labels_equal_a_walk_through_each_life_hour_by_hour(seed):
 # Every builder gives the same rows ---------------------------------------------------------------
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_every_builder_gives_covered_customers_the_same_rows_to_the_bit():
     made = world(11, "contractual", 30)
     for number in range(5):

@@ -287,6 +287,8 @@ def test_the_store_has_the_verdict_and_the_table(side):
     assert gate.lines({}) == []
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_release_with_the_table_of_its_gate_keeps_the_rules_of_its_file(many_dates):
     bold = worse(many_dates, churn=Blend((*many_dates.scorer.churn.parts, (1.0, Rate((2.5,))))))
     few = replace(many_dates, rows=many_dates.rows.slice(0, 1))
@@ -321,6 +323,7 @@ def test_a_training_is_judged_beside_the_recipe_of_what_is_served_or_is_that_ver
     assert again == {"gate": served.evaluation["gate"]}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_release_of_long_ago_is_judged_as_it_was_served(trained_shop, store_home):
     """Trained where the data ended half a year earlier, promoted, and half a year later beside its

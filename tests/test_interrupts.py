@@ -67,6 +67,8 @@ def test_a_training_interrupted_at_any_moment_exits_with_five(tmp_path, after):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_an_engine_that_raises_an_error_of_its_own_on_an_interrupt_exits_with_five_too(tmp_path):
     """DuckDB is counting, and turns the interrupt into an error of its own."""
     config = write_shop(tmp_path, [("a", "2024-01-05", 5)])
@@ -89,6 +91,8 @@ def with_own_features(folder, code):
     return config
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_thread_that_never_ends_does_not_keep_the_command_alive(tmp_path):
     config = with_own_features(
         tmp_path,

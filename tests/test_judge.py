@@ -171,6 +171,8 @@ def test_nothing_that_matches_is_an_error_with_what_to_compare(trained_subscript
         judged_examples(b.history, b.settings, Predictions(late, None, None, 0))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_reads_csv_and_records_a_run(trained_subscriptions, ours, home):
     copied(trained_subscriptions, home)
     folder = trained_subscriptions.folder

@@ -102,6 +102,8 @@ def test_what_is_additive_is_asked_of_running_totals_and_is_much(business):
     assert len(spans.keys) > len(needed) / 3
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_columns_without_the_standing(business):
     history, definitions, columns, bases, each = business
     names = ["customer_id", "as_of", *(column.name for column in columns)]
@@ -147,6 +149,8 @@ def test_a_pair_uses_the_newest_base_that_does_not_know_its_future(business):
     assert found.rows.to_pylist() == each[1].slice(0, 20).to_pylist()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("asked", "error"),
     [

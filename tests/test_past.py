@@ -188,6 +188,8 @@ def test_without_as_of_an_old_population_is_refused_and_not_warned_of(state, tra
     assert "population_is_700_days_old" in entry["warnings"]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_line_ends_with_exit_3_or_marks(trained_shop, home):
     config = trained_shop.folder / "lifecycle.toml"
     (home / "mlruns").mkdir()

@@ -174,8 +174,17 @@ CRASHING = {
 }
 
 
+ALSO_QUICK = ("half", "deep", "another start")  # one of each kind; the others are left to test-long
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("edit", CRASHING.values(), ids=CRASHING)
+@pytest.mark.parametrize(
+    "edit",
+    [
+        pytest.param(edit, id=name, marks=[] if name in ALSO_QUICK else pytest.mark.long)
+        for name, edit in CRASHING.items()
+    ],
+)
 def test_no_absurd_booster_ends_the_command_by_a_signal_or_a_traceback(release_home, edit):
     _, name = release_home
     folder = releases.releases_folder() / "crafted"

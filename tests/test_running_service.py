@@ -52,7 +52,13 @@ def test_its_port_is_all_that_listens(running_shop):
     assert [listening(pid) for pid in processes] == [{wanted}] * 2
 
 
-@pytest.mark.parametrize("name", IDLE)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow, pytest.mark.long] if at > 1 else [])
+        for at, name in enumerate(IDLE)
+    ],
+)
 def test_a_thousand_idle_connections_keep_nobody_out(running_shop, name):
     with running_shop.idle(1000, IDLE[name]):
         assert Counter(running_shop.by_id() for _ in range(30)) == {200: 30}
@@ -72,6 +78,7 @@ def test_a_connection_that_had_a_key_stays_before_strangers(running_shop):
     kept.close()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_who_never_ends_a_head_is_left(running_shop):
     with (
@@ -95,6 +102,7 @@ def test_a_slow_head_on_a_connection_that_was_used_is_left_too(running_shop):
         assert one.recv(1) == b""
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_with_few_files_too_nobody_is_kept_out(trained_shop, tmp_path):
     (tmp_path / "sitecustomize.py").write_text(

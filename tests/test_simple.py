@@ -45,6 +45,8 @@ def made(stated, trained_subscriptions, kept):
         return job.train(trained_subscriptions.history, stated)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_its_score_of_churn_knows_four_columns_and_no_other(made):
     scorer = releases.load_release(made.folder).scorer
     assert [type(part) for _, part in scorer.churn.parts if not isinstance(part, CannotChurn)] == [
@@ -65,6 +67,8 @@ def test_its_score_of_churn_knows_four_columns_and_no_other(made):
         assert not np.array_equal(part.margins(matrix), part.margins(moved))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_it_is_a_release_like_any_other(made, stated, kept, monkeypatch):
     monkeypatch.setenv("LIFECYCLE_HOME", str(kept))
     found = made.evaluation["models"]["churn"]
@@ -88,6 +92,8 @@ def test_it_is_a_release_like_any_other(made, stated, kept, monkeypatch):
     )
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_release_says_that_it_is_what_is_recommended_or_how_to_have_it(made):
     account = dict(made.evaluation)
     told = {"population": "everyone", "recommended": "RFM logistic", "verdict": "…"}

@@ -131,6 +131,8 @@ def test_without_activity_nobody_is_scored(own_home):
         run_folders.score_batch(silent, b.settings, b.release, as_of=at)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @richer
 def test_a_table_left_out_of_a_request_was_not_sent(business, request):
     service = shared_service(business, request)

@@ -112,6 +112,8 @@ def test_a_table_that_was_not_sent_is_answered_by_a_model_without_it(state, trai
     assert all(entry["p_nobody"] is None for entry in entries)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_python_gives_the_same_bits(trained_targets, monkeypatch, run, home):
     copied(trained_targets, home)
     shop = lc.Business(trained_targets.settings, trained_targets.history, {})
@@ -160,6 +162,8 @@ def test_the_reference_names_targets(state):
     assert not set(TARGETS) & set(COLUMNS)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_release_of_rates_has_empty_targets_that_say_so(trained_targets, store_home):
     why = NotEnoughData(where="training", got="too few", rule="More.", fix="Add.")
     trained = rates_job.train_rates(trained_targets.history, trained_targets.settings, why)

@@ -308,6 +308,8 @@ def test_the_page_is_that_of_the_business_or_of_the_newest_run(store_home):
     assert ui_server.page_url("http://a:1", None) == "http://a:1"
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_server_that_ends_before_it_answers_is_refused_in_one_line(store_home, free_port):
     with pytest.raises(StoreFailed, match="ended before it answered") as refused:
         ui_server.run_server("nonsense://user:secret@nowhere", "127.0.0.1", free_port, lambda: None)

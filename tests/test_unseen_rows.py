@@ -68,6 +68,8 @@ def test_a_fit_is_done_once_for_equal_rows_and_again_for_others():
     assert done == ["outside", "first", "another seed", "other rows", "next training"]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_remembered_fits_change_no_score(trained_shop):
     made, dates = trained_shop.examples, trained_shop.dates
     specs = fitting.specs_of(trained_shop.release, trained_shop.settings)

@@ -82,6 +82,8 @@ def again(one, rows, at):
     return {"min": min, "max": max, "median": median}[one.how](values) if values else None
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_every_column_comes_out_again_from_the_shown_rows_alone(world):
     found, settings, at, definitions, base, columns, rows = world
     ids = rows["customer_id"].to_pylist()

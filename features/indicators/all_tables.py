@@ -22,6 +22,7 @@ from features.indicators.retention import retention_table
 from features.indicators.rfm import rfm_tables
 from features.indicators.satisfaction import satisfaction_table
 from features.indicators.stage_tables import migration_table, stages_now_table
+from features.indicators.textbook import textbook_table
 from features.indicators.tiers import tier_tables
 from features.indicators.trends import trend_table
 from features.tables.currencies import refuse_several_currencies
@@ -42,6 +43,7 @@ Section = Literal[
     "response_times",
     "acquisition",
     "funnel",
+    "textbook",
     "indicators",
 ]
 MakeTables = Callable[[IndicatorData], dict[str, pa.Table]]
@@ -61,6 +63,7 @@ SECTIONS: dict[Section, MakeTables] = {
     "response_times": response_times_table,
     "acquisition": acquisition_tables,
     "funnel": funnel_table,
+    "textbook": textbook_table,
     "indicators": indicator_table,
 }
 

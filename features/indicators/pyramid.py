@@ -28,7 +28,7 @@ PYRAMID = TableShape(
     {"year": TEXT, "measure": TEXT, "customer_share": NUMBER, "value": NUMBER},
 )
 LAST_YEAR, YEAR_BEFORE, LATER = "last year", "year before", "last year, by the year before"
-TOP = 0.2
+TOP, TOP_SHARE = 0.2, "top_20_share"
 POINTS = np.arange(101) / 100
 REPLICATES, SEED = 200, 7
 _IN_YEAR = "occurred_at >= {since} AND occurred_at < {until}"
@@ -98,7 +98,7 @@ def _rows(
             yield PYRAMID.say_missing(sentence, as_of=data.as_of, year=year)
             continue
         values = _measure(groups, money, groups.customers)
-        names: list[tuple[str, float | None]] = [("top_20_share", TOP)]
+        names: list[tuple[str, float | None]] = [(TOP_SHARE, TOP)]
         if year != LATER:
             names += [("gini", None), *(("lorenz", float(point)) for point in POINTS)]
         rows = [

@@ -31,7 +31,7 @@ from features.tables.history import History
 from lifecycle import simulation
 from serving.batch import run_folders
 from serving.release import release
-from tests.support.shared import build_once, needed_fixtures, own_share
+from tests.support.shared import build_for_source, needed_fixtures, own_share
 from tests.support.targets import OF_EVERY_KIND, with_targets
 from training import examples, job, plan
 from training.models.remembered_fits import remember_fits
@@ -107,15 +107,15 @@ def scores(business: Business) -> pa.Table:
 
 
 @pytest.fixture(scope="session")
-def shop(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+def shop() -> Simulated:
     """A simulated retail business: (folder, settings, history)."""
-    return _simulated(tmp_path_factory, "retail")
+    return _simulated("retail")
 
 
 @pytest.fixture(scope="session")
-def subscriptions(tmp_path_factory: pytest.TempPathFactory) -> Simulated:
+def subscriptions() -> Simulated:
     """A simulated subscription business: (folder, settings, history)."""
-    return _simulated(tmp_path_factory, "subscription")
+    return _simulated("subscription")
 
 
 @pytest.fixture(scope="session")
@@ -128,8 +128,8 @@ def whole_subscriptions(subscriptions: Simulated) -> Simulated:
     return _whole(subscriptions)
 
 
-def _simulated(factory: pytest.TempPathFactory, mode: str) -> Simulated:
-    folder = build_once(factory, mode, lambda folder: _write(folder, mode))
+def _simulated(mode: str) -> Simulated:
+    folder = build_for_source(mode, lambda folder: _write(folder, mode))
     settings = settings_of.load_settings(folder / "lifecycle.toml")
     history, _ = histories.load_history(settings)
     return folder, settings, history
@@ -219,8 +219,8 @@ def _trained(
 ) -> Business:
     folder, settings, history = business
     settings = with_training(settings, **training)
-    factory, store = (request.getfixturevalue(name) for name in ("tmp_path_factory", "empty_store"))
-    place = build_once(factory, name, lambda place: _train(place, settings, history, store))
+    store = request.getfixturevalue("empty_store")
+    place = build_for_source(name, lambda place: _train(place, settings, history, store))
     trained, run, bare_examples = pickle.loads((place / "results.pickle").read_bytes())
     return Business(
         place / "home",

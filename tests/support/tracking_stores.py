@@ -12,7 +12,7 @@ import warnings
 
 import pytest
 
-from tests.support.shared import build_once
+from tests.support.shared import build_for_source
 from training.promote import PromotionCheck, serve_release
 from training.tracking import store, tracking
 
@@ -20,9 +20,9 @@ RELEASE = "a-release-that-is-gone"
 
 
 @pytest.fixture(scope="session")
-def empty_store(tmp_path_factory):
+def empty_store():
     """A made SQLite store that nobody has written into."""
-    return build_once(tmp_path_factory, "empty-store", _make_store) / "mlflow.db"
+    return build_for_source("empty-store", _make_store) / "mlflow.db"
 
 
 def _make_store(folder):
