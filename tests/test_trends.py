@@ -19,7 +19,8 @@ from features.indicators.trends import (
     PARTS,
     START_GAPS,
     customer_trends,
-    theil_sen,
+    direction,
+    median_slope,
     trend_table,
 )
 
@@ -30,20 +31,25 @@ rows_of_counts = st.lists(
 
 @given(counts=rows_of_counts)
 @settings(max_examples=60, deadline=None)
-def test_the_slope_is_the_median_of_pairs_and_its_interval_that_of_sen(counts):
+def test_slope_and_direction_are_those_of_a_second_implementation(counts):
     values = np.log1p(np.array(counts, float))
-    middle, low, high = theil_sen(values)
+    slopes, ways = median_slope(values), direction(values)
     for k, row in enumerate(values):
-        slopes = sorted((row[j] - row[i]) / (j - i) for i, j in combinations(range(PARTS), 2))
-        assert middle[k] == pytest.approx(median(slopes), abs=1e-12)
+        pairs = list(combinations(range(PARTS), 2))
+        assert slopes[k] == pytest.approx(
+            median((row[j] - row[i]) / (j - i) for i, j in pairs), abs=1e-12
+        )
+        statistic = sum(int(row[j] > row[i]) - int(row[j] < row[i]) for i, j in pairs)
         _, ties = np.unique(row, return_counts=True)
-        pairs = PARTS * (PARTS - 1) * (2 * PARTS + 5)
-        variance = (pairs - sum(t * (t - 1) * (2 * t + 5) for t in ties)) / 18
+        whole = PARTS * (PARTS - 1) * (2 * PARTS + 5)
+        variance = (whole - sum(t * (t - 1) * (2 * t + 5) for t in ties)) / 18
         reach = scipy.stats.norm.ppf(0.95) * np.sqrt(variance)
-        m = int(np.floor((len(slopes) - reach) / 2))
-        assert low[k] == pytest.approx(slopes[max(m - 1, 0)], abs=1e-12)
-        assert high[k] == pytest.approx(slopes[min(len(slopes) - m, len(slopes) - 1)], abs=1e-12)
-        assert low[k] <= middle[k] <= high[k]
+        assert ways[k] == (0 if abs(statistic) <= reach else np.sign(statistic))
+
+
+def test_who_stops_half_way_declines():
+    stopped = np.array([[3, 3, 3, 3, 0, 0, 0, 0]])
+    assert customer_trends(counts_of(stopped))["trend"].to_pylist() == ["decline"]
 
 
 def counts_of(activities: np.ndarray) -> pa.Table:
