@@ -33,9 +33,9 @@ from tests.support.checks import nonempty
 from tests.support.command_line import ROOT, run_here
 from tests.support.indicator_worlds import day, orders, random_business, write_business
 
-ACQUISITION = ("channels", "channel_months", "channel_ages")
+FURTHER = ("channels", "channel_months", "channel_ages", "answers_adjusted")
 EVERY_ROW = ("as_of", "population", "n", "low", "high", "definition", "missing")
-NAMES = {*SECTIONS, "rfm_segments", "tier_changes", *ACQUISITION} - {"acquisition"}
+NAMES = {*SECTIONS, "rfm_segments", "tier_changes", *FURTHER} - {"acquisition", "answering"}
 
 
 @pytest.fixture(

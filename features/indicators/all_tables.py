@@ -10,6 +10,7 @@ import pyarrow as pa
 from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.indicators.acquisition import acquisition_tables
+from features.indicators.answering import answering_table
 from features.indicators.cohorts import cohort_table
 from features.indicators.funnel import funnel_table
 from features.indicators.growth import growth_table
@@ -40,6 +41,7 @@ Section = Literal[
     "trends",
     "leaving",
     "satisfaction",
+    "answering",
     "response_times",
     "acquisition",
     "funnel",
@@ -60,6 +62,7 @@ SECTIONS: dict[Section, MakeTables] = {
     "trends": trend_table,
     "leaving": leaving_table,
     "satisfaction": satisfaction_table,
+    "answering": answering_table,
     "response_times": response_times_table,
     "acquisition": acquisition_tables,
     "funnel": funnel_table,
