@@ -15,6 +15,7 @@ from features.core.errors import BadSetting
 from features.core.settings import Settings, load_settings
 from features.engine import many_dates
 from features.engine.consent import with_consent
+from features.indicators.what_if import read_what_if
 from features.plausibility import definition_report
 from features.recipes.stages import STATE_COLUMNS
 from features.tables.history import History, load_history, newest_as_of, refuse_too_late
@@ -231,18 +232,26 @@ class Business:
         return to_frame(stage_history(self.history, self.settings), frames)
 
     @_one_at_a_time
-    def value(self, *, as_of: AsOf | None = None, frames: Frames = "pandas") -> dict[str, Any]:
+    def value(
+        self,
+        *,
+        as_of: AsOf | None = None,
+        what_if: str | None = None,
+        frames: Frames = "pandas",
+    ) -> dict[str, Any]:
         """The tables a business looks at, by name: RFM, tiers, cohorts, growth, satisfaction …
 
         `as_of`: default: the local midnight right after the data. Each row has as_of, population,
         n, low, high (95 %), definition, and missing: what is not in the data, in a row without
-        numbers. Errors: AsOfTooLate; SeveralCurrencies.
+        numbers. `what_if`: "retention=+5%" for a table of what that is worth. Errors:
+        AsOfTooLate; SeveralCurrencies; BadSetting.
 
         >>> shop.value()["rfm_segments"]["segment"].iloc[0]
         'champions'
         """
         at = None if as_of is None else self._instants(as_of)[0]
-        tables = make_value_tables(self.history, self.settings, at).tables
+        change = read_what_if(what_if)
+        tables = make_value_tables(self.history, self.settings, at, what_if=change).tables
         return {name: to_frame(table, frames) for name, table in tables.items()}
 
     @_one_at_a_time

@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.core.errors import BadSetting
 from features.core.instants import DAY_US, day_text
+from features.indicators.what_if import read_what_if
 from features.recipes.stages import STAGES
 from lifecycle.commands.value import make_value_tables
 from serving.value.scored_tables import SHAPES, run_of_day
@@ -148,3 +150,28 @@ def test_without_any_value_the_tables_say_so(own_home):
     for name in ("worth", "value_matrix", "win_back", WIN_BACK_STAGES.name):
         assert "clv" in made[name]["missing"][0].as_py()
     assert made["next_stages"].num_rows > 7
+
+
+@pytest.mark.parametrize("change", [0.05, -0.1])
+def test_what_another_retention_is_worth_follows_from_the_formula(at_home, change):
+    config = at_home.settings
+    made = make_value_tables(at_home.history, config, at_home.run.as_of, what_if=change).tables
+    rows = {row["measure"]: row for row in made["what_if"].to_pylist()}
+    [retention] = [row for row in made["indicators"].to_pylist() if row["indicator"] == "retention"]
+    now, then = retention["value"], min(retention["value"] + change, 1.0)
+    assert (rows["retention"]["now"], rows["retention"]["then"]) == (now, pytest.approx(then))
+    d = 1.1 ** (config.churn.horizon_days / 365) - 1
+    assert rows["periods"]["now"] == pytest.approx(1 / (1 + d - now))
+    assert rows["periods"]["low"] < rows["periods"]["now"] < rows["periods"]["high"]
+    total = made["worth"].to_pylist()[0]["clv"]
+    assert rows["clv"]["then"] == pytest.approx(total * (1 + d - now) / (1 + d - then))
+
+
+@pytest.mark.parametrize(
+    "text", ["retention", "retention=5%", "churn=+5%", "retention=+500%", "", "retention=+nan%"]
+)
+def test_any_other_question_is_refused(text):
+    with pytest.raises(BadSetting, match=r"retention=\+5%"):
+        read_what_if(text)
+    assert read_what_if("retention=+5%") == 0.05
+    assert read_what_if(None) is None

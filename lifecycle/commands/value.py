@@ -13,6 +13,7 @@ from features.core.instants import day_text
 from features.core.settings import Settings
 from features.core.staged_files import put_in_place, staging_folder
 from features.indicators.all_tables import business_tables
+from features.indicators.what_if import what_if_table
 from features.tables.freshness import measure_freshness
 from features.tables.history import History, newest_as_of, refuse_too_late
 from serving.batch.writers import out_errors, write_table
@@ -77,9 +78,12 @@ class ValueTables:
         return "\n".join(lines)
 
 
-def make_value_tables(history: History, settings: Settings, as_of: int | None) -> ValueTables:
+def make_value_tables(
+    history: History, settings: Settings, as_of: int | None, *, what_if: float | None = None
+) -> ValueTables:
     """The tables as of an instant (µs UTC); None: the local midnight right after the data.
 
+    what_if: a change of retention, as a share, for the table `what_if`.
     Raises AsOfTooLate for an instant after the data, SeveralCurrencies for amounts in several.
     """
     if as_of is None:
@@ -92,6 +96,8 @@ def make_value_tables(history: History, settings: Settings, as_of: int | None) -
     }
     further = scored_sections(settings)
     tables = business_tables(history, settings, as_of=as_of, further=further)
+    if what_if is not None:
+        tables["what_if"] = what_if_table(what_if, tables, settings)
     return ValueTables(tables, as_of, settings.zone, silent)
 
 
