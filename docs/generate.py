@@ -59,7 +59,10 @@ def contract_page() -> str:
     for table in CONTRACT.values():
         lines += _table_section(table)
     for table in FURTHER_TABLES.values():
-        lines += _table_section(table, "No feature reads this table yet; `check` counts it.")
+        lines += _table_section(
+            table,
+            "No feature reads this table; `check` counts it, and `lifecycle value` may read it.",
+        )
     lines += ["## Stages", "", "| stage | 中文 |", "|---|---|"]
     lines += [*(f"| {stage} | {CHINESE[stage]} |" for stage in STAGES), ""]
     return "\n".join(lines)
@@ -139,8 +142,9 @@ def settings_page() -> str:
         "",
         "Every key of a `lifecycle.toml`. Unknown keys are refused; a missing key has its default.",
         "`--set churn.horizon_days=60` gives a command another value than the file.",
-        "`[files]`, `[value]`, `[training]` and `[engine]` may differ between a release and the",
-        "run that uses it; the rest belongs to the release.",
+        "`[files]`, `[training]`, `[engine]`, and of `[value]` the cuts, the tiers and the cost of",
+        "winning back may differ between a release and the run that uses it; the rest belongs to",
+        "the release.",
         "",
     ]
     fields = Settings.model_fields.items()

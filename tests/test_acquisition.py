@@ -62,6 +62,7 @@ def test_costs_and_customers_of_each_channel_and_month_are_those_counted_by_hand
     assert channels[("ads",)]["cost_per_customer"] == 8
     assert channels[("friends",)]["cost_per_customer"] == 3
     assert channels[("(unknown)",)]["months_without_cost"] == 2
+    assert channels[("all",)]["months_without_cost"] == 2
     everybody = channels[("all",)]
     assert (everybody["n"], everybody["cost"]) == (5, 19)
     assert everybody["cost_per_customer"] is None
@@ -199,4 +200,4 @@ def test_without_leads_the_funnel_says_so(tmp_path):
     leads = "lead_id,occurred_at,channel,customer_id\n1,2024-05-01,ads,a\n"
     made = write_business(tmp_path, {"transactions": ORDERS, "leads": leads})
     [row] = tables_at(made, "2024-04-01", "funnel")["funnel"]
-    assert row["missing"] == "a lead before as_of"
+    assert row["missing"] == "a lead before as_of who was no customer yet"

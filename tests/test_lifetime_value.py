@@ -209,7 +209,7 @@ def test_the_days_if_one_stays_and_if_one_leaves_make_up_all():
             "amount_all": rng.gamma(2, 30, count) * n,
         }
     )
-    purchases = Purchases(rows, models, 60)
+    purchases = Purchases(rows, models, 60, reads_refunds=False)
     none = purchases._none
     for until in (20.0, 60.0, 200.0, 2000.0):
         both = (1 - none) * purchases.days_if_stays(until) + none * purchases.days_if_left(until)
@@ -231,7 +231,7 @@ def test_days_of_cover_are_the_integral_of_the_curve(seed):
     covered = rng.random(count) < 0.6
     p = np.where(covered, within[:, 1], 1 - within[:, 1])
     rows = pa.table({"eligible": covered, "price_per_day": rng.uniform(0.1, 3, count)})
-    model = CoverMoney(horizons, 60, 1.0, 1.0, 2.0)
+    model = CoverMoney(horizons, 60, 1.0, 1.0, 2.0, 100.0)
     days = int(rng.integers(20, 400))
     terms = ValueTerms(days, 1.0, 0.2, 60, True, ALL_MONTHS)
     expected = model.expect(rows, p, within, terms)
@@ -375,11 +375,9 @@ def test_warnings_say_what_is_not_known(business):
     unseen = replace(value, terms=replace(terms, months=(1,)))
     assert UNSEEN_SEASON in value_warnings(unseen, rows, answers)[0]
     assert set(map(tuple, value_warnings(None, rows, answers))) == {(NOT_KNOWN,)}
-    over_time = OverTime(business.release.curve, None)
-    config = {**business.release.config, "tables": {"interactions": "SELECT 1"}}
+    over_time, config = OverTime(business.release.curve, None), business.release.config
     empty = over_time.answers(rows, p, config, business.release.scorer.definitions)
-    marks = over_time.warnings(rows, empty, config)
-    assert not any(NOT_KNOWN in each for each in marks)
+    assert all(NOT_KNOWN in each for each in over_time.warnings(rows, empty, config))
 
 
 # ---------------------------------------------------------------- interval and figures
@@ -531,3 +529,65 @@ def test_the_population_of_a_value_is_none_of_later(trained_shop):
     assert one is not None
     assert one.model.models == two.model.models
     np.testing.assert_array_equal(one.model.weights, two.model.weights)
+
+
+# ---------------------------------------------------------------- refunds, prices, long terms
+
+
+def test_who_sends_everything_back_is_worth_less_than_who_keeps_it(trained_shop):
+    """One of two customers gets all money back; what they will bring is known from the others."""
+    rows = trained_shop.examples.rows_at(trained_shop.dates.refit)
+    ids = np.asarray(rows["customer_id"].to_pylist())
+    returns = np.isin(ids, np.unique(ids)[::2])
+    for days in trained_shop.settings.money_horizons:
+        place = rows.column_names.index(money_column(days))
+        money = np.where(returns, 0.0, rows[place].to_numpy().astype(float))
+        rows = rows.set_column(place, money_column(days), pa.array(money, from_pandas=True))
+    share = pa.array(np.where(returns, 0.9, 0.0))
+    if "refund_share" in rows.column_names:
+        rows = rows.set_column(rows.column_names.index("refund_share"), "refund_share", share)
+    else:
+        rows = rows.append_column("refund_share", share)
+    value = fit_on(trained_shop, rows)
+    assert value.columns == ("amount_all", "refund_share")
+    answers = answers_of(trained_shop, value, rows, trained_shop.release.scorer.p_churn(rows))
+    eligible = rows["eligible"].to_numpy()
+    back, kept = (answers["clv"][eligible & mask].mean() for mask in (returns, ~returns))
+    assert back < 0.15 * kept
+    assert (answers["clv"] <= answers["clv_if_stays"] * (1 + 1e-12)).all()
+
+
+def with_price(rows: pa.Table, price: np.ndarray) -> pa.Table:
+    return rows.set_column(
+        rows.column_names.index("price_per_day"), "price_per_day", pa.array(price)
+    )
+
+
+def test_a_price_that_nobody_pays_and_one_below_zero_are_no_values(trained_subscriptions):
+    value, rows, p = trained_subscriptions.release.value, *refitted(trained_subscriptions)[1:]
+    usual = rows["price_per_day"].to_numpy().astype(float)
+    covered = rows["eligible"].to_numpy()
+    dear = answers_of(
+        trained_subscriptions, value, with_price(rows, np.where(covered, 1e7, usual)), p
+    )
+    plain = answers_of(trained_subscriptions, value, rows, p)
+    assert np.nanmax(dear["clv"]) <= 10 * np.nanmax(plain["clv"])
+    below = answers_of(
+        trained_subscriptions, value, with_price(rows, np.where(covered, -1.0, usual)), p
+    )
+    assert np.isnan(below["clv"][covered]).all()
+
+
+def test_beyond_what_was_seen_cover_may_end_at_once_or_never(trained_subscriptions):
+    """A year is asked for and less was seen: the interval is as wide as the later days."""
+    value, rows, p = trained_subscriptions.release.value, *refitted(trained_subscriptions)[1:]
+    terms = value.terms
+    assert terms.days > terms.learned_days
+    answers = answers_of(trained_subscriptions, value, rows, p)
+    covered = rows["eligible"].to_numpy()
+    price = rows["price_per_day"].to_numpy().astype(float)[covered]
+    later = sum(float(terms.discount(day)) for day in range(terms.learned_days, terms.days))
+    width = (answers["clv_high"] - answers["clv_low"])[covered]
+    assert (width >= 0.98 * price * later).all()
+    whole = sum(float(terms.discount(day)) for day in range(terms.days))
+    assert (answers["clv"][covered] <= price * whole * 1.01).all()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
@@ -16,6 +18,7 @@ from features.core.instants import DAY_US, day_text
 from features.indicators.what_if import read_what_if
 from features.recipes.stages import STAGES
 from lifecycle.commands.value import make_value_tables
+from serving.batch.run_manifest import hash_file
 from serving.value.scored_tables import SHAPES, run_of_day
 from serving.value.value_matrix import STANCES
 from serving.value.win_back import WIN_BACK_STAGES
@@ -136,7 +139,41 @@ def test_scores_of_another_configuration_or_damaged_ones_are_not_read(own_home):
     assert run_of_day(config, own_home.run.as_of) == again
     (again / "scores.parquet").write_bytes(b"no parquet")
     made = make_value_tables(own_home.history, config, own_home.run.as_of).tables
-    assert all("can be read" in made[name]["missing"][0].as_py() for name in SHAPES)
+    assert all("as they were written" in made[name]["missing"][0].as_py() for name in SHAPES)
+
+
+def rewrite(path, table):
+    """The scores of a run with other values, and a manifest that says so."""
+    pq.write_table(table, path)
+    manifest = path.parent / "manifest.json"
+    content = json.loads(manifest.read_text())
+    content["files"]["scores.parquet"] = hash_file(path)
+    manifest.write_text(json.dumps(content))
+
+
+def test_scores_without_a_clv_of_an_older_release_say_what_to_type(own_home):
+    path = own_home.run.folder / "scores.parquet"
+    rewrite(path, pq.read_table(path).drop_columns(["clv", "clv_low", "clv_high", "clv_if_stays"]))
+    made = make_value_tables(own_home.history, own_home.settings, own_home.run.as_of).tables
+    assert all("train again" in made[name]["missing"][0].as_py() for name in SHAPES)
+
+
+def test_scores_that_somebody_changed_or_of_other_data_are_not_read(own_home):
+    path, config = own_home.run.folder / "scores.parquet", own_home.settings
+    table = pq.read_table(path)
+    dear = pc.multiply(table["clv"], 1000.0)
+    pq.write_table(table.set_column(table.column_names.index("clv"), "clv", dear), path)
+    made = make_value_tables(own_home.history, config, own_home.run.as_of).tables
+    assert all("as they were written" in made[name]["missing"][0].as_py() for name in SHAPES)
+    rewrite(path, table)
+    made = make_value_tables(own_home.history, config, own_home.run.as_of).tables
+    assert made["worth"]["missing"][0].as_py() is None
+    # The same configuration and day, and a business whose customers did otherwise.
+    activity = own_home.run.folder / "history" / f"{config.activity.table}.parquet"
+    rows = pq.read_table(activity)
+    pq.write_table(rows.slice(1), activity)
+    made = make_value_tables(own_home.history, config, own_home.run.as_of).tables
+    assert all("of these data" in made[name]["missing"][0].as_py() for name in SHAPES)
 
 
 def test_without_any_value_the_tables_say_so(own_home):
@@ -145,7 +182,7 @@ def test_without_any_value_the_tables_say_so(own_home):
     for name in ("clv", "clv_low", "clv_high", "clv_if_stays"):
         place = table.column_names.index(name)
         table = table.set_column(place, name, pa.nulls(table.num_rows, pa.float64()))
-    pq.write_table(table, path)
+    rewrite(path, table)
     made = make_value_tables(own_home.history, own_home.settings, own_home.run.as_of).tables
     for name in ("worth", "value_matrix", "win_back", WIN_BACK_STAGES.name):
         assert "clv" in made[name]["missing"][0].as_py()

@@ -57,7 +57,7 @@ from training.tracking import record
 from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.trained import JOBS, Trained, record_runs, write_trained_release
 from training.uncertainty.unseen_rows import uncertainty_report
-from training.value import released_value
+from training.value import released_value, value_facts
 
 NEEDED = ("matplotlib", "optuna", "sklearn")  # of the extra `train`
 NOTE = "Figures are of the models fitted on the train dates; the release is refitted on all dates."
@@ -278,7 +278,7 @@ class TrainingRun:
     def _time_sections(self) -> dict[str, Any]:
         """{"curve": …, "value": …}: of the training rows, judged on the evaluation dates."""
         served = with_status(self.status, self.eval_scorer, self.train_rows)
-        return over_time_report(
+        sections = over_time_report(
             self.train_rows,
             out_of_fold_p(self.fitting, served, self.train_rows),
             self.eval_rows,
@@ -287,6 +287,9 @@ class TrainingRun:
             self.plan,
             self.settings,
         )
+        refit = self.examples.rows_at(self.plan.refit)
+        sections["value"] |= value_facts(self.value, refit, self.settings)
+        return sections
 
     @cached_property
     def sub_releases(self) -> list[sub_releases.FittedSubRelease]:

@@ -22,7 +22,7 @@ from training.targets import targets_section, without_models
 from training.tracking import record, tracking
 from training.tracking.run_labels import UNLABELLED, RunLabels
 from training.trained import JOBS, Trained, write_trained_release
-from training.value import released_value
+from training.value import question_facts, released_value, value_facts
 
 
 def train_rates(
@@ -56,6 +56,8 @@ def train_rates(
     seen = what_was_seen(examples, history, settings)
     curve = released_curve(examples.rows, p, examples, settings)
     value = released_value(examples.rows, p, curve, examples, settings)
+    facts = value_facts(value, examples.rows, settings)
+    evaluation["value"] = {"horizons": {}, **question_facts(settings), **facts}
     folder = write_trained_release(
         scorer,
         subs,

@@ -17,6 +17,8 @@ from training.examples import Examples
 from training.models.fit_value import fit_value, missing_for_value
 from training.plan import Plan
 
+TOO_FEW = "too few customers with money were known (30 rows of 10 customers)"
+
 
 def released_value(
     rows: pa.Table, p: np.ndarray, curve: Curve, examples: Examples, settings: Settings
@@ -62,10 +64,26 @@ def value_report(
     )
     report: dict[str, Any] = {"horizons": judged}
     if not judged:
-        missing = missing_for_value(train, settings) or "enough customers with money"
-        report["missing"] = missing
+        missing = missing_for_value(train, settings)
+        report["missing"] = f"{missing} is missing" if missing else TOO_FEW
+    return report | question_facts(settings)
+
+
+def value_facts(value: LifetimeValue | None, rows: pa.Table, settings: Settings) -> dict[str, Any]:
+    """What the release says of money, for its report: from how many days it was learned, or why
+    there is none. `rows`: those it was fitted on.
+    """
+    if value is None:
+        missing = missing_for_value(rows, settings)
+        return {"unknown": f"{missing} is missing" if missing else TOO_FEW}
+    terms = value.terms
+    return {"learned_days": terms.learned_days, "extrapolated": terms.extrapolated}
+
+
+def question_facts(settings: Settings) -> dict[str, Any]:
+    """The question of [value], for a report."""
     section = settings.value
-    return report | {
+    return {
         "days": section.days,
         "margin": section.margin,
         "annual_discount": section.annual_discount,

@@ -23,13 +23,20 @@ from features.recipes.attributes import is_current_version
 
 Row = dict[str, Any]
 EVERYBODY, UNKNOWN = "all", "(unknown)"
+# A channel may have the name of one of these rows.
+CHANNEL_SQL = (
+    f"CASE WHEN channel IN ('{EVERYBODY}', '{UNKNOWN}') THEN channel || ' (channel)' "
+    f"ELSE coalesce(nullif(trim(channel), ''), '{UNKNOWN}') END"
+)
 AGES = (30, 90, 180, 365)  # days since the acquisition
 PAYBACK_STEP, MOST_STEPS = 30, 36  # days, and how many of them are tried
 FEWEST_OLD = 10  # customers of an age, else no payback is read off them
+NO_COST = "costs (a SELECT under [tables] costs), or acquisition_cost of customers"
 NO_CHANNEL = "the channel of a customer (column channel of customers)"
 CHANNELS = TableShape(
     "channels",
-    "cost: of [tables] costs, and acquisition_cost of customers; cost_per_customer: cost / n, null "
+    "cost: of [tables] costs from the first month with a customer on, and acquisition_cost of "
+    "customers; cost_per_customer: cost / n, null "
     "where months_without_cost (months in which customers were acquired and no cost is stated) is "
     "above 0; payback_days: the age, in steps of 30 days, at which their money × [value] margin "
     "reaches it, of the customers so old; null where it does not, or is not known",
@@ -58,8 +65,7 @@ CHANNEL_AGES = TableShape(
 )
 _PEOPLE = """
 CREATE TABLE channel_of AS
-SELECT who, coalesce(nullif(trim(channel), ''), '{unknown}') AS channel, acquired_at, cohort,
-       acquisition_cost
+SELECT who, {channel} AS channel, acquired_at, cohort, acquisition_cost
 FROM ({acquired}) LEFT JOIN (
     SELECT who, min(channel) AS channel, min(acquisition_cost) AS acquisition_cost
     FROM incoming JOIN people USING (customer_id) GROUP BY who
@@ -67,7 +73,7 @@ FROM ({acquired}) LEFT JOIN (
 """
 _COSTS = """
 CREATE TABLE channel_costs AS
-SELECT channel, year(local) * 12 + month(local) - 1 AS month, sum(amount) AS cost
+SELECT {channel} AS channel, year(local) * 12 + month(local) - 1 AS month, sum(amount) AS cost
 FROM (SELECT *, timezone('{zone}', make_timestamptz(month)) AS local FROM incoming) GROUP BY ALL
 """
 _MONTHS = """
@@ -78,8 +84,10 @@ WITH acquired AS (
 SELECT channel, {text} AS month, month AS number, coalesce(n, 0) AS n, cost, own,
        CAST(coalesce(cost, 0) + coalesce(own, 0) AS BIGINT) AS total,
        cost IS NOT NULL OR coalesce(own, 0) > 0 AS is_known
-FROM acquired FULL JOIN (SELECT * FROM channel_costs WHERE month < {open})
-USING (channel, month) ORDER BY channel, number
+FROM acquired FULL JOIN (
+    SELECT * FROM channel_costs
+    WHERE month < {open} AND month >= (SELECT min(cohort) FROM channel_of)
+) USING (channel, month) ORDER BY channel, number
 """
 _LIVES = """
 SELECT who, channel, {as_of} - acquired_at AS observed, second_at - acquired_at AS second
@@ -150,8 +158,12 @@ def acquisition_tables(data: IndicatorData) -> dict[str, pa.Table]:
     unit = 10**data.settings.minor_digits
     lives = ChannelLives.read(data)
     ages = list(_age_rows(lives, unit, has_money=data.has_purchase))
+    channels = CHANNELS.fill_rows(_channel_rows(data, lives, months, unit), as_of=data.as_of)
+    if not any(row["is_known"] for row in months):
+        missing = CHANNELS.say_missing(NO_COST, as_of=data.as_of)
+        channels = pa.concat_tables([channels, missing])
     return {
-        "channels": CHANNELS.fill_rows(_channel_rows(data, lives, months, unit), as_of=data.as_of),
+        "channels": channels,
         "channel_months": CHANNEL_MONTHS.fill_rows(_month_rows(months, unit), as_of=data.as_of),
         "channel_ages": CHANNEL_AGES.fill_rows(ages, as_of=data.as_of),
     }
@@ -164,7 +176,7 @@ def _load_channels(data: IndicatorData) -> bool:
         return False
     columns = ("customer_id", "channel", "acquisition_cost")
     rows = customers.filter(is_current_version()).select(*columns).collect(backend="pyarrow")
-    create = _PEOPLE.format(acquired=acquired_sql(data), unknown=UNKNOWN)
+    create = _PEOPLE.format(acquired=acquired_sql(data), channel=CHANNEL_SQL)
     load(data.connection, rows.to_native(), create)
     costs = data.known.further.get("costs")
     if costs is None:
@@ -172,7 +184,7 @@ def _load_channels(data: IndicatorData) -> bool:
         table = pa.schema(empty.items()).empty_table()
     else:
         table = costs.select("channel", "month", "amount").collect(backend="pyarrow").to_native()
-    load(data.connection, table, _COSTS.format(zone=data.settings.zone))
+    load(data.connection, table, _COSTS.format(zone=data.settings.zone, channel=CHANNEL_SQL))
     return bool(data.value(f"SELECT count(*) FROM channel_of WHERE channel <> '{UNKNOWN}'"))
 
 
@@ -199,7 +211,7 @@ def _channel_rows(
         mine = [row for row in months if name in (EVERYBODY, row["channel"])]
         n, is_known = sum(row["n"] for row in mine), any(row["is_known"] for row in mine)
         cost = sum(row["total"] for row in mine) / unit
-        without = sum(1 for row in mine if row["n"] and not row["is_known"])
+        without = len({row["number"] for row in mine if row["n"] and not row["is_known"]})
         each = cost / n if is_known and n and not without else None
         margin = data.settings.value.margin
         rows.append(
@@ -210,7 +222,7 @@ def _channel_rows(
                 "months_without_cost": without,
                 "cost_per_customer": each,
                 "payback_days": None
-                if each is None
+                if each is None or each < 0
                 else _payback(lives, name, each * unit / margin),
             }
         )

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.instants import DAY_US
-from features.indicators.acquisition import EVERYBODY, UNKNOWN
+from features.indicators.acquisition import CHANNEL_SQL, EVERYBODY
 from features.indicators.business_table import COUNT, NUMBER, TEXT, TableShape
 from features.indicators.indicator_data import IndicatorData, load
 from features.indicators.survival import survival_curve
@@ -21,21 +21,23 @@ from features.indicators.survival import survival_curve
 Row = dict[str, Any]
 DAYS = (7, 30, 90, 180, 365)
 STEPS = {"first activity": 1, "second activity": 2}
+NO_NEW_LEAD = "a lead before as_of who was no customer yet"
 NO_LEADS = "leads (a SELECT under [tables] leads)"
 FUNNEL = TableShape(
     "funnel",
     "share: of the leads, those who have got to the step within so many days, those counted who "
     "are observed for a shorter time (Kaplan–Meier; interval of Greenwood on log −log); "
     "done: how many have by now; null where no lead has been observed so long",
-    "leads, by channel",
+    "leads who were no customers yet, by channel",
     {"channel": TEXT, "step": TEXT, "days": COUNT, "share": NUMBER, "done": COUNT},
 )
 _LEADS = """
-SELECT coalesce(nullif(trim(leads.channel), ''), '{unknown}') AS channel, leads.occurred_at,
+SELECT {channel} AS channel, leads.occurred_at,
        min(activity.occurred_at) FILTER (position = 1) AS step_1,
        min(activity.occurred_at) FILTER (position = 2) AS step_2
 FROM leads LEFT JOIN people USING (customer_id) LEFT JOIN activity USING (who)
-GROUP BY lead_id, leads.channel, leads.occurred_at ORDER BY lead_id
+GROUP BY lead_id, leads.channel, leads.occurred_at
+HAVING coalesce(min(activity.occurred_at) >= leads.occurred_at, true) ORDER BY lead_id
 """
 
 
@@ -47,9 +49,9 @@ def funnel_table(data: IndicatorData) -> dict[str, pa.Table]:
     columns = ("lead_id", "occurred_at", "channel", "customer_id")
     rows = leads.select(*columns).collect(backend="pyarrow").to_native()
     load(data.connection, rows, "CREATE TABLE leads AS SELECT * FROM incoming")
-    rows = data.rows(_LEADS.format(unknown=UNKNOWN))
+    rows = data.rows(_LEADS.format(channel=CHANNEL_SQL))
     if not rows.num_rows:
-        return {"funnel": FUNNEL.say_missing("a lead before as_of", as_of=data.as_of)}
+        return {"funnel": FUNNEL.say_missing(NO_NEW_LEAD, as_of=data.as_of)}
     return {"funnel": FUNNEL.fill_rows(list(_rows(rows, data.as_of)), as_of=data.as_of)}
 
 
@@ -61,9 +63,7 @@ def _rows(leads: pa.Table, as_of: int) -> Iterator[Row]:
         for step, number in STEPS.items():
             at = leads[f"step_{number}"].to_numpy().astype(float)
             done = ~np.isnan(at[mine])
-            # Who was active before the lead had done so at once.
             wait = np.where(done, np.nan_to_num(at[mine]), as_of) - begun[mine]
-            wait = np.maximum(wait, 0)
             curve = survival_curve(wait, done, np.array(DAYS) * DAY_US)
             for place, days in enumerate(DAYS):
                 yield {

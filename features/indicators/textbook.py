@@ -19,7 +19,7 @@ from features.core.instants import DAY_US
 from features.indicators.business_table import COUNT, NUMBER, TEXT, TableShape
 from features.indicators.indicator_data import YEAR_DAYS, IndicatorData
 from features.indicators.intervals import wilson
-from features.indicators.pyramid import LATER, TOP_SHARE, pyramid_table
+from features.indicators.pyramid import LAST_YEAR, TOP_SHARE, pyramid_table
 from features.recipes.item_means import score_scaled
 from features.recipes.recipe import SCORE_SCALE
 from features.tables.history import Known
@@ -29,15 +29,15 @@ LEAST_DIFFERENCE = 0.03  # of shares: an interval below it says that there is no
 FEWEST = 20  # customers of each group
 SATISFIED = 0.75  # of the scale
 RETENTION_GAIN = 0.05
-PROFIT_CLAIM = (0.25, 0.95)
+PROFIT_CLAIM = 0.25
 TOP_CLAIM = 0.8
 TEXTBOOK = TableShape(
     "textbook",
     "share_with and share_without: of the customers eligible one outcome window before as_of, with "
     "and without the sign as known then, those who stayed; difference with its 95 % interval "
-    "(Newcombe 1998). holds: the interval lies on the claimed side of 0; does not hold: it lies on "
-    f"the other side of {LEAST_DIFFERENCE:.0%}; else it cannot be told. Associations, and no "
-    "effects. Claims about money have a definition of their own",
+    "(Newcombe 1998). holds: the interval lies on the claimed side of 0; does not hold: no part of "
+    f"it is as much as {LEAST_DIFFERENCE:.0%} on that side; else it cannot be told. Associations, "
+    "and no effects. Claims about money have a definition of their own",
     "customers eligible one outcome window before as_of",
     {
         "claim": TEXT,
@@ -88,7 +88,10 @@ def _judge(data: IndicatorData, then: Known, claim: Claim, stayed: dict[str, boo
     }
     counts = {has: len(group) for has, group in groups.items()}
     if min(counts.values()) < FEWEST:
-        missing = f"{FEWEST} eligible customers with and without: {claim.missing}"
+        missing = (
+            f"at least {FEWEST} eligible customers with the sign and as many without it "
+            f"({claim.missing}); there are {counts[True]} and {counts[False]}"
+        )
         return TEXTBOOK.say_missing(missing, as_of=data.as_of, claim=claim.text)
     successes = {has: int(group.sum()) for has, group in groups.items()}
     difference, low, high = difference_of_shares(
@@ -243,13 +246,13 @@ CLAIMS = (
 
 
 def _top_fifth(data: IndicatorData) -> pa.Table:
-    """80 % of the money from 20 % of the customers: of those who were the fifth a year before."""
+    """80 % of the money from 20 % of the customers: of the last year, as in `pyramid`."""
     claim = "80 % of the money comes from 20 % of the customers"
     rows = pyramid_table(data)["pyramid"]
-    mask = pc.and_(pc.equal(rows["measure"], TOP_SHARE), pc.equal(rows["year"], LATER))
+    mask = pc.and_(pc.equal(rows["measure"], TOP_SHARE), pc.equal(rows["year"], LAST_YEAR))
     rows = rows.filter(mask)
-    if not rows.num_rows:
-        missing = "two years with purchases"
+    if not rows.num_rows or rows["n"][0].as_py() < FEWEST:
+        missing = f"{FEWEST} customers with a purchase in the last year"
         return TEXTBOOK.say_missing(missing, as_of=data.as_of, claim=claim)
     [row] = rows.to_pylist()
     low, high = row["low"], row["high"]
@@ -262,15 +265,16 @@ def _top_fifth(data: IndicatorData) -> pa.Table:
         "low": low,
         "high": high,
         "population": row["population"],
-        "definition": "share_with: of the money of the last year, that of the fifth of the year "
-        "before; holds: its 95 % interval lies at 80 % or above, does not hold: below",
+        "definition": "share_with: of the money of the last year, that of the fifth with the most "
+        "of it, as in `pyramid`; holds: its 95 % interval lies at 80 % or above; does not hold: it "
+        "lies below",
     }
     return TEXTBOOK.fill_rows([cells], as_of=data.as_of)
 
 
 def _retention_pays(data: IndicatorData, stayed: np.ndarray) -> Iterator[pa.Table]:
     """5 points more retention: what 1 / (1 + d − r) becomes, with the retention of the data."""
-    claim = "5 % more retention is worth 25 to 95 % more profit"
+    claim = "5 points more retention are worth 25 % more or better (books say 25 to 95 %)"
     if len(stayed) < FEWEST:
         missing = f"{FEWEST} customers eligible one outcome window before as_of"
         yield TEXTBOOK.say_missing(missing, as_of=data.as_of, claim=claim)
@@ -278,25 +282,28 @@ def _retention_pays(data: IndicatorData, stayed: np.ndarray) -> Iterator[pa.Tabl
     days = data.settings.churn.horizon_days
     discount = (1 + data.settings.value.annual_discount) ** (days / 365) - 1
     [low], [high] = wilson(np.array([stayed.sum()]), np.array([len(stayed)]))
+    if high + RETENTION_GAIN > 1:
+        missing = f"a retention surely below {1 - RETENTION_GAIN:.0%}: 5 points more are too many"
+        yield TEXTBOOK.say_missing(missing, as_of=data.as_of, claim=claim)
+        return
     gains = [retention_gain(r, discount) for r in (float(stayed.mean()), float(low), float(high))]
-    inside = [PROFIT_CLAIM[0] <= gain <= PROFIT_CLAIM[1] for gain in gains]
-    outside = gains[1] > PROFIT_CLAIM[1] or gains[2] < PROFIT_CLAIM[0]
     cells = {
         "claim": claim,
-        "verdict": HOLDS if all(inside) else NOT if outside else OPEN,
+        "verdict": HOLDS if gains[1] >= PROFIT_CLAIM else NOT if gains[2] < PROFIT_CLAIM else OPEN,
         "difference": gains[0],
         "share_with": float(stayed.mean()),
         "n": len(stayed),
         "low": gains[1],
         "high": gains[2],
         "definition": f"difference: by how much the value of a customer, 1 / (1 + d − r), grows if "
-        f"r, the share that stays over {days} days, is 5 points higher (share_with: r as it is; "
+        f"r, the share that stays over {days} days, is 5 points higher (share_with: r; holds: the "
+        "interval lies at 25 % or above, does not hold: below; "
         "d: the discount of these days); low and high: at the ends of the interval of r",
     }
     yield TEXTBOOK.fill_rows([cells], as_of=data.as_of)
 
 
 def retention_gain(retention: float, discount: float) -> float:
-    """(1 + d − r) / (1 + d − r′) − 1 with r′ five points higher, at most 1."""
-    more = min(retention + RETENTION_GAIN, 1.0)
+    """(1 + d − r) / (1 + d − r′) − 1 with r′ five points higher; r is at most .95."""
+    more = retention + RETENTION_GAIN
     return (1 + discount - retention) / max(1 + discount - more, 1e-9) - 1

@@ -247,9 +247,9 @@ def _reject(query: str, rules: dict[str, str]) -> str:
 def _recorded_by_default(table: Table, zone: str) -> str:
     """SQL for the instant at which a row without `recorded_at` could be known (µs)."""
     if table.clock == "month":
-        # The cost of a month is known when the month is over.
+        # The cost of a month is known when the month is over: at the midnight that ends it, too.
         local = f"timezone({literal(zone)}, make_timestamptz(month)) + INTERVAL 1 MONTH"
-        return f"epoch_us(timezone({literal(zone)}, {local}))"
+        return f"epoch_us(timezone({literal(zone)}, {local})) - 1"
     return table.happened_at
 
 

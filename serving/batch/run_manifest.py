@@ -26,7 +26,7 @@ def manifest_text(folder: Path, about: dict[str, Any], tables: Sequence[str]) ->
     is missing or cannot be read. Files that are not of the run are not looked at.
     """
     names = [*OUTPUTS, *(f"history/{name}.parquet" for name in tables)]
-    files = {name: _hash_file(folder / name) for name in names}
+    files = {name: hash_file(folder / name) for name in names}
     rows = pq.read_metadata(folder / "scores.parquet").num_rows
     return json.dumps(about | {"rows": rows, "files": files}, indent=1, sort_keys=True) + "\n"
 
@@ -66,7 +66,8 @@ def _read(folder: Path) -> bytes:
     return (folder / FILE).read_bytes()
 
 
-def _hash_file(path: Path) -> dict[str, Any]:
+def hash_file(path: Path) -> dict[str, Any]:
+    """sha256 and size of a file, as the manifest has them. OSError where it is no file."""
     if not path.is_file():  # to open a pipe would wait for a writer
         raise FileNotFoundError(path)
     with path.open("rb") as file:

@@ -33,7 +33,7 @@ from serving.scoring.lifetime_value import (
 from serving.scoring.spending import PurchaseModels, Spending
 
 FILE = "value.json"
-INPUTS = 6
+INPUTS = 7
 NotNegative = Annotated[float, Field(ge=0)]
 Inputs = Annotated[Numbers, Field(min_length=INPUTS, max_length=INPUTS)]
 
@@ -72,6 +72,7 @@ class SpendingRules(Rules):
     weights: Inputs
     intercept: float
     later_share: NotNegative
+    reads_refunds: bool
 
     @model_validator(mode="after")
     def _check_range(self) -> SpendingRules:
@@ -86,6 +87,7 @@ class CoverRules(Rules):
     level: Positive
     level_gone: Positive
     usual_price: NotNegative
+    highest_price: NotNegative
 
 
 class SpreadRules(Rules):
@@ -141,6 +143,7 @@ def _spending_mapping(model: Spending) -> dict[str, Any]:
         **{name: getattr(model, name).tolist() for name in arrays},
         "intercept": model.intercept,
         "later_share": model.later_share,
+        "reads_refunds": model.reads_refunds,
     }
 
 
@@ -151,6 +154,7 @@ def _cover_mapping(model: CoverMoney) -> dict[str, Any]:
         "level": model.level,
         "level_gone": model.level_gone,
         "usual_price": model.usual_price,
+        "highest_price": model.highest_price,
     }
 
 

@@ -17,7 +17,7 @@ SMALLEST = 1e-12
 class CoverMoney:
     """`horizons`: of the curve; `horizon`: h*. `level`, `level_gone`: what came over what the curve
     and the price gave, of who had cover and of who had none. `usual_price`: of a day, for who has
-    no cover to have a price for.
+    no cover to have a price for. `highest_price`: what a day costs at most.
     """
 
     horizons: tuple[int, ...]
@@ -25,26 +25,45 @@ class CoverMoney:
     level: float
     level_gone: float
     usual_price: float
+    highest_price: float
     columns: tuple[str, ...] = (PRICE,)
 
     def expect(
         self, rows: pa.Table, p: np.ndarray, within: np.ndarray, terms: ValueTerms
     ) -> Expected:
-        """The money of customers with contracts; NaN for who has cover without a price of a day."""
+        """The money of customers with contracts; NaN for who has cover without a price of a day.
+
+        Nobody who has cover brings more than its price on every day. Beyond L it is not known who
+        renews, so `least` is what comes within L alone and `most` as if nobody left after it.
+        """
         covered = rows["eligible"].to_numpy()
         price = rows[PRICE].to_numpy().astype(float)
-        a_day = np.where(covered, price * self.level, self.usual_price * self.level_gone)
+        price = np.where(price >= 0, np.minimum(price, self.highest_price), np.nan)
+        price = np.where(covered, price, self.usual_price)
+        level = np.where(covered, self.level, self.level_gone)
         plain = replace(terms, days=terms.learned_days, margin=1.0, annual_discount=0.0)
-        learned = self._days(within, p, covered, plain)[0]
-        discounted, if_stays = self._days(within, p, covered, terms)
-        return Expected(
-            a_day * learned, terms.margin * a_day * discounted, terms.margin * a_day * if_stays
+        learned, _, _ = self._days(within, p, covered, plain)
+        days, if_stays, whole = self._days(within, p, covered, terms)
+
+        def money(cover_days: np.ndarray) -> np.ndarray:
+            return terms.margin * price * np.minimum(level * cover_days, whole)
+
+        expected = Expected(
+            price * np.minimum(level * learned, float(terms.learned_days)),
+            money(days),
+            money(if_stays),
         )
+        if terms.days <= terms.learned_days:
+            return expected
+        within_learned = replace(terms, days=terms.learned_days)
+        early, _, early_whole = self._days(within, p, covered, within_learned)
+        later = terms.margin * price * (whole - early_whole)
+        return replace(expected, least=money(early), most=money(early) + later)
 
     def _days(
         self, within: np.ndarray, p: np.ndarray, covered: np.ndarray, terms: ValueTerms
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Discounted days with cover (rows,): expected, and given that the customer stays.
+    ) -> tuple[np.ndarray, np.ndarray, float]:
+        """Discounted days with cover (rows,): expected, given that the customer stays; of all days.
 
         Between two horizons the hazard is constant, and after the last one that of the last
         interval goes on. Who has cover loses it, who has none gets it again.
@@ -72,7 +91,7 @@ class CoverMoney:
             before, begin = after, end
         everything = _integral(np.array([rate]), terms.days)[0]
         expected = np.where(covered, waiting, everything - waiting)
-        return expected, np.maximum(staying, expected)
+        return expected, np.maximum(staying, expected), float(everything)
 
     def _survival(
         self,

@@ -67,11 +67,15 @@ class Expected:
 
     `learned`: expected within L days, not discounted, all of it margin. `discounted`: within the
     days in question, discounted, in margin; `if_stays`: the same given that the customer stays.
+    `least`, `most`: the ends between which `discounted` may lie where it is extrapolated, before
+    the spread; None where the spread alone says so.
     """
 
     learned: np.ndarray
     discounted: np.ndarray
     if_stays: np.ndarray
+    least: np.ndarray | None = None
+    most: np.ndarray | None = None
 
 
 class MoneyModel(Protocol):
@@ -109,9 +113,15 @@ class MoneySpread:
         """(clv_low, clv_high), float64 (rows,) each, with `discounted` between them.
 
         `risk`: P(no activity, or loss of cover, within L). Beyond L the multiples are raised to the
-        power √(days / L), and that is no interval of 90 % any more.
+        power √(days / L), or applied to `least` and `most`, and that is no interval of 90 % any
+        more.
         """
         cell = (risk_groups(risk), grade)
+        if expected.least is not None and expected.most is not None:
+            return (
+                np.minimum(expected.least * self.low[cell], expected.discounted),
+                np.maximum(expected.most * np.maximum(self.high[cell], 1.0), expected.discounted),
+            )
         power = np.sqrt(max(terms.days / terms.learned_days, 1.0))
         low, high = self.low[cell] ** power, self.high[cell] ** power
         return (

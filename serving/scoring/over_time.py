@@ -13,7 +13,7 @@ from features.recipes.definitions import Definitions
 from serving.scoring.curve import Curve
 from serving.scoring.curve_columns import answer_curve, curve_columns, curve_warnings
 from serving.scoring.lifetime_value import LifetimeValue
-from serving.scoring.value_columns import VALUE_COLUMNS, answer_value, money_table, value_warnings
+from serving.scoring.value_columns import VALUE_COLUMNS, answer_value, value_warnings
 
 
 def time_columns(config: Mapping[str, Any]) -> tuple[str, ...]:
@@ -49,10 +49,7 @@ class OverTime:
     ) -> list[list[str]]:
         """Of each row what the curve and the value warn of."""
         ends = curve_warnings(self.curve, rows, config)
-        of_value: list[list[str]] = [[] for _ in ends]
-        contractual = config["business"]["archetype"] == "contractual"
-        if money_table(contractual=contractual) in config["tables"]:
-            of_value = value_warnings(self.value, rows, answers)
+        of_value = value_warnings(self.value, rows, answers)
         return [
             [*([end] if end else []), *marks] for end, marks in zip(ends, of_value, strict=True)
         ]

@@ -2,7 +2,7 @@
 
 BG/NBD (Fader, Hardie & Lee 2005) gives the active days of a customer who stays, Gamma–Gamma (Fader
 & Hardie 2013) the money of one. Their product is the starting point of a regression with a log
-link: six numbers of the customer move it, and with few data they move it little.
+link: seven numbers of the customer move it, and with few data they move it little.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from serving.scoring.lifetime_value import Expected, ValueTerms, days_since
 from serving.scoring.parts import log_odds
 
 AMOUNT = "amount_all"  # all that was paid in purchases
+REFUNDS = "refund_share"  # refunds over purchases and one; read where it is computed
 SMALLEST = 1e-9  # of an expectation, so that its log is finite
 STEPS = (30, 90, 180, 365, 730, 1825)  # days between which money is discounted alike
 
@@ -39,13 +40,19 @@ class PurchaseModels:
 class Purchases:
     """What the purchase models say of customers, each float64 (rows,)."""
 
-    def __init__(self, rows: pa.Table, models: PurchaseModels, horizon: int) -> None:
+    def __init__(
+        self, rows: pa.Table, models: PurchaseModels, horizon: int, *, reads_refunds: bool
+    ) -> None:
         first, last = activity_span(rows)
         self.count = np.maximum(rows["n"].to_numpy(), 1).astype(float)
         self.age = np.maximum(days_since(rows, first), 0.0)
         self.recency = np.maximum(days_since(rows, last), 0.0)
         self.horizon, self._models = float(horizon), models
-        self._spent = np.maximum(np.nan_to_num(rows[AMOUNT].to_numpy().astype(float)), 0.0)
+        self.refunds = np.zeros(len(self.count))
+        if reads_refunds:
+            self.refunds = np.clip(_numbers(rows, REFUNDS), 0.0, 1.0)
+        # What a customer sends back was no money: of ten purchases that came back none is left.
+        self._spent = np.maximum(_numbers(rows, AMOUNT), 0.0) * (1 - self.refunds)
 
     @cached_property
     def per_day(self) -> np.ndarray:
@@ -87,8 +94,13 @@ class Purchases:
         return np.maximum((every - self._none * self.days_if_left(until)) / stays, SMALLEST)
 
 
+def _numbers(rows: pa.Table, name: str) -> np.ndarray:
+    """A column as float64 (rows,), 0 where it is null."""
+    return np.nan_to_num(rows[name].to_numpy().astype(float))
+
+
 def spending_inputs(purchases: Purchases, p: np.ndarray, stays: np.ndarray) -> np.ndarray:
-    """The six inputs of the regression, float64 (rows, 6). `stays`: days_if_stays within L."""
+    """The seven inputs of the regression, float64 (rows, 7). `stays`: days_if_stays within L."""
     return np.column_stack(
         [
             log_odds(p),
@@ -97,13 +109,14 @@ def spending_inputs(purchases: Purchases, p: np.ndarray, stays: np.ndarray) -> n
             np.log1p(purchases.recency),
             np.log(np.maximum(purchases.per_day, SMALLEST)),
             np.log(stays),
+            purchases.refunds,
         ]
     )
 
 
 @dataclass(frozen=True)
 class Spending:
-    """The regression on the purchase models. mean, scale, low, high, weights: (6,).
+    """The regression on the purchase models. mean, scale, low, high, weights: (7,).
 
     `horizon`: h* of churn. `later_share`: the money of who was not active within h* and came back
     within L, over what the purchase models give; 1 where L is h*.
@@ -118,13 +131,22 @@ class Spending:
     weights: np.ndarray
     intercept: float
     later_share: float
-    columns: tuple[str, ...] = (AMOUNT,)
+    reads_refunds: bool
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The feature columns that are read."""
+        return (AMOUNT, REFUNDS) if self.reads_refunds else (AMOUNT,)
+
+    def purchases(self, rows: pa.Table) -> Purchases:
+        """What the purchase models say of these rows."""
+        return Purchases(rows, self.models, self.horizon, reads_refunds=self.reads_refunds)
 
     def expect(
         self, rows: pa.Table, p: np.ndarray, within: np.ndarray, terms: ValueTerms
     ) -> Expected:
         """The money of customers without contracts. `within` is not read: p holds the risk."""
-        purchases = Purchases(rows, self.models, self.horizon)
+        purchases = self.purchases(rows)
         learned_days = float(terms.learned_days)
         stays = purchases.days_if_stays(learned_days)
         if_stays = self.money_if_stays(purchases, p, stays)

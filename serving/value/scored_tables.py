@@ -16,6 +16,7 @@ from features.core.settings import Settings, home
 from features.indicators.business_table import TableShape
 from features.indicators.indicator_data import IndicatorData, load
 from serving.batch import run_manifest, shift
+from serving.scoring.value_columns import VALUE_COLUMNS
 from serving.value.next_stages import NEXT_STAGES, next_stages_table
 from serving.value.value_matrix import VALUE_MATRIX, WORTH, value_matrix_table, worth_table
 from serving.value.win_back import WIN_BACK, WIN_BACK_STAGES, win_back_tables
@@ -28,6 +29,13 @@ SECTIONS: tuple[
     ((WIN_BACK, WIN_BACK_STAGES), win_back_tables),
     ((NEXT_STAGES,), next_stages_table),
 )
+_OF_ACTIVITY = ("customer_id", "occurred_at")
+_DIGEST = """
+CREATE OR REPLACE TABLE digest AS SELECT count(*) AS rows,
+    coalesce(CAST(sum(CAST(hash(customer_id, occurred_at) AS HUGEINT)) % 9223372036854775807
+             AS BIGINT), 0) AS digest
+FROM incoming
+"""
 SHAPES = {shape.name: shape for shapes, _ in SECTIONS for shape in shapes}
 
 
@@ -64,6 +72,40 @@ def run_of_day(settings: Settings, as_of: int) -> Path | None:
     return max(runs)[1] if runs else None
 
 
+def _read_scores(folder: Path) -> pa.Table | None:
+    """The scores of a run; None where they are not as its manifest says, or cannot be read."""
+    path, about = folder / "scores.parquet", run_manifest.read_about(folder) or {}
+    try:
+        if run_manifest.hash_file(path) != about["files"]["scores.parquet"]:
+            return None
+        return pq.read_table(path)
+    except (OSError, KeyError, TypeError, pa.ArrowException):
+        return None
+
+
+def _same_activity(data: IndicatorData, folder: Path) -> bool:
+    """Whether the run was scored from this activity: another business may share the home."""
+    name = data.settings.activity.table
+    known = data.known.tables[name].select("customer_id", "occurred_at")
+    try:
+        then = pq.read_table(folder / "history" / f"{name}.parquet", columns=list(_OF_ACTIVITY))
+    except (OSError, pa.ArrowException):
+        return False
+    return _digest(data, known.collect(backend="pyarrow").to_native()) == _digest(data, then)
+
+
+def _digest(data: IndicatorData, rows: pa.Table) -> tuple[int, int]:
+    """The number of rows and a digest of them in any order."""
+    place = rows.column_names.index("occurred_at")
+    at = rows["occurred_at"]
+    if pa.types.is_timestamp(at.type):
+        rows = rows.set_column(place, "occurred_at", at.cast(pa.timestamp("us", at.type.tz)))
+    rows = rows.set_column(place, "occurred_at", rows["occurred_at"].cast(pa.int64()))
+    load(data.connection, rows, _DIGEST)
+    [row] = data.rows("SELECT * FROM digest").to_pylist()
+    return row["rows"], row["digest"]
+
+
 def _load_scores(data: IndicatorData, settings: Settings) -> str | None:
     """Create the table `scores` with `who`, if it is not there; what is missing, if anything is."""
     if data.has_table("scores"):
@@ -73,11 +115,14 @@ def _load_scores(data: IndicatorData, settings: Settings) -> str | None:
     command = f"run `lifecycle score --as-of {day}`"
     if folder is None:
         return f"scores of {day}: {command}"
-    try:
-        scores = pq.read_table(folder / "scores.parquet")
-    except (OSError, pa.ArrowException):
-        return f"scores of {day} that can be read: {command}"
+    scores = _read_scores(folder)
+    if scores is None:
+        return f"scores of {day} as they were written: {command}"
+    if not _same_activity(data, folder):
+        return f"scores of {day} of these data: {command}"
     names = [name for name in scores.column_names if pa.types.is_floating(scores[name].type)]
+    if not set(VALUE_COLUMNS) <= set(names):
+        return f"scores of {day} with a clv: train again, then {command}"
     scores = scores.select(["customer_id", "stage", "eligible", *names])
     load(
         data.connection,

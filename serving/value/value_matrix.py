@@ -52,7 +52,7 @@ STANCES = {
     ("high", "high"): "protect: the first to be served, and to be asked when they fall silent",
     ("high", "low"): "find out why: they brought much and are expected to bring little",
     ("low", "high"): "develop: more is expected of them than they have brought",
-    ("low", "low"): "serve at low cost",
+    ("low", "low"): "serve as everybody: nothing extra is expected to pay",
 }
 _VALUED = """
 CREATE TABLE valued AS

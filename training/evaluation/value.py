@@ -18,7 +18,7 @@ from features.recipes.definitions import Definitions
 from serving.scoring.cover_money import PRICE
 from serving.scoring.curve import Curve
 from serving.scoring.lifetime_value import LifetimeValue
-from serving.scoring.spending import AMOUNT, Purchases, Spending
+from serving.scoring.spending import AMOUNT, Spending
 from training import metrics
 
 FEWEST_ROWS = 30
@@ -81,7 +81,7 @@ def _baselines(value: LifetimeValue, rows: pa.Table, days: int) -> dict[str, np.
     if AMOUNT in rows.column_names:
         answers[PAST] = np.nan_to_num(rows[AMOUNT].to_numpy().astype(float))
     if isinstance(value.model, Spending):
-        purchases = Purchases(rows, value.model.models, value.model.horizon)
+        purchases = value.model.purchases(rows)
         answers[PURCHASES] = purchases.days_expected(float(days)) * purchases.per_day
     elif PRICE in rows.column_names:
         price = np.nan_to_num(rows[PRICE].to_numpy().astype(float))

@@ -32,6 +32,7 @@ from serving.scoring.lifetime_value import (
 )
 from serving.scoring.spending import (
     AMOUNT,
+    REFUNDS,
     PurchaseModels,
     Purchases,
     Spending,
@@ -45,6 +46,8 @@ FEWEST_ROWS, FEWEST_CUSTOMERS = 30, 10  # with money, else there is no answer
 FEWEST_IN_CELL = 60  # rows of one risk and grade, else those of the risk, else all
 LEAST_LEVEL, MOST_LEVEL = 0.2, 5.0  # a level beyond these is one of too few rows
 LOW, HIGH = 0.05, 0.95
+# A term of a minute has a price of a day that nobody pays: no price counts above this.
+DEAR_QUANTILE, DEAREST = 0.99, 3.0
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,10 @@ class ValueRows:
 def missing_for_value(rows: pa.Table, settings: Settings) -> str | None:
     """What rows lack so that nothing can be said of money; None where they have it."""
     if settings.contractual:
-        return None if PRICE in rows.column_names else f"the feature {PRICE}"
+        if PRICE not in rows.column_names:
+            return f"the feature {PRICE}"
+        priced = rows[PRICE].null_count < rows.num_rows
+        return None if priced else "a price of terms with an end (column price of contracts)"
     if "transactions" not in settings.tables:
         return "a table of transactions"
     return None if AMOUNT in rows.column_names else f"the feature {AMOUNT}"
@@ -170,7 +176,8 @@ def _fit_spending(
         population.money_q,
         population.money_v / unit,
     )
-    purchases = Purchases(data.rows, models, horizon)
+    reads_refunds = REFUNDS in data.rows.column_names
+    purchases = Purchases(data.rows, models, horizon, reads_refunds=reads_refunds)
     stays = purchases.days_if_stays(float(terms.learned_days))
     inputs = spending_inputs(purchases, data.p, stays)
     churned = data.rows["churned"].to_numpy()
@@ -183,7 +190,9 @@ def _fit_spending(
     offset = (stays * purchases.per_day)[~churned]
     # More may be given back than was paid; the mean of a Tweedie model is above 0.
     weights, intercept = _regression((kept - mean) / scale, offset, np.maximum(came[~churned], 0))
-    model = Spending(models, horizon, mean, scale, low, high, weights, intercept, 1.0)
+    model = Spending(
+        models, horizon, mean, scale, low, high, weights, intercept, 1.0, reads_refunds
+    )
     if terms.learned_days == horizon or not churned.any():
         return model
     expected = model.money_if_stays(purchases, data.p, stays) * np.minimum(
@@ -214,10 +223,12 @@ def _fit_cover(
 ) -> CoverMoney | None:
     covered = data.rows["eligible"].to_numpy()
     price = data.rows[PRICE].to_numpy().astype(float)
-    priced = price[covered & ~np.isnan(price)]
+    priced = price[covered & (price > 0)]
     if not len(priced):
         return None
-    model = CoverMoney(curve.horizons, curve.horizon, 1.0, 1.0, float(priced.mean()))
+    highest = DEAREST * float(np.quantile(priced, DEAR_QUANTILE))
+    usual = float(np.minimum(priced, highest).mean())
+    model = CoverMoney(curve.horizons, curve.horizon, 1.0, 1.0, usual, highest)
     expected = model.expect(data.rows, data.p, data.within, terms).learned
     known = ~np.isnan(expected)
     return replace(

@@ -90,6 +90,8 @@ def card_text(scorer: Scorer, evaluation: Report, settings: Settings) -> str:
             sections.without_section,
         ):
             lines += section(evaluation)
+    else:
+        lines += value_section(evaluation)
     lines += [*targets_section(evaluation), *_limits(evaluation), *_not_for()]
     return "\n".join(lines) + "\n"
 

@@ -9,18 +9,31 @@ from training.formats import confidence, count, decimals, percent, signed
 from training.reports.curve_text import by_days
 
 Report = Mapping[str, Any]
+OFF = 0.1  # of the sum; beyond it a line says so
 
 
 def value_lines(evaluation: Report) -> list[str]:
-    """Lines for a terminal: each horizon whose money is known, or what is missing."""
+    """Lines for a terminal: each horizon whose money is known, and what is not."""
     report = evaluation.get("value", {})
     if not report:
         return []
     lines = ["", f"  worth ({_question(report)})"]
     lines += [f"    {days:>5}  {_line(each)}" for days, each in by_days(report["horizons"])]
+    return [*lines, *(f"    {sentence}" for sentence in _remarks(report))]
+
+
+def _remarks(report: Report) -> Iterator[str]:
+    """What is not known or not judged, and from how many days the value is extrapolated."""
+    if "unknown" in report:
+        yield f"there is no value: {report['unknown']}"
+        return
     if "missing" in report:
-        lines.append(f"    not known: {report['missing']} is missing")
-    return lines
+        yield f"not judged: {report['missing']}"
+    if report.get("extrapolated"):
+        yield (
+            f"{report['days']} days are extrapolated from {report['learned_days']}: no two "
+            "training dates are so old ([training] max_dates and step_days say how far they go back)"
+        )
 
 
 def _question(report: Report) -> str:
@@ -34,13 +47,23 @@ def _question(report: Report) -> str:
 
 def _line(each: Report) -> str:
     text = (
-        f"{money(each['mean'])} came, {money(each['expected'])} expected, "
-        f"rank {decimals(each['rank'])}"
+        f"a customer brought {money(each['mean'])}, {money(each['expected'])} was expected"
+        f"{_off(each)}, rank {decimals(each['rank'])}"
     )
     if each["less_baseline"]:
         text += f"; less that of {_less_best(each)}"
     inside = each["coverage_likely"]
     return text if inside is None else f"{text}; {percent(inside)} in the interval"
+
+
+def _off(each: Report) -> str:
+    """How far the expected sum lies from what came, where that is more than OFF."""
+    if not each["mean"] > 0:
+        return ""
+    share = each["expected"] / each["mean"] - 1
+    if abs(share) <= OFF:
+        return ""
+    return f" ({percent(abs(share), 0)} too {'high' if share > 0 else 'low'})"
 
 
 def best_other(each: Report) -> str | None:
@@ -63,11 +86,22 @@ def value_section(evaluation: Report) -> list[str]:
         return []
     lines = ["## What customers are worth", ""]
     if not report["horizons"]:
-        return [*lines, f"Not known: {report['missing']} is missing.", ""]
+        return [
+            *lines,
+            f"`{_question(report)}`.",
+            *(f"- {_sentence(each)}" for each in _remarks(report)),
+            "",
+        ]
     lines += [
         f"`{_question(report)}`. Money as it came, not discounted; rank is Spearman's correlation.",
         *(f"- {_bullet(days, each)}." for days, each in by_days(report["horizons"])),
-        *(f"- {sentence}" for sentence in _verdicts(report["horizons"])),
+        "- "
+        + " ".join(
+            [
+                *_verdicts(report["horizons"]),
+                *(f"{each.capitalize()}." for each in _remarks(report)),
+            ]
+        ),
     ]
     return [*lines, ""]
 
@@ -78,6 +112,10 @@ def _bullet(days: str, each: Report) -> str:
         f"values brought {percent(each['top_share'])} of the money; {each['deciles']} of 10 groups "
         "by value came as expected"
     )
+
+
+def _sentence(remark: str) -> str:
+    return f"{remark[:1].upper()}{remark[1:]}."
 
 
 def _verdicts(horizons: Report) -> Iterator[str]:
@@ -92,9 +130,6 @@ def _verdicts(horizons: Report) -> Iterator[str]:
             yield f"Within {days} {name} ranks better: for an order of customers, use that."
         else:
             yield f"Within {days} the value and {name} rank alike."
-    if each["extrapolated"]:
-        learned = each["learned_days"]
-        yield f"Within {days} it is extrapolated from {learned} days: the interval is no 90 %."
 
 
 def money(amount: float) -> str:
