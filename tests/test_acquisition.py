@@ -201,3 +201,33 @@ def test_without_leads_the_funnel_says_so(tmp_path):
     made = write_business(tmp_path, {"transactions": ORDERS, "leads": leads})
     [row] = tables_at(made, "2024-04-01", "funnel")["funnel"]
     assert row["missing"] == "a lead before as_of who was no customer yet"
+
+
+def test_at_the_midnight_that_ends_a_month_its_cost_is_known(tmp_path):
+    tables = tables_at(business(tmp_path), "2024-03-01")
+    assert by(tables["channel_months"], "channel", "month")["ads", "2024-02"]["cost"] == 6
+    assert by(tables["channels"], "channel")[("ads",)]["cost_per_customer"] == 8
+
+
+def test_costs_of_months_before_the_data_begin_count_for_nobody(tmp_path):
+    made = business(tmp_path, costs=f"{COSTS}ads,2023-05,1000\nads,2023-12,1000\n")
+    channels = by(tables_at(made, "2024-04-01")["channels"], "channel")
+    assert channels[("ads",)]["cost_per_customer"] == 8
+
+
+def test_a_channel_may_be_named_as_the_row_of_everybody(tmp_path):
+    people = "customer_id,channel\na,all\nb,all\nc,(unknown)\nd,\n"
+    tables = tables_at(business(tmp_path, people, None), "2024-04-01")
+    channels = by(tables["channels"][:-1], "channel")
+    assert channels[("all (channel)",)]["n"] == 2
+    assert channels[("(unknown) (channel)",)]["n"] == 1
+    assert channels[("(unknown)",)]["n"] == 2
+    assert channels[("all",)]["n"] == 5
+    # Nothing is known of costs, and the last row says so.
+    assert "costs" in tables["channels"][-1]["missing"]
+
+
+def test_a_lead_who_was_a_customer_already_is_no_conversion(tmp_path):
+    leads = "lead_id,occurred_at,channel,customer_id\n1,2024-01-10,ads,a\n2,2024-01-10,ads,b\n"
+    rows = funnel(tmp_path, leads)
+    assert rows["ads", "first activity", 90]["n"] == 1  # b; a had bought on 5 January

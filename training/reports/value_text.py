@@ -32,7 +32,7 @@ def _remarks(report: Report) -> Iterator[str]:
     if report.get("extrapolated"):
         yield (
             f"{report['days']} days are extrapolated from {report['learned_days']}: no two "
-            "training dates are so old ([training] max_dates and step_days say how far they go back)"
+            "training dates are so old (how far back they go: [training] max_dates and step_days)"
         )
 
 
@@ -95,13 +95,7 @@ def value_section(evaluation: Report) -> list[str]:
     lines += [
         f"`{_question(report)}`. Money as it came, not discounted; rank is Spearman's correlation.",
         *(f"- {_bullet(days, each)}." for days, each in by_days(report["horizons"])),
-        "- "
-        + " ".join(
-            [
-                *_verdicts(report["horizons"]),
-                *(f"{each.capitalize()}." for each in _remarks(report)),
-            ]
-        ),
+        f"- {' '.join([*_verdicts(report['horizons']), *map(_sentence, _remarks(report))])}",
     ]
     return [*lines, ""]
 
