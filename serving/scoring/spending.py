@@ -51,8 +51,7 @@ class Purchases:
         self.refunds = np.zeros(len(self.count))
         if reads_refunds:
             self.refunds = np.clip(_numbers(rows, REFUNDS), 0.0, 1.0)
-        # What a customer sends back was no money: of ten purchases that came back none is left.
-        self._spent = np.maximum(_numbers(rows, AMOUNT), 0.0) * (1 - self.refunds)
+        self._spent = np.maximum(_numbers(rows, AMOUNT), 0.0)
 
     @cached_property
     def per_day(self) -> np.ndarray:
