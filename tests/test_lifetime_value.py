@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -24,6 +25,7 @@ from features.labels.later_money import (
     with_money_columns,
 )
 from features.recipes.population_stats import PopulationStats
+from lifecycle.commands.answer import _worth
 from serving.release.json_files import read_json, write_json
 from serving.release.value_file import FILE, read_value, write_value
 from serving.scoring.cover_money import CoverMoney
@@ -50,6 +52,8 @@ from tests.support.businesses import scores
 from tests.support.oracle_worlds import world
 from training.evaluation.value import evaluate_value
 from training.models.fit_value import fit_value
+from training.reports.value_text import money as money_text
+from training.reports.value_text import value_lines, value_section
 from training.value import released_value, value_of
 
 few = settings(max_examples=3, deadline=None, phases=(Phase.explicit, Phase.generate))
@@ -591,3 +595,23 @@ def test_beyond_what_was_seen_cover_may_end_at_once_or_never(trained_subscriptio
     assert (width >= 0.98 * price * later).all()
     whole = sum(float(terms.discount(day)) for day in range(terms.days))
     assert (answers["clv"][covered] <= price * whole * 1.01).all()
+
+
+def test_the_answer_of_a_run_says_what_customers_are_worth_or_why_not(business):
+    run = scores(business).to_pandas()
+    [line] = _worth(business.trained.evaluation, business.run.folder)
+    stake = (run["clv_if_stays"] - run["clv"])[run["eligible"]].sum()
+    assert f"{money_text(run['clv'].sum())} " in line
+    assert f"{money_text(stake)} leaves" in line
+    assert "extrapolated from" in line
+    assert _worth({}, business.run.folder) == []
+
+
+def test_a_report_says_why_there_is_no_value_and_from_what_it_is_extrapolated(trained_shop):
+    report = {"days": 365, "currency": "EUR", "margin": 1.0, "annual_discount": 0.0}
+    none = {"value": {**report, "horizons": {}, "unknown": "a table of transactions is missing"}}
+    assert "there is no value: a table of transactions" in "\n".join(value_lines(none))
+    assert "There is no value" in "\n".join(value_section(none))
+    far = "\n".join(value_lines(trained_shop.trained.evaluation))
+    assert re.search(r"365 days are extrapolated from \d+: no two training dates", far)
+    assert value_lines({}) == value_section({}) == []

@@ -97,3 +97,9 @@ def test_values_are_read_as_in_the_file():
         "f": "a\nb=1",
         "g": 1.5,
     }
+
+
+@pytest.mark.parametrize("day", ["2024-05-01", "2024-05-01T06:00:00", '"2024-05-01"'])
+def test_a_day_is_the_text_that_it_is_in_the_file(config, day):
+    changed = load_settings(config, read_changes([f"contract.data_until={day}"]))
+    assert changed.contract.data_until == day.strip('"')

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Iterable, Mapping
+from datetime import date, time
 from typing import Any
 
 from features.core.errors import BadSetting
@@ -67,5 +68,6 @@ def _read_value(text: str) -> Any:
         parsed = tomllib.loads(f"value = {text}")
     except (tomllib.TOMLDecodeError, RecursionError):
         return text.strip()
-    # A line break in the text would make further keys.
-    return parsed["value"] if len(parsed) == 1 else text.strip()
+    # A line break in the text would make further keys. A day is text in the settings.
+    is_value = len(parsed) == 1 and not isinstance(parsed["value"], date | time)
+    return parsed["value"] if is_value else text.strip()

@@ -6,9 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from lifecycle.commands import check_text
 from training.formats import confidence, decimals, percent
 from training.reports import summary, target_text
+from training.reports.value_text import money
 
 RISKIEST = 5
 _WHO = {"eligible": "eligible customers", "everyone": "all customers"}
@@ -32,6 +35,7 @@ def answer_text(
         summary.scores_text(scores, as_of=value["as_of"], riskiest=RISKIEST, consent=consent),
         "",
         *_figure(value["evaluation"], truth),
+        *_worth(value["evaluation"], scores),
         *target_text.target_lines(value["evaluation"]),
         *(f"  warning: {warning}" for warning in value["warnings"]),
         "",
@@ -63,6 +67,28 @@ def _figure(evaluation: Mapping[str, Any], truth: Mapping[str, Any] | None) -> l
             f"probabilities reach (their AUROC {decimals(truth['auroc_truth'])})"
         )
     return lines
+
+
+def _worth(evaluation: Mapping[str, Any], scores: Path) -> list[str]:
+    """One line: what the customers are worth together, and what leaves with those who leave."""
+    report = evaluation.get("value")
+    if not report:
+        return []
+    columns = ["eligible", "clv", "clv_if_stays"]
+    frame = pq.read_table(scores / "scores.parquet", columns=columns).to_pandas()
+    frame = frame[frame["clv"].notna()]
+    if frame.empty:
+        why = report.get("unknown", "the card says why")
+        return [f"  worth: not known ({why})"]
+    eligible = frame[frame["eligible"]]
+    at_stake = (eligible["clv_if_stays"] - eligible["clv"]).sum()
+    text = (
+        f"  worth in {report['days']} days: {money(frame['clv'].sum())} {report['currency']} of "
+        f"{len(frame):,} customers; {money(at_stake)} leaves with those of the eligible who leave"
+    )
+    if report.get("extrapolated"):
+        text += f" (extrapolated from {report['learned_days']} days)"
+    return [text]
 
 
 def _auroc(report: Mapping[str, Any]) -> str:
