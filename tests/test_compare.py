@@ -48,6 +48,8 @@ def test_a_set_is_no_different_from_itself(compared, ours):
             assert set(figures["differences"]["ours (2)"].values()) == {0.0}
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_difference_is_paired_on_the_rows_that_all_predict(compared, ours):
     y, p = ours["churned"].to_numpy(), ours["p_churn"].to_numpy()
     flat = np.full(ours.num_rows, y.mean())

@@ -193,7 +193,13 @@ def meant(wall, clock):
     return max(first, second), "repeated" if first != second else ""
 
 
-@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize(
+    "zone",
+    [
+        pytest.param(zone, marks=[pytest.mark.slow, pytest.mark.long] if at > 7 else [])
+        for at, zone in enumerate(ZONES)
+    ],
+)
 def test_local_times_read_by_the_stated_rule_and_are_counted(tmp_path, zone):
     clock, walls = ZoneInfo(zone), wall_times(zone)
     lines = [f"c{number},{wall:%Y-%m-%d %H:%M},1" for number, wall in enumerate(walls)]

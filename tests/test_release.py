@@ -217,6 +217,7 @@ def test_equal_training_gives_an_equal_release(business, store_home):
     assert again.name == b.release.id
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @of_the_shop
 def test_the_next_stage_alone_keeps_churn_and_its_figures(own_home):
