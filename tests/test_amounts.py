@@ -28,6 +28,7 @@ from serving.scoring.parts import Blend, Rate, design_matrix
 from serving.scoring.targets import LEAK, NO_SKILL, NOT_ENOUGH_DATA, OK
 from tests.support.checks import nonempty
 from tests.support.targets import SPEND, scramble_outside, with_targets
+from tests.support.variants import first_quick
 from tests.support.worlds import read_tables, rebuild_history, shuffle_rows
 from training.evaluation.amounts import evaluate_amount, has_skill
 from training.models.amount_rows import SELECTED, AmountRows, correct_level, shortage
@@ -179,6 +180,8 @@ def as_data(rows, amounts):
     return AmountRows(rows.select(SELECTED), COLUMNS, amounts, design_matrix(rows, COLUMNS))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("kind", ["long tail", "many zeros", "refunds"])
 def test_mean_and_quantiles_are_right_on_customers_that_were_not_seen(kind, shop):
     """Fitted on 2,000 rows, judged on 8,000 others of which the true mean is known."""
@@ -292,7 +295,7 @@ STATUS = {
 }
 
 
-@pytest.mark.parametrize("name", STATUS)
+@pytest.mark.parametrize("name", first_quick(STATUS, quick=1))
 def test_odd_amounts_end_with_a_status_and_no_error(name, trained_targets):
     """Nobody has one, few have one, all have the same, one has a billion, a column tells it."""
     made, plan = trained_targets.examples, trained_targets.dates

@@ -297,6 +297,8 @@ def test_text_in_a_feature_column_is_refused(model, model_rows):
         model.predict(rows.drop(columns=name))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_threads_wait_for_each_other(small):
     alone = [small.features(as_of=day) for day in ("2023-04-01", "2023-05-01")]
     with ThreadPoolExecutor(4) as pool:

@@ -69,6 +69,7 @@ def test_the_catalogue_passes_on_the_simulation(business, request):
     )
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_account_names_no_customer_and_is_the_same_again(shop):
     _, stated, found = shop

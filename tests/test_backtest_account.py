@@ -117,6 +117,8 @@ def test_little_to_go_by_is_no_error(shop, tmp_path, y, eligible):
     backtest_pictures.draw(account, tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_date_with_too_few_rows_is_left_out_and_named(shop):
     """So few customers that a training on the first date is refused, and one on the second is
     not.

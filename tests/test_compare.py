@@ -123,6 +123,8 @@ def test_one_set_is_no_comparison_and_strangers_share_no_row(compared, ours):
         compared(as_set(ours), as_set(later))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_command_takes_files_and_ids_of_releases_and_runs(trained_shop, ours, home):
     copied(trained_shop, home)
     pq.write_table(

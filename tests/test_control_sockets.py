@@ -95,6 +95,7 @@ def command_as(account, folder):
     return said.stdout.strip() or said.stderr.strip().splitlines()[-1]
 
 
+@pytest.mark.long
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_its_owner_can_command_it_and_no_other_account(served_by_bentoml):

@@ -252,6 +252,8 @@ def rows(subscriptions):
     return pa.concat_tables(made).combine_chunks(), tuple(column.name for column in chosen), stated
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_where_nobody_ever_cancelled_the_floor_is_said(rows):
     table, names, stated = rows
     can_end = table["can_end"].to_numpy()

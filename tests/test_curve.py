@@ -43,7 +43,7 @@ from tests.support.oracle_worlds import world
 from training.evaluation.curve_baselines import _kaplan_meier
 from training.models.fit_curve import fit_curve, known_before
 
-few = settings(max_examples=2, deadline=None, phases=(Phase.explicit, Phase.generate))
+few = settings(max_examples=1, deadline=None, phases=(Phase.explicit, Phase.generate))
 GRID = (7, 30, 60, 90, 365)
 
 

@@ -57,6 +57,8 @@ def test_a_release_whose_golden_scores_come_out_otherwise_fails(healthy_home):
     assert "golden scores" in seen.observed
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("pointer", ["", "0123456789abcdef\n", b"\xff\xfe", None])
 def test_a_pointer_that_names_no_release_is_written_anew_by_promote(
     healthy_home, pointer, trained_shop

@@ -227,6 +227,8 @@ def test_tuning_checks_forward_in_time_and_else_by_customer(made):
     assert all(not set(ids[fit]) & set(ids[check]) for fit, check in nonempty(grouped.pairs))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_long_windows_are_modelled_only_when_the_history_is_long(made):
     _, dates, found = made
     day = 86_400_000_000

@@ -84,6 +84,8 @@ def scattered(rng, spread, count, rows=400):
     return fit_evidence.CustomerGroups(np.zeros(count, dtype=int), p, np.full(count, rows), left)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("true", [0.0, 0.3, 1.0])
 def test_the_spread_found_is_the_true_one_or_a_little_more(true):
     found = [

@@ -24,6 +24,7 @@ from lifecycle.commands.check import build_report
 from lifecycle.commands.check_text import report_text
 from tests.support import worlds
 from tests.support.checks import nonempty
+from tests.support.variants import first_quick
 
 ZONES = (
     "UTC",
@@ -101,6 +102,8 @@ def test_threads_change_nothing(simulated_shop, rows, threads):
     assert made(other, settings, history.data_until - 200 * DAY_US).equals(rows)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("piece", [1, 97, 5000])
 def test_pieces_of_the_input_change_nothing(simulated_shop, rows, piece):
     _, settings, history = simulated_shop
@@ -193,13 +196,7 @@ def meant(wall, clock):
     return max(first, second), "repeated" if first != second else ""
 
 
-@pytest.mark.parametrize(
-    "zone",
-    [
-        pytest.param(zone, marks=[pytest.mark.slow, pytest.mark.long] if at > 7 else [])
-        for at, zone in enumerate(ZONES)
-    ],
-)
+@pytest.mark.parametrize("zone", first_quick(ZONES, quick=8))
 def test_local_times_read_by_the_stated_rule_and_are_counted(tmp_path, zone):
     clock, walls = ZoneInfo(zone), wall_times(zone)
     lines = [f"c{number},{wall:%Y-%m-%d %H:%M},1" for number, wall in enumerate(walls)]

@@ -61,6 +61,8 @@ IDS = [
 ]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_ids_of_64_kb_in_any_script_come_out_as_they_went_in(tmp_path):
     settings, history, counts = loaded(
         tmp_path, "".join(f"{one},2024-01-0{k + 1},5\n" * 2 for k, one in enumerate(IDS))
@@ -163,6 +165,8 @@ def million(tmp_path_factory):
     return settings, histories.history_from_connection(connection, settings)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_one_customer_with_a_million_events(million):
     settings, history = million
     at = 300 * DAY_US

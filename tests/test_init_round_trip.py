@@ -74,6 +74,8 @@ def check_dialect(dialect: Dialect, *, early_days: bool) -> None:
         assert kept == expected
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(dialect=dialects, early_days=st.booleans())
 def test_a_business_in_any_dialect_is_read_back(dialect, early_days):

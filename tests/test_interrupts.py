@@ -109,6 +109,8 @@ time.sleep(600)
     assert not out.exists()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_where_interrupts_are_ignored_they_stay_ignored(tmp_path):
     config = with_own_features(
         tmp_path,

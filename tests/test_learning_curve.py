@@ -85,6 +85,8 @@ def drawn(trained_shop):
     return made, dates, trained_shop.settings, fit
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_curve_of_base_rates_is_worth_having_at_no_size(drawn, tmp_path):
     made, dates, settings, fit = drawn
     found = learning_curve.learning_curve(fit, made, dates, settings)
@@ -106,6 +108,8 @@ def test_a_curve_of_base_rates_is_worth_having_at_no_size(drawn, tmp_path):
     assert "at no size" in "\n".join(learning_curve.lines({"learning_curve": found}))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_curve_is_the_same_again_and_of_a_better_model_worth_having(drawn):
     made, dates, settings, fit = drawn
 

@@ -56,7 +56,7 @@ from training.reports.value_text import money as money_text
 from training.reports.value_text import value_lines, value_section
 from training.value import released_value, value_of
 
-few = settings(max_examples=3, deadline=None, phases=(Phase.explicit, Phase.generate))
+few = settings(max_examples=2, deadline=None, phases=(Phase.explicit, Phase.generate))
 ALL_MONTHS = tuple(range(1, 13))
 
 

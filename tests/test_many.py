@@ -111,6 +111,8 @@ def test_columns_without_the_standing(business):
     assert found.equals(pa.concat_tables(each).select(names))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_pairs_equal_the_rows_of_their_instant(business):
     history, definitions, columns, bases, each = business
     whole = pa.concat_tables(each)

@@ -95,6 +95,8 @@ def refuse_other_differences(
     assert got.late == len(oracle.of_kind(missed, *made.settings.activity.kinds))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_ten_thousand_futures_stay_in_reach():
     rng, misses, ruled_out = random.Random(1), [], 0
     for _ in range(100):
@@ -194,6 +196,8 @@ def slow_multiples(closed: list[Fraction], waiting: list[Fraction]) -> list[Frac
     return [m1, m2, m3]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @settings(few, max_examples=4)
 @given(seed=st.integers(0, 2**32), count=st.sampled_from((1, 40, 500, 500, 500)))
 def test_learned_multiples(seed, count):

@@ -376,6 +376,8 @@ def trained(trained_shop, tmp_path_factory, empty_store):
         yield job.train(trained_shop.history, settings)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_judges_them_and_a_release_holds_what_it_can(trained):
     forest, net = trained.evaluation["estimators"]
     assert (forest["name"], net["name"]) == ("forest", "net")
@@ -394,6 +396,8 @@ def test_a_training_judges_them_and_a_release_holds_what_it_can(trained):
     assert held == [forest["weight"]] * bool(forest["weight"])
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_gate_asks_for_a_reason_where_the_file_is_another(trained, trained_shop):
     """The served model is fitted again from the file of today, so it must be the same file."""
     release = releases.load_release(trained.folder)
@@ -419,6 +423,8 @@ def test_the_gate_asks_for_a_reason_where_the_file_is_another(trained, trained_s
     (place / "my_models.py").write_text(FILE)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_each_has_a_run_of_its_own(trained):
     assert {"churn", "next-stage", "forest", "net"} == set(trained.runs)
     assert all(trained.runs.values())

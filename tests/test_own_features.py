@@ -302,6 +302,8 @@ def written(found, settings):
     return folder
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_release_carries_its_file_and_a_changed_file_is_another_release(shop, made, monkeypatch):
     home, settings, folder, path = made
     monkeypatch.setenv("LIFECYCLE_HOME", str(home))

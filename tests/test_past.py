@@ -132,6 +132,8 @@ def test_run_refuses_a_silent_feed_before_it_trains(shop, store_home):
     assert not list((store_home / "mlruns").glob("releases/*"))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
 def test_a_model_in_python_refuses_or_marks_the_same_rows(at_home):
     shop = lc.open(at_home.folder / "lifecycle.toml")
@@ -176,6 +178,8 @@ def test_the_service_refuses_or_marks_a_past_it_has_seen(state, trained_shop):
         parse_request({"customer_ids": ["a"], "in_sample": True})
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_without_as_of_an_old_population_is_refused_and_not_warned_of(state, trained_shop):
     days = trained_shop.settings.contract.max_staleness_days
     newest = trained_shop.run.as_of  # its population

@@ -269,6 +269,8 @@ def _no_points(account):
     del account["importance"]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("degrade", "left"),
     [

@@ -29,6 +29,8 @@ FILES = {
 }
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("name", FILES)
 def test_no_realised_stage_was_ruled_out(name):
     public_file(FILES[name])

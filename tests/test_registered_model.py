@@ -178,6 +178,8 @@ print(json.dumps(model.predict(pandas.read_parquet({str(rows)!r}))["p_churn"].to
     assert json.loads(done.stdout) == known.loc[features(at_home)["customer_id"]].tolist()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @of_the_shop
 def test_another_features_package_is_named_with_the_way_out(loaded, tmp_path):
     (tmp_path / "features").mkdir()

@@ -21,6 +21,7 @@ import pytest
 
 from serving.api import connections
 from tests.support.running_services import KEY, SCORE_HEAD, running
+from tests.support.variants import first_quick
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 IDLE = {
@@ -52,13 +53,7 @@ def test_its_port_is_all_that_listens(running_shop):
     assert [listening(pid) for pid in processes] == [{wanted}] * 2
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow, pytest.mark.long] if at > 1 else [])
-        for at, name in enumerate(IDLE)
-    ],
-)
+@pytest.mark.parametrize("name", first_quick(IDLE, quick=2))
 def test_a_thousand_idle_connections_keep_nobody_out(running_shop, name):
     with running_shop.idle(1000, IDLE[name]):
         assert Counter(running_shop.by_id() for _ in range(30)) == {200: 30}
@@ -90,6 +85,7 @@ def test_who_never_ends_a_head_is_left(running_shop):
             assert one.recv(1) == b""
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_slow_head_on_a_connection_that_was_used_is_left_too(running_shop):
     with running_shop.idle(1, b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n") as [one]:
@@ -200,6 +196,7 @@ def test_idle_connections_of_others_with_a_key_keep_nobody_out(running_shop):
         assert Counter(running_shop.by_id() for _ in range(30)) == {200: 30}
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_callers_that_send_many_requests_at_once_and_read_nothing_keep_nobody_out(running_shop):
     head = f"GET /v1/customers/{running_shop.customer} HTTP/1.1\r\nHost: here\r\n"
@@ -234,6 +231,7 @@ def test_a_worker_that_is_killed_while_it_loads_ends_the_start_with_the_reason(t
     assert process.returncode == 4
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_closed_terminal_ends_it_as_any_end_does(trained_shop, tmp_path):
     with running(trained_shop, tmp_path / "home") as service:

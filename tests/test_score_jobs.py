@@ -106,6 +106,8 @@ def test_a_job_that_was_killed_has_no_lock(tmp_path, monkeypatch):
             assert (tmp_path / score_lock.FILE).is_file()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_job_that_waits_can_be_interrupted(healthy_home, trained_shop, default_interrupts):
     with score_lock.lock_scores(healthy_home / "scores"):
         job = start_score(trained_shop, DAYS[0])
@@ -194,6 +196,8 @@ def test_after_a_killed_score_the_next_one_of_any_day_leaves_nothing_behind(
     assert staging_folders(root) == []
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
 def test_after_a_killed_training_the_next_one_leaves_nothing_behind(healthy_home, trained_shop):
     root = release.releases_folder()

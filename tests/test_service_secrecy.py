@@ -142,6 +142,7 @@ def served(trained_shop, tmp_path):
         log.close()
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_a_real_service_says_nothing_of_what_it_was_sent(served):
     port, ended = served

@@ -45,6 +45,8 @@ def test_each_table_that_a_score_can_do_without_has_a_sub_release(business):
     assert lacks == list(possible_lacks(business.examples, business.settings))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @richer
 def test_no_sub_release_reads_a_table_that_it_lacks(business):
     """Not by a recipe, nor by a population statistic: its scores do not change with the table."""

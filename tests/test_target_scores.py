@@ -93,6 +93,8 @@ def test_by_id_and_by_events_the_answer_is_the_run_to_the_bit(state, run, traine
     ]
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_table_that_was_not_sent_is_answered_by_a_model_without_it(state, trained_targets):
     at, release = trained_targets.run.as_of, trained_targets.release
     known = scores(trained_targets)
@@ -157,6 +159,8 @@ def test_a_run_under_other_targets_is_refused(trained_targets):
         run_folders.refuse_other_configuration(trained_targets.release, config)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_the_reference_names_targets(state):
     assert state.model_info()["targets"] == STATUS
     assert not set(TARGETS) & set(COLUMNS)

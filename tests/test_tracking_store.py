@@ -248,6 +248,7 @@ def test_the_environment_is_as_it_was_afterwards(store_home, monkeypatch):
     assert dict(os.environ) == before
 
 
+@pytest.mark.long
 @pytest.mark.slow
 def test_the_page_shows_the_store_and_ends_on_ctrl_c(
     store_home, tmp_path, default_interrupts, free_port

@@ -262,11 +262,11 @@ def business(request: pytest.FixtureRequest) -> Business:
     params=[
         "trained_shop",
         "trained_subscriptions",
-        pytest.param("trained_catalogue", marks=pytest.mark.slow),
+        pytest.param("trained_catalogue", marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
 def any_business(request: pytest.FixtureRequest) -> Business:
-    """Both kinds of business, and the whole catalogue among the slow tests, one after the other."""
+    """Both kinds of business, and the whole catalogue in test-long, one after the other."""
     return request.getfixturevalue(request.param)
 
 
