@@ -4,6 +4,7 @@ fail.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,9 +16,17 @@ from features.catalogue import FAMILIES
 from features.engine.business_columns import columns_for
 from features.recipes.definitions import learn_definitions
 from features.recipes.recipe import FEATURES
+from tests.support import shared
 from tests.support.businesses import NARROW, copied, files_of
 from tests.support.checks import nonempty
-from tests.support.shared import build_once
+from tests.support.shared import (
+    MOST_STORED,
+    ROOT,
+    SOURCES,
+    build_for_source,
+    build_once,
+    source_digest,
+)
 from tests.support.tracking_stores import client
 from training.tracking import tracking
 
@@ -94,3 +103,29 @@ def test_a_copy_of_a_home_is_whole_and_nothing_in_it_names_the_first(trained_sho
     run = own.trained.runs["churn"]
     assert client(home).get_run(run).info.artifact_uri.startswith((home / "mlruns").as_uri())
     assert files_of(trained_shop.home) == before
+
+
+def test_businesses_are_kept_for_equal_sources_and_old_ones_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(shared, "STORE", tmp_path)
+    for age, name in enumerate(("older", "old", "new")):
+        (tmp_path / name).mkdir()
+        os.utime(tmp_path / name, ns=(age, age))
+    made = []
+
+    def build(folder):
+        made.append(folder)
+        (folder / "made").write_text("once")
+
+    first = build_for_source("shop", build)
+    again = build_for_source("shop", build)
+    assert first == again == tmp_path / source_digest() / "shop"
+    assert made == [first]
+    kept = {path.name for path in tmp_path.iterdir()}
+    assert kept == {source_digest(), "new"}
+    assert MOST_STORED == 2
+
+
+def test_other_packages_or_sources_are_another_store():
+    files = [path for place in SOURCES for path in (ROOT / place).rglob("*.py")]
+    assert len(files) > 400
+    assert (ROOT / "requirements.txt").is_file()
