@@ -106,10 +106,11 @@ def test_a_copy_of_a_home_is_whole_and_nothing_in_it_names_the_first(trained_sho
 
 
 def test_businesses_are_kept_for_equal_sources_and_old_ones_go(tmp_path, monkeypatch):
-    monkeypatch.setattr(shared, "STORE", tmp_path)
+    store = tmp_path / "store"
+    monkeypatch.setattr(shared, "STORE", store)
     for age, name in enumerate(("older", "old", "new")):
-        (tmp_path / name).mkdir()
-        os.utime(tmp_path / name, ns=(age, age))
+        (store / name).mkdir(parents=True)
+        os.utime(store / name, ns=(age, age))
     made = []
 
     def build(folder):
@@ -118,9 +119,9 @@ def test_businesses_are_kept_for_equal_sources_and_old_ones_go(tmp_path, monkeyp
 
     first = build_for_source("shop", build)
     again = build_for_source("shop", build)
-    assert first == again == tmp_path / source_digest() / "shop"
+    assert first == again == store / source_digest() / "shop"
     assert made == [first]
-    kept = {path.name for path in tmp_path.iterdir()}
+    kept = {path.name for path in store.iterdir()}
     assert kept == {source_digest(), "new"}
     assert MOST_STORED == 2
 
