@@ -112,6 +112,8 @@ def test_a_release_grows_old_by_its_making_and_by_what_it_knows(healthy_home, du
     assert found("release age", now=due_at).state == "warning"
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize(
     "damage", ["a byte", "a file less", "a file more", "no manifest", "a manifest nested deeply"]
 )

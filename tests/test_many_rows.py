@@ -199,6 +199,8 @@ def test_parts_of_days_hold_whole_customers():
     assert np.concatenate([part.at for part in parts]).tolist() == list(range(11))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_churn_of_the_eligible_is_that_of_the_outcomes(shop, subscriptions):
     for _, settings, history in (shop, subscriptions):
         for back in (0, 200):

@@ -225,6 +225,8 @@ def drawn(account, folder):
     return {path.stem for path in found}
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_every_picture_is_there_and_shows_something(trained_shop, trained_subscriptions, tmp_path):
     from matplotlib import image
 

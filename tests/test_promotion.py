@@ -114,6 +114,8 @@ def crashing_trees(raw):
     return json.dumps(model).encode()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_crafted_release_crashes_a_child_and_the_command_refuses_it(release_home):
     home, name = release_home
     folder = releases.releases_folder() / "crafted"
