@@ -49,10 +49,12 @@ def measure(customers: int) -> dict[int, dict[str, Any]]:
         for place, days in enumerate(HORIZONS):
             at = curve.horizons.index(days)
             use = eligible & (events[:, at] != NOT_KNOWN)
+            if not use.any():  # not known by now at this date
+                continue
             y = events[use, at] == YES
             ours = metrics.auroc(y, within[use, at])[0]
             areas[days].append((ours, metrics.auroc(y, 1 - silent[use, place])[0]))
-    return {days: _shares(np.array(pairs)) for days, pairs in areas.items()}
+    return {days: _shares(np.array(pairs)) for days, pairs in areas.items() if pairs}
 
 
 def _shares(pairs: np.ndarray) -> dict[str, Any]:
