@@ -259,7 +259,8 @@ class Business:
         """Feature rows with their outcomes at every training and evaluation date.
 
         Each target of the configuration is a further label, the column target_<name>. The frame
-        also has event_within_<h>d for each horizon of the curve, null where it is not known yet.
+        also has event_within_<h>d for each horizon of the curve and money_within_<h>d for those of
+        money, null where it is not known yet.
 
         Where [consent] train needs it, of those who consented.
 
@@ -270,6 +271,7 @@ class Business:
         ('churned', 'outcome_stage')
         """
         from features.labels.event_times import event_column
+        from features.labels.later_money import money_column
         from features.labels.targets import label_column
         from training.examples import LABELS, make_examples
         from training.plan import make_plan
@@ -280,8 +282,9 @@ class Business:
         empty = {name for name in examples.modelled if rows[name].null_count == rows.num_rows}
         features = tuple(name for name in examples.modelled if name not in empty)
         labels = (*LABELS, *(label_column(name) for name in self.settings.targets))
-        events = [event_column(days) for days in self.settings.curve_horizons]
-        shown = rows.select([*STATE_COLUMNS, *features, *labels, *events, "split"])
+        later = [event_column(days) for days in self.settings.curve_horizons]
+        later += [money_column(days) for days in self.settings.money_horizons]
+        shown = rows.select([*STATE_COLUMNS, *features, *labels, *later, "split"])
         unused = tuple(name for name in examples.names if name not in features)
         late = examples.late_activity
         return Examples(to_frame(shown, frames), features, unused, late, labels)

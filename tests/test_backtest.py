@@ -131,6 +131,15 @@ def test_the_curve_of_each_date_is_judged_as_far_as_the_data_know(walked):
     assert f"within {horizon}d" in text
     figures = backtest_report.report_metrics(made.report)
     assert figures[f"curve.everyone.{horizon}d.log_loss"] == pooled["log_loss"]
+    # So is lifetime value, at each horizon of money that the data know by now.
+    for date in made.report["dates"]:
+        mature = [
+            days
+            for days in settings.money_horizons
+            if date["at"] + days * DAY_US <= history.data_until
+        ]
+        assert list(date["value"]["horizons"]) == [f"{days}d" for days in mature]
+    assert figures[f"value.{horizon}d.rank"] == made.report["value"][f"{horizon}d"]["rank"]
     by_date = backtest_report.metrics_by_date(made.report)
     assert sum(name == f"by_date/curve.gone.{horizon}d.log_loss" for name, *_ in by_date) == 2
 

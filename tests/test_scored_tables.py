@@ -15,7 +15,7 @@ import pytest
 
 from features.core.errors import BadSetting
 from features.core.instants import DAY_US, day_text
-from features.indicators.what_if import read_what_if
+from features.indicators.what_if import read_what_if, what_if_table
 from features.recipes.stages import STAGES
 from lifecycle.commands.value import make_value_tables
 from serving.batch.run_manifest import hash_file
@@ -202,6 +202,20 @@ def test_what_another_retention_is_worth_follows_from_the_formula(at_home, chang
     assert rows["periods"]["low"] < rows["periods"]["now"] < rows["periods"]["high"]
     total = made["worth"].to_pylist()[0]["clv"]
     assert rows["clv"]["then"] == pytest.approx(total * (1 + d - now) / (1 + d - then))
+
+
+def test_where_everybody_stays_and_nothing_is_discounted_the_worth_is_missing(at_home):
+    config = at_home.settings
+    value = config.value.model_copy(update={"annual_discount": 0.0})
+    config = config.model_copy(update={"value": value})
+    tables = make_value_tables(at_home.history, config, at_home.run.as_of).tables
+    rows = tables["indicators"].to_pylist()
+    everybody = {"value": 1.0, "low": 0.99, "high": 1.0}
+    rows = [row | (everybody if row["indicator"] == "retention" else {}) for row in rows]
+    tables["indicators"] = pa.Table.from_pylist(rows, schema=tables["indicators"].schema)
+    for change in (0.05, -0.05):
+        [row] = what_if_table(change, tables, config).to_pylist()
+        assert "discount" in row["missing"]
 
 
 @pytest.mark.parametrize(

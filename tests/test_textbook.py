@@ -22,6 +22,7 @@ from features.indicators.textbook import (
     textbook_table,
     verdict,
 )
+from features.indicators.worth_of_retention import periods_worth
 from tests.support.indicator_worlds import day, orders, rows_of, write_business
 
 AT = "2024-04-01"
@@ -69,11 +70,20 @@ def test_a_claim_to_leave_is_the_same_turned_round():
     assert verdict(-0.2, LEAST_DIFFERENCE + 0.01, positive=True) == OPEN
 
 
-def test_five_points_of_retention_are_worth_what_the_formula_says():
-    assert retention_gain(0.8, 0.0) == pytest.approx(1 / 3)
-    assert retention_gain(0.5, 0.0) == pytest.approx(1 / 9)
-    assert retention_gain(0.8, 0.1) == pytest.approx(0.3 / 0.25 - 1)
-    assert np.isfinite(retention_gain(0.95, 0.0))
+def test_five_points_of_retention_are_worth_what_the_formula_says(shop):
+    _, config, _ = shop
+
+    def with_discount(annual):
+        value = config.value.model_copy(update={"annual_discount": annual})
+        churn = config.churn.model_copy(update={"horizon_days": 365})
+        return config.model_copy(update={"value": value, "churn": churn})
+
+    assert retention_gain(0.8, with_discount(0.0)) == pytest.approx(1 / 3)
+    assert retention_gain(0.5, with_discount(0.0)) == pytest.approx(1 / 9)
+    assert retention_gain(0.8, with_discount(0.1)) == pytest.approx(0.3 / 0.25 - 1)
+    assert retention_gain(0.95, with_discount(0.0)) == np.inf
+    assert periods_worth(1.0, 0.0) is None
+    assert periods_worth(1.0, 0.1) == pytest.approx(10)
 
 
 def shop_of(tmp_path, rng, *, buys, leaves, **tables):

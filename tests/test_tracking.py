@@ -82,6 +82,9 @@ def test_figures_are_those_of_the_evaluation_at_most_forty_and_by_date(at_home, 
         assert dated[0].value == pytest.approx(section[who]["log_loss"], abs=1e-12)
     curve = {f"curve.{who}.integrated_brier" for who in account["curve"]["groups"]}
     assert (curve <= set(further)) == (name == "churn")
+    value = account["value"]["horizons"]
+    assert {f"value.{days}.rank" for days in value} <= set(further) or name == "next-stage"
+    assert value
     if name == "next-stage":
         figures = run.data.metrics
         assert (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import pyarrow as pa
@@ -76,7 +76,7 @@ def business_tables(
     settings: Settings,
     *,
     as_of: int,
-    further: Mapping[str, MakeTables] | None = None,
+    further: Sequence[MakeTables] = (),
 ) -> dict[str, pa.Table]:
     """The tables by name, from what was known before `as_of` (µs UTC) alone.
 
@@ -87,7 +87,7 @@ def business_tables(
     refuse_several_currencies(history)
     data = IndicatorData(history, settings, as_of)
     try:
-        every = [*SECTIONS.values(), *(further or {}).values()]
+        every = [*SECTIONS.values(), *further]
         sections = track_steps(every, label="tables")
         return {name: table for make in sections for name, table in make(data).items()}
     finally:

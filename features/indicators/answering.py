@@ -20,8 +20,14 @@ from features.core.instants import DAY_US
 from features.indicators.business_table import COUNT, NUMBER, TEXT, TableShape
 from features.indicators.indicator_data import YEAR_DAYS, IndicatorData
 from features.indicators.intervals import Z
-from features.indicators.satisfaction import CSAT, NPS, load_feedback
-from features.recipes.recipe import SCORE_SCALE
+from features.indicators.satisfaction import (
+    CSAT,
+    DETRACTOR,
+    NPS,
+    PROMOTER,
+    SATISFIED,
+    load_feedback,
+)
 
 SETTLED_DAYS = 14  # a survey sent later may still be answered
 FEWEST_SENT, FEWEST_ANSWERS = 100, 30
@@ -103,10 +109,10 @@ def _measure(data: IndicatorData, kind: str) -> pa.Table:
 def _values(kind: str, scaled: np.ndarray) -> np.ndarray:
     """What an answer counts: csat 1 or 0, nps 1, 0 or −1; NaN where there is none."""
     if kind == CSAT:
-        values = (scaled >= SCORE_SCALE * 3 // 4).astype(float)
+        values = (scaled >= SATISFIED).astype(float)
     else:
-        values = (scaled >= SCORE_SCALE * 9 // 10).astype(float)
-        values -= scaled <= SCORE_SCALE * 6 // 10
+        values = (scaled >= PROMOTER).astype(float)
+        values -= scaled <= DETRACTOR
     return np.where(np.isnan(scaled), np.nan, values)
 
 

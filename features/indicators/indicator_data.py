@@ -29,6 +29,7 @@ from features.labels.eligible_churn import eligible_outcomes
 from features.recipes.attributes import attribute_value, is_current_version, sensitive_left_out
 from features.recipes.definitions import Definitions, learn_definitions
 from features.tables.history import History, Known
+from features.tables.net_money import moves_money, net_amount
 from features.tables.sources import connect
 
 YEAR_DAYS = 365
@@ -38,10 +39,9 @@ _MONTH = "(year(DATE '1970-01-01' + local_day) * 12 + month(DATE '1970-01-01' + 
 _MONEY = f"""
 CREATE TABLE {{name}} AS
 SELECT who, occurred_at, local_day, {_MONTH} AS month,
-       CASE WHEN kind = 'refund' OR amount < 0 THEN -abs(amount) ELSE amount END AS net,
-       kind = 'purchase' AND amount >= 0 AS bought,
+       net, kind = 'purchase' AND amount >= 0 AS bought,
        CAST(round(quantity * 1000) AS BIGINT) AS thousandths, category
-FROM incoming JOIN people USING (customer_id) WHERE kind IN ('purchase', 'refund')
+FROM incoming JOIN people USING (customer_id)
 """
 _NO_MONEY = """
 CREATE TABLE {name} (who BIGINT, occurred_at BIGINT, local_day INTEGER, month BIGINT, net BIGINT,
@@ -155,7 +155,8 @@ class IndicatorData:
             connection.execute(_NO_MONEY.format(name=name))
             return
         columns = ("customer_id", "occurred_at", "local_day", "amount", "kind", "quantity")
-        rows = known.tables["transactions"].select(*columns, "category")
+        rows = known.tables["transactions"].filter(moves_money())
+        rows = rows.select(*columns, "category", net=net_amount())
         load(connection, rows.collect(backend="pyarrow").to_native(), _MONEY.format(name=name))
 
     def _load_activity(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -26,6 +26,8 @@ from features.recipes.item_means import score_scaled
 from features.recipes.recipe import SCORE_SCALE
 
 CSAT, NPS, COMPLAINTS = "csat", "nps", "complaints"
+# Of the scale: answers from these on, and up to the last one.
+SATISFIED, PROMOTER, DETRACTOR = SCORE_SCALE * 3 // 4, SCORE_SCALE * 9 // 10, SCORE_SCALE * 6 // 10
 _SURVEY = (
     "; response_rate: of the surveys sent, where unanswered ones are in the data, with its Wilson "
     "interval; if_silent_lowest, if_silent_highest: were all silent ones as unhappy, or as happy, "
@@ -144,9 +146,9 @@ def _survey_rows(data: IndicatorData, kind: str, dimension: str, *, knows_silent
             level=_level(dimension),
             kind=kind,
             rows=_which_rows(data, dimension),
-            satisfied=SCORE_SCALE * 3 // 4,
-            promoter=SCORE_SCALE * 9 // 10,
-            detractor=SCORE_SCALE * 6 // 10,
+            satisfied=SATISFIED,
+            promoter=PROMOTER,
+            detractor=DETRACTOR,
         )
     )
     count = {name: rows[name].to_numpy().astype(float) for name in rows.column_names[2:]}

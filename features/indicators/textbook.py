@@ -15,11 +15,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.core.instants import DAY_US
+from features.core.instants import DAY_US, HOUR_US
+from features.core.settings import Settings
 from features.indicators.business_table import COUNT, NUMBER, TEXT, TableShape
 from features.indicators.indicator_data import YEAR_DAYS, IndicatorData
 from features.indicators.intervals import wilson
 from features.indicators.pyramid import LAST_YEAR, TOP_SHARE, pyramid_table
+from features.indicators.satisfaction import SATISFIED
+from features.indicators.worth_of_retention import period_discount, periods_worth
 from features.recipes.item_means import score_scaled
 from features.recipes.recipe import SCORE_SCALE
 from features.tables.history import Known
@@ -27,7 +30,6 @@ from features.tables.history import Known
 HOLDS, NOT, OPEN = "holds", "does not hold", "cannot be told"
 LEAST_DIFFERENCE = 0.03  # of shares: an interval below it says that there is none worth the name
 FEWEST = 20  # customers of each group
-SATISFIED = 0.75  # of the scale
 RETENTION_GAIN = 0.05
 PROFIT_CLAIM = 0.25
 TOP_CLAIM = 0.8
@@ -172,7 +174,7 @@ def _satisfied(data: IndicatorData, then: Known) -> Signs | None:
     rows = rows.filter(~nw.col("share").is_null())
     newest = rows.filter(nw.col("answered_at") == nw.col("answered_at").max().over("customer_id"))
     table = _frame(newest.group_by("customer_id").agg(share=nw.col("share").min()))
-    good, poor = SATISFIED * SCORE_SCALE, SCORE_SCALE / 2
+    good, poor = SATISFIED, SCORE_SCALE // 2
     return {
         who: share >= good
         for who, share in zip(
@@ -196,7 +198,7 @@ def _recovered(data: IndicatorData, then: Known) -> Signs | None:
     if "feedback" not in then.tables:
         return None
     rows = _recent(then.tables["feedback"], then).filter(nw.col("kind") == "complaint")
-    limit = round(data.settings.satisfaction.resolve_within_hours * 3600 * 10**6)
+    limit = round(data.settings.satisfaction.resolve_within_hours * HOUR_US)
     waited = nw.col("resolved_at") - nw.col("occurred_at")
     late = (waited.is_null() | (waited > limit)).cast(nw.Int64)
     table = _frame(rows.group_by("customer_id").agg(late=late.sum()))
@@ -280,13 +282,13 @@ def _retention_pays(data: IndicatorData, stayed: np.ndarray) -> Iterator[pa.Tabl
         yield TEXTBOOK.say_missing(missing, as_of=data.as_of, claim=claim)
         return
     days = data.settings.churn.horizon_days
-    discount = (1 + data.settings.value.annual_discount) ** (days / 365) - 1
     [low], [high] = wilson(np.array([stayed.sum()]), np.array([len(stayed)]))
-    if high + RETENTION_GAIN > 1:
+    if high + RETENTION_GAIN >= 1:
         missing = f"a retention surely below {1 - RETENTION_GAIN:.0%}: 5 points more are too many"
         yield TEXTBOOK.say_missing(missing, as_of=data.as_of, claim=claim)
         return
-    gains = [retention_gain(r, discount) for r in (float(stayed.mean()), float(low), float(high))]
+    retentions = (float(stayed.mean()), float(low), float(high))
+    gains = [retention_gain(each, data.settings) for each in retentions]
     cells = {
         "claim": claim,
         "verdict": HOLDS if gains[1] >= PROFIT_CLAIM else NOT if gains[2] < PROFIT_CLAIM else OPEN,
@@ -303,7 +305,9 @@ def _retention_pays(data: IndicatorData, stayed: np.ndarray) -> Iterator[pa.Tabl
     yield TEXTBOOK.fill_rows([cells], as_of=data.as_of)
 
 
-def retention_gain(retention: float, discount: float) -> float:
-    """(1 + d − r) / (1 + d − r′) − 1 with r′ five points higher; r is at most .95."""
-    more = retention + RETENTION_GAIN
-    return (1 + discount - retention) / max(1 + discount - more, 1e-9) - 1
+def retention_gain(retention: float, settings: Settings) -> float:
+    """By what share 1 / (1 + d − r) grows if r is RETENTION_GAIN higher, which is at most 1."""
+    discount = period_discount(settings)
+    now = periods_worth(retention, discount)
+    then = periods_worth(retention + RETENTION_GAIN, discount)
+    return float("inf") if now is None or then is None else then / now - 1

@@ -1,8 +1,7 @@
 """What another retention would be worth, on the business's own numbers and by a stated formula.
 
-A customer who stays a period with probability r is worth 1 / (1 + d − r) periods of margin, d being
-the discount of a period: the period is the horizon of churn. Nothing says that retention can be
-raised so far, nor what that costs.
+The formula is that of `worth_of_retention`. Nothing says that retention can be raised so far, nor
+what that costs.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import pyarrow as pa
 from features.core.errors import BadSetting
 from features.core.settings import Settings
 from features.indicators.business_table import NUMBER, TEXT, TableShape
+from features.indicators.worth_of_retention import period_discount, periods_worth
 
 RULE = "--what-if is retention and a change in points, such as retention=+5%."
 _FORM = re.compile(r"\s*retention\s*=\s*([+-]\d{1,2}(?:\.\d+)?)\s*%?\s*")
@@ -57,27 +57,21 @@ def what_if_table(change: float, tables: dict[str, pa.Table], settings: Settings
     as_of = row["as_of"]
     if row["missing"] is not None:
         return WHAT_IF.say_missing(row["missing"], as_of=as_of, measure="retention")
-    discount = (1 + settings.value.annual_discount) ** (settings.churn.horizon_days / 365) - 1
-
-    def periods(retention: float) -> float:
-        return 1 / (1 + discount - min(retention, 1.0))
-
-    now = row["value"]
+    discount, now = period_discount(settings), row["value"]
     then = min(max(now + change, 0.0), 1.0)
-    if discount == 0 and then == 1:
+    before, after = periods_worth(now, discount), periods_worth(then, discount)
+    if before is None or after is None:
         missing = "a discount: with a retention of 1 a customer would be worth more than any sum"
         return WHAT_IF.say_missing(missing, as_of=as_of, measure="periods")
+    low, high = (periods_worth(row[end], discount) for end in ("low", "high"))
     cells = [
         _row("retention", now, then, row["low"], row["high"], row["n"]),
-        _row("periods", periods(now), periods(then), periods(row["low"]), None, row["n"]),
+        _row("periods", before, after, low, high, row["n"]),
     ]
-    if discount > 0 or row["high"] < 1:
-        cells[1]["high"] = periods(row["high"])
     worth = [each for each in tables["worth"].to_pylist() if each["by"] == "all"]
     if worth:
         total = worth[0]["clv"]
-        more = total * periods(then) / periods(now)
-        cells.append(_row("clv", total, more, None, None, worth[0]["n"]))
+        cells.append(_row("clv", total, total * after / before, None, None, worth[0]["n"]))
     return WHAT_IF.fill_rows(cells, as_of=as_of)
 
 

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import narwhals as nw
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.core.instants import DAY_US
 from features.core.settings import Settings
@@ -20,6 +21,7 @@ from features.labels.event_times import with_horizon
 from features.labels.outcome_window import OutcomeWindow
 from features.labels.outcomes import is_mature
 from features.tables.history import History, Known
+from features.tables.net_money import moves_money, net_amount
 from features.tables.terms import OPEN_END_US
 
 PARTS = 1000  # parts of a minor unit: whole numbers add up to the same in any order
@@ -71,17 +73,8 @@ def money_matrix(rows: pa.Table, horizons: Sequence[int]) -> np.ndarray:
 def _paid(history: History, window: OutcomeWindow) -> nw.LazyFrame:
     """customer_id and `money` in minor units: purchases less refunds of the window."""
     rows = history.cut("transactions", window.known_until)
-    amount, kind = nw.col("amount"), nw.col("kind")
-    given_back = (kind == "refund") | ((kind == "purchase") & (amount < 0))
-    money = (
-        nw.when(given_back)
-        .then(0 - amount.abs())
-        .when(kind == "purchase")
-        .then(amount)
-        .otherwise(nw.lit(0))
-    )
-    rows = rows.filter(window.contains("occurred_at"))
-    return rows.group_by("customer_id").agg(money=money.sum().cast(nw.Float64))
+    rows = rows.filter(window.contains("occurred_at"), moves_money())
+    return rows.group_by("customer_id").agg(money=net_amount().sum().cast(nw.Float64))
 
 
 def _accrued(history: History, window: OutcomeWindow) -> nw.LazyFrame:
@@ -102,14 +95,8 @@ def _accrued(history: History, window: OutcomeWindow) -> nw.LazyFrame:
 
 def _of_customers(amounts: pa.Table, customers: pa.ChunkedArray) -> np.ndarray:
     """The money of each customer (customers,); 0 for who has none."""
-    ids = amounts["customer_id"].to_numpy()
-    order = np.argsort(ids, kind="stable")
-    ids, money = ids[order], amounts["money"].to_numpy()[order]
-    wanted = customers.to_numpy()
-    if not len(ids):
-        return np.zeros(len(wanted))
-    places = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
-    return np.where(ids[places] == wanted, money[places], 0.0)
+    places = pc.index_in(customers, value_set=amounts["customer_id"].combine_chunks())
+    return pc.fill_null(amounts["money"].take(places), 0.0).to_numpy()
 
 
 def money_known_before(

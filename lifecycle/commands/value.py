@@ -17,7 +17,7 @@ from features.indicators.what_if import what_if_table
 from features.tables.freshness import measure_freshness
 from features.tables.history import History, newest_as_of, refuse_too_late
 from serving.batch.writers import out_errors, write_table
-from serving.value.scored_tables import scored_sections
+from serving.value.scored_tables import scored_tables
 
 FORMULA = "^[=+\\-@\t\r]"  # as OWASP lists the beginnings that spreadsheets run
 
@@ -94,8 +94,7 @@ def make_value_tables(
         for name, each in sorted(measure_freshness(history, settings, as_of).items())
         if each.is_stale and each.complete_until is not None
     }
-    further = scored_sections(settings)
-    tables = business_tables(history, settings, as_of=as_of, further=further)
+    tables = business_tables(history, settings, as_of=as_of, further=[scored_tables])
     if what_if is not None:
         tables["what_if"] = what_if_table(what_if, tables, settings)
     return ValueTables(tables, as_of, settings.zone, silent)

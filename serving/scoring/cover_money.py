@@ -26,7 +26,11 @@ class CoverMoney:
     level_gone: float
     usual_price: float
     highest_price: float
-    columns: tuple[str, ...] = (PRICE,)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The feature columns that are read."""
+        return (PRICE,)
 
     def expect(
         self, rows: pa.Table, p: np.ndarray, within: np.ndarray, terms: ValueTerms
@@ -69,7 +73,7 @@ class CoverMoney:
         interval goes on. Who has cover loses it, who has none gets it again.
         """
         rate = terms.discount_rate
-        # S: P(the event has not come). `before` and `kept` follow all, and those who stay.
+        # `before` and `after`: P(the event has not come) at the ends of an interval.
         before, hazard, begin = np.ones(len(p)), np.zeros(len(p)), 0
         waiting, staying = np.zeros(len(p)), np.zeros(len(p))
         stop = sorted({*(d for d in self.horizons if d < terms.days), terms.days})

@@ -5,7 +5,6 @@ The scores are those of a run of the same day and configuration. Without one eac
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,7 +12,6 @@ import pyarrow.parquet as pq
 
 from features.core.instants import day_text
 from features.core.settings import Settings, home
-from features.indicators.business_table import TableShape
 from features.indicators.indicator_data import IndicatorData, load
 from serving.batch import run_manifest, shift
 from serving.scoring.value_columns import VALUE_COLUMNS
@@ -21,14 +19,10 @@ from serving.value.next_stages import NEXT_STAGES, next_stages_table
 from serving.value.value_matrix import VALUE_MATRIX, WORTH, value_matrix_table, worth_table
 from serving.value.win_back import WIN_BACK, WIN_BACK_STAGES, win_back_tables
 
-SECTIONS: tuple[
-    tuple[tuple[TableShape, ...], Callable[[IndicatorData], dict[str, pa.Table]]], ...
-] = (
-    ((WORTH,), worth_table),
-    ((VALUE_MATRIX,), value_matrix_table),
-    ((WIN_BACK, WIN_BACK_STAGES), win_back_tables),
-    ((NEXT_STAGES,), next_stages_table),
-)
+SECTIONS = (worth_table, value_matrix_table, win_back_tables, next_stages_table)
+SHAPES = {
+    shape.name: shape for shape in (WORTH, VALUE_MATRIX, WIN_BACK, WIN_BACK_STAGES, NEXT_STAGES)
+}
 _OF_ACTIVITY = ("customer_id", "occurred_at")
 _DIGEST = """
 CREATE OR REPLACE TABLE digest AS SELECT count(*) AS rows,
@@ -36,28 +30,16 @@ CREATE OR REPLACE TABLE digest AS SELECT count(*) AS rows,
              AS BIGINT), 0) AS digest
 FROM incoming
 """
-SHAPES = {shape.name: shape for shapes, _ in SECTIONS for shape in shapes}
 
 
-def scored_sections(
-    settings: Settings,
-) -> dict[str, Callable[[IndicatorData], dict[str, pa.Table]]]:
-    """The sections of `business_tables` that need scores, by the name of their first table."""
-
-    def make(
-        shapes: tuple[TableShape, ...], section: Callable[[IndicatorData], dict[str, pa.Table]]
-    ) -> Callable[[IndicatorData], dict[str, pa.Table]]:
-        def tables(data: IndicatorData) -> dict[str, pa.Table]:
-            missing = _load_scores(data, settings)
-            if missing is not None:
-                return {
-                    shape.name: shape.say_missing(missing, as_of=data.as_of) for shape in shapes
-                }
-            return section(data)
-
-        return tables
-
-    return {shapes[0].name: make(shapes, section) for shapes, section in SECTIONS}
+def scored_tables(data: IndicatorData) -> dict[str, pa.Table]:
+    """Each of SHAPES from the scores of the day; without them each says what to type."""
+    missing = _load_scores(data)
+    if missing is not None:
+        return {
+            name: shape.say_missing(missing, as_of=data.as_of) for name, shape in SHAPES.items()
+        }
+    return {name: table for section in SECTIONS for name, table in section(data).items()}
 
 
 def run_of_day(settings: Settings, as_of: int) -> Path | None:
@@ -106,12 +88,10 @@ def _digest(data: IndicatorData, rows: pa.Table) -> tuple[int, int]:
     return row["rows"], row["digest"]
 
 
-def _load_scores(data: IndicatorData, settings: Settings) -> str | None:
-    """Create the table `scores` with `who`, if it is not there; what is missing, if anything is."""
-    if data.has_table("scores"):
-        return None
-    day = day_text(data.as_of, zone=settings.zone)
-    folder = run_of_day(settings, data.as_of)
+def _load_scores(data: IndicatorData) -> str | None:
+    """Create the table `scores` with `who`; what is missing, if anything is."""
+    day = day_text(data.as_of, zone=data.settings.zone)
+    folder = run_of_day(data.settings, data.as_of)
     command = f"run `lifecycle score --as-of {day}`"
     if folder is None:
         return f"scores of {day}: {command}"

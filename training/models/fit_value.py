@@ -52,26 +52,15 @@ DEAR_QUANTILE, DEAREST = 0.99, 3.0
 
 @dataclass(frozen=True)
 class ValueRows:
-    """Labelled rows: the table, P(churn) p (rows,) and the curve `within` (rows, horizons).
+    """Rows whose money is known: the table, P(churn) p and the money that came, (rows,) each.
 
-    `money`: (rows, Settings.money_horizons), NaN where it was not known.
+    `within`: what the curve says of them, (rows, horizons).
     """
 
     rows: pa.Table
     p: np.ndarray
     within: np.ndarray
-    money: np.ndarray
-
-    @classmethod
-    def of(cls, rows: pa.Table, p: np.ndarray, curve: Curve, money: np.ndarray) -> ValueRows:
-        """`money`: as of `money_matrix`, or what of it was known at some instant."""
-        return cls(rows, p, curve.event_within(rows, p), money)
-
-    def take(self, mask: np.ndarray) -> ValueRows:
-        """The rows of the mask."""
-        return ValueRows(
-            self.rows.filter(pa.array(mask)), self.p[mask], self.within[mask], self.money[mask]
-        )
+    came: np.ndarray
 
 
 def missing_for_value(rows: pa.Table, settings: Settings) -> str | None:
@@ -101,32 +90,30 @@ def fit_value(
     p: P(churn) of each row from a fit without its customer, (rows,). `population`: of the newest
     instant among the rows. `money`: what of `money_matrix` was known; all of it if not given.
     """
-    if missing_for_value(rows, settings) or curve.horizon not in curve.horizons:
+    if missing_for_value(rows, settings):
         return None
     if money is None:
         money = money_matrix(rows, settings.money_horizons)
     terms, column = _terms(rows, money, curve, settings)
-    known = ~np.isnan(money[:, column]) & ~np.isnan(p)
-    if np.isnan(curve.event_within(rows.slice(0, 1), p[:1])).all() or not known.any():
-        return None
-    data = ValueRows.of(rows, p, curve, money).take(known)
-    came = data.money[:, column]
+    known = ~np.isnan(money[:, column])
+    rows, p, came = rows.filter(pa.array(known)), p[known], money[known, column]
     some = came > 0
     if settings.contractual:
-        some &= ~np.isnan(data.rows[PRICE].to_numpy().astype(float))
-    customers = len(set(data.rows["customer_id"].filter(pa.array(some)).to_pylist()))
+        some &= ~np.isnan(rows[PRICE].to_numpy().astype(float))
+    customers = len(set(rows["customer_id"].filter(pa.array(some)).to_pylist()))
     if some.sum() < FEWEST_ROWS or customers < FEWEST_CUSTOMERS:
         return None
+    data = ValueRows(rows, p, curve.event_within(rows, p), came)
     model: MoneyModel | None = (
-        _fit_cover(data, came, curve, terms)
+        _fit_cover(data, curve, terms)
         if settings.contractual
-        else _fit_spending(data, came, terms, curve.horizon, population, definitions)
+        else _fit_spending(data, terms, curve.horizon, population, definitions)
     )
     if model is None:
         return None
     empty = MoneySpread(*(np.zeros(spread_shape()) for _ in range(3)))
     value = LifetimeValue(terms, model, empty, curve.horizons.index(terms.learned_days))
-    return replace(value, spread=_spread(value, data, came, definitions))
+    return replace(value, spread=_spread(value, data, definitions))
 
 
 def _terms(
@@ -158,7 +145,6 @@ def _terms(
 
 def _fit_spending(
     data: ValueRows,
-    came: np.ndarray,
     terms: ValueTerms,
     horizon: int,
     population: PopulationStats,
@@ -181,7 +167,7 @@ def _fit_spending(
     stays = purchases.days_if_stays(float(terms.learned_days))
     inputs = spending_inputs(purchases, data.p, stays)
     churned = data.rows["churned"].to_numpy()
-    if (~churned).sum() < FEWEST_ROWS or not (came[~churned] > 0).any():
+    if (~churned).sum() < FEWEST_ROWS or not (data.came[~churned] > 0).any():
         return None
     kept = inputs[~churned]
     mean, scale = kept.mean(axis=0), kept.std(axis=0)
@@ -189,7 +175,9 @@ def _fit_spending(
     low, high = kept.min(axis=0), kept.max(axis=0)
     offset = (stays * purchases.per_day)[~churned]
     # More may be given back than was paid; the mean of a Tweedie model is above 0.
-    weights, intercept = _regression((kept - mean) / scale, offset, np.maximum(came[~churned], 0))
+    weights, intercept = _regression(
+        (kept - mean) / scale, offset, np.maximum(data.came[~churned], 0)
+    )
     model = Spending(
         models, horizon, mean, scale, low, high, weights, intercept, 1.0, reads_refunds
     )
@@ -198,7 +186,7 @@ def _fit_spending(
     expected = model.money_if_stays(purchases, data.p, stays) * np.minimum(
         purchases.days_if_left(float(terms.learned_days)) / stays, 1.0
     )
-    share = _level(came[churned], expected[churned])
+    share = _level(data.came[churned], expected[churned])
     return replace(model, later_share=share)
 
 
@@ -218,9 +206,7 @@ def _regression(
     return model.coef_, float(model.intercept_)
 
 
-def _fit_cover(
-    data: ValueRows, came: np.ndarray, curve: Curve, terms: ValueTerms
-) -> CoverMoney | None:
+def _fit_cover(data: ValueRows, curve: Curve, terms: ValueTerms) -> CoverMoney | None:
     covered = data.rows["eligible"].to_numpy()
     price = data.rows[PRICE].to_numpy().astype(float)
     priced = price[covered & (price > 0)]
@@ -233,8 +219,8 @@ def _fit_cover(
     known = ~np.isnan(expected)
     return replace(
         model,
-        level=_level(came[covered & known], expected[covered & known]),
-        level_gone=_level(came[~covered & known], expected[~covered & known]),
+        level=_level(data.came[covered & known], expected[covered & known]),
+        level_gone=_level(data.came[~covered & known], expected[~covered & known]),
     )
 
 
@@ -247,15 +233,13 @@ def _level(came: np.ndarray, expected: np.ndarray) -> float:
     return float(np.clip(ratio, LEAST_LEVEL, MOST_LEVEL))
 
 
-def _spread(
-    value: LifetimeValue, data: ValueRows, came: np.ndarray, definitions: Definitions
-) -> MoneySpread:
+def _spread(value: LifetimeValue, data: ValueRows, definitions: Definitions) -> MoneySpread:
     """What came over what was expected, by risk and grade."""
     learned = value.model.expect(data.rows, data.p, data.within, value.terms).learned
     use = ~np.isnan(learned) & (learned > 0)
     risk = risk_groups(value.risk(data.rows, data.within, definitions))
     grade = grades(data.rows, definitions)
-    ratio = np.maximum(came[use], 0.0) / learned[use]
+    ratio = np.maximum(data.came[use], 0.0) / learned[use]
     risk, grade = risk[use], grade[use]
     low, high, rows = (np.zeros(spread_shape()) for _ in range(3))
     for k in range(low.shape[0]):

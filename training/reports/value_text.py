@@ -95,9 +95,9 @@ def value_section(evaluation: Report) -> list[str]:
     lines += [
         f"`{_question(report)}`. Money as it came, not discounted; rank is Spearman's correlation.",
         *(f"- {_bullet(days, each)}." for days, each in by_days(report["horizons"])),
-        f"- {' '.join([*_verdicts(report['horizons']), *map(_sentence, _remarks(report))])}",
     ]
-    return [*lines, ""]
+    sentences = [*_verdicts(report["horizons"]), *map(_sentence, _remarks(report))]
+    return [*lines, *([f"- {' '.join(sentences)}"] if sentences else []), ""]
 
 
 def _bullet(days: str, each: Report) -> str:
@@ -113,7 +113,7 @@ def _sentence(remark: str) -> str:
 
 
 def _verdicts(horizons: Report) -> Iterator[str]:
-    """Which answer ranks best, at the longest horizon that is judged; and what is extrapolated."""
+    """Which answer ranks best, at the longest horizon that is judged."""
     *_, (days, each) = by_days(horizons)
     name = best_other(each)
     if name is not None:
