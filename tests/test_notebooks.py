@@ -157,7 +157,7 @@ def check_when(cells):
 
 def check_worth(cells):
     text, tables = all_printed(cells), all_tables(cells)
-    assert re.search(r"leaves with those of the eligible who leave", text)
+    assert re.search(r"more if no eligible customer left", text)
     assert re.search(r"\d+ of \d+ customers", text)
     for word in ("last year", "at_stake", "stance", "second_life_value", "maturity"):
         assert word in text or word in tables, word

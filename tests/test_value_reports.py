@@ -85,7 +85,7 @@ def test_the_answer_of_a_run_says_what_customers_are_worth_or_why_not(business):
     [line] = _worth(business.trained.evaluation, business.run.folder)
     stake = (run["clv_if_stays"] - run["clv"])[run["eligible"]].sum()
     assert f"{money_text(run['clv'].sum())} " in line
-    assert f"{money_text(stake)} leaves" in line
+    assert f"{money_text(stake)} more if no" in line
     assert "extrapolated from" in line
     assert _worth({}, business.run.folder) == []
 
@@ -96,7 +96,7 @@ def test_a_report_says_why_there_is_no_value_and_from_what_it_is_extrapolated(tr
     assert "there is no value: a table of transactions" in "\n".join(value_lines(none))
     assert "There is no value" in "\n".join(value_section(none))
     far = "\n".join(value_lines(trained_shop.trained.evaluation))
-    assert re.search(r"365 days are extrapolated from \d+: no two training dates", far)
+    assert re.search(r"value of 365 days is extrapolated from \d+: no two training dates", far)
     assert value_lines({}) == value_section({}) == []
 
 

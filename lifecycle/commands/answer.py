@@ -70,7 +70,7 @@ def _figure(evaluation: Mapping[str, Any], truth: Mapping[str, Any] | None) -> l
 
 
 def _worth(evaluation: Mapping[str, Any], scores: Path) -> list[str]:
-    """One line: what the customers are worth together, and what leaves with those who leave."""
+    """One line: what the customers are worth together, and how much more if nobody left."""
     report = evaluation.get("value")
     if not report:
         return []
@@ -84,7 +84,7 @@ def _worth(evaluation: Mapping[str, Any], scores: Path) -> list[str]:
     at_stake = (eligible["clv_if_stays"] - eligible["clv"]).sum()
     text = (
         f"  worth in {report['days']} days: {money(frame['clv'].sum())} {report['currency']} of "
-        f"{len(frame):,} customers; {money(at_stake)} leaves with those of the eligible who leave"
+        f"{len(frame):,} customers; {money(at_stake)} more if no eligible customer left"
     )
     if report.get("extrapolated"):
         text += f" (extrapolated from {report['learned_days']} days)"

@@ -16,8 +16,8 @@ NO_VALUE = "a clv of a customer: the model card says why there is none"
 WORTH = TableShape(
     "worth",
     f"clv: expected money of the days of [value], summed; money_last_year: purchases minus refunds "
-    f"of the last {YEAR_DAYS} days; at_stake: clv_if_stays less clv of the eligible, summed: what "
-    "leaves with those of them who leave; mean_p_churn: of everybody in the row",
+    f"of the last {YEAR_DAYS} days; at_stake: clv_if_stays less clv of the eligible, summed: how "
+    "much more it would be if none of them left; mean_p_churn: of everybody in the row",
     "customers with a clv",
     {
         "by": TEXT,

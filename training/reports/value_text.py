@@ -31,8 +31,8 @@ def _remarks(report: Report) -> Iterator[str]:
         yield f"not judged: {report['missing']}"
     if report.get("extrapolated"):
         yield (
-            f"{report['days']} days are extrapolated from {report['learned_days']}: no two "
-            "training dates are so old (how far back they go: [training] max_dates and step_days)"
+            f"the value of {report['days']} days is extrapolated from {report['learned_days']}: no "
+            "two training dates are old enough ([training] max_dates and step_days decide)"
         )
 
 
