@@ -24,7 +24,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 from pyarrow import csv
 
-from benchmarks.models.sets import CUSTOMERS, DATES, SIMULATED, Case
+from benchmarks.models.sets import CUSTOMERS, DATES, EARLIER, SIMULATED, Case
 from benchmarks.time import fits
 from features.core.errors import NotEnoughData
 from features.core.progress import print_status, set_quiet
@@ -37,15 +37,6 @@ from training.evaluation.value import PAST, evaluate_value
 from training.reports.value_text import best_other
 from training.value import value_of
 
-# Earlier dates, so that longer horizons are known by now. What lies before the first date on which
-# a model can be trained is left out by itself, and said.
-EARLIER = {
-    "online_retail": (date(2011, 6, 10), date(2011, 6, 12)),
-    "cdnow": (date(1997, 11, 1), date(1997, 12, 1), date(1998, 1, 1)),
-    "complete_journey": (date(2017, 7, 1), date(2017, 7, 4)),
-    "simulation": (date(2023, 11, 1), date(2023, 12, 1), date(2024, 7, 1)),
-    "subscription": (date(2023, 11, 1), date(2023, 12, 1), date(2024, 7, 1)),
-}
 PUBLISHED = {"r": 0.243, "alpha": 4.414, "a": 0.793, "b": 2.426}
 BEGIN, WEEKS = date(1997, 1, 1), 39  # of the sample, and of either half
 LEAST_DECILES, LEAST_COVERAGE, MOST_COVERAGE = 7.5, 0.88, 0.93

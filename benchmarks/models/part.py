@@ -19,13 +19,13 @@ class Options:
     latent_customers: int
 
 
-def figure(value: float | None, reached: bool | None, goal: str, **more: Any) -> dict[str, Any]:
-    """One figure of the last line; `reached` is None without a goal or without a measurement."""
+def figure(value: float | None, holds: bool | None, wanted: str, **more: Any) -> dict[str, Any]:
+    """One figure of the last line; `holds` is None without a goal or without a measurement."""
     shown = None if value is None else round(float(value), 4)
     return {
         "value": shown,
-        "goal": goal,
-        "reached": None if reached is None else bool(reached),
+        "wanted": wanted,
+        "holds": None if holds is None else bool(holds),
         **more,
     }
 

@@ -1,5 +1,8 @@
 """The sets of the models' figures: a data set, a population, three dates, and their rows.
 
+The gym is a folder of exports, as `benchmarks.gym` reads it, named by the environment variable
+LIFECYCLE_GYM; without it the set is left out.
+
 Rows are built once and stored: all models of a date learn from the same table and answer for the
 same rows. A model learns from all customers with activity; where a set's population is the
 eligible, it is evaluated on their rows alone.
@@ -8,6 +11,8 @@ eligible, it is evaluated on their rows alone.
 from __future__ import annotations
 
 import json
+import os
+import sys
 from dataclasses import asdict, dataclass
 from datetime import date
 from functools import cached_property
@@ -20,11 +25,13 @@ import pyarrow.parquet as pq
 
 from benchmarks.features.environment import ROOT
 from benchmarks.features.retailers import COMPLETE_JOURNEY
+from benchmarks.gym import configure
 from benchmarks.models import cache
 from features.core.progress import print_status
 from features.core.settings import (
     Settings,
     Training,
+    data_folder,
     file_path,
     load_settings,
     settings_from_mapping,
@@ -45,6 +52,17 @@ DATES = {
     "complete_journey": (date(2017, 8, 1), date(2017, 9, 1), date(2017, 10, 1)),
     "simulation": (date(2024, 8, 1), date(2024, 9, 1), date(2024, 10, 1)),
     "subscription": (date(2024, 8, 1), date(2024, 9, 1), date(2024, 10, 1)),
+    "gym": (date(2024, 8, 1), date(2024, 9, 1), date(2024, 10, 1)),
+}
+# Earlier dates, so that longer horizons are known by now. What lies before the first date on which
+# a model can be trained is left out by itself, and said.
+EARLIER = {
+    "online_retail": (date(2011, 6, 10), date(2011, 6, 12)),
+    "cdnow": (date(1997, 11, 1), date(1997, 12, 1), date(1998, 1, 1)),
+    "complete_journey": (date(2017, 7, 1), date(2017, 7, 4)),
+    "simulation": (date(2023, 11, 1), date(2023, 12, 1), date(2024, 7, 1)),
+    "subscription": (date(2023, 11, 1), date(2023, 12, 1), date(2024, 7, 1)),
+    "gym": (date(2023, 11, 1), date(2023, 12, 1), date(2024, 7, 1)),
 }
 SIMULATED = {"simulation": "retail", "subscription": "subscription"}
 # What is pooled, with equal weights: (data, population).
@@ -55,7 +73,9 @@ SETS = {
     "complete_journey": ("complete_journey", "everyone"),
     "simulation": ("simulation", "everyone"),
     "subscription": ("subscription", "everyone"),
+    "gym": ("gym", "everyone"),
 }
+GYM = "LIFECYCLE_GYM"
 CUSTOMERS = 3000  # of the simulated shop
 
 
@@ -169,6 +189,24 @@ def population(rows: pa.Table, who: str) -> np.ndarray:
     return np.ones(rows.num_rows, bool) if who == "everyone" else rows["eligible"].to_numpy()
 
 
+def present(names: list[str]) -> list[str]:
+    """The sets without the gym where its variable names no folder, which is said.
+
+    SystemExit where public data are absent. Simulated businesses are made when they are needed.
+    """
+    if "gym" in names and not Path(os.environ.get(GYM) or "no folder is named").is_dir():
+        print(f"the gym is left out: {GYM} names no folder of its exports", file=sys.stderr)
+        names = [name for name in names if name != "gym"]
+    wanted = dict.fromkeys(SETS[name][0] for name in names)
+    made = (*SIMULATED, "gym")
+    absent = [data for data in wanted if data not in made and not (data_folder() / data).is_dir()]
+    if absent:
+        raise SystemExit(
+            f"{', '.join(absent)} wanted under LIFECYCLE_DATA; docs/data.md lists their origin"
+        )
+    return names
+
+
 def simulated_folder(customers: int, mode: str = "retail") -> Path:
     """The folder of a simulated business, as `lifecycle demo` writes one."""
     source = cache.digest_of_files("lifecycle/simulation/*.py")
@@ -184,7 +222,21 @@ def simulated_folder(customers: int, mode: str = "retail") -> Path:
     return folder
 
 
+def _gym_config() -> Path:
+    """The configuration that `lifecycle init` writes for the gym, without an edit."""
+    exports = Path(os.environ[GYM]).resolve()
+    files = sorted(exports.iterdir())
+    digest = cache.digest_of_arrays([np.fromfile(path, np.uint8) for path in files])
+    source = cache.digest_of_files("lifecycle/init/**/*.py", "features/**/*.py")
+    folder = cache.FOLDER / f"gym-{cache.digest([str(exports), digest, source])}"
+    if not folder.is_dir():
+        cache.place_folder(folder, lambda staged: configure(exports, staged / "lifecycle.toml"))
+    return folder / "lifecycle.toml"
+
+
 def _load_set(data: str, customers: int) -> Settings:
+    if data == "gym":
+        return load_settings(_gym_config())
     if data in SIMULATED:
         return load_settings(simulated_folder(customers, SIMULATED[data]) / "lifecycle.toml")
     if data == "complete_journey":
