@@ -55,23 +55,67 @@ def constant(p):
     )
 
 
-def test_baselines_of_the_eligible_are_fitted_on_the_eligible():
+def better(early, late):
+    about = {"outcome_window_us": 90 * DAY_US, "contractual": False}
+    return baselines.better_baselines(early, late, definitions_of(), **about)
+
+
+def test_baselines_of_the_eligible_are_fitted_on_the_eligible_where_that_is_better():
     """One in twenty eligible customers leaves, and nearly all of the others have left."""
     early, late = (
         rows(2000, eligible=0.5, rate=0.05, other_rate=0.95, seed=seed) for seed in (1, 2)
     )
-    about = {"outcome_window_us": 90 * DAY_US, "contractual": False}
-    everyone, _ = baselines.all_baselines(early, late, definitions_of(), **about)
-    churn, stages = baselines.eligible_baselines(early, late, definitions_of(), **about)
+    both = better(early, late)
+    everyone, theirs = both["everyone"], both["eligible"]
     eligible = late["eligible"].to_numpy()
     y = late["churned"].to_numpy()
-    assert everyone["base rate"][0] == pytest.approx(0.5, abs=0.05)
-    assert churn["base rate"] == pytest.approx(np.full(eligible.sum(), 0.05), abs=0.02)
-    loss = metrics.log_losses(y[eligible], churn["base rate"]).mean()
-    assert loss < metrics.log_losses(y[eligible], everyone["base rate"][eligible]).mean() - 0.3
-    assert all(len(p) == eligible.sum() for p in (*churn.values(), *stages.values()))
-    dormant = stages["marginal"][:, STAGES.index("dormant")]
+    assert everyone.churn["base rate"][0] == pytest.approx(0.5, abs=0.05)
+    assert everyone.churn_fitted_on["base rate"] == "everyone"
+    assert theirs.churn["base rate"] == pytest.approx(np.full(eligible.sum(), 0.05), abs=0.02)
+    assert theirs.churn_fitted_on["base rate"] == "eligible"
+    loss = metrics.log_losses(y[eligible], theirs.churn["base rate"]).mean()
+    assert (
+        loss < metrics.log_losses(y[eligible], everyone.churn["base rate"][eligible]).mean() - 0.3
+    )
+    each = (*theirs.churn.values(), *theirs.stages.values())
+    assert all(len(p) == eligible.sum() for p in each)
+    dormant = theirs.stages["marginal"][:, STAGES.index("dormant")]
     assert dormant == pytest.approx(np.full(eligible.sum(), 0.05), abs=0.03)
+    assert theirs.stages_fitted_on["marginal"] == "eligible"
+
+
+def test_a_baseline_is_shown_as_fitted_on_the_population_where_it_loses_less():
+    """Whom the eligible of the training say little of: nine in ten of them left, later half."""
+    early = rows(1000, eligible=0.5, rate=0.9, other_rate=0.1)
+    late = rows(1000, eligible=0.5, rate=0.5, other_rate=0.5, seed=2)
+    both = better(early, late)
+    assert both["eligible"].churn["base rate"][0] == pytest.approx(0.5, abs=0.05)
+    assert both["eligible"].churn_fitted_on["base rate"] == "everyone"
+    y = late["churned"].to_numpy()
+    for who, mask in (
+        ("everyone", np.ones(len(y), bool)),
+        ("eligible", late["eligible"].to_numpy()),
+    ):
+        fits = [
+            baselines.all_baselines(
+                part,
+                late,
+                definitions_of(),
+                outcome_window_us=90 * DAY_US,
+                contractual=False,
+                past=early,
+            )[0]
+            for part in (early, early.filter(early["eligible"]))
+        ]
+        for name, p in both[who].churn.items():
+            losses = [metrics.log_losses(y[mask], each[name][mask]).sum() for each in fits]
+            assert metrics.log_losses(y[mask], p).sum() == min(losses), (who, name)
+
+
+def test_where_all_eligible_left_there_is_one_fit():
+    early = rows(400, eligible=0.5, rate=0.0, other_rate=0.9)
+    both = better(early, rows(400, eligible=0.5, rate=0.2, other_rate=0.9, seed=2))
+    assert set(both["eligible"].churn_fitted_on.values()) == {"everyone"}
 
 
 def test_the_own_past_counts_what_happened_while_a_customer_was_not_eligible():
@@ -82,9 +126,7 @@ def test_the_own_past_counts_what_happened_while_a_customer_was_not_eligible():
     all_eligible = late.set_column(
         late.column_names.index("eligible"), "eligible", pa.array([True] * 300)
     )
-    about = {"outcome_window_us": 90 * DAY_US, "contractual": False}
-    churn, _ = baselines.eligible_baselines(early, all_eligible, definitions_of(), **about)
-    own = churn["own past rate"]
+    own = better(early, all_eligible)["eligible"].churn["own past rate"]
     left = early["churned"].to_numpy()
     assert own[left].min() > own[~left].max()
 

@@ -18,7 +18,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 from benchmarks import children
 from benchmarks.models import automl, opponents, ours, part, sets
 
-PARTS = ("churn", "stages", "calibrated", "later", "latent", "past")
+PARTS = ("churn", "stages", "next_stages", "calibrated", "later", "latent", "past")
 
 
 def main() -> None:

@@ -198,8 +198,10 @@ def present(names: list[str]) -> list[str]:
         print(f"the gym is left out: {GYM} names no folder of its exports", file=sys.stderr)
         names = [name for name in names if name != "gym"]
     wanted = dict.fromkeys(SETS[name][0] for name in names)
-    made = (*SIMULATED, "gym")
-    absent = [data for data in wanted if data not in made and not (data_folder() / data).is_dir()]
+    unpublished = (*SIMULATED, "gym")
+    absent = [
+        data for data in wanted if data not in unpublished and not (data_folder() / data).is_dir()
+    ]
     if absent:
         raise SystemExit(
             f"{', '.join(absent)} wanted under LIFECYCLE_DATA; docs/data.md lists their origin"

@@ -6,6 +6,7 @@ negative), as a share of the loss of the constant mean: 1 explains nothing, 0 ev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,6 +19,7 @@ from serving.scoring.amounts import QUANTILES, AmountModel
 from serving.scoring.parts import design_matrix
 from training import metrics
 from training.evaluation.baseline_comparison import MIN_CUSTOMERS, baseline_comparison
+from training.evaluation.baselines import choose_fits
 from training.evaluation.targets import leading_columns
 from training.examples import Examples
 from training.models.amount_baselines import amount_baselines
@@ -46,13 +48,16 @@ def evaluate_amount(
     expected, *quantiles = values.values()
     answers = np.column_stack([expected, *quantiles])
     window = settings.outcome_window_us
-    report = {model.population: _evaluate(answers, early, data, window)}
-    if model.population == "everyone":
-        # The mean of everybody is no baseline for customers who are still active.
-        mask, part = late["eligible"].to_numpy(), early.take(early.rows["eligible"].to_numpy())
-        fitted_on = early if is_constant(part.amounts) else part
-        report["eligible"] = _evaluate(answers[mask], fitted_on, data.take(mask), window)
-    return report
+    own = {model.population: early}
+    if model.population != "everyone":
+        return {model.population: _evaluate(answers, own, model.population, data, window)}
+    # The mean of everybody says little of customers who are still active.
+    mask, part = late["eligible"].to_numpy(), early.take(early.rows["eligible"].to_numpy())
+    fits = own if is_constant(part.amounts) else own | {"eligible": part}
+    return {
+        "everyone": _evaluate(answers, fits, "everyone", data, window),
+        "eligible": _evaluate(answers[mask], fits, "eligible", data.take(mask), window),
+    }
 
 
 def has_skill(report: dict[str, Any], population: str) -> bool:
@@ -88,20 +93,34 @@ def find_amount_leaks(
 
 
 def _evaluate(
-    answers: np.ndarray, early: AmountRows, late: AmountRows, outcome_window_us: int
+    answers: np.ndarray,
+    fits: Mapping[str, AmountRows],
+    population: str,
+    late: AmountRows,
+    outcome_window_us: int,
 ) -> dict[str, Any]:
-    """The section of one population; `answers`: the mean and the three quantiles, (rows, 4)."""
+    """The section of one `population`; `answers`: the mean and the three quantiles, (rows, 4).
+
+    `fits`: the rows that baselines are fitted on, by population; the better fit is shown.
+    """
     y, ids = late.amounts, np.array(late.rows["customer_id"].to_pylist())
     out = amount_figures(y, answers[:, 0])
     if not len(y):
         return out | {"baselines": {}}
-    theirs = amount_baselines(early, late, outcome_window_us=outcome_window_us)
     out |= quantile_figures(y, answers[:, 1:])
-    of_everybody = np.tile(np.quantile(early.amounts, QUANTILES), (len(y), 1))
+    own = fits.get(population, next(iter(fits.values()))).amounts
+    of_everybody = np.tile(np.quantile(own, QUANTILES), (len(y), 1))
     out["pinball_of_population"] = quantile_figures(y, of_everybody)["pinball"]
-    out["baselines"] = {name: amount_figures(y, each) for name, each in theirs.items()}
-    floor = loss_floor(np.concatenate([y, early.amounts]))
+    floor = loss_floor(np.concatenate([y, *(rows.amounts for rows in fits.values())]))
     out["loss"] = "Tweedie deviance" if floor > 0 else "squared error"
+    fitted = {
+        who: amount_baselines(rows, late, outcome_window_us=outcome_window_us)
+        for who, rows in fits.items()
+    }
+    theirs, out["baselines_fitted_on"] = choose_fits(
+        fitted, population, lambda other: mean_losses(y, other, floor=floor)
+    )
+    out["baselines"] = {name: amount_figures(y, each) for name, each in theirs.items()}
     losses = {name: mean_losses(y, each, floor=floor) for name, each in theirs.items()}
     whole = float(losses[MEAN].mean())
     if whole <= 0:  # every amount is the mean

@@ -8,7 +8,8 @@ scorer's floors and exact zeros hold for them too, so that none loses for a tech
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -26,6 +27,7 @@ from serving.scoring.scorer import (
     reachable_from_rows,
     stage_index,
 )
+from training import metrics
 from training.models import ridge
 
 K = len(STAGES)
@@ -60,30 +62,91 @@ def all_baselines(
     return churn, stages
 
 
-def eligible_baselines(
+@dataclass(frozen=True)
+class PopulationBaselines:
+    """The baselines of one population's rows, each as fitted on the population where it is better.
+
+    `churn` (rows,) and `stages` (rows, 7) by name; `churn_fitted_on` and `stages_fitted_on`: the
+    population that each was fitted on.
+    """
+
+    churn: dict[str, np.ndarray]
+    churn_fitted_on: dict[str, str]
+    stages: dict[str, np.ndarray]
+    stages_fitted_on: dict[str, str]
+
+
+def better_baselines(
     train: pa.Table,
     test: pa.Table,
     definitions: Definitions,
     *,
     outcome_window_us: int,
     contractual: bool,
-) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """`all_baselines` of the eligible rows of `test`, fitted on the eligible rows of `train`.
+) -> dict[str, PopulationBaselines]:
+    """The baselines of everyone and of the eligible, who are rows of the labelled `test`.
 
-    The rate of everybody is no baseline for customers who are still active. The own past rate
-    counts all labels of a customer. Fitted on everyone where the eligible rows have one outcome.
+    Each baseline is fitted on all rows of `train` and again on the eligible ones, and each
+    population is shown the one with the lower log loss on its rows: the rate of everybody says
+    little of customers who are still active, and a rule learned from few rows may be worse than one
+    learned from many. That this is known only in hindsight favours the baselines. The own past
+    rate counts all labels of a customer. Where the eligible rows have one outcome there is one fit.
     """
     eligible = train.filter(train["eligible"])
-    labels = eligible["churned"].to_numpy()
-    fitted_on = eligible if labels.any() and not labels.all() else train
-    return all_baselines(
-        fitted_on,
-        test.filter(test["eligible"]),
-        definitions,
-        outcome_window_us=outcome_window_us,
-        contractual=contractual,
-        past=train,
+    fits = {"everyone": train}
+    if 0 < np.count_nonzero(eligible["churned"].to_numpy()) < eligible.num_rows:
+        fits["eligible"] = eligible
+    fitted = {
+        who: all_baselines(
+            rows,
+            test,
+            definitions,
+            outcome_window_us=outcome_window_us,
+            contractual=contractual,
+            past=train,
+        )
+        for who, rows in fits.items()
+    }
+    masks = {
+        "everyone": np.ones(test.num_rows, dtype=bool),
+        "eligible": test["eligible"].to_numpy().astype(bool),
+    }
+    y, outcome = test["churned"].to_numpy(), stage_index(test["outcome_stage"].to_numpy())
+    return {who: _better(fitted, y, outcome, who, mask) for who, mask in masks.items()}
+
+
+def _better(
+    fitted: Mapping[str, tuple[dict[str, np.ndarray], dict[str, np.ndarray]]],
+    y: np.ndarray,
+    outcome: np.ndarray,
+    population: str,
+    mask: np.ndarray,
+) -> PopulationBaselines:
+    churn = {who: {name: p[mask] for name, p in each.items()} for who, (each, _) in fitted.items()}
+    stages = {who: {name: p[mask] for name, p in each.items()} for who, (_, each) in fitted.items()}
+    return PopulationBaselines(
+        *choose_fits(churn, population, lambda p: metrics.log_losses(y[mask], p)),
+        *choose_fits(stages, population, lambda p: metrics.stage_log_losses(outcome[mask], p)),
     )
+
+
+def choose_fits(
+    fits: Mapping[str, Mapping[str, np.ndarray]],
+    population: str,
+    losses: Callable[[np.ndarray], np.ndarray],
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """(the better answers of each baseline, the population that they were fitted on), by name.
+
+    `fits`: the answers to the rows of `population`, by baseline, of each population fitted on;
+    `losses` gives the loss of each row. The own fit stays where another loses as much.
+    """
+    own_first = sorted(fits, key=lambda who: who != population)
+    better, fitted_on = {}, {}
+    for name in fits[own_first[0]]:
+        lost = {who: float(losses(fits[who][name]).sum()) for who in own_first}
+        fitted_on[name] = min(lost, key=lost.__getitem__)
+        better[name] = fits[fitted_on[name]][name]
+    return better, fitted_on
 
 
 def churn_baselines(

@@ -52,7 +52,7 @@ def evaluate_scores(
     """{"churn": …, "next_stage": …} of anybody's scores of the rows `late`, by population.
 
     `p` (rows,), `p_next` (rows, 7) in the order of the stages; what is None is not evaluated. The
-    baselines are fitted on `early`.
+    baselines are fitted on `early`; `baselines_fitted_on` names the population of each.
     """
     populations = _score_populations(p, p_next, early, late, examples, settings)
     evaluation = {}
@@ -69,8 +69,7 @@ def evaluate_scores(
 class ScoredPopulation:
     """A population: its training rows, its evaluation rows, and their scores.
 
-    `p` (rows,) and `p_next` (rows, 7) are the model's, `baselines` and `stage_baselines` the
-    baselines' by name.
+    `p` (rows,) and `p_next` (rows, 7) are the model's.
     """
 
     early: pa.Table
@@ -78,8 +77,7 @@ class ScoredPopulation:
     definitions: Definitions
     p: np.ndarray
     p_next: np.ndarray
-    baselines: dict[str, np.ndarray]
-    stage_baselines: dict[str, np.ndarray]
+    theirs: baselines.PopulationBaselines
 
     @property
     def customers(self) -> np.ndarray:
@@ -94,36 +92,31 @@ def _score_populations(
     examples: Examples,
     settings: Settings,
 ) -> dict[str, ScoredPopulation]:
-    """Everyone and eligible, each beside the baselines that were fitted on its own like."""
+    """Everyone and eligible, each beside the baselines that suit it best."""
     if p is None:
         p = np.full(late.num_rows, np.nan)
     if p_next is None:
         p_next = np.full((late.num_rows, len(STAGES)), np.nan)
-    tables = {
-        "everyone": (early, late, np.ones(late.num_rows, dtype=bool), baselines.all_baselines),
-        "eligible": (
+    theirs = baselines.better_baselines(
+        early,
+        late,
+        examples.definitions,
+        outcome_window_us=settings.outcome_window_us,
+        contractual=settings.contractual,
+    )
+    eligible = late["eligible"].to_numpy()
+    return {
+        "everyone": ScoredPopulation(
+            early, late, examples.definitions, p, p_next, theirs["everyone"]
+        ),
+        "eligible": ScoredPopulation(
             early.filter(early["eligible"]),
             late.filter(late["eligible"]),
-            late["eligible"].to_numpy(),
-            baselines.eligible_baselines,
-        ),
-    }
-    return {
-        who: ScoredPopulation(
-            first,
-            second,
             examples.definitions,
-            p[mask],
-            p_next[mask],
-            *fit(
-                early,
-                late,
-                examples.definitions,
-                outcome_window_us=settings.outcome_window_us,
-                contractual=settings.contractual,
-            ),
-        )
-        for who, (first, second, mask, fit) in tables.items()
+            p[eligible],
+            p_next[eligible],
+            theirs["eligible"],
+        ),
     }
 
 
@@ -131,9 +124,10 @@ def _evaluate_churn(population: ScoredPopulation) -> dict[str, Any]:
     y, p, ids = population.late["churned"].to_numpy(), population.p, population.customers
     out = metrics.churn_metrics(y, p)
     out["baselines"] = {
-        name: metrics.churn_metrics(y, other) for name, other in population.baselines.items()
+        name: metrics.churn_metrics(y, other) for name, other in population.theirs.churn.items()
     }
-    theirs = {name: metrics.log_losses(y, other) for name, other in population.baselines.items()}
+    out["baselines_fitted_on"] = population.theirs.churn_fitted_on
+    theirs = {name: metrics.log_losses(y, other) for name, other in population.theirs.churn.items()}
     out |= _compare(metrics.log_losses(y, p), theirs, ids)
     if len(y):
         out["reliability"], out["curves"] = (
@@ -153,7 +147,7 @@ def _evaluate_stages(population: ScoredPopulation) -> dict[str, Any]:
         stage_index(population.late[name].to_numpy()) for name in ("stage", "outcome_stage")
     )
     p, ids = population.p_next, population.customers
-    others = population.stage_baselines
+    others = population.theirs.stages
     out = metrics.stage_metrics(outcome, p)
     out["baselines"] = {
         name: {
@@ -164,6 +158,7 @@ def _evaluate_stages(population: ScoredPopulation) -> dict[str, Any]:
         }
         for name, other in others.items()
     }
+    out["baselines_fitted_on"] = population.theirs.stages_fitted_on
     theirs = {name: metrics.stage_log_losses(outcome, other) for name, other in others.items()}
     out |= _compare(metrics.stage_log_losses(outcome, p), theirs, ids)
     out |= _stage_details(stage, outcome, p, ids)

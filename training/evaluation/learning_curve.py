@@ -101,9 +101,16 @@ def _point(
     except NotEnoughData:
         return out
     scorer = fit(rows)
+    theirs = baselines.better_baselines(
+        rows,
+        late,
+        examples.definitions,
+        outcome_window_us=settings.outcome_window_us,
+        contractual=settings.contractual,
+    )
     by_population = {
-        "everyone": _losses(scorer, rows, late, examples, settings, eligible=False),
-        "eligible": _losses(scorer, rows, late, examples, settings, eligible=True),
+        "everyone": _losses(scorer, late, theirs["everyone"]),
+        "eligible": _losses(scorer, late.filter(late["eligible"]), theirs["eligible"]),
     }
     return out | {
         model: {who: _compare(*losses[model]) for who, losses in by_population.items()}
@@ -115,36 +122,21 @@ Losses = tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]
 
 
 def _losses(
-    scorer: Scorer,
-    rows: pa.Table,
-    late: pa.Table,
-    examples: Examples,
-    settings: Settings,
-    *,
-    eligible: bool,
+    scorer: Scorer, late: pa.Table, theirs: baselines.PopulationBaselines
 ) -> dict[str, Losses]:
     """Per model (our log losses, those of each baseline, the customers) on the rows of `late`."""
-    fit = baselines.eligible_baselines if eligible else baselines.all_baselines
-    theirs, their_stages = fit(
-        rows,
-        late,
-        examples.definitions,
-        outcome_window_us=settings.outcome_window_us,
-        contractual=settings.contractual,
-    )
-    late = late.filter(late["eligible"]) if eligible else late
     p, p_next = scorer.score(late)
     y, outcome = late["churned"].to_numpy(), stage_index(late["outcome_stage"].to_numpy())
     ids = np.array(late["customer_id"].to_pylist(), dtype=str)
     return {
         "churn": (
             metrics.log_losses(y, p),
-            {name: metrics.log_losses(y, each) for name, each in theirs.items()},
+            {name: metrics.log_losses(y, each) for name, each in theirs.churn.items()},
             ids,
         ),
         "next_stage": (
             metrics.stage_log_losses(outcome, p_next),
-            {name: metrics.stage_log_losses(outcome, each) for name, each in their_stages.items()},
+            {name: metrics.stage_log_losses(outcome, each) for name, each in theirs.stages.items()},
             ids,
         ),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -30,15 +31,21 @@ def evaluate_target(
     The populations are the model's own and, where that is everyone, also the eligible.
     """
     p = model.p_of_all(late)
-    report = {model.population: _evaluate(p, early, late, early, settings)}
-    if model.population == "everyone":
-        mask = late["eligible"].to_numpy()
-        eligible = early.filter(early["eligible"])
-        labels = eligible["churned"].to_numpy()
-        fitted_on = eligible if labels.any() and not labels.all() else early
-        later = late.filter(late["eligible"])
-        report["eligible"] = _evaluate(p[mask], fitted_on, later, early, settings)
-    return report
+    if model.population != "everyone":
+        return {
+            model.population: _evaluate(
+                p, {model.population: early}, model.population, late, early, settings
+            )
+        }
+    fits = {"everyone": early}
+    eligible = early.filter(early["eligible"])
+    if 0 < np.count_nonzero(eligible["churned"].to_numpy()) < eligible.num_rows:
+        fits["eligible"] = eligible
+    mask, later = late["eligible"].to_numpy(), late.filter(late["eligible"])
+    return {
+        "everyone": _evaluate(p, fits, "everyone", late, early, settings),
+        "eligible": _evaluate(p[mask], fits, "eligible", later, early, settings),
+    }
 
 
 def leading_columns(
@@ -65,21 +72,40 @@ def has_skill(report: dict[str, Any], population: str) -> bool:
 
 
 def _evaluate(
-    p: np.ndarray, early: pa.Table, late: pa.Table, past: pa.Table, settings: Settings
+    p: np.ndarray,
+    fits: Mapping[str, pa.Table],
+    population: str,
+    late: pa.Table,
+    past: pa.Table,
+    settings: Settings,
 ) -> dict[str, Any]:
-    """The section of one population. `past`: all labelled rows, for the own past rate."""
+    """The section of one `population`.
+
+    `fits`: the rows that baselines are fitted on, by population; the better fit is shown. `past`:
+    all labelled rows, for the own past rate.
+    """
     y, ids = late["churned"].to_numpy(), np.array(late["customer_id"].to_pylist())
     out = metrics.churn_metrics(y, p)
     if not len(y):
         return out | {"baselines": {}}
-    theirs = baselines.churn_baselines(
-        early,
-        late,
-        outcome_window_us=settings.outcome_window_us,
-        contractual=False,
-        past=past,
+    fitted = {
+        who: baselines.churn_baselines(
+            rows,
+            late,
+            outcome_window_us=settings.outcome_window_us,
+            contractual=False,
+            past=past,
+        )
+        for who, rows in fits.items()
+    }
+    theirs, out["baselines_fitted_on"] = baselines.choose_fits(
+        {
+            who: {name: p for name, p in each.items() if name not in OF_CHURN}
+            for who, each in fitted.items()
+        },
+        population,
+        lambda other: metrics.log_losses(y, other),
     )
-    theirs = {name: each for name, each in theirs.items() if name not in OF_CHURN}
     ours = metrics.log_losses(y, p)
     losses = {name: metrics.log_losses(y, each) for name, each in theirs.items()}
     out["baselines"] = {name: metrics.churn_metrics(y, each) for name, each in theirs.items()}
