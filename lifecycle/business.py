@@ -260,7 +260,8 @@ class Business:
 
         Each target of the configuration is a further label, the column target_<name>. The frame
         also has event_within_<h>d for each horizon of the curve and money_within_<h>d for those of
-        money, null where it is not known yet.
+        money, null where it is not known yet; with contracts cancelled_in_window, whether a term
+        was cancelled by the end of the horizon.
 
         Where [consent] train needs it, of those who consented.
 
@@ -272,6 +273,7 @@ class Business:
         """
         from features.labels.event_times import event_column
         from features.labels.later_money import money_column
+        from features.labels.leaving_cause import CANCELLED_COLUMN
         from features.labels.targets import label_column
         from training.examples import LABELS, make_examples
         from training.plan import make_plan
@@ -284,6 +286,7 @@ class Business:
         labels = (*LABELS, *(label_column(name) for name in self.settings.targets))
         later = [event_column(days) for days in self.settings.curve_horizons]
         later += [money_column(days) for days in self.settings.money_horizons]
+        later += [CANCELLED_COLUMN] if self.settings.contractual else []
         shown = rows.select([*STATE_COLUMNS, *features, *labels, *later, "split"])
         unused = tuple(name for name in examples.names if name not in features)
         late = examples.late_activity

@@ -85,8 +85,21 @@ def random_hazards(seed: int, *, with_terms: bool) -> Hazards:
 
 
 def random_curve(seed: int, *, contractual: bool = False) -> Curve:
-    covered = random_hazards(seed + 1, with_terms=True) if contractual else None
-    return Curve(GRID, 60, random_hazards(seed, with_terms=False), covered)
+    if not contractual:
+        return Curve(GRID, 60, random_hazards(seed, with_terms=False))
+    cancelled = random_hazards(seed + 2, with_terms=True)
+    return Curve(
+        GRID,
+        60,
+        random_hazards(seed, with_terms=False),
+        random_hazards(seed + 1, with_terms=True),
+        replace(
+            cancelled,
+            intercepts=cancelled.intercepts[:1],
+            weights=cancelled.weights[:1],
+            rows=cancelled.rows[:1],
+        ),
+    )
 
 
 @pytest.mark.parametrize("archetype", ["non-contractual", "contractual"])

@@ -43,11 +43,8 @@ def test_the_ways_of_leaving_are_those_counted_by_hand(archetype, seed):
 
 
 def contract_cause(who, now, begin, end, made):
-    for term in oracle.terms_of(oracle.of(who, now, "contracts"), made.settings):
-        at = term["cancelled_at"]
-        runs = term["starts_at"] <= begin < term["ends_at"]
-        if at is not None and at < end and (runs or at >= begin):
-            return "cancelled"
+    if oracle.cancelled(who, now, begin, end, made.settings):
+        return "cancelled"
     for row in oracle.of(who, now, "transactions"):
         if row["kind"] == "payment_failed" and begin - 30 * DAY_US <= row["occurred_at"] < end:
             return "payment failed"

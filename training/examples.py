@@ -17,6 +17,7 @@ from features.engine.columns import FeatureColumn
 from features.engine.many_dates import build_many
 from features.labels.event_times import observe_events, with_event_columns
 from features.labels.later_money import observe_money, with_money_columns
+from features.labels.leaving_cause import CANCELLED_COLUMN, observe_cancelled
 from features.labels.outcomes import Outcomes, observe_outcomes
 from features.labels.targets import TargetLabels, check_targets, label_column, observe_targets
 from features.recipes.definitions import Definitions, learn_definitions
@@ -34,7 +35,8 @@ class Examples:
 
     `rows`: features.recipes.stages.STATE_COLUMNS, the feature columns (`columns`), LABELS, the
     label of each target, `event_within_<days>d` for each horizon of the curve,
-    `money_within_<days>d` for those of money, and `split` (train, evaluate, later).
+    `money_within_<days>d` for those of money, with contracts `cancelled_in_window`, and `split`
+    (train, evaluate, later).
     `not_labelled`: by target, the results of its SELECT that are no label, over all dates: `new`
     and `blank` of TargetLabels.
     `population_stats`: one per as_of. `late_activity` counts activity from before an as_of that was
@@ -119,7 +121,7 @@ def make_examples(
     check_targets(history, settings)
     known = columns or example_columns(history, settings, plan)
     instants = sorted({*plan.train, *plan.evaluate, *plan.refit})
-    stats, outcomes, events, money = [], [], [], []
+    stats, outcomes, events, money, cancelled = [], [], [], [], []
     for at in track_steps(instants, label="outcomes at each date"):
         then = history.as_of(at)
         population, outcome = _observe(then, history, settings, known.definitions)
@@ -128,6 +130,8 @@ def make_examples(
         customers = outcome.rows["customer_id"]
         events.append(observe_events(history, then, customers, settings))
         money.append(observe_money(history, then, customers, settings))
+        if settings.contractual:
+            cancelled.append(observe_cancelled(history, then, customers, settings))
     tables = build_many(
         history, definitions=known.definitions, columns=known.columns, populations=stats
     )
@@ -139,6 +143,8 @@ def make_examples(
         labelled = _with_targets(labelled, targets)
         labelled = with_event_columns(labelled, events[number], settings.curve_horizons)
         labelled = with_money_columns(labelled, money[number], settings.money_horizons)
+        if settings.contractual:
+            labelled = labelled.append_column(CANCELLED_COLUMN, pa.array(cancelled[number]))
         for name, each in targets.items():
             not_labelled[name]["new"] += each.new
             not_labelled[name]["blank"] += each.blank

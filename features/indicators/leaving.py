@@ -27,6 +27,7 @@ from features.core.instants import DAY_US
 from features.indicators.business_table import NUMBER, TEXT, TableShape
 from features.indicators.indicator_data import IndicatorData
 from features.indicators.intervals import wilson
+from features.labels.leaving_cause import cancelled_terms
 from features.recipes.item_means import score_scaled
 from features.recipes.recipe import SCORE_SCALE
 
@@ -95,9 +96,7 @@ def _contract_signs(data: IndicatorData) -> list[pa.Array]:
     """Who cancelled, and whose payment failed."""
     begin, end = _window(data)
     terms = data.known.tables["contracts"]
-    runs = (nw.col("starts_at") <= begin) & (nw.col("ends_at") > begin)
-    cancelled = terms.filter(runs | (nw.col("cancelled_at") >= begin))
-    signs = [_ids(cancelled.filter(nw.col("cancelled_at") < end))]
+    signs = [_ids(cancelled_terms(terms, begin=begin, end=end))]
     payments = data.known.tables.get("transactions")
     if payments is None:
         return signs

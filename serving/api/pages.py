@@ -156,8 +156,9 @@ activity yet): then there is no score</td></tr></table>
 <code>p_active_&lt;h&gt;d</code>, the probability of activity within h days (with contracts
 <code>p_lost_&lt;h&gt;d</code>, that cover is lost within h days), <code>p_return_&lt;h&gt;d</code>
 for customers who are gone, and <code>expected_next_days</code>, the day until which that is as
-probable as not. Null where the history is too short to know (<code>curve_ends_at:</code> in the
-warnings).</p>
+probable as not; with contracts <code>p_cancelled</code>, the part of <code>p_churn</code> that is
+said in a cancellation (the rest lapses or fails to pay). Null where the history is too short to
+know (<code>curve_ends_at:</code> in the warnings).</p>
 <p>Then come <code>clv</code>, the money expected within the days of <code>[value]</code>,
 discounted, with its interval <code>clv_low</code> … <code>clv_high</code>, and
 <code>clv_if_stays</code>, the same given that the customer stays: what keeping them is worth.

@@ -72,12 +72,15 @@ class CurveFile(Rules):
     horizon: Days
     waiting: HazardsRules
     covered: HazardsRules | None
+    cancelled: HazardsRules | None
 
     @model_validator(mode="after")
     def _check_intervals(self) -> CurveFile:
         groups = [self.waiting, *([self.covered] if self.covered else [])]
         if any(len(group.rows) != len(self.horizons) for group in groups):
             raise ValueError("another number of intervals than horizons")
+        if self.cancelled and len(self.cancelled.rows) != 1:
+            raise ValueError("cancelled has one interval")
         return self
 
 
@@ -101,10 +104,12 @@ def read_curve(
         return None
     check_rules(CurveFile, content["curve"], file=FILE, name=name)
     curve = Curve.from_mapping(content["curve"])
-    expected = (settings.curve_horizons, settings.churn.horizon_days, settings.contractual)
-    if (curve.horizons, curve.horizon, curve.covered is not None) != expected:
+    expected = (settings.curve_horizons, settings.churn.horizon_days, {settings.contractual})
+    with_terms = {part is not None for part in (curve.covered, curve.cancelled)}
+    if (curve.horizons, curve.horizon, with_terms) != expected:
         raise broken_file(name, f"{FILE}: a curve that contradicts the configuration")
-    if not all(_columns_read(group) <= set(columns) for group in curve.groups):
+    parts = [*curve.groups, *([curve.cancelled] if curve.cancelled else [])]
+    if not all(_columns_read(part) <= set(columns) for part in parts):
         raise broken_file(name, f"{FILE}: a column that the release does not build")
     return curve
 

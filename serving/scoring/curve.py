@@ -8,6 +8,7 @@ happens within h days. At the horizon h* the churn model decides, so the curve g
     h > h*    P(event within h) = 1 − (1 − a) · Ŝ(h) / Ŝ(h*)
 
 a = p for who has cover (the event is its loss), else a = 1 − p (it is activity, or cover again).
+Of a loss within h*, one more regression says how probable it is that it was cancelled.
 
 Hazards: Cox 1972; Allison 1982, "Discrete-Time Methods for the Analysis of Event Histories".
 """
@@ -75,13 +76,15 @@ class Curve:
     """The hazards of a release. `horizons`: days, ascending, `horizon` (h*) among them.
 
     `waiting`: of who waits for activity (with contracts: for cover again, without any). `covered`:
-    of who has cover that can be lost; None without contracts.
+    of who has cover that can be lost; None without contracts. `cancelled`: one interval, [0, h*),
+    and in it the probability that a loss was cancelled; None as `covered` is.
     """
 
     horizons: tuple[int, ...]
     horizon: int
     waiting: Hazards
     covered: Hazards | None = None
+    cancelled: Hazards | None = None
 
     @property
     def groups(self) -> tuple[Hazards, ...]:
@@ -109,6 +112,21 @@ class Curve:
                 stays, leaves = 1 - p[mask], p[mask]
                 event, nothing = (leaves, stays) if group is self.covered else (stays, leaves)
                 result[mask] = self._through(shape, event, nothing)
+        return result
+
+    def cancels(self, rows: pa.Table, p: np.ndarray) -> np.ndarray:
+        """P(cover is lost within h* and was cancelled), float64 (rows,), never above p.
+
+        The rest of p leaves without a word: a term lapses, or a payment fails. NaN for who has no
+        cover, where p is NaN, and where too few have left for the share to be known.
+        """
+        result = np.full(len(p), np.nan)
+        mask = has_cover(rows)
+        if self.cancelled is not None and mask.any():
+            part = self.cancelled
+            known = CurveRows.from_rows(rows, p, part.columns, with_terms=part.with_terms)
+            share = 1 - part.survival(known.take(mask), (self.horizon,))[:, 0]
+            result[mask] = p[mask] * share
         return result
 
     def _through(self, shape: np.ndarray, event: np.ndarray, nothing: np.ndarray) -> np.ndarray:
@@ -151,17 +169,19 @@ class Curve:
             "horizon": self.horizon,
             "waiting": _hazards_mapping(self.waiting),
             "covered": self.covered and _hazards_mapping(self.covered),
+            "cancelled": self.cancelled and _hazards_mapping(self.cancelled),
         }
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> Curve:
         """The inverse of `to_mapping`."""
-        covered = mapping["covered"]
+        covered, cancelled = mapping["covered"], mapping["cancelled"]
         return cls(
             tuple(mapping["horizons"]),
             mapping["horizon"],
             _read_hazards(mapping["waiting"]),
             covered and _read_hazards(covered),
+            cancelled and _read_hazards(cancelled),
         )
 
 

@@ -13,6 +13,7 @@ from serving.scoring.curve import Curve, has_cover
 from serving.scoring.curve_inputs import GONE
 
 EXPECTED = "expected_next_days"
+CANCELS = "p_cancelled"
 # The warning of every row where the history is too short for the longer horizons.
 ENDS_AT = "curve_ends_at:"
 
@@ -21,13 +22,14 @@ def curve_columns(config: Mapping[str, Any]) -> tuple[str, ...]:
     """The columns of the curve, in order, for the configuration of a release.
 
     `p_active_<h>d`: activity within h days; with contracts `p_lost_<h>d`: cover lost within h days.
-    `p_return_<h>d`: the same activity (with contracts: cover again) for who is gone.
+    `p_return_<h>d`: the same activity (with contracts: cover again) for who is gone. With contracts
+    `p_cancelled`: cover lost within the horizon of churn, and cancelled.
     """
     horizons = config_horizons(config)
     contractual = config["business"]["archetype"] == "contractual"
     event = "p_lost" if contractual else "p_active"
     names = [f"{name}_{days}d" for name in (event, "p_return") for days in horizons]
-    return (*names, EXPECTED)
+    return (*names, EXPECTED, *([CANCELS] if contractual else []))
 
 
 def config_horizons(config: Mapping[str, Any]) -> tuple[int, ...]:
@@ -61,7 +63,10 @@ def answer_curve(
         first = has_cover(rows)
         gone = ~first
     blocks = [np.where(mask[:, None], within, np.nan) for mask in (first, gone)]
-    values = np.hstack([*blocks, curve.expected_days(within)[:, None]])
+    further = [curve.expected_days(within)]
+    if curve.covered is not None:
+        further.append(curve.cancels(rows, p))
+    values = np.column_stack([*blocks, *further])
     return dict(zip(names, values.T, strict=True))
 
 

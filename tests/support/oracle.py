@@ -170,6 +170,16 @@ class Cover:
     cancelled: bool
 
 
+def cancelled(who: str, now: Tables, begin: int, end: int, settings: Any) -> bool:
+    """Whether a term that ran at `begin` or was cancelled since was cancelled before `end`."""
+    for term in terms_of(of(who, now, "contracts"), settings):
+        at = term["cancelled_at"]
+        runs = term["starts_at"] <= begin < term["ends_at"]
+        if at is not None and at < end and (runs or at >= begin):
+            return True
+    return False
+
+
 def cover_at(terms: list[Row], as_of: int) -> Cover | None:
     """None where no term has begun."""
     begun = [term for term in terms if term["starts_at"] <= as_of]

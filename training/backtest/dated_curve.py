@@ -20,6 +20,7 @@ from features.labels.event_times import (
     observe_events,
     with_event_columns,
 )
+from features.labels.leaving_cause import CANCELLED_COLUMN, observe_cancelled
 from features.recipes.population_stats import PopulationStats
 from features.tables.history import History
 from serving.scoring.curve import Curve
@@ -52,6 +53,9 @@ def judge_curve(
     horizons = settings.curve_horizons
     known = history.as_of(population.as_of)
     events = observe_events(history, known, rows["customer_id"], settings)
+    if settings.contractual:
+        word = observe_cancelled(history, known, rows["customer_id"], settings)
+        rows = rows.append_column(CANCELLED_COLUMN, pa.array(word))
     return evaluate_curve(
         curve,
         examples.rows,

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.labels.event_times import NOT_KNOWN, YES, event_matrix
+from features.labels.leaving_cause import CANCELLED_COLUMN
 from serving.scoring.curve import Curve, has_cover
 from serving.scoring.curve_inputs import GONE
 from training import metrics
@@ -33,7 +34,8 @@ def evaluate_curve(
     p: P(churn) of the test rows. train_events: what was known at the evaluation, int8 (rows,
     horizons). Each horizon has rows, rate, mean_p, log_loss, auroc, ece, `baselines` (log loss),
     and the difference to the best baseline with its interval. A horizon whose outcomes are not
-    known yet is left out, and stands in `not_judged`.
+    known yet is left out, and stands in `not_judged`. `cancelled`: of who lost the cover within the
+    horizon of churn, how many had cancelled.
     """
     within = curve.event_within(test, p)
     events = event_matrix(test, curve.horizons)
@@ -59,9 +61,38 @@ def evaluate_curve(
     known = {days for each in judged.values() for days in each["horizons"]}
     return {
         "groups": judged,
+        "cancelled": _judge_cancelled(curve, train, train_events, test, p),
         "not_judged": [days for days in curve.horizons if f"{days}d" not in known],
         "known_until": max(max(curve.known_horizons(g), default=0) for g in curve.groups),
     }
+
+
+def _judge_cancelled(
+    curve: Curve, train: pa.Table, train_events: np.ndarray, test: pa.Table, p: np.ndarray
+) -> dict[str, Any] | None:
+    """Of the test rows whose cover was lost: how many had cancelled, beside the share predicted.
+
+    `less_constant`: log loss less that of the share of the training rows, with its interval. None
+    without contracts, and with too few rows.
+    """
+    if curve.cancelled is None or not curve.cancelled.known:
+        return None
+    at = curve.horizons.index(curve.horizon)
+    lost = has_cover(test) & test["churned"].to_numpy() & (p > 0)
+    if lost.sum() < FEWEST_ROWS:
+        return None
+    y = test[CANCELLED_COLUMN].to_numpy()[lost]
+    share = _inside(curve.cancels(test, p)[lost] / p[lost])
+    before = train[CANCELLED_COLUMN].to_numpy()[has_cover(train) & (train_events[:, at] == YES)]
+    constant = np.full(len(y), (before.sum() + 0.5) / (len(before) + 1))
+    figures = metrics.churn_metrics(y, share)
+    ours, theirs = metrics.log_losses(y, share), metrics.log_losses(y, constant)
+    customers = test["customer_id"].to_numpy()[lost]
+    return (
+        {"mean_p": float(share.mean())}
+        | {name: figures[name] for name in FIGURES}
+        | {"less_constant": metrics.paired_difference(ours, theirs, customers)}
+    )
 
 
 def _instants(rows: pa.Table) -> list[int]:

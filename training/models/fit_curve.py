@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from features.core.instants import DAY_US
 from features.labels.event_times import NO, NOT_KNOWN, YES
+from features.labels.leaving_cause import CANCELLED_COLUMN
 from serving.scoring.curve import Curve, Hazards, has_cover
 from serving.scoring.curve_inputs import (
     RHYTHM_COLUMNS,
@@ -44,7 +45,8 @@ def fit_curve(
     """The curve from labelled rows.
 
     p: P(churn) of each row from a fit without its customer, (rows,). events: int8 (rows, horizons),
-    as of `event_times.observe_events`. `columns`: those that a model may use.
+    as of `event_times.observe_events`. `columns`: those that a model may use. With contracts the
+    rows have CANCELLED_COLUMN.
     """
     rhythm = tuple(name for name in RHYTHM_COLUMNS if name in columns)
     with_terms = contractual and set(TERM_COLUMNS) <= set(columns)
@@ -55,12 +57,13 @@ def fit_curve(
         return _fit_hazards(known.take(mask), events[mask], horizons, rhythm)
 
     waiting = fit(~covered, with_terms=False)
-    return Curve(
-        horizons,
-        horizon,
-        waiting,
-        fit(covered, with_terms=with_terms) if contractual else None,
-    )
+    if not contractual:
+        return Curve(horizons, horizon, waiting)
+    lost = covered & (events[:, horizons.index(horizon)] == YES)
+    known = CurveRows.from_rows(rows, p, rhythm, with_terms=with_terms).take(lost)
+    word = np.where(rows[CANCELLED_COLUMN].to_numpy()[lost], YES, NO)[:, None]
+    cancelled = _fit_hazards(known, word, (horizon,), rhythm)
+    return Curve(horizons, horizon, waiting, fit(covered, with_terms=with_terms), cancelled)
 
 
 def known_before(

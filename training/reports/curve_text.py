@@ -28,6 +28,7 @@ def curve_lines(evaluation: Report) -> list[str]:
     lines = ["", f"  when ({EVENTS[who]})"]
     for days, each in by_days(groups[who]["horizons"]):
         lines.append(f"    {days:>5}  {_line(each)}")
+    lines += [f"    {line}" for line in _cancelled(report)]
     return [*lines, *(f"    {line}" for line in _not_judged(report))]
 
 
@@ -55,6 +56,18 @@ def _not_judged(report: Report) -> Iterator[str]:
     if report["not_judged"]:
         days = ", ".join(f"{each}d" for each in report["not_judged"])
         yield f"not judged, because their outcomes are not known yet: {days}"
+
+
+def _cancelled(report: Report) -> Iterator[str]:
+    """Of who lost the cover: how many had cancelled, and how many were expected to have."""
+    each = report.get("cancelled")
+    if each:
+        yield (
+            f"of {count(each['rows'])} who lost the cover {percent(each['rate'])} had cancelled, "
+            f"{percent(each['mean_p'])} expected (p_cancelled / p_churn), AUROC "
+            f"{decimals(each['auroc'])}; log loss less that of one share for all "
+            f"{_difference(each['less_constant'])}"
+        )
 
 
 def curve_section(evaluation: Report) -> list[str]:
@@ -89,6 +102,7 @@ def curve_section(evaluation: Report) -> list[str]:
     scores = groups[who]["integrated_brier"]
     known = f"The history gives an answer up to {report['known_until']} days"
     lines.append(f"- Integrated Brier score: {_brier(scores)}.")
+    lines += [f"- {line[0].upper()}{line[1:]}." for line in _cancelled(report)]
     lines.append(f"- {'; '.join([known, *_not_judged(report)])}.")
     return [*lines, ""]
 

@@ -116,6 +116,8 @@ def _curve_figures(curve: Report) -> dict[str, Any]:
         figures[f"curve.{who}.integrated_brier"] = report["integrated_brier"]["ours"]
         for days, each in report["horizons"].items():
             figures[f"curve.{who}.{days}.log_loss"] = each["log_loss"]
+    if curve.get("cancelled"):
+        figures["curve.cancelled.log_loss"] = curve["cancelled"]["log_loss"]
     return figures
 
 
