@@ -226,3 +226,36 @@ def test_any_other_question_is_refused(text):
         read_what_if(text)
     assert read_what_if("retention=+5%") == 0.05
     assert read_what_if(None) is None
+
+
+def test_the_clv_of_the_page_is_that_of_worth_and_channels_say_what_is_missing(at_home, tables):
+    made = make_value_tables(at_home.history, at_home.settings, at_home.run.as_of).tables
+    [clv] = [row for row in made["indicators"].to_pylist() if row["indicator"] == "clv"]
+    worth = tables["worth"].set_index("group").loc["all"]
+    assert (clv["value"], clv["n"]) == (pytest.approx(worth["mean_clv"]), worth["n"])
+    assert clv["low"] < clv["value"] < clv["high"]
+    each = valued(at_home)["clv"]
+    half = 1.959964 * each.std() / len(each) ** 0.5
+    assert clv["high"] - clv["value"] == pytest.approx(half, rel=1e-4)
+
+
+def test_channels_are_worth_what_their_customers_are(at_home):
+    """Every second customer came through ads, and costs are stated."""
+    frame = valued(at_home)
+    made = make_value_tables(at_home.history, at_home.settings, at_home.run.as_of).tables
+    rows = made["channel_worth"].to_pandas()
+    if rows["missing"].notna().any():
+        assert made["channels"].to_pandas()["missing"].notna().all()
+        return
+    known = at_home.history.as_of(at_home.run.as_of)
+    customers = known.tables["customers"].collect(backend="pandas").to_native()
+    channel = customers.groupby("customer_id")["channel"].last().reindex(frame.index)
+    for name, part in frame.groupby(channel.fillna("(unknown)")):
+        [row] = rows[rows["channel"] == name].to_dict("records")
+        assert row["n"] == len(part)
+        assert row["mean_clv"] == pytest.approx(part["clv"].mean(), abs=1e-5)
+        assert row["worth_per_customer"] == pytest.approx(
+            row["money_per_customer"] + row["mean_clv"]
+        )
+    everybody = rows[rows["channel"] == "all"].iloc[0]
+    assert everybody["n"] == len(frame)

@@ -275,7 +275,7 @@ def test_the_command_writes_a_pair_of_files_a_table(config, tmp_path):
     assert report["as_of"] == "2024-02-11"
     assert set(report["tables"]) == NAMES | set(SHAPES)
     shop = lifecycle.open(config)
-    tables = business_tables(shop.history, shop.settings, as_of=day("2024-02-11"))
+    tables = make_value_tables(shop.history, shop.settings, day("2024-02-11")).tables
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert files == {
         f"{name}{ending}" for name in NAMES | set(SHAPES) for ending in (".parquet", ".csv")

@@ -12,11 +12,13 @@ from features.core.settings import Settings
 from features.indicators.acquisition import acquisition_tables
 from features.indicators.answering import answering_table
 from features.indicators.cohorts import cohort_table
+from features.indicators.first_offer import first_offer_table
 from features.indicators.funnel import funnel_table
 from features.indicators.growth import growth_table
 from features.indicators.headline import indicator_table
 from features.indicators.indicator_data import IndicatorData
 from features.indicators.leaving import leaving_table
+from features.indicators.prospects import prospect_table
 from features.indicators.pyramid import pyramid_table
 from features.indicators.response_times import response_times_table
 from features.indicators.retention import retention_table
@@ -44,7 +46,9 @@ Section = Literal[
     "answering",
     "response_times",
     "acquisition",
+    "first_offer",
     "funnel",
+    "prospects",
     "textbook",
     "indicators",
 ]
@@ -65,7 +69,9 @@ SECTIONS: dict[Section, MakeTables] = {
     "answering": answering_table,
     "response_times": response_times_table,
     "acquisition": acquisition_tables,
+    "first_offer": first_offer_table,
     "funnel": funnel_table,
+    "prospects": prospect_table,
     "textbook": textbook_table,
     "indicators": indicator_table,
 }
@@ -80,7 +86,8 @@ def business_tables(
 ) -> dict[str, pa.Table]:
     """The tables by name, from what was known before `as_of` (µs UTC) alone.
 
-    further: sections from elsewhere, which read the same data and come last.
+    further: sections from elsewhere, which read the same data and come last; a table of theirs that
+    is there already adds its rows.
     Money is in units of the currency, instants are µs UTC. A table whose inputs are not in the data
     has one row that says what is missing. Raises SeveralCurrencies where amounts are in several.
     """
@@ -89,6 +96,10 @@ def business_tables(
     try:
         every = [*SECTIONS.values(), *further]
         sections = track_steps(every, label="tables")
-        return {name: table for make in sections for name, table in make(data).items()}
+        tables: dict[str, pa.Table] = {}
+        for make in sections:
+            for name, table in make(data).items():
+                tables[name] = pa.concat_tables([tables[name], table]) if name in tables else table
+        return tables
     finally:
         data.close()

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.instants import DAY_US
-from features.indicators.acquisition import CHANNEL_SQL, EVERYBODY
 from features.indicators.business_table import COUNT, NUMBER, TEXT, TableShape
+from features.indicators.channel_costs import CHANNEL_SQL, EVERYBODY
 from features.indicators.indicator_data import IndicatorData, load
 from features.indicators.survival import survival_curve
 
@@ -43,16 +43,25 @@ HAVING coalesce(min(activity.occurred_at) >= leads.occurred_at, true) ORDER BY l
 
 def funnel_table(data: IndicatorData) -> dict[str, pa.Table]:
     """`funnel`: everybody, then each channel; each step at each number of days."""
+    rows = new_leads(data)
+    if isinstance(rows, str):
+        return {"funnel": FUNNEL.say_missing(rows, as_of=data.as_of)}
+    return {"funnel": FUNNEL.fill_rows(list(_rows(rows, data.as_of)), as_of=data.as_of)}
+
+
+def new_leads(data: IndicatorData) -> pa.Table | str:
+    """Leads who were no customers yet: channel, occurred_at, step_1, step_2 (µs; null: not yet).
+
+    Where there is none, what is missing.
+    """
     leads = data.known.further.get("leads")
     if leads is None:
-        return {"funnel": FUNNEL.say_missing(NO_LEADS, as_of=data.as_of)}
+        return NO_LEADS
     columns = ("lead_id", "occurred_at", "channel", "customer_id")
     rows = leads.select(*columns).collect(backend="pyarrow").to_native()
-    load(data.connection, rows, "CREATE TABLE leads AS SELECT * FROM incoming")
+    load(data.connection, rows, "CREATE OR REPLACE TABLE leads AS SELECT * FROM incoming")
     rows = data.rows(_LEADS.format(channel=CHANNEL_SQL))
-    if not rows.num_rows:
-        return {"funnel": FUNNEL.say_missing(NO_NEW_LEAD, as_of=data.as_of)}
-    return {"funnel": FUNNEL.fill_rows(list(_rows(rows, data.as_of)), as_of=data.as_of)}
+    return rows if rows.num_rows else NO_NEW_LEAD
 
 
 def _rows(leads: pa.Table, as_of: int) -> Iterator[Row]:

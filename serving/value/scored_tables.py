@@ -15,14 +15,26 @@ from features.core.settings import Settings, home
 from features.indicators.indicator_data import IndicatorData, load
 from serving.batch import run_manifest, shift
 from serving.scoring.value_columns import VALUE_COLUMNS
+from serving.value.channel_worth import CHANNEL_WORTH, channel_worth_table
 from serving.value.next_stages import NEXT_STAGES, next_stages_table
-from serving.value.value_matrix import VALUE_MATRIX, WORTH, value_matrix_table, worth_table
+from serving.value.value_matrix import (
+    VALUE_MATRIX,
+    WORTH,
+    clv_indicator,
+    value_matrix_table,
+    worth_table,
+)
 from serving.value.win_back import WIN_BACK, WIN_BACK_STAGES, win_back_tables
 
-SECTIONS = (worth_table, value_matrix_table, win_back_tables, next_stages_table)
-SHAPES = {
-    shape.name: shape for shape in (WORTH, VALUE_MATRIX, WIN_BACK, WIN_BACK_STAGES, NEXT_STAGES)
-}
+SECTIONS = (
+    worth_table,
+    value_matrix_table,
+    channel_worth_table,
+    win_back_tables,
+    next_stages_table,
+)
+ALL_SHAPES = (WORTH, VALUE_MATRIX, CHANNEL_WORTH, WIN_BACK, WIN_BACK_STAGES, NEXT_STAGES)
+SHAPES = {shape.name: shape for shape in ALL_SHAPES}
 _OF_ACTIVITY = ("customer_id", "occurred_at")
 _DIGEST = """
 CREATE OR REPLACE TABLE digest AS SELECT count(*) AS rows,
@@ -33,13 +45,18 @@ FROM incoming
 
 
 def scored_tables(data: IndicatorData) -> dict[str, pa.Table]:
-    """Each of SHAPES from the scores of the day; without them each says what to type."""
+    """Each of SHAPES from the scores of the day, and the indicator of value.
+
+    Without scores each says what to type.
+    """
     missing = _load_scores(data)
     if missing is not None:
-        return {
+        empty = {
             name: shape.say_missing(missing, as_of=data.as_of) for name, shape in SHAPES.items()
         }
-    return {name: table for section in SECTIONS for name, table in section(data).items()}
+        return empty | {"indicators": clv_indicator(data, missing)}
+    tables = {name: table for section in SECTIONS for name, table in section(data).items()}
+    return tables | {"indicators": clv_indicator(data)}
 
 
 def run_of_day(settings: Settings, as_of: int) -> Path | None:

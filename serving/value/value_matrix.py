@@ -8,8 +8,9 @@ from __future__ import annotations
 import pyarrow as pa
 
 from features.indicators.business_table import NUMBER, TEXT, TableShape
+from features.indicators.headline import INDICATORS
 from features.indicators.indicator_data import YEAR_DAYS, IndicatorData, exact_sum
-from features.indicators.intervals import wilson
+from features.indicators.intervals import Z, wilson
 
 TOP = 0.2
 NO_VALUE = "a clv of a customer: the model card says why there is none"
@@ -64,6 +65,11 @@ FROM scores LEFT JOIN (
 ) USING (who)
 WHERE clv IS NOT NULL
 """
+_MEAN_CLV = f"""
+WITH mean AS (SELECT count(clv) AS n, {exact_sum("clv")} / count(clv) AS value FROM scores)
+SELECT n, value, sqrt({exact_sum("(clv - value) ** 2")} / greatest(n - 1, 1)) AS deviation
+FROM scores, mean WHERE clv IS NOT NULL GROUP BY n, value
+"""
 _WORTH = f"""
 SELECT '{{by}}' AS "by", {{group}} AS "group", count(*) AS n, {exact_sum("clv")} AS clv,
        {exact_sum("clv")} / nullif((SELECT {exact_sum("clv")} FROM valued), 0) AS clv_share,
@@ -95,6 +101,25 @@ FROM cells LEFT JOIN cut
     ON cut.much = cells.much AND cut.expected = cells.expected
 GROUP BY cells.much, cells.expected ORDER BY cells.much DESC, cells.expected DESC
 """
+
+
+def clv_indicator(data: IndicatorData, missing: str | None = None) -> pa.Table:
+    """The row `clv` of `indicators`: mean_clv of all in `worth`; or what is missing."""
+    about = {
+        "indicator": "clv",
+        "population": WORTH.population,
+        "definition": "mean_clv of all in `worth`: expected money of a customer within the days of "
+        "[value]; the interval is that of the mean over customers, not of the model",
+    }
+    if missing is None and not data.value("SELECT count(clv) FROM scores"):
+        missing = NO_VALUE
+    if missing is not None:
+        return INDICATORS.say_missing(missing, as_of=data.as_of, **about)
+    [row] = data.rows(_MEAN_CLV).to_pylist()
+    half = Z * row["deviation"] / row["n"] ** 0.5 if row["n"] > 1 else None
+    low, high = (None, None) if half is None else (row["value"] - half, row["value"] + half)
+    cells = {**about, "value": row["value"], "n": row["n"], "low": low, "high": high}
+    return INDICATORS.fill_rows([cells], as_of=data.as_of)
 
 
 def worth_table(data: IndicatorData) -> dict[str, pa.Table]:
