@@ -282,6 +282,32 @@ def test_the_activity_of_other_people_is_named(tmp_path):
     assert ("ids_no_other_table_knows", "transactions") not in named
 
 
+def test_tables_that_share_ids_among_each_other_alone_are_named(tmp_path):
+    """Each table meets another, so none of them looks wrong for itself."""
+    tickets = "customer_id,occurred_at,kind\n" + "".join(
+        f"T-{who},{day(at)},complaint\n" for at in range(0, 366, 7) for who in range(40)
+    )
+    calls = tickets.replace("complaint", "call")
+    people = "customer_id,acquired_at\n" + "".join(f"c{who:02d},2024-01-01\n" for who in range(40))
+    tables = {
+        "transactions": shop(),
+        "customers": people,
+        "feedback": tickets,
+        "interactions": calls,
+    }
+    both = {"contract": {"fresh_until": {"feedback": day(366), "interactions": day(366)}}}
+    named = findings(tmp_path, tables, **both)
+    [found] = [each for (name, _), each in named.items() if name == "groups_of_tables_apart"]
+    assert found["counts"] == {"groups": 2}
+    assert "transactions, customers and those of interactions, feedback" in found["sentence"].replace(
+        "customers, transactions", "transactions, customers"
+    ).replace("feedback, interactions", "interactions, feedback")
+    one = tickets + f"c01,{day(9)},complaint\nc02,{day(9)},complaint\n"
+    tables["feedback"] = one
+    named = findings(tmp_path, tables, **both)
+    assert not any(name == "groups_of_tables_apart" for name, _ in named)
+
+
 def test_a_load_stamp_on_every_row_leaves_nothing_and_says_why(tmp_path):
     rows = "\n".join(f"{row},2025-01-01 23:00" for row in purchases())
     text = HEAD.strip() + ",recorded_at\n" + rows + "\n"

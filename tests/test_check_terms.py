@@ -70,3 +70,17 @@ def test_an_end_that_nearly_all_terms_share(tmp_path):
     terms += [f"d{who:02d},{day(who)},{day(who + 99)},{day(who - 1)}" for who in range(5)]
     counts = contract_names(tmp_path, members(terms))["shared_end"]
     assert counts == {"terms": 45, "shared": 40}
+
+
+def test_covers_that_end_without_any_cancellation_are_named(tmp_path):
+    """p_cancelled would say that nobody says a word, where the column is only not selected."""
+    lost = [f"c{who:02d},{day(10)},{day(100)},{day(9)}" for who in range(40)]
+    kept = [f"r{who:02d},{day(10)},{day(500)},{day(9)}" for who in range(40)]
+    assert contract_names(tmp_path, members([*lost, *kept]))["no_cancellation"] == {"terms": 80}
+    few = contract_names(tmp_path, members([*lost[:20], *kept]))
+    assert "no_cancellation" not in few
+    word = members([*lost, *kept])
+    word["contracts"] = word["contracts"].replace("recorded_at\n", "recorded_at,cancelled_at\n")
+    word["contracts"] = word["contracts"].replace(f"{day(9)}\n", f"{day(9)},\n", 79)
+    word["contracts"] = word["contracts"].rstrip("\n") + f",{day(50)}\n"
+    assert "no_cancellation" not in contract_names(tmp_path, word)

@@ -15,6 +15,7 @@ from tests.support.businesses import copied
 from tests.support.command_line import run_here
 from training import metrics
 from training.compare import PredictionSet, compare, read_set
+from training.holdout_file import find_holdout, save_holdout
 from training.predictions_file import P_NEXT, Predictions
 from training.reports.compared_text import compared_text
 
@@ -90,6 +91,21 @@ def test_seconds_are_not_taken_for_the_id_of_a_run(trained_shop, monkeypatch):
     seconds = read_set(trained_shop.release.id, trained_shop.settings).cost.training_seconds
     with pytest.raises(errors.FileMissing):
         read_set(f"{seconds:.1f}", trained_shop.settings)
+
+
+def test_a_training_is_found_by_its_name_unless_several_have_it(ours, tmp_path, monkeypatch):
+    monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path))
+    p = ours["p_churn"].to_numpy()
+    p_next = np.full((ours.num_rows, 7), 1 / 7)
+    for folder, name in (("r1", "base"), ("r2", "other"), ("r3", "other")):
+        of = {"release": folder, "churn": f"run-{folder}", "name": name}
+        save_holdout(folder, ours, p, p_next, of=of, seconds=1.0)
+    found, _ = find_holdout("base")
+    assert found.num_rows == ours.num_rows
+    assert find_holdout("run-r1") is not None
+    assert find_holdout("nothing") is None
+    with pytest.raises(errors.UsageError, match="r2, r3"):
+        find_holdout("other")
 
 
 @pytest.mark.slow

@@ -296,3 +296,76 @@ def test_the_file_with_both_ids_may_have_lost_the_zeros(tmp_path):
     ids = {table: {row["customer_id"] for row in rows(found, table)} for table in found.names}
     assert set(ids) == {"customers", "transactions", "feedback"}
     assert ids["customers"] == ids["transactions"] == ids["feedback"]
+
+
+@pytest.mark.parametrize("files", ["most by the account", "most by the number"])
+@pytest.mark.parametrize("small", [True, False])
+def test_a_list_with_both_ids_joins_files_of_either(tmp_path, files, small):
+    """Payments know a number, the others an account, which one of them writes in small letters."""
+    account = [f"ACC-{n:05d}" for n in range(12)]
+    paid = put(
+        tmp_path,
+        "payments.csv",
+        "Customer no,Booked,Amount",
+        [f"{n % 12 + 1},2024-{1 + n // 12:02d}-02 10:00,21.00" for n in range(144)],
+    )
+    people = put(
+        tmp_path,
+        "accounts.csv",
+        "Account,Customer no,Country",
+        [f"{account[n]},{n + 1},IE" for n in range(12)],
+    )
+    logins = put(
+        tmp_path,
+        "logins.csv",
+        "Account,ts,event",
+        [f"{account[n % 12]},2024-{1 + n // 12:02d}-03 09:00,login" for n in range(144)],
+    )
+    tickets = put(
+        tmp_path,
+        "tickets.csv",
+        "Ticket,Account,Opened,Type",
+        [
+            f"{n},{account[n % 12].lower() if small else account[n % 12]},2024-03-11,complaint"
+            for n in range(24)
+        ],
+    )
+    reviews = put(
+        tmp_path,
+        "reviews.csv",
+        "Customer no,Written,Stars" if files == "most by the number" else "Account,Written,Stars",
+        [
+            f"{n % 12 + 1 if files == 'most by the number' else account[n % 12]},2024-04-11,4"
+            for n in range(24)
+        ],
+    )
+    *_, found, _ = guessed(tmp_path, paid, people, logins, tickets, reviews)
+    ids = {table: {row["customer_id"] for row in rows(found, table)} for table in found.names}
+    assert {len(each) for each in ids.values()} == {12}
+    assert len(set().union(*ids.values())) == 12
+
+
+@pytest.mark.parametrize(
+    "header",
+    ["Notice received", "Termination notice", "Terminated on", "Withdrawn"],
+)
+def test_the_day_of_a_cancellation_has_many_names(tmp_path, header):
+    terms = put(
+        tmp_path,
+        "contracts.csv",
+        f"Account,Plan,Start,End,{header},Fee",
+        [
+            f"A{n:03d},Basic,2024-{1 + n % 9:02d}-02,2024-{2 + n % 9:02d}-02,"
+            f"{'2024-0' + str(1 + n % 9) + '-20' if n % 4 == 0 else ''},21.00"
+            for n in range(60)
+        ],
+    )
+    used = put(
+        tmp_path,
+        "logins.csv",
+        "Account,ts,event",
+        [f"A{n % 60:03d},2024-0{1 + n % 9}-03 09:00,login" for n in range(300)],
+    )
+    *_, found, _ = guessed(tmp_path, terms, used)
+    cancelled = [row["cancelled_at"] for row in rows(found, "contracts")]
+    assert sum(each is not None for each in cancelled) == 15

@@ -73,6 +73,15 @@ def test_our_own_predictions_have_our_own_figures(trained_subscriptions, ours, w
     )
 
 
+def test_the_text_shows_the_figures_of_what_is_judged(whole_report):
+    lines = judged_text(whole_report).splitlines()
+    [line] = [line for line in lines if line.startswith(f"    {THEIRS}  ")][:1]
+    for who in ("everyone", "eligible"):
+        figures = whole_report["churn"][who]
+        assert f"{figures['auroc']:.4f}".lstrip("0") in line
+        assert f"{figures['log_loss']:.4f}".lstrip("0") in line
+
+
 def test_every_prediction_is_counted(trained_subscriptions, ours, judged):
     late = trained_subscriptions.history.data_until // DAY_US * DAY_US
     first = ours.slice(0, 1).to_pylist()[0]

@@ -95,14 +95,16 @@ def test_the_share_that_cancels_is_learned_from_those_who_left():
     assert share[covered & ~renews].mean() == pytest.approx(0.1, abs=0.05)
 
 
-@pytest.mark.parametrize(("share", "low", "high"), [(0.0, 0.0, 0.02), (1.0, 0.98, 1.0)])
-def test_where_all_leave_alike_the_share_keeps_its_distance_from_0_and_1(share, low, high):
-    table, p, events = labelled(3, share=share)
+def test_where_all_cancel_the_share_keeps_its_distance_from_1():
+    table, p, events = labelled(3, share=1.0)
     says = fit(table, p, events).cancels(table, p)[has_cover(table)] / p[has_cover(table)]
-    assert says.min() > 0
+    assert says.min() > 0.98
     assert says.max() < 1
-    assert low <= says.min()
-    assert says.max() <= high
+
+
+def test_where_no_cancellation_is_recorded_it_is_not_known_and_not_0():
+    table, p, events = labelled(3, share=0.0)
+    assert np.isnan(fit(table, p, events).cancels(table, p)).all()
 
 
 def test_where_hardly_anybody_has_left_nothing_is_said():

@@ -180,6 +180,25 @@ class Peeking(ClassifierMixin, BaseEstimator):
         return np.stack([1 - p, p], axis=1)
 
 
+class Overwriting(LogisticRegression):
+    """Turns the labels it is given round."""
+
+    def fit(self, rows, labels):
+        super().fit(rows.fillna(0), labels)
+        labels[:] = 1 - labels
+        return self
+
+    def predict_proba(self, rows):
+        return super().predict_proba(rows.fillna(0))
+
+
+def test_an_estimator_that_writes_into_its_labels_changes_none_of_ours(learned_from):
+    rows, labels = learned_from
+    before = labels.copy()
+    fitted(Overwriting(), (rows, labels))
+    assert (labels == before).all()
+
+
 def test_no_estimator_sees_a_label_of_the_rows_that_judge_it(learned_from):
     rows, labels = learned_from
     order = np.arange(len(rows))
@@ -277,6 +296,7 @@ WRONG = {
     "one column": (Answering([0.5]), "shape"),
     "no number": (Answering([np.nan, np.nan]), "from 0 to 1"),
     "below 0": (Answering([-0.7, 1.7]), "from 0 to 1"),
+    "too little": (Answering([0.2, 0.2]), "do not sum to 1"),
     "turned round": (Answering([0.4, 0.6], classes=(1, 0)), "classes_"),
     "other classes": (Answering([0.4, 0.6], classes=("left", "stay")), "classes_"),
     "an exit": (Answering(fails=SystemExit(0)), "SystemExit"),

@@ -19,6 +19,7 @@ from features.labels.outcome_window import OutcomeWindow
 from features.labels.outcomes import observe_outcomes
 from features.labels.targets import check_targets, observe_targets, quote_window
 from features.recipes.definitions import learn_definitions
+from serving.scoring.curve_columns import curve_columns
 from tests.support.command_line import run_here
 from tests.support.targets import GONE, SPENDS, scramble_outside, with_targets
 from tests.support.worlds import read_tables, rebuild_history, shuffle_rows
@@ -33,7 +34,21 @@ def observed(history, config, at):
     return observe_outcomes(history, known, definitions=definitions, settings=config).rows
 
 
-@pytest.mark.parametrize("name", ["active_60d", "lost_7d", "return_365d", "p"])
+CURVES = [
+    name.removeprefix("p_")
+    for archetype in ("contractual", "non-contractual")
+    for name in curve_columns(
+        {
+            "time": {"horizons_days": [7, 365]},
+            "churn": {"horizon_days": 60},
+            "business": {"archetype": archetype},
+        }
+    )
+    if name.startswith("p_")
+]
+
+
+@pytest.mark.parametrize("name", sorted({*CURVES, "churn", "churn_low", "next_loyal", "p"}))
 def test_a_name_that_would_take_a_column_of_the_curve_is_refused(name, tmp_path):
     (tmp_path / "x.toml").write_text(
         f'{TOML}[targets.{name}]\nlabel = "SELECT customer_id FROM window"'

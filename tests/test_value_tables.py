@@ -33,9 +33,16 @@ from tests.support.checks import nonempty
 from tests.support.command_line import ROOT, run_here
 from tests.support.indicator_worlds import day, orders, random_business, write_business
 
-FURTHER = ("channels", "channel_months", "channel_ages", "answers_adjusted")
+FURTHER = (
+    *("channels", "channel_months", "channel_ages", "answers_adjusted"),
+    *("cost_to_serve", "potential"),
+)
 EVERY_ROW = ("as_of", "population", "n", "low", "high", "definition", "missing")
-NAMES = {*SECTIONS, "rfm_segments", "tier_changes", *FURTHER} - {"acquisition", "answering"}
+NAMES = {*SECTIONS, "rfm_segments", "tier_changes", *FURTHER} - {
+    "acquisition",
+    "answering",
+    "serving_cost",
+}
 
 
 @pytest.fixture(

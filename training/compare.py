@@ -45,7 +45,7 @@ class PredictionSet:
 
 
 def read_set(text: str, settings: Settings) -> PredictionSet:
-    """A file of predictions by its path, or those of a release or run by its id.
+    """A file of predictions by its path, or those of a release or run by its id or name.
 
     FileMissing where there is neither. The errors of `read_predictions`.
     """
@@ -57,9 +57,9 @@ def read_set(text: str, settings: Settings) -> PredictionSet:
     raise FileMissing(
         where=text,
         got="neither a .csv or .parquet file, nor predictions of a training",
-        rule="What is compared is a file of predictions, or the id of a release or run that was "
-        "trained here.",
-        fix="`lifecycle runs` lists the ids; or give the path of a file.",
+        rule="What is compared is a file of predictions, or the id or name of a release or run "
+        "that was trained here.",
+        fix="`lifecycle runs` lists ids and names; or give the path of a file.",
     )
 
 

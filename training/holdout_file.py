@@ -14,12 +14,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.core.errors import UsageError
 from features.core.settings import home
 from features.core.staged_files import staged_file
 from features.recipes.stages import STAGES
 from serving.release.release_store import releases_folder
 
-FILE, RELEASE, SECONDS = "predictions.parquet", "release", "seconds"
+FILE, RELEASE, NAME, SECONDS = "predictions.parquet", "release", "name", "seconds"
 KEYS = ("customer_id", "as_of", "eligible", "churned", "outcome_stage")
 
 
@@ -47,7 +48,7 @@ def save_holdout(
     of: Mapping[str, str],
     seconds: float,
 ) -> None:
-    """Write p (rows,) and p_next (rows, 7). `of`: the release, and the run of each job."""
+    """Write p (rows,) and p_next (rows, 7). `of`: the release, the run of each job, its NAME."""
     predicted = rows.select(list(KEYS)).append_column("p_churn", pa.array(p))
     for k, stage in enumerate(STAGES):
         predicted = predicted.append_column(f"p_next_{stage}", pa.array(p_next[:, k]))
@@ -60,14 +61,28 @@ def save_holdout(
 
 
 def find_holdout(text: str) -> tuple[pa.Table, Cost] | None:
-    """The predictions and the cost of a release or run by its id; None where there are none."""
+    """The predictions and the cost of a release or run by its id, or by the name of its training.
+
+    None where there are none. BadArgument where several trainings have the name.
+    """
+    named = []
     for file in sorted(_holdout_folder().glob(f"*/{FILE}")):
         metadata = pq.read_schema(file).metadata or {}
         of = {key.decode(): value.decode() for key, value in metadata.items()}
-        seconds = of.pop(SECONDS, None)
+        seconds, name = of.pop(SECONDS, None), of.pop(NAME, None)
         if text in (file.parent.name, *of.values()):
             return pq.read_table(file), _cost(of.get(RELEASE), seconds)
-    return None
+        if text == name:
+            named.append((file, of.get(RELEASE), seconds))
+    if len(named) > 1:
+        releases = sorted({release or file.parent.name for file, release, _ in named})
+        raise UsageError(
+            where=text,
+            got=f"{len(named)} trainings of this name",
+            rule="A name stands for one training.",
+            fix=f"Give the id of one: {', '.join(releases)}.",
+        )
+    return (pq.read_table(named[0][0]), _cost(*named[0][1:])) if named else None
 
 
 def _holdout_folder() -> Path:

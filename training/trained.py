@@ -20,7 +20,7 @@ from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import SubRelease
 from training.examples import Examples
 from training.fitting import Specs
-from training.holdout_file import RELEASE, save_holdout
+from training.holdout_file import NAME, RELEASE, save_holdout
 from training.judge_estimators import JudgedEstimator
 from training.past import PastTraining
 from training.plan import Plan
@@ -131,5 +131,7 @@ def record_runs(
         }
     name = next((name for name in runs.values() if name), folder.name)
     of = {RELEASE: folder.name, **{job: run for job, run in runs.items() if run}}
+    if labels.name:
+        of[NAME] = labels.name
     save_holdout(name, holdout.rows, holdout.p, holdout.p_next, of=of, seconds=seconds)
     return runs

@@ -51,10 +51,27 @@ Days = Annotated[int, Field(ge=1, le=3650)]
 FileName = Annotated[str, Field(min_length=1)]
 
 
+def _has_truth(value: Any) -> bool:
+    """Whether a value, or one inside a list or a mapping, is true or false."""
+    if isinstance(value, dict):
+        value = list(value.values())
+    return any(map(_has_truth, value)) if isinstance(value, list) else type(value) is bool
+
+
 class Section(BaseModel):
     """A section of the configuration. Unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_truth_as_number(cls, values: Any) -> Any:
+        """Pydantic takes true for the number 1."""
+        for name, value in values.items() if isinstance(values, dict) else ():
+            kind = repr(cls.model_fields[name].annotation) if name in cls.model_fields else ""
+            if ("int" in kind or "float" in kind) and "bool" not in kind and _has_truth(value):
+                raise ValueError(f"{name} takes numbers, and true or false is none")
+        return values
 
 
 class Business(Section):
@@ -267,6 +284,10 @@ class Value(Section):
     """What it costs to win one customer back, in units of the currency. The table `win_back` leaves
     out who is not worth it.
     """
+    service_costs: dict[str, Annotated[float, Field(ge=0, le=1e9)]] = {}
+    """What a contact costs, in units of the currency, by the kind of a row of feedback or
+    interactions, such as `{ complaint = 12.0, call = 4.0 }`: for the table `cost_to_serve`.
+    """
     rfm_cuts: dict[Literal["recency_days", "frequency", "monetary"], list[float]] = {}
     """Where the scores of `rfm` begin, four rising numbers each, such as
     `{ frequency = [2, 3, 5, 10] }`: a customer with 10 or more has score 5. Of `recency_days` the
@@ -329,7 +350,7 @@ class Training(Section):
     """A guard: the searches of both models end after this number of seconds together, even if
     `trials` are left. The result says so, because another run may then find another model.
     """
-    seed: int = 7
+    seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 7
     """Seed of every random draw."""
     churn_model: str = "blend"
     """`blend` searches for the best model. `recency` and `RFM logistic` are plain logistic

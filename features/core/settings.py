@@ -254,7 +254,7 @@ class Settings(Section):
         """
         excluded: dict[str, Any] = {
             **dict.fromkeys(("files", "folder", "training", "engine"), True),
-            "value": {"rfm_cuts", "tiers", "win_back_cost"},
+            "value": {"rfm_cuts", "service_costs", "tiers", "win_back_cost"},
             "tables": set(FURTHER_TABLES),
             "consent": {"list"},
             "contract": {"data_until", "fresh_until"},

@@ -26,7 +26,7 @@ SELECTS = ("label", "amount")
 MAX_TARGETS = 20
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
 # The columns p_churn, p_churn_low, p_next_<stage> and the features p_alive, p_no_activity.
-_TAKEN = ("alive", "churn", "churned", "next", "next_stage", "no_activity")
+_TAKEN = ("alive", "cancelled", "churn", "churned", "next", "next_stage", "no_activity")
 _TAKEN_STARTS = ("churn_", "next_")
 # Columns of scores, of answers and of examples: a target of that name could not be told from them.
 COLUMN_NAMES = frozenset(

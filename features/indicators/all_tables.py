@@ -24,16 +24,20 @@ from features.indicators.response_times import response_times_table
 from features.indicators.retention import retention_table
 from features.indicators.rfm import rfm_tables
 from features.indicators.satisfaction import satisfaction_table
+from features.indicators.serving_cost import serving_cost_tables
 from features.indicators.stage_tables import migration_table, stages_now_table
 from features.indicators.textbook import textbook_table
 from features.indicators.tiers import tier_tables
 from features.indicators.trends import trend_table
+from features.indicators.value_drivers import value_driver_table
 from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History
 
 Section = Literal[
     "rfm",
     "tiers",
+    "serving_cost",
+    "value_drivers",
     "pyramid",
     "cohorts",
     "retention",
@@ -57,6 +61,8 @@ MakeTables = Callable[[IndicatorData], dict[str, pa.Table]]
 SECTIONS: dict[Section, MakeTables] = {
     "rfm": rfm_tables,
     "tiers": tier_tables,
+    "serving_cost": serving_cost_tables,
+    "value_drivers": value_driver_table,
     "pyramid": pyramid_table,
     "cohorts": cohort_table,
     "retention": retention_table,

@@ -2,7 +2,7 @@
 
 Of the customers who were eligible one outcome window ago and left in it. With contracts
 
-    cancelled        a term that ran then was cancelled before the window's end (a word)
+    cancelled        the last term that ran was cancelled before the window's end (a word)
     payment failed   none was, and a payment failed in the 30 days before the window or in it
     lapsed           neither: the cover ended and was not renewed
 
@@ -69,8 +69,8 @@ def _shape(data: IndicatorData) -> TableShape:
     ago = churn.horizon_days + churn.label_latency_days
     if data.settings.contractual:
         how = (
-            "cancelled: a running term was cancelled; payment failed: none was, and a payment "
-            f"failed in the {VOICE_DAYS} days before or in the window; lapsed: neither"
+            "cancelled: the last term that ran was cancelled; payment failed: it was not, and a "
+            f"payment failed in the {VOICE_DAYS} days before or in the window; lapsed: neither"
         )
     else:
         how = (

@@ -117,8 +117,19 @@ def tier_tables(data: IndicatorData) -> dict[str, pa.Table]:
     return tables
 
 
-def _tiers_now(data: IndicatorData) -> pa.Table:
+def load_tiers(data: IndicatorData) -> None:
+    """Create `tiers_now`, and `tier_of`: who, place and tier of each customer with a purchase."""
+    if data.has_table("tier_of"):
+        return
     _place_customers(data, "tiers_now", money="money", at=data.as_of)
+    data.connection.execute(
+        f"CREATE TABLE tier_of AS SELECT who, place, tier FROM tiers_now JOIN "
+        f"({_named_places(data)}) USING (place)"
+    )
+
+
+def _tiers_now(data: IndicatorData) -> pa.Table:
+    load_tiers(data)
     names = _named_places(data)
     active = "(SELECT count(*) FROM tiers_now WHERE active)"
     total = "(SELECT sum(money) FROM tiers_now)"

@@ -102,7 +102,7 @@ def advice(report: dict[str, Any]) -> list[str]:
     return [
         f"{report['missed']:.0%} of those not renewed after grace_days = {grace} renewed later "
         f"and count as churn. Set [churn] grace_days = {suggested} to include most of them "
-        "(and label_latency_days at least to that)."
+        "(and label_latency_days to more than that, so that the last day of it is seen)."
     ]
 
 

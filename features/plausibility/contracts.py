@@ -16,6 +16,7 @@ from features.tables.typed_tables import RowCounts
 
 OUTSIDE_SHARE, EARLY_SHARE, SHARED_END, RENEWS_SHARE = 0.20, 0.05, 0.80, 0.50
 FEWEST, FEWEST_GUESSED = 30, 5
+QUIET_US = 30 * DAY_US  # after an end: a renewal may still come, or not be written yet
 # An end so far ahead stands for no end.
 OPEN_ENDED_US = 4_000_000_000_000_000  # 2096
 
@@ -35,6 +36,7 @@ def find_contracts(
     yield from _terms_rejected(counts["contracts"])
     yield from _shared_end(history, settings)
     yield from _unstated_renewals(history, settings)
+    yield from _no_cancellation(history)
     for name in history.names:
         if name in EVENT_TABLES:
             yield from _outside_cover(history, known, name, settings)
@@ -70,6 +72,29 @@ def _periods(history: History) -> Iterator[Finding]:
                 fix,
                 counts={"payments": period.payments, "days": period.days},
             )
+
+
+def _no_cancellation(history: History) -> Iterator[Finding]:
+    """Covers that ended and were not renewed, and nobody ever cancelled one."""
+    if history.built_terms:
+        return  # payments say nothing of cancellations
+    [(terms, cancelled, ended)] = history.connection.execute(
+        "SELECT sum(terms), sum(cancelled), "
+        f"count(*) FILTER (last_end < {history.data_until - QUIET_US}) FROM (SELECT count(*) AS terms, "
+        "count(cancelled_at) AS cancelled, max(ends_at) AS last_end FROM contracts "
+        "GROUP BY customer_id)"
+    ).fetchall()
+    if cancelled or ended < FEWEST:
+        return
+    yield Finding(
+        "no_cancellation",
+        "contracts",
+        f"none of {terms:,} terms was cancelled, though those of {ended:,} customers ended: "
+        "p_cancelled is not known, and everybody counts as leaving in silence.",
+        "Select cancelled_at (the day on which a customer gave notice) if a file has it. If nobody "
+        "has to cancel, nothing is wrong.",
+        counts={"terms": terms},
+    )
 
 
 def _terms_rejected(table: RowCounts) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 import duckdb
 import numpy as np
@@ -48,6 +49,7 @@ def find_ids(history: History, settings: Settings) -> Iterator[Finding]:
         if name in history.names and name != "customers":
             yield from _outsized(history.connection, name)
     yield from _equal_but_for_case(history.connection, names)
+    yield from _groups_apart(history.connection, names)
     if len(names) > 1:
         for name in names:
             if name == settings.activity.table:
@@ -182,6 +184,39 @@ def _count_unknown(
         f"SELECT count(*), count(*) FILTER (id NOT IN ({others})) FROM ({own})"
     ).fetchall()
     return ids, unknown
+
+
+def _groups_apart(connection: duckdb.DuckDBPyConnection, names: list[str]) -> Iterator[Finding]:
+    """Tables that share ids among each other, and hardly any with the rest.
+
+    Each of them meets somebody, so that no table looks wrong for itself.
+    """
+    groups: list[set[str]] = [{name} for name in names]
+    for one, other in combinations(names, 2):
+        [(mine, theirs, both)] = connection.execute(
+            f"SELECT (SELECT count(*) FROM ({_ids_of([one])})), "
+            f"(SELECT count(*) FROM ({_ids_of([other])})), "
+            f"(SELECT count(*) FROM (({_ids_of([one])}) INTERSECT ({_ids_of([other])})))"
+        ).fetchall()
+        # A table without rows is with everybody.
+        if both >= LEAST_SHARED * min(mine, theirs):
+            touched = [group for group in groups if {one, other} & group]
+            groups = [group for group in groups if group not in touched]
+            groups.append(set().union(*touched))
+    several = [sorted(group, key=names.index) for group in groups if len(group) > 1]
+    if len(several) < 2:
+        return
+    several.sort(key=lambda group: names.index(group[0]))
+    words = " and those of ".join(", ".join(group) for group in several)
+    yield Finding(
+        "groups_of_tables_apart",
+        several[1][0],
+        f"the customers of {words} are different people: each group shares its ids, and hardly "
+        "any with the other.",
+        "Select the same id of the person in all of them: where a file has both ids, look it up "
+        "there (SELECT … FROM one JOIN list USING (the other id)).",
+        counts={"groups": len(several)},
+    )
 
 
 def _meets_nobody(

@@ -57,6 +57,7 @@ def examples(
     out: Out, config: Config = DEFAULT, changes: Changes = None, as_json: AsJson = False
 ) -> None:
     """Write features, labels, as_of and split of every training and evaluation date."""
+    from features.recipes.stages import STATE_COLUMNS
     from serving.batch.writers import write_table
     from training.examples import make_examples
     from training.plan import make_plan
@@ -65,13 +66,18 @@ def examples(
     table = make_examples(history, settings, make_plan(history, settings))
     rows, features = table.rows.num_rows, len(table.names)
     write_table(table.rows, out)
+    told = {*STATE_COLUMNS, *table.names, "split"}
+    labels = [name for name in table.rows.column_names if name not in told]
     value = {
         "rows": rows,
         "features": features,
+        "labels": labels,
         "late_activity": table.late_activity,
         "out": str(out),
     }
-    answer(value, f"{rows:,} rows, {features} features → {out}", as_json)
+    text = f"{rows:,} rows, {features} features → {out}"
+    text += f"\n  what came later, and no model may read: {', '.join(labels)}"
+    answer(value, text, as_json)
 
 
 @app.command(rich_help_panel=TRAIN)

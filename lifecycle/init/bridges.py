@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from features.tables.parsing import quote_identifier
@@ -30,8 +31,34 @@ def largest_group(sources: dict[str, Source], persons: dict[str, Cell]) -> set[s
     return max(groups, key=len, default=set())
 
 
-def _share(source: Source, person: Cell, other: Source, others: Cell) -> bool:
-    """Whether two files have a good part of the people of the smaller one in common."""
+def join_over_both_ids(
+    sources: Mapping[str, Source],
+    candidates: Mapping[str, list[Cell]],
+    persons: Mapping[str, Cell],
+    together: set[str],
+) -> tuple[dict[str, Cell], set[str]]:
+    """The persons and the largest group, joined by the files that have its ids in another column.
+
+    A list of customers with two ids may share one with a few files and the other with most: its
+    person is the one that most files know, and the few get theirs by way of it.
+    """
+    persons, together = dict(persons), set(together)
+    for name in sorted(set(persons) - together):
+        for cell in candidates[name]:
+            if cell.column != persons[name].column and any(
+                _share(sources[name], cell, sources[other], persons[other], least=_KNOWN)
+                for other in sorted(together)
+            ):
+                persons[name] = cell
+                together.add(name)
+                break
+    return persons, together
+
+
+def _share(
+    source: Source, person: Cell, other: Source, others: Cell, *, least: float = _ALIKE
+) -> bool:
+    """Whether two files have at least this part of the people of the smaller one in common."""
     mine, theirs = (
         f"SELECT DISTINCT {comparable_sql(f'CAST({cell.sql} AS VARCHAR)')} AS who "
         f"FROM {each.sample}"
@@ -41,7 +68,7 @@ def _share(source: Source, person: Cell, other: Source, others: Cell) -> bool:
         f"SELECT (SELECT count(*) FROM ({mine} INTERSECT {theirs})), "
         f"least((SELECT count(*) FROM ({mine})), (SELECT count(*) FROM ({theirs})))"
     )[0]
-    return bool(both and both >= _ALIKE * smaller)
+    return bool(both and both >= least * smaller)
 
 
 @dataclass(frozen=True)
@@ -80,7 +107,15 @@ def find_bridge(
             for own in candidates[source.name]:
                 if bridge := _by_way_of(source, own, both, other, persons[name]):
                     return bridge
+                # The other id may be in small letters in one of the files.
+                one, two = _in_small_letters(own), _in_small_letters(other)
+                if bridge := _by_way_of(source, one, both, two, persons[name]):
+                    return bridge
     return None
+
+
+def _in_small_letters(cell: Cell) -> Cell:
+    return replace(cell, sql=f"lower(trim(CAST({cell.sql} AS VARCHAR)))")
 
 
 def bridge_over(own: Cell, both: Source, other: Cell, person: Cell) -> Bridge:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lifecycle.init.bridges import Bridge, find_bridge, largest_group
+from lifecycle.init.bridges import Bridge, find_bridge, join_over_both_ids, largest_group
 from lifecycle.init.cells import Cell, is_email, read_id
 from lifecycle.init.id_digits import offer_digits
 from lifecycle.init.id_spelling import join_spellings
@@ -71,8 +71,13 @@ def choose_persons(sources: list[Source]) -> dict[str, Cell]:
     persons = {name: cells[name][choice.number] for name, choice in chosen.items()}
     by_name = {source.name: source for source in sources}
     together = largest_group(by_name, persons)
+    persons, together = join_over_both_ids(by_name, cells, persons, together)
     alone = []
     for name, choice in chosen.items():
+        if persons[name].column != cells[name][choice.number].column:
+            note = f"{persons[name].column} names the customer: it is the id of most files."
+            persons[name] = replace(persons[name], notes=(*persons[name].notes, note))
+            continue
         if name not in together and choice.shared:
             # Its people are those of a few files alone, by another id than that of the others.
             joined = {other: persons[other] for other in together}

@@ -280,7 +280,11 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "cancelled_at": """
             cancelled_at canceled_at cancelled_on canceled_on cancelled canceled
             cancellation_date cancel_date cancelled_date canceled_date terminated_at
-            notice_given_at notice_date kundigung gekundigt_am kundigungsdatum gekundigt
+            terminated_on terminated termination_date termination_notice cancel_dt cancellation
+            notice_given_at notice_given_on notice_given notice_received notice_received_at
+            notice_received_on withdrawn withdrawn_at withdrawn_on unsubscribed unsubscribed_at
+            unsubscribed_on resigned_at resigned_on
+            notice_date kundigung gekundigt_am kundigungsdatum gekundigt
             resilie_le date_resiliation date_de_resiliation cancelado_el fecha_cancelacion
             cancelada_el cancelado_el fecha_de_baja fecha_de_cancelacion cancelada_em annule_le
             fecha_baja cancelado_em data_cancelamento 取消时间 取消日期 退订时间 解约日期

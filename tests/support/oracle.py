@@ -171,13 +171,17 @@ class Cover:
 
 
 def cancelled(who: str, now: Tables, begin: int, end: int, settings: Any) -> bool:
-    """Whether a term that ran at `begin` or was cancelled since was cancelled before `end`."""
-    for term in terms_of(of(who, now, "contracts"), settings):
-        at = term["cancelled_at"]
-        runs = term["starts_at"] <= begin < term["ends_at"]
-        if at is not None and at < end and (runs or at >= begin):
-            return True
-    return False
+    """Whether the last term that ran between `begin` and `end` was cancelled before `end`."""
+    terms = [
+        term
+        for term in terms_of(of(who, now, "contracts"), settings)
+        if term["starts_at"] < end and term["ends_at"] > begin
+    ]
+    last = max((term["ends_at"] for term in terms), default=None)
+    return any(
+        term["ends_at"] == last and term["cancelled_at"] is not None and term["cancelled_at"] < end
+        for term in terms
+    )
 
 
 def cover_at(terms: list[Row], as_of: int) -> Cover | None:

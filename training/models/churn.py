@@ -53,8 +53,8 @@ def refuse_too_few(rows: pa.Table) -> None:
             f"stayed ({customers[1]:,} customers), {int(eligible.sum()):,} eligible",
             rule=f"The churn model needs {MIN_OF_EACH} rows of at least {MIN_CUSTOMERS_OF_EACH} "
             f"customers who left, {MIN_OF_EACH} of as many who stayed, and some eligible ones.",
-            fix="Add older history or more customers, shorten [churn] horizon_days, or raise "
-            "[churn] eligible_days.",
+            fix="Add older history or more customers, or change [churn] horizon_days (without "
+            "contracts also [churn] eligible_days).",
         )
 
 

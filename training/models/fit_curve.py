@@ -62,6 +62,9 @@ def fit_curve(
     lost = covered & (events[:, horizons.index(horizon)] == YES)
     known = CurveRows.from_rows(rows, p, rhythm, with_terms=with_terms).take(lost)
     word = np.where(rows[CANCELLED_COLUMN].to_numpy()[lost], YES, NO)[:, None]
+    if not (word == YES).any():
+        # Nobody cancelled, or nobody wrote it down: the data do not tell which.
+        word[:] = NOT_KNOWN
     cancelled = _fit_hazards(known, word, (horizon,), rhythm)
     return Curve(horizons, horizon, waiting, fit(covered, with_terms=with_terms), cancelled)
 

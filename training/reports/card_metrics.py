@@ -47,10 +47,10 @@ def metrics_section(evaluation: Report) -> list[str]:
         "## Metrics",
         "",
         "On dates that were not trained on. Every baseline was fitted on the same rows, and again "
-        "on the eligible of them alone; each population is shown the better one. Log loss, Brier "
-        "score and calibration error (ECE): lower is better. AUROC: ½ is chance. *Ours − its*: "
-        "difference in log loss; below zero our model loses less, and it counts where the interval "
-        "excludes zero. Lift and gain: of the riskiest tenth and fifth.",
+        "on the eligible of them alone; each population is shown the one with the lower log loss. "
+        "Log loss, Brier score and calibration error (ECE): lower is better. AUROC: ½ is chance. "
+        "*Ours − its*: difference in log loss; below zero our model loses less, and it counts "
+        "where the interval excludes zero. Lift and gain: of the riskiest tenth and fifth.",
         "",
     ]
     for who in metrics.POPULATIONS:

@@ -131,10 +131,14 @@ def cut_searches(evaluation: Report) -> list[str]:
 
 def release_text(name: str, status: str, evaluation: Report, runs: Mapping[str, str | None]) -> str:
     """What `train` prints: the evaluation, and the release, which is not served yet."""
-    text = (
-        f"{training_text(evaluation)}\n\n"
-        f"  release {name} ({status}) is not served yet; to serve it: lifecycle promote"
+    refused = (evaluation.get("gate") or {}).get("verdict") == gate.REFUSED
+    how = (
+        "the gate refuses it, see above; to serve it all the same: "
+        'lifecycle promote --force "reason"'
+        if refused
+        else "to serve it: lifecycle promote"
     )
+    text = f"{training_text(evaluation)}\n\n  release {name} ({status}) is not served yet; {how}"
     for sentence in cut_searches(evaluation):
         text += f"\n  warning: {sentence}"
     missing = [job for job, run_id in runs.items() if run_id is None]
@@ -232,10 +236,12 @@ def _candidates(section: Report, figures: Callable[[Report], tuple[str, ...]]) -
         for _, comparison in baseline_comparison.populations(section)
         for candidate in comparison["candidates"]
     ]
+    baselines = {name for report in section.values() for name in report["baselines"]}
     lines = []
     for name in dict.fromkeys(names):
         reports = [
-            report if name == baseline_comparison.OURS else report["baselines"].get(name)
+            # What is judged has another name than ours where it is somebody else's.
+            report["baselines"].get(name) if name in baselines else report
             for report in section.values()
         ]
         cells = [

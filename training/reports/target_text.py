@@ -77,8 +77,8 @@ def _notes(report: Report) -> list[str]:
     others = report.get("not_labelled", {})
     if others.get("new"):
         notes.append(
-            f"{count(others['new'])} ids of the SELECT had no row at as_of: customers who came "
-            "later, no label"
+            f"{count(others['new'])} ids of the SELECT, over all dates, had no row at as_of: "
+            "customers who came later, no label"
         )
     if others.get("blank"):
         notes.append(f"{count(others['blank'])} rows of the SELECT have no id: no label")

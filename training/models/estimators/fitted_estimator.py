@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 CATBOOST = "CatBoostClassifier"
+SUMS_TO_1 = 1e-3  # float32, and rounding of thousands of trees
 LOUD = ("logging_level", "verbose", "silent", "verbose_eval")
 
 
@@ -59,6 +60,8 @@ def probability(model: Any, matrix: np.ndarray, fitted: FittedEstimator) -> np.n
         raise ValueError(f"an answer of shape {answer.shape} for {len(matrix):,} rows")
     if not ((answer >= 0) & (answer <= 1)).all():
         raise ValueError("a probability that is no number from 0 to 1")
+    if (abs(answer.sum(axis=1) - 1) > SUMS_TO_1).any():
+        raise ValueError("probabilities of the classes 0 and 1 that do not sum to 1")
     return answer[:, 1]
 
 
@@ -116,7 +119,8 @@ def fit_estimator(
     model.set_params(**fixed | params)
     learned = varying(matrix)
     with reproducible_fits():
-        model.fit(to_frame(matrix, names, learned), labels)
+        # A copy: an estimator that writes into its labels must not change ours.
+        model.fit(to_frame(matrix, names, learned), labels.copy())
     return FittedEstimator(model, names, learned)
 
 
