@@ -78,11 +78,11 @@ def _no_cancellation(history: History) -> Iterator[Finding]:
     """Covers that ended and were not renewed, and nobody ever cancelled one."""
     if history.built_terms:
         return  # payments say nothing of cancellations
+    since = history.data_until - QUIET_US
     [(terms, cancelled, ended)] = history.connection.execute(
-        "SELECT sum(terms), sum(cancelled), "
-        f"count(*) FILTER (last_end < {history.data_until - QUIET_US}) FROM (SELECT count(*) AS terms, "
-        "count(cancelled_at) AS cancelled, max(ends_at) AS last_end FROM contracts "
-        "GROUP BY customer_id)"
+        f"SELECT sum(terms), sum(cancelled), count(*) FILTER (last_end < {since}) FROM ("
+        "SELECT count(*) AS terms, count(cancelled_at) AS cancelled, max(ends_at) AS last_end "
+        "FROM contracts GROUP BY customer_id)"
     ).fetchall()
     if cancelled or ended < FEWEST:
         return
