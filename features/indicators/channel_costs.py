@@ -23,7 +23,7 @@ CHANNEL_SQL = (
     f"ELSE coalesce(nullif(trim(channel), ''), '{UNKNOWN}') END"
 )
 NO_COST = "costs (a SELECT under [tables] costs), or acquisition_cost of customers"
-_STATED = """
+_OWN_CHANNEL = """
 CREATE TABLE stated_channel AS
 SELECT who, min(channel) AS channel, min(acquisition_cost) AS acquisition_cost
 FROM incoming JOIN people USING (customer_id) GROUP BY who
@@ -70,7 +70,7 @@ def load_channels(data: IndicatorData) -> bool:
     else:
         rows = customers.filter(is_current_version()).select(*columns).collect(backend="pyarrow")
         table = rows.to_native()
-    load(data.connection, table, _STATED)
+    load(data.connection, table, _OWN_CHANNEL)
     people = _PEOPLE.format(acquired=acquired_sql(data), channel=CHANNEL_SQL)
     data.connection.execute(people)
     costs = data.known.further.get("costs")

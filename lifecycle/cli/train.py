@@ -66,8 +66,8 @@ def examples(
     table = make_examples(history, settings, make_plan(history, settings))
     rows, features = table.rows.num_rows, len(table.names)
     write_table(table.rows, out)
-    told = {*STATE_COLUMNS, *table.names, "split"}
-    labels = [name for name in table.rows.column_names if name not in told]
+    columns = {*STATE_COLUMNS, *table.names, "split"}
+    labels = [name for name in table.rows.column_names if name not in columns]
     value = {
         "rows": rows,
         "features": features,
