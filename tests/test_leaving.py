@@ -9,9 +9,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.core.instants import DAY_US
+from features.indicators.leaving import NO_VOICE
 from features.recipes.definitions import learn_definitions
 from tests.support import oracle
-from tests.support.indicator_worlds import random_business, section
+from tests.support.indicator_worlds import (
+    day,
+    orders,
+    random_business,
+    rows_of,
+    section,
+    write_business,
+)
 
 few = settings(max_examples=2, deadline=None)
 
@@ -40,6 +48,12 @@ def test_the_ways_of_leaving_are_those_counted_by_hand(archetype, seed):
     for row in shares:
         assert row["share"] == row["n"] / len(left)
         assert row["low"] <= row["share"] <= row["high"]
+
+
+def test_where_customers_could_say_nothing_nobody_is_called_silent(tmp_path):
+    made = write_business(tmp_path, {"transactions": orders("a 2024-01-01 1", "b 2024-05-01 1")})
+    [row] = rows_of(made[1], made[0], day("2024-06-01"), "leaving")["leaving"]
+    assert row["missing"] == NO_VOICE
 
 
 def contract_cause(who, now, begin, end, made):

@@ -62,6 +62,11 @@ SERVED = {
     "tree": DecisionTreeClassifier(max_depth=5),
     "logistic": make_pipeline(SimpleImputer(), StandardScaler(), LogisticRegression(C=0.01)),
     "scaled, then filled": make_pipeline(StandardScaler(), SimpleImputer(), LogisticRegression()),
+    "filled with a number, not centred": make_pipeline(
+        SimpleImputer(strategy="constant", fill_value=-1.0),
+        StandardScaler(with_mean=False),
+        LogisticRegression(class_weight="balanced"),
+    ),
     "gradient descent": make_pipeline(
         SimpleImputer(), StandardScaler(), SGDClassifier(loss="log_loss")
     ),

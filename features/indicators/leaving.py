@@ -32,6 +32,7 @@ from features.recipes.item_means import score_scaled
 from features.recipes.recipe import SCORE_SCALE
 
 VOICE_DAYS = 30
+NO_VOICE = "feedback or interactions, in which customers could have said something"
 LOW_SCORE = 0.25  # of the scale
 CONTRACT_CAUSES = ("cancelled", "payment failed", "lapsed")
 CAUSES = ("voiced", "silent")
@@ -40,6 +41,9 @@ CAUSES = ("voiced", "silent")
 def leaving_table(data: IndicatorData) -> dict[str, pa.Table]:
     """`leaving`: a row for each way of leaving, in the order of the module's docstring."""
     shape = _shape(data)
+    if not data.settings.contractual and not {"feedback", "interactions"} & set(data.known.tables):
+        # Nobody could say anything that would be in the data.
+        return {"leaving": shape.say_missing(NO_VOICE, as_of=data.as_of)}
     left = data.last_outcomes.filter(data.last_outcomes["churned"])["customer_id"]
     if not len(left):
         missing = "a customer who was eligible one outcome window ago and left in it"

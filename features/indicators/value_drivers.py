@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import scipy.stats
 
-from features.core.instants import DAY_US, day_text
+from features.core.instants import DAY_US, day_text, midnight_before
 from features.indicators.business_table import NUMBER, TEXT, TableShape
 from features.indicators.indicator_data import NO_PURCHASE, IndicatorData, load
 
@@ -71,13 +71,16 @@ def value_driver_table(data: IndicatorData) -> dict[str, pa.Table]:
     if not data.has_purchase:
         return {"value_drivers": VALUE_DRIVERS.say_missing(NO_PURCHASE, as_of=data.as_of)}
     window = data.settings.outcome_window_us
-    instants = [data.as_of - window * (number + 1) for number in range(SLICES)]
+    zone = data.settings.zone
+    instants = [
+        midnight_before(data.as_of - window * (number + 1), zone) for number in range(SLICES)
+    ]
     slices = [_slice(data, at) for at in instants]
     parts = []
     for at, newer, older in zip(instants, slices, slices[1:], strict=False):
         if newer is None or older is None:
             break
-        parts += _judge(day_text(at, zone=data.settings.zone), newer, older)
+        parts += _judge(day_text(at, zone=zone), newer, older)
     if not parts:
         return {"value_drivers": VALUE_DRIVERS.say_missing(TOO_SHORT, as_of=data.as_of)}
     stable = _stable(parts)

@@ -42,7 +42,8 @@ def after_step(before: Preparation, step: Any) -> Preparation:
         filled = np.where(np.isnan(before.fill), step.statistics_, before.fill)
         return replace(before, fill=filled)
     if kind == "StandardScaler":
-        mean = step.mean_ if step.mean_ is not None else np.zeros(len(before.mean))
+        # Without centring scikit-learn computes the means all the same.
+        mean = step.mean_ if step.with_mean else np.zeros(len(before.mean))
         scale = step.scale_ if step.scale_ is not None else np.ones(len(before.mean))
         return Preparation(
             before.mean + before.scale * mean, before.scale * scale, (before.fill - mean) / scale
