@@ -54,6 +54,11 @@ def test_where_customers_could_say_nothing_nobody_is_called_silent(tmp_path):
     made = write_business(tmp_path, {"transactions": orders("a 2024-01-01 1", "b 2024-05-01 1")})
     [row] = rows_of(made[1], made[0], day("2024-06-01"), "leaving")["leaving"]
     assert row["missing"] == NO_VOICE
+    sent = "customer_id,occurred_at,kind\na,2024-01-02,sent\n"
+    tables = {"transactions": orders("a 2024-01-01 1", "b 2024-05-01 1"), "interactions": sent}
+    made = write_business(tmp_path, tables)
+    [row] = rows_of(made[1], made[0], day("2024-06-01"), "leaving")["leaving"]
+    assert row["missing"] == NO_VOICE
 
 
 def contract_cause(who, now, begin, end, made):

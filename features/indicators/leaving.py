@@ -32,7 +32,7 @@ from features.recipes.item_means import score_scaled
 from features.recipes.recipe import SCORE_SCALE
 
 VOICE_DAYS = 30
-NO_VOICE = "feedback or interactions, in which customers could have said something"
+NO_VOICE = "feedback, or visits to a page for cancelling, in which customers could say something"
 LOW_SCORE = 0.25  # of the scale
 CONTRACT_CAUSES = ("cancelled", "payment failed", "lapsed")
 CAUSES = ("voiced", "silent")
@@ -41,8 +41,7 @@ CAUSES = ("voiced", "silent")
 def leaving_table(data: IndicatorData) -> dict[str, pa.Table]:
     """`leaving`: a row for each way of leaving, in the order of the module's docstring."""
     shape = _shape(data)
-    if not data.settings.contractual and not {"feedback", "interactions"} & set(data.known.tables):
-        # Nobody could say anything that would be in the data.
+    if not data.settings.contractual and not _records_voices(data):
         return {"leaving": shape.say_missing(NO_VOICE, as_of=data.as_of)}
     left = data.last_outcomes.filter(data.last_outcomes["churned"])["customer_id"]
     if not len(left):
@@ -107,6 +106,16 @@ def _contract_signs(data: IndicatorData) -> list[pa.Array]:
     at = nw.col("occurred_at")
     recent = (at >= begin - VOICE_DAYS * DAY_US) & (at < end)
     return [*signs, _ids(payments.filter(recent & (nw.col("kind") == "payment_failed")))]
+
+
+def _records_voices(data: IndicatorData) -> bool:
+    """Whether what customers say would be in the data; without it nobody is silent."""
+    if "feedback" in data.known.tables:
+        return True
+    visits = data.known.tables.get("interactions")
+    if visits is None:
+        return False
+    return len(_ids(visits.filter(nw.col("kind") == "cancel_page").head(1))) > 0
 
 
 def _voiced(data: IndicatorData) -> pa.Array:
