@@ -18,6 +18,8 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
 
+from features.core.progress import set_quiet
+
 pytest.register_assert_rewrite("tests.support")
 pytest_plugins = [
     "tests.support.businesses",
@@ -36,6 +38,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
             item.add_marker(pytest.mark.timeout(SLOW_TIMEOUT_SECONDS))
+
+
+@pytest.fixture(autouse=True)
+def default_progress() -> Iterator[None]:
+    """No test leaves progress switched on, or off, for those after it."""
+    yield
+    set_quiet(None)
 
 
 @pytest.fixture(autouse=True)

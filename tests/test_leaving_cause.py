@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from features.core import errors
@@ -23,9 +23,9 @@ from serving.scoring.curve_columns import CANCELS, answer_curve, curve_columns
 from serving.scoring.curve_inputs import RHYTHM_COLUMNS, TERM_COLUMNS
 from tests.support import oracle
 from tests.support.businesses import scores
+from tests.support.curves import GRID, feature_rows, random_curve
 from tests.support.oracle_worlds import world
-from tests.test_curve import GRID, feature_rows, random_curve
-from training.evaluation.curve import evaluate_curve
+from training.evaluation.curve import judge_cancelled
 from training.models.fit_curve import fit_curve
 from training.reports.curve_text import curve_lines, curve_section
 
@@ -42,8 +42,7 @@ def test_who_cancelled_is_told_by_a_second_implementation(seed):
     made = world(seed, "contractual")
     history, config = made.history(), made.settings
     begin = made.as_of
-    if begin + config.outcome_window_us > history.data_until:
-        return
+    assume(begin + config.outcome_window_us <= history.data_until)
     known = history.as_of(begin)
     definitions = learn_definitions(known, config)
     people = sorted(oracle.outcomes(made.tables, begin, config, definitions))
@@ -116,23 +115,16 @@ def test_where_hardly_anybody_has_left_nothing_is_said():
     assert not np.isnan(answers["p_lost_60d"][has_cover(table)]).any()
 
 
-def test_it_is_judged_among_those_who_left(monkeypatch):
+def test_it_is_judged_among_those_who_left(trained_subscriptions):
     curve = fit(*labelled(5, share=renewing_say_so))
     table, p, events = labelled(6, share=renewing_say_so)
-    monkeypatch.setattr("training.evaluation.curve.curve_baselines", lambda *_, **__: {})
-    for at, days in enumerate(GRID):
-        table = table.append_column(f"event_within_{days}d", pa.array(events[:, at] == 1))
-    examples = SimpleNamespace(
-        population_stats=[SimpleNamespace(as_of=10**15, wait_shape=1.0)],
-        definitions=SimpleNamespace(population_mean_gap_us=1),
-    )
-    report = evaluate_curve(curve, table, events, table, p, examples)
+    each = judge_cancelled(curve, table, events, table, p)
     lost = has_cover(table) & table["churned"].to_numpy()
-    each = report["cancelled"]
     assert each["rows"] == lost.sum()
     assert each["rate"] == table[CANCELLED_COLUMN].to_numpy()[lost].mean()
     assert each["mean_p"] == pytest.approx(each["rate"], abs=0.05)
     assert each["less_constant"]["high"] < 0
+    report = trained_subscriptions.trained.evaluation["curve"] | {"cancelled": each}
     text = curve_lines({"curve": report})
     assert any("had cancelled" in line and f"{lost.sum():,}" in line for line in text)
     assert any("had cancelled" in line for line in curve_section({"curve": report}))

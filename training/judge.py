@@ -187,5 +187,6 @@ def _nothing_matches(got: str) -> EmptyTable:
         got=got,
         rule="A prediction is judged where its customer has a row at its as_of and the outcome is "
         "known: horizon and label latency have passed before the end of the data.",
-        fix="Compare customer_id and as_of with the rows of: lifecycle examples --out rows.csv",
+        fix="Compare customer_id and as_of with the rows of: lifecycle examples --out rows.csv "
+        "(ids are text: 42 is not 00042, as a program that reads numbers writes it).",
     )

@@ -61,13 +61,13 @@ def evaluate_curve(
     known = {days for each in judged.values() for days in each["horizons"]}
     return {
         "groups": judged,
-        "cancelled": _judge_cancelled(curve, train, train_events, test, p),
+        "cancelled": judge_cancelled(curve, train, train_events, test, p),
         "not_judged": [days for days in curve.horizons if f"{days}d" not in known],
         "known_until": max(max(curve.known_horizons(g), default=0) for g in curve.groups),
     }
 
 
-def _judge_cancelled(
+def judge_cancelled(
     curve: Curve, train: pa.Table, train_events: np.ndarray, test: pa.Table, p: np.ndarray
 ) -> dict[str, Any] | None:
     """Of the test rows whose cover was lost: how many had cancelled, beside the share predicted.
