@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from features.indicators.acquisition import NO_CHANNEL
+from features.indicators.channel_costs import NOBODY
 from features.indicators.funnel import NO_LEADS
 from tests.support.indicator_worlds import day, orders, rows_of, write_business
 
@@ -231,3 +232,16 @@ def test_a_lead_who_was_a_customer_already_is_no_conversion(tmp_path):
     leads = "lead_id,occurred_at,channel,customer_id\n1,2024-01-10,ads,a\n2,2024-01-10,ads,b\n"
     rows = funnel(tmp_path, leads)
     assert rows["ads", "first activity", 90]["n"] == 1  # b; a had bought on 5 January
+
+
+def test_a_cost_of_a_channel_that_nobody_came_through_is_shown(tmp_path):
+    made = business(tmp_path, costs=f"{COSTS}tv,2024-02,50\n")
+    tables = tables_at(made, "2024-04-01")
+    [tv] = [row for row in tables["channels"] if row["channel"] == "tv"]
+    assert (tv["n"], tv["cost"], tv["cost_per_customer"]) == (0, 50, None)
+    assert (tv["payback_days"], tv["most_cost"]) == (None, None)
+
+
+def test_where_nobody_was_acquired_that_is_what_is_missing(tmp_path):
+    made = business(tmp_path, transactions=orders("a 2024-01-05 20 refund"))
+    assert tables_at(made, "2024-04-01")["channels"][0]["missing"] == NOBODY

@@ -368,3 +368,12 @@ def test_how_the_definition_of_churn_moves_its_figures(tmp_path):
     assert {row["eligible"] for (_, days), row in rows.items() if days == 30} == {
         rows[30, 30]["eligible"]
     }
+
+
+def test_money_written_with_a_minus_is_named(tmp_path):
+    text = shop().replace("customer_id,", "discount,customer_id,", 1)
+    lines = text.strip().splitlines()
+    rows = [f"-5,{line}" if at % 2 else f",{line}" for at, line in enumerate(lines[1:])]
+    named = findings(tmp_path, {"transactions": "\n".join([lines[0], *rows]) + "\n"})
+    assert ("negative_discounts", "transactions") in named
+    assert ("purchases_below_0", "transactions") not in named

@@ -51,7 +51,21 @@ def test_first_offers_are_those_counted_by_hand(tmp_path):
     assert rows["category", "hats"]["n"] == 1
 
 
-@pytest.mark.parametrize("seed", range(3))
+def test_what_was_given_back_of_the_first_purchase_is_not_later_money(tmp_path):
+    chosen, history = write_business(
+        tmp_path,
+        {
+            "transactions": "customer_id,occurred_at,amount,kind,discount,transaction_id\n"
+            "a,2024-01-01,100,purchase,5,t1\na,2024-01-04,100,refund,,t1\n"
+            "a,2024-01-31,20,purchase,0,t2\na,2024-02-05,3,refund,,t2\n"
+        },
+    )
+    rows = rows_of(history, chosen, day("2024-12-01"), "first_offer")["first_offer"]
+    [row] = [row for row in rows if row["group"] == "up to 10 %"]
+    assert (row["money_per_customer"], row["bought_again"]) == (17, 1)
+
+
+@pytest.mark.parametrize("seed", range(2))
 def test_first_offers_of_a_random_business_by_a_second_computation(tmp_path, seed):
     rng = np.random.default_rng(seed)
     begin, age, at = date(2024, 1, 1), 180, date(2024, 12, 1)
@@ -149,13 +163,35 @@ def test_a_channel_with_few_leads_is_drawn_to_all_and_says_so(tmp_path):
     assert rows["new"]["prior_share"] == pytest.approx(PRIOR / (PRIOR + 1))
     assert rows["new"]["p_convert"] == pytest.approx(0.5 * PRIOR / (PRIOR + 1), abs=0.03)
     assert rows["new"]["expected"] is None  # nobody is a year old
-    assert rows["all"]["prior_share"] == 0
+    assert rows["ads"]["prior_share"] < rows["all"]["prior_share"] < rows["new"]["prior_share"]
 
 
 def test_where_every_lead_became_a_customer_nothing_is_open(tmp_path):
     leads = "lead_id,occurred_at,channel,customer_id\n1,2024-01-01,ads,a\n"
     [row] = prospects(tmp_path, leads, orders("a 2024-01-05 1")).values()
     assert row["missing"] == NO_OPEN_LEAD
+
+
+def test_all_leads_are_the_sum_of_the_channels_and_no_conversion_is_not_sure(tmp_path):
+    """All of `partner` convert after some weeks, none of `list`."""
+    rng = np.random.default_rng(3)
+    leads, buys = ["lead_id,occurred_at,channel,customer_id"], ["z 2022-01-01 1"]
+    for k in range(450):
+        channel = "partner" if k % 3 == 0 else "list"
+        begun = date(2024, 1, 1) + timedelta(days=int(rng.integers(0, 90)))
+        when = begun + timedelta(days=int(rng.integers(20, 60)))
+        done = channel == "partner" and when < date(2024, 4, 1)
+        leads.append(f"{k},{begun},{channel},{f'c{k}' if done else ''}")
+        if done:
+            buys.append(f"c{k} {when} 10")
+    rows = prospects(tmp_path, "\n".join(leads) + "\n", orders(*buys))
+    one, two, whole = rows["partner"], rows["list"], rows["all"]
+    each = (one["n"] * one["p_convert"] + two["n"] * two["p_convert"]) / whole["n"]
+    assert whole["p_convert"] == pytest.approx(each)
+    assert whole["low"] <= whole["p_convert"] <= whole["high"]
+    assert two["low"] == 0
+    assert two["p_convert"] <= two["high"]
+    assert two["high"] > 0.01  # none of 300
 
 
 # ---------------------------------------------------------------- indicators

@@ -47,7 +47,7 @@ def test_how_often_and_how_much_is_found_at_every_instant(tmp_path, world):
     for name in ("days with a purchase", "money of such a day"):
         mine = [row for row in rows if row["driver"] == name]
         assert len(mine) == 3
-        assert {row["direction"] for row in mine} == {"+"}
+        assert {row["direction"] for row in mine} == {"more money"}
     often = [row for row in rows if row["driver"] == "days with a purchase"]
     assert {row["stable"] for row in often} == {"yes"}
     assert all(row["low"] <= row["importance"] <= row["high"] for row in rows)
@@ -70,7 +70,7 @@ def test_a_driver_without_meaning_has_an_interval_with_0():
     rows = _judge("now", (inputs[0], later[0]), (inputs[1], later[1]))
     found = {row["driver"]: row for row in rows}
     real = found[DRIVERS[1]]
-    assert real["direction"] == "+"
+    assert real["direction"] == "more money"
     assert real["low"] > 0.3
     assert real["importance"] == pytest.approx(real["rank_correlation"], abs=0.1)
     others = [row for name, row in found.items() if name != DRIVERS[1]]

@@ -17,6 +17,7 @@ from features.indicators.business_table import COUNT, NUMBER, TEXT, TableShape
 from features.indicators.channel_costs import (
     EVERYBODY,
     NO_COST,
+    NOBODY,
     costs_of,
     load_channels,
     months_of_channels,
@@ -119,6 +120,8 @@ class ChannelLives:
         """Which customers are of the channel, bool (customers,)."""
         if name == EVERYBODY:
             return np.ones(len(self.channel), dtype=bool)
+        if name not in self.names:  # a cost was stated for it, and nobody came through it
+            return np.zeros(len(self.channel), dtype=bool)
         return self.channel == self.names.index(name)
 
     def money_within(self, age: int, mine: np.ndarray) -> np.ndarray:
@@ -133,7 +136,9 @@ def acquisition_tables(data: IndicatorData) -> dict[str, pa.Table]:
     """`channels` (all of them last), `channel_months` and `channel_ages`."""
     shapes = (CHANNELS, CHANNEL_MONTHS, CHANNEL_AGES)
     if not load_channels(data):
-        return {shape.name: shape.say_missing(NO_CHANNEL, as_of=data.as_of) for shape in shapes}
+        anybody = data.value("SELECT count(*) FROM channel_of")
+        missing = NO_CHANNEL if anybody else NOBODY
+        return {shape.name: shape.say_missing(missing, as_of=data.as_of) for shape in shapes}
     months = months_of_channels(data)
     unit = 10**data.settings.minor_digits
     lives = ChannelLives.read(data)

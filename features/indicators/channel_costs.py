@@ -22,6 +22,7 @@ CHANNEL_SQL = (
     f"CASE WHEN channel IN ('{EVERYBODY}', '{UNKNOWN}') THEN channel || ' (channel)' "
     f"ELSE coalesce(nullif(trim(channel), ''), '{UNKNOWN}') END"
 )
+NOBODY = "a customer who was acquired in a month that is over"
 NO_COST = "costs (a SELECT under [tables] costs), or acquisition_cost of customers"
 _OWN_CHANNEL = """
 CREATE TABLE stated_channel AS
@@ -107,6 +108,8 @@ def cost_of_all(data: IndicatorData) -> tuple[Row, str | None]:
     """The costs of everybody, and what is missing where there is no cost of a customer."""
     load_channels(data)
     everybody = costs_of_channels(data)[EVERYBODY]
+    if not everybody["n"]:
+        return everybody, NOBODY
     if everybody["cost"] is None:
         return everybody, NO_COST
     if everybody["cost_per_customer"] is None:

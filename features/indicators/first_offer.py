@@ -22,7 +22,7 @@ AGE_DAYS = 180
 # Deepest last; a discount is a share of what the purchase would have cost.
 DEPTHS = ("none", "up to 10 %", "up to 25 %", "up to 50 %", "above 50 %")
 EDGES = (0.0, 0.1, 0.25, 0.5)
-NO_DISCOUNT = "discount of transactions, before as_of"
+NO_DISCOUNT = "a first purchase with a discount above 0 (discount of transactions), before as_of"
 NO_CATEGORY = "category of transactions, before as_of"
 MOST_CATEGORIES, OTHERS = 20, "(others)"
 FIRST_OFFER = TableShape(
@@ -31,8 +31,8 @@ FIRST_OFFER = TableShape(
     f"instant together) or category (of the first purchase, the {MOST_CATEGORIES} with the most "
     f"customers); bought_again: with a purchase on a later local day within {AGE_DAYS} days, with "
     "its 95 % Wilson interval; money_per_customer: purchases minus refunds within so many days "
-    "without the first purchase, with money_low and money_high. They were not drawn by lot: a "
-    "difference is no effect of the offer",
+    "without the first purchase and refunds under its transaction_id, with money_low and "
+    "money_high. They were not drawn by lot: a difference is no effect of the offer",
     f"customers whose first purchase was at least {AGE_DAYS} days ago",
     {
         "by": TEXT,
@@ -48,15 +48,19 @@ WITH begun AS (
     SELECT who, min(occurred_at) AS first_at FROM purchases WHERE bought GROUP BY who
 ), firsts AS (
     SELECT who, first_at, min(local_day) AS first_day, sum(net) AS paid,
-           sum(coalesce(discount, 0)) AS discount, min(category) AS category
+           sum(coalesce(discount, 0)) AS discount, min(category) AS category,
+           list(transaction_id) FILTER (transaction_id IS NOT NULL) AS ids
     FROM purchases JOIN begun USING (who) WHERE bought AND occurred_at = first_at GROUP BY ALL
 )
 SELECT who, discount / nullif(paid + discount, 0) AS depth, category,
-       coalesce(sum(net) FILTER (occurred_at > first_at OR NOT bought), 0) AS later,
+       coalesce(sum(net) FILTER (bought AND occurred_at > first_at
+                                 OR NOT bought AND NOT of_first), 0) AS later,
        coalesce(bool_or(bought AND local_day > first_day), false) AS again
-FROM firsts LEFT JOIN (
-    SELECT who, occurred_at, local_day, net, bought FROM purchases
-) USING (who)
+FROM (
+    SELECT firsts.who, first_at, first_day, paid, firsts.discount, firsts.category, occurred_at,
+           local_day, net, bought, coalesce(list_contains(ids, transaction_id), false) AS of_first
+    FROM firsts JOIN purchases USING (who)
+)
 WHERE first_at <= {as_of} - {age} AND occurred_at < first_at + {age} AND occurred_at >= first_at
 GROUP BY ALL ORDER BY who
 """
@@ -78,12 +82,16 @@ def first_offer_table(data: IndicatorData) -> dict[str, pa.Table]:
 def _load_purchases(data: IndicatorData) -> None:
     """`purchases`: money with the discount of each row, in minor units."""
     table = data.known.tables["transactions"]
-    names = ("customer_id", "occurred_at", "local_day", "kind", "amount", "discount", "category")
+    names = (
+        *("customer_id", "occurred_at", "local_day", "kind", "amount"),
+        *("discount", "category", "transaction_id"),
+    )
     rows = table.filter(moves_money()).select(*names, net=net_amount())
     load(
         data.connection,
         rows.collect(backend="pyarrow").to_native(),
         "CREATE TABLE purchases AS SELECT who, occurred_at, local_day, net, category, discount, "
+        "transaction_id, "
         "kind = 'purchase' AND amount >= 0 AS bought FROM incoming JOIN people USING (customer_id)",
     )
 

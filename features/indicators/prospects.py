@@ -17,6 +17,7 @@ from features.indicators.business_table import COUNT, NUMBER, TEXT, TableShape
 from features.indicators.channel_costs import EVERYBODY, load_channels
 from features.indicators.funnel import new_leads
 from features.indicators.indicator_data import IndicatorData
+from features.indicators.intervals import wilson
 from features.indicators.survival import survival_curve
 
 Row = dict[str, Any]
@@ -28,10 +29,11 @@ PROSPECTS = TableShape(
     "prospects",
     f"p_convert: mean probability of a first activity in the next {AHEAD_DAYS} days, given how "
     "long each lead has been open (Kaplan–Meier of the channel, drawn to that of all leads); low, "
-    f"high: bootstrap over leads, {DRAWS} draws; prior_share: the weight of all leads in it; "
+    f"high: bootstrap over leads, {DRAWS} draws (of a channel without a conversion up to Wilson's "
+    "end); prior_share: the weight of all leads in it; "
     f"money_per_customer: purchases minus refunds × [value] margin within {MONEY_DAYS} days of the "
     "acquisition, of the channel's customers so old, drawn to everybody likewise; expected: the "
-    "sum of p × money of the open leads; null where no customer is so old",
+    "sum of p × money of the open leads; null where no customer is so old. all: their sums",
     "leads who are no customers yet, by channel",
     {
         "channel": TEXT,
@@ -56,37 +58,71 @@ def prospect_table(data: IndicatorData) -> dict[str, pa.Table]:
         return {"prospects": PROSPECTS.say_missing(NO_OPEN_LEAD, as_of=data.as_of)}
     wait = np.where(done, np.nan_to_num(first), data.as_of) - begun
     money = _money_of_channels(data, sorted(set(channel.tolist())))
-    rows = [_row(name, channel == name, wait, done, money[name]) for name in sorted(money)]
-    rows = [row for row in rows if row["n"]]
-    known = [row["expected"] for row in rows if row["expected"] is not None]
-    whole = _row(EVERYBODY, np.ones(len(wait), dtype=bool), wait, done, money[EVERYBODY])
-    whole["expected"] = sum(known) if known else None
-    return {"prospects": PROSPECTS.fill_rows([*rows, whole], as_of=data.as_of)}
+    names = [name for name in money if (channel[~done] == name).any()]
+    drawn = _draws(channel, wait, done, names)
+    rows = [_row(name, channel == name, wait, done, money[name], drawn[name]) for name in names]
+    return {
+        "prospects": PROSPECTS.fill_rows(
+            [*rows, _row_of_all(rows, wait[~done], drawn)], as_of=data.as_of
+        )
+    }
 
 
-def _row(name: str, mine: np.ndarray, wait: np.ndarray, done: np.ndarray, money: Any) -> Row:
-    weight = PRIOR / (mine.sum() + PRIOR)
+def _row(
+    name: str,
+    mine: np.ndarray,
+    wait: np.ndarray,
+    done: np.ndarray,
+    money: float | None,
+    drawn: np.ndarray,
+) -> Row:
     is_open = mine & ~done
-    row: Row = {
+    p = _converts(wait, done, mine, wait[is_open])
+    low, high = np.quantile(drawn[~np.isnan(drawn)], (0.025, 0.975))
+    if not (mine & done).any():
+        # A draw of leads without a conversion has none either: what they say stops at Wilson's end.
+        [_], [most] = wilson(np.zeros(1), np.array([mine.sum()]))
+        low, high = 0.0, max(float(high), float(most))
+    return {
         "channel": name,
         "n": int(is_open.sum()),
-        "prior_share": 0.0 if mine.all() else float(weight),
+        "p_convert": float(p.mean()),
+        "low": float(low),
+        "high": float(high),
+        "prior_share": 0.0 if mine.all() else _prior_weight(mine),
         "money_per_customer": money,
-        "open_days": int(np.median(wait[is_open]) // DAY_US) if is_open.any() else None,
-        **dict.fromkeys(("p_convert", "low", "high", "expected")),
+        "expected": None if money is None else float(p.sum() * money),
+        "open_days": int(np.median(wait[is_open]) // DAY_US),
     }
-    if not is_open.any():
-        return row
-    p = _converts(wait, done, mine, weight, wait[is_open])
-    low, high = np.quantile(_draw(wait, done, mine, weight), (0.025, 0.975))
-    row |= {"p_convert": float(p.mean()), "low": float(low), "high": float(high)}
-    row["expected"] = None if money is None else float(p.sum() * money)
-    return row
 
 
-def _converts(
-    wait: np.ndarray, done: np.ndarray, mine: np.ndarray, weight: float, ages: np.ndarray
-) -> np.ndarray:
+def _row_of_all(rows: list[Row], wait: np.ndarray, drawn: dict[str, np.ndarray]) -> Row:
+    """The sums of the channels. `wait`: of the open leads, µs."""
+    n = np.array([row["n"] for row in rows])
+    p = np.array([row["p_convert"] for row in rows])
+    known = [row["expected"] for row in rows if row["expected"] is not None]
+    expected = sum(known) if known else None
+    each = np.column_stack([np.nan_to_num(drawn[row["channel"]]) for row in rows])
+    low, high = np.quantile(each @ n / n.sum(), (0.025, 0.975))
+    likely = float(n @ p)
+    return {
+        "channel": EVERYBODY,
+        "n": int(n.sum()),
+        "p_convert": likely / n.sum(),
+        "low": float(low),
+        "high": float(high),
+        "prior_share": float(n @ [row["prior_share"] for row in rows] / n.sum()),
+        "money_per_customer": expected / likely if expected is not None and likely else None,
+        "expected": expected,
+        "open_days": int(np.median(wait) // DAY_US),
+    }
+
+
+def _prior_weight(mine: np.ndarray) -> float:
+    return float(PRIOR / (mine.sum() + PRIOR))
+
+
+def _converts(wait: np.ndarray, done: np.ndarray, mine: np.ndarray, ages: np.ndarray) -> np.ndarray:
     """P(first activity in the next AHEAD_DAYS), of leads that have been open for `ages` µs.
 
     Beyond the oldest lead the curve stays as it is: nobody was seen to convert so late.
@@ -97,6 +133,7 @@ def _converts(
         survival_curve(wait[part], done[part], np.minimum(times, wait[part].max())).share
         for part in (np.ones(len(wait), dtype=bool), mine)
     )
+    weight = _prior_weight(mine)
     curve = weight * of_all + (1 - weight) * of_mine
     before, after = curve[: len(each)], curve[len(each) :]
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -104,19 +141,24 @@ def _converts(
     return np.clip(p, 0, 1)[place]
 
 
-def _draw(wait: np.ndarray, done: np.ndarray, mine: np.ndarray, weight: float) -> np.ndarray:
-    """The mean of `_converts` over the open leads, with leads drawn again, (DRAWS,)."""
-    rng, result = np.random.default_rng(SEED), np.empty(DRAWS)
+def _draws(
+    channel: np.ndarray, wait: np.ndarray, done: np.ndarray, names: list[str]
+) -> dict[str, np.ndarray]:
+    """By channel the mean of `_converts` over its open leads, with leads drawn again, (DRAWS,).
+
+    NaN in a draw without an open lead of the channel.
+    """
+    rng = np.random.default_rng(SEED)
+    result = {name: np.full(DRAWS, np.nan) for name in names}
     for number in range(DRAWS):
         drawn = rng.integers(0, len(wait), len(wait))
-        part = mine[drawn]
-        is_open = part & ~done[drawn]
-        if is_open.any():
-            again = wait[drawn]
-            result[number] = _converts(again, done[drawn], part, weight, again[is_open]).mean()
-        else:
-            result[number] = np.nan
-    return result[~np.isnan(result)]
+        again, ended, through = wait[drawn], done[drawn], channel[drawn]
+        for name in names:
+            mine = through == name
+            ages = again[mine & ~ended]
+            if len(ages):
+                result[name][number] = _converts(again, ended, mine, ages).mean()
+    return result
 
 
 def _money_of_channels(data: IndicatorData, names: list[str]) -> dict[str, float | None]:

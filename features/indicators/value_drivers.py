@@ -39,7 +39,7 @@ VALUE_DRIVERS = TableShape(
     "value_drivers",
     "importance: by how much the rank correlation of expected and later money falls when the "
     "driver is shuffled among customers; low and high: bootstrap over customers, 95 %; direction: "
-    "+ more of it, more money; stable: one direction at all instants, and an interval above 0 at "
+    "what more of it goes with; stable: one direction at all instants, and an interval above 0 at "
     "each; rank_correlation: with all drivers. An association, and no lever",
     "customers with a purchase before the instant",
     {
@@ -168,7 +168,7 @@ def _judge(
             {
                 "instant": instant,
                 "driver": DRIVERS[place],
-                "direction": "+" if weights[place] > 0 else "−",
+                "direction": "more money" if weights[place] > 0 else "less money",
                 "importance": importance,
                 "low": float(min(low, importance)),
                 "high": float(max(high, importance)),

@@ -7,7 +7,10 @@ from collections.abc import Iterator, Mapping
 from features.core.settings import Settings
 from features.plausibility.finding import Finding, percent_of
 from features.tables.currencies import one_currency_fix
+from features.tables.history import History
 from features.tables.typed_tables import RowCounts
+
+MOSTLY = 0.5
 
 
 def find_amounts(counts: Mapping[str, RowCounts], settings: Settings) -> Iterator[Finding]:
@@ -27,6 +30,35 @@ def find_amounts(counts: Mapping[str, RowCounts], settings: Settings) -> Iterato
             )
         if table.money.three_decimals and settings.minor_digits < 3:
             yield _three_decimals(name, table, settings)
+
+
+def find_negative_money(history: History) -> Iterator[Finding]:
+    """Discounts below 0, and purchases that mostly are."""
+    if "transactions" not in history.names:
+        return
+    [(discounts, minus, purchases, below)] = history.connection.execute(
+        "SELECT count(discount), count(*) FILTER (discount < 0), "
+        "count(*) FILTER (kind = 'purchase'), count(*) FILTER (kind = 'purchase' AND amount < 0) "
+        "FROM transactions"
+    ).fetchall()
+    if minus:
+        yield Finding(
+            "negative_discounts",
+            "transactions",
+            f"{minus:,} of {discounts:,} discounts are below 0, and count as what a price was "
+            "raised by.",
+            "If they are discounts written with a minus, select abs(discount) AS discount.",
+            counts={"rows": minus},
+        )
+    if below > MOSTLY * purchases:
+        yield Finding(
+            "purchases_below_0",
+            "transactions",
+            f"{below:,} of {purchases:,} rows of kind purchase have an amount below 0, and count "
+            "as money given back.",
+            "If they are purchases written with a minus, select abs(amount) AS amount.",
+            counts={"rows": below},
+        )
 
 
 def _three_decimals(name: str, table: RowCounts, settings: Settings) -> Finding:
