@@ -134,6 +134,8 @@ def test_the_examples_in_the_docstrings_run(small, tmp_path):
     assert sum(result.failed for result in results) == 0
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_as_of_is_a_datetime_in_every_frame(small, examples):
     at = datetime(2023, 1, 1, tzinfo=UTC)
     for frame in (small.features(as_of=at), small.stages(), examples.frame):

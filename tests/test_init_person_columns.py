@@ -298,8 +298,10 @@ def test_the_file_with_both_ids_may_have_lost_the_zeros(tmp_path):
     assert ids["customers"] == ids["transactions"] == ids["feedback"]
 
 
-@pytest.mark.parametrize("files", ["most by the account", "most by the number"])
-@pytest.mark.parametrize("small", [True, False])
+@pytest.mark.parametrize(
+    ("files", "small"),
+    [("most by the account", True), ("most by the number", True), ("most by the number", False)],
+)
 def test_a_list_with_both_ids_joins_files_of_either(tmp_path, files, small):
     """Payments know a number, the others an account, which one of them writes in small letters."""
     account = [f"ACC-{n:05d}" for n in range(12)]

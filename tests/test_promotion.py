@@ -196,6 +196,8 @@ def test_a_served_release_of_an_old_format_is_said_to_be_not_comparable(release_
     )
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_training_over_a_served_release_of_an_old_format_is_not_judged(
     release_home, trained_shop
 ):

@@ -28,6 +28,10 @@ GONE = ("dormant", "churned")
 YEAR = 365 * DAY_US
 
 
+# What does not depend on contracts is tried on one business.
+of_the_shop = pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
+
+
 @pytest.fixture(scope="module")
 def kept():
     """The tables by the folder of their business: each is made once."""
@@ -130,6 +134,7 @@ def test_expected_moves_sum_to_the_customers(at_home, tables):
             )
 
 
+@of_the_shop
 def test_a_day_without_scores_says_what_to_type(at_home):
     earlier = at_home.run.as_of - 30 * DAY_US
     made = make_value_tables(at_home.history, at_home.settings, earlier).tables
@@ -140,6 +145,7 @@ def test_a_day_without_scores_says_what_to_type(at_home):
         assert row["n"] == 0
 
 
+@of_the_shop
 def test_scores_of_another_configuration_or_damaged_ones_are_not_read(own_home):
     config = own_home.settings
     assert run_of_day(config, own_home.run.as_of) == own_home.run.folder
@@ -165,6 +171,7 @@ def rewrite(path, table):
     manifest.write_text(json.dumps(content))
 
 
+@of_the_shop
 def test_scores_without_a_clv_of_an_older_release_say_what_to_type(own_home):
     path = own_home.run.folder / "scores.parquet"
     rewrite(path, pq.read_table(path).drop_columns(["clv", "clv_low", "clv_high", "clv_if_stays"]))
@@ -172,6 +179,7 @@ def test_scores_without_a_clv_of_an_older_release_say_what_to_type(own_home):
     assert all("train again" in made[name]["missing"][0].as_py() for name in SHAPES)
 
 
+@of_the_shop
 def test_scores_that_somebody_changed_or_of_other_data_are_not_read(own_home):
     path, config = own_home.run.folder / "scores.parquet", own_home.settings
     table = pq.read_table(path)
@@ -190,6 +198,7 @@ def test_scores_that_somebody_changed_or_of_other_data_are_not_read(own_home):
     assert all("of these data" in made[name]["missing"][0].as_py() for name in SHAPES)
 
 
+@of_the_shop
 def test_without_any_value_the_tables_say_so(own_home):
     path = own_home.run.folder / "scores.parquet"
     table = pq.read_table(path)
@@ -203,6 +212,7 @@ def test_without_any_value_the_tables_say_so(own_home):
     assert made["next_stages"].num_rows > 7
 
 
+@of_the_shop
 @pytest.mark.parametrize("change", [0.05, -0.1])
 def test_what_another_retention_is_worth_follows_from_the_formula(at_home, change):
     config = at_home.settings
@@ -218,6 +228,7 @@ def test_what_another_retention_is_worth_follows_from_the_formula(at_home, chang
     assert rows["clv"]["then"] == pytest.approx(total * (1 + d - now) / (1 + d - then))
 
 
+@of_the_shop
 def test_where_everybody_stays_and_nothing_is_discounted_the_worth_is_missing(at_home):
     config = at_home.settings
     value = config.value.model_copy(update={"annual_discount": 0.0})

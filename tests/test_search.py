@@ -132,6 +132,8 @@ def test_a_search_killed_in_the_middle_is_taken_up_and_finds_the_same(undisturbe
     assert counted["FAIL"] <= 1
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_wherever_the_journal_ends_the_search_goes_on_to_the_same_result(undisturbed):
     found, kept = undisturbed
     studies.studies_folder().mkdir(parents=True)

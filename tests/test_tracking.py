@@ -264,6 +264,8 @@ def _holds_plant(path):
     return PLANT.encode() in path.read_bytes()
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_business_without_enough_data_is_recorded_as_such(shop, store_home):
     _, stated, found = shop
     why = NotEnoughData(where="here", got="too little", rule="More.", fix="Wait.")
