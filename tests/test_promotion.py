@@ -71,7 +71,15 @@ def test_a_folder_in_the_store_is_named_by_its_release_and_elsewhere_by_anything
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"../releases/{id}", b"{folder}", b"{id} {id}", b"\xff\xfe\x00", b"{id}\x00", b"old"],
+    [
+        b"",
+        b"../releases/{id}",
+        b"\xff\xfe\x00",
+        *(
+            pytest.param(content, marks=[pytest.mark.slow, pytest.mark.long])
+            for content in (b"{folder}", b"{id} {id}", b"{id}\x00", b"old")
+        ),
+    ],
 )
 def test_current_names_an_id_and_anything_else_is_no_promoted_release(
     release_home, trained_shop, content
