@@ -21,7 +21,7 @@ from features.indicators.indicator_data import NO_PURCHASE, IndicatorData, load
 
 SLICES = 4  # instants; the oldest is learned from alone
 FEWEST, FEWEST_LATER = 100, 20  # customers with a purchase, and with later money, at an instant
-SHUFFLES, DRAWS, SEED, RIDGE = 4, 200, 7, 1.0
+SHUFFLES, DRAWS, SEED, RIDGE = 2, 100, 7, 1.0
 DRIVERS = (
     "days since the last purchase",
     "days with a purchase",
