@@ -202,6 +202,7 @@ def test_check_features_examples_and_stages_on_a_business(shop, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_too_little_data_train_refuses_and_run_ends_with_marked_base_rates(tmp_path, store_home):
     config = write_shop(tmp_path, [("only", f"2024-{month:02d}-05", 5) for month in range(1, 13)])
     refused = run_here("train", "-c", config)

@@ -19,7 +19,7 @@ from tests.support.damaged_home import reseal, rewrite
 from tests.support.release_mutants import JSON_FILES, mutants
 from training.promote import served_release_id
 
-FEW, MORE, MANY = 40, 100, 250
+FEW, MORE, MANY = 40, 60, 250
 
 
 def loaded(folder):
