@@ -314,7 +314,7 @@ class Business:
         where `only` meets a changed configuration; BadSetting for a name or tag of other rules.
         """
         from training import job, past
-        from training.reports import summary
+        from training.reports.release_text import release_text
         from training.tracking.run_labels import read_labels
 
         labels = read_labels(name, tags)
@@ -330,7 +330,7 @@ class Business:
             labels=labels,
         )
         release = trained.folder.name
-        text = summary.release_text(release, trained.status, trained.evaluation, trained.runs)
+        text = release_text(release, trained.status, trained.evaluation, trained.runs)
         return Training(release, trained.status, trained.evaluation, trained.runs, text)
 
     def promote(self, release: str | None = None, *, force: str | None = None) -> Model:

@@ -80,6 +80,7 @@ def test_the_text_shows_the_figures_of_what_is_judged(whole_report):
         figures = whole_report["churn"][who]
         assert f"{figures['auroc']:.4f}".lstrip("0") in line
         assert f"{figures['log_loss']:.4f}".lstrip("0") in line
+    assert not any("trained on:" in line for line in lines)
 
 
 def test_every_prediction_is_counted(trained_subscriptions, ours, judged):

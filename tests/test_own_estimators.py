@@ -45,7 +45,7 @@ from training.models.estimators.search_estimators import (
 from training.models.estimators.servable import to_part
 from training.models.estimators.tree_nodes import next_float32_above
 from training.models.fold_task import FoldTask
-from training.reports.summary import cut_searches
+from training.reports.release_text import cut_searches
 from training.splits import Folds
 
 COLUMNS = 20

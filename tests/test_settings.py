@@ -189,3 +189,27 @@ def test_a_broken_rule_between_keys_says_what_to_type(tmp_path, section, values,
     assert refused.value.where == "my.toml"
     assert typed in refused.value.fix
     assert "Value error" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "section",
+    [
+        {"churn": {"horizon_days": True}},
+        {"value": {"margin": True}},
+        {"training": {"seed": True}},
+        {"time": {"horizons_days": [7, True]}},
+        {"value": {"service_costs": {"call": False}}},
+        {"training": {"seed": -1}},
+        {"training": {"seed": 2**70}},
+    ],
+)
+def test_true_is_no_number_and_a_seed_has_bounds(section, tmp_path):
+    mapping = {"tables": {"transactions": "SELECT 1"}} | section
+    with pytest.raises(errors.BadSetting):
+        settings.settings_from_mapping(mapping, folder=tmp_path, where="test")
+
+
+def test_true_is_true_where_a_setting_asks_for_it(tmp_path):
+    mapping = {"tables": {"transactions": "SELECT 1"}, "consent": {"list": False}}
+    made = settings.settings_from_mapping(mapping, folder=tmp_path, where="test")
+    assert made.consent.list is False

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from training import fitting
 from training.models.remembered_fits import remember_fits, remembered
 from training.parallel import map_in_threads
-from training.reports import summary
+from training.reports.release_text import cut_searches
 from training.splits import forward_splits
 
 DAY = 86_400_000_000
@@ -112,6 +112,6 @@ def test_a_search_that_the_guard_ended_is_said(done, wanted, said):
         "churn": {"trials_done": done, "trials_wanted": wanted},
         "next-stage": "frequencies",
     }
-    sentences = summary.cut_searches({"models": models})
+    sentences = cut_searches({"models": models})
     assert [text for text, part in zip(sentences, said, strict=True) if part in text] == sentences
-    assert summary.cut_searches({}) == []
+    assert cut_searches({}) == []

@@ -21,6 +21,7 @@ from pydantic import (
 
 from features.core.contract import CONTRACT, NUMBER_LIMIT
 from features.core.errors import suggestion
+from features.core.truth_values import refuse_truth_as_number
 from features.core.value_rules import CURRY_TIERS, check_rfm_cuts, check_tiers
 
 MINOR_DIGITS = {
@@ -51,27 +52,16 @@ Days = Annotated[int, Field(ge=1, le=3650)]
 FileName = Annotated[str, Field(min_length=1)]
 
 
-def _has_truth(value: Any) -> bool:
-    """Whether a value, or one inside a list or a mapping, is true or false."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    return any(map(_has_truth, value)) if isinstance(value, list) else type(value) is bool
-
-
 class Section(BaseModel):
-    """A section of the configuration. Unknown keys are refused."""
+    """A section of the configuration. Unknown keys are refused, and truth values as numbers."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
     @model_validator(mode="before")
     @classmethod
     def _refuse_truth_as_number(cls, values: Any) -> Any:
-        """Pydantic takes true for the number 1."""
-        for name, value in values.items() if isinstance(values, dict) else ():
-            kind = repr(cls.model_fields[name].annotation) if name in cls.model_fields else ""
-            if ("int" in kind or "float" in kind) and "bool" not in kind and _has_truth(value):
-                raise ValueError(f"{name} takes numbers, and true or false is none")
-        return values
+        types = {name: field.annotation for name, field in cls.model_fields.items()}
+        return refuse_truth_as_number(values, types)
 
 
 class Business(Section):

@@ -17,7 +17,7 @@ import scipy.stats
 
 from features.core.instants import DAY_US, day_text, midnight_before
 from features.indicators.business_table import NUMBER, TEXT, TableShape
-from features.indicators.indicator_data import NO_PURCHASE, IndicatorData, load
+from features.indicators.indicator_data import NO_PURCHASE, YEAR_DAYS, IndicatorData, load
 
 SLICES = 4  # instants; the oldest is learned from alone
 FEWEST, FEWEST_LATER = 100, 20  # customers with a purchase, and with later money, at an instant
@@ -128,7 +128,7 @@ def _complaints(data: IndicatorData, at: int, who: np.ndarray) -> np.ndarray:
     create = (
         "CREATE OR REPLACE TABLE complained AS SELECT who, count(*) AS complaints FROM incoming "
         f"JOIN people USING (customer_id) WHERE kind = 'complaint' AND occurred_at >= "
-        f"{at - 365 * DAY_US} GROUP BY who"
+        f"{at - YEAR_DAYS * DAY_US} GROUP BY who"
     )
     load(data.connection, rows.collect(backend="pyarrow").to_native(), create)
     counts = dict(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import combinations
 
 import duckdb
 import numpy as np
 
 from features.core.contract import ALL_TABLES
+from features.core.joined_groups import joined_groups
 from features.core.settings import Settings
 from features.plausibility.finding import Finding, percent_of
 from features.tables.history import History
@@ -71,6 +71,11 @@ def _count_ids(connection: duckdb.DuckDBPyConnection, names: list[str]) -> None:
 
 def _counted(name: str, column: str = "customer_id") -> str:
     return f"_ids_of_{name}_{column}"
+
+
+def _counted_ids(name: str) -> str:
+    """SQL for the ids of a table that were counted, each once."""
+    return " UNION ".join(f"SELECT id FROM {_counted(name, column)}" for column in id_columns(name))
 
 
 def matched_share(connection: duckdb.DuckDBPyConnection, name: str, others: list[str]) -> float:
@@ -148,9 +153,7 @@ def _outsized(connection: duckdb.DuckDBPyConnection, name: str) -> Iterator[Find
 def _equal_but_for_case(
     connection: duckdb.DuckDBPyConnection, names: list[str]
 ) -> Iterator[Finding]:
-    everybody = " UNION ".join(
-        f"SELECT id FROM {_counted(name, column)}" for name in names for column in id_columns(name)
-    )
+    everybody = " UNION ".join(map(_counted_ids, names))
     [(ids, people)] = connection.execute(
         f"SELECT count(DISTINCT id), count(DISTINCT lower(id)) FROM ({everybody})"
     ).fetchall()
@@ -191,18 +194,17 @@ def _groups_apart(connection: duckdb.DuckDBPyConnection, names: list[str]) -> It
 
     Each of them meets somebody, so that no table looks wrong for itself.
     """
-    groups: list[set[str]] = [{name} for name in names]
-    for one, other in combinations(names, 2):
-        [(mine, theirs, both)] = connection.execute(
-            f"SELECT (SELECT count(*) FROM ({_ids_of([one])})), "
-            f"(SELECT count(*) FROM ({_ids_of([other])})), "
-            f"(SELECT count(*) FROM (({_ids_of([one])}) INTERSECT ({_ids_of([other])})))"
+
+    def share(one: str, other: str) -> bool:
+        mine, theirs = _counted_ids(one), _counted_ids(other)
+        [(least, both)] = connection.execute(
+            f"SELECT least((SELECT count(*) FROM ({mine})), (SELECT count(*) FROM ({theirs}))), "
+            f"(SELECT count(*) FROM (({mine}) INTERSECT ({theirs})))"
         ).fetchall()
         # A table without rows is with everybody.
-        if both >= LEAST_SHARED * min(mine, theirs):
-            touched = [group for group in groups if {one, other} & group]
-            groups = [group for group in groups if group not in touched]
-            groups.append(set().union(*touched))
+        return bool(both >= LEAST_SHARED * least)
+
+    groups = joined_groups(names, share)
     several = [sorted(group, key=names.index) for group in groups if len(group) > 1]
     if len(several) < 2:
         return

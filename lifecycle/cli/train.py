@@ -103,7 +103,7 @@ def train(
     from features.core.instants import instant
     from training import job as jobs
     from training import past as pasts
-    from training.reports import summary
+    from training.reports.release_text import cut_searches, release_text
     from training.tracking.run_labels import read_labels
 
     jobs.refuse_unknown_model(job)
@@ -125,12 +125,10 @@ def train(
         "status": trained.status,
         "mlflow_runs": trained.runs,
         "evaluation": trained.evaluation,
-        "warnings": summary.cut_searches(trained.evaluation),
+        "warnings": cut_searches(trained.evaluation),
         "rows_left_out": rows_left_out(history),
     }
-    text = summary.release_text(
-        trained.folder.name, trained.status, trained.evaluation, trained.runs
-    )
+    text = release_text(trained.folder.name, trained.status, trained.evaluation, trained.runs)
     answer(value, "\n".join([text, *left_out_lines(history)]), as_json)
 
 

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 from lifecycle.commands import check_text
 from training.formats import confidence, decimals, percent
 from training.reports import summary, target_text
+from training.reports.release_text import cut_searches, pending_text
 from training.reports.value_text import money
 
 RISKIEST = 5
@@ -131,10 +132,10 @@ def collect_warnings(value: Mapping[str, Any], *, note: str | None, stale: str |
         )
     if note:
         warnings.append(note)
-    warnings += summary.cut_searches(value["evaluation"])
+    warnings += cut_searches(value["evaluation"])
     missing = [name for name, run_id in value["mlflow_runs"].items() if run_id is None]
     if missing:
-        warnings.append(f"not recorded in MLflow yet: {summary.pending_text(missing)}")
+        warnings.append(f"not recorded in MLflow yet: {pending_text(missing)}")
     return warnings
 
 

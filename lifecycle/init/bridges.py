@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import combinations
 
+from features.core.joined_groups import joined_groups
 from features.tables.parsing import quote_identifier
 from lifecycle.init.cells import Cell
 from lifecycle.init.people import comparable_sql
@@ -22,12 +22,10 @@ def largest_group(sources: dict[str, Source], persons: dict[str, Cell]) -> set[s
 
     sources, persons: by the name of the file; the source of a person must be there.
     """
-    groups = [{name} for name in persons]
-    for one, other in combinations(persons, 2):
-        if _share(sources[one], persons[one], sources[other], persons[other]):
-            touched = [group for group in groups if {one, other} & group]
-            groups = [group for group in groups if group not in touched]
-            groups.append(set().union(*touched))
+    groups = joined_groups(
+        list(persons),
+        lambda one, other: _share(sources[one], persons[one], sources[other], persons[other]),
+    )
     return max(groups, key=len, default=set())
 
 

@@ -75,7 +75,10 @@ def figure_lines(evaluation: Report, *, ours: str = OURS) -> list[str]:
     lines = []
     for section, of_section in (("churn", _churn_lines), ("next_stage", _stage_lines)):
         if section in evaluation:
-            lines += [*of_section(evaluation[section]), ""]
+            report = evaluation[section]
+            if ours != OURS:  # what somebody else's model was trained on, nobody knows here
+                report = {who: each | {"customers": []} for who, each in report.items()}
+            lines += [*of_section(report), ""]
     # In a table the name is followed by spaces: the columns stay where they are.
     wide = OURS.ljust(len(ours))
     return [line.replace(wide, ours).replace(OURS, ours) for line in lines]
@@ -109,50 +112,6 @@ def search_lines(evaluation: Report) -> list[str]:
         if isinstance(spec, Mapping) and spec.get("trials_wanted")
     ]
     return [f"searched: {', '.join(done)}"] if done else []
-
-
-def cut_searches(evaluation: Report) -> list[str]:
-    """A sentence for each model whose search the guard `seconds` ended before its trials."""
-    models = evaluation.get("models") or {}
-    done = {
-        job: (spec.get("trials_done", 0), spec.get("trials_wanted", 0))
-        for job, spec in models.items()
-        if isinstance(spec, Mapping)
-    }
-    own = models.get("churn", {}).get("own", ()) if isinstance(models.get("churn"), Mapping) else ()
-    done |= {each["name"]: (each["trials"], each["trials_wanted"]) for each in own}
-    cut = {name: each for name, each in done.items() if each[0] < each[1]}
-    return [
-        f"the search for {job} ended after {tried} of {wanted} trials, because [training] seconds "
-        "was up: another run may find another model. Set a larger seconds or fewer trials"
-        for job, (tried, wanted) in cut.items()
-    ]
-
-
-def release_text(name: str, status: str, evaluation: Report, runs: Mapping[str, str | None]) -> str:
-    """What `train` prints: the evaluation, and the release, which is not served yet."""
-    refused = (evaluation.get("gate") or {}).get("verdict") == gate.REFUSED
-    how = (
-        "the gate refuses it, see above; to serve it all the same: "
-        'lifecycle promote --force "reason"'
-        if refused
-        else "to serve it: lifecycle promote"
-    )
-    text = f"{training_text(evaluation)}\n\n  release {name} ({status}) is not served yet; {how}"
-    for sentence in cut_searches(evaluation):
-        text += f"\n  warning: {sentence}"
-    missing = [job for job, run_id in runs.items() if run_id is None]
-    if missing:
-        text += f"\n  warning: not recorded in MLflow yet: {pending_text(missing)}"
-    return text
-
-
-def pending_text(jobs: Iterable[str]) -> str:
-    """The jobs that MLflow does not have yet, and where their records are."""
-    return (
-        f"{', '.join(jobs)}. The records are under mlruns/pending; `lifecycle runs` writes them "
-        "once the store answers"
-    )
 
 
 def promotion_text(
