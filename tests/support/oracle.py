@@ -172,16 +172,22 @@ class Cover:
 
 def cancelled(who: str, now: Tables, begin: int, end: int, settings: Any) -> bool:
     """Whether the last term that ran between `begin` and `end` was cancelled before `end`."""
+    rows = said_before(of(who, now, "contracts"), end)
     terms = [
         term
-        for term in terms_of(of(who, now, "contracts"), settings)
+        for term in terms_of(rows, settings)
         if term["starts_at"] < end and term["ends_at"] > begin
     ]
     last = max((term["ends_at"] for term in terms), default=None)
-    return any(
-        term["ends_at"] == last and term["cancelled_at"] is not None and term["cancelled_at"] < end
-        for term in terms
-    )
+    return any(term["ends_at"] == last and term["cancelled_at"] is not None for term in terms)
+
+
+def said_before(contracts: list[Row], end: int) -> list[Row]:
+    """Contracts without what was cancelled after the window: it has nothing to do with it."""
+    return [
+        row | {"cancelled_at": None} if (row["cancelled_at"] or 0) >= end else row
+        for row in contracts
+    ]
 
 
 def cover_at(terms: list[Row], as_of: int) -> Cover | None:
@@ -303,11 +309,7 @@ def outcomes(tables: Tables, as_of: int, settings: Any, definitions: Any) -> dic
         days = sorted([*known_days, *new.values()])
         churned, until, since = not new, None, None
         if settings.contractual:
-            # What is cancelled after the window has nothing to do with it.
-            rows = [
-                row | {"cancelled_at": None} if (row["cancelled_at"] or 0) >= end else row
-                for row in of(customer, then, "contracts")
-            ]
+            rows = said_before(of(customer, then, "contracts"), end)
             churned, until = not stays(terms_of(rows, settings), as_of, end, read), FOREVER
             cover = cover_at(terms_of(of(customer, now, "contracts"), settings), as_of)
             since = cover.since if cover else None
