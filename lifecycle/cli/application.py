@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -106,6 +107,9 @@ def options(
     ] = False,
 ) -> None:
     """Options of every command; `Groups` takes `--quiet` out of the arguments before."""
+    from features.core.language import VARIABLE, read_language, set_language
+
+    set_language(read_language(os.environ.get(VARIABLE)))
 
 
 def open_business(

@@ -1,0 +1,170 @@
+"""The languages that people read: English, in which the code is written, and Chinese.
+
+A message is an English sentence with its values in braces. It is looked up in the one catalogue of
+a language, `translations/<language>.po` (GNU gettext, read with Babel); what is not in it stays
+English. Numbers and dates follow the locale (CLDR).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from babel.core import Locale
+from babel.dates import format_date
+from babel.messages.catalog import Catalog
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal, format_percent
+
+from features.core.errors import BadSetting
+
+ENGLISH, CHINESE = "en", "zh"
+LANGUAGES = {ENGLISH: "en_GB", CHINESE: "zh_Hans_CN"}
+VARIABLE = "LIFECYCLE_LANG"
+TERM, TEXT = "term", "text"  # the contexts of single words, and of whole texts that tables carry
+_FOLDER = Path(__file__).parent / "translations"
+_NUMBER = re.compile(r"\d+(?:[-.,:]\d+)*")
+_current: ContextVar[str] = ContextVar("language", default=ENGLISH)
+
+
+def current_language() -> str:
+    """`en` or `zh`."""
+    return _current.get()
+
+
+@contextmanager
+def use_language(language: str) -> Iterator[None]:
+    """Say everything within in this language, one of LANGUAGES."""
+    if language not in LANGUAGES:
+        raise ValueError(language)
+    token = _current.set(language)
+    try:
+        yield
+    finally:
+        _current.reset(token)
+
+
+def set_language(language: str) -> None:
+    """Say everything from here on in this language, one of LANGUAGES. For the command line."""
+    if language not in LANGUAGES:
+        raise ValueError(language)
+    _current.set(language)
+
+
+def read_language(variable: str | None) -> str:
+    """The language that LIFECYCLE_LANG names: `zh` or a locale such as `zh_CN.UTF-8`.
+
+    English without one. BadSetting for a language that there is no catalogue of.
+    """
+    if not variable:
+        return ENGLISH
+    language = re.split("[_.-]", variable.strip().lower())[0]
+    if language in ("c", "posix"):
+        return ENGLISH
+    if language not in LANGUAGES:
+        raise BadSetting(
+            where=VARIABLE,
+            got=f"'{variable}'",
+            rule=f"The languages are {' and '.join(LANGUAGES)}.",
+            fix=f"Set {VARIABLE}={ENGLISH} or {VARIABLE}={CHINESE}, or unset it.",
+        )
+    return language
+
+
+@functools.cache
+def catalogue(language: str) -> Catalog:
+    """All messages of a language; English has none."""
+    if language == ENGLISH:
+        return Catalog(locale=LANGUAGES[ENGLISH])
+    with (_FOLDER / f"{language}.po").open("rb") as file:
+        return read_po(file, locale=LANGUAGES[language])
+
+
+def say(message: str, /, **values: Any) -> str:
+    """The message in the current language, with its values in the braces.
+
+    Example: `say("scores of {day}", day=day("2025-01-01"))`.
+    """
+    return _look_up(message).format(**values)
+
+
+def mark(message: str, /) -> str:
+    """The message as it is: it is said later, by a variable. So the catalogue lists it."""
+    return message
+
+
+def term(word: str) -> str:
+    """A word of the product's own (a stage, a tier, a verdict) in the current language.
+
+    Words of the business itself, such as its segments, stay as they are.
+    """
+    return _look_up(word, TERM)
+
+
+def translate_text(text: str) -> str:
+    """A whole text that a table carries (a definition, a population) in the current language.
+
+    The catalogue has it with `{0}`, `{1}` … where numbers and days stand.
+    """
+    numbers: list[str] = []
+
+    def number_place(match: re.Match[str]) -> str:
+        numbers.append(match[0])
+        return f"{{{len(numbers) - 1}}}"
+
+    pattern = _NUMBER.sub(number_place, text)
+    translated = _look_up(pattern, TEXT)
+    if translated == pattern:
+        return text
+    return re.sub(r"\{(\d+)\}", lambda match: numbers[int(match[1])], translated)
+
+
+def text_pattern(text: str) -> str:
+    """The text as the catalogue lists it, with `{0}` … instead of its numbers."""
+    places = iter(range(len(text)))
+    return _NUMBER.sub(lambda _: f"{{{next(places)}}}", text)
+
+
+def number(value: float, digits: int = 0) -> str:
+    """A number with exactly so many decimals, in the locale's groups: `1,234.5`."""
+    decimals = "." + "0" * digits if digits else ""
+    return format_decimal(value, format=f"#,##0{decimals}", locale=_locale())
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """A share in percent with so many decimals: `23.0%` of .23."""
+    decimals = "." + "0" * digits if digits else ""
+    return format_percent(share, format=f"#,##0{decimals}%", locale=_locale())
+
+
+def day(text: str) -> str:
+    """A day (YYYY-MM-DD) or a month (YYYY-MM) as people write it: `1 Jan 2025`, `2025年1月1日`."""
+    chinese = current_language() == CHINESE
+    if len(text) == len("YYYY-MM"):
+        pattern = "y年M月" if chinese else "MMM y"
+        return format_date(date.fromisoformat(f"{text}-01"), pattern, locale=_locale())
+    pattern = "y年M月d日" if chinese else "d MMM y"
+    return format_date(date.fromisoformat(text), pattern, locale=_locale())
+
+
+@functools.cache
+def _parsed_locale(language: str) -> Locale:
+    return Locale.parse(LANGUAGES[language])
+
+
+def _locale() -> Locale:
+    return _parsed_locale(current_language())
+
+
+def _look_up(message: str, context: str | None = None) -> str:
+    language = current_language()
+    if language == ENGLISH:
+        return message
+    known = catalogue(language).get(message, context)
+    return str(known.string) if known is not None and known.string else message
