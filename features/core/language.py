@@ -91,7 +91,12 @@ def say(message: str, /, **values: Any) -> str:
 
     Example: `say("scores of {day}", day=day("2025-01-01"))`.
     """
-    return _look_up(message).format(**values)
+    return translate(message).format(**values)
+
+
+def translate(message: str, /) -> str:
+    """The message in the current language, its braces not filled yet."""
+    return _look_up(message)
 
 
 def mark(message: str, /) -> str:

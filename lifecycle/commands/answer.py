@@ -141,8 +141,10 @@ def collect_warnings(value: Mapping[str, Any], *, note: str | None, stale: str |
 
 def _files(value: Mapping[str, Any], scores: Path) -> list[str]:
     release = Path(value["release_folder"])
+    page = [f"    report   {value['report']}"] if value.get("report") else []
     return [
         "  files",
+        *page,
         f"    scores   {scores / 'scores.parquet'}",
         f"    release  {release}",
         f"    card     {release / 'card.md'}",
