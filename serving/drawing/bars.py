@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from serving.drawing.canvas import LINE, WIDTH, Canvas, Value, text_width
+from serving.drawing.row_labels import RowLabels
 from serving.drawing.scale import Scale, scale_for
 
-MIN_ROOM, MAX_ROOM = 90, 250  # for the labels
 _END = 16  # room for half of the last number below the axis
 Format = Callable[[float], str]
 
@@ -30,23 +30,21 @@ class Row:
 
 def draw_bars(name: str, rows: Sequence[Row], write: Format) -> Canvas:
     """Bars from 0, each with its number; `write` writes the numbers of the axis."""
+    labels = RowLabels.fitting([row.label for row in rows])
     texts = [text_width(row.value.text) for row in rows if row.value]
     end = WIDTH - max([_END, *texts]) - 8
-    room = _label_room(rows)
-    scale = scale_for([row.value.number for row in rows if row.value], room, end)
-    canvas, top = Canvas(name, 0), 4.0
+    scale = scale_for([row.value.number for row in rows if row.value], labels.room, end)
+    canvas = Canvas(name, 0)
     canvas.axis("x", scale)
-    _draw_grid(canvas, scale, len(rows), write)
+    _draw_grid(canvas, scale, labels.height(len(rows)), write)
     for place, row in enumerate(rows):
-        y = top + place * LINE
-        _draw_label(canvas, row, y, room)
+        y = labels.draw(canvas, place, row.label)
         if row.value is None:
-            canvas.text(room + 4, y + 15, row.note, look="soft")
+            canvas.text(labels.room + 4, y + 15, row.note, look="soft")
             continue
         number, zero = row.value.number, scale.place(0.0)
-        x = min(scale.place(number), zero)
         canvas.rect(
-            x,
+            min(scale.place(number), zero),
             y + 3,
             scale.length(number),
             LINE - 7,
@@ -66,22 +64,18 @@ def draw_intervals(
 
     zero: 0 is on the axis. `at`: a value that all rows compare with, as a line.
     """
-    texts = [text_width(row.value.text) for row in rows if row.value]
-    ends = [each for row in rows for each in (row.value, row.low, row.high) if each is not None]
-    numbers = [each.number for each in ends] + ([at.number] if at else [])
-    room = _label_room(rows)
-    scale = scale_for(numbers, room, WIDTH - max([_END, *texts]) - 14, from_zero=zero)
+    labels = RowLabels.fitting([row.label for row in rows])
+    scale = _interval_scale(rows, labels.room, zero=zero, at=at)
     canvas = Canvas(name, 0)
     canvas.axis("x", scale)
-    _draw_grid(canvas, scale, len(rows), write)
+    _draw_grid(canvas, scale, labels.height(len(rows)), write)
     if at is not None:
         x = scale.place(at.number)
-        canvas.line(x, 0, x, 8 + len(rows) * LINE, look="at")
+        canvas.line(x, 0, x, labels.height(len(rows)), look="at")
     for place, row in enumerate(rows):
-        y = 4 + place * LINE + LINE / 2
-        _draw_label(canvas, row, y - LINE / 2, room)
+        y = labels.draw(canvas, place, row.label) + LINE / 2
         if row.value is None:
-            canvas.text(room + 4, y + 4, row.note, look="soft")
+            canvas.text(labels.room + 4, y + 4, row.note, look="soft")
             continue
         _draw_whisker(canvas, scale, row, y)
         x = scale.place(row.value.number)
@@ -89,6 +83,13 @@ def draw_intervals(
         right = scale.place(row.high.number if row.high else row.value.number)
         canvas.text(right + 9, y + 4, row.value.text, value=row.value)
     return canvas
+
+
+def _interval_scale(rows: Sequence[Row], room: float, *, zero: bool, at: Value | None) -> Scale:
+    texts = [text_width(row.value.text) for row in rows if row.value]
+    ends = [each for row in rows for each in (row.value, row.low, row.high) if each is not None]
+    numbers = [each.number for each in ends] + ([at.number] if at else [])
+    return scale_for(numbers, room, WIDTH - max([_END, *texts]) - 14, from_zero=zero)
 
 
 def _draw_whisker(canvas: Canvas, scale: Scale, row: Row, y: float) -> None:
@@ -102,18 +103,9 @@ def _draw_whisker(canvas: Canvas, scale: Scale, row: Row, y: float) -> None:
         )
 
 
-def _label_room(rows: Sequence[Row]) -> float:
-    widest = max((text_width(row.label) for row in rows), default=0.0)
-    return min(max(widest + 16, MIN_ROOM), MAX_ROOM)
-
-
-def _draw_label(canvas: Canvas, row: Row, y: float, room: float) -> None:
-    canvas.text(room - 8, y + 15, row.label, anchor="end", room=room - 8)
-
-
-def _draw_grid(canvas: Canvas, scale: Scale, rows: int, write: Format) -> None:
+def _draw_grid(canvas: Canvas, scale: Scale, bottom: float, write: Format) -> None:
     """Lines at round numbers below which they stand, as far as there is room for them."""
-    bottom, right = 8 + rows * LINE, -1.0
+    right = -1.0
     for tick in scale.ticks():
         x, text = scale.place(tick), write(tick)
         canvas.line(x, 0, x, bottom, look="zero" if abs(tick) < 1e-12 else "grid")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from serving.drawing.canvas import LINE, WIDTH, Canvas, Value, text_width
 
-LABEL_ROOM = 130
+LABEL_ROOM = 112
 _BOX = 30
 
 

@@ -44,7 +44,7 @@ def write_lists(customers: pa.Table, lists: Iterable[CustomerList], folder: Path
             )
             path = str(folder / f"{each.name}.csv").replace("'", "''")
             [count] = connection.execute(
-                f"COPY ({query}) TO '{path}' (FORMAT csv, HEADER, ENCODING 'utf-8')"
+                f"COPY ({query}) TO '{path}' (FORMAT csv, HEADER)"
             ).fetchone() or (0,)
             counts[each.name] = int(count)
     finally:

@@ -54,6 +54,7 @@ _WORDS = {
     "table": mark("Table: {title}"),
     "list": mark("Customers behind this picture (CSV)"),
     "tables": mark("All tables (CSV)"),
+    "definitions": mark("What the numbers of each table mean"),
 }
 
 

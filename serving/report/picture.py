@@ -73,7 +73,8 @@ class Picture:
 class Section:
     """A question that people ask, its answer in short, and the pictures that show it.
 
-    `notes`: what is missing, or has to be known before anything is concluded.
+    `notes`: what is missing, or has to be known before anything is concluded. `definitions`: names
+    with what they mean, to be unfolded.
     """
 
     name: str
@@ -81,3 +82,4 @@ class Section:
     answer: Markup
     pictures: Sequence[Picture] = ()
     notes: Sequence[Markup] = field(default_factory=tuple)
+    definitions: Sequence[tuple[str, Markup]] = field(default_factory=tuple)

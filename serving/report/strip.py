@@ -66,7 +66,7 @@ def _data(source: Source) -> Item:
 def _scores(source: Source) -> Item:
     facts, label = source.facts, say("Scores")
     if facts.scores_of is None:
-        return Item(label, sentence("none of this day: lifecycle score"), "warning")
+        return Item(label, sentence("there are none of this day: type lifecycle score"), "warning")
     return Item(label, sentence("as of {day}", day=day(facts.scores_of)), "good")
 
 

@@ -29,8 +29,8 @@ def belief_section(source: Source) -> Section:
 def _answer(source: Source, groups: list[Row]) -> Markup:
     near = min(groups, key=lambda row: (abs(row["predicted"] - 0.3), row.number))
     text = sentence(
-        "On dates that the model had not seen, {predicted} was said of {n} customers; of 100 like "
-        "these {of_100} left.",
+        "On dates that the model had not seen, it predicted {predicted} for {n} customers; of 100 "
+        "like these, {of_100} left.",
         predicted=source.figure(near, "predicted", "share"),
         n=source.figure(near, "n", "count"),
         of_100=source.figure(near, "of_100", "days"),
@@ -38,7 +38,8 @@ def _answer(source: Source, groups: list[Row]) -> Markup:
     return joined(
         text,
         sentence(
-            "In {within} of {all} groups the interval of what came holds what was said.",
+            "In {within} of {all} groups the 95% interval of the observed share holds the "
+            "predicted one.",
             within=source.total("calibration groups that hold"),
             all=source.total("calibration groups"),
         ),
@@ -59,13 +60,13 @@ def _calibration(source: Source, groups: list[Row]) -> list[Picture]:
     ]
     if not points:
         return []
-    title = say("What was said, and what came")
+    title = say("Predicted and observed")
     canvas = draw_lines(
         title,
         [Line(say("ten groups of eligible customers"), "series-1", points)],
         lambda share: percent(share, 0),
         write_x=lambda share: percent(share, 0),
-        x_name=say("probability of leaving that was said"),
+        x_name=say("predicted probability of leaving"),
         y_ends=(0.0, 1.0),
         even=True,
     )
@@ -73,8 +74,8 @@ def _calibration(source: Source, groups: list[Row]) -> list[Picture]:
         Picture(
             title,
             sentence(
-                "On the dotted line as many left as was said; below it fewer, above it more. The "
-                "bars are 95% intervals."
+                "On the dotted line as many left as predicted; below it fewer, above it more. The "
+                "vertical lines are 95% intervals."
             ),
             source.view(
                 groups,

@@ -18,14 +18,14 @@ def kept_section(source: Source) -> Section:
     facts = source.facts
     if facts.contractual:
         answer = sentence(
-            "Kept is who still has cover {n} days later. The days of grace after a term decide "
-            "whether a late renewal counts.",
+            "A customer is kept who still has cover {n} days later. The days of grace after a term "
+            "decide whether a late renewal counts.",
             n=facts.horizon_days,
         )
     else:
         answer = sentence(
-            "Kept is who is active within {n} days. With fewer days more customers count as gone, "
-            "though they did nothing else.",
+            "A customer is kept who is active within {n} days. With fewer days more customers "
+            "count as gone, although they did nothing different.",
             n=facts.horizon_days,
         )
     title = say("Stayed, by definition")

@@ -36,8 +36,8 @@ def _answer(source: Source) -> Markup | None:
     if everybody is None:
         return None
     text = sentence(
-        "{stake} are at stake: so much more would the eligible customers bring if none of them "
-        "left within {horizon}.",
+        "{stake} are at stake: so much more would the eligible customers bring if none "
+        "of them left within {horizon}.",
         stake=source.figure(everybody, "at_stake", "money"),
         horizon=horizon(source.facts),
     )

@@ -28,12 +28,12 @@ def newcomers_section(source: Source) -> Section:
 
 def _answer(source: Source, everybody: Row) -> Markup:
     text = sentence(
-        "Of all customers {share} have not left {age} days after they were acquired.",
+        "{share} of all customers are still customers {age} days after they were acquired.",
         share=source.figure(everybody, "retention", "share"),
         age=source.figure(everybody, "age_days", "count"),
     )
     verdict = sentence(
-        "Of the {n} newest months {better} are better than that beyond chance, and {worse} worse.",
+        "Of the {n} newest months {better} are better and {worse} are worse by more than chance.",
         n=source.total("months compared"),
         better=source.total("months that are better"),
         worse=source.total("months that are worse"),
@@ -44,7 +44,7 @@ def _answer(source: Source, everybody: Row) -> Markup:
 def _cohorts(source: Source, age: int, rows: list[Row], everybody: Row | None) -> list[Picture]:
     if everybody is None:
         return []
-    title = say("Not left after {age} days, by month of acquisition", age=age)
+    title = say("Still customers after {age} days, by month of acquisition", age=age)
     dots = [source.bar(row, day(row["cohort"]), "retention", "share", ends=True) for row in rows]
     at = source.drawn(everybody, "retention", "share")
     return [

@@ -50,7 +50,7 @@ def _answer(source: Source, rows: list[Row], measure: str) -> Markup:
         text = sentence("Of those who answered, {value} are satisfied (CSAT).", value=value)
     else:
         text = sentence(
-            "Promoters minus detractors, of those who answered, are {value} (NPS).", value=value
+            "The net promoter score (NPS: promoters minus detractors) is {value}.", value=value
         )
     if row["response_rate"] is None:
         return joined(text, sentence("How many were asked is not in the data."))

@@ -49,28 +49,32 @@ def small_print_section(source: Source) -> Section:
             "them are made again by: {command}",
             command=facts.command,
         ),
-        *_definitions(source),
     ]
     if facts.consent:
         notes.insert(0, sentence("Lists name only customers who agreed to be contacted."))
     answer = sentence(
-        "As of the begin of {day}: nothing that happened or became known later is in any number.",
+        "Everything is as of the beginning of {day}: nothing that happened or became known later "
+        "is in any number.",
         day=day(facts.as_of),
     )
-    return Section("small-print", say("Small print"), answer, pictures, notes)
+    return Section(
+        "small-print", say("Small print"), answer, pictures, notes, list(_definitions(source))
+    )
 
 
-def _definitions(source: Source) -> Iterator[Markup]:
-    """One sentence for each table: what its numbers mean, and of whom."""
+def _definitions(source: Source) -> Iterator[tuple[str, Markup]]:
+    """What the numbers of each table mean, and of whom they are."""
     for name, table in source.tables.tables.items():
         if "definition" not in table.column_names or not table.num_rows:
             continue
         definition = table["definition"][0].as_py()
         population = table["population"][0].as_py()
         if definition:
-            yield sentence(
-                "{table} ({population}): {definition}",
-                table=name,
-                population=translate_text(population or ""),
-                definition=translate_text(definition),
+            yield (
+                name,
+                sentence(
+                    "{definition} (of: {population})",
+                    population=translate_text(population or ""),
+                    definition=translate_text(definition),
+                ),
             )

@@ -57,7 +57,7 @@ def _answer(source: Source, now: list[Row]) -> Markup:
     return joined(
         text,
         sentence(
-            "Loyal were {then} on {then_day} and {first} on {first_day}.",
+            "{then} customers were loyal on {then_day}, and {first} on {first_day}.",
             then=source.figure(then, "customers", "count"),
             then_day=day(then["day"]),
             first=source.figure(first, "customers", "count"),

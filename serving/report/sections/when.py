@@ -39,7 +39,7 @@ def _answer(source: Source, back: list[Row]) -> Markup:
         return sentence("The curves say how likely an activity is within so many days.")
     last = max(dormant, key=lambda row: row["days"])
     return sentence(
-        "Of 100 dormant customers about {p} are expected back within {days} days.",
+        "About {p} of the dormant customers are expected back within {days} days.",
         p=source.figure(last, "p", "share"),
         days=source.figure(last, "days", "count"),
     )

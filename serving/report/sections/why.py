@@ -28,6 +28,7 @@ def why_section(source: Source) -> Section:
     """Reasons overall, then of each stage; without scores it says what to type."""
     question = say("Why do they leave?")
     rows = source.tables.rows("reason_shares", direction="raises")
+    rows = [row for row in rows if row["reasons"] == 1]
     overall = [row for row in rows if row["stage"] == "all"][:_MOST]
     if not overall:
         return Section("why", question, source.missing("reason_shares"))
@@ -42,8 +43,8 @@ def why_section(source: Source) -> Section:
 
 def _answer(source: Source, first: Row) -> Markup:
     return sentence(
-        "Named most often: {reason}, for {share} of the eligible customers. A reason is what "
-        "moves the score of a customer against the usual one; it is no proof of a cause.",
+        "The most frequent reason: {reason}, for {share} of the eligible customers. A reason is "
+        "what moves the score of a customer away from the usual one; it is no proof of a cause.",
         reason=write(first["reason"], "reason"),
         share=source.figure(first, "share", "share"),
     )

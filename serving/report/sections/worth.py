@@ -64,8 +64,8 @@ def _pyramid(source: Source) -> list[Picture]:
         Picture(
             title,
             sentence(
-                "Were all customers alike, the curve would be the dotted line. The further it "
-                "hangs below, the more of the money comes from few."
+                "If all customers brought the same, the curve would be the dotted line. The "
+                "further it hangs below, the more of the money comes from few."
             ),
             source.view(
                 rows,
