@@ -111,6 +111,6 @@ def _draw_grid(canvas: Canvas, scale: Scale, bottom: float, write: Format) -> No
         canvas.line(x, 0, x, bottom, look="zero" if abs(tick) < 1e-12 else "grid")
         half = text_width(text) / 2
         if x - half > right:
-            canvas.text(x, bottom + 16, text, look="soft", anchor="middle")
+            canvas.text(x, bottom + 16, text, look="soft", anchor="middle", tick=("x", tick))
             right = x + half + 6
     canvas.height = bottom + 24

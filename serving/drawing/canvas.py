@@ -1,8 +1,9 @@
 """One picture as SVG: text is text, colours are classes, and each mark says which number it draws.
 
 A mark that draws a number carries `data-table`, `data-row` and `data-column`: the cell of the table
-that it is drawn from. The axes stand in `data-x` and `data-y` of the picture, as
-`low high start end`. So a reader's script, and the tests, can read the numbers back.
+that it is drawn from, and in `data-axis` how. The axes stand in `data-x` and `data-y` of the
+picture, as `low high start end`, and their names carry `data-tick`. So a reader's script, and the
+tests, can read the numbers back.
 """
 
 from __future__ import annotations
@@ -109,8 +110,12 @@ class Canvas:
         anchor: str = "start",
         room: float | None = None,
         value: Value | None = None,
+        tick: tuple[str, float] | None = None,
     ) -> None:
-        """A text. With `room` it is cut to that width, and the whole of it is its title."""
+        """A text. With `room` it is cut to that width, and the whole of it is its title.
+
+        tick: the axis and the number of which it is the name there.
+        """
         attributes = {"x": _number(x), "y": _number(y)}
         if anchor != "start":
             attributes["text-anchor"] = anchor
@@ -118,6 +123,8 @@ class Canvas:
             attributes["class"] = look
         if value is not None:
             attributes |= value.cell.attributes()
+        if tick is not None:
+            attributes |= {"data-tick": tick[0], "data-number": repr(tick[1])}
         element = ET.SubElement(self._svg, "text", attributes)
         element.text = text if room is None else shorten(text, room)
         if element.text != text:

@@ -38,7 +38,7 @@ def draw_columns(
     for tick in scale.ticks():
         y = scale.place(tick)
         canvas.line(left, y, WIDTH, y, look="zero" if abs(tick) < 1e-12 else "grid")
-        canvas.text(left - 6, y + 4, write(tick), look="soft", anchor="end")
+        canvas.text(left - 6, y + 4, write(tick), look="soft", anchor="end", tick=("y", tick))
     step = (WIDTH - left) / max(len(columns), 1)
     for place, column in enumerate(columns):
         x = left + place * step + step * 0.12

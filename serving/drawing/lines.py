@@ -107,8 +107,8 @@ def _draw_axes(
     for tick in y_scale.ticks():
         y = y_scale.place(tick)
         canvas.line(left, y, WIDTH, y, look="zero" if abs(tick) < 1e-12 else "grid")
-        canvas.text(left - 6, y + 4, write(tick), look="soft", anchor="end")
+        canvas.text(left - 6, y + 4, write(tick), look="soft", anchor="end", tick=("y", tick))
     for tick in x_scale.ticks():
         x = x_scale.place(tick)
         canvas.line(x, bottom, x, bottom + 5, look="grid")
-        canvas.text(x, bottom + 18, write_x(tick), look="soft", anchor="middle")
+        canvas.text(x, bottom + 18, write_x(tick), look="soft", anchor="middle", tick=("x", tick))

@@ -79,7 +79,7 @@ def draw_page(source: Source, *, files: str | None) -> str:
         with use_language(language):
             part = _part(source, language, locale)
             inner = environment.get_template("part.html.j2").render(
-                part=part, files=files, tables=list(source.tables.tables)
+                part=part, files=files, tables=sorted(source.tables.tables)
             )
             parts.append((part, Markup(inner)))
     return environment.get_template("report.html.j2").render(parts=parts, style=Markup(STYLE))

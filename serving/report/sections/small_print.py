@@ -64,7 +64,7 @@ def small_print_section(source: Source) -> Section:
 
 def _definitions(source: Source) -> Iterator[tuple[str, Markup]]:
     """What the numbers of each table mean, and of whom they are."""
-    for name, table in source.tables.tables.items():
+    for name, table in sorted(source.tables.tables.items()):
         if "definition" not in table.column_names or not table.num_rows:
             continue
         definition = table["definition"][0].as_py()
