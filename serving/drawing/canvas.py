@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from serving.drawing.scale import Scale
 
-WIDTH = 560
+WIDTH = 480
 FONT_SIZE = 14
 LINE = 22  # the height of a row with text
 _LATIN = 0.56  # the mean width of a letter, in font sizes; of an ideograph it is 1

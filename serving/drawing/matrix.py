@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from serving.drawing.canvas import LINE, WIDTH, Canvas, Value, text_width
 
-LABEL_ROOM = 112
+_MIN_ROOM, _MAX_ROOM = 60, 160  # for the labels of the rows
 _BOX = 30
 
 
@@ -26,19 +26,19 @@ def draw_matrix(
     are told apart by a power of one half. `row_name`, `column_name`: what rows and columns are.
     """
     canvas = Canvas(name, 0)
-    head, step = 2 * LINE + 4, (WIDTH - LABEL_ROOM) / max(len(columns), 1)
+    room = min(max([_MIN_ROOM, *(text_width(label) + 14 for label in rows)]), _MAX_ROOM)
+    step = (WIDTH - room) / max(len(columns), 1)
     largest = max((value.number for value in values.values()), default=0.0)
-    canvas.text(WIDTH, 15, column_name, look="soft", anchor="end", room=WIDTH - LABEL_ROOM)
-    canvas.text(LABEL_ROOM - 8, 15 + LINE, row_name, look="soft", anchor="end", room=LABEL_ROOM - 8)
-    for place, label in enumerate(columns):
-        x = LABEL_ROOM + (place + 0.5) * step
-        canvas.text(x, 15 + LINE, label, anchor="middle", room=step)
+    canvas.text(0, 15, row_name, look="soft", room=WIDTH / 2)
+    rest = max(WIDTH - text_width(row_name) - 20, WIDTH / 2)
+    canvas.text(WIDTH, 15, column_name, look="soft", anchor="end", room=rest)
+    head = _draw_head(canvas, columns, room, step)
     for number, label in enumerate(rows):
         y = head + number * _BOX
-        canvas.line(LABEL_ROOM, y, WIDTH, y, look="grid")
-        canvas.text(LABEL_ROOM - 8, y + 20, label, anchor="end", room=LABEL_ROOM - 8)
+        canvas.line(room, y, WIDTH, y, look="grid")
+        canvas.text(room - 8, y + 20, label, anchor="end", room=room - 8)
     for (row, column), value in values.items():
-        x, y = LABEL_ROOM + column * step, head + row * _BOX
+        x, y = room + column * step, head + row * _BOX
         opacity = (value.number / largest) ** power if largest > 0 else 0.0
         canvas.rect(
             x + 1,
@@ -57,3 +57,13 @@ def draw_matrix(
             canvas.text(x + step / 2, y + 20, value.text, look="on", anchor="middle", value=value)
     canvas.height = head + len(rows) * _BOX + 6
     return canvas
+
+
+def _draw_head(canvas: Canvas, columns: Sequence[str], room: float, step: float) -> float:
+    """The labels of the columns, on two lines in turn where they are wide; where the rows begin."""
+    lines = 2 if any(text_width(label) > step - 4 for label in columns) else 1
+    for place, label in enumerate(columns):
+        x = min(room + (place + 0.5) * step, WIDTH - text_width(label) / 2 - 4)
+        y = 15 + LINE * (1 + place % lines)
+        canvas.text(x, y, label, anchor="middle", room=lines * step)
+    return (1 + lines) * LINE + 4

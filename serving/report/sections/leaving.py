@@ -8,7 +8,7 @@ from features.core.language import number, percent, say, term
 from features.recipes.stages import STAGES
 from serving.drawing.bars import draw_bars, draw_intervals
 from serving.drawing.matrix import draw_matrix
-from serving.report.figures import joined, sentence, write
+from serving.report.figures import joined, sentence
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source, horizon
 
@@ -70,15 +70,15 @@ def _risk_and_value(source: Source) -> list[Picture]:
             values[worths.index(row["value_from"]), column] = value
     title = say("Risk and worth of the eligible customers")
     currency = source.tables.currency
-    labels = [f"{number(low)}–{write(ends[low], 'money', currency)}" for low in worths]
+    labels = [f"{number(low)}–{number(ends[low])}" for low in worths]
     days = horizon(source.facts)
-    risk_name = say("probability of leaving within {horizon}, from", horizon=days)
+    risk_name = say("risk within {horizon}, from", horizon=days)
     canvas = draw_matrix(
         title,
         labels,
         [percent(risk, 0) for risk in risks],
         values,
-        row_name=say("worth if they stay"),
+        row_name=f"{say('worth if they stay')}{f', {currency}' if currency else ''}",
         column_name=risk_name,
         power=0.5,
     )
