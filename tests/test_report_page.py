@@ -42,7 +42,7 @@ def page(at_home, pages, tmp_path_factory):
 
 def small_page(tables: dict[str, pa.Table], facts: Facts = FACTS) -> str:
     tables = {**tables, "page_summary": summary_table(WrittenTables(tables), as_of=0)}
-    return draw_page(Source(WrittenTables(tables, "EUR"), facts), files=None)
+    return draw_page(Source(WrittenTables(tables, "EUR"), facts), files=None).html
 
 
 def test_every_number_of_the_text_is_that_of_its_cell(page):
