@@ -246,6 +246,11 @@ def test_not_enough_data_has_a_card_without_figures(shop):
     assert titles(text) == [
         title for title in HEADINGS if title not in (*HEADINGS[4:10], HEADINGS[11])
     ]
+    with use_language(CHINESE):
+        again = rates_job.train_rates(found, stated.model_copy(update={"training": quick}), why)
+    # The language of who trains changes nothing that is stored.
+    assert again.folder == made.folder
+    assert "没有模型：11 customers。" in (made.folder / "card.zh.md").read_text()
     assert "No model: 11 customers. p and q are frequencies." in text
     assert invented(text, scorer, made.evaluation, stated) == set()
     well_formed(text)
