@@ -22,6 +22,7 @@ from features.core.progress import set_quiet
 
 pytest.register_assert_rewrite("tests.support")
 pytest_plugins = [
+    "tests.support.browser",
     "tests.support.businesses",
     "tests.support.damaged_home",
     "tests.support.init_data",

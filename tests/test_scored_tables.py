@@ -19,11 +19,12 @@ from features.indicators.what_if import read_what_if, what_if_table
 from features.recipes.stages import STAGES
 from lifecycle.commands.value import make_value_tables
 from serving.batch.run_manifest import hash_file
-from serving.value.scored_tables import SHAPES, run_of_day
+from serving.value.scored_tables import OF_SCORES_ALONE, SHAPES, run_of_day
 from serving.value.value_matrix import STANCES
 from serving.value.win_back import WIN_BACK_STAGES
 from tests.support.businesses import scores
 
+ALONE = [shape.name for shape in OF_SCORES_ALONE]
 GONE = ("dormant", "churned")
 YEAR = 365 * DAY_US
 
@@ -139,7 +140,7 @@ def test_a_day_without_scores_says_what_to_type(at_home):
     earlier = at_home.run.as_of - 30 * DAY_US
     made = make_value_tables(at_home.history, at_home.settings, earlier).tables
     day = day_text(earlier, zone=at_home.settings.zone)
-    for name in SHAPES:
+    for name in ALONE:
         [row] = made[name].to_pylist()
         assert row["missing"] == f"scores of {day}: run `lifecycle score --as-of {day}`"
         assert row["n"] == 0
@@ -159,7 +160,7 @@ def test_scores_of_another_configuration_or_damaged_ones_are_not_read(own_home):
     assert run_of_day(config, own_home.run.as_of) == again
     (again / "scores.parquet").write_bytes(b"no parquet")
     made = make_value_tables(own_home.history, config, own_home.run.as_of).tables
-    assert all("as they were written" in made[name]["missing"][0].as_py() for name in SHAPES)
+    assert all("as they were written" in made[name]["missing"][0].as_py() for name in ALONE)
 
 
 def rewrite(path, table):
@@ -176,7 +177,7 @@ def test_scores_without_a_clv_of_an_older_release_say_what_to_type(own_home):
     path = own_home.run.folder / "scores.parquet"
     rewrite(path, pq.read_table(path).drop_columns(["clv", "clv_low", "clv_high", "clv_if_stays"]))
     made = make_value_tables(own_home.history, own_home.settings, own_home.run.as_of).tables
-    assert all("train again" in made[name]["missing"][0].as_py() for name in SHAPES)
+    assert all("train again" in made[name]["missing"][0].as_py() for name in ALONE)
 
 
 @of_the_shop
@@ -186,7 +187,7 @@ def test_scores_that_somebody_changed_or_of_other_data_are_not_read(own_home):
     dear = pc.multiply(table["clv"], 1000.0)
     pq.write_table(table.set_column(table.column_names.index("clv"), "clv", dear), path)
     made = make_value_tables(own_home.history, config, own_home.run.as_of).tables
-    assert all("as they were written" in made[name]["missing"][0].as_py() for name in SHAPES)
+    assert all("as they were written" in made[name]["missing"][0].as_py() for name in ALONE)
     rewrite(path, table)
     made = make_value_tables(own_home.history, config, own_home.run.as_of).tables
     assert made["worth"]["missing"][0].as_py() is None
@@ -195,7 +196,7 @@ def test_scores_that_somebody_changed_or_of_other_data_are_not_read(own_home):
     rows = pq.read_table(activity)
     pq.write_table(rows.slice(1), activity)
     made = make_value_tables(own_home.history, config, own_home.run.as_of).tables
-    assert all("of these data" in made[name]["missing"][0].as_py() for name in SHAPES)
+    assert all("of these data" in made[name]["missing"][0].as_py() for name in ALONE)
 
 
 @of_the_shop
@@ -207,7 +208,7 @@ def test_without_any_value_the_tables_say_so(own_home):
         table = table.set_column(place, name, pa.nulls(table.num_rows, pa.float64()))
     rewrite(path, table)
     made = make_value_tables(own_home.history, own_home.settings, own_home.run.as_of).tables
-    for name in ("worth", "value_matrix", "win_back", WIN_BACK_STAGES.name):
+    for name in ("worth", "value_matrix", "win_back", WIN_BACK_STAGES.name, "risk_value"):
         assert "clv" in made[name]["missing"][0].as_py()
     assert made["next_stages"].num_rows > 7
 

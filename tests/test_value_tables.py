@@ -191,7 +191,8 @@ def test_without_purchases_every_table_of_money_says_so(tmp_path, tables, at, ac
         assert row["n"] == 0
     for name, table in made.items():
         rows = nonempty(table.to_pylist())
-        assert name in ("stages_now", "trends") or any(row["missing"] for row in rows), name
+        whole = ("stages_now", "stages_over_time", "trends", "kept")
+        assert name in whole or any(row["missing"] for row in rows), name
     assert made["growth"]["missing"][0].as_py()
 
 

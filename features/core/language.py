@@ -94,10 +94,15 @@ def say(message: str, /, **values: Any) -> str:
 
     Example: `say("scores of {day}", day=day("2025-01-01"))`.
     """
-    translated = _look_up(message)
+    translated = translate(message)
     if current_language() != CHINESE:
         return translated.format(**values)
     return _fill(translated, values)
+
+
+def translate(message: str, /) -> str:
+    """The message in the current language, its braces not filled yet."""
+    return _look_up(message)
 
 
 def join_words(words: Iterable[str]) -> str:

@@ -43,6 +43,7 @@ def frame_from_arrow(history: History, table: pa.Table) -> nw.LazyFrame:
 def join_to_subjects(history: History, subjects: pa.Table) -> Iterator[History]:
     """A history of subjects: each table joined to them, in a schema that is dropped afterwards."""
     schema, cursor = f"subjects_{uuid.uuid4().hex}", history.connection.cursor()
+    source = history.schema or "main"
     cursor.execute(f"CREATE SCHEMA {schema}")
 
     def drop() -> None:
@@ -56,7 +57,7 @@ def join_to_subjects(history: History, subjects: pa.Table) -> Iterator[History]:
             cursor.execute(
                 f"CREATE VIEW {schema}.{name} AS "
                 "SELECT t.* REPLACE (s.customer_id AS customer_id), s.as_of "
-                f"FROM main.{name} t JOIN {schema}.subjects s ON t.customer_id = s.named"
+                f"FROM {source}.{name} t JOIN {schema}.subjects s ON t.customer_id = s.named"
             )
         yield replace(history, connection=cursor, schema=schema, further=())
     # Not after an interrupt: an engine that was interrupted may never answer again.

@@ -18,6 +18,7 @@ from features.indicators.funnel import funnel_table
 from features.indicators.growth import growth_table
 from features.indicators.headline import indicator_table
 from features.indicators.indicator_data import IndicatorData
+from features.indicators.kept import kept_table
 from features.indicators.leaving import leaving_table
 from features.indicators.prospects import prospect_table
 from features.indicators.pyramid import pyramid_table
@@ -27,6 +28,7 @@ from features.indicators.rfm import rfm_tables
 from features.indicators.satisfaction import satisfaction_table
 from features.indicators.serving_cost import serving_cost_tables
 from features.indicators.stage_tables import migration_table, stages_now_table
+from features.indicators.stages_over_time import stages_over_time_table
 from features.indicators.textbook import textbook_table
 from features.indicators.tiers import tier_tables
 from features.indicators.trends import trend_table
@@ -45,6 +47,8 @@ Section = Literal[
     "growth",
     "stages_now",
     "migration",
+    "stages_over_time",
+    "kept",
     "trends",
     "leaving",
     "satisfaction",
@@ -70,6 +74,8 @@ SECTIONS: dict[Section, MakeTables] = {
     "growth": growth_table,
     "stages_now": stages_now_table,
     "migration": migration_table,
+    "stages_over_time": stages_over_time_table,
+    "kept": kept_table,
     "trends": trend_table,
     "leaving": leaving_table,
     "satisfaction": satisfaction_table,

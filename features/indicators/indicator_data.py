@@ -31,6 +31,7 @@ from features.recipes.definitions import Definitions, learn_definitions
 from features.tables.history import History, Known
 from features.tables.net_money import moves_money, net_amount
 from features.tables.sources import connect
+from features.tables.terms import TermRules
 
 YEAR_DAYS = 365
 _SEGMENT = ("customer_id", "segment")
@@ -126,13 +127,21 @@ class IndicatorData:
     @cached_property
     def last_outcomes(self) -> pa.Table:
         """customer_id and churned of the customers who were eligible one outcome window ago."""
+        return self.outcomes_under(self.settings)
+
+    def outcomes_under(self, settings: Settings) -> pa.Table:
+        """`last_outcomes` under settings with other days of [churn], and their window."""
         # An as_of shortly after the data counts as complete, as in all tables.
-        history = replace(self.history, data_until=max(self.history.data_until, self.as_of))
+        history = replace(
+            self.history,
+            data_until=max(self.history.data_until, self.as_of),
+            terms=TermRules.from_settings(settings),
+        )
         return eligible_outcomes(
             history,
-            history.as_of(self.as_of - self.settings.outcome_window_us),
+            history.as_of(self.as_of - settings.outcome_window_us),
             definitions=self.definitions,
-            settings=self.settings,
+            settings=settings,
         )
 
     @cached_property

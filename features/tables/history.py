@@ -120,7 +120,7 @@ class History:
         """What was known before `at` (µs UTC); at an early instant all tables are empty."""
         tables = {name: self.cut(name, at) for name in self.names}
         active = self.qualifying(tables[self.activity_table])
-        everybody = self._customers(tables, at)
+        everybody = self.known_customers(tables, at)
         if "customers" in tables and self._has_customers_without_dates():
             # A customer without a date is known from the first event on, and so are their
             # attributes.
@@ -194,10 +194,11 @@ class History:
         query = "SELECT 1 FROM customers WHERE valid_from IS NULL AND acquired_at IS NULL LIMIT 1"
         return self.connection.execute(query).fetchone() is not None
 
-    def _customers(self, tables: dict[str, nw.LazyFrame], at: int) -> nw.LazyFrame:
-        """customer_id of everybody known.
+    def known_customers(self, tables: dict[str, nw.LazyFrame], at: int | nw.Expr) -> nw.LazyFrame:
+        """customer_id of everybody known before `at` (µs UTC, or the column as_of).
 
-        Those with an event, and those whose `valid_from` or `acquired_at` is before `at`.
+        Those with an event, and those whose `valid_from` or `acquired_at` is before `at`. tables:
+        those of `names`, cut at `at`.
         """
         # Somebody with a trial alone is known too, though a trial is no term.
         everyone = [

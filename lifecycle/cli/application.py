@@ -37,6 +37,7 @@ Out = Annotated[Path, typer.Option("--out", help="the file to write: .parquet or
 Verbose = Annotated[
     bool, typer.Option("--verbose", help="print the tables too, not only the answer")
 ]
+NoReport = Annotated[bool, typer.Option("--no-report", help="do not draw the page")]
 RunName = Annotated[
     str | None,
     typer.Option("--name", help="the run's name in MLflow, stored as typed: no customer data"),

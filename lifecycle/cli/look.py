@@ -14,6 +14,7 @@ from lifecycle.cli.application import (
     AsJson,
     Changes,
     Config,
+    NoReport,
     Out,
     Verbose,
     answer,
@@ -32,6 +33,7 @@ def demo(
     subscription: Annotated[
         bool, typer.Option("--subscription", help="monthly and annual contracts instead of a shop")
     ] = False,
+    no_report: NoReport = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
@@ -39,7 +41,7 @@ def demo(
     from lifecycle.commands.demo import demo as run_demo
 
     mode = "subscription" if subscription else "retail"
-    finished = run_demo(into, customers=customers, mode=mode, verbose=verbose)
+    finished = run_demo(into, customers=customers, mode=mode, verbose=verbose, page=not no_report)
     answer(finished.value, finished.text, as_json)
 
 

@@ -16,6 +16,7 @@ from lifecycle.cli.application import (
     AsOf,
     Changes,
     Config,
+    NoReport,
     Out,
     RunName,
     RunTags,
@@ -35,10 +36,11 @@ def run(
     as_of: AsOf = None,
     name: RunName = None,
     tags: RunTags = None,
+    no_report: NoReport = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run the main job: check → train → promote → score."""
+    """Run the main job: check → train → promote → score → report."""
     from features.core.setting_changes import read_changes
     from lifecycle.commands.run import run as run_main_job
     from training.tracking.run_labels import read_labels
@@ -49,6 +51,7 @@ def run(
         as_of=as_of,
         verbose=verbose,
         labels=read_labels(name, tags),
+        page=not no_report,
     )
     answer(finished.value, finished.text, as_json)
 

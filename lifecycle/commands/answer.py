@@ -164,8 +164,10 @@ def collect_warnings(value: Mapping[str, Any], *, note: str | None, stale: str |
 def _files(value: Mapping[str, Any], scores: Path) -> list[str]:
     release = Path(value["release_folder"])
     card = "card.md" if current_language() == ENGLISH else "card.zh.md"
+    page = value.get("report")
     return [
         say("  files"),
+        *([say("    report   {path}", path=page)] if page else []),
         say("    scores   {path}", path=scores / "scores.parquet"),
         say("    release  {path}", path=release),
         say("    card     {path}", path=release / card),

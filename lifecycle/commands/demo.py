@@ -24,11 +24,13 @@ MIN_CUSTOMERS = 50
 MIN_P = 1e-6
 
 
-def demo(into: Path, *, customers: int, mode: str, verbose: bool = False) -> RunResult:
+def demo(
+    into: Path, *, customers: int, mode: str, verbose: bool = False, page: bool = True
+) -> RunResult:
     """Simulate a business into the folder `into`, run the main job there, compare with the truth.
 
-    `mode`: retail or subscription. `verbose` adds the tables to the text. The data of the result
-    have the key `truth`: None where no evaluated row has a true probability.
+    `mode`: retail or subscription. `verbose` adds the tables to the text, `page` draws the page.
+    The data of the result have the key `truth`: None where no evaluated row has a true probability.
     """
     if customers < MIN_CUSTOMERS:
         raise BadSetting(
@@ -41,7 +43,7 @@ def demo(into: Path, *, customers: int, mode: str, verbose: bool = False) -> Run
     print_status(say("simulating {customers:,} customers", customers=customers))
     _simulate(into, customers=customers, mode=mode)
     config = into / "lifecycle.toml"
-    result = run(config, simulated=True)
+    result = run(config, simulated=True, page=page)
     truth = _compare_with_truth(result, load_settings(config), into)
     text = answer.answer_text(result.value, result.batch.folder, config=config, truth=truth)
     if verbose:

@@ -23,6 +23,7 @@ from features.core.settings import Settings, load_settings
 from features.tables.freshness import stale_tables
 from features.tables.history import History, load_history, newest_as_of, refuse_too_late
 from lifecycle.commands import answer, check, check_text
+from lifecycle.commands.report import Wish, make_page
 from serving.batch import run_folders
 from serving.release import release as releases
 from training import job, past, promote, rates_job
@@ -62,11 +63,13 @@ def run(
     verbose: bool = False,
     simulated: bool = False,
     labels: RunLabels = UNLABELLED,
+    page: bool = True,
 ) -> RunResult:
     """Check, train, promote and score one configuration, with the settings `changes`.
 
     `verbose` adds the tables to the text. `simulated`: the data end in the past on purpose, so
-    their age is no warning. `labels`: what the runs in MLflow are called.
+    their age is no warning. `labels`: what the runs in MLflow are called. `page`: draw the page
+    too, into the folder of the run.
 
     Without skill or with too few data it still ends with stages and marked rates. The served
     release stays where it is ok and the new one must not replace it; the scores are then of the
@@ -100,6 +103,9 @@ def run(
         *batch.warnings,
         *answer.collect_warnings(value, note=choice.note, stale=stale),
     ]
+    if page:
+        wish = Wish(batch.folder / "report" / "report.html", f"lifecycle report -c {config.name}")
+        value["report"] = str(make_page(history, counts, settings, at, wish).path)
     value["seconds"] = round(time.monotonic() - began, 1)
     text = answer.answer_text(value, batch.folder, config=config, consent=settings.consent.list)
     if verbose:

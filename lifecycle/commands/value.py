@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from features.core.instants import day_text
 from features.core.language import say
@@ -17,10 +16,8 @@ from features.indicators.all_tables import business_tables
 from features.indicators.what_if import what_if_table
 from features.tables.freshness import measure_freshness
 from features.tables.history import History, newest_as_of, refuse_too_late
-from serving.batch.writers import out_errors, write_table
+from serving.batch.writers import out_errors, write_table, write_table_for_spreadsheets
 from serving.value.scored_tables import scored_tables
-
-FORMULA = "^[=+\\-@\t\r]"  # as OWASP lists the beginnings that spreadsheets run
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ class ValueTables:
             with staging_folder(folder) as staged:
                 for name, table in self.tables.items():
                     write_table(table, staged / f"{name}.parquet")
-                    write_table(_without_formulas(table), staged / f"{name}.csv")
+                    write_table_for_spreadsheets(table, staged / f"{name}.csv")
                 for path in sorted(staged.iterdir()):
                     put_in_place(path, folder / path.name)
 
@@ -103,13 +100,3 @@ def make_value_tables(
     if what_if is not None:
         tables["what_if"] = what_if_table(what_if, tables, settings)
     return ValueTables(tables, as_of, settings.zone, silent)
-
-
-def _without_formulas(table: pa.Table) -> pa.Table:
-    for position, name in enumerate(table.column_names):
-        column = table.column(position)
-        if pa.types.is_string(column.type):
-            risky = pc.match_substring_regex(column, FORMULA)
-            quoted = pc.binary_join_element_wise("'", column, "")
-            table = table.set_column(position, name, pc.if_else(risky, quoted, column))
-    return table

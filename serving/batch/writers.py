@@ -19,6 +19,7 @@ from features.core.errors import BadSetting, StoreFailed
 from features.core.staged_files import staged_file
 
 INSTANT_COLUMNS = ("as_of", "first_at", "last_at", "recency_from", "cover_until")
+FORMULA = "^[=+\\-@\t\r]"  # as OWASP lists the beginnings that spreadsheets run
 DATETIME = pa.timestamp("us", tz="UTC")
 # 9999-12-31T23:59:59.999999Z, the last instant that Python and pandas can read.
 LAST_INSTANT_US = 253_402_300_799_999_999
@@ -91,4 +92,22 @@ def _without_lists(table: pa.Table) -> pa.Table:
         column = table.column(position)
         if pa.types.is_list(column.type):
             table = table.set_column(position, name, pc.binary_join(column, "|"))
+    return table
+
+
+def write_table_for_spreadsheets(table: pa.Table, path: Path) -> None:
+    """Write a .csv that a spreadsheet may open: a text that would be a formula has a ' before it.
+
+    StoreFailed where the file cannot be written.
+    """
+    write_table(_without_formulas(table), path)
+
+
+def _without_formulas(table: pa.Table) -> pa.Table:
+    for position, name in enumerate(table.column_names):
+        column = table.column(position)
+        if pa.types.is_string(column.type):
+            risky = pc.match_substring_regex(column, FORMULA)
+            quoted = pc.binary_join_element_wise("'", column, "")
+            table = table.set_column(position, name, pc.if_else(risky, quoted, column))
     return table

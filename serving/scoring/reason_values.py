@@ -16,6 +16,7 @@ import numpy as np
 from features.engine.columns import FeatureColumn
 from features.recipes.definitions import Definitions
 
+ALL_TIME = "all recorded time"  # the window of a column without one
 # The nouns that follow a count in the sentences of the catalogue, with an adjective or without.
 SINGULAR = {
     "minutes (or pages)": "minute (or page)",
@@ -51,9 +52,9 @@ def describe_value(column: FeatureColumn, value: float, usual: float | None = No
 
     `usual`: the median among customers of the same stage, written with the digits of the value.
     """
-    window = f"{column.days:g} days" if column.days is not None else "all recorded time"
+    window = f"{column.days:g} days" if column.days is not None else ALL_TIME
     filled = column.feature.words.format(value=value, window=window, answer=_answer(value))
-    sentence = _ONE_OF_MANY.sub(_to_singular, filled)
+    sentence = singular_counts(filled)
     if usual is None:
         return sentence
     if "{answer}" in column.feature.words:
@@ -62,6 +63,15 @@ def describe_value(column: FeatureColumn, value: float, usual: float | None = No
     if form is None:
         return sentence
     return f"{sentence} (usually {usual:{form}})"
+
+
+def singular_counts(sentence: str) -> str:
+    """The sentence with the noun after each 1 in the singular.
+
+    >>> singular_counts("1 open complaints"), singular_counts("21 open complaints")
+    ('1 open complaint', '21 open complaints')
+    """
+    return _ONE_OF_MANY.sub(_to_singular, sentence)
 
 
 def value_format(column: FeatureColumn) -> str | None:

@@ -14,9 +14,14 @@ from features.core.instants import day_text
 from features.core.settings import Settings, home
 from features.indicators.indicator_data import IndicatorData, load
 from serving.batch import run_manifest, shift
+from serving.release.score_table import REASON_COLUMNS
 from serving.scoring.value_columns import VALUE_COLUMNS
 from serving.value.channel_worth import CHANNEL_WORTH, channel_worth_table
+from serving.value.curves import CURVES, curve_table
+from serving.value.customer_list import CUSTOMERS, customer_list_table
 from serving.value.next_stages import NEXT_STAGES, next_stages_table
+from serving.value.reason_shares import REASON_SHARES, reason_share_table
+from serving.value.risk_value import RISK_VALUE, risk_value_table
 from serving.value.value_matrix import (
     VALUE_MATRIX,
     WORTH,
@@ -32,9 +37,16 @@ SECTIONS = (
     channel_worth_table,
     win_back_tables,
     next_stages_table,
+    risk_value_table,
+    reason_share_table,
+    curve_table,
+    customer_list_table,
 )
-ALL_SHAPES = (WORTH, VALUE_MATRIX, CHANNEL_WORTH, WIN_BACK, WIN_BACK_STAGES, NEXT_STAGES)
-SHAPES = {shape.name: shape for shape in ALL_SHAPES}
+OF_SCORES_ALONE = (
+    *(WORTH, VALUE_MATRIX, CHANNEL_WORTH, WIN_BACK, WIN_BACK_STAGES, NEXT_STAGES),
+    *(RISK_VALUE, REASON_SHARES, CURVES),
+)
+SHAPES = {shape.name: shape for shape in (*OF_SCORES_ALONE, CUSTOMERS)}
 _OF_ACTIVITY = ("customer_id", "occurred_at")
 _DIGEST = """
 CREATE OR REPLACE TABLE digest AS SELECT count(*) AS rows,
@@ -47,14 +59,15 @@ FROM incoming
 def scored_tables(data: IndicatorData) -> dict[str, pa.Table]:
     """Each of SHAPES from the scores of the day, and the indicator of value.
 
-    Without scores each says what to type.
+    Without scores each says what to type; `customers` has all that is known without them.
     """
     missing = _load_scores(data)
     if missing is not None:
-        empty = {
-            name: shape.say_missing(missing, as_of=data.as_of) for name, shape in SHAPES.items()
+        tables = {
+            shape.name: shape.say_missing(missing, as_of=data.as_of) for shape in OF_SCORES_ALONE
         }
-        return empty | {"indicators": clv_indicator(data, missing)}
+        tables |= customer_list_table(data, missing)
+        return tables | {"indicators": clv_indicator(data, missing)}
     tables = {name: table for section in SECTIONS for name, table in section(data).items()}
     return tables | {"indicators": clv_indicator(data)}
 
@@ -120,7 +133,7 @@ def _load_scores(data: IndicatorData) -> str | None:
     names = [name for name in scores.column_names if pa.types.is_floating(scores[name].type)]
     if not set(VALUE_COLUMNS) <= set(names):
         return f"scores of {day} with a clv: train again, then {command}"
-    scores = scores.select(["customer_id", "stage", "eligible", *names])
+    scores = scores.select(["customer_id", "stage", "eligible", *names, *REASON_COLUMNS])
     load(
         data.connection,
         scores,

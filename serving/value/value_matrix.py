@@ -77,17 +77,23 @@ SELECT '{{by}}' AS "by", {{group}} AS "group", count(*) AS n, {exact_sum("clv")}
        {exact_sum("p_churn")} / count(*) AS mean_p_churn, {{money}} AS money_last_year
 FROM valued WHERE {{group}} IS NOT NULL GROUP BY ALL ORDER BY "group"
 """
-_MATRIX = f"""
-WITH cut AS (
-    SELECT *, rank() OVER (ORDER BY year DESC) <= {TOP} * count(*) OVER () AND year > 0 AS much,
-           rank() OVER (ORDER BY clv DESC) <= {TOP} * count(*) OVER () AND clv > 0 AS expected
+_PLACES = f"""
+CREATE TABLE matrix_cells AS
+SELECT *, CASE WHEN year_place <= {TOP} * everybody AND year > 0 THEN 'high' ELSE 'low' END
+              AS current,
+       CASE WHEN clv_place <= {TOP} * everybody AND clv > 0 THEN 'high' ELSE 'low' END AS predicted
+FROM (
+    SELECT *, count(*) OVER () AS everybody, rank() OVER (ORDER BY year DESC) AS year_place,
+           rank() OVER (ORDER BY clv DESC) AS clv_place
     FROM valued
-), cells AS (
-    SELECT * FROM (VALUES (true, true), (true, false), (false, true), (false, false))
-        AS cells(much, expected)
 )
-SELECT CASE WHEN cells.much THEN 'high' ELSE 'low' END AS current,
-       CASE WHEN cells.expected THEN 'high' ELSE 'low' END AS predicted, count(who) AS n,
+"""
+_MATRIX = f"""
+WITH cells AS (
+    SELECT * FROM (VALUES ('high', 'high'), ('high', 'low'), ('low', 'high'), ('low', 'low'))
+        AS cells(current, predicted)
+)
+SELECT current, predicted, count(who) AS n,
        (SELECT count(*) FROM valued) AS everybody,
        count(who) / (SELECT count(*) FROM valued) AS share,
        {{money}} AS money_last_year,
@@ -97,9 +103,8 @@ SELECT CASE WHEN cells.much THEN 'high' ELSE 'low' END AS current,
        coalesce({exact_sum("clv")}, 0) / nullif((SELECT {exact_sum("clv")} FROM valued), 0)
            AS clv_share,
        {exact_sum("p_churn")} / nullif(count(who), 0) AS mean_p_churn
-FROM cells LEFT JOIN cut
-    ON cut.much = cells.much AND cut.expected = cells.expected
-GROUP BY cells.much, cells.expected ORDER BY cells.much DESC, cells.expected DESC
+FROM cells LEFT JOIN matrix_cells USING (current, predicted)
+GROUP BY current, predicted ORDER BY current, predicted
 """
 
 
@@ -136,6 +141,7 @@ def value_matrix_table(data: IndicatorData) -> dict[str, pa.Table]:
     """`value_matrix`: its four cells, those without customers too."""
     if not load_valued(data):
         return {"value_matrix": VALUE_MATRIX.say_missing(NO_VALUE, as_of=data.as_of)}
+    load_matrix(data)
     rows = data.rows(_MATRIX.format(money=data.units("coalesce(sum(year), 0)")))
     low, high = wilson(rows["n"].to_numpy(), rows["everybody"].to_numpy())
     names = zip(rows["current"].to_pylist(), rows["predicted"].to_pylist(), strict=True)
@@ -149,3 +155,10 @@ def load_valued(data: IndicatorData) -> bool:
     if not data.has_table("valued"):
         data.connection.execute(_VALUED.format(year_ago=data.year_ago))
     return bool(data.value("SELECT count(*) FROM valued"))
+
+
+def load_matrix(data: IndicatorData) -> None:
+    """Create `matrix_cells`, the table `valued` with current and predicted, if it is not there."""
+    load_valued(data)
+    if not data.has_table("matrix_cells"):
+        data.connection.execute(_PLACES)

@@ -28,7 +28,7 @@ from training.plan import Plan
 
 SHARES = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
 MODELS = {"churn": mark("churn"), "next_stage": mark("next stage")}
-UNITS = {"customers": mark("customers"), "dates": mark("training dates")}
+UNITS = {"customers": "customers", "dates": "training dates"}
 
 
 def learning_curve(
@@ -187,7 +187,7 @@ def lines(evaluation: Mapping[str, Any]) -> list[str]:
         for axis, unit in UNITS.items():
             points = join_words(_point_text(point, axis, model, who) for point in curve[axis])
             size = curve["better_from"][model][who][axis]
-            named = {"model": say(words), "unit": say(unit), "points": points}
+            named = {"model": say(words), "unit": term(unit), "points": points}
             if size is None:
                 out.append(
                     say(

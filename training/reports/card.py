@@ -134,7 +134,7 @@ def _population(definitions: Definitions, evaluation: Report, settings: Settings
     return [
         say("## Population, label and stages"),
         "",
-        *markdown_table((say("population"), say("who"), say("evaluated rows"), say("left")), rows),
+        *markdown_table((say("population"), term("who"), say("evaluated rows"), say("left")), rows),
         say(
             "*Everyone* includes customers who left long ago, and they are easy. *Eligible* are "
             "those for whom the answer matters. Prospects (no activity yet) have no churn score."

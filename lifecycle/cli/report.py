@@ -1,0 +1,50 @@
+"""The command that draws the page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lifecycle.cli.application import (
+    DEFAULT,
+    LOOK,
+    AsJson,
+    AsOf,
+    Changes,
+    Config,
+    answer,
+    app,
+    open_business,
+)
+
+
+@app.command(rich_help_panel=LOOK)
+def report(
+    out: Annotated[Path, typer.Option("--out", help="the page to write")] = Path("report.html"),
+    as_of: AsOf = None,
+    tables: Annotated[
+        Path | None,
+        typer.Option("--tables", help="draw what `lifecycle value --out` wrote into this folder"),
+    ] = None,
+    with_ids: Annotated[
+        bool, typer.Option("--with-ids", help="name the first customers to keep in the page")
+    ] = False,
+    config: Config = DEFAULT,
+    changes: Changes = None,
+    as_json: AsJson = False,
+) -> None:
+    """Draw the page with the answers: one HTML file, its tables and lists of customers beside it.
+
+    In English and Chinese, without a script; nothing in it is loaded from elsewhere. Scores are
+    those of the day: `lifecycle score` or `lifecycle run` first.
+    """
+    from features.core.instants import instant
+    from lifecycle.commands.report import Wish, make_page
+
+    settings, history, counts = open_business(config, changes)
+    at = None if as_of is None else instant(as_of, zone=settings.zone)
+    command = " ".join(["lifecycle report -c", config.name, *(["--as-of", as_of] if as_of else [])])
+    page = make_page(history, counts, settings, at, Wish(out, command, tables, with_ids))
+    answer(page.report(), page.text(), as_json)

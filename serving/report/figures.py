@@ -1,0 +1,88 @@
+"""Numbers and sentences of the page. Each number names the cell of the table it stands in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+from markupsafe import Markup, escape
+
+from features.core.language import day, number, percent, say, term, translate, translate_text
+from serving.drawing.canvas import Cell, Value
+from serving.report.written_tables import FEWEST, Row
+
+NumberKind = Literal["count", "share", "money", "number", "days"]
+WordKind = Literal["text", "term", "stage", "day", "cohort", "long", "reason"]
+Kind = NumberKind | WordKind
+NUMBERS = ("count", "share", "money", "number", "days")
+NOTHING = "–"
+_SMALL_MONEY = 100  # below it, cents matter
+
+
+def write(value: Any, kind: Kind, currency: str | None = None) -> str:
+    """A value as people read it, in the current language; `–` for null."""
+    if value is None:
+        return NOTHING
+    if kind in _WRITERS:
+        return _WRITERS[kind](value)
+    return _write_money(value, currency)
+
+
+def _write_money(value: float, currency: str | None) -> str:
+    text = number(value, 2 if 0 < abs(value) < _SMALL_MONEY else 0)
+    return f"{text} {currency}" if currency else text
+
+
+_WRITERS: dict[str, Callable[[Any], str]] = {
+    "count": number,
+    "share": percent,
+    "number": lambda value: number(value, 2),
+    "days": number,
+    "text": str,
+    "term": term,
+    "stage": lambda value: stage_name(value),
+    "day": day,
+    "long": translate_text,
+    "reason": str,
+    "cohort": lambda value: term(value) if value == "all" else day(value),
+}
+
+
+def stage_name(stage: str) -> str:
+    """A stage as people write it: `at risk`. What is no stage stays as it is."""
+    return term(stage) if term(stage) != stage else stage.replace("_", " ")
+
+
+def joined(*sentences: Markup | None) -> Markup:
+    """Sentences one after the other; those that are None are left out."""
+    return Markup(" ").join(each for each in sentences if each is not None)
+
+
+def few() -> str:
+    """What stands for a number of too few customers."""
+    return say("fewer than {n}", n=FEWEST)
+
+
+def sentence(message: str, /, **values: Any) -> Markup:
+    """The message in the current language; values are escaped unless they are figures."""
+    return Markup(escape(translate(message))).format(**values)
+
+
+def figure(row: Row, column: str, kind: Kind, currency: str | None = None) -> Markup:
+    """The number of a cell, which says where it stands: a text of the page."""
+    if row.is_small and kind in NUMBERS:
+        return Markup(escape(few()))
+    text = write(row[column], kind, currency)
+    if row[column] is None:
+        return Markup(text)
+    return Markup('<data data-table="{}" data-row="{}" data-column="{}">{}</data>').format(
+        row.table, row.number, column, text
+    )
+
+
+def drawn(row: Row, column: str, kind: Kind, currency: str | None = None) -> Value | None:
+    """The number of a cell for a picture; None where there is none to be drawn."""
+    value = row.number_of(column)
+    if value is None:
+        return None
+    return Value(value, Cell(row.table, row.number, column), write(row[column], kind, currency))

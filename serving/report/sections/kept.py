@@ -1,0 +1,62 @@
+"""How is "kept" defined, and what moves with it?"""
+
+from __future__ import annotations
+
+from features.core.language import percent, say
+from serving.drawing.bars import draw_intervals
+from serving.report.figures import sentence
+from serving.report.picture import Picture, Section
+from serving.report.source import Source
+
+
+def kept_section(source: Source) -> Section:
+    """The share that stayed, under other definitions of staying."""
+    question = say("How is “kept” defined, and what moves with it?")
+    rows = source.tables.rows("kept")
+    if not rows:
+        return Section("kept", question, source.missing("kept"))
+    facts = source.facts
+    if facts.contractual:
+        answer = sentence(
+            "A customer is kept who still has cover {n} days later. The days of grace after a term "
+            "decide whether a late renewal counts.",
+            n=facts.horizon_days,
+        )
+    else:
+        answer = sentence(
+            "A customer is kept who is active within {n} days. With fewer days more customers "
+            "count as gone, although they did nothing different.",
+            n=facts.horizon_days,
+        )
+    title = say("Stayed, by definition")
+    dots = [
+        source.bar(
+            row,
+            say("{n} days (used here)", n=row["days"])
+            if row["configured"] == "yes"
+            else say("{n} days", n=row["days"]),
+            "kept",
+            "share",
+            ends=True,
+        )
+        for row in rows
+    ]
+    picture = Picture(
+        title,
+        sentence(
+            "Eligible customers who stayed, were “kept” defined with so many days. The number "
+            "used here is chosen in the configuration."
+        ),
+        source.view(
+            rows,
+            ("by", "term"),
+            ("days", "count"),
+            ("kept", "share"),
+            ("low", "share"),
+            ("high", "share"),
+            ("configured", "term"),
+            ("n", "count"),
+        ),
+        draw_intervals(title, dots, lambda share: percent(share, 0)).markup(),
+    )
+    return Section("kept", question, answer, [picture])

@@ -1,0 +1,191 @@
+"""Who will leave, can still be kept, and what are they worth?"""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from features.core.language import number, percent, say, term
+from features.recipes.stages import STAGES
+from serving.drawing.bars import draw_bars, draw_intervals
+from serving.drawing.matrix import draw_matrix
+from serving.report.figures import joined, sentence
+from serving.report.picture import CustomerList, Picture, Section
+from serving.report.source import Source, horizon
+
+FIRST_CUSTOMERS = 20
+
+
+def leaving_section(source: Source) -> Section:
+    """The section; without scores it says what to type."""
+    question = say("Who will leave, can still be kept, and what are they worth?")
+    pictures = [
+        *_risk_and_value(source),
+        *_first_customers(source),
+        *_at_stake(source),
+        *_causes(source),
+    ]
+    answer = _answer(source)
+    if answer is None:
+        return Section("leaving", question, source.missing("worth"), pictures)
+    return Section("leaving", question, answer, pictures, source.notes("risk_value"))
+
+
+def _answer(source: Source) -> Markup | None:
+    everybody = source.tables.row("worth", by="all")
+    rate = source.tables.row("indicators", indicator="churn")
+    if everybody is None:
+        return None
+    text = sentence(
+        "{stake} are at stake: so much more would the eligible customers bring if none "
+        "of them left within {horizon}.",
+        stake=source.figure(everybody, "at_stake", "money"),
+        horizon=horizon(source.facts),
+    )
+    if rate is None:
+        return text
+    return joined(
+        text,
+        sentence(
+            "Of the customers who were eligible one horizon ago, {rate} left (n = {n}). Eligible "
+            "are customers who are not gone yet. Most of all customers left long ago: they are not "
+            "counted here.",
+            rate=source.figure(rate, "value", "share"),
+            n=source.figure(rate, "n", "count"),
+        ),
+    )
+
+
+def _risk_and_value(source: Source) -> list[Picture]:
+    rows = source.tables.rows("risk_value")
+    if not rows:
+        return []
+    risks = [place / 10 for place in range(10)]
+    worths = sorted({row["value_from"] for row in rows}, reverse=True)
+    ends = {row["value_from"]: row["value_to"] for row in rows}
+    values = {}
+    for row in rows:
+        value = source.drawn(row, "customers", "count")
+        if value is not None:
+            column = round(row["risk_from"] * 10)
+            values[worths.index(row["value_from"]), column] = value
+    title = say("Risk and worth of the eligible customers")
+    currency = source.tables.currency
+    labels = [f"{number(low)}–{number(ends[low])}" for low in worths]
+    days = horizon(source.facts)
+    risk_name = say("risk within {horizon}, from", horizon=days)
+    canvas = draw_matrix(
+        title,
+        labels,
+        [percent(risk, 0) for risk in risks],
+        values,
+        row_name=f"{say('worth if they stay')}{f', {currency}' if currency else ''}",
+        column_name=risk_name,
+        power=0.5,
+    )
+    return [
+        Picture(
+            title,
+            sentence(
+                "Each square is a group of customers: further right they are more likely to leave, "
+                "further up they are worth more if they stay. Start at the top right. The list "
+                "has them by what is at stake; groups of fewer than ten customers are not drawn."
+            ),
+            source.view(
+                rows,
+                ("value_from", "money"),
+                ("value_to", "money"),
+                ("risk_from", "share"),
+                ("risk_to", "share"),
+                ("customers", "count"),
+                ("at_stake", "money"),
+            ),
+            canvas.markup(),
+            CustomerList(
+                "worth_keeping",
+                ("at_stake", "p_churn", "clv_if_stays", "stage", "segment", "reason_1", "reason_2"),
+                where="eligible AND p_churn IS NOT NULL",
+                order="at_stake DESC NULLS LAST, customer_id",
+            ),
+        )
+    ]
+
+
+def _first_customers(source: Source) -> list[Picture]:
+    """The first customers of the list by name, where that is wanted."""
+    rows = source.tables.first("customers", FIRST_CUSTOMERS) if source.facts.with_ids else []
+    rows = [row for row in rows if row["at_stake"] is not None]
+    if not rows:
+        return []
+    return [
+        Picture(
+            say("The first customers to keep"),
+            sentence("The first of the list, by what is at stake."),
+            source.view(
+                rows,
+                ("customer_id", "text"),
+                ("stage", "stage"),
+                ("p_churn", "share"),
+                ("at_stake", "money"),
+                ("reason_1", "reason"),
+            ),
+        )
+    ]
+
+
+def _at_stake(source: Source) -> list[Picture]:
+    by_stage = {row["group"]: row for row in source.tables.rows("worth", by="stage")}
+    rows = [by_stage[stage] for stage in STAGES if stage in by_stage]
+    rows = [row for row in rows if row["at_stake"]]
+    if not rows:
+        return []
+    title = say("What is at stake, by stage")
+    bars = [source.stage_bar(row, row["group"], "at_stake", "money") for row in rows]
+    return [
+        Picture(
+            title,
+            sentence(
+                "How much more the customers of a stage are expected to bring if none of them "
+                "leaves. It is what keeping all of them would be worth, and no effect of a contact."
+            ),
+            source.view(
+                rows,
+                ("group", "term"),
+                ("at_stake", "money"),
+                ("clv", "money"),
+                ("mean_p_churn", "share"),
+                ("n", "count"),
+            ),
+            draw_bars(title, bars, number).markup(),
+        )
+    ]
+
+
+def _causes(source: Source) -> list[Picture]:
+    rows = source.tables.rows("leaving")
+    if not rows:
+        return []
+    title = say("How they left: with a word, or in silence")
+    dots = [source.bar(row, term(row["cause"]), "share", "share", ends=True) for row in rows]
+    return [
+        Picture(
+            title,
+            sentence(
+                "Of the customers who left in the last horizon. Who says something can be "
+                "answered; who is silent must be noticed. A cause is what was recorded, and no "
+                "proof of why."
+            ),
+            source.view(
+                rows,
+                ("cause", "term"),
+                ("n", "count"),
+                ("share", "share"),
+                ("low", "share"),
+                ("high", "share"),
+            ),
+            draw_intervals(title, dots, _whole_percent).markup(),
+        )
+    ]
+
+
+def _whole_percent(share: float) -> str:
+    return percent(share, 0)

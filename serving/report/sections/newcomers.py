@@ -1,0 +1,141 @@
+"""Are newer customers better?"""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from features.core.language import day, number, percent, say, term
+from serving.drawing.bars import draw_intervals
+from serving.report.figures import joined, sentence
+from serving.report.picture import CustomerList, Picture, Section
+from serving.report.source import Source
+from serving.report.summary import compared_months
+from serving.report.written_tables import Row
+
+
+def newcomers_section(source: Source) -> Section:
+    """The section; without months to compare it says so."""
+    question = say("Are newer customers better?")
+    age, rows, everybody = compared_months(source.tables)
+    pictures = [*_cohorts(source, age, rows, everybody), *_channels(source), *_payback(source)]
+    if everybody is None:
+        missing = source.missing("retention") if source.tables.missing("retention") else None
+        few_months = sentence("Too few months of acquisition have been observed to compare them.")
+        return Section("newcomers", question, missing or few_months, pictures)
+    notes = source.notes("channels", "channel_ages")
+    return Section("newcomers", question, _answer(source, everybody), pictures, notes)
+
+
+def _answer(source: Source, everybody: Row) -> Markup:
+    text = sentence(
+        "{share} of all customers are still customers {age} days after they were acquired.",
+        share=source.figure(everybody, "retention", "share"),
+        age=source.figure(everybody, "age_days", "count"),
+    )
+    verdict = sentence(
+        "Of the {n} newest months {better} are better and {worse} are worse by more than chance.",
+        n=source.total("months compared"),
+        better=source.total("months that are better"),
+        worse=source.total("months that are worse"),
+    )
+    return joined(text, verdict)
+
+
+def _cohorts(source: Source, age: int, rows: list[Row], everybody: Row | None) -> list[Picture]:
+    if everybody is None:
+        return []
+    title = say("Still customers after {age} days, by month of acquisition", age=age)
+    dots = [source.bar(row, day(row["cohort"]), "retention", "share", ends=True) for row in rows]
+    at = source.drawn(everybody, "retention", "share")
+    return [
+        Picture(
+            title,
+            sentence(
+                "Months are compared at the same age, so a young month is not worse for being "
+                "young. The line is all customers. A month whose interval crosses it may differ "
+                "by chance."
+            ),
+            source.view(
+                [*rows, everybody],
+                ("cohort", "cohort"),
+                ("retention", "share"),
+                ("low", "share"),
+                ("high", "share"),
+                ("n", "count"),
+            ),
+            draw_intervals(title, dots, _whole_percent, zero=False, at=at).markup(),
+            CustomerList(
+                "newcomers",
+                ("cohort", "channel", "stage", "p_churn", "clv"),
+                where="cohort IS NOT NULL",
+                order="cohort DESC, customer_id",
+            ),
+        )
+    ]
+
+
+def _channels(source: Source) -> list[Picture]:
+    rows = source.tables.rows("channel_ages")
+    ages = sorted({row["age_days"] for row in rows if row["n"] and not row.is_small})
+    if not ages:
+        return []
+    age = ages[-1]
+    mine = [row for row in rows if row["age_days"] == age]
+    title = say("Money of a customer within {age} days, by channel", age=age)
+    dots = [
+        source.bar(row, term(row["channel"]), "money_per_customer", "money", ends=True)
+        for row in mine
+    ]
+    return [
+        Picture(
+            title,
+            sentence(
+                "Who came through a channel was not drawn by lot: a difference between channels "
+                "is no effect of the channel."
+            ),
+            source.view(
+                mine,
+                ("channel", "term"),
+                ("money_per_customer", "money"),
+                ("low", "money"),
+                ("high", "money"),
+                ("repeat_share", "share"),
+                ("n", "count"),
+            ),
+            draw_intervals(title, dots, number).markup(),
+            CustomerList(
+                "channels",
+                ("channel", "cohort", "stage", "clv"),
+                where="channel IS NOT NULL",
+                order="channel, customer_id",
+            ),
+        )
+    ]
+
+
+def _payback(source: Source) -> list[Picture]:
+    rows = source.tables.rows("channels")
+    if not rows:
+        return []
+    return [
+        Picture(
+            say("What a customer costs, and when that is paid back"),
+            sentence(
+                "A customer may cost at most what customers of the channel bring in their first "
+                "year. A cost that was not stated is not zero: then nothing is said."
+            ),
+            source.view(
+                rows,
+                ("channel", "term"),
+                ("cost_per_customer", "money"),
+                ("payback_days", "days"),
+                ("most_cost", "money"),
+                ("early_share", "share"),
+                ("n", "count"),
+            ),
+        )
+    ]
+
+
+def _whole_percent(share: float) -> str:
+    return percent(share, 0)

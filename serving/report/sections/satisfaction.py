@@ -1,0 +1,156 @@
+"""How satisfied are they, and how many answered?"""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from features.core.language import day, number, percent, say, term
+from features.recipes.stages import STAGES
+from serving.drawing.bars import draw_bars, draw_intervals
+from serving.report.figures import Kind, joined, sentence, write
+from serving.report.picture import CustomerList, Picture, Section
+from serving.report.source import Source
+from serving.report.written_tables import Row
+
+_MONTHS = 12
+_COLUMNS: tuple[tuple[str, Kind], ...] = (
+    ("value", "share"),
+    ("low", "share"),
+    ("high", "share"),
+    ("n", "count"),
+    ("response_rate", "share"),
+    ("if_silent_lowest", "share"),
+    ("if_silent_highest", "share"),
+)
+
+
+def satisfaction_section(source: Source) -> Section:
+    """The section; without feedback it says so."""
+    question = say("How satisfied are they, and how many answered?")
+    rows = source.tables.rows("satisfaction")
+    if not rows:
+        return Section("satisfaction", question, source.missing("satisfaction"))
+    measures = [name for name in ("csat", "nps") if any(row["measure"] == name for row in rows)]
+    pictures = []
+    for measure in measures:
+        pictures += _by(source, rows, measure, "month") + _by(source, rows, measure, "stage")
+    pictures += _complaints(source, rows) + _times(source)
+    notes = source.notes("satisfaction", "response_times")
+    answers = [_answer(source, rows, measure) for measure in measures]
+    answer = answers[0] if answers else sentence("No survey was answered.")
+    for more in answers[1:]:
+        answer = joined(answer, more)
+    return Section("satisfaction", question, answer, pictures, notes)
+
+
+def _answer(source: Source, rows: list[Row], measure: str) -> Markup:
+    [row] = [one for one in rows if one["measure"] == measure and one["dimension"] == "all"][:1]
+    value = source.figure(row, "value", "share")
+    if measure == "csat":
+        text = sentence("Of those who answered, {value} are satisfied (CSAT).", value=value)
+    else:
+        text = sentence(
+            "The net promoter score (NPS: promoters minus detractors) is {value}.", value=value
+        )
+    if row["response_rate"] is None:
+        return joined(text, sentence("How many were asked is not in the data."))
+    return joined(
+        text,
+        sentence(
+            "{rate} of {sent} surveys were answered: were all others unhappy it would be {low}, "
+            "were they happy {high}.",
+            rate=source.figure(row, "response_rate", "share"),
+            sent=source.figure(row, "sent", "count"),
+            low=source.figure(row, "if_silent_lowest", "share"),
+            high=source.figure(row, "if_silent_highest", "share"),
+        ),
+    )
+
+
+def _by(source: Source, rows: list[Row], measure: str, dimension: str) -> list[Picture]:
+    mine = [row for row in rows if row["measure"] == measure and row["dimension"] == dimension]
+    if dimension == "month":
+        mine = sorted(mine, key=lambda row: row["level"])[-_MONTHS:]
+    else:
+        mine = [row for stage in STAGES for row in mine if row["level"] == stage]
+    if not mine:
+        return []
+    name = {"csat": say("Satisfied (CSAT)"), "nps": say("Net promoter score (NPS)")}[measure]
+    by_month = dimension == "month"
+    title = (
+        say("{measure}, by month", measure=name)
+        if by_month
+        else say("{measure}, by stage of today", measure=name)
+    )
+    kind: Kind = "day" if by_month else "stage"
+    dots = [source.bar(row, write(row["level"], kind), "value", "share", ends=True) for row in mine]
+    return [
+        Picture(
+            title,
+            sentence(
+                "Of those who answered, with the 95% interval. Who does not answer is not in it: "
+                "the table has what it would be if they were all unhappy, or all happy."
+            ),
+            source.view(mine, ("level", kind), *_COLUMNS),
+            draw_intervals(title, dots, _whole_percent, zero=measure == "csat").markup(),
+            None
+            if by_month
+            else CustomerList("satisfaction", ("stage", "p_churn", "clv"), order="stage"),
+        )
+    ]
+
+
+def _complaints(source: Source, rows: list[Row]) -> list[Picture]:
+    mine = [row for row in rows if row["measure"] == "complaints" and row["dimension"] == "month"]
+    mine = sorted(mine, key=lambda row: row["level"])[-_MONTHS:]
+    if not mine:
+        return []
+    title = say("Customers who complained, by month")
+    dots = [source.bar(row, day(row["level"]), "value", "share", ends=True) for row in mine]
+    return [
+        Picture(
+            title,
+            sentence("The share of the customers of the month who complained in it."),
+            source.view(
+                mine,
+                ("level", "day"),
+                ("value", "share"),
+                ("low", "share"),
+                ("high", "share"),
+                ("complaints", "count"),
+                ("n", "count"),
+            ),
+            draw_intervals(title, dots, _whole_percent).markup(),
+        )
+    ]
+
+
+def _times(source: Source) -> list[Picture]:
+    rows = [row for row in source.tables.rows("response_times") if row["median_hours"] is not None]
+    if not rows:
+        return []
+    title = say("How long complaints take")
+    bars = [source.bar(row, term(row["level"]), "median_hours", "days") for row in rows]
+    return [
+        Picture(
+            title,
+            sentence(
+                "Hours within which half of the complaints of the last year are answered or "
+                "resolved; open ones count as not done yet."
+            ),
+            source.view(
+                rows,
+                ("measure", "term"),
+                ("level", "term"),
+                ("median_hours", "days"),
+                ("in_time", "share"),
+                ("done", "count"),
+                ("n", "count"),
+            ),
+            draw_bars(title, bars, number).markup(),
+        )
+    ]
+
+
+def _whole_percent(share: float) -> str:
+    return percent(share, 0)

@@ -1,0 +1,80 @@
+"""The small print: every row read and left out, definitions, and how to make each number again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from markupsafe import Markup
+
+from features.core.language import day, say, translate_text
+from serving.report.figures import sentence
+from serving.report.picture import Picture, Section
+from serving.report.source import Source
+from serving.report.written_tables import FEWEST
+
+
+def small_print_section(source: Source) -> Section:
+    """What was read, what the numbers mean, and the command that makes them again."""
+    facts = source.facts
+    pictures = [
+        Picture(
+            say("What became of every row"),
+            sentence("Rows read are rows used and rows left out, by the rule that they break."),
+            source.view(
+                source.tables.rows("reading"),
+                ("table", "text"),
+                ("rule", "long"),
+                ("rows", "count"),
+            ),
+        ),
+        Picture(
+            say("Until when each table is known"),
+            sentence("A feed that fell silent is not customers who fell silent."),
+            source.view(
+                source.tables.rows("freshness"),
+                ("table", "text"),
+                ("until", "day"),
+                ("silent_days", "days"),
+                ("state", "term"),
+            ),
+        ),
+    ]
+    notes = [
+        sentence("Numbers about fewer than {n} customers are not shown.", n=FEWEST),
+        sentence(
+            "Intervals hold the true value in 95 of 100 such cases, where it is not said otherwise."
+        ),
+        sentence(
+            "Every number stands in a table beside this page, named in the number itself. All of "
+            "them are made again by: {command}",
+            command=facts.command,
+        ),
+    ]
+    if facts.consent:
+        notes.insert(0, sentence("Lists name only customers who agreed to be contacted."))
+    answer = sentence(
+        "Everything is as of the beginning of {day}: nothing that happened or became known later "
+        "is in any number.",
+        day=day(facts.as_of),
+    )
+    return Section(
+        "small-print", say("Small print"), answer, pictures, notes, list(_definitions(source))
+    )
+
+
+def _definitions(source: Source) -> Iterator[tuple[str, Markup]]:
+    """What the numbers of each table mean, and of whom they are."""
+    for name, table in sorted(source.tables.tables.items()):
+        if "definition" not in table.column_names or not table.num_rows:
+            continue
+        definition = table["definition"][0].as_py()
+        population = table["population"][0].as_py()
+        if definition:
+            yield (
+                name,
+                sentence(
+                    "{definition} (of: {population})",
+                    population=translate_text(population or ""),
+                    definition=translate_text(definition),
+                ),
+            )

@@ -1,0 +1,71 @@
+"""Why do they leave?"""
+
+from __future__ import annotations
+
+from markupsafe import Markup
+
+from features.core.language import percent, say
+from features.recipes.stages import STAGES
+from serving.drawing.bars import draw_intervals
+from serving.report.figures import Kind, sentence, stage_name, write
+from serving.report.picture import CustomerList, Picture, Section
+from serving.report.source import Source
+from serving.report.written_tables import Row
+
+_COLUMNS: tuple[tuple[str, Kind], ...] = (
+    ("reason", "reason"),
+    ("share", "share"),
+    ("low", "share"),
+    ("high", "share"),
+    ("median_value", "number"),
+    ("usual_value", "number"),
+    ("n", "count"),
+)
+_MOST = 8
+
+
+def why_section(source: Source) -> Section:
+    """Reasons overall, then of each stage; without scores it says what to type."""
+    question = say("Why do they leave?")
+    rows = source.tables.rows("reason_shares", direction="raises")
+    rows = [row for row in rows if row["reasons"] == 1]
+    overall = [row for row in rows if row["stage"] == "all"][:_MOST]
+    if not overall:
+        return Section("why", question, source.missing("reason_shares"))
+    pictures = [_picture(source, say("What raises the risk, all eligible customers"), overall)]
+    for stage in STAGES:
+        mine = [row for row in rows if row["stage"] == stage][:_MOST]
+        if mine and not mine[0].is_small:
+            title = say("What raises the risk: {stage}", stage=stage_name(stage))
+            pictures.append(_picture(source, title, mine))
+    return Section("why", question, _answer(source, overall[0]), pictures)
+
+
+def _answer(source: Source, first: Row) -> Markup:
+    return sentence(
+        "The most frequent reason: {reason}, for {share} of the eligible customers. A reason is "
+        "what moves the score of a customer away from the usual one; it is no proof of a cause.",
+        reason=write(first["reason"], "reason"),
+        share=source.figure(first, "share", "share"),
+    )
+
+
+def _picture(source: Source, title: str, rows: list[Row]) -> Picture:
+    dots = [
+        source.bar(row, write(row["reason"], "reason"), "share", "share", ends=True) for row in rows
+    ]
+    return Picture(
+        title,
+        sentence(
+            "The share of the customers with this among their three reasons. “…” stands for the "
+            "value of the customer; the table has its median beside the usual value of the stage."
+        ),
+        source.view(rows, *_COLUMNS),
+        draw_intervals(title, dots, lambda share: percent(share, 0)).markup(),
+        CustomerList(
+            "reasons",
+            ("stage", "p_churn", "reason_1", "reason_2", "reason_3"),
+            where="eligible AND reason_1 IS NOT NULL",
+            order="p_churn DESC NULLS LAST, customer_id",
+        ),
+    )

@@ -1,0 +1,74 @@
+"""The page as files: `report.html`, and beside it a folder with the tables and the lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from features.core.language import say
+from features.core.staged_files import replace_folder, staged_file, staging_folder
+from serving.batch.writers import out_errors, write_table, write_table_for_spreadsheets
+from serving.report.lists import TABLE, customer_lists, write_lists
+from serving.report.page import SECTIONS, draw_page
+from serving.report.source import Source
+
+
+@dataclass(frozen=True)
+class WrittenPage:
+    """Where the page is, the folder beside it, and how many customers each list has."""
+
+    path: Path
+    folder: Path
+    customers: Mapping[str, int]
+
+    def report(self) -> dict[str, object]:
+        """The same for JSON."""
+        return {"page": str(self.path), "files": str(self.folder), "lists": dict(self.customers)}
+
+    def text(self) -> str:
+        """The same in lines."""
+        return say(
+            "→ {page}\n  tables and lists of customers: {folder}",
+            page=self.path,
+            folder=self.folder,
+        )
+
+
+def files_folder(path: Path) -> Path:
+    """The folder beside a page: `report_files` for `report.html`."""
+    return path.with_name(f"{path.stem}_files")
+
+
+def write_page(source: Source, path: Path) -> WrittenPage:
+    """Write the page, `tables/<table>.parquet` and `.csv`, and `lists/<list>.csv`.
+
+    The files are there before the page that names them. StoreFailed where they cannot be written;
+    then the old ones stay.
+    """
+    folder = files_folder(path)
+    tables = source.tables.tables
+    html = draw_page(source, files=quote(folder.name))
+    with out_errors():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with staging_folder(path.parent) as staged:
+            _write_tables(tables, staged / "tables")
+            (staged / "lists").mkdir()
+            counts = {}
+            if TABLE in tables:
+                lists = customer_lists(section(source) for section in SECTIONS)
+                counts = write_lists(tables[TABLE], lists, staged / "lists")
+            replace_folder(staged, folder)
+        with staged_file(path) as staged_page:
+            staged_page.write_text(html, encoding="utf-8")
+    return WrittenPage(path, folder, counts)
+
+
+def _write_tables(tables: Mapping[str, pa.Table], folder: Path) -> None:
+    folder.mkdir()
+    for name, table in tables.items():
+        write_table(table, folder / f"{name}.parquet")
+        write_table_for_spreadsheets(table, folder / f"{name}.csv")

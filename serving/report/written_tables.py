@@ -1,0 +1,97 @@
+"""The tables that the page draws: read as they were written, a row at a time, and never changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from serving.batch.writers import with_microseconds
+
+FEWEST = 10  # cells of fewer customers are not shown: they are almost persons
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: which one, and its cells."""
+
+    table: str
+    number: int
+    cells: Mapping[str, Any]
+
+    def __getitem__(self, column: str) -> Any:
+        return self.cells[column]
+
+    @property
+    def is_small(self) -> bool:
+        """Whether it is about one to nine customers."""
+        return 0 < (self.cells.get("n") or 0) < FEWEST
+
+    def number_of(self, column: str) -> float | None:
+        """The number of a column; None where it is null, or about too few customers."""
+        value = self.cells[column]
+        return None if value is None or self.is_small else float(value)
+
+
+@dataclass(frozen=True)
+class WrittenTables:
+    """Tables by name, and the currency of their money (None where it is not stated)."""
+
+    tables: Mapping[str, pa.Table]
+    currency: str | None = None
+
+    def rows(self, name: str, /, **cells: Any) -> list[Row]:
+        """The rows of a table whose cells are these, in its order.
+
+        None where the table is not there, or says what is missing instead.
+        """
+        table = self.tables.get(name)
+        if table is None or self.missing(name):
+            return []
+        return [
+            Row(name, number, each)
+            for number, each in enumerate(table.to_pylist())
+            if all(each.get(column) == value for column, value in cells.items())
+            and each.get("missing") is None
+        ]
+
+    def first(self, name: str, count: int) -> list[Row]:
+        """The first rows of a table that has one for each customer."""
+        table = self.tables.get(name)
+        if table is None or self.missing(name):
+            return []
+        rows = table.slice(0, count).to_pylist()
+        return [Row(name, number, each) for number, each in enumerate(rows)]
+
+    def row(self, name: str, /, **cells: Any) -> Row | None:
+        """The first of these rows."""
+        return next(iter(self.rows(name, **cells)), None)
+
+    def missing(self, name: str) -> str | None:
+        """What a table says is missing, where it has no row with numbers."""
+        table = self.tables.get(name)
+        if table is None:
+            return name
+        if not table.num_rows or "missing" not in table.column_names:
+            return None
+        says = table["missing"]
+        return None if says.null_count else str(says[0].as_py())
+
+    def notes(self, names: Iterable[str]) -> list[str]:
+        """What these tables say is missing in part."""
+        texts = []
+        for name in names:
+            table = self.tables.get(name)
+            if table is not None and "missing" in table.column_names:
+                texts += table["missing"].drop_null().unique().to_pylist()
+        return list(dict.fromkeys(texts))
+
+
+def read_tables(folder: Path) -> WrittenTables:
+    """The parquet files of a folder that `lifecycle value --out` wrote."""
+    files = sorted(folder.glob("*.parquet"))
+    return WrittenTables({path.stem: with_microseconds(pq.read_table(path)) for path in files})
