@@ -16,6 +16,7 @@ import pytest
 
 from features.core.errors import NotEnoughData
 from features.core.instants import DAY_US, day_text
+from features.core.language import CHINESE, use_language
 from serving.release import release
 from serving.scoring.scorer import Calibration, Scorer
 from tests.support.checks import nonempty
@@ -134,6 +135,22 @@ def test_it_tells_every_section_and_invents_no_number(business, at_home):
     assert card.card_text(served.scorer, served.evaluation, business.settings) == text
 
 
+def test_the_chinese_card_has_the_same_lines_and_numbers(business, at_home):
+    served = business.release
+    english, chinese = ((served.folder / name).read_text() for name in ("card.md", "card.zh.md"))
+    with use_language(CHINESE):
+        text = card.card_text(served.scorer, served.evaluation, business.settings)
+    assert text == chinese
+    well_formed(chinese)
+    assert invented(chinese, served.scorer, served.evaluation, business.settings) <= {"95%"}
+    pairs = list(zip(english.splitlines(), chinese.splitlines(), strict=True))
+    for line, translated in pairs:
+        assert numbers(line) >= {each for each in numbers(translated) if "%" not in each}, line
+        assert line.count("|") == translated.count("|"), line
+    # Names of columns, commands, settings and (in brackets) of baselines stay; no sentence does.
+    assert not re.findall(r"(?<!（)\b[A-Za-z]+(?: [a-z]+){2,}", chinese)
+
+
 def test_the_law_of_invented_numbers_can_fail(trained_shop, trained_subscriptions):
     one, other = trained_shop, trained_subscriptions
     text = (one.release.folder / "card.md").read_text()
@@ -229,6 +246,11 @@ def test_not_enough_data_has_a_card_without_figures(shop):
     assert titles(text) == [
         title for title in HEADINGS if title not in (*HEADINGS[4:10], HEADINGS[11])
     ]
+    with use_language(CHINESE):
+        again = rates_job.train_rates(found, stated.model_copy(update={"training": quick}), why)
+    # The language of who trains changes nothing that is stored.
+    assert again.folder == made.folder
+    assert "没有模型：11 customers。" in (made.folder / "card.zh.md").read_text()
     assert "No model: 11 customers. p and q are frequencies." in text
     assert invented(text, scorer, made.evaluation, stated) == set()
     well_formed(text)

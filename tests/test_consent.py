@@ -22,7 +22,7 @@ from serving.api.schemas import ScoreRequest, rfc3339
 from serving.api.state import ServingState
 from serving.batch import run_folders
 from training.job import TrainingRun
-from training.reports.summary import scores_text
+from training.reports.scores_text import scores_text
 
 PEOPLE = (
     "customer_id,valid_from,consent\n"

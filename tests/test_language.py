@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 from string import Formatter
@@ -13,19 +14,28 @@ from hypothesis import strategies as st
 
 from features.core import language
 from features.core.errors import BadSetting
-from features.core.language import CHINESE, ENGLISH, TERM, TEXT, catalogue, use_language
+from features.core.language import (
+    CHINESE,
+    ENGLISH,
+    REASON,
+    TERM,
+    TEXT,
+    catalogue,
+    use_language,
+)
 from features.recipes.stages import STAGES
 
 ROOT = Path(language.__file__).parents[2]
 CATALOGUE = catalogue(CHINESE)
 # The functions whose first argument is a message.
 MARKS = ("say", "mark", "sentence")
+FOLDERS = ("features", "serving", "training", "lifecycle")
 
 
 def messages() -> set[tuple[str, str | None]]:
     """Every message of the code and of the templates, with its context."""
     result = set()
-    for folder in ("features", "serving", "training", "lifecycle"):
+    for folder in FOLDERS:
         for _, _, message, _, _ in extract_from_dir(
             ROOT / folder,
             method_map=[("**.py", "python"), ("**.j2", "jinja2.ext:babel_extract")],
@@ -36,6 +46,21 @@ def messages() -> set[tuple[str, str | None]]:
     return result
 
 
+def calls() -> set[str]:
+    """The messages of all calls of MARKS, wherever they stand."""
+    return {
+        node.args[0].value
+        for folder in FOLDERS
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in MARKS
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+
+
 def places(text: str) -> set[str]:
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
@@ -43,6 +68,11 @@ def places(text: str) -> set[str]:
 def test_every_message_of_the_code_is_in_the_catalogue():
     missing = sorted(text for text, context in messages() if CATALOGUE.get(text, context) is None)
     assert not missing
+
+
+def test_no_message_hides_in_an_f_string_where_it_is_not_extracted():
+    extracted = {text for text, _ in messages()}
+    assert not sorted(calls() - extracted)
 
 
 def test_the_catalogue_has_no_message_that_nobody_says():
@@ -141,4 +171,16 @@ def test_a_language_ends_where_it_was_begun():
 
 
 def test_the_contexts_of_the_catalogue_are_known():
-    assert {each.context for each in CATALOGUE if each.id} <= {None, TERM, TEXT}
+    assert {each.context for each in CATALOGUE if each.id} <= {None, TERM, TEXT, REASON}
+
+
+def test_a_space_stands_where_chinese_meets_letters_and_digits_and_values_stay_as_they_are():
+    with use_language(CHINESE):
+        assert language.say("recommended for {model}: {name}", model="流失", name="BG/NBD") == (
+            "流失：建议用 BG/NBD"
+        )
+        assert language.say("  files") == "  文件"
+        path = "数据/客户abc.csv"
+        assert path in language.say("{out} stays as it is", out=path)
+        assert language.join_words(["a", "b"]) == "a、b"
+    assert language.join_words(["a", "b"]) == "a, b"

@@ -295,7 +295,7 @@ def written(found, settings):
         tables=found.names,
         population=population_stats(known, definitions),
         evaluation={},
-        card="",
+        cards=dict.fromkeys(("card.md", "card.zh.md"), ""),
         times={},
     )
     (folder.parent / "CURRENT").write_text(folder.name)

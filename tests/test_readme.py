@@ -11,14 +11,16 @@ import pytest
 
 import lifecycle
 from features.core import settings
+from features.core.language import VARIABLE
 from tests.support.checks import nonempty
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
+CHINESE = (ROOT / "README.zh.md").read_text()
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+def blocks(language, text=README):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def test_it_is_short_and_names_only_commands_that_exist():
@@ -84,7 +86,7 @@ def test_its_variables_are_those_the_code_reads():
     )
     read = set(re.findall(r"environ(?:\.get\(\"([A-Z_]+)\"|\[\"([A-Z_]+)\"\](?! *=))", code))
     read = {one or other for one, other in read}
-    assert read == set(re.findall(r"^\| `([A-Z_]+)`", README, re.M))
+    assert read | {VARIABLE} == set(re.findall(r"^\| `([A-Z_]+)`", README, re.M))
 
 
 def test_its_request_is_one_that_is_accepted():
@@ -97,5 +99,24 @@ def test_its_request_is_one_that_is_accepted():
 
 
 def test_every_page_it_links_is_there():
-    for page in nonempty(re.findall(r"\]\(([^)#]+)\)", README)):
+    for page in nonempty(re.findall(r"\]\(([^)#]+)\)", README + CHINESE)):
         assert (ROOT / page).exists(), page
+
+
+def test_the_chinese_one_has_the_same_commands_tables_and_links():
+    assert blocks("[a-z]*", CHINESE) == nonempty(blocks("[a-z]*"))
+
+    def headings(text):
+        return [len(marks) for marks in re.findall(r"^(#+) ", text, re.M)]
+
+    def names(text):
+        """The first cell of every row of the tables."""
+        return re.findall(r"^\| (`.*?) \|", text, re.M)
+
+    def links(text):
+        pages = set(re.findall(r"\]\(([^)#]+)\)", text))
+        return {page.replace("README.zh.md", "README.md") for page in pages} | {"README.md"}
+
+    assert headings(CHINESE) == headings(README)
+    assert names(CHINESE) == nonempty(names(README))
+    assert links(CHINESE) == links(README)

@@ -139,7 +139,7 @@ def test_every_kind_of_calibration_comes_back_from_a_release_bit_for_bit(
         tables=b.release.tables,
         population=base,
         evaluation={},
-        card="",
+        cards=dict.fromkeys(("card.md", "card.zh.md"), ""),
         times={},
     )
     loaded = release.load_release(folder).scorer

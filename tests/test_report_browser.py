@@ -13,7 +13,9 @@ from tests.support.page_numbers import check_mark, check_texts, read_number
 
 pytestmark = pytest.mark.slow
 # The box of each mark in the units of its picture, as the browser has laid it out.
-OPEN_SOME = "[...document.querySelectorAll('details')].slice(0, 4).forEach(each => each.open = true)"
+OPEN_SOME = (
+    "[...document.querySelectorAll('details')].slice(0, 4).forEach(each => each.open = true)"
+)
 MEASURE = """
 () => [...document.querySelectorAll('svg')].filter(svg => svg.getBoundingClientRect().width > 0)
   .map(svg => {

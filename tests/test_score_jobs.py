@@ -147,7 +147,7 @@ release.write_release(
     tables=known.tables,
     population=PopulationStats.read(known.folder / "population.parquet"),
     evaluation={},
-    card="",
+    cards=dict.fromkeys(("card.md", "card.zh.md"), ""),
     times={},
 )
 """

@@ -105,7 +105,7 @@ def test_after_a_promotion_only_the_data_are_compared(shop_home):
         tables=b.release.tables,
         population=PopulationStats.read(b.release.folder / "population.parquet"),
         evaluation=b.release.evaluation,
-        card="",
+        cards=dict.fromkeys(("card.md", "card.zh.md"), ""),
         times={},
         seen=b.release.seen,
     )

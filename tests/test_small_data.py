@@ -21,7 +21,7 @@ from tests.support.tracking_stores import serve
 from training import metrics, promote, promotion_log, rates_job
 from training.fitting import with_status
 from training.models import churn, fit_rates
-from training.reports import summary
+from training.reports.scores_text import scores_text
 
 COLUMNS = ("segment_big", "past_retention_rate", "past_windows")
 
@@ -200,7 +200,7 @@ def test_one_customer_with_a_few_purchases_has_a_stage_a_rate_and_the_marks(tmp_
 
 def test_everybody_s_mark_is_counted_in_the_summary(trained_shop, tmp_path):
     table = pq.read_table(trained_shop.run.folder / "scores.parquet")
-    assert "by the rate of" not in summary.scores_text(trained_shop.run.folder)
+    assert "by the rate of" not in scores_text(trained_shop.run.folder)
     marks = [
         ["not_enough_data", f"rate_of:{('stage', 'own_past')[at % 2]}"]
         for at in range(table.num_rows)
@@ -208,10 +208,10 @@ def test_everybody_s_mark_is_counted_in_the_summary(trained_shop, tmp_path):
     at = table.column_names.index("warnings")
     pq.write_table(table.set_column(at, "warnings", pa.array(marks)), tmp_path / "scores.parquet")
     half = table.num_rows // 2
-    assert "no better than chance" not in summary.scores_text(tmp_path)
+    assert "no better than chance" not in scores_text(tmp_path)
     assert (
         f"{half:,} by the rate of their own past, {table.num_rows - half:,} by the rate of the"
-        " stage" in summary.scores_text(tmp_path)
+        " stage" in scores_text(tmp_path)
     )
 
 
@@ -270,6 +270,6 @@ def test_rates_for_want_of_a_silent_table_say_so(trained_shop, tmp_path):
     marks = [["without:interactions", "no_skill", "rate_of:eligibility"]] * table.num_rows
     at = table.column_names.index("warnings")
     pq.write_table(table.set_column(at, "warnings", pa.array(marks)), tmp_path / "scores.parquet")
-    text = summary.scores_text(tmp_path)
+    text = scores_text(tmp_path)
     assert "the model without the silent tables is no better than chance" in text
     assert "scored without interactions" in text

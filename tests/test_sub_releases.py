@@ -23,7 +23,7 @@ from tests.support import raw_events, worlds
 from tests.support.checks import nonempty
 from tests.support.services import shared_service
 from training.plan import Plan
-from training.reports import summary
+from training.reports.scores_text import scores_text
 from training.silent_feeds import leave_out_silence
 from training.sub_releases import possible_lacks
 
@@ -111,8 +111,8 @@ def test_a_silent_feed_is_scored_without_its_table_and_every_row_says_so(own_hom
     rows = rows_of(b, cut, at)
     assert scored["p_churn"].to_pylist() == sub.scorer.p_churn(rows).tolist()
     assert json.loads((run.folder / "manifest.json").read_text())["without"] == ["feedback"]
-    assert "scored without feedback, which had fallen silent" in summary.scores_text(run.folder)
-    assert "scored without" not in summary.scores_text(b.run.folder)
+    assert "scored without feedback, which had fallen silent" in scores_text(run.folder)
+    assert "scored without" not in scores_text(b.run.folder)
     # The day before the feed stopped is answered as it was.
     early = at - 70 * DAY_US
     before, again = (

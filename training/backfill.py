@@ -24,6 +24,7 @@ from features.core.errors import (
     StoreFailed,
 )
 from features.core.instants import day_text, instant, local_date
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings, home
 from features.core.staged_files import staged_file
@@ -86,8 +87,13 @@ def backfill(
                 release, why = None, error.got
         runs.append(_score(history, settings, release, at, why))
         day = day_text(at, zone=settings.zone)
-        state = "is done" if runs[-1].run else f"is skipped: {why}"
-        print_status(f"backfill: {day} {state}, {number} of {len(dates)}")
+        named = {"day": day, "number": number, "dates": len(dates)}
+        if runs[-1].run:
+            print_status(say("backfill: {day} is done, {number} of {dates}", **named))
+        else:
+            print_status(
+                say("backfill: {day} is skipped: {why}, {number} of {dates}", why=why, **named)
+            )
     if all(each.run is None for each in runs):
         raise NotEnoughData(
             where="backfill",
@@ -153,7 +159,7 @@ def _release_of(history: History, settings: Settings, at: int) -> Release:
     pointer = _pointer(history, settings, at)
     if (known := _known_release(pointer)) is not None:
         return known
-    print_status(f"backfill: training as of {day_text(at, zone=settings.zone)}")
+    print_status(say("backfill: training as of {day}", day=day_text(at, zone=settings.zone)))
     cut, past_settings, past = open_past(history, settings, at, purpose="backfill")
     folder = job.train(cut, past_settings, past=past).folder
     try:
@@ -187,7 +193,13 @@ def _known_release(pointer: Path) -> Release | None:
     try:
         return load_in_subprocess(releases_folder() / name)
     except ReleaseRefused as error:
-        print_status(f"release {name} cannot be used ({error.got}); it is trained again")
+        print_status(
+            say(
+                "release {name} cannot be used ({why}); it is trained again",
+                name=name,
+                why=error.got,
+            )
+        )
         return None
 
 
@@ -197,13 +209,20 @@ def report_text(runs: Sequence[PastRun], *, zone: str) -> str:
     for each in runs:
         day = day_text(each.as_of, zone=zone)
         if each.run is None:
-            lines.append(f"  {day}  skipped: {each.why}")
+            lines.append(say("  {day}  skipped: {why}", day=day, why=each.why))
         else:
-            state = "" if each.run.fresh else " (already there)"
-            lines.append(
-                f"  {day}  {each.run.rows:,} customers, release {each.release} → "
-                f"{each.run.folder}{state}"
+            state = "" if each.run.fresh else say(" (already there)")
+            text = say(
+                "  {day}  {rows:,} customers, release {release} → {folder}",
+                day=day,
+                rows=each.run.rows,
+                release=each.release,
+                folder=each.run.folder,
             )
+            lines.append(text + state)
     skipped = sum(each.run is None for each in runs)
     done = len(runs) - skipped
-    return "\n".join([*lines, f"{done:,} past runs, {skipped:,} dates skipped; none is LATEST"])
+    last = say(
+        "{done:,} past runs, {skipped:,} dates skipped; none is LATEST", done=done, skipped=skipped
+    )
+    return "\n".join([*lines, last])

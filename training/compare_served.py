@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.errors import ReleaseRefused
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from features.tables.history import History
@@ -52,7 +53,7 @@ def gate_section(
         return with_status(release.scorer.status, scorer, rows)
 
     if champion:
-        print_status("gate: comparing with the release that is served")
+        print_status(say("gate: comparing with the release that is served"))
     challenger = with_status(final_scorer.status, eval_scorer, examples.rows_at(plan.train))
     verdict = judge(challenger, champion, examples, plan, history, settings, fit=fit)
     return {"gate": verdict}

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.instants import DAY_US
+from features.core.language import say
 from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.engine.build import build
@@ -122,7 +123,7 @@ def make_examples(
     known = columns or example_columns(history, settings, plan)
     instants = sorted({*plan.train, *plan.evaluate, *plan.refit})
     stats, outcomes, events, money, cancelled = [], [], [], [], []
-    for at in track_steps(instants, label="outcomes at each date"):
+    for at in track_steps(instants, label=say("outcomes at each date")):
         then = history.as_of(at)
         population, outcome = _observe(then, history, settings, known.definitions)
         stats.append(population)

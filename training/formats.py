@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rich.cells import cell_len
+
+from features.core.language import say
+
 UNKNOWN = "–"
 
 
@@ -26,8 +30,13 @@ def signed(value: float | None, digits: int = 4) -> str:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """`97.8 %` of a share."""
-    return UNKNOWN if value is None else f"{100 * value:.{digits}f} %"
+    """`97.8 %` of a share, in the current language."""
+    return UNKNOWN if value is None else say("{share} %", share=f"{100 * value:.{digits}f}")
+
+
+def stored_percent(value: float, digits: int = 1) -> str:
+    """`97.8 %` of a share in any language, for sentences that are stored."""
+    return f"{100 * value:.{digits}f} %"
 
 
 def count(value: int | None) -> str:
@@ -37,18 +46,30 @@ def count(value: int | None) -> str:
 
 def span(low: float, high: float, digits: int = 3) -> str:
     """`.969–.980`; with ` to ` where a sign would follow the dash."""
-    dash = " to " if low < 0 else "–"
-    return f"{decimals(low, digits)}{dash}{decimals(high, digits)}"
+    ends = {"low": decimals(low, digits), "high": decimals(high, digits)}
+    return say("{low} to {high}", **ends) if low < 0 else "–".join(ends.values())
 
 
 def percent_span(low: float, high: float, digits: int = 1) -> str:
     """`29.1–34.6 %` of shares."""
-    return f"{100 * low:.{digits}f}–{100 * high:.{digits}f} %"
+    return say("{low}–{high} %", low=f"{100 * low:.{digits}f}", high=f"{100 * high:.{digits}f}")
 
 
 def confidence(low: float | None, high: float | None, digits: int = 3) -> str:
     """`, 95 % CI .969–.980`; empty where there is no interval."""
-    return "" if low is None or high is None else f", 95 % CI {span(low, high, digits)}"
+    if low is None or high is None:
+        return ""
+    return say(", 95 % CI {span}", span=span(low, high, digits))
+
+
+def pad(text: str, width: int) -> str:
+    """The text and spaces after it, `width` cells wide on a terminal; Chinese letters have two."""
+    return text + " " * (width - cell_len(text))
+
+
+def pad_left(text: str, width: int) -> str:
+    """Spaces and then the text, `width` cells wide on a terminal."""
+    return " " * (width - cell_len(text)) + text
 
 
 def with_interval(

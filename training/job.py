@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from features.core.errors import BadSetting
 from features.core.instants import day_text
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from features.engine.consent import refuse_missing_flags, with_consent
@@ -242,7 +243,7 @@ class TrainingRun:
     def final_scorer(self) -> Scorer:
         """The scorer of the release: both models fitted on every refit date."""
         _ = self.status
-        print_status(f"fitting the release on {len(self.plan.refit)} dates")
+        print_status(say("fitting the release on {dates} dates", dates=len(self.plan.refit)))
         rows = self.examples.rows_at(self.plan.refit)
         scorer = self.fitting.fit_released_scorer(
             rows, labelled=self.examples.rows, status=self.status

@@ -7,6 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from serving.scoring.scorer import Scorer
@@ -36,7 +37,7 @@ def judge_estimators(
         return []
     p_ours, judged = ours.p_churn(late), []
     for part in spec.own:
-        print_status(f"judging {part.name}")
+        print_status(say("judging {name}", name=part.name))
         blend, calibration = fitting.with_only(part).fit_churn(early)
         p = replace(ours, churn=blend, calibration=calibration).p_churn(late)
         report = judge_estimator(

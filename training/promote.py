@@ -14,6 +14,7 @@ from typing import Any
 
 from features.core.errors import PromotionRefused, ReleaseRefused, StoreFailed
 from features.core.instants import day_text
+from features.core.language import say
 from features.core.progress import print_status, stop_if_interrupted
 from features.core.staged_files import staged_file
 from serving.release import release as releases
@@ -70,7 +71,7 @@ def promote(name: str | None = None, *, force: str | None = None) -> releases.Re
         objections = (*check.objections, *_older_than_served(release))
         check = replace(check, objections=objections)
     if check.note:
-        print_status(f"warning: {check.note}")
+        print_status(say("warning: {text}", text=check.note))
     if check.objections and reason is None:
         raise refusal_error(release, check)
     return serve_release(release, check, reason=reason, forced=reason is not None)
@@ -180,7 +181,9 @@ def serve_release(
     try:
         tracking.repair()
     except StoreFailed as error:
-        print_status(f"served; the alias champion in MLflow follows later ({error.got})")
+        print_status(
+            say("served; the alias champion in MLflow follows later ({why})", why=error.got)
+        )
     return release
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pyarrow as pa
 
 from features.core.instants import DAY_US, midnight_before
+from features.core.language import say
 from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.engine.build import prospects
@@ -28,7 +29,7 @@ def stage_history(history: History, settings: Settings) -> pa.Table:
     step = settings.training.step_days * DAY_US
     instants = list(range(newest, first, -step))[::-1]
     tables = []
-    for instant in track_steps(instants, label="stage history"):
+    for instant in track_steps(instants, label=say("stage history")):
         # Days have 23 or 25 hours where clocks change, so the steps are set back to midnight.
         at = midnight_before(instant, settings.zone)
         tables.append(_stages_at(history.as_of(at), at, definitions))

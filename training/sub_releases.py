@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.core.language import join_words, say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from features.tables.freshness import needed_tables
@@ -83,7 +84,7 @@ def fit_sub_releases(
     """
     fitted = []
     for lacks in possible_lacks(examples, settings):
-        print_status(f"fitting without {', '.join(lacks)}")
+        print_status(say("fitting without {tables}", tables=join_words(lacks)))
         columns = examples.without_tables(lacks).modelled
         part = replace(fitting, columns=columns, specs=_restrict_specs(fitting, columns))
         scorer, report = _fit_one(part, train_rows, eval_rows, calibration)

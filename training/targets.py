@@ -13,6 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from features.core.errors import LeakSuspected
+from features.core.language import say, term
 from features.core.progress import print_status
 from features.core.settings import Settings
 from features.tables.history import History
@@ -114,7 +115,14 @@ def _fit(
     counts = _counts(name, population, examples, plan)
     if (why := models.shortage(train, settings)) is not None:
         return _without_model(name, settings, NOT_ENOUGH_DATA, counts | {"why": why})
-    print_status(f"target {name}: {train.num_rows:,} training rows ({population})")
+    print_status(
+        say(
+            "target {name}: {rows:,} training rows ({population})",
+            name=name,
+            rows=train.num_rows,
+            population=term(population),
+        )
+    )
     direction = models.direction_of_question(examples.rows_at(plan.train), name, population)
     spec = models.search_target(train, columns, settings, name=name, direction=direction)
     evaluated = models.fit_target(spec, train, columns, settings, name=name, population=population)
@@ -179,7 +187,14 @@ def _fit_amount(
         return _without_model(name, settings, NOT_ENOUGH_DATA, counts | {"why": why})
     late = examples.rows_at(plan.evaluate)
     late = late.filter(late["eligible"]) if population == "eligible" else late
-    print_status(f"target {name}: {len(train.amounts):,} training rows ({population})")
+    print_status(
+        say(
+            "target {name}: {rows:,} training rows ({population})",
+            name=name,
+            rows=len(train.amounts),
+            population=term(population),
+        )
+    )
     spec = None
     evaluated = amounts.constant_amount(train, **of)
     if not amount_rows.is_constant(train.amounts):

@@ -10,8 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from features.core.language import CHINESE, ENGLISH, use_language
 from features.core.settings import Settings
 from features.tables.history import History
+from serving.release.checked_files import CARDS
 from serving.release.release import write_release
 from serving.release.seen_future import SeenFuture
 from serving.scoring.curve import Curve
@@ -75,10 +77,19 @@ def write_trained_release(
         tables=tuple(name for name in history.names if name not in silent),
         population=newest,
         evaluation=evaluation,
-        card=card.card_text(scorer, evaluation, settings),
+        cards=_cards(scorer, evaluation, settings),
         times={"made_at": datetime.now(UTC).isoformat(), "versions": card.package_versions()},
         seen=seen,
     )
+
+
+def _cards(scorer: Scorer, evaluation: dict[str, Any], settings: Settings) -> dict[str, str]:
+    """The card in both languages, whatever the reader's is: equal data give equal releases."""
+    texts = {}
+    for name, language in zip(CARDS, (ENGLISH, CHINESE), strict=True):
+        with use_language(language):
+            texts[name] = card.card_text(scorer, evaluation, settings)
+    return texts
 
 
 def record_runs(

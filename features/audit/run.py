@@ -33,6 +33,7 @@ from features.audit.parity import (
     Perturbation,
 )
 from features.core.instants import DAY_US, day_text
+from features.core.language import say
 from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.engine.build import build
@@ -103,7 +104,7 @@ def audit(
     tables = perturbations.read_tables(history)
     cases = [
         _make_case(history, settings, tables, at, builder or Builder(), replayed)
-        for at in track_steps(chosen, label="rows at each as_of")
+        for at in track_steps(chosen, label=say("rows at each as_of"))
     ]
     results = _check_perturbations(cases, rng, single_customers)
     slices = _mature_slices(cases, untested)
@@ -155,7 +156,7 @@ def _check_perturbations(
     relearned = [one for one in chosen if not one.keeps_population]
     differences: list[Difference] = []
     closer = 0
-    for number, case in enumerate(track_steps(cases, label="perturbations", total=len(cases))):
+    for number, case in enumerate(track_steps(cases, label=say("perturbations"), total=len(cases))):
         # Learning again is costly, so only two perturbations per as_of do it.
         for one in (relearned[0], relearned[1 + number % (len(relearned) - 1)]):
             differences += parity.check_learned(one, case, results[one.name])
@@ -227,7 +228,7 @@ def _find_leaks(
     some = cases[:: max(1, -(-len(cases) // SHIFTED))]
     pairs = [
         (case.rows, _build_shifted(case))
-        for case in track_steps(some, label="all instants nineteen weeks later")
+        for case in track_steps(some, label=say("all instants nineteen weeks later"))
     ]
     if not leaks.has_enough_outcomes(slices):
         untested.append(

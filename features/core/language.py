@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import date
 from pathlib import Path
+from string import Formatter
 from typing import Any
 
 from babel.core import Locale
@@ -27,9 +28,11 @@ from features.core.errors import BadSetting
 ENGLISH, CHINESE = "en", "zh"
 LANGUAGES = {ENGLISH: "en_GB", CHINESE: "zh_Hans_CN"}
 VARIABLE = "LIFECYCLE_LANG"
-TERM, TEXT = "term", "text"  # the contexts of single words, and of whole texts that tables carry
+# The contexts of single words, of whole texts that tables carry, and of the reasons of scores.
+TERM, TEXT, REASON = "term", "text", "reason"
 _FOLDER = Path(__file__).parent / "translations"
 _NUMBER = re.compile(r"\d+(?:[-.,:]\d+)*")
+_MEETING = re.compile("[\u4e00-\u9fff][0-9A-Za-z]|[0-9A-Za-z%][\u4e00-\u9fff]")
 _current: ContextVar[str] = ContextVar("language", default=ENGLISH)
 
 
@@ -91,12 +94,20 @@ def say(message: str, /, **values: Any) -> str:
 
     Example: `say("scores of {day}", day=day("2025-01-01"))`.
     """
-    return translate(message).format(**values)
+    translated = translate(message)
+    if current_language() != CHINESE:
+        return translated.format(**values)
+    return _fill(translated, values)
 
 
 def translate(message: str, /) -> str:
     """The message in the current language, its braces not filled yet."""
     return _look_up(message)
+
+
+def join_words(words: Iterable[str]) -> str:
+    """Words, names or dates as a list: `a, b`."""
+    return say(", ").join(words)
 
 
 def mark(message: str, /) -> str:
@@ -156,6 +167,21 @@ def day(text: str) -> str:
         return format_date(date.fromisoformat(f"{text}-01"), pattern, locale=_locale())
     pattern = "y年M月d日" if chinese else "d MMM y"
     return format_date(date.fromisoformat(text), pattern, locale=_locale())
+
+
+def _fill(message: str, values: Mapping[str, Any]) -> str:
+    """The message with its values, and a space where Chinese meets a Latin letter or a digit.
+
+    Within a value nothing changes: it may be a path or a name.
+    """
+    result = ""
+    for literal, name, form, _ in Formatter().parse(message):
+        value = "" if name is None else format(values[name], form or "")
+        for part in (literal, value):
+            if _MEETING.fullmatch(result[-1:] + part[:1]):
+                result += " "
+            result += part
+    return result
 
 
 @functools.cache

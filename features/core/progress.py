@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterable, Iterator, Sized
 from typing import TextIO, TypeVar
 
+from features.core.language import say
+
 Item = TypeVar("Item")
 
 LINE_EVERY_S = 30.0
@@ -56,7 +58,7 @@ def print_step(label: str, text: str) -> None:
     now = time.monotonic()
     if _on_terminal() or now - _last_line_at.get(label, -LINE_EVERY_S) >= LINE_EVERY_S:
         _last_line_at[label] = now
-        _print(f"{label}: {text}")
+        _print(say("{label}: {text}", label=label, text=text))
 
 
 def track_steps(items: Iterable[Item], *, label: str, total: int | None = None) -> Iterator[Item]:
@@ -108,12 +110,25 @@ def _with_bar(items: Iterable[Item], label: str, total: int | None) -> Iterator[
 
 
 def _with_lines(items: Iterable[Item], label: str, total: int | None) -> Iterator[Item]:
-    _print(label if total is None else f"{label}: {total:,} to do")
-    of = "" if total is None else f" of {total:,}"
+    _print(label if total is None else say("{label}: {total:,} to do", label=label, total=total))
     began = last = time.monotonic()
     for done, item in enumerate(items):
         now = time.monotonic()
         if now - last >= LINE_EVERY_S:
             last = now
-            _print(f"{label}: {done:,}{of} done after {now - began:.0f} s")
+            _print(_done_line(label, done, total, now - began))
         yield item
+
+
+def _done_line(label: str, done: int, total: int | None, seconds: float) -> str:
+    if total is None:
+        return say(
+            "{label}: {done:,} done after {seconds:.0f} s", label=label, done=done, seconds=seconds
+        )
+    return say(
+        "{label}: {done:,} of {total:,} done after {seconds:.0f} s",
+        label=label,
+        done=done,
+        total=total,
+        seconds=seconds,
+    )

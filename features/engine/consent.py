@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.core.errors import ColumnMissing
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from features.recipes.attributes import is_current_version
@@ -70,10 +71,19 @@ def with_consent(history: History, settings: Settings, purpose: Purpose, *, at: 
     before, after = (_count_customers(each, at) for each in (history, limited))
     if before == after:
         return history
-    done = {"train": "learned from", "score": "scored"}[purpose]
+    named = {"refused": before - after, "customers": before}
     print_status(
-        f"{before - after:,} of {before:,} customers are not {done}: no consent "
-        f"([consent] {purpose} = true)"
+        say(
+            "{refused:,} of {customers:,} customers are not learned from: no consent ([consent] "
+            "train = true)",
+            **named,
+        )
+        if purpose == "train"
+        else say(
+            "{refused:,} of {customers:,} customers are not scored: no consent ([consent] score = "
+            "true)",
+            **named,
+        )
     )
     return limited
 

@@ -17,6 +17,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.catalogue import custom
+from features.core.language import say
 from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.engine.build import (
@@ -86,7 +87,7 @@ def build_many(
     customers, rows = _customers_with_rows(history, contractual=definitions.contractual)
     everybody = split_by_rows(np.arange(len(customers)), rows, instants=len(populations))
     tables: list[list[pa.Table]] = [[] for _ in populations]
-    label = f"feature rows at {len(populations)} dates, parts of customers"
+    label = say("feature rows at {dates} dates, parts of customers", dates=len(populations))
     for part in track_steps(list(everybody) or [np.arange(0)], label=label):
         some = customers.take(pa.array(part))
         built = _build_part(history, some, definitions, columns, populations)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import pyarrow as pa
 
+from features.core.language import say
 from features.core.progress import track_steps
 from features.core.settings import Settings
 from features.indicators.acquisition import acquisition_tables
@@ -108,7 +109,7 @@ def business_tables(
     data = IndicatorData(history, settings, as_of)
     try:
         every = [make for name, make in SECTIONS.items() if name not in without] + list(further)
-        sections = track_steps(every, label="tables")
+        sections = track_steps(every, label=say("tables"))
         tables: dict[str, pa.Table] = {}
         for make in sections:
             for name, table in make(data).items():

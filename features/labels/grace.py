@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from features.core.instants import DAY_US
+from features.core.language import say
 from features.core.settings import Settings
 from features.tables.history import History
 
@@ -110,16 +111,29 @@ def report_lines(report: dict[str, Any]) -> list[str]:
     """The report as lines for the terminal."""
     counted = report["ended"] - report["too_young"]
     lines = [
-        f"  renewals: {report['renewed']:,} of {counted:,} ends of cover were renewed "
-        f"within {UNTIL_DAYS} days"
-        f" ({report['too_young']:,} ends are less than {UNTIL_DAYS} days old and not counted)"
+        say(
+            "  renewals: {renewed:,} of {counted:,} ends of cover were renewed within {days} days "
+            "({too_young:,} ends are less than {days} days old and not counted)",
+            renewed=report["renewed"],
+            counted=counted,
+            too_young=report["too_young"],
+            days=UNTIL_DAYS,
+        )
     ]
     if counted:
         shares = "  ".join(f"{days}: {share:.1%}" for days, share in report["within"].items())
-        lines.append(f"            renewed within days  {shares}")
-    suggested = (
-        f"fewer than {FEWEST} renewals, none suggested"
-        if report["suggested"] is None
-        else f"suggested {report['suggested']}"
-    )
-    return [*lines, f"            grace_days: {suggested}; configured {report['grace_days']}"]
+        lines.append(say("            renewed within days  {shares}", shares=shares))
+    if report["suggested"] is None:
+        last = say(
+            "            grace_days: fewer than {least} renewals, none suggested; configured "
+            "{days}",
+            least=FEWEST,
+            days=report["grace_days"],
+        )
+    else:
+        last = say(
+            "            grace_days: suggested {suggested}; configured {days}",
+            suggested=report["suggested"],
+            days=report["grace_days"],
+        )
+    return [*lines, last]

@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from features.core.errors import NotEnoughData
 from features.core.instants import DAY_US, day_text, midnight_before
+from features.core.language import say
 from features.core.settings import Settings
 from features.engine.build import current_state
 from features.labels.outcomes import observe_outcomes
@@ -132,10 +133,12 @@ def definition_lines(report: dict[str, Any]) -> list[str]:
         return "–" if value is None else percent_of(value, 1)
 
     lines = [
-        f"  as of {report['as_of']}; those who left were followed for "
-        f"{report['followed_days']} days more",
-        f"  {'horizon':>9}{'eligible_days':>15}{'grace':>7}{'eligible':>10}"
-        f"{'left':>9}{'came back':>11}",
+        say(
+            "  as of {as_of}; those who left were followed for {days} days more",
+            as_of=report["as_of"],
+            days=report["followed_days"],
+        ),
+        say("    horizon  eligible_days  grace  eligible     left  came back"),
     ]
     for row in report["rows"]:
         days = [
@@ -144,6 +147,6 @@ def definition_lines(report: dict[str, Any]) -> list[str]:
         lines.append(
             f"  {row['horizon_days']:>9}{days[0]:>15}{days[1]:>7}{row['eligible']:>10,}"
             f"{share(row['churn_rate']):>9}{share(row['came_back']):>11}"
-            + ("  configured" if row["configured"] else "")
+            + (say("  configured") if row["configured"] else "")
         )
     return lines

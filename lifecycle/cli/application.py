@@ -132,9 +132,16 @@ def open_business(
 
 def left_out_lines(history: History) -> list[str]:
     """One line for each file with rows that could not be read."""
+    from features.core.language import say
+
     return [
-        f"  warning: {file.bad_rows:,} of {file.rows + file.bad_rows:,} rows of {file.path} are "
-        "left out, because they cannot be read; lifecycle check names them"
+        say(
+            "  warning: {bad_rows:,} of {rows:,} rows of {path} are left out, because they cannot "
+            "be read; lifecycle check names them",
+            bad_rows=file.bad_rows,
+            rows=file.rows + file.bad_rows,
+            path=file.path,
+        )
         for file in history.files.values()
         if file.bad_rows
     ]

@@ -69,6 +69,7 @@ def init(
     would change is printed as a diff, and the command ends with 1.
     """
     from features.core.errors import BadSetting
+    from features.core.language import say
     from features.core.progress import is_terminal
     from lifecycle.init import describe_formats, format_text, interview, parse_answers, write_config
 
@@ -90,7 +91,7 @@ def init(
     value = {"config": str(out), **interview.report(config, answers)}
     if out.exists():
         diff = interview.diff_text(out, config.page)
-        text = f"{diff}\n{config.files_sentence}" if diff else f"{out} stays as it is"
+        text = f"{diff}\n{config.files_sentence}" if diff else say("{out} stays as it is", out=out)
         answer({**value, "diff": diff}, text, as_json)
         if diff:
             sys.exit(1)
@@ -98,9 +99,15 @@ def init(
     write_config.write_page(config.page, out)
     lines = [f"  {row['what']}: {row['guess']} ({row['reason']})" for row in config.rows]
     open_ones = config.open_lines
-    lines_open = "1 line" if open_ones == 1 else f"{open_ones} lines"
-    correct = f"decide the {lines_open} marked CHECK" if open_ones else "nothing is open"
-    next_step = f"wrote {out}; {correct}, then type: lifecycle check -c {out}"
+    if open_ones == 1:
+        correct = say("decide the 1 line marked CHECK")
+    elif open_ones:
+        correct = say("decide the {lines} lines marked CHECK", lines=open_ones)
+    else:
+        correct = say("nothing is open")
+    next_step = say(
+        "wrote {out}; {correct}, then type: lifecycle check -c {out}", out=out, correct=correct
+    )
     answer(value, "\n".join([*lines, "", next_step, config.files_sentence]), as_json)
 
 
@@ -201,6 +208,7 @@ def features(
     """
     from features.core.errors import BadSetting
     from features.core.instants import instant
+    from features.core.language import say, term
     from features.engine import many_dates, pairs_file
     from features.tables.history import refuse_too_late
     from serving.batch.writers import write_table
@@ -226,7 +234,10 @@ def features(
         rows = many_dates.build_for_dates(history, settings, as_of=instants)
     write_table(rows, out)
     counts |= {"rows": rows.num_rows, "columns": rows.num_columns}
-    lines = [f"  {name.replace('_', ' ')}: {count:,}" for name, count in counts.items()]
+    lines = [
+        say("  {name}: {rows:,}", name=term(name.replace("_", " ")), rows=count)
+        for name, count in counts.items()
+    ]
     answer({**counts, "out": str(out)}, "\n".join([str(out), *lines]), as_json)
 
 
@@ -273,10 +284,12 @@ def stages(
     out: Out, config: Config = DEFAULT, changes: Changes = None, as_json: AsJson = False
 ) -> None:
     """Write the stage history: the stage and rule of every customer, month by month."""
+    from features.core.language import say
     from serving.batch.writers import write_table
     from training.stage_history import stage_history
 
     settings, history, _ = open_business(config, changes)
     rows = stage_history(history, settings)
     write_table(rows, out)
-    answer({"rows": rows.num_rows, "out": str(out)}, f"{rows.num_rows:,} rows → {out}", as_json)
+    text = say("{rows:,} rows → {out}", rows=rows.num_rows, out=out)
+    answer({"rows": rows.num_rows, "out": str(out)}, text, as_json)

@@ -43,6 +43,7 @@ def score(
     older data are refused.
     """
     from features.core.instants import day_text, instant, last_midnight
+    from features.core.language import say
     from features.core.progress import print_status
     from features.tables.history import newest_as_of
     from serving.batch import run_folders
@@ -54,9 +55,8 @@ def score(
     run_folders.refuse_archetype(settings)
     at = instant(as_of, zone=settings.zone) if as_of else newest_as_of(history, settings)
     if not as_of and at < last_midnight(settings.zone):
-        print_status(
-            f"the data end before today: scores are as of {day_text(at, zone=settings.zone)}"
-        )
+        day = day_text(at, zone=settings.zone)
+        print_status(say("the data end before today: scores are as of {day}", day=day))
     import_xgboost_alone()
     run = run_folders.score_batch(
         history,
@@ -66,17 +66,24 @@ def score(
         in_sample=in_sample,
         accept_shift=accept_shift,
     )
-    there = "" if run.fresh else " (already there)"
-    cancelled = (
-        f", of them {run.cancelled:,} with cover who have cancelled" if run.cancelled else ""
-    )
-    text = f"{run.rows:,} customers{cancelled} → {run.folder}{there}"
+    text = say("{customers:,} customers", customers=run.rows)
+    if run.cancelled:
+        text += say(
+            ", of them {customers:,} with cover who have cancelled", customers=run.cancelled
+        )
+    text += f" → {run.folder}"
+    if not run.fresh:
+        text += say(" (already there)")
     silent = run_folders.silent_tables(run.folder)
     value = _run(run) | {"rows_left_out": rows_left_out(history), "scored_without": silent}
-    warnings = [f"warning: {sentence}" for sentence in run.warnings]
+    warnings = [say("warning: {text}", text=sentence) for sentence in run.warnings]
     warnings += [
-        f"warning: {count:,} customers are scored without {table}, which had fallen silent "
-        "(lifecycle check says since when)"
+        say(
+            "warning: {customers:,} customers are scored without {table}, which had fallen silent "
+            "(lifecycle check says since when)",
+            customers=count,
+            table=table,
+        )
         for table, count in sorted(silent.items())
     ]
     answer(value, "\n".join([text, *warnings, *left_out_lines(history)]), as_json)
@@ -100,14 +107,16 @@ def serve(
     as_json: AsJson = False,
 ) -> None:
     """Answer over HTTP; make an API key if there is none, and print a curl line that works."""
+    from features.core.language import say
     from serving.api import serve as served
 
     def announce(ready: Any) -> None:
-        once = f"\n  the key is shown this once: {ready.key}" if ready.key else ""
-        if not ready.key:
-            once = "\n  set LIFECYCLE_KEY to a key of this service, then"
+        once = say("  set LIFECYCLE_KEY to a key of this service, then")
+        if ready.key:
+            once = say("  the key is shown this once: {key}", key=ready.key)
         value = {"url": ready.url, "key": ready.key, "curl": ready.curl}
-        answer(value, f"answering at {ready.url}{once}\n  try: {ready.curl}", as_json)
+        lines = [say("answering at {url}", url=ready.url), once]
+        answer(value, "\n".join([*lines, say("  try: {curl}", curl=ready.curl)]), as_json)
 
     sys.exit(served.serve(host=host, port=port, on_ready=announce))
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from features.core.language import join_words
 from lifecycle.cli.application import (
     DEFAULT,
     TRAIN,
@@ -60,6 +61,7 @@ def examples(
     out: Out, config: Config = DEFAULT, changes: Changes = None, as_json: AsJson = False
 ) -> None:
     """Write features, labels, as_of and split of every training and evaluation date."""
+    from features.core.language import say
     from features.recipes.stages import STATE_COLUMNS
     from serving.batch.writers import write_table
     from training.examples import make_examples
@@ -78,9 +80,11 @@ def examples(
         "late_activity": table.late_activity,
         "out": str(out),
     }
-    text = f"{rows:,} rows, {features} features → {out}"
-    text += f"\n  what came later, and no model may read: {', '.join(labels)}"
-    answer(value, text, as_json)
+    lines = [
+        say("{rows:,} rows, {features} features → {out}", rows=rows, features=features, out=out),
+        say("  what came later, and no model may read: {columns}", columns=join_words(labels)),
+    ]
+    answer(value, "\n".join(lines), as_json)
 
 
 @app.command(rich_help_panel=TRAIN)
@@ -312,5 +316,8 @@ def ui(
 
 
 def _ui_text(url: str) -> str:
-    empty = "" if "/experiments/" in url else "; no training is recorded here yet"
-    return f"MLflow at {url}{empty} (Ctrl-C ends it)"
+    from features.core.language import say
+
+    if "/experiments/" in url:
+        return say("MLflow at {url} (Ctrl-C ends it)", url=url)
+    return say("MLflow at {url}; no training is recorded here yet (Ctrl-C ends it)", url=url)

@@ -8,14 +8,17 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from features.core.language import ENGLISH, current_language, join_words, mark, say
 from lifecycle.commands import check_text
-from training.formats import confidence, decimals, percent
+from training.formats import confidence, decimals, pad, pad_left, percent
 from training.reports import summary, target_text
 from training.reports.release_text import cut_searches, pending_text
+from training.reports.scores_text import scores_text
 from training.reports.value_text import money
+from training.stored_texts import say_stored
 
 RISKIEST = 5
-_WHO = {"eligible": "eligible customers", "everyone": "all customers"}
+_WHO = {"eligible": mark("eligible customers"), "everyone": mark("all customers")}
 
 
 def answer_text(
@@ -33,12 +36,12 @@ def answer_text(
     consented are named.
     """
     lines = [
-        summary.scores_text(scores, as_of=value["as_of"], riskiest=RISKIEST, consent=consent),
+        scores_text(scores, as_of=value["as_of"], riskiest=RISKIEST, consent=consent),
         "",
         *_figure(value["evaluation"], truth),
         *_worth(value["evaluation"], scores),
         *target_text.target_lines(value["evaluation"]),
-        *(f"  warning: {warning}" for warning in value["warnings"]),
+        *(say("  warning: {text}", text=say_stored(warning)) for warning in value["warnings"]),
         "",
         *_files(value, scores),
         "",
@@ -54,18 +57,29 @@ def _figure(evaluation: Mapping[str, Any], truth: Mapping[str, Any] | None) -> l
     order = ("eligible", "everyone")
     known = [who for who in order if (churn.get(who) or {}).get("auroc") is not None]
     if not known:
-        return ["  churn model: no AUROC, because no model was evaluated or all had one outcome"]
+        return [
+            say("  churn model: no AUROC, because no model was evaluated or all had one outcome")
+        ]
     who, report = known[0], churn[known[0]]
-    dates = ", ".join(evaluation["as_of"]["evaluate"])
+    dates = join_words(evaluation["as_of"]["evaluate"])
     lines = [
-        f"  churn model on later dates ({dates}), {_WHO[who]}: {report['rows']:,} rows, "
-        f"{percent(report['rate'])} left",
-        f"    AUROC {_auroc(report)}; {_best_baseline(report)}",
+        say(
+            "  churn model on later dates ({dates}), {who}: {rows:,} rows, {rate} left",
+            dates=dates,
+            who=say(_WHO[who]),
+            rows=report["rows"],
+            rate=percent(report["rate"]),
+        ),
+        say("    AUROC {auroc}; {baseline}", auroc=_auroc(report), baseline=_best_baseline(report)),
     ]
     if truth:
         lines.append(
-            f"    {percent(truth['share_of_gain'], 0)} of the AUROC gain that the true "
-            f"probabilities reach (their AUROC {decimals(truth['auroc_truth'])})"
+            say(
+                "    {share} of the AUROC gain that the true probabilities reach (their AUROC "
+                "{auroc})",
+                share=percent(truth["share_of_gain"], 0),
+                auroc=decimals(truth["auroc_truth"]),
+            )
         )
     return lines
 
@@ -79,16 +93,21 @@ def _worth(evaluation: Mapping[str, Any], scores: Path) -> list[str]:
     frame = pq.read_table(scores / "scores.parquet", columns=columns).to_pandas()
     frame = frame[frame["clv"].notna()]
     if frame.empty:
-        why = report.get("unknown", "the card says why")
-        return [f"  worth: not known ({why})"]
+        why = report.get("unknown", say("the card says why"))
+        return [say("  worth: not known ({why})", why=why)]
     eligible = frame[frame["eligible"]]
     at_stake = (eligible["clv_if_stays"] - eligible["clv"]).sum()
-    text = (
-        f"  worth in {report['days']} days: {money(frame['clv'].sum())} {report['currency']} of "
-        f"{len(frame):,} customers; {money(at_stake)} more if no eligible customer left"
+    text = say(
+        "  worth in {days} days: {amount} {currency} of {customers:,} customers; {more} more if "
+        "no eligible customer left",
+        days=report["days"],
+        amount=money(frame["clv"].sum()),
+        currency=report["currency"],
+        customers=len(frame),
+        more=money(at_stake),
     )
     if report.get("extrapolated"):
-        text += f" (extrapolated from {report['learned_days']} days)"
+        text += say(" (extrapolated from {days} days)", days=report["learned_days"])
     return [text]
 
 
@@ -103,14 +122,17 @@ def _best_baseline(report: Mapping[str, Any]) -> str:
         if one and one.get("auroc") is not None
     }
     if not known:
-        return "no simple baseline to compare with"
+        return say("no simple baseline to compare with")
     # Sorted by name first, so that equal baselines always give the same one.
     name = max(sorted(known), key=lambda each: known[each]["auroc"])
-    return f"best simple baseline ({name}) {_auroc(known[name])}"
+    return say("best simple baseline ({name}) {auroc}", name=name, auroc=_auroc(known[name]))
 
 
 def collect_warnings(value: Mapping[str, Any], *, note: str | None, stale: str | None) -> list[str]:
-    """What a reader must know: stale data, no model, not served, a search cut off, not recorded."""
+    """What a reader must know: stale data, no model, not served, a search cut off, not recorded.
+
+    In English: they are part of the JSON.
+    """
     warnings = [stale] if stale else []
     why = value["evaluation"].get("why")
     if value["status"] == "not_enough_data" and why:
@@ -141,27 +163,28 @@ def collect_warnings(value: Mapping[str, Any], *, note: str | None, stale: str |
 
 def _files(value: Mapping[str, Any], scores: Path) -> list[str]:
     release = Path(value["release_folder"])
-    page = [f"    report   {value['report']}"] if value.get("report") else []
+    card = "card.md" if current_language() == ENGLISH else "card.zh.md"
+    page = value.get("report")
     return [
-        "  files",
-        *page,
-        f"    scores   {scores / 'scores.parquet'}",
-        f"    release  {release}",
-        f"    card     {release / 'card.md'}",
+        say("  files"),
+        *([say("    report   {path}", path=page)] if page else []),
+        say("    scores   {path}", path=scores / "scores.parquet"),
+        say("    release  {path}", path=release),
+        say("    card     {path}", path=release / card),
     ]
 
 
 def _next_commands(config: Path) -> list[str]:
     commands = (
-        ("lifecycle serve", "answer over HTTP"),
-        ("lifecycle ui", "every training with its figures and plots"),
-        (f"lifecycle backtest -c {config}", "the same training on earlier dates"),
-        ("lifecycle init your-files.csv", "a configuration for your own data"),
+        ("lifecycle serve", say("answer over HTTP")),
+        ("lifecycle ui", say("every training with its figures and plots")),
+        (f"lifecycle backtest -c {config}", say("the same training on earlier dates")),
+        ("lifecycle init your-files.csv", say("a configuration for your own data")),
     )
     width = max(len(command) for command, _ in commands) + 2
     lines = [f"    {command:<{width}}{purpose}" for command, purpose in commands]
     return [
-        "  what to type next (--verbose prints all tables; they also stand in the card)",
+        say("  what to type next (--verbose prints all tables; they also stand in the card)"),
         *lines,
     ]
 
@@ -171,15 +194,23 @@ def tables_text(value: Mapping[str, Any], truth: Mapping[str, Any] | None = None
     parts = [check_text.report_text(value["check"]), summary.training_text(value["evaluation"])]
     if truth:
         parts.append(truth_table(truth))
-    parts.append(f"  status     {value['status']}\n  seconds    {value['seconds']}")
+    parts.append(
+        say(
+            "  status     {status}\n  seconds    {seconds}",
+            status=value["status"],
+            seconds=value["seconds"],
+        )
+    )
     return "\n\n".join(parts)
 
 
 def truth_table(truth: Mapping[str, Any]) -> str:
     """AUROC and log loss of the true probabilities and of the model, on the same rows."""
-    rows = (("true probabilities", "truth"), ("our model", "ours"))
-    lines = [f"  {truth['rows']:,} eligible customers{'':20}AUROC  log loss"]
+    rows = ((say("true probabilities"), "truth"), (say("our model"), "ours"))
+    title = say("  {rows:,} eligible customers", rows=truth["rows"])
+    loss = say("log loss")
+    lines = [f"{title}{'':20}AUROC{pad_left(loss, 10)}"]
     for name, key in rows:
         auroc, log_loss = truth[f"auroc_{key}"], truth[f"log_loss_{key}"]
-        lines.append(f"    {name:<34}{decimals(auroc, 4):>9}{decimals(log_loss, 4):>10}")
+        lines.append(f"    {pad(name, 34)}{decimals(auroc, 4):>9}{decimals(log_loss, 4):>10}")
     return "\n".join(lines)

@@ -11,6 +11,7 @@ import pyarrow as pa
 
 from features.core.contract import ALL_TABLES, CONTRACT
 from features.core.instants import DAY_US, current_instant, day_text, end_text
+from features.core.language import mark
 from features.core.settings import Settings
 from features.engine.business_columns import columns_for, custom_features
 from features.engine.columns import missing_features
@@ -30,14 +31,14 @@ from features.tables.payment_terms import read_periods
 from features.tables.snapshots import refuse_snapshots
 from features.tables.sources import RowCounts
 from lifecycle.commands.check_targets import target_findings, targets_report
-from training.formats import percent
+from training.formats import stored_percent
 
 MISSING_TABLE_COSTS = {
-    "customers": "prospects and acquisition dates",
-    "transactions": "money: amounts, refunds, failed payments",
-    "interactions": "engagement: visits, answers to messages, cancel pages",
-    "feedback": "satisfaction: scores, silence, complaints",
-    "contracts": "cover: days left, renewal (only for contractual businesses)",
+    "customers": mark("prospects and acquisition dates"),
+    "transactions": mark("money: amounts, refunds, failed payments"),
+    "interactions": mark("engagement: visits, answers to messages, cancel pages"),
+    "feedback": mark("satisfaction: scores, silence, complaints"),
+    "contracts": mark("cover: days left, renewal (only for contractual businesses)"),
 }
 # Fewer completed gaps leave the stage multiples at their defaults.
 MIN_GAPS = 500
@@ -238,7 +239,7 @@ def _advice(definitions: Definitions, customers: int) -> list[str]:
     share = definitions.reactivated_share
     if share is not None and share > MANY_REACTIVATED:
         advice.append(
-            f"{percent(share)} of those called churned came back: a longer history would give "
-            "wider stage multiples."
+            f"{stored_percent(share)} of those called churned came back: a longer history would "
+            "give wider stage multiples."
         )
     return advice

@@ -11,6 +11,7 @@ import numpy as np
 
 from features.core.contract import ALL_TABLES
 from features.core.instants import day_text, midnight_before
+from features.core.language import say, term
 from features.core.settings import Settings
 from features.engine.build import current_state
 from features.labels.targets import check_targets, observe_targets
@@ -68,22 +69,36 @@ def targets_report(
 
 def target_lines(report: dict[str, dict[str, Any]]) -> list[str]:
     """The report as lines for the terminal; none without targets."""
-    return [f"  target {name}: {_line(each)}" for name, each in report.items()]
+    return [
+        say("  target {name}: {text}", name=name, text=_line(each)) for name, each in report.items()
+    ]
 
 
 def _line(each: dict[str, Any]) -> str:
     if each["as_of"] is None:
-        return "no date has a complete outcome window"
+        return say("no date has a complete outcome window")
     share = each["positive"] / each["customers"] if each["customers"] else None
-    what = "have label 1" if each["kind"] == "label" else "have an amount other than 0"
-    text = (
-        f"{count(each['positive'])} of {count(each['customers'])} {each['population']} customers "
-        f"as of {each['as_of']} {what} ({percent(share)})"
-    )
-    if each["kind"] == "amount":
-        text += f", in total {each['total']:,.2f}"
-        text += f", the least {each['least']:,.2f}" if each["least"] < 0 else ""
-    return text + (f"; {count(each['new'])} others came later" if each["new"] else "")
+    named = {
+        "positive": count(each["positive"]),
+        "customers": count(each["customers"]),
+        "population": term(each["population"]),
+        "as_of": each["as_of"],
+        "share": percent(share),
+    }
+    if each["kind"] == "label":
+        text = say(
+            "{positive} of {customers} {population} customers as of {as_of} have label 1 ({share})",
+            **named,
+        )
+    else:
+        text = say(
+            "{positive} of {customers} {population} customers as of {as_of} have an amount other "
+            "than 0 ({share})",
+            **named,
+        )
+        text += say(", in total {total:,.2f}", total=each["total"])
+        text += say(", the least {least:,.2f}", least=each["least"]) if each["least"] < 0 else ""
+    return text + (say("; {ids} others came later", ids=count(each["new"])) if each["new"] else "")
 
 
 def target_findings(

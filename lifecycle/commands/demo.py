@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from features.core.errors import BadSetting, StoreFailed
 from features.core.instants import instant
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings, home, load_settings
 from lifecycle import simulation
@@ -39,7 +40,7 @@ def demo(
             fix=f"Type --customers {MIN_CUSTOMERS} or more.",
             values=[customers],
         )
-    print_status(f"simulating {customers:,} customers")
+    print_status(say("simulating {customers:,} customers", customers=customers))
     _simulate(into, customers=customers, mode=mode)
     config = into / "lifecycle.toml"
     result = run(config, simulated=True, page=page)

@@ -17,6 +17,7 @@ from features.core.instants import (
     last_midnight,
     midnight_after,
 )
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings, load_settings
 from features.tables.freshness import stale_tables
@@ -80,7 +81,10 @@ def run(
     history, counts = load_history(settings)
     report = check.build_report(history, counts, settings)
     print_status(
-        f"check: {check_text.rows_text(report)}; `lifecycle check` prints the whole report"
+        say(
+            "check: {rows}; `lifecycle check` prints the whole report",
+            rows=check_text.rows_text(report),
+        )
     )
     zone = settings.zone
     at = instant(as_of, zone=zone) if as_of else newest_as_of(history, settings, however_old=True)
@@ -90,7 +94,7 @@ def run(
     past.refuse_learned_window(history, settings, at)
     trained = _train(history, settings, labels)
     choice = choose_release(trained, history, settings)
-    print_status("scoring")
+    print_status(say("scoring"))
     batch = run_folders.score_batch(history, settings, choice.release, as_of=at)
     value = _value(trained, choice, batch, report, at, settings)
     stale = None if simulated else stale_warning(history, settings, at)

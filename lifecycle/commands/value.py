@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from features.core.instants import day_text
+from features.core.language import say
 from features.core.settings import Settings
 from features.core.staged_files import put_in_place, staging_folder
 from features.indicators.all_tables import Section, business_tables
@@ -65,14 +66,18 @@ class ValueTables:
     def text(self) -> str:
         """The report in lines: what each table has, and what is missing."""
         report = self.report()
-        lines = [f"as of {report['as_of']}"]
+        lines = [say("as of {as_of}", as_of=report["as_of"])]
         lines += [
-            f"  {name} has been silent since {day}: what is counted from it ends there"
+            say(
+                "  {table} has been silent since {day}: what is counted from it ends there",
+                table=name,
+                day=day,
+            )
             for name, day in self.silent.items()
         ]
         for name, table in report["tables"].items():
-            lines.append(f"  {name}: {table['rows']:,} rows")
-            lines += [f"    missing: {sentence}" for sentence in table["missing"]]
+            lines.append(say("  {table}: {rows:,} rows", table=name, rows=table["rows"]))
+            lines += [say("    missing: {sentence}", sentence=each) for each in table["missing"]]
         return "\n".join(lines)
 
 

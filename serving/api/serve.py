@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from features.core.errors import BadSetting, StoreFailed
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import home, workers
 from serving.api import keys, lookup
@@ -73,7 +74,11 @@ def serve(*, host: str, port: int, on_ready: Callable[[Ready], None]) -> int:
             "PROMETHEUS_MULTIPROC_DIR": meters,
         }
         command = [sys.executable, "-P", "-m", "serving.api.worker"]
-        print_status(f"loading the release in {count} {'worker' if count == 1 else 'workers'}")
+        print_status(
+            say("loading the release in 1 worker")
+            if count == 1
+            else say("loading the release in {workers} workers", workers=count)
+        )
         supervisor = Supervisor(command, listener, count, environment)
         former = {number: _stop_at(number, supervisor.stop) for number in ENDS}
         try:

@@ -29,6 +29,7 @@ from features.core import latest_run
 from features.core.contract import CONTRACT
 from features.core.errors import ArchetypeRefused, EmptyTable, ReleaseRefused, StoreFailed
 from features.core.instants import day_text
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings, home
 from features.core.staged_files import replace_folder, staged_file, staging_folder
@@ -165,7 +166,7 @@ def _is_finished(folder: Path, about: dict[str, Any], tables: list[str]) -> bool
         return True
     if os.path.lexists(folder):
         name = f"scores/{folder.parent.name}/{folder.name}"
-        print_status(f"{name} is damaged; it is computed again and replaced")
+        print_status(say("{name} is damaged; it is computed again and replaced", name=name))
     return False
 
 
@@ -297,7 +298,7 @@ def _update_latest(root: Path, folder: Path, as_of: int) -> None:
         newest, named = max(runs, key=lambda run: (run[0], run[1] == folder))
         if named != folder:
             where = f"scores/{named.parent.name}"
-            print_status(f"LATEST named no run; now it names the newest, {where}")
+            print_status(say("LATEST named no run; now it names the newest, {run}", run=where))
         _write_latest(root, named, newest)
     elif newest <= as_of:
         _write_latest(root, folder, as_of)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from features.core.errors import StoreFailed
 from features.core.file_locks import try_lock
+from features.core.language import say
 from features.core.progress import print_status, stop_if_interrupted
 
 FILE = ".score-lock"
@@ -39,7 +40,7 @@ def lock_scores(root: Path) -> Iterator[None]:
 def _wait_for_lock(descriptor: int) -> None:
     if _has_lock(descriptor):
         return
-    print_status("waiting for another `lifecycle score` to end")
+    print_status(say("waiting for another `lifecycle score` to end"))
     until = time.monotonic() + LOCK_WAIT_SECONDS
     while not _has_lock(descriptor):
         if time.monotonic() >= until:

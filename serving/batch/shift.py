@@ -24,6 +24,7 @@ import pyarrow.parquet as pq
 from features.core.contract import CONTRACT
 from features.core.errors import BadSetting, RunNotPublished
 from features.core.instants import DAY_US, day_text
+from features.core.language import mark, say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from features.engine.build import build
@@ -113,7 +114,7 @@ def judge_run(
     """Compare a run's scores with the former runs under `root`; nothing to compare with is said."""
     movement = release.evaluation.get("movement")
     if not movement or movement["days"] is None:
-        return _not_compared("the release holds no two training dates to compare with")
+        return _not_compared(mark("the release holds no two training dates to compare with"))
     former = published_runs(root, configuration=configuration_digest(settings), before=as_of)
     if not former:
         return _judge_first_run(scores, movement, settings, as_of=as_of)
@@ -124,7 +125,9 @@ def judge_run(
         try:
             before = _summary_of(run, release, settings)
         except (OSError, ValueError, LookupError, pa.ArrowException):
-            print_status(f"run {run.id} cannot be read, so this one is not compared with it")
+            print_status(
+                say("run {run} cannot be read, so this one is not compared with it", run=run.id)
+            )
             continue
         limits = movement_limits(movement, days=(as_of - run.as_of) / DAY_US)
         distances = moved(before, now)
@@ -137,14 +140,14 @@ def judge_run(
             if _is_beyond(distances[name], limits[name])
         ]
     if not compared:
-        return _not_compared("no former run of this configuration can be read")
+        return _not_compared(mark("no former run of this configuration can be read"))
     return Judgement({"compared_with": compared}, tuple(problems))
 
 
 def _judge_first_run(
     scores: pa.Table, movement: dict[str, Any], settings: Settings, *, as_of: int
 ) -> Judgement:
-    judgement = _not_compared("there is no former run of this configuration")
+    judgement = _not_compared(mark("there is no former run of this configuration"))
     newest = movement.get("newest")
     if newest is None:  # a release of an earlier version
         return judgement
@@ -203,7 +206,7 @@ def not_published_error(
 
 
 def _not_compared(why: str) -> Judgement:
-    print_status(f"the run is not compared with a former one: {why}")
+    print_status(say("the run is not compared with a former one: {why}", why=say(why)))
     return Judgement({"compared_with": [], "why": why})
 
 
@@ -211,7 +214,13 @@ def _summary_of(run: FormerRun, release: Release, settings: Settings) -> Summary
     """The former run as this release scores it, so that only the data are compared."""
     if run.release == release.id:
         return summarise(pq.read_table(run.folder / "scores.parquet"))
-    print_status(f"scoring run {run.id} again with release {release.id} to compare with it")
+    print_status(
+        say(
+            "scoring run {run} again with release {release} to compare with it",
+            run=run.id,
+            release=release.id,
+        )
+    )
     tables = {
         name: pq.read_table(run.folder / "history" / f"{name}.parquet")
         for name in release.tables

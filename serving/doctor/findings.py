@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from rich.cells import cell_len
+
 from features.core.errors import LifecycleError
+from features.core.language import say, term
 
 STATES = ("ok", "warning", "failed")
 
@@ -39,11 +42,23 @@ def findings_text(findings: Sequence[Finding]) -> str:
     width = max((len(finding.name) for finding in findings), default=0)
     lines = []
     for finding in findings:
-        lines.append(f"  {finding.state:<8} {finding.name:<{width}}  {finding.observed}")
+        lines.append(f"  {_state(finding.state)} {finding.name:<{width}}  {finding.observed}")
         if finding.fix:
-            lines.append(f"  {'':<8} {'':<{width}}  do: {finding.fix}")
+            fix = say("do: {fix}", fix=finding.fix)
+            lines.append(f"  {'':<8} {'':<{width}}  {fix}")
     counts = [sum(finding.state == state for finding in findings) for state in STATES]
-    return "\n".join([*lines, "", f"  {counts[0]} ok, {counts[1]} warnings, {counts[2]} failed"])
+    last = say(
+        "  {ok} ok, {warnings} warnings, {failed} failed",
+        ok=counts[0],
+        warnings=counts[1],
+        failed=counts[2],
+    )
+    return "\n".join([*lines, "", last])
+
+
+def _state(state: str) -> str:
+    text = term(state)
+    return text + " " * (8 - cell_len(text))
 
 
 def run_check(name: str, check: Callable[[], list[Finding]]) -> list[Finding]:

@@ -27,8 +27,9 @@ from serving.release.release_rules import FeaturesFile, PopulationRow, StagesFil
 from serving.release.sub_release_files import expected_files
 from serving.release.target_files import expected_target_files
 
+CARDS = ("card.md", "card.zh.md")
 ALWAYS = {
-    "card.md",
+    *CARDS,
     "curve.json",
     "evaluation.json",
     "features.json",
@@ -114,7 +115,8 @@ def check_file_names(folder: Path, name: str, features: dict[str, Any], models: 
     actual = {path.relative_to(folder).as_posix() for path in paths} - {"manifest.json"}
     if actual != expected:
         raise broken_file(name, "files that are missing, or that no release has")
-    try:
-        (folder / "card.md").read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise broken_file(name, "card.md: no readable text") from error
+    for card in CARDS:
+        try:
+            (folder / card).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise broken_file(name, f"{card}: no readable text") from error

@@ -14,7 +14,7 @@ from serving.release.release_rules import ManifestFile
 from serving.release.release_store import releases_folder
 
 # Counted up whenever a file of a release changes its meaning; other formats are refused.
-FORMAT = 7
+FORMAT = 8
 TRAIN_AGAIN = "Train again: `lifecycle run` (or `lifecycle train`, then `lifecycle promote`)."
 FileHashes = dict[str, dict[str, Any]]
 

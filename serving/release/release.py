@@ -3,14 +3,15 @@
 It holds no pickle, every file is hashed and has its rules, and its golden rows are rebuilt before
 use. `id` = first 16 hex digits of the hash over all files but the manifest. Files: models.json and
 *.ubj, features.json, population.parquet, seen.json, stages.json, evaluation.json, golden/,
-curve.json, value.json, card.md, manifest.json; without/ and targets/ where there are any.
+curve.json, value.json, card.md (in Chinese: card.zh.md), manifest.json; without/ and targets/
+where there are any.
 """
 
 from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ from features.recipes.recipe import Feature
 from features.recipes.stages import STAGES
 from serving.release import golden
 from serving.release.checked_files import (
+    CARDS,
     check_file_names,
     check_population,
     read_definitions,
@@ -133,13 +135,14 @@ def write_release(
     tables: tuple[str, ...],
     population: PopulationStats,
     evaluation: dict[str, Any],
-    card: str,
+    cards: Mapping[str, str],
     times: dict[str, Any],
     seen: SeenFuture | None = None,
 ) -> Path:
     """Write a release folder, staged and renamed once; return it.
 
-    `seen`: what it learned of the future; the outcomes of its population's instant where left out.
+    `cards`: the text of each file of CARDS. `seen`: what it learned of the future; the outcomes of
+    its population's instant where left out.
     Equal content gives the same id, and then no new folder. `times` goes to the manifest, outside
     the id. StoreFailed where the store cannot be written.
     """
@@ -159,7 +162,8 @@ def write_release(
             write_json(staged / "stages.json", {"stages": STAGES, **asdict(scorer.definitions)})
             write_json(staged / "evaluation.json", evaluation)
             write_json(staged / SEEN_FILE, seen.to_mapping())
-            (staged / "card.md").write_text(card, encoding="utf-8")
+            for name in CARDS:
+                (staged / name).write_text(cards[name], encoding="utf-8")
             pq.write_table(
                 pa.Table.from_pylist([asdict(population)]), staged / "population.parquet"
             )

@@ -18,7 +18,7 @@ from features.recipes.definitions import Definitions
 
 ALL_TIME = "all recorded time"  # the window of a column without one
 # The nouns that follow a count in the sentences of the catalogue, with an adjective or without.
-_SINGULAR = {
+SINGULAR = {
     "minutes (or pages)": "minute (or page)",
     "categories": "category",
 } | {
@@ -43,9 +43,7 @@ _SINGULAR = {
 }
 _ROUNDED = re.compile(r"\.(\d+)([f%])$")
 _ONE_OF_MANY = re.compile(
-    r"(?<![\d.,+-])(1 (?:\w+ )?)("
-    + "|".join(re.escape(plural) for plural in _SINGULAR)
-    + r")(?!\w)"
+    r"(?<![\d.,+-])(1 (?:\w+ )?)(" + "|".join(re.escape(plural) for plural in SINGULAR) + r")(?!\w)"
 )
 
 
@@ -157,4 +155,4 @@ def _answer(value: float) -> str:
 
 
 def _to_singular(match: re.Match[str]) -> str:
-    return match[1] + _SINGULAR[match[2]]
+    return match[1] + SINGULAR[match[2]]

@@ -318,7 +318,8 @@ def _whole_files(source: Path) -> Iterator[Mutant]:
         ("next_stage-2.ubj", "churn-2.ubj"),
     ):
         yield Mutant(f"{one} and {other} swapped", one, _swapping(one, other))
-    yield Mutant("card.md no UTF-8", "card.md", _rewriting("card.md", lambda raw: raw + b"\xff"))
+    for file in ("card.md", "card.zh.md"):
+        yield Mutant(f"{file} no UTF-8", file, _rewriting(file, lambda raw: raw + b"\xff"))
     for file in ("own_features.py", "golden/extra.parquet", "churn-9.ubj", "notes.txt"):
         yield Mutant(
             f"{file} added", "a new file", lambda folder, file=file: (folder / file).write_text("")

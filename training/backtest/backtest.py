@@ -20,6 +20,7 @@ import pyarrow as pa
 
 from features.core.errors import LifecycleError, NotEnoughData
 from features.core.instants import DAY_US, day_text
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from features.engine.columns import FeatureColumn
@@ -214,9 +215,14 @@ def _predict_dates(
     results = {at: saved for at in dates if (saved := predictions_store.load(folder, names[at]))}
     todo = [at for at in dates if at not in results]
     print_status(
-        f"backtest {folder.name}: {len(dates)} dates, {len(results)} finished before; the search "
-        f"for the others takes up to {_duration(len(todo) * settings.training.seconds)}, features "
-        "and fits are added to that"
+        say(
+            "backtest {name}: {dates} dates, {finished} finished before; the search for the others "
+            "takes up to {duration}, features and fits are added to that",
+            name=folder.name,
+            dates=len(dates),
+            finished=len(results),
+            duration=_duration(len(todo) * settings.training.seconds),
+        )
     )
     began = time.monotonic()
     for number, at in enumerate(todo, 1):
@@ -225,7 +231,13 @@ def _predict_dates(
         predictions_store.save(folder, names[at], results[at])
         left = (time.monotonic() - began) / number * (len(todo) - number)
         print_status(
-            f"backtest: {names[at]} is done, {number} of {len(todo)}; about {_duration(left)} left"
+            say(
+                "backtest: {date} is done, {number} of {dates}; about {duration} left",
+                date=names[at],
+                number=number,
+                dates=len(todo),
+                duration=_duration(left),
+            )
         )
     if all(results[at].predictions is None for at in dates):
         raise _not_enough("backtest", results[dates[-1]].metadata["why"], settings)

@@ -25,7 +25,7 @@ from training.backtest.aging import decay_by_age, score_stability
 from training.backtest.date_metrics import score_metrics
 from training.backtest.predictions_store import DatePredictions
 from training.backtest.scored_shares import weigh_by_scored_shares
-from training.formats import decimals, percent, signed
+from training.formats import decimals, signed, stored_percent
 
 Report = dict[str, Any]
 # (section, figure): 1 where more is better.
@@ -220,7 +220,7 @@ def _overlap_text(report: Report, who: str) -> str:
     ]
     if not overlaps:
         return ""
-    mean = percent(float(np.mean(overlaps)), 0)
+    mean = stored_percent(float(np.mean(overlaps)), 0)
     return f"the riskiest tenth overlaps by {mean} from one date to the next"
 
 

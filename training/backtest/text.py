@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from features.core.language import ENGLISH, use_language
 from training.backtest import coverage
 from training.backtest.dated_curve import pooled_lines
 from training.backtest.dated_value import pooled_value_lines
@@ -21,7 +22,15 @@ NAMES = {
 
 
 def report_text(report: Report) -> str:
-    """Verdict first, then warnings, then each date with its validation, levels, age, stability."""
+    """Verdict first, then warnings, then each date with its validation, levels, age, stability.
+
+    In English in every language, like the report itself.
+    """
+    with use_language(ENGLISH):
+        return _english_text(report)
+
+
+def _english_text(report: Report) -> str:
     days = [date["as_of"] for date in report["dates"]]
     lines = [
         f"  {report['verdict']}",

@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.errors import BadSetting
+from features.core.language import say, term
 from features.core.progress import track_steps
 from features.core.settings import Settings
 from serving.scoring.scorer import Scorer
@@ -56,7 +57,7 @@ def ablation(
     family_of = {column.name: column.feature.family for column in examples.columns}
     families = sorted({family_of[name] for name in scorer.columns})
     report: list[dict[str, Any]] = []
-    for family in track_steps(families, label="without each family of features"):
+    for family in track_steps(families, label=say("without each family of features")):
         remaining = tuple(name for name in scorer.columns if family_of[name] != family)
         if not remaining:
             continue
@@ -79,10 +80,18 @@ def lines(evaluation: Mapping[str, Any]) -> list[str]:
     if not section:
         return []
     return [
-        f"  ablation ({section['population']}; log loss with the family − without it)",
+        say(
+            "  ablation ({who}; log loss with the family − without it)",
+            who=term(section["population"]),
+        ),
         *(
-            f"    {one['family']} ({one['columns']} columns): {signed(one['difference'])}, 95 % CI "
-            f"{span(one['low'], one['high'], 4)}"
+            say(
+                "    {family} ({columns} columns): {difference}, 95 % CI {span}",
+                family=one["family"],
+                columns=one["columns"],
+                difference=signed(one["difference"]),
+                span=span(one["low"], one["high"], 4),
+            )
             for one in section["families"]
         ),
     ]

@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from features.core.language import mark, say, term
 from training import metrics
 from training.models import simpler_models
+from training.stored_texts import say_stored
 
 OURS = "our model"
 SIMPLE_TO_COMPLEX = (
@@ -31,7 +33,7 @@ SIMPLE_TO_COMPLEX = (
     "hurdle, logistic p",
 )
 MIN_CUSTOMERS = 30  # with fewer, an interval by customers means nothing
-MODELS = {"churn": "churn", "next_stage": "the next stage"}
+MODELS = {"churn": mark("churn"), "next_stage": mark("the next stage")}
 
 
 def baseline_comparison(
@@ -147,18 +149,34 @@ def _line(
     model: str, recommended: Mapping[str, Any], evaluation: Mapping[str, Any], why: bool
 ) -> str:
     name, served = recommended["recommended"], _served_model(model, evaluation)
-    text = f"recommended for {MODELS[model]}: {name}"
-    text += f" ({recommended['population']}: {recommended['verdict']})" if why else ""
+    text = say("recommended for {model}: {name}", model=say(MODELS[model]), name=term(name))
+    if why:
+        who, verdict = term(recommended["population"]), say_stored(recommended["verdict"])
+        text += say(" ({who}: {verdict})", who=who, verdict=verdict)
     if name == OURS:
-        return text + (f", which here is {served}" if served in simpler_models.COLUMNS else "")
+        if served not in simpler_models.COLUMNS:
+            return text
+        return text + say(", which here is {served}", served=term(served))
+    return text + _what_is_served(model, name, served, evaluation)
+
+
+def _what_is_served(model: str, name: str, served: str, evaluation: Mapping[str, Any]) -> str:
+    """What the release serves, where the candidate `name` is recommended and is not our model."""
     if model == "churn" and evaluation.get("status") == "no_skill":
-        return f"{text}. This release serves rates"
+        return say(". This release serves rates")
     if name == served:
-        return f"{text}. This release serves it"
+        return say(". This release serves it")
     if model == "churn" and name in simpler_models.COLUMNS:
-        setting = f'churn_model = "{name}" under [training]'
-        return f"{text}. This release serves {served}; set {setting} to train that one"
-    return f"{text}. A release cannot hold that one: this one serves {served}"
+        return say(
+            '. This release serves {served}; set churn_model = "{name}" under [training] to train '
+            "that one",
+            served=term(served),
+            name=name,
+        )
+    return say(
+        ". A release cannot hold that one: this one serves {served}",
+        served=term(served),
+    )
 
 
 def _served_model(model: str, evaluation: Mapping[str, Any]) -> str:

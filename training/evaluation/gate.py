@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.core.instants import day_text
+from features.core.language import join_words, say, term
 from features.core.settings import Settings
 from features.tables.history import History
 from serving.release.release import Release
@@ -32,6 +33,7 @@ from training.evaluation.gate_comparison import (
 )
 from training.examples import Examples, label_rows
 from training.plan import Plan
+from training.stored_texts import say_stored
 
 __all__ = [
     "AS_SERVED",
@@ -180,46 +182,82 @@ def lines(evaluation: dict[str, Any]) -> list[str]:
     gate = evaluation.get("gate")
     if not gate:
         return []
-    why = "; ".join(gate["why"])
-    if gate["champion"] is None or "populations" not in gate:
-        against = f" against release {gate['champion']}" if gate["champion"] else ""
-        return [f"gate{against}: {gate['verdict']} ({why})"]
-    scored, days = gate["champion_scored"], ", ".join(gate["as_of"])
-    out = [f"gate against release {gate['champion']} ({scored}) on {days}"]
+    why, verdict = say("; ").join(map(say_stored, gate["why"])), say_stored(gate["verdict"])
+    champion = gate["champion"]
+    if champion is None:
+        return [say("gate: {verdict} ({why})", verdict=verdict, why=why)]
+    if "populations" not in gate:
+        return [
+            say(
+                "gate against release {champion}: {verdict} ({why})",
+                champion=champion,
+                verdict=verdict,
+                why=why,
+            )
+        ]
+    out = [
+        say(
+            "gate against release {champion} ({scored}) on {days}",
+            champion=champion,
+            scored=term(gate["champion_scored"]),
+            days=join_words(gate["as_of"]),
+        )
+    ]
     out += [
         _population_line(who, gate["populations"][who])
         for who in metrics.POPULATIONS
         if gate["populations"][who]["log_loss"]
     ]
     out += _detail_lines(gate)
-    return [*out, f"  verdict: {gate['verdict']}{f': {why}' if why else ''}"]
+    last = say("  verdict: {verdict}", verdict=verdict)
+    return [*out, last + say(": {why}", why=why) if why else last]
 
 
 def _population_line(who: str, row: dict[str, Any]) -> str:
     loss, ece = row["log_loss"], row["ece"]
-    text = f"  {who}: log loss {_both(loss, '.4f')}, difference {interval_text(loss)}"
-    return text if ece is None else f"{text}; calibration error {_both(ece, '.1%')}"
+    text = say(
+        "  {who}: log loss {both}, difference {interval}",
+        who=term(who),
+        both=_both(loss, ".4f"),
+        interval=interval_text(loss),
+    )
+    return text if ece is None else text + say("; calibration error {both}", both=_both(ece, ".1%"))
 
 
 def _both(figures: dict[str, Any], form: str) -> str:
-    return f"{figures['challenger']:{form}} (champion {figures['champion']:{form}})"
+    champion = format(figures["champion"], form)
+    return f"{figures['challenger']:{form}}" + say(" (champion {figure})", figure=champion)
 
 
 def _detail_lines(gate: dict[str, Any]) -> list[str]:
     """The weakest segment, the strongest reasons and the next stage, as far as they are known."""
     out = []
     if worst := gate.get("worst_slice"):
-        name = f"{worst['dimension']} {worst['name']}"
         out.append(
-            f"  weakest of {worst['compared']} segments: {name}, log loss {interval_text(worst)}"
+            say(
+                "  weakest of {segments} segments: {name}, log loss {interval}",
+                segments=worst["compared"],
+                name=f"{term(worst['dimension'])} {say_stored(worst['name'])}",
+                interval=interval_text(worst),
+            )
         )
     if gate.get("same_top_reason") is not None:
-        out.append(f"  {gate['same_top_reason']:.0%} of eligible customers keep their top reason")
-    if stages := gate.get("next_stage"):
-        difference = (
-            f"difference {interval_text(stages)}"
-            if stages["difference"] is not None
-            else "not comparable: the stage definitions differ"
+        out.append(
+            say(
+                "  {share:.0%} of eligible customers keep their top reason",
+                share=gate["same_top_reason"],
+            )
         )
-        out.append(f"  next stage: log loss {_both(stages, '.4f')}, {difference}")
+    if stages := gate.get("next_stage"):
+        both = _both(stages, ".4f")
+        text = say(
+            "  next stage: log loss {both}, not comparable: the stage definitions differ", both=both
+        )
+        if stages["difference"] is not None:
+            text = say(
+                "  next stage: log loss {both}, difference {interval}",
+                both=both,
+                interval=interval_text(stages),
+            )
+        out.append(text)
     return out

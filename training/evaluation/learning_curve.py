@@ -16,6 +16,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.errors import NotEnoughData
+from features.core.language import join_words, mark, say, term
 from features.core.progress import track_steps
 from features.core.settings import Settings
 from serving.scoring.scorer import Scorer, stage_index
@@ -26,7 +27,7 @@ from training.models import churn
 from training.plan import Plan
 
 SHARES = (0.05, 0.1, 0.2, 0.4, 0.7, 1.0)
-MODELS = {"churn": "churn", "next_stage": "next stage"}
+MODELS = {"churn": mark("churn"), "next_stage": mark("next stage")}
 UNITS = {"customers": "customers", "dates": "training dates"}
 
 
@@ -48,7 +49,7 @@ def learning_curve(
     }
     points: dict[tuple[float, int], dict[str, Any]] = {}
     all_sizes = sorted({*sizes["customers"], *sizes["dates"]})
-    for share, count in track_steps(all_sizes, label="learning curve"):
+    for share, count in track_steps(all_sizes, label=say("learning curve")):
         rows = sample_customers(examples.rows_at(dates.train[-count:]), share)
         point = _point(fit, rows, late, examples, settings)
         points[share, count] = point | {"share": share, "dates": count}
@@ -179,16 +180,34 @@ def lines(evaluation: Mapping[str, Any]) -> list[str]:
         return []
     has_eligible = any((point["churn"] or {}).get("eligible") for point in curve["customers"])
     who = "eligible" if has_eligible else "everyone"
-    out = [f"  learning curve ({who}; log loss, ours − that of the best baseline)"]
+    out = [
+        say("  learning curve ({who}; log loss, ours − that of the best baseline)", who=term(who))
+    ]
     for model, words in MODELS.items():
         for axis, unit in UNITS.items():
-            points = ", ".join(_point_text(point, axis, model, who) for point in curve[axis])
+            points = join_words(_point_text(point, axis, model, who) for point in curve[axis])
             size = curve["better_from"][model][who][axis]
-            verdict = "at no size" if size is None else f"from {size:,} {unit} on"
-            out.append(f"    {words}, {unit}: {points}; better than the best baseline {verdict}")
+            named = {"model": say(words), "unit": term(unit), "points": points}
+            if size is None:
+                out.append(
+                    say(
+                        "    {model}, {unit}: {points}; better than the best baseline at no size",
+                        **named,
+                    )
+                )
+            else:
+                out.append(
+                    say(
+                        "    {model}, {unit}: {points}; better than the best baseline from "
+                        "{size:,} {unit} on",
+                        **named,
+                        size=size,
+                    )
+                )
     return out
 
 
 def _point_text(point: dict[str, Any], axis: str, model: str, who: str) -> str:
     one = (point[model] or {}).get(who)
-    return f"{point[axis]:,} " + ("too few" if one is None else f"{one['difference']:+.4f}")
+    figure = say("too few") if one is None else f"{one['difference']:+.4f}"
+    return f"{point[axis]:,} {figure}"

@@ -7,16 +7,24 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+from rich.cells import cell_len
 
+from features.core.language import mark, say, term
 from features.core.settings import Settings
 from training import metrics
 from training.evaluation.baseline_comparison import headline_population, speak_of
 from training.evaluation.evaluate import evaluate_scores
 from training.examples import Examples
-from training.formats import UNKNOWN, decimals, signed, span
+from training.formats import UNKNOWN, decimals, pad, signed, span
 from training.models.estimators.search_estimators import OwnPart
 
-COLUMNS = ("estimator", "log loss", "AUROC", "less our model (95 % CI)", "in the blend")
+COLUMNS = (
+    mark("estimator"),
+    mark("log loss"),
+    "AUROC",
+    mark("less our model (95 % CI)"),
+    mark("in the blend"),
+)
 
 
 def judge_estimator(
@@ -78,13 +86,15 @@ def _row(one: Mapping[str, Any], who: str) -> tuple[str, ...]:
     against = (
         f"{signed(pair['difference'])} ({span(pair['low'], pair['high'], 4)})" if pair else UNKNOWN
     )
-    place = f"weight {one['weight']:g}" if one["weight"] else "no: it did not lower the log loss"
+    place = say("no: it did not lower the log loss")
+    if one["weight"]:
+        place = say("weight {weight:g}", weight=one["weight"])
     return (
         one["name"],
         decimals(figures["log_loss"], 4),
         decimals(figures["auroc"], 3),
         against,
-        f"not servable: {one['not_servable']}" if one["not_servable"] else place,
+        say("not servable: {why}", why=one["not_servable"]) if one["not_servable"] else place,
     )
 
 
@@ -93,11 +103,12 @@ def lines(evaluation: Mapping[str, Any]) -> list[str]:
     who, rows = table(evaluation)
     if not rows:
         return []
-    widths = [max(len(row[at]) for row in (COLUMNS, *rows)) for at in range(len(COLUMNS))]
-    text = _padded([COLUMNS, *rows], widths)
-    return ["", f"  own estimators ({who}; same rows, folds and calibration)", *text]
+    names = tuple(map(say, COLUMNS))
+    widths = [max(cell_len(row[at]) for row in (names, *rows)) for at in range(len(names))]
+    title = say("  own estimators ({who}; same rows, folds and calibration)", who=term(who))
+    return ["", title, *_padded([names, *rows], widths)]
 
 
 def _padded(rows: Sequence[Sequence[str]], widths: Sequence[int]) -> list[str]:
-    each = ["  ".join(map(str.ljust, row, widths)).rstrip() for row in rows]
+    each = ["  ".join(map(pad, row, widths)).rstrip() for row in rows]
     return [f"    {row}" for row in each]

@@ -19,7 +19,7 @@ from training import metrics
 from training.evaluation import reliability
 from training.evaluation.baseline_comparison import MIN_CUSTOMERS, headline_population
 from training.evaluation.gate_comparison import REFUSED
-from training.formats import decimals, percent
+from training.formats import decimals, stored_percent
 
 NEARLY_NONE = 0.02
 MAX_ECE = 0.10
@@ -77,10 +77,10 @@ def _own_objections(churn: Mapping[str, Any]) -> list[str]:
     low = churn[who].get("ece_low") if who else None
     if who is None or low is None or low <= MAX_ECE:
         return []
+    ece, least, most = map(stored_percent, (churn[who]["ece"], low, MAX_ECE))
     return [
-        f"calibration error {percent(churn[who]['ece'])} for {who}, at least {percent(low)} "
-        f"(95 % CI); more than {percent(MAX_ECE)} is not served: on the evaluation dates "
-        "other shares left than the model predicted"
+        f"calibration error {ece} for {who}, at least {least} (95 % CI); more than {most} is not "
+        "served: on the evaluation dates other shares left than the model predicted"
     ]
 
 
@@ -102,6 +102,6 @@ def skill_note(evaluation: Mapping[str, Any]) -> str | None:
         return None
     return (
         f"Nearly no skill: the log loss of {who} is {decimals(churn[who]['log_loss'], 4)}, only "
-        f"{percent(gain)} below that of the base rate (under {percent(NEARLY_NONE)}). The scores "
-        "hardly tell customers apart."
+        f"{stored_percent(gain)} below that of the base rate (under "
+        f"{stored_percent(NEARLY_NONE)}). The scores hardly tell customers apart."
     )

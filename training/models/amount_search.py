@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from serving.scoring.amounts import QUANTILES, AmountScale, MeanModel, to_amounts
@@ -127,7 +128,14 @@ def search_amount(data: AmountRows, settings: Settings, *, name: str) -> AmountS
         rows = data.take(fit)
         folds.append(_Fold(rows, data.take(check), scale_of(rows.amounts), floor))
     names = [each for each in OBJECTIVES if floor > 0 or each != TWEEDIE]
-    print_status(f"target {name}: {len(names)} objectives on {len(folds)} folds")
+    print_status(
+        say(
+            "target {name}: {objectives} objectives on {folds} folds",
+            name=name,
+            objectives=len(names),
+            folds=len(folds),
+        )
+    )
 
     def search(objective: str) -> tuple[float, dict[str, Any], dict[str, float]]:
         parallel.check_cancelled()

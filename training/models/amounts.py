@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from serving.scoring.amounts import (
@@ -97,7 +98,7 @@ def fit_amount(
         expected[mine] = parts[0].uncorrected(data.matrix[mine], scale)
         logs[mine] = parts[1].logs(data.matrix[mine])
 
-    print_status(f"target {name}: {GROUPS} fits for level and coverage")
+    print_status(say("target {name}: {fits} fits for level and coverage", name=name, fits=GROUPS))
     parallel.map_in_threads(predict, range(GROUPS))
     seen = ~np.isnan(expected)
     corrected = _corrected((mean, quantile), expected[seen], logs[seen], data.amounts[seen], scale)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from features.core.language import say, term
 from features.core.progress import track_steps
 from serving.scoring.parts import log_softmax
 from training import metrics, parallel
@@ -111,7 +112,7 @@ def _search_ridge(
     """(strength, its mean log loss, its margins on every fold's check rows)."""
     paths = [
         ridge.fit_ridges(matrix[a], labels[a], strengths=strengths, outputs=outputs)
-        for a, _ in track_steps(folds.pairs, label=f"{label}: ridge")
+        for a, _ in track_steps(folds.pairs, label=say("{job}: ridge", job=term(label)))
     ]
     margins = {
         strength: [

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from features.core.language import say, term
 from features.core.progress import print_status
 from serving.scoring.parts import Blend, Boosted, Part
 from training import parallel
@@ -78,7 +79,7 @@ def predict_unseen(
         if part is not None:
             margins[mine] = part.margins(matrix[mine])
 
-    print_status(f"{label}: {len(splits)} fits")
+    print_status(say("{job}: {fits} fits", job=term(label), fits=len(splits)))
     parallel.map_in_threads(fit_split, splits)
     return margins
 

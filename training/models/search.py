@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from features.core.language import say, term
 from features.core.progress import print_status, print_step
 from training import parallel
 from training.models import boosters, studies
@@ -103,12 +104,23 @@ def tune_boosters(
     except parallel.Cancelled:
         raise
     except studies.StudyLocked:
-        print_status(f"{label}: another run does the same search; this one searches in memory")
+        print_status(
+            say(
+                "{job}: another run does the same search; this one searches in memory",
+                job=term(label),
+            )
+        )
     except Exception as error:
         # The search works without its file, so a problem with the disk does not end it. An error
         # of the search itself happens again below, and is raised there.
         reason = type(error).__name__
-        print_status(f"{label}: the search cannot be stored ({reason}); it continues in memory")
+        print_status(
+            say(
+                "{job}: the search cannot be stored ({why}); it continues in memory",
+                job=term(label),
+                why=reason,
+            )
+        )
     return _search(_create_study(None, task), task, trials, seconds - (time.monotonic() - began))
 
 
@@ -120,7 +132,9 @@ def _search(study: Study, task: SearchTask, trials: int, seconds: float) -> Sear
     finished = _finished_trials(study)
     if finished:
         done = f"{len(finished)} trials of {study.study_name}"
-        print_status(f"{task.label}: the search continues after {done}")
+        print_status(
+            say("{job}: the search continues after {done}", job=term(task.label), done=done)
+        )
     now = time.monotonic()
     until = now + seconds - _seconds_spent(study)
     while len(finished) < trials and (not finished or now < until):
@@ -160,22 +174,24 @@ def _run_trial(study: Study, task: SearchTask, finished: int, began: float, unti
     from optuna.trial import TrialState
 
     trial = _next_trial(study, task, finished)
-    loss, state, outcome = None, TrialState.PRUNED, "hopeless"
+    loss, state, outcome = None, TrialState.PRUNED, say("hopeless")
     try:
         loss, rounds = _mean_loss(trial, task, until if finished else None)
         trial.set_user_attr("rounds", rounds)
-        state, outcome = TrialState.COMPLETE, f"log loss {loss:.4f}"
+        state, outcome = TrialState.COMPLETE, say("log loss {loss:.4f}", loss=loss)
     except optuna.TrialPruned:
         pass
     except TrialTimeout:
-        state, outcome = TrialState.FAIL, "stopped, the time is up"
+        state, outcome = TrialState.FAIL, say("stopped, the time is up")
     now = time.monotonic()
     trial.set_user_attr("seconds", now - began)
     if state == TrialState.FAIL:
         _requeue(study, task, trial.number, trial.params)
     else:
         study.tell(trial.number, loss, state)
-    print_step(task.label, f"trial {finished + 1}, {outcome}")
+    print_step(
+        term(task.label), say("trial {number}, {outcome}", number=finished + 1, outcome=outcome)
+    )
     return now
 
 
@@ -288,7 +304,12 @@ def _read_study(path: Path, task: SearchTask) -> Study:
             return study
     except Exception:  # Optuna raises errors of many types on a damaged journal
         pass
-    print_status(f"{task.label}: the study on disk cannot be read; the search begins again")
+    print_status(
+        say(
+            "{job}: the study on disk cannot be read; the search begins again",
+            job=term(task.label),
+        )
+    )
     os.truncate(path, 0)
     return _create_study(path, task)
 

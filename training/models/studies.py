@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import home
 
@@ -103,7 +104,7 @@ def _cut_damaged_lines(path: Path) -> None:
                 break
             whole += len(line)
     if whole < path.stat().st_size:
-        print_status(f"{path.name}: a damaged line; the lines before it are used")
+        print_status(say("{file}: a damaged line; the lines before it are used", file=path.name))
         os.truncate(path, whole)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from features.core.language import ENGLISH, use_language
 from training.formats import confidence, decimals, percent
 from training.plots.canvas import (
     COLOURS,
@@ -30,7 +31,15 @@ Curves = Sequence[tuple[str, Report, Report]]
 
 
 def draw(evaluation: Report, folder: Path) -> list[Path]:
-    """Write the PNG files to `folder`, which must exist; [] for an evaluation without figures."""
+    """Write the PNG files to `folder`, which must exist; [] for an evaluation without figures.
+
+    In English: they are stored, and their font has no Chinese letters.
+    """
+    with use_language(ENGLISH):
+        return _draw_all(evaluation, folder)
+
+
+def _draw_all(evaluation: Report, folder: Path) -> list[Path]:
     churn, stages = evaluation.get("churn", {}), evaluation.get("next_stage", {})
     paths = [
         _roc(churn, folder / "roc.png"),

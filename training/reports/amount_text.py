@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from features.core.language import mark, say, term
 from training.evaluation.baseline_comparison import OURS
 from training.formats import UNKNOWN, count, decimals, percent, with_interval
 from training.reports.markdown import markdown_table
 
 Report = Mapping[str, Any]
 COLUMNS = (
-    "model",
-    "rank correlation",
-    "error of the total",
+    mark("model"),
+    mark("rank correlation"),
+    mark("error of the total"),
     "MAE",
     "RMSE",
-    "loss: ours − its (95 % CI)",
+    mark("loss: ours − its (95 % CI)"),
 )
-NO_SKILL = (
+NO_SKILL = mark(
     "No skill: the interval of the gain over the mean reaches 0. The mean and the quantiles of the "
     "training rows are served, and every row's warnings say so."
 )
@@ -27,20 +28,26 @@ NO_SKILL = (
 def headline(who: str, figures: Report) -> str:
     """`1,234 rows of eligible, mean 23.10 (41.0 % not 0), …`: the figures of one population."""
     if not figures["rows"]:
-        return f"no rows of {who}, so nothing can be measured"
-    text = (
-        f"{count(figures['rows'])} rows of {who}, mean {_number(figures['mean'])} "
-        f"({percent(figures['share_not_zero'])} not 0)"
+        return say("no rows of {who}, so nothing can be measured", who=term(who))
+    text = say(
+        "{rows} rows of {who}, mean {mean} ({share} not 0)",
+        rows=count(figures["rows"]),
+        who=term(who),
+        mean=_number(figures["mean"]),
+        share=percent(figures["share_not_zero"]),
     )
     if gain := figures.get("gain_over_mean"):
-        interval = f"{percent(gain['low'])} to {percent(gain['high'])}".replace("-", "−")
-        text += (
-            f", explains {percent(gain['gain']).replace('-', '−')} of the mean's {figures['loss']} "
-            f"(95 % CI {interval})"
+        shares = {name: percent(gain[name]).replace("-", "−") for name in ("gain", "low", "high")}
+        text += say(
+            ", explains {gain} of the mean's {loss} (95 % CI {low} to {high})",
+            loss=term(figures["loss"]),
+            **shares,
         )
-    return (
-        f"{text}, error of the total {_signed_percent(figures['total_error'])}, "
-        f"{percent(figures['coverage'])} within q10–q90 (target 80 %, more where many are 0)"
+    return text + say(
+        ", error of the total {error}, {coverage} within q10–q90 (target 80 %, more where many are "
+        "0)",
+        error=_signed_percent(figures["total_error"]),
+        coverage=percent(figures["coverage"]),
     )
 
 
@@ -51,21 +58,26 @@ def table(who: str, figures: Report) -> list[str]:
     pairs = figures.get("paired_loss", {})
     rows = [
         (
-            name,
+            name if name.startswith("*") else term(name),
             decimals(each["spearman"]),
             _signed_percent(each["total_error"]),
             _number(each["mae"]),
             _number(each["rmse"]),
             with_interval(pairs[name], "difference", digits=4) if name in pairs else UNKNOWN,
         )
-        for name, each in [*figures["baselines"].items(), (f"**{OURS}**", figures)]
+        for name, each in [*figures["baselines"].items(), (f"**{term(OURS)}**", figures)]
     ]
-    head = (
-        f"{who}: {count(figures['rows'])} rows, mean {_number(figures['mean'])}, below q10 "
-        f"{percent(figures['below_q10'])}, above q90 {percent(figures['above_q90'])}; losses are "
-        f"shares of the mean's {figures['loss']}"
+    head = say(
+        "{who}: {rows} rows, mean {mean}, below q10 {below}, above q90 {above}; losses are shares "
+        "of the mean's {loss}",
+        who=term(who),
+        rows=count(figures["rows"]),
+        mean=_number(figures["mean"]),
+        below=percent(figures["below_q10"]),
+        above=percent(figures["above_q90"]),
+        loss=term(figures["loss"]),
     )
-    return [f"*{head}*", "", *markdown_table(COLUMNS, rows)]
+    return [f"*{head}*", "", *markdown_table(tuple(map(say, COLUMNS)), rows)]
 
 
 def _number(value: float | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from features.core.language import mark, say, term
 from training import metrics
 from training.evaluation import baseline_comparison
 from training.formats import (
@@ -18,49 +19,61 @@ from training.formats import (
 from training.reports.markdown import markdown_table
 
 Report = Mapping[str, Any]
-EMPTY = ["No row is in it.", ""]
 CHURN_COLUMNS = (
-    "model",
-    "AUROC (95 % CI)",
-    "log loss",
-    "ours − its (95 % CI)",
+    mark("model"),
+    mark("AUROC (95 % CI)"),
+    mark("log loss"),
+    mark("ours − its (95 % CI)"),
     "Brier",
     "ECE",
-    "PR area",
-    "lift",
-    "gain",
+    mark("PR area"),
+    mark("lift"),
+    mark("gain"),
 )
 STAGE_COLUMNS = (
-    "model",
-    "log loss",
-    "ours − its (95 % CI)",
-    "ranked probability score",
-    "accuracy",
+    mark("model"),
+    mark("log loss"),
+    mark("ours − its (95 % CI)"),
+    mark("ranked probability score"),
+    mark("accuracy"),
     "macro-F1",
-    "recall of changes (95 % CI)",
-    "precision of changes",
+    mark("recall of changes (95 % CI)"),
+    mark("precision of changes"),
 )
 
 
 def metrics_section(evaluation: Report) -> list[str]:
     lines = [
-        "## Metrics",
+        say("## Metrics"),
         "",
-        "On dates that were not trained on. Every baseline was fitted on the same rows, and again "
-        "on the eligible of them alone; each population is shown the one with the lower log loss. "
-        "Log loss, Brier score and calibration error (ECE): lower is better. AUROC: ½ is chance. "
-        "*Ours − its*: difference in log loss; below zero our model loses less, and it counts "
-        "where the interval excludes zero. Lift and gain: of the riskiest tenth and fifth.",
+        say(
+            "On dates that were not trained on. Every baseline was fitted on the same rows, and "
+            "again on the eligible of them alone; each population is shown the one with the lower "
+            "log loss. Log loss, Brier score and calibration error (ECE): lower is better. AUROC: "
+            "½ is chance. *Ours − its*: difference in log loss; below zero our model loses less, "
+            "and it counts where the interval excludes zero. Lift and gain: of the riskiest tenth "
+            "and fifth."
+        ),
         "",
     ]
     for who in metrics.POPULATIONS:
         report = evaluation["churn"][who]
-        left = f"{count(report['rows'])} rows, {percent(report['rate'])} left"
-        lines += [f"### Churn, {who}: {left}", *_churn_table(report)]
+        title = say(
+            "### Churn, {who}: {rows} rows, {rate} left",
+            who=term(who),
+            rows=count(report["rows"]),
+            rate=percent(report["rate"]),
+        )
+        lines += [title, *_churn_table(report)]
     for who in metrics.POPULATIONS:
         report = evaluation["next_stage"][who]
-        changed = f"{count(report['changes']['changed'])} of {count(report['rows'])} rows changed"
-        lines += [f"### Next stage, {who}: {changed}", *_stage_table(report)]
+        title = say(
+            "### Next stage, {who}: {changed} of {rows} rows changed",
+            who=term(who),
+            changed=count(report["changes"]["changed"]),
+            rows=count(report["rows"]),
+        )
+        lines += [title, *_stage_table(report)]
     return lines
 
 
@@ -78,7 +91,11 @@ def _candidates(report: Report) -> list[tuple[str, Report, Report | None]]:
 
 
 def _name(name: str) -> str:
-    return f"**{name}**" if name == baseline_comparison.OURS else name
+    return f"**{term(name)}**" if name == baseline_comparison.OURS else term(name)
+
+
+def _no_row() -> list[str]:
+    return [say("No row is in it."), ""]
 
 
 def _difference(pair: Report | None) -> str:
@@ -87,7 +104,7 @@ def _difference(pair: Report | None) -> str:
 
 def _churn_table(report: Report) -> list[str]:
     if not report["rows"]:
-        return EMPTY
+        return _no_row()
     rows = [
         (
             _name(name),
@@ -102,22 +119,22 @@ def _churn_table(report: Report) -> list[str]:
         )
         for name, figures, pair in _candidates(report)
     ]
-    return markdown_table(CHURN_COLUMNS, rows)
+    return markdown_table(tuple(map(say, CHURN_COLUMNS)), rows)
 
 
 def _stage_table(report: Report) -> list[str]:
     if not report["rows"]:
-        return EMPTY
+        return _no_row()
     no_change = report["if_nothing_changed"]
     first = (
-        "no change of stage",
+        say("no change of stage"),
         *(UNKNOWN,) * 3,
         percent(no_change["accuracy"]),
         decimals(no_change["macro_f1"]),
         *(UNKNOWN,) * 2,
     )
     rows = [_stage_row(*candidate) for candidate in _candidates(report)]
-    return markdown_table(STAGE_COLUMNS, [first, *rows])
+    return markdown_table(tuple(map(say, STAGE_COLUMNS)), [first, *rows])
 
 
 def _stage_row(name: str, figures: Report, pair: Report | None) -> tuple[str, ...]:

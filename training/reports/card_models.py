@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from features.core.language import join_words, mark, say, term
 from serving.scoring.scorer import Scorer
 from training.evaluation import own_estimators
 from training.formats import decimals
@@ -12,31 +13,35 @@ from training.models.blending import SEEDS
 from training.reports.markdown import markdown_table
 
 Report = Mapping[str, Any]
-MODELS = {"churn": "churn", "next-stage": "the next stage of customers who stay"}
+MODELS = {"churn": mark("churn"), "next-stage": mark("the next stage of customers who stay")}
 MODEL_COLUMNS = (
-    "model",
-    "folds",
-    "ridge penalty",
-    "boosters' weight",
-    "rounds",
-    "one direction",
-    "ridge alone",
-    "boosters alone",
-    "blend",
+    mark("model"),
+    mark("folds"),
+    mark("ridge penalty"),
+    mark("boosters' weight"),
+    mark("rounds"),
+    mark("one direction"),
+    mark("ridge alone"),
+    mark("boosters alone"),
+    mark("blend"),
 )
 
 
 def models_section(scorer: Scorer, evaluation: Report) -> list[str]:
     lines = [
-        "## Models",
+        say("## Models"),
         "",
-        f"{len(scorer.columns)} columns. p is fitted on {scorer.churn_rows:,} rows, q on "
-        f"{scorer.stay_rows:,}.",
+        say(
+            "{columns} columns. p is fitted on {churn_rows:,} rows, q on {stay_rows:,}.",
+            columns=len(scorer.columns),
+            churn_rows=scorer.churn_rows,
+            stay_rows=scorer.stay_rows,
+        ),
         "",
     ]
     if "models" not in evaluation:
-        why = evaluation.get("why", {}).get("got", "not enough data")
-        return [*lines, f"No model: {why}. p and q are frequencies.", ""]
+        why = evaluation.get("why", {}).get("got") or say("not enough data")
+        return [*lines, say("No model: {why}. p and q are frequencies.", why=why), ""]
     fitted = {
         job: evaluation["models"][job]
         for job in MODELS
@@ -45,16 +50,19 @@ def models_section(scorer: Scorer, evaluation: Report) -> list[str]:
     lines += _blends(fitted)
     who, rows = own_estimators.table(evaluation)
     if rows:
-        lines += [f"Own estimators, each alone ({who}; same rows, folds and calibration):", ""]
-        lines += markdown_table(own_estimators.COLUMNS, rows)
+        title = say(
+            "Own estimators, each alone ({who}; same rows, folds and calibration):", who=term(who)
+        )
+        lines += [title, ""]
+        lines += markdown_table(tuple(map(say, own_estimators.COLUMNS)), rows)
     if "next-stage" not in fitted:
-        lines += ["The next stage is by frequencies: too few rows for a model.", ""]
+        lines += [say("The next stage is by frequencies: too few rows for a model."), ""]
     if scorer.status == "no_skill":
-        lines += [
+        text = say(
             "The churn model is not served; the figures below are its own and show why. The "
-            "calibration is that of the rates.",
-            "",
-        ]
+            "calibration is that of the rates."
+        )
+        lines += [text, ""]
     return lines
 
 
@@ -63,27 +71,35 @@ def _blends(fitted: Mapping[str, Report]) -> list[str]:
     if any(part.get("weight") for part in fitted.values()):
         alone = fitted.get("churn", {}).get("own") and not fitted["churn"].get("rounds")
         if alone:
-            lines += [f"p is {fitted['churn']['model']} alone, one of the own estimators.", ""]
-        lines += [
+            name = fitted["churn"]["model"]
+            lines += [say("p is {name} alone, one of the own estimators.", name=name), ""]
+        text = say(
             "A blend in log-odds of a ridge logistic regression on logged columns and boosted "
-            f"trees ({SEEDS} seeds). Chosen on folds of the training dates by log loss (the last "
+            "trees ({seeds} seeds). Chosen on folds of the training dates by log loss (the last "
             "three columns), then fitted on all of them.",
-            "",
-        ]
+            seeds=SEEDS,
+        )
+        lines += [text, ""]
     lines += markdown_table(
-        MODEL_COLUMNS, [_blend_row(MODELS[job], part) for job, part in fitted.items()]
+        tuple(map(say, MODEL_COLUMNS)),
+        [_blend_row(say(MODELS[job]), part) for job, part in fitted.items()],
     )
     churn = fitted.get("churn", {})
     if churn.get("columns"):
-        lines += [
-            f"The churn model is the simpler {churn['model']}: a logistic regression on "
-            f"{', '.join(churn['columns'])}.",
-            "",
-        ]
+        text = say(
+            "The churn model is the simpler {name}: a logistic regression on {columns}.",
+            name=churn["model"],
+            columns=join_words(churn["columns"]),
+        )
+        lines += [text, ""]
     for job, part in fitted.items():
         if part.get("directions"):
-            names = ", ".join(sorted(part["directions"]))
-            lines += [f"Trees for {MODELS[job]} follow one direction in: {names}.", ""]
+            text = say(
+                "Trees for {model} follow one direction in: {names}.",
+                model=say(MODELS[job]),
+                names=join_words(sorted(part["directions"])),
+            )
+            lines += [text, ""]
     return lines
 
 
@@ -91,7 +107,7 @@ def _blend_row(name: str, part: Report) -> tuple[str, ...]:
     losses = part.get("losses", {})
     return (
         name,
-        str(part.get("folds")),
+        term(str(part.get("folds"))),
         f"{part['strength']:g}",
         f"{part['weight']:g}",
         f"{part['rounds']:,}",

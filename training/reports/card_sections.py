@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from features.core.language import join_words, mark, say, term
 from features.recipes.stages import STAGES
 from training import metrics
 from training.evaluation import baseline_comparison, gate, learning_curve, slices
@@ -22,32 +23,38 @@ from training.formats import (
 )
 from training.reports.markdown import markdown_table, one_line, sentence
 from training.reports.summary import weakest_segment
+from training.stored_texts import say_stored
 from training.uncertainty import fit_evidence, fit_prediction_sets
 
 Report = dict[str, Any]
 MOST_DATES, MOST_SEGMENTS = 5, 4
-TITLES = {"churn": "Churn", "next_stage": "Next stage"}
+TITLES = {"churn": mark("Churn"), "next_stage": mark("Next stage")}
 
 
 def verdict_section(evaluation: Report) -> list[str]:
     """What is recommended, the verdicts of both populations, and what no skill means."""
     recommended = baseline_comparison.lines(evaluation, why=False)
-    lines = ["## Verdict", "", *(f"- {sentence(line)}" for line in recommended)]
+    lines = [say("## Verdict"), "", *(f"- {sentence(line)}" for line in recommended)]
     for part, title in TITLES.items():
         comparisons = dict(baseline_comparison.populations(evaluation[part]))
         verdicts = [
-            f"{who}: {comparisons[who]['verdict']}"
+            say("{who}: {verdict}", who=term(who), verdict=say_stored(comparisons[who]["verdict"]))
             for who in metrics.POPULATIONS
             if who in comparisons
         ]
-        lines += [f"- {title}, {'; '.join(verdicts)}."] * bool(verdicts)
+        text = say("- {title}, {verdicts}.", title=say(title), verdicts=say("; ").join(verdicts))
+        lines += [text] * bool(verdicts)
     if evaluation["status"] == "no_skill":
         lines.append(
-            "- No skill: the 95 % CI of the AUROC includes ½. The release serves the rate of "
-            "eligible customers, and to others that of the others."
+            say(
+                "- No skill: the 95 % CI of the AUROC includes ½. The release serves the rate of "
+                "eligible customers, and to others that of the others."
+            )
         )
     lines += [
-        f"- {note}" for note in evaluation.get("notes", []) if not note.startswith("No skill")
+        f"- {say_stored(note)}"
+        for note in evaluation.get("notes", [])
+        if not note.startswith("No skill")
     ]
     return [*lines, *(f"- {sentence(line)}" for line in gate.lines(evaluation)), ""]
 
@@ -55,25 +62,27 @@ def verdict_section(evaluation: Report) -> list[str]:
 def calibration_section(evaluation: Report) -> list[str]:
     method = evaluation["calibration"]
     names = (
-        "population",
-        "mean p",
-        "left (95 % CI)",
+        say("population"),
+        say("mean p"),
+        say("left (95 % CI)"),
         "ECE",
-        "by chance",
-        "rarely over",
-        "rate known",
-        "rate and slope known",
+        say("by chance"),
+        say("rarely over"),
+        say("rate known"),
+        say("rate and slope known"),
     )
     rows = [_calibration_row(who, evaluation["churn"][who]) for who in metrics.POPULATIONS]
     return [
-        "## Calibration",
+        say("## Calibration"),
         "",
-        f"{method.get('why') or method['kind']}.",
+        say("{text}.", text=say_stored(method.get("why") or method["kind"])),
         "",
         *markdown_table(names, rows),
-        "The calibration error (ECE) is never zero. *By chance*: what true probabilities would "
-        "show with so few rows; *rarely over* is exceeded once in twenty. *Rate known*: the error "
-        "that is left when all log-odds are moved by the one number that fits best.",
+        say(
+            "The calibration error (ECE) is never zero. *By chance*: what true probabilities would "
+            "show with so few rows; *rarely over* is exceeded once in twenty. *Rate known*: the "
+            "error that is left when all log-odds are moved by the one number that fits best."
+        ),
         "",
     ]
 
@@ -84,7 +93,7 @@ def _calibration_row(who: str, churn: Report) -> tuple[str, ...]:
         report.get(name) or {} for name in ("floor", "after_shift", "after_platt")
     )
     return (
-        who,
+        term(who),
         decimals(report.get("predicted")),
         with_interval(report, "observed"),
         decimals(report.get("ece"), 4),
@@ -101,20 +110,23 @@ def rates_section(evaluation: Report) -> list[str]:
     if not dates:
         return []
     names = (
-        "as of",
-        "used to",
-        "everyone, rows",
-        "left (95 % CI)",
-        "eligible, rows",
-        "left (95 % CI)",
+        say("as of"),
+        say("used to"),
+        say("everyone, rows"),
+        say("left (95 % CI)"),
+        say("eligible, rows"),
+        say("left (95 % CI)"),
     )
-    newest = f", the newest of {len(dates)} dates" if len(dates) > MOST_DATES else ""
+    title = say("### The churn rate by date")
+    if len(dates) > MOST_DATES:
+        title += say(", the newest of {dates} dates", dates=len(dates))
     rows = [_rate_row(date) for date in dates[-MOST_DATES:]]
     moved = [text for who in metrics.POPULATIONS if (text := _rate_range(dates, who))]
     return [
-        f"### The churn rate by date{newest}",
+        title,
         *markdown_table(names, rows),
-        *[f"The rate of the evaluation dates: {'; '.join(moved)}.", ""] * bool(moved),
+        *[say("The rate of the evaluation dates: {rates}.", rates=say("; ").join(moved)), ""]
+        * bool(moved),
     ]
 
 
@@ -124,7 +136,7 @@ def _rate_row(date: Report) -> tuple[str, ...]:
         for who in metrics.POPULATIONS
         for cell in (count(date[who]["rows"]), with_interval(date[who], "rate"))
     ]
-    return (date["as_of"], date["split"], *cells)
+    return (date["as_of"], term(date["split"]), *cells)
 
 
 def _rate_range(dates: Sequence[Report], who: str) -> str | None:
@@ -137,25 +149,31 @@ def _rate_range(dates: Sequence[Report], who: str) -> str | None:
         return None
     low, high = min(rates["train"]), max(rates["train"])
     inside = all(low <= rate <= high for rate in rates["evaluate"])
-    where = "inside" if inside else "**outside**"
-    return f"{who}, {where} the range of the training dates ({span(low, high)})"
+    named = {"who": term(who), "span": span(low, high)}
+    if inside:
+        return say("{who}, inside the range of the training dates ({span})", **named)
+    return say("{who}, **outside** the range of the training dates ({span})", **named)
 
 
 def segments_section(evaluation: Report) -> list[str]:
     """The weakest segments per model, and customers the model was never trained on."""
     lines = [
-        "## Segments",
+        say("## Segments"),
         "",
-        "*Relative*: our log loss divided by the log loss of the segment's own base rate; under "
-        f"one is better. A segment is judged from {slices.LEAST_ROWS} rows on, of which "
-        f"{slices.LEAST_OF_EACH} have another outcome than most.",
+        say(
+            "*Relative*: our log loss divided by the log loss of the segment's own base rate; "
+            "under one is better. A segment is judged from {rows} rows on, of which {others} have "
+            "another outcome than most.",
+            rows=slices.LEAST_ROWS,
+            others=slices.LEAST_OF_EACH,
+        ),
         "",
     ]
     for part, figure in (("churn", "auroc"), ("next_stage", "log_loss")):
         who = _judged_population(evaluation[part], figure)
         if who:
             report = evaluation[part][who]
-            lines.append(f"### {TITLES[part]}, {who}")
+            lines.append(say("### {title}, {who}", title=say(TITLES[part]), who=term(who)))
             lines += [*_segment_table(report["slices"]), *_weakest(report), *_new(report), ""]
     return lines
 
@@ -173,8 +191,8 @@ def _segment_table(segments: Sequence[Report]) -> list[str]:
     judged.sort(key=lambda one: (-one["relative"], one["dimension"], one["name"]))
     rows = [
         (
-            segment["dimension"],
-            segment["name"],
+            term(segment["dimension"]),
+            say_stored(segment["name"]),
             count(segment["rows"]),
             decimals(segment["log_loss"], 4),
             decimals(segment["relative"]),
@@ -183,21 +201,21 @@ def _segment_table(segments: Sequence[Report]) -> list[str]:
         for segment in judged[:MOST_SEGMENTS]
     ]
     names = (
-        "dimension",
-        "segment, weakest first",
-        "rows",
-        "log loss",
-        "relative",
-        "ours − its base rate's (95 % CI)",
+        say("dimension"),
+        say("segment, weakest first"),
+        say("rows"),
+        say("log loss"),
+        say("relative"),
+        say("ours − its base rate's (95 % CI)"),
     )
-    return markdown_table(names, rows) or ["No segment has enough rows.", ""]
+    return markdown_table(names, rows) or [say("No segment has enough rows."), ""]
 
 
 def _weakest(report: Report) -> list[str]:
     if not report.get("worst_slice"):
         return []
     text = sentence(one_line(weakest_segment(report["worst_slice"])))
-    return [f"- {text} The weakest of many is partly bad luck."]
+    return [say("- {text} The weakest of many is partly bad luck.", text=text)]
 
 
 def _new(report: Report) -> list[str]:
@@ -205,17 +223,18 @@ def _new(report: Report) -> list[str]:
     texts = [_customers_text(row) for row in rows]
     if not any(row["name"] == slices.NEVER_TRAINED_ON for row in rows):
         texts.append(
-            "no evaluated customer is new to the model, so its quality for new ones is unknown"
+            say("no evaluated customer is new to the model, so its quality for new ones is unknown")
         )
-    return [f"- Customers {'; '.join(texts)}."]
+    return [say("- Customers {texts}.", texts=say("; ").join(texts))]
 
 
 def _customers_text(row: Report) -> str:
-    text = f"{row['name']}: {count(row['rows'])} rows"
+    text = say("{name}: {rows:,} rows", name=term(row["name"]), rows=row["rows"])
     if row.get("too_few"):
-        return f"{text}, too few to judge"
-    verdict = metrics.verdict("the base rate", dict(row))
-    return f"{text}, log loss {decimals(row['log_loss'], 4)}, {verdict}"
+        return text + say(", too few to judge")
+    verdict = say_stored(metrics.verdict("the base rate", dict(row)))
+    loss = decimals(row["log_loss"], 4)
+    return text + say(", log loss {loss}, {verdict}", loss=loss, verdict=verdict)
 
 
 def uncertainty_section(evaluation: Report) -> list[str]:
@@ -224,20 +243,20 @@ def uncertainty_section(evaluation: Report) -> list[str]:
         *fit_prediction_sets.lines(evaluation),
         *fit_evidence.lines(evaluation),
         *learning_curve.lines(evaluation),
-    ] or ["the evaluation holds no prediction sets and no evidence grades"]
+    ] or [say("the evaluation holds no prediction sets and no evidence grades")]
     stages = evaluation["sets"]["everyone"]["stages"] if evaluation.get("sets") else []
     rows = [
         (
-            one["stage"],
+            term(one["stage"]),
             count(one["rows"]),
             percent_with_interval(one, "coverage"),
             percent(one["accuracy"]),
         )
         for one in sorted(stages, key=lambda one: STAGES.index(one["stage"]))
     ]
-    names = ("next stage", "rows", "coverage (95 % CI)", "top-1 accuracy")
+    names = (say("next stage"), say("rows"), say("coverage (95 % CI)"), say("top-1 accuracy"))
     return [
-        "## Uncertainty",
+        say("## Uncertainty"),
         "",
         *(f"- {sentence(text)}" for text in texts),
         "",
@@ -252,20 +271,34 @@ def without_section(evaluation: Report) -> list[str]:
     stale = evaluation.get("stale_dates", [])
     if not (reports or silent or stale):
         return []
-    lines = ["## Without a table", ""]
+    lines = [say("## Without a table"), ""]
     if silent:
         lines.append(
-            f"- Nothing was learned from {', '.join(silent)}: silent at the newest date. Every "
-            "score says so."
+            say(
+                "- Nothing was learned from {tables}: silent at the newest date. Every score says "
+                "so.",
+                tables=join_words(silent),
+            )
         )
     if stale:
-        lines.append(f"- Left out, because a table was silent then: {', '.join(stale)}.")
+        days = join_words(stale)
+        lines.append(say("- Left out, because a table was silent then: {days}.", days=days))
     if reports:
         lines.append(
-            "- A stale or unsent table is answered by a scorer that never learned from it, marked "
-            "`without:<table>`. Figures are of the evaluation dates, everyone and eligible."
+            say(
+                "- A stale or unsent table is answered by a scorer that never learned from it, "
+                "marked `without:<table>`. Figures are of the evaluation dates, everyone and "
+                "eligible."
+            )
         )
-    names = ("without", "status", "columns", "AUROC", "AUROC, eligible", "log loss, eligible")
+    names = (
+        say("without"),
+        say("status"),
+        say("columns"),
+        "AUROC",
+        say("AUROC, eligible"),
+        say("log loss, eligible"),
+    )
     rows = [
         (
             name.replace("-", ", "),

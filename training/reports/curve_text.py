@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
+from features.core.language import join_words, mark, say, term
 from training.formats import confidence, count, decimals, percent
-from training.reports.markdown import markdown_table
+from training.reports.markdown import markdown_table, sentence
 
 Report = Mapping[str, Any]
 Each = TypeVar("Each")
 EVENTS = {
-    "everyone": "activity, everyone",
-    "eligible": "activity, eligible",
-    "covered": "cover lost, of those covered",
-    "gone": "return, of those gone",
+    "everyone": mark("activity, everyone"),
+    "eligible": mark("activity, eligible"),
+    "covered": mark("cover lost, of those covered"),
+    "gone": mark("return, of those gone"),
 }
 
 
@@ -25,7 +26,7 @@ def curve_lines(evaluation: Report) -> list[str]:
     who = judged_group(groups)
     if who is None:
         return []
-    lines = ["", f"  when ({EVENTS[who]})"]
+    lines = ["", say("  when ({event})", event=say(EVENTS[who]))]
     for days, each in by_days(groups[who]["horizons"]):
         lines.append(f"    {days:>5}  {_line(each)}")
     lines += [f"    {line}" for line in _cancelled(report)]
@@ -40,12 +41,21 @@ def by_days(horizons: Mapping[str, Each]) -> Iterator[tuple[str, Each]]:
 
 
 def _line(each: Report) -> str:
-    text = f"{percent(each['rate'])} came, mean p {decimals(each['mean_p'])}"
+    text = say(
+        "{rate} came, mean p {mean_p}",
+        rate=percent(each["rate"]),
+        mean_p=decimals(each["mean_p"]),
+    )
     if each["auroc"] is not None:
-        text += f", AUROC {decimals(each['auroc'])}"
-    text += f", log loss {decimals(each['log_loss'])}"
+        text += say(", AUROC {auroc}", auroc=decimals(each["auroc"]))
+    text += say(", log loss {loss}", loss=decimals(each["log_loss"]))
     best = each.get("best_baseline")
-    return f"{text}; less that of {best['name']} {_difference(best)}" if best else text
+    if not best:
+        return text
+    difference = _difference(best)
+    return text + say(
+        "; less that of {name} {difference}", name=term(best["name"]), difference=difference
+    )
 
 
 def _difference(best: Report) -> str:
@@ -54,19 +64,22 @@ def _difference(best: Report) -> str:
 
 def _not_judged(report: Report) -> Iterator[str]:
     if report["not_judged"]:
-        days = ", ".join(f"{each}d" for each in report["not_judged"])
-        yield f"not judged, because their outcomes are not known yet: {days}"
+        days = join_words(f"{each}d" for each in report["not_judged"])
+        yield say("not judged, because their outcomes are not known yet: {days}", days=days)
 
 
 def _cancelled(report: Report) -> Iterator[str]:
     """Of who lost the cover: how many had cancelled, and how many were expected to have."""
     each = report.get("cancelled")
     if each:
-        yield (
-            f"of {count(each['rows'])} who lost the cover {percent(each['rate'])} had cancelled, "
-            f"{percent(each['mean_p'])} expected (p_cancelled / p_churn), AUROC "
-            f"{decimals(each['auroc'])}; log loss less that of one share for all "
-            f"{_difference(each['less_constant'])}"
+        yield say(
+            "of {rows} who lost the cover {rate} had cancelled, {expected} expected (p_cancelled / "
+            "p_churn), AUROC {auroc}; log loss less that of one share for all {difference}",
+            rows=count(each["rows"]),
+            rate=percent(each["rate"]),
+            expected=percent(each["mean_p"]),
+            auroc=decimals(each["auroc"]),
+            difference=_difference(each["less_constant"]),
         )
 
 
@@ -91,19 +104,32 @@ def curve_section(evaluation: Report) -> list[str]:
         )
         for days, each in by_days(groups[who]["horizons"])
     ]
-    names = ("within", "rows", "came", "mean p", "AUROC", "log loss", "less best baseline")
+    names = (
+        say("within"),
+        say("rows"),
+        say("came"),
+        say("mean p"),
+        "AUROC",
+        say("log loss"),
+        say("less best baseline"),
+        say("gone: came, mean p"),
+    )
     lines = [
-        "## When",
+        say("## When"),
         "",
-        f"The event is {EVENTS[who]}; the last column is about the return of those who are gone.",
+        say(
+            "The event is {event}; the last column is about the return of those who are gone.",
+            event=say(EVENTS[who]),
+        ),
         "",
-        *markdown_table((*names, "gone: came, mean p"), rows),
+        *markdown_table(names, rows),
     ]
     scores = groups[who]["integrated_brier"]
-    known = f"The history gives an answer up to {report['known_until']} days"
-    lines.append(f"- Integrated Brier score: {_brier(scores)}.")
-    lines += [f"- {line[0].upper()}{line[1:]}." for line in _cancelled(report)]
-    lines.append(f"- {'; '.join([known, *_not_judged(report)])}.")
+    known = say("The history gives an answer up to {days} days", days=report["known_until"])
+    lines.append(say("- Integrated Brier score: {scores}.", scores=_brier(scores)))
+    lines += [f"- {sentence(line)}" for line in _cancelled(report)]
+    last = say("; ").join([known, *_not_judged(report)])
+    lines.append(f"- {sentence(last)}")
     return [*lines, ""]
 
 
@@ -118,8 +144,14 @@ def _shares(each: Report | None) -> str:
 
 def _best(each: Report) -> str:
     best = each.get("best_baseline")
-    return f"{best['name']}: {_difference(best)}" if best else decimals(None)
+    return (
+        say("{name}: {figures}", name=term(best["name"]), figures=_difference(best))
+        if best
+        else decimals(None)
+    )
 
 
 def _brier(scores: Mapping[str, float | None]) -> str:
-    return ", ".join(f"{name} {decimals(value, 4)}" for name, value in sorted(scores.items()))
+    return join_words(
+        f"{term(name)} {decimals(value, 4)}" for name, value in sorted(scores.items())
+    )

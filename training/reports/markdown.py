@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from features.core.language import say
+
 
 def markdown_table(names: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
     """The lines of a table and an empty line after it; no lines without rows."""
@@ -22,4 +24,4 @@ def one_line(text: str) -> str:
 def sentence(line: str) -> str:
     """A line of a terminal text as a sentence."""
     line = one_line(line)
-    return f"{line[:1].upper()}{line[1:]}."
+    return say("{text}.", text=f"{line[:1].upper()}{line[1:]}")

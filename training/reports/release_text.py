@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from features.core.language import say
 from training.evaluation import gate
 from training.reports.summary import training_text
+from training.stored_texts import say_stored
 
 Report = dict[str, Any]
 
 
 def cut_searches(evaluation: Report) -> list[str]:
-    """A sentence for each model whose search the guard `seconds` ended before its trials."""
+    """A sentence for each model whose search the guard `seconds` ended before its trials.
+
+    In English: they are part of the JSON.
+    """
     models = evaluation.get("models") or {}
     done = {
         job: (spec.get("trials_done", 0), spec.get("trials_wanted", 0))
@@ -32,19 +37,29 @@ def cut_searches(evaluation: Report) -> list[str]:
 def release_text(name: str, status: str, evaluation: Report, runs: Mapping[str, str | None]) -> str:
     """What `train` prints: the evaluation, and the release, which is not served yet."""
     refused = (evaluation.get("gate") or {}).get("verdict") == gate.REFUSED
-    how = (
-        "the gate refuses it, see above; to serve it all the same: "
-        'lifecycle promote --force "reason"'
-        if refused
-        else "to serve it: lifecycle promote"
-    )
-    text = f"{training_text(evaluation)}\n\n  release {name} ({status}) is not served yet; {how}"
-    for sentence in cut_searches(evaluation):
-        text += f"\n  warning: {sentence}"
+    how = say("to serve it: lifecycle promote")
+    if refused:
+        how = say(
+            "the gate refuses it, see above; to serve it all the same: lifecycle promote --force "
+            '"reason"'
+        )
+    lines = [
+        training_text(evaluation),
+        "",
+        say(
+            "  release {name} ({status}) is not served yet; {how}",
+            name=name,
+            status=status,
+            how=how,
+        ),
+    ]
+    warnings = cut_searches(evaluation)
     missing = [job for job, run_id in runs.items() if run_id is None]
     if missing:
-        text += f"\n  warning: not recorded in MLflow yet: {pending_text(missing)}"
-    return text
+        warnings.append(f"not recorded in MLflow yet: {pending_text(missing)}")
+    return "\n".join(
+        [*lines, *(say("  warning: {text}", text=say_stored(text)) for text in warnings)]
+    )
 
 
 def pending_text(jobs: Iterable[str]) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from features.core.language import say, term
 from training.formats import confidence, count, decimals, percent, signed
 from training.reports.curve_text import by_days
 
@@ -17,7 +19,7 @@ def value_lines(evaluation: Report) -> list[str]:
     report = evaluation.get("value", {})
     if not report:
         return []
-    lines = ["", f"  worth ({_question(report)})"]
+    lines = ["", say("  worth ({question})", question=_question(report))]
     lines += [f"    {days:>5}  {_line(each)}" for days, each in by_days(report["horizons"])]
     return [*lines, *(f"    {sentence}" for sentence in _remarks(report))]
 
@@ -25,35 +27,42 @@ def value_lines(evaluation: Report) -> list[str]:
 def _remarks(report: Report) -> Iterator[str]:
     """What is not known or not judged, and from how many days the value is extrapolated."""
     if "unknown" in report:
-        yield f"there is no value: {report['unknown']}"
+        yield say("there is no value: {why}", why=report["unknown"])
         return
     if "missing" in report:
-        yield f"not judged: {report['missing']}"
+        yield say("not judged: {why}", why=report["missing"])
     if report.get("extrapolated"):
-        yield (
-            f"the value of {report['days']} days is extrapolated from {report['learned_days']}: no "
-            "two training dates are old enough ([training] max_dates and step_days decide)"
+        yield say(
+            "the value of {days} days is extrapolated from {learned_days}: no two training dates "
+            "are old enough ([training] max_dates and step_days decide)",
+            days=report["days"],
+            learned_days=report["learned_days"],
         )
 
 
 def _question(report: Report) -> str:
-    text = f"clv: {report['days']} days, {report['currency']}"
+    text = say("clv: {days} days, {currency}", days=report["days"], currency=report["currency"])
     if report["margin"] < 1:
-        text += f", margin {percent(report['margin'])}"
+        text += say(", margin {margin}", margin=percent(report["margin"]))
     if report["annual_discount"] > 0:
-        text += f", discount {percent(report['annual_discount'])} a year"
+        text += say(", discount {discount} a year", discount=percent(report["annual_discount"]))
     return text
 
 
 def _line(each: Report) -> str:
-    text = (
-        f"a customer brought {money(each['mean'])}, {money(each['expected'])} was expected"
-        f"{_off(each)}, rank {decimals(each['rank'])}"
+    text = say(
+        "a customer brought {amount}, {expected} was expected{off}, rank {rank}",
+        amount=money(each["mean"]),
+        expected=money(each["expected"]),
+        off=_off(each),
+        rank=decimals(each["rank"]),
     )
     if each["less_baseline"]:
-        text += f"; less that of {_less_best(each)}"
+        text += say("; less that of {baseline}", baseline=_less_best(each))
     inside = each["coverage_likely"]
-    return text if inside is None else f"{text}; {percent(inside)} in the interval"
+    return (
+        text if inside is None else text + say("; {share} in the interval", share=percent(inside))
+    )
 
 
 def _off(each: Report) -> str:
@@ -63,7 +72,10 @@ def _off(each: Report) -> str:
     share = each["expected"] / each["mean"] - 1
     if abs(share) <= OFF:
         return ""
-    return f" ({percent(abs(share), 0)} too {'high' if share > 0 else 'low'})"
+    off = percent(abs(share), 0)
+    return (
+        say(" ({share} too high)", share=off) if share > 0 else say(" ({share} too low)", share=off)
+    )
 
 
 def best_other(each: Report) -> str | None:
@@ -76,7 +88,8 @@ def _less_best(each: Report) -> str:
     name = best_other(each)
     assert name is not None
     pair = each["less_baseline"][name]
-    return f"{name} {signed(pair['difference'])}{confidence(pair['low'], pair['high'])}"
+    interval = confidence(pair["low"], pair["high"])
+    return f"{term(name)} {signed(pair['difference'])}{interval}"
 
 
 def value_section(evaluation: Report) -> list[str]:
@@ -84,32 +97,44 @@ def value_section(evaluation: Report) -> list[str]:
     report = evaluation.get("value", {})
     if not report:
         return []
-    lines = ["## What customers are worth", ""]
+    lines = [say("## What customers are worth"), ""]
     if not report["horizons"]:
         return [
             *lines,
-            f"`{_question(report)}`.",
+            say("`{question}`.", question=_question(report)),
             *(f"- {_sentence(each)}" for each in _remarks(report)),
             "",
         ]
     lines += [
-        f"`{_question(report)}`. Money as it came, not discounted; rank is Spearman's correlation.",
-        *(f"- {_bullet(days, each)}." for days, each in by_days(report["horizons"])),
+        say(
+            "`{question}`. Money as it came, not discounted; rank is Spearman's correlation.",
+            question=_question(report),
+        ),
+        *(f"- {_bullet(days, each)}" for days, each in by_days(report["horizons"])),
     ]
     sentences = [*_verdicts(report["horizons"]), *map(_sentence, _remarks(report))]
-    return [*lines, *([f"- {' '.join(sentences)}"] if sentences else []), ""]
+    text = functools.reduce(_one_after_another, sentences) if sentences else ""
+    return [*lines, *[f"- {text}"] * bool(text), ""]
+
+
+def _one_after_another(first: str, then: str) -> str:
+    return say("{first} {then}", first=first, then=then)
 
 
 def _bullet(days: str, each: Report) -> str:
-    return (
-        f"Within {days} ({count(each['rows'])} rows): {_line(each)}; the tenth with the highest "
-        f"values brought {percent(each['top_share'])} of the money; {each['deciles']} of 10 groups "
-        "by value came as expected"
+    return say(
+        "Within {days} ({rows} rows): {figures}; the tenth with the highest values brought {share} "
+        "of the money; {deciles} of 10 groups by value came as expected.",
+        days=days,
+        rows=count(each["rows"]),
+        figures=_line(each),
+        share=percent(each["top_share"]),
+        deciles=each["deciles"],
     )
 
 
 def _sentence(remark: str) -> str:
-    return f"{remark[:1].upper()}{remark[1:]}."
+    return say("{text}.", text=f"{remark[:1].upper()}{remark[1:]}")
 
 
 def _verdicts(horizons: Report) -> Iterator[str]:
@@ -117,13 +142,15 @@ def _verdicts(horizons: Report) -> Iterator[str]:
     *_, (days, each) = by_days(horizons)
     name = best_other(each)
     if name is not None:
-        pair = each["less_baseline"][name]
+        pair, names = each["less_baseline"][name], {"days": days, "name": term(name)}
         if pair["low"] > 0:
-            yield f"Within {days} the value ranks better than {name}: use it."
+            yield say("Within {days} the value ranks better than {name}: use it.", **names)
         elif pair["high"] < 0:
-            yield f"Within {days} {name} ranks better: for an order of customers, use that."
+            yield say(
+                "Within {days} {name} ranks better: for an order of customers, use that.", **names
+            )
         else:
-            yield f"Within {days} the value and {name} rank alike."
+            yield say("Within {days} the value and {name} rank alike.", **names)
 
 
 def money(amount: float) -> str:

@@ -21,6 +21,7 @@ import pyarrow as pa
 from features.core.settings import Settings
 from features.core.target_schema import SELECTS
 from serving.batch.run_folders import column_bytes
+from serving.release.checked_files import CARDS
 from training import metrics
 from training.evaluation import baseline_comparison, gate
 from training.examples import Examples
@@ -68,7 +69,7 @@ def build_records(
         "configuration.json": masked_configuration(settings),
         "evaluation.json": evaluation,
         "features.json": _features(examples),
-        "card.md": (release / "card.md").read_text(),
+        **{name: (release / name).read_text(encoding="utf-8") for name in CARDS},
     }
     tags = _tags(evaluation, settings, examples, release)
     datasets = _datasets(examples, dates)

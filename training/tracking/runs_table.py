@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from features.core.language import mark, say
 from serving.release.release_store import served_release_id
 from training.formats import UNKNOWN, confidence, decimals
 from training.metrics import POPULATIONS
+from training.stored_texts import say_stored
 from training.tracking import registry
 from training.tracking.config_changes import changed_settings, changes_text
 from training.tracking.run_labels import LABELS
@@ -131,7 +133,7 @@ def runs_text(runs: list[dict[str, Any]]) -> str:
     Businesses are named where there is more than one.
     """
     if not runs:
-        return "  no training is recorded here yet; type: lifecycle train"
+        return say("  no training is recorded here yet; type: lifecycle train")
     several = len({run["business"] for run in runs}) > 1
     return "\n".join(line for run in runs for line in _run_lines(run, several))
 
@@ -145,7 +147,7 @@ def _run_lines(run: dict[str, Any], several: bool) -> list[str]:
         f"  {started}  {run['job']:<10} {release:<18}{status:<17}{roles}",
         f"{INDENT}{run['business']}" if several else "",
         f"{INDENT}{'  '.join(label for label in labels if label)}",
-        f"{INDENT}{_figures(run)}{run['verdict'] or ''}",
+        f"{INDENT}{_figures(run)}{say_stored(run['verdict'] or '')}",
         f"{INDENT}{changes_text(run['changes'])}",
     ]
     return [line.rstrip() for line in lines if line.strip()]
@@ -153,12 +155,17 @@ def _run_lines(run: dict[str, Any], several: bool) -> list[str]:
 
 def _figures(run: dict[str, Any]) -> str:
     """The main figure of each population, eligible customers first."""
-    name = {"auroc": "AUROC", "log_loss": "log loss"}[run["figure"]]
+    name = {"auroc": "AUROC", "log_loss": say("log loss")}[run["figure"]]
     texts = [
-        f"{decimals(one['value'])}{confidence(one['low'], one['high'])}, {_WHO[who]}"
+        say(
+            "{figure}, {who}",
+            figure=decimals(one["value"]) + confidence(one["low"], one["high"]),
+            who=say(_WHO[who]),
+        )
         for who, one in run["figures"].items()
     ]
-    return f"{name} {'; '.join(texts)}; " if texts else ""
+    between = say("; ")
+    return f"{name} {between.join(texts)}{between}" if texts else ""
 
 
-_WHO = {"eligible": "eligible customers", "everyone": "everyone"}
+_WHO = {"eligible": mark("eligible customers"), "everyone": mark("everyone")}

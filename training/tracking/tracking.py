@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from features.core.errors import StoreFailed
+from features.core.language import say
 from features.core.progress import print_status
 from training.tracking import pending, registry, runs_table, ui_server
 from training.tracking.pending import RunRecord
@@ -55,11 +56,18 @@ def record_run(record: RunRecord) -> str | None:
     except Exception as error:
         # A trained model is worth more than its record, whatever is wrong with the store.
         later = (
-            "its record is under mlruns/pending and is recorded later"
+            say("its record is under mlruns/pending and is recorded later")
             if saved
-            else "and its record could not be saved"
+            else say("and its record could not be saved")
         )
-        print_status(f"{record.job} is not recorded in MLflow now ({_reason(error)}): {later}")
+        print_status(
+            say(
+                "{job} is not recorded in MLflow now ({why}): {later}",
+                job=record.job,
+                why=_reason(error),
+                later=later,
+            )
+        )
         return None
     return run
 

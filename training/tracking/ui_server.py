@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Callable
 
 from features.core.errors import BadSetting, StoreFailed
+from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import home
 
@@ -90,7 +91,7 @@ def _wait_for_answer(server: subprocess.Popen[bytes], url: str) -> None:
                 fix="Type: lifecycle doctor. It says whether the store can be read.",
             )
         if waited > ANNOUNCED_AFTER_S and not announced:
-            print_status("MLflow's server is starting")
+            print_status(say("MLflow's server is starting"))
             announced = True
         time.sleep(POLL_S)
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from features.core.language import join_words, say, term
 from serving.scoring.calibration import Calibration
 from serving.scoring.evidence import GRADES, LEVEL, RateSpread, grades
 from serving.scoring.parts import log_odds, sigmoid
@@ -245,17 +246,23 @@ def lines(evaluation: dict[str, Any]) -> list[str]:
     if not evidence:
         return []
     shown = [
-        f"{one['grade']} {one['rows']:,}"
+        f"{term(one['grade'])} {one['rows']:,}"
         + ("" if one["width"] is None else f" (± {one['width'] / 2:.3f})")
         for one in evidence["grades"]
     ]
-    out = [f"  evidence: {', '.join(shown)}"]
+    out = [say("  evidence: {grades}", grades=join_words(shown))]
     if groups := evidence["groups"]:
         inside, likely = (
             round(evidence[name] * groups) for name in ("coverage", "coverage_with_sampling")
         )
         out.append(
-            f"    the interval contains the observed rate in {inside} of {groups} customer groups, "
-            f"in {likely} allowing for sampling (target {evidence['level']:.0%})"
+            say(
+                "    the interval contains the observed rate in {inside} of {groups} customer "
+                "groups, in {likely} allowing for sampling (target {level:.0%})",
+                inside=inside,
+                groups=groups,
+                likely=likely,
+                level=evidence["level"],
+            )
         )
     return out

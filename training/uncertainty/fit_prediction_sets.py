@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from features.core.language import join_words, say, term
 from features.recipes.stages import STAGES
 from serving.scoring.prediction_sets import PredictionSets
 from serving.scoring.scorer import Scorer, stage_index
@@ -175,28 +176,40 @@ def lines(evaluation: dict[str, Any]) -> list[str]:
     """
     sets = evaluation.get("sets")
     if not sets:
-        no_sets = ["  no prediction sets of the next stage: too few rows to fit them on"]
+        no_sets = [say("  no prediction sets of the next stage: too few rows to fit them on")]
         return no_sets if "sets" in evaluation else []
     stages = sets["everyone"]["stages"]
     low = [
-        f"{one['stage']} {one['coverage']:.1%}" for one in stages if one["meets_target"] is False
+        f"{term(one['stage'])} {one['coverage']:.1%}"
+        for one in stages
+        if one["meets_target"] is False
     ]
-    few = [one["stage"] for one in stages if one["stage"] in sets["pooled"]]
+    few = [term(one["stage"]) for one in stages if one["stage"] in sets["pooled"]]
     out = [
         _population_line(who, sets[who], sets["level"])
         for who in metrics.POPULATIONS
         if sets[who]["rows"]
     ]
     if low:
-        out.append(f"    coverage under {TARGET_COVERAGE:.0%}: {', '.join(low)}")
+        out.append(
+            say(
+                "    coverage under {target:.0%}: {stages}",
+                target=TARGET_COVERAGE,
+                stages=join_words(low),
+            )
+        )
     if few:
-        out.append(f"    too few rows for a threshold of their own: {', '.join(few)}")
+        out.append(
+            say("    too few rows for a threshold of their own: {stages}", stages=join_words(few))
+        )
     return out
 
 
 def _population_line(who: str, one: dict[str, Any], level: float) -> str:
-    return (
-        f"  next-stage sets, {who}: coverage {one['coverage']:.1%} "
-        f"({one['low']:.1%} … {one['high']:.1%}; target {level:.0%}), "
-        f"mean size {one['mean_size']:.2f}; top-1 accuracy {one['accuracy']:.1%}"
+    return say(
+        "  next-stage sets, {who}: coverage {coverage:.1%} ({low:.1%} … {high:.1%}; target "
+        "{level:.0%}), mean size {mean_size:.2f}; top-1 accuracy {accuracy:.1%}",
+        who=term(who),
+        level=level,
+        **{name: one[name] for name in ("coverage", "low", "high", "mean_size", "accuracy")},
     )

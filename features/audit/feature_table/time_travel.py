@@ -16,6 +16,7 @@ from features.audit.feature_table.our_columns import (
     numbers_of,
 )
 from features.core.instants import DAY_US
+from features.core.language import say
 from features.core.progress import print_status
 
 EQUAL = 0.999  # share of equal rows from which a column is one of ours
@@ -104,7 +105,9 @@ def compare_with_ours(matched: MatchedRows) -> Comparison:
     instants = _later_instants(matched)
     if open_ones:
         end = matched.ours.history.data_until
-        print_status(f"audit: {len(open_ones)} columns beside ours at later instants")
+        print_status(
+            say("audit: {columns} columns beside ours at later instants", columns=len(open_ones))
+        )
         matched.ours.build(np.concatenate([one[one <= end] for one in instants.values()]))
         for when, instant in instants.items():
             if (inside := instant <= end).sum() >= FEW:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from features.catalogue.custom import error_line
+from features.core.language import say
 from features.core.progress import print_status
 from serving.scoring.parts import Part
 from training import parallel
@@ -98,7 +99,15 @@ def search_estimator(
         if trial is not None:
             study.tell(trial, loss)
         done.append({"settings": params, "loss": loss, "state": "COMPLETE"})
-        print_status(f"{own.name}: trial {number + 1} of {wanted}, log loss {loss:.4f}")
+        print_status(
+            say(
+                "{name}: trial {number} of {wanted}, log loss {loss:.4f}",
+                name=own.name,
+                number=number + 1,
+                wanted=wanted,
+                loss=loss,
+            )
+        )
         if best is None or loss < best[0]:
             best = loss, params, margins
     assert best is not None  # the first trial is always done
