@@ -26,7 +26,7 @@ ANSWERS = ("yes", "no")
 ATTRIBUTES = ("{name} is {level} (1 yes, 0 no): {value:.0f}", "{name}: {value:g}")
 _NUMBER = r"[+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?%?"
 _FIELDS = {
-    "value": _NUMBER,
+    "value": f"{_NUMBER}|…",  # … stands for the values of many customers
     "days": _NUMBER,
     "window": rf"{_NUMBER} days?|all recorded time",
     "answer": "yes|no",
@@ -53,12 +53,12 @@ def say_reason(text: str) -> str:
         return text
     for template in DIRECTIONS:
         if parts := _read(template, text):
-            return _write(template, {"phrase": _say_phrase(parts["phrase"])})
+            return _write(template, {"phrase": say_phrase(parts["phrase"])})
     return text
 
 
-def _say_phrase(text: str) -> str:
-    """The sentence about the value, with or without what is usual."""
+def say_phrase(text: str) -> str:
+    """The sentence about a value, with or without what is usual, in the current language."""
     for template in _phrase_templates():
         # Words may end with brackets of their own, so the whole comes first.
         if parts := _read(template, text):
@@ -67,7 +67,7 @@ def _say_phrase(text: str) -> str:
     if parts is None or parts["phrase"] == text:
         return text
     usual = _write(parts["usual"], {}) if parts["usual"] in ANSWERS else parts["usual"]
-    return _write(USUAL, {"phrase": _say_phrase(parts["phrase"]), "usual": usual})
+    return _write(USUAL, {"phrase": say_phrase(parts["phrase"]), "usual": usual})
 
 
 def _write(template: str, parts: Mapping[str, str]) -> str:
