@@ -43,8 +43,9 @@ def write_gallery(html: str) -> None:
     lines = [
         HEADER,
         "# Gallery: what the page answers\n",
-        "Pictures of the page that `lifecycle demo` and `lifecycle run` draw, and `lifecycle report`",
-        "for any day. The data are simulated. Each picture has its table and a list of customers.\n",
+        "Pictures of the page that `lifecycle demo` and `lifecycle run` draw, and",
+        "`lifecycle report` for any day. The data are simulated. Each picture has its table and a",
+        "list of customers.\n",
     ]
     for section in SECTION.finditer(english):
         figures = FIGURE.findall(section[0])[:MOST]
