@@ -10,6 +10,7 @@ from markupsafe import Markup, escape
 from features.core.language import day, number, percent, say, term, translate, translate_text
 from serving.drawing.canvas import Cell, Value
 from serving.report.written_tables import FEWEST, Row
+from serving.scoring.reason_language import say_reason
 
 NumberKind = Literal["count", "share", "money", "number", "days"]
 WordKind = Literal["text", "term", "stage", "day", "cohort", "long", "reason"]
@@ -43,7 +44,7 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "stage": lambda value: stage_name(value),
     "day": day,
     "long": translate_text,
-    "reason": str,
+    "reason": say_reason,
     "cohort": lambda value: term(value) if value == "all" else day(value),
 }
 

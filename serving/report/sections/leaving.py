@@ -72,13 +72,14 @@ def _risk_and_value(source: Source) -> list[Picture]:
     currency = source.tables.currency
     labels = [f"{number(low)}–{number(ends[low])}" for low in worths]
     days = horizon(source.facts)
+    worth = say("worth if they stay")
     risk_name = say("risk within {horizon}, from", horizon=days)
     canvas = draw_matrix(
         title,
         labels,
         [percent(risk, 0) for risk in risks],
         values,
-        row_name=f"{say('worth if they stay')}{f', {currency}' if currency else ''}",
+        row_name=f"{worth}, {currency}" if currency else worth,
         column_name=risk_name,
         power=0.5,
     )
