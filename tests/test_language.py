@@ -85,6 +85,14 @@ def test_the_catalogue_has_no_message_that_nobody_says():
     assert not unused
 
 
+def test_nothing_is_translated_twice():
+    text = (Path(language.__file__).parent / "translations/zh.po").read_text(encoding="utf-8")
+    parts = re.findall(r'^(msgctxt "[^\n]*"\n)?(msgid (?:"[^\n]*"\n)+)(.*)', text, re.M)
+    entries = [(context, message) for context, message, _ in parts]
+    assert len(entries) == len(set(entries)) == len({(e.context, e.id) for e in CATALOGUE})
+    assert all(translated.startswith("msgstr ") for _, _, translated in parts)
+
+
 def test_a_translation_is_there_and_has_the_values_of_its_message():
     for each in CATALOGUE:
         if each.id:

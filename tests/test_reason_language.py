@@ -78,6 +78,9 @@ def test_a_reason_is_said_in_chinese_with_its_numbers(column):
         # Words of a business's own feature stay; what we put around them is said.
         ("raises the risk: quiet nights 12 (usually 3)", "推高风险：quiet nights 12（通常 3）"),
         ("no reason at all", "no reason at all"),
+        ("last contact … days ago", "距最近一次接触 … 天"),
+        ("… complaints in 30 days", "30 天内投诉 … 次"),
+        ("automatic renewal: …", "自动续约：…"),
         ("", ""),
     ],
 )

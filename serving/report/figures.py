@@ -10,7 +10,7 @@ from markupsafe import Markup, escape
 from features.core.language import day, number, percent, say, term, translate, translate_text
 from serving.drawing.canvas import Cell, Value
 from serving.report.written_tables import FEWEST, Row
-from serving.scoring.reason_language import say_phrase, say_reason
+from serving.scoring.reason_language import say_reason
 
 NumberKind = Literal["count", "share", "money", "number", "days"]
 WordKind = Literal["text", "term", "stage", "day", "cohort", "long", "reason"]
@@ -34,12 +34,6 @@ def _write_money(value: float, currency: str | None) -> str:
     return f"{text} {currency}" if currency else text
 
 
-def _say_reason(text: str) -> str:
-    """A reason of a score, or the part of it that is about a value."""
-    whole = say_reason(text)
-    return say_phrase(text) if whole == text else whole
-
-
 _WRITERS: dict[str, Callable[[Any], str]] = {
     "count": number,
     "share": percent,
@@ -50,7 +44,7 @@ _WRITERS: dict[str, Callable[[Any], str]] = {
     "stage": lambda value: stage_name(value),
     "day": day,
     "long": translate_text,
-    "reason": _say_reason,
+    "reason": say_reason,
     "cohort": lambda value: term(value) if value == "all" else day(value),
 }
 

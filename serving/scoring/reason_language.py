@@ -15,21 +15,23 @@ from string import Formatter
 from features.catalogue import FAMILIES
 from features.core.language import CHINESE, REASON, catalogue, current_language
 from features.recipes.recipe import FEATURES
-from serving.scoring.reason_values import SINGULAR
+from serving.scoring.reason_text import GAP
+from serving.scoring.reason_values import ALL_TIME, SINGULAR
 
 # What the sentences are put together from, around the words of a feature.
 DIRECTIONS = ("raises the risk: {phrase}", "lowers the risk: {phrase}")
 USUAL = "{phrase} (usually {usual})"
-WINDOWS = ("{days} days", "all recorded time")
+WINDOWS = ("{days} days", ALL_TIME)
 ANSWERS = ("yes", "no")
 # As features/catalogue/attributes.py writes the words of an attribute.
 ATTRIBUTES = ("{name} is {level} (1 yes, 0 no): {value:.0f}", "{name}: {value:g}")
-_NUMBER = r"[+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?%?"
+# … stands for the value where a reason is counted over customers (`reason_text`).
+_NUMBER = rf"(?:[+-]?[\d,]*\.?\d+(?:e[+-]?\d+)?%?|{GAP})"
 _FIELDS = {
-    "value": f"{_NUMBER}|…",  # … stands for the values of many customers
+    "value": _NUMBER,
     "days": _NUMBER,
-    "window": rf"{_NUMBER} days?|all recorded time",
-    "answer": "yes|no",
+    "window": rf"{_NUMBER} days?|{ALL_TIME}",
+    "answer": f"yes|no|{GAP}",
     # No value holds a bracket; a phrase may hold several.
     "usual": "[^()]+",
 }
@@ -47,18 +49,19 @@ def reason_templates() -> list[str]:
 def say_reason(text: str) -> str:
     """A reason (`raises the risk: last contact 52 days ago (usually 2)`) in the current language.
 
-    Words that are not the catalogue's stay as they are, and so does a text that is no reason.
+    Also one without its direction, and with … for its value. Words that are not the catalogue's
+    stay as they are, and so does a text that is no reason.
     """
     if current_language() != CHINESE:
         return text
     for template in DIRECTIONS:
         if parts := _read(template, text):
-            return _write(template, {"phrase": say_phrase(parts["phrase"])})
-    return text
+            return _write(template, {"phrase": _say_phrase(parts["phrase"])})
+    return _say_phrase(text)
 
 
-def say_phrase(text: str) -> str:
-    """The sentence about a value, with or without what is usual, in the current language."""
+def _say_phrase(text: str) -> str:
+    """The sentence about the value, with or without what is usual."""
     for template in _phrase_templates():
         # Words may end with brackets of their own, so the whole comes first.
         if parts := _read(template, text):
@@ -67,7 +70,7 @@ def say_phrase(text: str) -> str:
     if parts is None or parts["phrase"] == text:
         return text
     usual = _write(parts["usual"], {}) if parts["usual"] in ANSWERS else parts["usual"]
-    return _write(USUAL, {"phrase": say_phrase(parts["phrase"]), "usual": usual})
+    return _write(USUAL, {"phrase": _say_phrase(parts["phrase"]), "usual": usual})
 
 
 def _write(template: str, parts: Mapping[str, str]) -> str:
@@ -79,7 +82,7 @@ def _write(template: str, parts: Mapping[str, str]) -> str:
 
 
 def _say_part(name: str, value: str) -> str:
-    if name == "answer":
+    if name == "answer" and value in ANSWERS:
         return _write(value, {})
     if name != "window":
         return value
