@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -77,12 +78,10 @@ def _ends(columns: Sequence[Column]) -> tuple[list[float], list[float]]:
 def _draw_labels(
     canvas: Canvas, columns: Sequence[Column], left: float, step: float, y: float
 ) -> None:
-    """The labels below the columns, as far as there is room, the last one always."""
-    end = WIDTH + 1.0
-    for place in reversed(range(len(columns))):
-        text = columns[place].label
-        half = text_width(text) / 2
+    """The labels below the columns: every second, third …, as they have room, the last one too."""
+    widest = max((text_width(column.label) for column in columns), default=0.0)
+    stride = math.ceil((widest + 34) / step)
+    for place in range(len(columns) - 1, -1, -stride):
+        half = text_width(columns[place].label) / 2
         x = min(left + (place + 0.5) * step, WIDTH - half - 6)
-        if x + half < end:
-            canvas.text(x, y, text, look="soft", anchor="middle")
-            end = x - half - 10
+        canvas.text(x, y, columns[place].label, look="soft", anchor="middle")

@@ -14,7 +14,7 @@ def draw_legend(canvas: Canvas, names: Sequence[tuple[str, str]], *, top: float 
     """Draw (look, name) pairs from `top` on; the height that they take."""
     x, y = 0.0, top
     for look, name in names:
-        name = shorten(name, WIDTH / 2)
+        name = shorten(name, WIDTH - 2 * _SWATCH - _GAP)
         width = _SWATCH + 6 + text_width(name) + _GAP
         if x and x + width > WIDTH:
             x, y = 0.0, y + LINE

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from markupsafe import Markup, escape
 
-from features.core.language import day, number, percent, say, term, translate, translate_text
+from features.core.language import (
+    CHINESE,
+    current_language,
+    day,
+    number,
+    percent,
+    say,
+    term,
+    translate,
+    translate_text,
+)
 from serving.drawing.canvas import Cell, Value
 from serving.report.written_tables import FEWEST, Row
 from serving.scoring.reason_language import say_reason
 
-NumberKind = Literal["count", "share", "money", "number", "days"]
-WordKind = Literal["text", "term", "stage", "day", "cohort", "long", "reason"]
+NumberKind = Literal["count", "share", "points", "money", "change", "number", "days", "hours"]
+WordKind = Literal["text", "term", "own", "stage", "day", "cohort", "long", "reason"]
 Kind = NumberKind | WordKind
-NUMBERS = ("count", "share", "money", "number", "days")
+NUMBERS = get_args(NumberKind)
+# All other words of such a column are the business's own, even where they look like ours.
+OUR_WORDS = ("all", "(unknown)", "(others)", "(none)")
 NOTHING = "–"
 _SMALL_MONEY = 100  # below it, cents matter
 
@@ -26,7 +38,7 @@ def write(value: Any, kind: Kind, currency: str | None = None) -> str:
         return NOTHING
     if kind in _WRITERS:
         return _WRITERS[kind](value)
-    return _write_money(value, currency)
+    return f"{'+' if kind == 'change' and value > 0 else ''}{_write_money(value, currency)}"
 
 
 def _write_money(value: float, currency: str | None) -> str:
@@ -37,9 +49,12 @@ def _write_money(value: float, currency: str | None) -> str:
 _WRITERS: dict[str, Callable[[Any], str]] = {
     "count": number,
     "share": percent,
+    "points": lambda value: f"{'+' if value > 0 else ''}{number(100 * value, 1)}",
     "number": lambda value: number(value, 2),
     "days": number,
+    "hours": lambda value: say("{n} h", n=number(value)),
     "text": str,
+    "own": lambda value: term(value) if value in OUR_WORDS else str(value),
     "term": term,
     "stage": lambda value: stage_name(value),
     "day": day,
@@ -56,7 +71,9 @@ def stage_name(stage: str) -> str:
 
 def joined(*sentences: Markup | None) -> Markup:
     """Sentences one after the other; those that are None are left out."""
-    return Markup(" ").join(each for each in sentences if each is not None)
+    # Between Chinese sentences there is no space.
+    gap = Markup("" if current_language() == CHINESE else " ")
+    return gap.join(each for each in sentences if each is not None)
 
 
 def few() -> str:

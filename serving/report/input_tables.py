@@ -13,6 +13,7 @@ from features.tables.freshness import Freshness
 from features.tables.typed_tables import RowCounts
 
 STALE, FRESH, NOT_KNOWN = "silent", "up to date", "cannot be told"
+DATELESS = "has no dates"
 FRESHNESS = TableShape(
     "freshness",
     "until: the end of the last day on which rows were recorded; silent_days: whole days from then "
@@ -52,4 +53,9 @@ def input_tables(
 def _state(name: str, one: Freshness, zone: str) -> dict[str, Any]:
     until = None if one.complete_until is None else end_text(one.complete_until, zone=zone)
     state = STALE if one.is_stale else NOT_KNOWN if one.allowed_days is None else FRESH
-    return {"table": name, "until": until, "silent_days": one.quiet_days, "state": state}
+    return {
+        "table": name,
+        "until": until,
+        "silent_days": None if until is None else one.quiet_days,
+        "state": DATELESS if until is None else state,
+    }

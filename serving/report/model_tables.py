@@ -18,13 +18,15 @@ NO_EVALUATION = "a release that was evaluated: lifecycle train"
 MODEL_FIGURES = TableShape(
     "model_figures",
     "auroc: the probability that of two customers the one who left had the higher p_churn (one "
-    "half is chance), with its 95 % interval; log_loss: lower is better; lift: how often the "
+    "half is chance), with its 95 % interval; pairs_of_100: in how many of 100 such pairs; "
+    "log_loss: lower is better; lift: how often the "
     "riskiest tenth left, over the rate; rate: the share that left. Dates that were not trained on",
     "",
     {
         "who": TEXT,
         "model": TEXT,
         "auroc": NUMBER,
+        "pairs_of_100": NUMBER,
         "log_loss": NUMBER,
         "lift": NUMBER,
         "rate": NUMBER,
@@ -86,6 +88,7 @@ def _figures(who: str, report: Mapping[str, Any] | None) -> list[dict[str, Any]]
             "who": who,
             "model": name,
             "auroc": one.get("auroc"),
+            "pairs_of_100": None if one.get("auroc") is None else 100 * one["auroc"],
             "log_loss": one.get("log_loss"),
             "lift": one.get("top_decile_lift"),
             "rate": one.get("rate"),

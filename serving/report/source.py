@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from features.core.language import say, translate_text
+from features.core.language import say, term, translate_text
 from features.recipes.stages import STAGES
 from serving.drawing.bars import Row as Bar
 from serving.drawing.canvas import Value
@@ -20,22 +20,27 @@ from serving.report.written_tables import Row, WrittenTables
 class Facts:
     """What the page says of itself.
 
-    Days are YYYY-MM-DD. `release`, `status`, `trained_until`, `gate`: of the release behind the
-    scores; None without scores. `scores_of`: the day of the scores. `command`: what makes the page
-    again. `consent`: lists name only customers who agreed. `with_ids`: the page itself names the
-    first customers of the list of those worth keeping.
+    Days are YYYY-MM-DD. `value_days`: of which money is expected. `eligible_days`: who was active
+    in them is eligible (without contracts). `release`, `status`, `trained_until`, `gate`: of the
+    release behind the scores; None without scores. `evaluated_on`: the first date of its
+    evaluation. `scores_of`: the day of the scores. `command`: what makes the page again. `consent`:
+    lists name only customers who agreed. `with_ids`: the page itself names the first customers of
+    the list of those worth keeping.
     """
 
     business: str
     as_of: str
     horizon_days: int
     contractual: bool
+    value_days: int
+    eligible_days: int
     command: str
     release: str | None = None
     status: str | None = None
     trained_until: str | None = None
     model_age_days: int | None = None
     gate: str | None = None
+    evaluated_on: str | None = None
     scores_of: str | None = None
     consent: bool = False
     with_ids: bool = False
@@ -97,8 +102,12 @@ class Source:
     def notes(self, *names: str) -> list[Markup]:
         """A sentence for each thing that these tables miss."""
         return [
-            sentence("Not shown, because it is missing: {what}.", what=translate_text(text))
-            for text in self.tables.notes(names)
+            sentence(
+                "Not shown ({label}), because it is missing: {what}.",
+                label=term(label),
+                what=translate_text(text),
+            )
+            for label, text in self.tables.notes(names)
         ]
 
 

@@ -15,8 +15,8 @@ from serving.report.source import Source
 State = Literal["good", "warning", "unknown"]
 OLD_MODEL_DAYS = 120
 _STATUS = {
-    "ok": "a model with skill",
-    "no_skill": "no skill: scores are rates",
+    "ok": "it predicts better than simple rules",
+    "no_skill": "no better than simple rules: scores are rates",
     "not_enough_data": "too few data: scores are rates",
 }
 
@@ -59,7 +59,10 @@ def _data(source: Source) -> Item:
     if not known:
         return Item(label, sentence("no table has a row"), "warning")
     oldest = min(known, key=lambda row: row["until"])
-    text = sentence("all tables reach {until}", until=source.figure(oldest, "until", "day"))
+    text = sentence(
+        "all tables with dates are complete up to the beginning of {until}",
+        until=source.figure(oldest, "until", "day"),
+    )
     return Item(label, text, "good")
 
 
@@ -81,7 +84,7 @@ def _model(source: Source) -> Item:
     if facts.trained_until is None or facts.model_age_days is None:
         return Item(label, Markup(escape(status)), "unknown")
     text = sentence(
-        "{status}; it learned from dates up to {day}, {n} days before",
+        "{status}; it learned from dates up to {day}, {n} days before the day of this page",
         status=status,
         day=day(facts.trained_until),
         n=facts.model_age_days,
@@ -91,11 +94,11 @@ def _model(source: Source) -> Item:
 
 
 def _gate(source: Source) -> Item:
-    gate, label = source.facts.gate, say("Gate")
+    gate, label = source.facts.gate, say("Release check")
     if gate is None:
         return Item(label, sentence("not judged"), "unknown")
     return Item(label, Markup(escape(term(gate))), "good" if gate == "passes" else "warning")
 
 
 def _drift() -> Item:
-    return Item(say("Drift"), sentence("not measured yet"), "unknown")
+    return Item(say("Change since training"), sentence("not measured yet"), "unknown")

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from serving.batch.writers import with_microseconds
 
+_LABELS = ("measure", "claim", "indicator", "channel")  # what a row of a table is about
 FIRST_ROWS = 100  # of a table with a row for each customer
 FEWEST = 10  # cells of fewer customers are not shown: they are almost persons
 
@@ -86,14 +87,17 @@ class WrittenTables:
         says = table["missing"]
         return None if says.null_count else str(says[0].as_py())
 
-    def notes(self, names: Iterable[str]) -> list[str]:
-        """What these tables say is missing in part."""
-        texts = []
+    def notes(self, names: Iterable[str]) -> list[tuple[str, str]]:
+        """What rows of these tables say is missing: what the row is about, and what it misses."""
+        notes: dict[str, str] = {}
         for name in names:
             table = self.tables.get(name)
-            if table is not None and "missing" in table.column_names:
-                texts += table["missing"].drop_null().unique().to_pylist()
-        return list(dict.fromkeys(texts))
+            if table is None or "missing" not in table.column_names:
+                continue
+            for row in table.filter(table["missing"].is_valid()).to_pylist():
+                about = (row[each] for each in _LABELS if row.get(each))
+                notes.setdefault(row["missing"], next(about, name))
+        return [(about, text) for text, about in notes.items()]
 
 
 def read_tables(folder: Path) -> WrittenTables:

@@ -20,7 +20,8 @@ REASON_SHARES = TableShape(
     "reason_shares",
     "customers with the reason among their reason_1 … reason_3, and their share of n, those of the "
     "stage, with its 95 % Wilson interval; median_value: of the number that … stands for (a "
-    'percentage as a share, yes as 1); usual_value: of that after "usually"; the '
+    'percentage as a share, yes as 1); usual_value: of that after "usually"; example: the reason '
+    "of a customer in the middle; the "
     f"{MOST_REASONS} most frequent of a stage and direction, and as {OTHERS} the customers with at "
     "least one of those left out; reasons: how many the row is about. A reason is what moved the "
     "score, and no cause",
@@ -34,6 +35,7 @@ REASON_SHARES = TableShape(
         "share": NUMBER,
         "median_value": NUMBER,
         "usual_value": NUMBER,
+        "example": TEXT,
     },
 )
 _SENTENCES = """
@@ -49,22 +51,26 @@ WITH eligible AS (
 ), sizes AS (
     SELECT stage, count(*) AS n FROM eligible GROUP BY stage
 ), named AS (
-    SELECT eligible.who, eligible.stage, direction, reason, number, usual
+    SELECT eligible.who, eligible.stage, direction, reason, number, usual, spoken
     FROM eligible JOIN reason_sentences USING (who) JOIN reason_parts USING (sentence)
 ), counted AS (
     SELECT stage, direction, reason, count(DISTINCT who) AS customers,
-           median(number) AS median_value, median(usual) AS usual_value
+           median(number) AS median_value, median(usual) AS usual_value,
+           quantile_disc(number, 0.5) AS middle
     FROM named GROUP BY stage, direction, reason
 ), placed AS (
     SELECT *, row_number() OVER (PARTITION BY stage, direction ORDER BY customers DESC, reason)
               AS place
     FROM counted
 )
-SELECT stage, direction, reason, 1 AS reasons, customers, median_value, usual_value, place, n
+SELECT stage, direction, reason, 1 AS reasons, customers, median_value, usual_value,
+       (SELECT min(spoken) FROM named WHERE named.stage = placed.stage
+            AND named.direction = placed.direction AND named.reason = placed.reason
+            AND named.number IS NOT DISTINCT FROM placed.middle) AS example, place, n
 FROM placed JOIN sizes USING (stage) WHERE place <= {MOST_REASONS}
 UNION ALL
 SELECT stage, direction, '{OTHERS}', count(DISTINCT reason), count(DISTINCT who), NULL, NULL,
-       {MOST_REASONS + 1}, any_value(n)
+       NULL, {MOST_REASONS + 1}, any_value(n)
 FROM named JOIN placed USING (stage, direction, reason) JOIN sizes USING (stage)
 WHERE place > {MOST_REASONS} GROUP BY stage, direction
 """
@@ -108,5 +114,6 @@ def _parts_of_sentences(data: IndicatorData) -> pa.Table:
             "reason": pa.array([each.phrase for each in parts], TEXT),
             "number": pa.array([each.value for each in parts], NUMBER),
             "usual": pa.array([each.usual for each in parts], NUMBER),
+            "spoken": pa.array([sentence.partition(": ")[2] for sentence in sentences], TEXT),
         }
     )

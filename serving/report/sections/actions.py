@@ -13,8 +13,9 @@ def actions_section(source: Source) -> Section:
     """What is known without a campaign: who is worth winning back; decisions are not made yet."""
     question = say("What to do?")
     answer = sentence(
-        "Nothing is decided here yet: what a contact changes is known only after a campaign with "
-        "a hold-out. Until then start with who is at stake (above) and with who may come back."
+        "Nothing is decided here yet: what a contact changes is known only after a campaign in "
+        "which some customers, drawn by chance, are not contacted. Until then begin with the list "
+        "of those at stake (above), and with dormant customers who may come back."
     )
     return Section("actions", question, answer, _win_back(source), source.notes("win_back_stages"))
 
@@ -23,14 +24,15 @@ def _win_back(source: Source) -> list[Picture]:
     rows = source.tables.rows("win_back_stages")
     if not rows:
         return []
-    title = say("What those who are gone may bring")
+    title = say("What dormant and churned customers may bring")
     bars = [source.stage_bar(row, row["stage"], "expected", "money") for row in rows]
     return [
         Picture(
             title,
             sentence(
-                "How likely they come back, times what they bring if they do, minus the cost of "
-                "winning them back; customers for whom that is not above zero are not in the list."
+                "For all customers of the stage together: how likely they come back, times what "
+                "they bring within {days} days if they do, minus the cost of winning them back.",
+                days=source.facts.value_days,
             ),
             source.view(
                 rows,

@@ -29,8 +29,9 @@ def belief_section(source: Source) -> Section:
 def _answer(source: Source, groups: list[Row]) -> Markup:
     near = min(groups, key=lambda row: (abs(row["predicted"] - 0.3), row.number))
     text = sentence(
-        "On dates that the model had not seen, it predicted {predicted} for {n} customers; of 100 "
-        "like these, {of_100} left.",
+        "Nearest to 30%: trained without {day} and later days, the model predicted {predicted} for "
+        "{n} customers; of 100 like these, {of_100} left.",
+        day=day(source.facts.evaluated_on) if source.facts.evaluated_on else "–",
         predicted=source.figure(near, "predicted", "share"),
         n=source.figure(near, "n", "count"),
         of_100=source.figure(near, "of_100", "days"),
@@ -38,8 +39,8 @@ def _answer(source: Source, groups: list[Row]) -> Markup:
     return joined(
         text,
         sentence(
-            "In {within} of {all} groups the 95% interval of the observed share holds the "
-            "predicted one.",
+            "In {within} of {all} such groups predicted and observed agree (the 95% interval holds "
+            "the prediction).",
             within=source.total("calibration groups that hold"),
             all=source.total("calibration groups"),
         ),
@@ -128,8 +129,9 @@ def _gains(source: Source) -> list[Picture]:
         Picture(
             title,
             sentence(
-                "The riskiest tenth held {ours} of the eligible customers who left, by the best "
-                "simple baseline {theirs}; drawn by lot it would be a tenth (dotted).",
+                "Of the eligible customers who left, {ours} were among the riskiest tenth by our "
+                "model, {theirs} by the best simple baseline, and a tenth would be by chance "
+                "(dotted).",
                 ours=source.figure(rows[0], "recall", "share"),
                 theirs=source.figure(rows[0], "baseline_recall", "share"),
             ),
@@ -159,8 +161,8 @@ def _figures(source: Source) -> list[Picture]:
     if ours:
         pairs = sentence(
             "Of two eligible customers of whom one left, the model gives that one the higher "
-            "risk in {auroc} of all pairs (AUROC; 50% is chance).",
-            auroc=source.figure(ours[0], "auroc", "share"),
+            "risk in {pairs} of 100 pairs (AUROC; 50 is chance).",
+            pairs=source.figure(ours[0], "pairs_of_100", "days"),
         )
         text = joined(pairs, text)
     return [

@@ -7,6 +7,7 @@ from serving.drawing.bars import draw_intervals
 from serving.report.figures import sentence
 from serving.report.picture import Picture, Section
 from serving.report.source import Source
+from serving.report.written_tables import Row
 
 
 def kept_section(source: Source) -> Section:
@@ -32,9 +33,7 @@ def kept_section(source: Source) -> Section:
     dots = [
         source.bar(
             row,
-            say("{n} days (used here)", n=row["days"])
-            if row["configured"] == "yes"
-            else say("{n} days", n=row["days"]),
+            _name(source, row),
             "kept",
             "share",
             ends=True,
@@ -44,8 +43,9 @@ def kept_section(source: Source) -> Section:
     picture = Picture(
         title,
         sentence(
-            "Eligible customers who stayed, were “kept” defined with so many days. The number "
-            "used here is chosen in the configuration."
+            "The share of the eligible customers who stayed, if “kept” is defined with these days. "
+            "Each row is about the customers who were eligible so long ago, so the rows need not "
+            "rise. The number used here is chosen in the configuration."
         ),
         source.view(
             rows,
@@ -60,3 +60,11 @@ def kept_section(source: Source) -> Section:
         draw_intervals(title, dots, lambda share: percent(share, 0)).markup(),
     )
     return Section("kept", question, answer, [picture])
+
+
+def _name(source: Source, row: Row) -> str:
+    if source.facts.contractual:
+        text = say("{n} days of grace", n=row["days"])
+    else:
+        text = say("{n} days", n=row["days"])
+    return say("{text} (used here)", text=text) if row["configured"] == "yes" else text

@@ -17,7 +17,7 @@ FIRST_CUSTOMERS = 20
 
 def leaving_section(source: Source) -> Section:
     """The section; without scores it says what to type."""
-    question = say("Who will leave, can still be kept, and what are they worth?")
+    question = say("Who may leave and can still be kept, and what are they worth?")
     pictures = [
         *_risk_and_value(source),
         *_first_customers(source),
@@ -27,7 +27,7 @@ def leaving_section(source: Source) -> Section:
     answer = _answer(source)
     if answer is None:
         return Section("leaving", question, source.missing("worth"), pictures)
-    return Section("leaving", question, answer, pictures, source.notes("risk_value"))
+    return Section("leaving", question, answer, pictures, [_difference(source)])
 
 
 def _answer(source: Source) -> Markup | None:
@@ -35,23 +35,46 @@ def _answer(source: Source) -> Markup | None:
     rate = source.tables.row("indicators", indicator="churn")
     if everybody is None:
         return None
-    text = sentence(
-        "{stake} are at stake: so much more would the eligible customers bring if none "
-        "of them left within {horizon}.",
+    facts = source.facts
+    stake = sentence(
+        "{stake} are at stake: so much more are the eligible customers expected to bring within "
+        "{value_days} days if none of them leaves within {days} days.",
         stake=source.figure(everybody, "at_stake", "money"),
-        horizon=horizon(source.facts),
+        value_days=facts.value_days,
+        days=facts.horizon_days,
     )
-    if rate is None:
-        return text
-    return joined(
-        text,
-        sentence(
-            "Of the customers who were eligible one horizon ago, {rate} left (n = {n}). Eligible "
-            "are customers who are not gone yet. Most of all customers left long ago: they are not "
-            "counted here.",
-            rate=source.figure(rate, "value", "share"),
-            n=source.figure(rate, "n", "count"),
-        ),
+    if facts.contractual:
+        who = sentence("Eligible are the customers with cover (a paid term that runs).")
+    else:
+        who = sentence(
+            "Eligible are the customers who were active in the last {days} days: they are not "
+            "gone yet.",
+            days=facts.eligible_days,
+        )
+    if rate is None or rate["value"] is None:
+        return joined(stake, who)
+    left = sentence(
+        "Of the customers who were eligible one period of {days} days ago, {rate} left within it "
+        "(n = {n}).",
+        days=facts.horizon_days,
+        rate=source.figure(rate, "value", "share"),
+        n=source.figure(rate, "n", "count"),
+    )
+    return joined(stake, who, left)
+
+
+def _difference(source: Source) -> Markup:
+    """That to leave and to be in the stage churned are two things."""
+    if source.facts.contractual:
+        return sentence(
+            "To leave is to lose or cancel the cover within {days} days; the stage “churned” is "
+            "to have none.",
+            days=source.facts.horizon_days,
+        )
+    return sentence(
+        "To leave is to do nothing for {days} days. The stage “churned” is more: a silence far "
+        "longer than the customer's own rhythm. Who has left may still be loyal or at risk.",
+        days=source.facts.horizon_days,
     )
 
 
@@ -72,13 +95,13 @@ def _risk_and_value(source: Source) -> list[Picture]:
     currency = source.tables.currency
     labels = [f"{number(low)}–{number(ends[low])}" for low in worths]
     days, worth_name = horizon(source.facts), say("worth if they stay")
-    risk_name = say("risk within {horizon}, from", horizon=days)
+    risk_name = say("risk within {horizon}, from →", horizon=days)
     canvas = draw_matrix(
         title,
         labels,
         [percent(risk, 0) for risk in risks],
         values,
-        row_name=f"{worth_name}, {currency}" if currency else worth_name,
+        row_name=f"{worth_name}, {currency} ↓" if currency else f"{worth_name} ↓",
         column_name=risk_name,
         power=0.5,
     )
@@ -86,9 +109,9 @@ def _risk_and_value(source: Source) -> list[Picture]:
         Picture(
             title,
             sentence(
-                "Each square is a group of customers: further right they are more likely to leave, "
-                "further up they are worth more if they stay. Start at the top right. The list "
-                "has them by what is at stake; groups of fewer than ten customers are not drawn."
+                "How many customers there are of each risk and worth: further right they are more "
+                "likely to leave, further up they are worth more if they stay. The list has them "
+                "by what is at stake, the most first. Fewer than ten are not shown."
             ),
             source.view(
                 rows,
@@ -144,8 +167,9 @@ def _at_stake(source: Source) -> list[Picture]:
         Picture(
             title,
             sentence(
-                "How much more the customers of a stage are expected to bring if none of them "
-                "leaves. It is what keeping all of them would be worth, and no effect of a contact."
+                "How much more the eligible customers of a stage are expected to bring if none of "
+                "them leaves. So much would it be worth to keep all of them; what a contact can "
+                "change is another question."
             ),
             source.view(
                 rows,
@@ -170,9 +194,10 @@ def _causes(source: Source) -> list[Picture]:
         Picture(
             title,
             sentence(
-                "Of the customers who left in the last horizon. Who says something can be "
-                "answered; who is silent must be noticed. A cause is what was recorded, and no "
-                "proof of why."
+                "Of the customers who left in the last {days} days that are known to their end. "
+                "Those who say something can be answered; those who are silent must be noticed. "
+                "It is what was recorded, and no proof of why.",
+                days=source.facts.horizon_days,
             ),
             source.view(
                 rows,

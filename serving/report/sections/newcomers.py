@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from features.core.language import day, number, percent, say, term
+from features.core.language import day, number, percent, say
 from serving.drawing.bars import draw_intervals
-from serving.report.figures import joined, sentence
+from serving.report.figures import joined, sentence, write
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source, largest
 from serving.report.summary import compared_months
@@ -35,7 +35,8 @@ def _answer(source: Source, everybody: Row) -> Markup:
         age=source.figure(everybody, "age_days", "count"),
     )
     verdict = sentence(
-        "Of the {n} newest months {better} are better and {worse} are worse by more than chance.",
+        "Of the {n} newest months of acquisition that can be judged (ten customers and more, "
+        "observed for so long), by more than chance are better: {better}; worse: {worse}.",
         n=source.total("months compared"),
         better=source.total("months that are better"),
         worse=source.total("months that are worse"),
@@ -85,7 +86,7 @@ def _channels(source: Source) -> list[Picture]:
     mine, note = largest([row for row in rows if row["age_days"] == age], MOST_CHANNELS)
     title = say("Money of a customer within {age} days, by channel", age=age)
     dots = [
-        source.bar(row, term(row["channel"]), "money_per_customer", "money", ends=True)
+        source.bar(row, write(row["channel"], "own"), "money_per_customer", "money", ends=True)
         for row in mine
     ]
     return [
@@ -100,7 +101,7 @@ def _channels(source: Source) -> list[Picture]:
             ),
             source.view(
                 mine,
-                ("channel", "term"),
+                ("channel", "own"),
                 ("money_per_customer", "money"),
                 ("low", "money"),
                 ("high", "money"),
@@ -134,7 +135,7 @@ def _payback(source: Source) -> list[Picture]:
             ),
             source.view(
                 rows,
-                ("channel", "term"),
+                ("channel", "own"),
                 ("cost_per_customer", "money"),
                 ("payback_days", "days"),
                 ("most_cost", "money"),

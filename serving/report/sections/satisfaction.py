@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from features.core.language import day, number, percent, say, term
+from features.core.language import day, number, percent, say
 from features.recipes.stages import STAGES
 from serving.drawing.bars import draw_bars, draw_intervals
 from serving.report.figures import Kind, joined, sentence, write
@@ -13,15 +13,8 @@ from serving.report.source import Source
 from serving.report.written_tables import Row
 
 _MONTHS = 12
-_COLUMNS: tuple[tuple[str, Kind], ...] = (
-    ("value", "share"),
-    ("low", "share"),
-    ("high", "share"),
-    ("n", "count"),
-    ("response_rate", "share"),
-    ("if_silent_lowest", "share"),
-    ("if_silent_highest", "share"),
-)
+# NPS is written in points of 100, as people know it.
+_KINDS: dict[str, Kind] = {"csat": "share", "nps": "points"}
 
 
 def satisfaction_section(source: Source) -> Section:
@@ -45,24 +38,29 @@ def satisfaction_section(source: Source) -> Section:
 
 def _answer(source: Source, rows: list[Row], measure: str) -> Markup:
     [row] = [one for one in rows if one["measure"] == measure and one["dimension"] == "all"][:1]
-    value = source.figure(row, "value", "share")
+    kind = _KINDS[measure]
+    value = source.figure(row, "value", kind)
     if measure == "csat":
-        text = sentence("Of those who answered, {value} are satisfied (CSAT).", value=value)
+        text = sentence(
+            "Of those who answered in the last year, {value} are satisfied (CSAT).", value=value
+        )
     else:
         text = sentence(
-            "The net promoter score (NPS: promoters minus detractors) is {value}.", value=value
+            "The net promoter score of the last year (NPS, promoters minus detractors, from −100 "
+            "to 100) is {value}.",
+            value=value,
         )
     if row["response_rate"] is None:
         return joined(text, sentence("How many were asked is not in the data."))
     return joined(
         text,
         sentence(
-            "{rate} of {sent} surveys were answered: were all others unhappy it would be {low}, "
-            "were they happy {high}.",
+            "{rate} of its {sent} surveys were answered. If all others were unhappy it would be "
+            "{low}, if all were happy {high}.",
             rate=source.figure(row, "response_rate", "share"),
             sent=source.figure(row, "sent", "count"),
-            low=source.figure(row, "if_silent_lowest", "share"),
-            high=source.figure(row, "if_silent_highest", "share"),
+            low=source.figure(row, "if_silent_lowest", kind),
+            high=source.figure(row, "if_silent_highest", kind),
         ),
     )
 
@@ -83,7 +81,8 @@ def _by(source: Source, rows: list[Row], measure: str, dimension: str) -> list[P
         else say("{measure}, by stage of today", measure=name)
     )
     kind: Kind = "day" if by_month else "stage"
-    dots = [source.bar(row, write(row["level"], kind), "value", "share", ends=True) for row in mine]
+    unit = _KINDS[measure]
+    dots = [source.bar(row, write(row["level"], kind), "value", unit, ends=True) for row in mine]
     return [
         Picture(
             title,
@@ -91,8 +90,15 @@ def _by(source: Source, rows: list[Row], measure: str, dimension: str) -> list[P
                 "Of those who answered, with the 95% interval. Who does not answer is not in it: "
                 "the table has what it would be if they were all unhappy, or all happy."
             ),
-            source.view(mine, ("level", kind), *_COLUMNS),
-            draw_intervals(title, dots, _whole_percent, zero=measure == "csat").markup(),
+            source.view(
+                mine,
+                ("level", kind),
+                *((name, unit) for name in ("value", "low", "high")),
+                ("n", "count"),
+                ("response_rate", "share"),
+                *((name, unit) for name in ("if_silent_lowest", "if_silent_highest")),
+            ),
+            draw_intervals(title, dots, lambda x: write(x, unit), zero=measure == "csat").markup(),
             None
             if by_month
             else CustomerList("satisfaction", ("stage", "p_churn", "clv"), order="stage"),
@@ -110,7 +116,14 @@ def _complaints(source: Source, rows: list[Row]) -> list[Picture]:
     return [
         Picture(
             title,
-            sentence("The share of the customers of the month who complained in it."),
+            sentence(
+                "The share of the customers who were active or complained in a month and "
+                "complained: {first} in {first_month}, {last} in {last_month}.",
+                first=source.figure(mine[0], "value", "share"),
+                first_month=day(mine[0]["level"]),
+                last=source.figure(mine[-1], "value", "share"),
+                last_month=day(mine[-1]["level"]),
+            ),
             source.view(
                 mine,
                 ("level", "day"),
@@ -126,23 +139,24 @@ def _complaints(source: Source, rows: list[Row]) -> list[Picture]:
 
 
 def _times(source: Source) -> list[Picture]:
-    rows = [row for row in source.tables.rows("response_times") if row["median_hours"] is not None]
+    rows = source.tables.rows("response_times", measure="resolution")
+    rows = [row for row in rows if row["median_hours"] is not None]
     if not rows:
         return []
     title = say("How long complaints take")
-    bars = [source.bar(row, term(row["level"]), "median_hours", "days") for row in rows]
+    bars = [source.bar(row, write(row["level"], "own"), "median_hours", "hours") for row in rows]
     return [
         Picture(
             title,
             sentence(
-                "Hours within which half of the complaints of the last year are answered or "
-                "resolved; open ones count as not done yet."
+                "Hours within which half of the complaints of the last year are resolved; open "
+                "ones count as not done yet."
             ),
             source.view(
                 rows,
                 ("measure", "term"),
-                ("level", "term"),
-                ("median_hours", "days"),
+                ("level", "own"),
+                ("median_hours", "hours"),
                 ("in_time", "share"),
                 ("done", "count"),
                 ("n", "count"),

@@ -19,7 +19,10 @@ def small_print_section(source: Source) -> Section:
     pictures = [
         Picture(
             say("What became of every row"),
-            sentence("Rows read are rows used and rows left out, by the rule that they break."),
+            sentence(
+                "Rows read = rows used + rows left out; those left out are listed by the rule "
+                "that they break."
+            ),
             source.view(
                 source.tables.rows("reading"),
                 ("table", "text"),
@@ -29,7 +32,7 @@ def small_print_section(source: Source) -> Section:
         ),
         Picture(
             say("Until when each table is known"),
-            sentence("A feed that fell silent is not customers who fell silent."),
+            sentence("Where a table has ended, its silence says nothing about customers."),
             source.view(
                 source.tables.rows("freshness"),
                 ("table", "text"),
@@ -41,12 +44,10 @@ def small_print_section(source: Source) -> Section:
     ]
     notes = [
         sentence("Numbers about fewer than {n} customers are not shown.", n=FEWEST),
+        sentence("95% intervals hold the true value in 95 of 100 such cases."),
         sentence(
-            "Intervals hold the true value in 95 of 100 such cases, where it is not said otherwise."
-        ),
-        sentence(
-            "Every number stands in a table beside this page, named in the number itself. All of "
-            "them are made again by: {command}",
+            "Every number of this page is a cell of a table beside it; the source of the page "
+            "names the cell. All of them are made again by: {command}",
             command=facts.command,
         ),
     ]

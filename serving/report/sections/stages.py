@@ -36,8 +36,9 @@ def _answer(source: Source, now: list[Row]) -> Markup:
     by_stage = {row["stage"]: row for row in now}
     text = sentence(
         "On {day}, {loyal} customers are loyal, {risk} are at risk, {dormant} are dormant and "
-        "{churned} have churned.",
+        "{churned} have churned ({share} of all known customers).",
         day=day(source.facts.as_of),
+        share=source.figure(by_stage["churned"], "share", "share"),
         **{
             name: source.figure(by_stage[stage], "n", "count")
             for name, stage in (
@@ -128,8 +129,8 @@ def _moves(source: Source) -> list[Picture]:
     realised = [row for row in source.tables.rows("migration") if row["n"]]
     if realised:
         text = sentence(
-            "Of 100 customers of a stage {days} days ago, so many are in each stage now. Read a "
-            "row from left to right.",
+            "Where the customers of a stage of {days} days ago are now, in percent. Read a row "
+            "from left to right; an empty box is nobody.",
             days=source.facts.horizon_days,
         )
         view = [row for row in realised if row["customers"]]
@@ -151,8 +152,8 @@ def _moves(source: Source) -> list[Picture]:
     expected = source.tables.rows("next_stages")
     if expected:
         text = sentence(
-            "Of 100 customers of a stage now, so many are expected in each stage in {days} days. "
-            "It is the sum of their probabilities.",
+            "Where the customers of a stage are expected in {days} days, in percent: the mean of "
+            "their probabilities.",
             days=source.facts.horizon_days,
         )
         view = [row for row in expected if row["expected"]]
@@ -186,16 +187,23 @@ def _matrix(source: Source, title: str, rows: list[Row]) -> Markup:
             values[starts.index(row["from_stage"]), ends.index(row["to_stage"])] = value
     return draw_matrix(
         title,
-        [stage_name(name) for name in starts],
+        [_start_name(name) for name in starts],
         [stage_name(name) for name in ends],
         values,
-        row_name=say("from"),
-        column_name=say("to"),
+        row_name=say("from ↓"),
+        column_name=say("to →"),
     ).markup()
 
 
+def _start_name(stage: str) -> str:
+    return stage_name(stage) if stage in STAGES else say("new since then")
+
+
 def _whole(value: Value | None) -> Value | None:
-    return value and Value(value.number, value.cell, _whole_percent(value.number))
+    if value is None:
+        return None
+    text = "<1%" if 0 < value.number < 0.005 else _whole_percent(value.number)
+    return Value(value.number, value.cell, text)
 
 
 def _whole_percent(share: float) -> str:
@@ -222,17 +230,18 @@ def _growth(source: Source) -> list[Picture]:
         Picture(
             title,
             sentence(
-                "In {month} revenue was {revenue}, {change} against the month before. What comes "
-                "stands above the line, what goes hangs below it; together they are the change.",
+                "In {month} revenue was {revenue}, {change} against the month before. What is "
+                "added stands above the line, what is lost hangs below it; together they are the "
+                "change. Only months that are over and whose late rows have arrived are shown.",
                 month=day(last["month"]),
                 revenue=source.figure(last, "revenue", "money"),
-                change=source.figure(last, "change", "money"),
+                change=source.figure(last, "change", "change"),
             ),
             source.view(
                 rows,
                 ("month", "day"),
                 ("revenue", "money"),
-                ("change", "money"),
+                ("change", "change"),
                 *((part, "money") for part in _GROWTH),
             ),
             draw_columns(title, columns, legend, number).markup(),

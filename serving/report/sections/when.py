@@ -27,16 +27,27 @@ def when_section(source: Source) -> Section:
     if not rows:
         return Section("when", question, source.missing("curves"))
     kind = "p_lost" if source.facts.contractual else "p_active"
-    stay = [row for row in rows if row["kind"] == kind]
     back = [row for row in rows if row["kind"] == "p_return"]
+    gone = {row["stage"] for row in back}
+    stay = [row for row in rows if row["kind"] == kind and row["stage"] not in gone]
     pictures = [*_curves(source, stay, back=False), *_curves(source, back, back=True)]
-    return Section("when", question, _answer(source, back), pictures)
+    return Section("when", question, _answer(source, stay, back), pictures)
 
 
-def _answer(source: Source, back: list[Row]) -> Markup:
+def _answer(source: Source, stay: list[Row], back: list[Row]) -> Markup:
+    if source.facts.contractual:
+        everybody = [row for row in stay if row["stage"] == "all"]
+        at = [row for row in everybody if row["days"] == source.facts.horizon_days] or everybody
+        if not at:
+            return sentence("The curves say how likely it is that cover is lost.")
+        return sentence(
+            "About {p} of the customers with cover are expected to lose it within {days} days.",
+            p=source.figure(at[-1], "p", "share"),
+            days=source.figure(at[-1], "days", "count"),
+        )
     dormant = [row for row in back if row["stage"] == "dormant"]
     if not dormant:
-        return sentence("The curves say how likely an activity is within so many days.")
+        return sentence("The curves say how likely an activity is within the days from now.")
     last = max(dormant, key=lambda row: row["days"])
     return sentence(
         "About {p} of the dormant customers are expected back within {days} days.",
@@ -83,16 +94,20 @@ def _curves(source: Source, rows: list[Row], *, back: bool) -> list[Picture]:
 
 
 def _words(source: Source, *, back: bool) -> tuple[str, Markup]:
+    if back and source.facts.contractual:
+        return say("How likely those whose cover has ended come back"), sentence(
+            "The mean probability that a new cover begins within the days from now."
+        )
     if back:
-        return say("How likely those who are gone come back"), sentence(
-            "The mean probability of an activity within so many days, of dormant and churned "
-            "customers."
+        return say("How likely dormant and churned customers come back"), sentence(
+            "The mean probability of an activity within the days from now."
         )
     if source.facts.contractual:
         return say("How likely cover is lost"), sentence(
-            "The mean probability that the cover is lost within so many days, by stage."
+            "The mean probability that the cover is lost within the days from now, by stage. "
+            "Cover is a paid term that runs."
         )
     return say("How likely the next activity is"), sentence(
-        "The mean probability of an activity within so many days, by stage. A slow customer is "
-        "not a lost one."
+        "The mean probability of an activity within the days from now, by stage of those who are "
+        "not gone. A slow customer is not a lost one."
     )

@@ -10,10 +10,11 @@ from serving.drawing.bars import draw_intervals
 from serving.report.figures import Kind, sentence, stage_name, write
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source
-from serving.report.written_tables import Row
+from serving.report.written_tables import FEWEST, Row
 
 _COLUMNS: tuple[tuple[str, Kind], ...] = (
     ("reason", "reason"),
+    ("customers", "count"),
     ("share", "share"),
     ("low", "share"),
     ("high", "share"),
@@ -28,7 +29,7 @@ def why_section(source: Source) -> Section:
     """Reasons overall, then of each stage; without scores it says what to type."""
     question = say("Why do they leave?")
     rows = source.tables.rows("reason_shares", direction="raises")
-    rows = [row for row in rows if row["reasons"] == 1]
+    rows = [row for row in rows if row["reasons"] == 1 and row["customers"] >= FEWEST]
     overall = [row for row in rows if row["stage"] == "all"][:_MOST]
     if not overall:
         return Section("why", question, source.missing("reason_shares"))
@@ -43,22 +44,24 @@ def why_section(source: Source) -> Section:
 
 def _answer(source: Source, first: Row) -> Markup:
     return sentence(
-        "The most frequent reason: {reason}, for {share} of the eligible customers. A reason is "
-        "what moves the score of a customer away from the usual one; it is no proof of a cause.",
-        reason=write(first["reason"], "reason"),
+        "Customers leave for many reasons. The most frequent one that raises the risk is like "
+        "“{reason}”: {share} of the eligible customers have it. A reason is what moves the risk of "
+        "a customer away from the usual one; it is no proof of a cause.",
+        reason=write(first["example"], "reason"),
         share=source.figure(first, "share", "share"),
     )
 
 
 def _picture(source: Source, title: str, rows: list[Row]) -> Picture:
     dots = [
-        source.bar(row, write(row["reason"], "reason"), "share", "share", ends=True) for row in rows
+        source.bar(row, write(row["example"], "reason"), "share", "share", ends=True)
+        for row in rows
     ]
     return Picture(
         title,
         sentence(
-            "The share of the customers with this among their three reasons. “…” stands for the "
-            "value of the customer; the table has its median beside the usual value of the stage."
+            "The share of the customers who have a reason like this among their three. The number "
+            "is that of the customer in the middle; in brackets stands what is usual in the stage."
         ),
         source.view(rows, *_COLUMNS),
         draw_intervals(title, dots, lambda share: percent(share, 0)).markup(),

@@ -22,14 +22,15 @@ def worth_section(source: Source) -> Section:
     if top is None:
         return Section("worth", question, source.missing("pyramid"), pictures)
     answer = sentence(
-        "The fifth of the customers with the most money brought {share} of the money of the last "
+        "The fifth of the customers who spent the most brought {share} of the money of the last "
         "year.",
         share=source.figure(top, "value", "share"),
     )
     everybody = source.tables.row("worth", by="all")
     if everybody is not None:
         together = sentence(
-            "All together are expected to bring {clv}, {mean} each.",
+            "All customers together are expected to bring {clv} within {days} days, {mean} each.",
+            days=source.facts.value_days,
             clv=source.figure(everybody, "clv", "money"),
             mean=source.figure(everybody, "mean_clv", "money"),
         )
@@ -95,21 +96,23 @@ def _matrix(source: Source) -> list[Picture]:
         if value is not None and value.number:
             values[levels.index(row["predicted"]), levels.index(row["current"])] = value
     title = say("What they brought, and what they are expected to bring")
+    expected, brought = say("expected"), say("brought in the last year")
     canvas = draw_matrix(
         title,
         [term(level) for level in levels],
         [term(level) for level in levels],
         values,
-        row_name=say("expected"),
-        column_name=say("brought in the last year"),
+        row_name=f"{expected} ↓",
+        column_name=f"{brought} →",
         power=0.5,
     )
     return [
         Picture(
             title,
             sentence(
-                "High is the fifth of the customers with the most. The suggestion beside each "
-                "group is a rule of thumb, and no effect that was measured."
+                "How many customers brought much or little, and are expected to bring much or "
+                "little. High is the fifth with the most. The suggestion in the table is a rule "
+                "of thumb, and no effect that was measured."
             ),
             source.view(
                 rows,
@@ -122,7 +125,8 @@ def _matrix(source: Source) -> list[Picture]:
                 ("stance", "long"),
             ),
             canvas.markup(),
-            CustomerList(
+            is_open=True,
+            customers=CustomerList(
                 "value_matrix",
                 ("current", "predicted", "clv", "p_churn", "stage"),
                 where="current IS NOT NULL",
@@ -137,11 +141,16 @@ def _tiers(source: Source) -> list[Picture]:
     if not rows:
         return []
     title = say("Tiers by the money of the last year")
-    bars = [source.bar(row, term(row["tier"]), "money_share", "share") for row in rows]
+    bars = [source.bar(row, _tier_name(row), "money_share", "share") for row in rows]
     return [
         Picture(
             title,
-            sentence("The share of the money that each tier brought."),
+            joined(
+                sentence("The share of the money that each tier brought."),
+                sentence("Below zero there were more refunds than purchases.")
+                if any(row["money_share"] < 0 for row in rows)
+                else None,
+            ),
             source.view(
                 rows,
                 ("tier", "term"),
@@ -156,18 +165,24 @@ def _tiers(source: Source) -> list[Picture]:
     ]
 
 
+def _tier_name(row: Row) -> str:
+    if row.is_small:
+        return term(row["tier"])
+    return say("{tier}, {n:,} customers", tier=term(row["tier"]), n=row["n"])
+
+
 def _segments(source: Source) -> list[Picture]:
     rows = source.tables.rows("rfm_segments")
     if not rows:
         return []
     title = say("Customers by recency, frequency and money (RFM)")
-    bars = [source.bar(row, term(row["segment"]), "n", "count") for row in rows]
+    bars = [source.bar(row, f"RFM: {term(row['segment'])}", "n", "count") for row in rows]
     return [
         Picture(
             title,
             sentence(
-                "An RFM segment compares a customer with the other customers of today; a stage "
-                "compares a customer with their own rhythm."
+                "These names are no stages: an RFM segment compares a customer with the other "
+                "customers of today, a stage compares a customer with their own rhythm."
             ),
             source.view(
                 rows,
