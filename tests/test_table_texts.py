@@ -55,7 +55,7 @@ TEXT_COLUMNS = ("definition", "population", "missing", "note", "stance", "rule")
 # Words of the business itself, days, and the reasons of scores, which are no words of the tables.
 OWN_COLUMNS = (
     *("customer_id", "channel", "cohort", "month", "day", "date", "instant", "until", "table"),
-    *("level", "group", "reason", "reason_1", "reason_2", "reason_3"),
+    *("level", "group", "reason", "reason_1", "reason_2", "reason_3", "example"),
 )
 OWN_SEGMENTS = ("customers", "potential")
 SAME_IN_CHINESE = ("BG/NBD",)
