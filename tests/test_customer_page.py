@@ -38,7 +38,12 @@ def open_page(service, path: str, status: int = 200) -> Page:
 
 
 def rows(name: str, *cells: dict) -> pa.Table:
-    """Known rows of one customer, newest first as they are read; other columns are null."""
+    """Known rows of one customer, newest first as they are read; other columns are null.
+
+    A row is recorded when it happened, unless it says otherwise.
+    """
+    happened = CONTRACT[name].happened_at
+    cells = tuple({"recorded_at": each.get(happened), **each} for each in cells)
     types = {"id": pa.string(), "text": pa.string(), "flag": pa.bool_(), "number": pa.float64()}
     columns = {
         column.name: pa.array([each.get(column.name) for each in cells], _type(column, types))

@@ -180,6 +180,7 @@ def _curve_card(subject: Subject) -> Card | None:
             ],
         )
         for kind, columns in curves.items()
+        if kind != "p_return" or not _same_numbers(subject, curves)
     ]
     picture = draw_lines(
         title, lines, _whole_percent, write_x=number, x_name=say("days from now"), y_ends=(0, 1)
@@ -189,6 +190,15 @@ def _curve_card(subject: Subject) -> Card | None:
     if expected is not None:
         texts.append(sentence("As likely as not within {n} days.", n=expected))
     return Card("curve", title, texts, picture=picture, table=_curve_table(subject, curves))
+
+
+def _same_numbers(subject: Subject, curves: dict[str, list[tuple[int, str]]]) -> bool:
+    """Whether to come back is to be active again: one line would hide the other."""
+    numbers = [
+        [(days, subject.entry[column]) for days, column in curves.get(kind, [])]
+        for kind in ("p_active", "p_return")
+    ]
+    return numbers[0] == numbers[1]
 
 
 def _curve_table(subject: Subject, curves: dict[str, list[tuple[int, str]]]) -> TableView:
