@@ -33,30 +33,30 @@ if TYPE_CHECKING:
     from features.recipes.recipe import ratio as ratio
     from features.recipes.recipe import variance as variance
     from features.recipes.stages import STAGES as STAGES
-    from lifecycle.business import Backtest as Backtest
     from lifecycle.business import Business as Business
-    from lifecycle.business import Examples as Examples
-    from lifecycle.business import Report as Report
-    from lifecycle.business import Training as Training
     from lifecycle.business import open_business as open  # noqa: F401
     from lifecycle.business import simulate as simulate
     from lifecycle.model import Model as Model
     from lifecycle.model import load_release as load_release
+    from lifecycle.results import Backtest as Backtest
+    from lifecycle.results import Examples as Examples
+    from lifecycle.results import Report as Report
+    from lifecycle.results import Training as Training
 
 _HOMES = {
-    "Backtest": "lifecycle.business",
+    "Backtest": "lifecycle.results",
     "Business": "lifecycle.business",
     "DECAY_SCALE": "features.recipes.recipe",
-    "Examples": "lifecycle.business",
+    "Examples": "lifecycle.results",
     "LOG_SCALE": "features.recipes.recipe",
     "LifecycleError": "features.core.errors",
     "Model": "lifecycle.model",
     "Recipe": "features.recipes.recipe",
     "Reduction": "features.recipes.recipe",
-    "Report": "lifecycle.business",
+    "Report": "lifecycle.results",
     "SCORE_SCALE": "features.recipes.recipe",
     "STAGES": "features.recipes.stages",
-    "Training": "lifecycle.business",
+    "Training": "lifecycle.results",
     "feature": "features.recipes.recipe",
     "load_release": "lifecycle.model",
     "open": "lifecycle.business",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -23,73 +22,14 @@ from features.tables.sources import RowCounts
 from lifecycle import pair_rows
 from lifecycle.arguments import AsOf, read_instants, read_path
 from lifecycle.commands import check, check_text
+from lifecycle.commands.report import Wish, make_page
 from lifecycle.commands.value import make_value_tables
 from lifecycle.frames import Frames, from_frame, to_frame
 from lifecycle.model import Model
+from lifecycle.results import Backtest, Examples, Report, Training
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
-
-
-class Report(dict[str, Any]):
-    """A report as plain data; `print` shows it as the command line does."""
-
-    def __init__(self, value: dict[str, Any], text: str) -> None:
-        super().__init__(value)
-        self.text = text
-
-    def __str__(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True)
-class Examples:
-    """Labelled feature rows, one for each customer and as_of, and which of their columns are what.
-
-    `features` are the columns that a model may use; none of them is null everywhere.
-    `unused_features` are in no frame: null everywhere, or with a window longer than the history
-    (docs/decisions/011). `split` is train, evaluate or later: rows of later dates are for the final
-    fit alone. `late_activity` counts activity that was recorded after its as_of; it is neither in
-    the features nor in the labels.
-    """
-
-    frame: Any
-    features: tuple[str, ...]
-    unused_features: tuple[str, ...]
-    late_activity: int
-    labels: tuple[str, ...] = ("churned", "outcome_stage")
-    group: str = "customer_id"
-    time: str = "as_of"
-    split: str = "split"
-
-
-@dataclass(frozen=True)
-class Training:
-    """A finished training: the id of its release (not served yet), status, evaluation, MLflow runs.
-
-    `status` is ok, no_skill or not_enough_data. A run is None where MLflow could not be reached.
-    """
-
-    release: str
-    status: str
-    evaluation: dict[str, Any]
-    mlflow_runs: dict[str, str | None]
-    text: str = field(repr=False, default="")
-
-    def __str__(self) -> str:
-        return self.text
-
-
-@dataclass(frozen=True)
-class Backtest:
-    """A finished backtest: its report, the predictions of all its dates, the folder of plots."""
-
-    report: Report
-    predictions: Any
-    folder: Path
-
-    def __str__(self) -> str:
-        return str(self.report)
 
 
 def _one_at_a_time(
@@ -253,6 +193,26 @@ class Business:
         change = read_what_if(what_if)
         tables = make_value_tables(self.history, self.settings, at, what_if=change).tables
         return {name: to_frame(table, frames) for name, table in tables.items()}
+
+    @_one_at_a_time
+    def report(
+        self, out: str | Path, *, as_of: AsOf | None = None, with_ids: bool = False
+    ) -> Report:
+        """Draw the page with the answers: one HTML file, tables and lists in a folder beside it.
+
+        In English and Chinese, without a script; nothing in it is loaded from elsewhere. `as_of`:
+        default: the local midnight right after the data; scores are those of that day.
+        `with_ids`: name the first customers to keep in the page itself. Returns `page`, `files`,
+        and in `lists` how many customers each list has. Errors: AsOfTooLate; SeveralCurrencies;
+        StoreFailed.
+
+        >>> sorted(shop.report(folder / "report.html"))
+        ['files', 'lists', 'page']
+        """
+        at = None if as_of is None else self._instants(as_of)[0]
+        wish = Wish(read_path(out, where="out"), "lifecycle report", with_ids=with_ids)
+        page = make_page(self.history, self._counts, self.settings, at, wish)
+        return Report(page.report(), page.text())
 
     @_one_at_a_time
     def examples(self, *, frames: Frames = "pandas") -> Examples:

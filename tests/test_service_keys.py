@@ -148,7 +148,7 @@ def test_a_login_opens_what_only_reads(shop_service):
     cookie = [(b"cookie", b"other=1; " + _session(shop_service))]
     for path in ("/", "/v1/model", "/v1/customers/000001", "/metrics", "/openapi.json"):
         assert shop_service.spoken("GET", path, headers=cookie).status == 200
-    assert b"customer_ids" in shop_service.spoken("GET", "/", headers=cookie).body
+    assert b"customer_ids" in shop_service.spoken("GET", "/reference", headers=cookie).body
     body, kind = (b'{"customer_ids":["000001"]}',), (b"content-type", b"application/json")
     assert (
         shop_service.spoken("POST", "/v1/score", headers=[*cookie, kind], body=body).status == 401

@@ -67,7 +67,7 @@ ELSEWHERE = [
     ("DELETE", "/v1/customers/000001", {}, b"", 405, "method"),
     ("PATCH", "/v1/model", {}, b"", 405, "method"),
     ("OPTIONS", "/v1/score", {}, b"", 405, "method"),
-    ("POST", "/", {}, b"", 405, "method"),
+    ("POST", "/openapi.json", {}, b"", 405, "method"),
     ("POST", "/metrics", {}, b"", 405, "method"),
     ("TRACE", "/v1/model", {}, b"", 405, "method"),
     ("GET", "/login", {}, b"", 405, "method"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Literal
 
 import pyarrow as pa
@@ -96,18 +96,19 @@ def business_tables(
     *,
     as_of: int,
     further: Sequence[MakeTables] = (),
+    without: Collection[Section] = (),
 ) -> dict[str, pa.Table]:
     """The tables by name, from what was known before `as_of` (µs UTC) alone.
 
     further: sections from elsewhere, which read the same data and come last; a table of theirs that
-    is there already adds its rows.
+    is there already adds its rows. without: sections that are not needed.
     Money is in units of the currency, instants are µs UTC. A table whose inputs are not in the data
     has one row that says what is missing. Raises SeveralCurrencies where amounts are in several.
     """
     refuse_several_currencies(history)
     data = IndicatorData(history, settings, as_of)
     try:
-        every = [*SECTIONS.values(), *further]
+        every = [make for name, make in SECTIONS.items() if name not in without] + list(further)
         sections = track_steps(every, label=say("tables"))
         tables: dict[str, pa.Table] = {}
         for make in sections:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,6 +14,7 @@ from features.core.errors import BadSetting, ReleaseRefused
 from features.core.instants import day_text
 from features.core.progress import print_status
 from features.core.settings import Settings
+from features.indicators.all_tables import Section
 from features.tables.freshness import measure_freshness
 from features.tables.history import History
 from features.tables.typed_tables import RowCounts
@@ -30,19 +31,31 @@ from serving.report.write import WrittenPage, write_page
 from serving.report.written_tables import WrittenTables, read_tables
 from serving.value.scored_tables import run_of_day
 
+# What no picture shows; a run, which draws the page by the way, does not wait for them.
+NOT_DRAWN: tuple[Section, ...] = (
+    "serving_cost",
+    "value_drivers",
+    "trends",
+    "first_offer",
+    "funnel",
+    "prospects",
+)
+
 
 @dataclass(frozen=True)
 class Wish:
     """What is wanted of a page: where it goes, and what makes it again (for the small print).
 
     `tables`: a folder that `lifecycle value --out` wrote, to be drawn as it is; None computes them.
-    `with_ids`: name the first customers of the list in the page itself.
+    `with_ids`: name the first customers of the list in the page itself. `without`: tables that no
+    picture needs and that are not wanted beside the page.
     """
 
     out: Path
     command: str
     tables: Path | None = None
     with_ids: bool = False
+    without: Collection[Section] = ()
 
 
 def make_page(
@@ -58,24 +71,24 @@ def make_page(
     written.
     """
     if wish.tables is not None:
-        tables = read_tables(wish.tables).tables
-        at = tables_instant(tables, wish.tables)
+        written = read_tables(wish.tables)
+        at = tables_instant(written.tables, wish.tables)
     else:
         print_status("tables of the page")
-        value = make_value_tables(history, settings, as_of)
-        tables, at = value.tables, value.as_of
+        value = make_value_tables(history, settings, as_of, without=wish.without)
+        written, at = WrittenTables(value.tables), value.as_of
     print_status("drawing the page")
     release = _read_release(settings, at)
     currency = settings.business.currency
     freshness = measure_freshness(history, settings, at)
     every: dict[str, pa.Table] = {
-        **tables,
+        **written.tables,
         **input_tables(freshness, counts, as_of=at, zone=settings.zone),
         **model_tables(release.evaluation, as_of=at),
     }
     every["page_summary"] = summary_table(WrittenTables(every), as_of=at)
     facts = _facts(settings, release, at, wish)
-    return write_page(Source(WrittenTables(every, currency), facts), wish.out)
+    return write_page(Source(WrittenTables(every, currency, written.files), facts), wish.out)
 
 
 def tables_instant(tables: Mapping[str, pa.Table], folder: Path) -> int:

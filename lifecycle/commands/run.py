@@ -23,7 +23,7 @@ from features.core.settings import Settings, load_settings
 from features.tables.freshness import stale_tables
 from features.tables.history import History, load_history, newest_as_of, refuse_too_late
 from lifecycle.commands import answer, check, check_text
-from lifecycle.commands.report import Wish, make_page
+from lifecycle.commands.report import NOT_DRAWN, Wish, make_page
 from serving.batch import run_folders
 from serving.release import release as releases
 from training import job, past, promote, rates_job
@@ -104,7 +104,8 @@ def run(
         *answer.collect_warnings(value, note=choice.note, stale=stale),
     ]
     if page:
-        wish = Wish(batch.folder / "report" / "report.html", f"lifecycle report -c {config.name}")
+        path = batch.folder / "report" / "report.html"
+        wish = Wish(path, f"lifecycle report -c {config.name}", without=NOT_DRAWN)
         value["report"] = str(make_page(history, counts, settings, at, wish).path)
     value["seconds"] = round(time.monotonic() - began, 1)
     text = answer.answer_text(value, batch.folder, config=config, consent=settings.consent.list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from features.core.instants import day_text
 from features.core.language import say
 from features.core.settings import Settings
 from features.core.staged_files import put_in_place, staging_folder
-from features.indicators.all_tables import business_tables
+from features.indicators.all_tables import Section, business_tables
 from features.indicators.what_if import what_if_table
 from features.tables.freshness import measure_freshness
 from features.tables.history import History, newest_as_of, refuse_too_late
@@ -81,11 +82,17 @@ class ValueTables:
 
 
 def make_value_tables(
-    history: History, settings: Settings, as_of: int | None, *, what_if: float | None = None
+    history: History,
+    settings: Settings,
+    as_of: int | None,
+    *,
+    what_if: float | None = None,
+    without: Collection[Section] = (),
 ) -> ValueTables:
     """The tables as of an instant (µs UTC); None: the local midnight right after the data.
 
-    what_if: a change of retention, as a share, for the table `what_if`.
+    what_if: a change of retention, as a share, for the table `what_if`. without: sections that are
+    not needed.
     Raises AsOfTooLate for an instant after the data, SeveralCurrencies for amounts in several.
     """
     if as_of is None:
@@ -96,7 +103,9 @@ def make_value_tables(
         for name, each in sorted(measure_freshness(history, settings, as_of).items())
         if each.is_stale and each.complete_until is not None
     }
-    tables = business_tables(history, settings, as_of=as_of, further=[scored_tables])
+    tables = business_tables(
+        history, settings, as_of=as_of, further=[scored_tables], without=without
+    )
     if what_if is not None:
         tables["what_if"] = what_if_table(what_if, tables, settings)
     return ValueTables(tables, as_of, settings.zone, silent)

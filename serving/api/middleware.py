@@ -10,7 +10,7 @@ import json
 import logging
 import time
 import traceback
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any
 
 from features.core.errors import (
@@ -28,7 +28,9 @@ from serving.api import ended_sessions, keys
 from serving.api.admission import Admission, Buffer
 from serving.api.connections import ACCEPTED
 from serving.api.metering import Meters
-from serving.api.pages import CONTENT_POLICY, login_page
+from serving.api.page_frame import CONTENT_POLICY
+from serving.api.page_paths import FIXED_PAGES, SEARCHES, page_name
+from serving.api.plain_pages import error_page, login_page
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -36,20 +38,32 @@ Send = Callable[[Message], Awaitable[None]]
 Receive = Callable[[], Awaitable[Message]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 PROBES = ("/livez", "/readyz", "/healthz")
-ROUTES = ("/", "/login", "/logout", "/metrics", "/openapi.json", "/v1/model", "/v1/score")
+ROUTES = (
+    *FIXED_PAGES,
+    "/login",
+    "/logout",
+    "/metrics",
+    "/openapi.json",
+    "/v1/model",
+    "/v1/score",
+)
 CUSTOMER = "/v1/customers/"
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE")
-MAX_BODY_BYTES, MAX_LOGIN_BYTES = 32 << 20, 4096
+MAX_BODY_BYTES, MAX_LOGIN_BYTES, MAX_SEARCH_BYTES = 32 << 20, 4096, 16 << 10
+FORM_BYTES = {"/login": MAX_LOGIN_BYTES, **dict.fromkeys(SEARCHES, MAX_SEARCH_BYTES)}
+COOKIE_FORMS = ("/logout", *SEARCHES)  # forms that a session may send
 DENIAL = "websocket.http.response"
 COOKIE = "lifecycle_session"
+HTML = "text/html; charset=utf-8"
 ABANDONED = 499  # the status in the counters where the caller left before an answer
+POLICY = b"content-security-policy"
 HEADERS = [
     (b"cache-control", b"no-store"),
     (b"x-content-type-options", b"nosniff"),
     # Not no-referrer: then a browser would send the login form without its origin.
     (b"referrer-policy", b"same-origin"),
     (b"x-frame-options", b"DENY"),
-    (b"content-security-policy", CONTENT_POLICY.encode()),
+    (POLICY, CONTENT_POLICY.encode()),
 ]
 log = logging.getLogger("lifecycle.service")
 
@@ -87,10 +101,7 @@ class RequestMiddleware:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                others = [
-                    pair for pair in message.get("headers", []) if pair[0].lower() != b"server"
-                ]
-                message = {**message, "headers": others + HEADERS}
+                message = {**message, "headers": _with_headers(message.get("headers", []))}
             await send(message)
 
         try:
@@ -124,7 +135,7 @@ class RequestMiddleware:
         except LifecycleError as error:
             await send_refusal(scope, send, error, self.meters)
         else:
-            limit = MAX_LOGIN_BYTES if route == "/login" else MAX_BODY_BYTES
+            limit = FORM_BYTES.get(route, MAX_BODY_BYTES)
             body = _LimitedBody(receive, limit, self.admission.bodies)
             try:
                 await self.app(scope, body.receive, send)
@@ -142,17 +153,27 @@ class RequestMiddleware:
             raise NotFound(
                 where="path",
                 got="an unknown page",
-                rule="The pages are listed at /.",
+                rule="The pages are listed at /reference.",
                 fix="Correct the path.",
             )
         if declared_length(scope) > MAX_BODY_BYTES:
             raise body_too_large()
 
 
+def _with_headers(sent: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of an answer with ours; a page of another style brings its own policy."""
+    others = [(name, value) for name, value in sent if name.lower() != b"server"]
+    names = {name.lower() for name, _ in others}
+    return others + [pair for pair in HEADERS if pair[0] != POLICY or POLICY not in names]
+
+
 def route_name(path: str) -> str:
     """The page's name for counters and log; an id in a path is never part of it."""
     if path in PROBES or path in ROUTES:
         return path
+    page = page_name(path)
+    if page is not None:
+        return page
     is_customer = path.startswith(CUSTOMER) and len(path) > len(CUSTOMER)
     return f"{CUSTOMER}{{id}}" if is_customer else "other"
 
@@ -195,12 +216,12 @@ def _key_error(scope: Scope, known: keys.Keys) -> KeyMissing | KeyUnknown:
 
 
 def is_authorised(scope: Scope, known: keys.Keys) -> bool:
-    """By a key in the header; where nothing is asked or only a logout, also by the cookie."""
+    """By a key in the header; for what only reads, and for a logout, also by the cookie."""
     scheme, _, key = header(scope, b"authorization").partition(" ")
     if scheme.lower() == "bearer":
         return known.accepts(key.strip())
     session = cookie(scope)
-    by_cookie = scope["method"] in ("GET", "HEAD") or scope["path"] == "/logout"
+    by_cookie = scope["method"] in ("GET", "HEAD") or scope["path"] in COOKIE_FORMS
     is_session = by_cookie and known.is_session(session, now=time.time())
     return is_session and not ended_sessions.is_ended(session)
 
@@ -264,7 +285,7 @@ async def send_internal_error(send: Send, error: Exception) -> None:
 async def send_refusal(
     scope: Scope, send: Send, error: LifecycleError, meters: Meters, *, allow: str = ""
 ) -> None:
-    """The error's public details; without a key, the page at / answers with its login form.
+    """The error's public details; the pages for people say it as a page, or ask for the key.
 
     `allow`: the methods of the page, for a 405.
     """
@@ -274,9 +295,9 @@ async def send_refusal(
     headers += [(b"allow", allow.encode())] if isinstance(error, MethodRefused) else []
     if isinstance(error, Overloaded):
         headers.append((b"retry-after", str(error.retry_after).encode()))
-    if no_key and scope["path"] == "/":
-        kind = "text/html; charset=utf-8"
-        await respond(send, error.status, login_page(), kind=kind, more=headers)
+    if page_name(scope["path"]) is not None:
+        page = login_page(scope["path"]) if no_key else error_page(scope["path"], error)
+        await respond(send, error.status, page, kind=HTML, more=headers)
         return
     await respond(send, error.status, public_details(error), more=headers)
 

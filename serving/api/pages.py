@@ -1,50 +1,19 @@
-"""The HTML pages of the service: a login form and the API reference, and its OpenAPI schema.
-
-One file each; nothing is loaded from elsewhere, and there is no script.
-"""
+"""The API reference as a page, and its OpenAPI schema."""
 
 from __future__ import annotations
 
-import base64
 import functools
-import hashlib
 import html
 from typing import Any
 
+from markupsafe import Markup
+
 from features.core.contract import CONTRACT, Column
+from features.core.language import ENGLISH
 from serving.api.answers import COLUMNS
+from serving.api.page_frame import render_page
 from serving.api.schemas import MAX_CUSTOMERS, REQUEST_TABLES, ScoreRequest
 
-STYLE = """
-:root { color-scheme: light dark;
-  --ink: #1d2733; --soft: #5b6875; --line: #d9dfe5; --paper: #fbfcfd; --mark: #2f6b9a; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e4e9ee; --soft: #9aa7b4; --line: #33404d; --paper: #141a20; --mark: #7db4dc; }
-}
-body { margin: 0 auto; max-width: 62rem; padding: 2rem 1.25rem 4rem;
-  font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); }
-h1 { font-size: 1.5rem; }
-h2 { margin-top: 2.5rem; font-size: 1.15rem; border-bottom: 1px solid var(--line); }
-h3 { margin-bottom: .3rem; font-size: 1rem; } p { max-width: 46rem; } a { color: var(--mark); }
-code, pre { font: 13.5px/1.5 ui-monospace, monospace; }
-pre { padding: .8rem 1rem; overflow-x: auto; border: 1px solid var(--line); }
-table { width: 100%; border-collapse: collapse; font-size: 14.5px; }
-th { color: var(--soft); font-weight: 600; text-align: left; }
-th, td { padding: .3rem .8rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-.soft { color: var(--soft); }
-form { display: grid; gap: .8rem; max-width: 24rem; }
-input, button { font: inherit; padding: .5rem .7rem; }
-input { color: var(--ink); background: transparent; border: 1px solid var(--soft); }
-button { color: var(--paper); background: var(--mark); border: 0; cursor: pointer; }
-button.link { color: var(--mark); background: none; padding: 0; text-decoration: underline;
-  justify-self: start; }
-"""
-_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()
-# The hash allows exactly this style sheet.
-CONTENT_POLICY = (
-    f"default-src 'none'; style-src 'sha256-{_HASH}'; form-action 'self'; base-uri 'none'; "
-    "frame-ancestors 'none'"
-)
 _TYPE_NAMES = {
     "id": "text",
     "text": "text",
@@ -73,24 +42,6 @@ _DESCRIPTIONS = {
 _LISTS = ("next_stages", "warnings")
 
 
-def login_page(*, wrong: bool = False) -> bytes:
-    """The form for the key, and nothing else."""
-    note = (
-        "<p role='alert'>This key is not accepted. "
-        "<code>lifecycle serve</code> gave it to the owner.</p>"
-        if wrong
-        else ""
-    )
-    return _page(
-        "Customer lifecycle",
-        f"""<h1>Customer lifecycle</h1>{note}
-<form method="post" action="/login"><label for="key">API key</label>
-<input id="key" name="key" type="password" autocomplete="current-password"
- required autofocus>
-<button>Open</button></form>""",
-    )
-
-
 # Cached: contract and schemas do not change while the process runs.
 @functools.cache
 def reference_page() -> bytes:
@@ -100,7 +51,7 @@ def reference_page() -> bytes:
     )
     tables = "".join(_table_section(name) for name in REQUEST_TABLES)
     body = _SCORE_SECTION + _answer_section(columns) + f"<h2>Raw events</h2>{tables}" + _END_SECTION
-    return _page("Customer lifecycle: API", body)
+    return render_page("reference", ENGLISH, body=Markup(body))
 
 
 _SCORE_SECTION = f"""<h1>Customer lifecycle: API</h1>
@@ -108,7 +59,6 @@ _SCORE_SECTION = f"""<h1>Customer lifecycle: API</h1>
 <code>/livez</code>, <code>/readyz</code> and <code>/healthz</code>.
 <a href="/openapi.json">openapi.json</a> · <a href="/v1/model">the model that is served</a> ·
 <a href="/metrics">metrics</a></p>
-<form method="post" action="/logout"><button class=link>Log out</button></form>
 <h2>POST /v1/score</h2>
 <p>Up to {MAX_CUSTOMERS:,} customers, one entry each in the order of the request. By id, from the
 latest nightly run:</p>
@@ -203,14 +153,6 @@ def _column_row(column: Column) -> str:
         f"<tr><td><code>{column.name}</code>{optional}</td><td>{_TYPE_NAMES[column.type]}</td>"
         f"<td>{html.escape(column.meaning)}{kinds}</td></tr>"
     )
-
-
-def _page(title: str, body: str) -> bytes:
-    head = (
-        '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{title}</title><style>{STYLE}</style>"
-    )
-    return f'<!doctype html><html lang="en"><head>{head}</head><body>{body}</body></html>'.encode()
 
 
 @functools.cache

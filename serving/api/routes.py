@@ -7,19 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Awaitable, Callable
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs
 
 import anyio
 import anyio.to_thread
-from pydantic import ValidationError
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from features.core.errors import LifecycleError, MethodRefused, NotJson, OriginRefused
+from features.core.errors import LifecycleError, MethodRefused, NotJson
+from features.core.language import CHINESE, ENGLISH
 from serving.api import ended_sessions, pages, strict
 from serving.api.admission import EventQueue
 from serving.api.answers import encode_json
@@ -39,12 +38,17 @@ from serving.api.middleware import (
     send_internal_error,
     send_refusal,
 )
-from serving.api.schemas import REQUESTED_ID, ScoreRequest, parse_request
+from serving.api.origins import refuse_other_origin
+from serving.api.page_paths import CUSTOMER_PAGES, start_address
+from serving.api.page_routes import Endpoint, GetState, page_endpoints, parse_id
+from serving.api.plain_pages import login_page
+from serving.api.request_body import read_body
+from serving.api.schemas import ScoreRequest, parse_request
 from serving.api.state import ServingState
 
-Endpoint = Callable[[Request], Awaitable[Response]]
-GetState = Callable[[], ServingState]
 SMALL_BYTES = 1 << 17
+# An id may have a question mark: cut off as a query, it would be the id of somebody else.
+WITHOUT_QUERY = ("/v1/", *CUSTOMER_PAGES)
 # Below BentoML's time limit, whose answer would be a 504.
 BODY_SECONDS, LOGIN_SECONDS = 30, 2
 
@@ -52,7 +56,6 @@ BODY_SECONDS, LOGIN_SECONDS = 30, 2
 def make_app(get_state: GetState) -> Starlette:
     """The application; `get_state` gives what is served, once the service has loaded it."""
     endpoints: dict[str, tuple[str, Endpoint]] = {
-        "/": ("GET", _reference),
         "/login": ("POST", _login),
         "/logout": ("POST", _logout),
         "/openapi.json": ("GET", _openapi),
@@ -60,6 +63,7 @@ def make_app(get_state: GetState) -> Starlette:
         "/v1/model": ("GET", _model_endpoint(get_state)),
         "/metrics": ("GET", _metrics_endpoint(get_state)),
         "/v1/customers/{customer_id:path}": ("GET", _customer_endpoint(get_state)),
+        **page_endpoints(get_state),
     }
     # Routes without `methods`: every method arrives here, unknown ones too, and is refused with
     # our own message.
@@ -80,7 +84,7 @@ def _score_endpoint(get_state: GetState) -> Endpoint:
             if declared_length(request.scope) > SMALL_BYTES:
                 # It holds raw events: where they are too many, it is refused before it is read.
                 place = places.enter_context(events.place(declared_length(request.scope)))
-            body = await _read_body(request, seconds=BODY_SECONDS)
+            body = await read_body(request, seconds=BODY_SECONDS)
             now = time.time_ns() // 1000
             question = parse_request(strict.read_json(body)) if len(body) <= SMALL_BYTES else None
             if question is not None and question.customer_ids is not None:
@@ -111,13 +115,8 @@ def _answer_score(
 
 def _customer_endpoint(get_state: GetState) -> Endpoint:
     async def customer(request: Request) -> Response:
-        try:
-            # Not the route's parameter: it leaves out a line end.
-            requested = REQUESTED_ID.validate_python(request.scope["path"].removeprefix(CUSTOMER))
-        except ValidationError as error:
-            raise strict.malformed_error(
-                "customer_id", "no valid id", "An id is text, and not blank."
-            ) from error
+        # Not the route's parameter: it leaves out a line end.
+        requested = parse_id(request.scope["path"].removeprefix(CUSTOMER))
         with request.scope["lifecycle.admission"].customers.take():
             entry = await anyio.to_thread.run_sync(lambda: get_state().customer_entry(requested))
         return _json_response(entry)
@@ -160,20 +159,6 @@ def _refuse_other_media(content_type: str) -> None:
         )
 
 
-async def _read_body(request: Request, *, seconds: float) -> bytes:
-    """The whole body.
-
-    Malformed where it takes too long, BodyTooLarge by the middleware's limit, ClientDisconnect
-    where the caller has gone.
-    """
-    try:
-        with anyio.fail_after(seconds):
-            return await request.body()
-    except TimeoutError as error:
-        rule = f"A body arrives whole, within {seconds:.0f} seconds."
-        raise strict.malformed_error("body", "a body that did not arrive", rule) from error
-
-
 def _only_method(endpoint: Endpoint, method: str) -> _ErrorBoundary:
     """The endpoint for its one method (GET also for HEAD), with its errors as answers."""
 
@@ -185,7 +170,7 @@ def _only_method(endpoint: Endpoint, method: str) -> _ErrorBoundary:
                 rule=f"This page answers {method}.",
                 fix=f"Use {method}.",
             )
-        if request.scope["query_string"] and request.scope["path"].startswith("/v1/"):
+        if request.scope["query_string"] and request.scope["path"].startswith(WITHOUT_QUERY):
             rule = "No page has query parameters, and none is ignored."
             raise strict.malformed_error("query", "a query string", rule)
         return await endpoint(request)
@@ -217,27 +202,25 @@ def _json_response(value: Any) -> Response:
     return Response(encode_json(value), media_type="application/json")
 
 
-async def _reference(_: Request) -> Response:
-    return Response(pages.reference_page(), media_type="text/html")
-
-
 async def _openapi(_: Request) -> Response:
     return _json_response(pages.openapi())
 
 
 async def _login(request: Request) -> Response:
     """Exchange the form's key for a session cookie; a wrong key gets the form again."""
-    _refuse_other_origin(request)
+    refuse_other_origin(request)
     with request.scope["lifecycle.admission"].logins.take():
         try:
-            body = await _read_body(request, seconds=LOGIN_SECONDS)
+            body = await read_body(request, seconds=LOGIN_SECONDS)
         except (LifecycleError, ClientDisconnect):  # too large, or never whole: no key in it
             body = b""
-    known = request.scope["lifecycle.keys"]
-    key = parse_qs(body.decode("latin-1")).get("key", [""])[0].strip()
+    known, fields = request.scope["lifecycle.keys"], parse_qs(body.decode("latin-1"))
+    start = start_address(CHINESE if fields.get("language") == [CHINESE] else ENGLISH)
+    key = fields.get("key", [""])[0].strip()
     if not known.accepts(key):
-        return Response(pages.login_page(wrong=True), status_code=401, media_type="text/html")
-    response = RedirectResponse("/", status_code=303)
+        page = login_page(start, wrong=True)
+        return Response(page, status_code=401, media_type="text/html")
+    response = RedirectResponse(start, status_code=303)
     response.set_cookie(
         COOKIE,
         known.new_session(now=time.time()),
@@ -251,7 +234,7 @@ async def _login(request: Request) -> Response:
 
 async def _logout(request: Request) -> Response:
     """End the session of the cookie, for every copy of it, and take the cookie away."""
-    _refuse_other_origin(request)
+    refuse_other_origin(request)
     await anyio.to_thread.run_sync(ended_sessions.end, cookie(request.scope))
     response = RedirectResponse("/", status_code=303)
     response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=_is_behind_tls(request))
@@ -262,20 +245,3 @@ def _is_behind_tls(request: Request) -> bool:
     """Whether the browser's connection is encrypted, here or at a proxy that says so."""
     forwarded = header(request.scope, b"x-forwarded-proto").split(",")[0].strip().lower()
     return "https" in (request.scope["scheme"], forwarded)
-
-
-def _refuse_other_origin(request: Request) -> None:
-    """OriginRefused for a form that another site sent.
-
-    Browsers say this in Sec-Fetch-Site, and over plain HTTP in Origin alone.
-    """
-    site, origin = header(request.scope, b"sec-fetch-site"), header(request.scope, b"origin")
-    host = header(request.scope, b"x-forwarded-host") or header(request.scope, b"host")
-    own = site in ("same-origin", "none") if site else urlsplit(origin).netloc == host
-    if (site or origin) and not own:
-        raise OriginRefused(
-            where="origin",
-            got="a form of another site",
-            rule="The forms of this service are sent from its own pages.",
-            fix="Open the page / of the service and log in there.",
-        )

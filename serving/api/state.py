@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.core.errors import LifecycleError, Malformed, NotFound, ReleaseRefused
+from features.core.errors import LifecycleError, Malformed, ReleaseRefused
 from features.core.instants import DAY_US
 from features.core.settings import Settings, settings_from_mapping
 from features.engine.build import build
@@ -27,15 +27,8 @@ from features.engine.prepared import PreparedFeatures
 from features.recipes.population_stats import PopulationStats
 from features.tables.terms import TermRules
 from serving.api import lookup, request_events
-from serving.api.answers import (
-    Entry,
-    answer,
-    entries,
-    further_columns,
-    refused_entry,
-    take_entries,
-    unknown_entry,
-)
+from serving.api.answers import answer, entries, further_columns, refused_entry
+from serving.api.by_id import entries_by_id, known_entry, require_run, with_warnings
 from serving.api.lookup import Lookup
 from serving.api.schemas import RequestedId, ScoreRequest, rfc3339
 from serving.api.strict import malformed_error
@@ -117,35 +110,20 @@ class ServingState:
         """
         # Read once: a refresh may replace it while this request is answered.
         served = self.served
-        run = _require_run(served)
+        run = require_run(served.run)
         if as_of not in (None, run.as_of):
             rule = "By id, as_of is that of the latest run: leave it out, or send raw events."
             raise malformed_error("as_of", "another instant than the run's", rule)
-        rows = [run.row_of(each.normalized) for each in requested]
-        # One call for all rows, then the entries are dealt out in the requested order.
-        known = iter(take_entries(run.entries, [row for row in rows if row is not None]))
-        scores = [
-            unknown_entry(each.raw, run.further_columns)
-            if row is None
-            else {**next(known), "customer_id": each.raw}
-            for each, row in zip(requested, rows, strict=True)
-        ]
-        if run.release != served.release.id:
-            scores = [_with_warnings(entry, ["scored_by_another_release"]) for entry in scores]
+        scores = entries_by_id(run, requested, release=served.release.id)
         return answer(run.release, run.as_of, scores)
 
     def customer_entry(self, requested: RequestedId) -> dict[str, Any]:
         """One customer's entry and feature values; NotFound for an unknown customer."""
-        run = _require_run(self.served)
-        if run.row_of(requested.normalized) is None:
-            raise NotFound(
-                where="/v1/customers",
-                got="an id that is not in the latest run",
-                rule="A customer is in the latest run.",
-                fix="Run `lifecycle score -c …` again, or send raw events.",
-            )
-        scores = self.score_by_id([requested], as_of=None)
-        return {**scores, "features": _feature_values(run.features_of(requested.normalized))}
+        served = self.served
+        run = require_run(served.run)
+        entry = known_entry(run, requested, release=served.release.id)
+        features = _feature_values(run.features_of(requested.normalized))
+        return {**answer(run.release, run.as_of, [entry]), "features": features}
 
     def score_by_events(self, request: ScoreRequest, *, now: int) -> dict[str, Any]:
         """Scores from the request's raw events, by the code of the batch job; `now` in µs UTC.
@@ -195,7 +173,7 @@ class ServingState:
             by_id |= {name: refused_entry(name, "no_consent", further) for name in refused}
         age_us = as_of - prepared.population.as_of
         scores = [
-            _with_warnings(
+            with_warnings(
                 {**by_id[each.normalized], "customer_id": each.raw},
                 _request_warnings(age_us // DAY_US, events.late_rows[each.normalized]),
             )
@@ -250,10 +228,6 @@ def _run_info(run: Lookup | None) -> dict[str, Any] | None:
     }
 
 
-def _with_warnings(entry: Entry, warnings: list[str]) -> Entry:
-    return {**entry, "warnings": [*entry["warnings"], *warnings]}
-
-
 def _request_warnings(population_days: int, late_rows: int) -> list[str]:
     """The warnings that only an answer from raw events can have."""
     warnings = []
@@ -267,17 +241,6 @@ def _request_warnings(population_days: int, late_rows: int) -> list[str]:
 def _feature_values(row: dict[str, Any]) -> dict[str, float | None]:
     """The float64 values and the nulls of a feature row."""
     return {name: value for name, value in row.items() if value is None or isinstance(value, float)}
-
-
-def _require_run(served: ServedRelease) -> Lookup:
-    if served.run is None:
-        raise ReleaseRefused(
-            where="scores/LATEST",
-            got="no run",
-            rule="Answers by id come from a finished run.",
-            fix="Run `lifecycle score -c …`, or send raw events.",
-        )
-    return served.run
 
 
 def _prepared_at(served: ServedRelease, as_of: int) -> PreparedFeatures:

@@ -35,7 +35,7 @@ def read_json(body: bytes) -> Any:
 
 def malformed_error(where: str, got: str, rule: str) -> Malformed:
     """The refusal of a field: its path, what it is, and its rule; never its value."""
-    fix = "Correct the field as the reference at / describes it, and send the request again."
+    fix = "Correct the field as the page /reference describes it, and send the request again."
     return Malformed(where=where, got=got, rule=rule, fix=fix)
 
 

@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from features.core.language import LANGUAGES, day, mark, say, use_language
 from serving.drawing.style import COLOURS, PICTURES
-from serving.report.picture import Section
+from serving.report.picture import CustomerList, Section
 from serving.report.sections.actions import actions_section
 from serving.report.sections.belief import belief_section
 from serving.report.sections.kept import kept_section
@@ -71,10 +71,19 @@ class Part:
     words: dict[str, str]
 
 
-def draw_page(source: Source, *, files: str | None) -> str:
-    """The HTML of the page. `files`: the folder beside it, with tables and lists; None without."""
+@dataclass(frozen=True)
+class Page:
+    """The HTML of the page, and the lists of customers that it links to."""
+
+    html: str
+    lists: Sequence[CustomerList]
+
+
+def draw_page(source: Source, *, files: str | None) -> Page:
+    """The page. `files`: the folder beside it, with tables and lists; None without."""
     environment = templates()
-    parts = []
+    parts: list[tuple[Part, Markup]] = []
+    lists: dict[str, CustomerList] = {}
     for language, locale in LANGUAGES.items():
         with use_language(language):
             part = _part(source, language, locale)
@@ -82,7 +91,19 @@ def draw_page(source: Source, *, files: str | None) -> str:
                 part=part, files=files, tables=sorted(source.tables.tables)
             )
             parts.append((part, Markup(inner)))
-    return environment.get_template("report.html.j2").render(parts=parts, style=Markup(STYLE))
+            lists |= {each.name: each for each in customer_lists(part.sections)}
+    html = environment.get_template("report.html.j2").render(parts=parts, style=Markup(STYLE))
+    return Page(html, list(lists.values()))
+
+
+def customer_lists(sections: Sequence[Section]) -> list[CustomerList]:
+    """The lists behind the pictures of the sections."""
+    return [
+        picture.customers
+        for section in sections
+        for picture in section.pictures
+        if picture.customers is not None
+    ]
 
 
 def _part(source: Source, language: str, locale: str) -> Part:

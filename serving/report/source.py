@@ -102,6 +102,19 @@ class Source:
         ]
 
 
+def largest(rows: Sequence[Row], count: int) -> tuple[list[Row], Markup | None]:
+    """The rows with the most customers, in their order, and a sentence where some are left out."""
+    if len(rows) <= count:
+        return list(rows), None
+    chosen = sorted(rows, key=lambda row: (-(row["n"] or 0), row.number))[:count]
+    note = sentence(
+        "The {count} largest of {all} are shown; the file of the table has all of them.",
+        count=count,
+        all=len(rows),
+    )
+    return sorted(chosen, key=lambda row: row.number), note
+
+
 def stage_look(stage: str) -> str:
     """The look of a stage in pictures."""
     return f"stage {stage}" if stage in STAGES else "bar"

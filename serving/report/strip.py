@@ -72,8 +72,11 @@ def _scores(source: Source) -> Item:
 
 def _model(source: Source) -> Item:
     facts, label = source.facts, say("Model")
-    if facts.release is None or facts.status is None:
+    if facts.release is None:
         return Item(label, sentence("no release"), "unknown")
+    if facts.status is None:
+        text = sentence("the release of the scores cannot be read: lifecycle run")
+        return Item(label, text, "warning")
     status = term(_STATUS.get(facts.status, facts.status))
     if facts.trained_until is None or facts.model_age_days is None:
         return Item(label, Markup(escape(status)), "unknown")

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
-import pyarrow as pa
-
 from features.core.language import say
 from features.core.staged_files import replace_folder, staged_file, staging_folder
 from serving.batch.writers import out_errors, write_table, write_table_for_spreadsheets
-from serving.report.lists import TABLE, customer_lists, write_lists
-from serving.report.page import SECTIONS, draw_page
+from serving.report.lists import TABLE, write_lists
+from serving.report.page import draw_page
 from serving.report.source import Source
+from serving.report.written_tables import WrittenTables
 
 
 @dataclass(frozen=True)
@@ -50,25 +50,29 @@ def write_page(source: Source, path: Path) -> WrittenPage:
     then the old ones stay.
     """
     folder = files_folder(path)
-    tables = source.tables.tables
-    html = draw_page(source, files=quote(folder.name))
+    page = draw_page(source, files=quote(folder.name))
     with out_errors():
         path.parent.mkdir(parents=True, exist_ok=True)
         with staging_folder(path.parent) as staged:
-            _write_tables(tables, staged / "tables")
+            _write_tables(source.tables, staged / "tables")
             (staged / "lists").mkdir()
-            counts = {}
-            if TABLE in tables:
-                lists = customer_lists(section(source) for section in SECTIONS)
-                counts = write_lists(tables[TABLE], lists, staged / "lists")
+            customers, counts = staged / "tables" / f"{TABLE}.parquet", {}
+            if customers.is_file():
+                counts = write_lists(customers, page.lists, staged / "lists")
             replace_folder(staged, folder)
         with staged_file(path) as staged_page:
-            staged_page.write_text(html, encoding="utf-8")
+            staged_page.write_text(page.html, encoding="utf-8")
     return WrittenPage(path, folder, counts)
 
 
-def _write_tables(tables: Mapping[str, pa.Table], folder: Path) -> None:
+def _write_tables(source: WrittenTables, folder: Path) -> None:
     folder.mkdir()
-    for name, table in tables.items():
-        write_table(table, folder / f"{name}.parquet")
-        write_table_for_spreadsheets(table, folder / f"{name}.csv")
+    for name, table in source.tables.items():
+        path = source.files.get(name)
+        if path is None:
+            write_table(table, folder / f"{name}.parquet")
+            write_table_for_spreadsheets(table, folder / f"{name}.csv")
+            continue
+        for file in (path, path.with_suffix(".csv")):
+            if file.is_file():
+                shutil.copyfile(file, folder / file.name)

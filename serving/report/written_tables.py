@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from serving.batch.writers import with_microseconds
 
+FIRST_ROWS = 100  # of a table with a row for each customer
 FEWEST = 10  # cells of fewer customers are not shown: they are almost persons
 
 
@@ -39,10 +40,14 @@ class Row:
 
 @dataclass(frozen=True)
 class WrittenTables:
-    """Tables by name, and the currency of their money (None where it is not stated)."""
+    """Tables by name, and the currency of their money (None where it is not stated).
+
+    `files`: where tables were read from that are to be copied as they are.
+    """
 
     tables: Mapping[str, pa.Table]
     currency: str | None = None
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     def rows(self, name: str, /, **cells: Any) -> list[Row]:
         """The rows of a table whose cells are these, in its order.
@@ -92,6 +97,19 @@ class WrittenTables:
 
 
 def read_tables(folder: Path) -> WrittenTables:
-    """The parquet files of a folder that `lifecycle value --out` wrote."""
-    files = sorted(folder.glob("*.parquet"))
-    return WrittenTables({path.stem: with_microseconds(pq.read_table(path)) for path in files})
+    """The parquet files of a folder that `lifecycle value --out` wrote.
+
+    Of tables with a row for each customer only the first rows are read; `files` has all of them.
+    """
+    files = {path.stem: path for path in sorted(folder.glob("*.parquet"))}
+    tables = {name: _read(path) for name, path in files.items()}
+    return WrittenTables(tables, files=files)
+
+
+def _read(path: Path) -> pa.Table:
+    file = pq.ParquetFile(path)
+    if "customer_id" not in file.schema_arrow.names:
+        return with_microseconds(file.read())
+    batch = next(file.iter_batches(batch_size=FIRST_ROWS), None)
+    table = file.schema_arrow.empty_table() if batch is None else pa.Table.from_batches([batch])
+    return with_microseconds(table)

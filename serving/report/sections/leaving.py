@@ -71,15 +71,14 @@ def _risk_and_value(source: Source) -> list[Picture]:
     title = say("Risk and worth of the eligible customers")
     currency = source.tables.currency
     labels = [f"{number(low)}–{number(ends[low])}" for low in worths]
-    days = horizon(source.facts)
-    worth = say("worth if they stay")
+    days, worth_name = horizon(source.facts), say("worth if they stay")
     risk_name = say("risk within {horizon}, from", horizon=days)
     canvas = draw_matrix(
         title,
         labels,
         [percent(risk, 0) for risk in risks],
         values,
-        row_name=f"{worth}, {currency}" if currency else worth,
+        row_name=f"{worth_name}, {currency}" if currency else worth_name,
         column_name=risk_name,
         power=0.5,
     )

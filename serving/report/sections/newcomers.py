@@ -8,9 +8,11 @@ from features.core.language import day, number, percent, say, term
 from serving.drawing.bars import draw_intervals
 from serving.report.figures import joined, sentence
 from serving.report.picture import CustomerList, Picture, Section
-from serving.report.source import Source
+from serving.report.source import Source, largest
 from serving.report.summary import compared_months
 from serving.report.written_tables import Row
+
+MOST_CHANNELS = 15
 
 
 def newcomers_section(source: Source) -> Section:
@@ -80,7 +82,7 @@ def _channels(source: Source) -> list[Picture]:
     if not ages:
         return []
     age = ages[-1]
-    mine = [row for row in rows if row["age_days"] == age]
+    mine, note = largest([row for row in rows if row["age_days"] == age], MOST_CHANNELS)
     title = say("Money of a customer within {age} days, by channel", age=age)
     dots = [
         source.bar(row, term(row["channel"]), "money_per_customer", "money", ends=True)
@@ -89,9 +91,12 @@ def _channels(source: Source) -> list[Picture]:
     return [
         Picture(
             title,
-            sentence(
-                "Who came through a channel was not drawn by lot: a difference between channels "
-                "is no effect of the channel."
+            joined(
+                sentence(
+                    "Who came through a channel was not drawn by lot: a difference between "
+                    "channels is no effect of the channel."
+                ),
+                note,
             ),
             source.view(
                 mine,
@@ -114,15 +119,18 @@ def _channels(source: Source) -> list[Picture]:
 
 
 def _payback(source: Source) -> list[Picture]:
-    rows = source.tables.rows("channels")
+    rows, note = largest(source.tables.rows("channels"), MOST_CHANNELS)
     if not rows:
         return []
     return [
         Picture(
             say("What a customer costs, and when that is paid back"),
-            sentence(
-                "A customer may cost at most what customers of the channel bring in their first "
-                "year. A cost that was not stated is not zero: then nothing is said."
+            joined(
+                sentence(
+                    "A customer may cost at most what customers of the channel bring in their "
+                    "first year. A cost that was not stated is not zero: then nothing is said."
+                ),
+                note,
             ),
             source.view(
                 rows,
