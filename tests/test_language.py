@@ -61,7 +61,10 @@ def calls() -> set[str]:
     }
 
 
-def places(text: str) -> set[str]:
+def places(text: str, context: str | None = None) -> set[str]:
+    # A text of a table is not formatted: it may have other braces.
+    if context == TEXT:
+        return set(re.findall(r"\{\d+\}", text))
     return {name for _, name, _, _ in Formatter().parse(text) if name is not None}
 
 
@@ -97,7 +100,7 @@ def test_a_translation_is_there_and_has_the_values_of_its_message():
     for each in CATALOGUE:
         if each.id:
             assert each.string.strip(), each.id
-            assert places(each.string) == places(each.id), each.id
+            assert places(each.string, each.context) == places(each.id, each.context), each.id
             assert not each.fuzzy, each.id
 
 

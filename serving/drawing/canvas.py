@@ -8,6 +8,7 @@ tests, can read the numbers back.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 from xml.etree import ElementTree as ET
@@ -19,6 +20,7 @@ from serving.drawing.scale import Scale
 WIDTH = 480
 FONT_SIZE = 14
 LINE = 22  # the height of a row with text
+_NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LATIN = 0.56  # the mean width of a letter, in font sizes; of an ideograph it is 1
 
 
@@ -57,7 +59,7 @@ class Canvas:
     def axis(self, name: str, scale: Scale) -> None:
         """Write down an axis (`x` or `y`), so that marks can be read back."""
         numbers = (scale.low, scale.high, scale.start, scale.end)
-        self._svg.set(f"data-{name}", " ".join(_number(each, 6) for each in numbers))
+        self._svg.set(f"data-{name}", " ".join(f"{each:.12g}" for each in numbers))
 
     def rect(
         self,
@@ -132,9 +134,9 @@ class Canvas:
             title.text, title.tail, element.text = text, element.text, None
 
     def markup(self) -> Markup:
-        """The picture for a page."""
+        """The picture for a page. A character that no XML may hold is drawn as �."""
         self._svg.set("viewBox", f"0 0 {WIDTH} {_number(self.height)}")
-        return Markup(ET.tostring(self._svg, encoding="unicode"))
+        return Markup(_NOT_XML.sub("\ufffd", ET.tostring(self._svg, encoding="unicode")))
 
     def _mark(
         self,
@@ -169,5 +171,5 @@ def shorten(text: str, room: float) -> str:
     return f"{text.rstrip()}…"
 
 
-def _number(value: float, digits: int = 2) -> str:
-    return f"{round(value, digits):.{digits}f}".rstrip("0").rstrip(".") or "0"
+def _number(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") or "0"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+_NO_SPAN = 1e-12  # of the largest value: less is no difference that can be drawn
 TICKS = 5  # about so many marks on an axis
 
 
@@ -44,8 +45,8 @@ def scale_for(
     if from_zero:
         numbers.append(0.0)
     low, high = (min(numbers), max(numbers)) if numbers else (0.0, 1.0)
-    if low == high:
-        low, high = (low, low + 1.0) if low >= 0 else (low, 0.0)
+    if high - low <= _NO_SPAN * max(abs(low), abs(high), 1.0):
+        low, high = (low, low + max(1.0, abs(low))) if low >= 0 else (low, 0.0)
     step = round_step(high - low)
     return Scale(
         math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, start, end

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from features.core.language import number, percent, say
+from features.core.language import join_words, number, percent, say
 from features.recipes.stages import STAGES
 from serving.api.console.cards import Card, Subject, TableView, Text, Tile
 from serving.api.console.words import (
@@ -138,7 +138,7 @@ def _next_card(subject: Subject) -> Card | None:
     texts = [say("The stage in {n} days, with its probability.", n=subject.days)]
     likely = subject.entry["next_stages"]
     if likely:
-        stages = say(", ").join(write_word(stage) for stage in likely)
+        stages = join_words(write_word(stage) for stage in likely)
         texts.append(say("In nine of ten cases it is one of these: {stages}.", stages=stages))
     picture = draw_bars(title, rows, _whole_percent).markup()
     return Card("next", title, texts, picture=picture)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from features.core.language import mark, number, say, translate_text
+from features.core.language import mark, number, say
 from features.recipes.stages import Multiples
 from serving.api.console.writing import write_word
+from serving.scoring.reason_language import say_reason
 
 _RULES = {
     "no_cover": mark("The paid cover has ended."),
@@ -28,11 +29,6 @@ _EVIDENCE = {
     "some": mark("three to seven gaps between activities, or known for some time"),
     "good": mark("eight gaps between activities or more"),
 }
-_DIRECTIONS = {
-    "raises the risk: ": mark("Raises the risk: {reason}"),
-    "lowers the risk: ": mark("Lowers the risk: {reason}"),
-}
-_USUALLY = re.compile(r"^(.*) \(usually (.*)\)$", re.DOTALL)
 
 
 def rule_sentence(rule: str, stage: str, multiples: Multiples | None) -> str:
@@ -59,18 +55,9 @@ def evidence_sentence(grade: str) -> str:
 
 
 def reason_sentence(reason: str) -> str:
-    """A reason of the run in the current language, as far as the catalogue has it."""
-    for start, message in _DIRECTIONS.items():
-        if reason.startswith(start):
-            return say(message, reason=_reason_text(reason.removeprefix(start)))
-    return reason
-
-
-def _reason_text(text: str) -> str:
-    match = _USUALLY.match(text)
-    if match is None:
-        return translate_text(text)
-    return say("{value} (usually {usual})", value=translate_text(match[1]), usual=match[2])
+    """A reason of the run in the current language."""
+    text = say_reason(reason)
+    return text[:1].upper() + text[1:]
 
 
 _PLAIN = {
