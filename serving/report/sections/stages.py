@@ -129,7 +129,7 @@ def _moves(source: Source) -> list[Picture]:
     if realised:
         text = sentence(
             "Where the customers of a stage of {days} days ago are now, in percent. Read a row "
-            "from left to right; an empty box is nobody.",
+            "from left to right; an empty box is fewer than ten customers, or nobody.",
             days=source.facts.horizon_days,
         )
         view = [row for row in realised if row["customers"]]
