@@ -27,6 +27,7 @@ COMMANDS = [
     "init",
     "judge",
     "promote",
+    "report",
     "run",
     "runs",
     "score",

@@ -30,8 +30,8 @@ class Row:
 
     @property
     def is_small(self) -> bool:
-        """Whether it is about one to nine customers."""
-        return 0 < (self.cells.get("n") or 0) < FEWEST
+        """Whether it is about one to nine customers, or counts so few of many."""
+        return any(0 < (self.cells.get(count) or 0) < FEWEST for count in ("n", "customers"))
 
     def number_of(self, column: str) -> float | None:
         """The number of a column; None where it is null, or about too few customers."""

@@ -253,7 +253,7 @@ def _data(scorer: Scorer, evaluation: Report, settings: Settings) -> list[str]:
             day=learned,
         ),
         "",
-        *markdown_table((say("dates"), say("how many"), say("first"), say("last")), rows),
+        *markdown_table((say("dates"), say("how many"), term("first"), term("last")), rows),
         *(f"- {note}" for note in notes),
         *[""] * bool(notes),
     ]

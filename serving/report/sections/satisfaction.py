@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from features.core.language import day, number, percent, say
 from features.recipes.stages import STAGES
-from serving.drawing.bars import draw_bars, draw_intervals
+from serving.drawing.bars import Format, draw_bars, draw_intervals
 from serving.report.figures import Kind, joined, sentence, write
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source
@@ -15,6 +15,10 @@ from serving.report.written_tables import Row
 _MONTHS = 12
 # NPS is written in points of 100, as people know it.
 _KINDS: dict[str, Kind] = {"csat": "share", "nps": "points"}
+_AXES: dict[str, Format] = {
+    "csat": lambda share: percent(share, 0),
+    "nps": lambda share: number(100 * share),
+}
 
 
 def satisfaction_section(source: Source) -> Section:
@@ -98,7 +102,7 @@ def _by(source: Source, rows: list[Row], measure: str, dimension: str) -> list[P
                 ("response_rate", "share"),
                 *((name, unit) for name in ("if_silent_lowest", "if_silent_highest")),
             ),
-            draw_intervals(title, dots, lambda x: write(x, unit), zero=measure == "csat").markup(),
+            draw_intervals(title, dots, _AXES[measure], zero=measure == "csat").markup(),
             None
             if by_month
             else CustomerList("satisfaction", ("stage", "p_churn", "clv"), order="stage"),

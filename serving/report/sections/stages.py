@@ -34,20 +34,19 @@ def stages_section(source: Source) -> Section:
 
 def _answer(source: Source, now: list[Row]) -> Markup:
     by_stage = {row["stage"]: row for row in now}
+
+    def stage_figure(stage: str, column: str, kind: Kind) -> Markup:
+        return source.figure(by_stage[stage], column, kind) if stage in by_stage else Markup("–")
+
     text = sentence(
         "On {day}, {loyal} customers are loyal, {risk} are at risk, {dormant} are dormant and "
         "{churned} have churned ({share} of all known customers).",
         day=day(source.facts.as_of),
-        share=source.figure(by_stage["churned"], "share", "share"),
-        **{
-            name: source.figure(by_stage[stage], "n", "count")
-            for name, stage in (
-                ("loyal", "loyal"),
-                ("risk", "at_risk"),
-                ("dormant", "dormant"),
-                ("churned", "churned"),
-            )
-        },
+        loyal=stage_figure("loyal", "n", "count"),
+        risk=stage_figure("at_risk", "n", "count"),
+        dormant=stage_figure("dormant", "n", "count"),
+        churned=stage_figure("churned", "n", "count"),
+        share=stage_figure("churned", "share", "share"),
     )
     before = [row for row in source.tables.rows("stages_over_time") if row["stage"] == "loyal"]
     earlier = [row for row in before if row["day"] < source.facts.as_of]
@@ -130,7 +129,7 @@ def _moves(source: Source) -> list[Picture]:
     if realised:
         text = sentence(
             "Where the customers of a stage of {days} days ago are now, in percent. Read a row "
-            "from left to right; an empty box is nobody.",
+            "from left to right; an empty box is fewer than ten customers, or nobody.",
             days=source.facts.horizon_days,
         )
         view = [row for row in realised if row["customers"]]
