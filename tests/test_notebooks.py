@@ -163,6 +163,15 @@ def check_worth(cells):
         assert word in text or word in tables, word
 
 
+def check_page(cells):
+    text, tables = all_printed(cells), all_tables(cells)
+    assert re.search(r"MB in one file, \d+ lists of customers beside it", text)
+    assert all(
+        word in tables for word in ("stages_now", "length of one", "at_stake", "on the page")
+    )
+    assert "the first in Chinese: 各阶段的客户数" in text
+
+
 STORIES = {
     "01-look-at-your-customers": check_first,
     "02-train-and-read-a-model": check_second,
@@ -173,6 +182,7 @@ STORIES = {
     "05c-ask-your-own-question": check_own_question,
     "06-when-will-they-come-back": check_when,
     "07-who-is-worth-keeping": check_worth,
+    "08-read-the-page": check_page,
 }
 
 

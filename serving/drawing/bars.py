@@ -36,7 +36,7 @@ def draw_bars(name: str, rows: Sequence[Row], write: Format) -> Canvas:
     scale = scale_for([row.value.number for row in rows if row.value], labels.room, end)
     canvas = Canvas(name, 0)
     canvas.axis("x", scale)
-    _draw_grid(canvas, scale, labels.height(len(rows)), write)
+    _draw_grid(canvas, scale, labels.height(len(rows)), write, _scale_of_texts(rows))
     for place, row in enumerate(rows):
         y = labels.draw(canvas, place, row.label)
         if row.value is None:
@@ -68,7 +68,7 @@ def draw_intervals(
     scale = _interval_scale(rows, labels.room, zero=zero, at=at)
     canvas = Canvas(name, 0)
     canvas.axis("x", scale)
-    _draw_grid(canvas, scale, labels.height(len(rows)), write)
+    _draw_grid(canvas, scale, labels.height(len(rows)), write, _scale_of_texts(rows))
     if at is not None:
         x = scale.place(at.number)
         canvas.line(x, 0, x, labels.height(len(rows)), look="at")
@@ -103,7 +103,12 @@ def _draw_whisker(canvas: Canvas, scale: Scale, row: Row, y: float) -> None:
         )
 
 
-def _draw_grid(canvas: Canvas, scale: Scale, bottom: float, write: Format) -> None:
+def _scale_of_texts(rows: Sequence[Row]) -> int:
+    """How many times their numbers the texts of the rows say: 100 for points."""
+    return next((row.value.scale for row in rows if row.value), 1)
+
+
+def _draw_grid(canvas: Canvas, scale: Scale, bottom: float, write: Format, times: int) -> None:
     """Lines at round numbers below which they stand, as far as there is room for them."""
     right = -1.0
     for tick in scale.ticks():
@@ -111,6 +116,8 @@ def _draw_grid(canvas: Canvas, scale: Scale, bottom: float, write: Format) -> No
         canvas.line(x, 0, x, bottom, look="zero" if abs(tick) < 1e-12 else "grid")
         half = text_width(text) / 2
         if x - half > right:
-            canvas.text(x, bottom + 16, text, look="soft", anchor="middle", tick=("x", tick))
+            canvas.text(
+                x, bottom + 16, text, look="soft", anchor="middle", tick=("x", tick), scale=times
+            )
             right = x + half + 6
     canvas.height = bottom + 24

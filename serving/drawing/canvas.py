@@ -39,11 +39,17 @@ class Cell:
 
 @dataclass(frozen=True)
 class Value:
-    """A number, where it comes from, and how it is written."""
+    """A number, where it comes from, and how it is written: the text says `scale` times it."""
 
     number: float
     cell: Cell
     text: str
+    scale: int = 1
+
+    def attributes(self) -> dict[str, str]:
+        """The cell as attributes of a text that writes the number."""
+        scale = {} if self.scale == 1 else {"data-scale": str(self.scale)}
+        return self.cell.attributes() | scale
 
 
 class Canvas:
@@ -113,10 +119,11 @@ class Canvas:
         room: float | None = None,
         value: Value | None = None,
         tick: tuple[str, float] | None = None,
+        scale: int = 1,
     ) -> None:
         """A text. With `room` it is cut to that width, and the whole of it is its title.
 
-        tick: the axis and the number of which it is the name there.
+        tick: the axis and the number of which it is the name there; the text says `scale` times it.
         """
         attributes = {"x": _number(x), "y": _number(y)}
         if anchor != "start":
@@ -124,9 +131,10 @@ class Canvas:
         if look:
             attributes["class"] = look
         if value is not None:
-            attributes |= value.cell.attributes()
+            attributes |= value.attributes()
         if tick is not None:
             attributes |= {"data-tick": tick[0], "data-number": repr(tick[1])}
+            attributes |= {} if scale == 1 else {"data-scale": str(scale)}
         element = ET.SubElement(self._svg, "text", attributes)
         element.text = text if room is None else shorten(text, room)
         if element.text != text:

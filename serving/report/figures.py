@@ -93,8 +93,9 @@ def figure(row: Row, column: str, kind: Kind, currency: str | None = None) -> Ma
     text = write(row[column], kind, currency)
     if row[column] is None:
         return Markup(text)
-    return Markup('<data data-table="{}" data-row="{}" data-column="{}">{}</data>').format(
-        row.table, row.number, column, text
+    scale = Markup(' data-scale="100"') if kind == "points" else ""
+    return Markup('<data data-table="{}" data-row="{}" data-column="{}"{}>{}</data>').format(
+        row.table, row.number, column, scale, text
     )
 
 
@@ -103,4 +104,5 @@ def drawn(row: Row, column: str, kind: Kind, currency: str | None = None) -> Val
     value = row.number_of(column)
     if value is None:
         return None
-    return Value(value, Cell(row.table, row.number, column), write(row[column], kind, currency))
+    text, scale = write(row[column], kind, currency), 100 if kind == "points" else 1
+    return Value(value, Cell(row.table, row.number, column), text, scale)

@@ -13,7 +13,9 @@ import pytest
 
 PICTURE = re.compile(r"<svg .*?</svg>", re.DOTALL)
 FIGURE = re.compile(
-    r'<data data-table="([^"]+)" data-row="(\d+)" data-column="([^"]+)">(.*?)</data>', re.DOTALL
+    r'<data data-table="([^"]+)" data-row="(\d+)" data-column="([^"]+)"'
+    r'(?: data-scale="(\d+)")?>(.*?)</data>',
+    re.DOTALL,
 )
 _NUMBER = re.compile(r"-?[\d,]*\.?\d+")
 PIXEL = 0.011  # coordinates are written with two digits
@@ -28,7 +30,9 @@ def read_number(text: str) -> tuple[float, float] | None:
     digits = match[0].replace(",", "")
     decimals = len(digits.partition(".")[2])
     scale = 100.0 if "%" in text[match.end() : match.end() + 1] else 1.0
-    return float(digits) / scale, 0.5000001 * 10.0**-decimals / scale
+    number, half = float(digits) / scale, 0.5000001 * 10.0**-decimals / scale
+    # `<1%` is all below it.
+    return (number / 2, number / 2) if "<" in text[: match.start()] else (number, half)
 
 
 def cell(tables: Mapping[str, pa.Table], table: str, row: str | int, column: str) -> Any:
@@ -38,11 +42,12 @@ def cell(tables: Mapping[str, pa.Table], table: str, row: str | int, column: str
 def check_texts(html: str, tables: Mapping[str, pa.Table]) -> int:
     """Each figure of the text has the number of its cell; how many there are."""
     figures = FIGURE.findall(html)
-    for table, row, column, text in figures:
+    for table, row, column, scale, text in figures:
         value = cell(tables, table, row, column)
         if isinstance(value, int | float) and not isinstance(value, bool):
             number, half = read_number(unescape(text))
-            assert number == pytest.approx(value, abs=half, rel=1e-9), (table, row, column, text)
+            shown = value * int(scale or 1)
+            assert number == pytest.approx(shown, abs=half, rel=1e-9), (table, row, column, text)
     return len(figures)
 
 
@@ -63,14 +68,16 @@ def check_picture(svg: ET.Element, tables: Mapping[str, pa.Table]) -> int:
             text = "".join(element.itertext())
             number, half = read_number(text)
             at = [element.get(f"data-{name}") for name in ("table", "row", "column")]
-            assert abs(number) == pytest.approx(abs(cell(tables, *at)), abs=half), at
+            shown = abs(cell(tables, *at)) * int(element.get("data-scale", "1"))
+            assert abs(number) == pytest.approx(shown, abs=half), at
     return marks
 
 
 def check_tick(svg: ET.Element, element: ET.Element) -> None:
     axis, number = element.get("data-tick"), float(element.get("data-number"))
     written, half = read_number(element.text)
-    assert written == pytest.approx(number, abs=max(half, 1e-9)), element.text
+    shown = number * int(element.get("data-scale", "1"))
+    assert written == pytest.approx(shown, abs=max(half, 1e-9)), element.text
     at = float(element.get("x" if axis == "x" else "y"))
     assert at == pytest.approx(place(svg.get(f"data-{axis}"), number), abs=5 + PIXEL)
 
