@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import re
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -18,8 +19,9 @@ from lifecycle.commands.report import Wish, make_page
 from serving.report.lists import write_lists
 from serving.report.picture import CustomerList
 from serving.report.source import Facts, Source
+from serving.report.strip import strip
 from serving.report.write import files_folder, write_page
-from serving.report.written_tables import WrittenTables
+from serving.report.written_tables import Row, WrittenTables
 from tests.support.command_line import run_here
 
 FACTS = Facts("A shop", "2025-01-01", 60, False, 365, 60, "lifecycle report")
@@ -116,8 +118,34 @@ def test_a_day_without_scores_has_a_page_that_says_what_to_type(at_home, tmp_pat
     wish = Wish(tmp_path / "report.html", "lifecycle report")
     make_page(at_home.history, {}, at_home.settings, day, wish)
     html = wish.out.read_text(encoding="utf-8")
-    assert "there are none of this day: type lifecycle score" in html
+    assert "there are none of this day: type lifecycle run" in html
     assert "run `lifecycle score --as-of" in html
+
+
+@of_the_shop
+def test_the_strip_says_how_old_a_page_is(at_home, tmp_path):
+    for drawn_on, warns in (("2027-01-01", True), (None, False)):
+        wish = Wish(tmp_path / "report.html", "lifecycle report", drawn_on=drawn_on)
+        make_page(at_home.history, {}, at_home.settings, at_home.run.as_of, wish)
+        html = wish.out.read_text(encoding="utf-8")
+        assert ("days before it was drawn" in html) == warns
+
+
+def test_a_model_that_a_simple_rule_equals_is_not_praised():
+    known = {"release": "r", "status": "ok", "trained_until": "2024-12-01", "model_age_days": 31}
+    for best, state in (("our model", "good"), ("recency", "warning")):
+        facts = dataclasses.replace(FACTS, **known, recommended=best)
+        model = strip(Source(WrittenTables({}), facts))[2]
+        assert model.state == state
+        assert ("recency" in model.text) == (best == "recency")
+
+
+def test_few_of_many_are_hidden_and_what_a_row_is_about_is_not():
+    row = Row("growth", 0, {"n": 500, "customers_lost": 3, "lost": 12.5, "new": 5.0, "days": 9})
+    assert row.hides("lost")
+    assert not row.hides("new")
+    assert not Row("curves", 0, {"n": 3, "days": 60}).hides("days")
+    assert Row("curves", 0, {"n": 3, "p": 0.5}).hides("p")
 
 
 def test_a_folder_without_tables_is_refused(shop, tmp_path):

@@ -40,11 +40,13 @@ def report(
     In English and Chinese, without a script; nothing in it is loaded from elsewhere. Scores are
     those of the day: `lifecycle score` or `lifecycle run` first.
     """
-    from features.core.instants import instant
+    from features.core.instants import day_text, instant, last_midnight
     from lifecycle.commands.report import Wish, make_page
 
     settings, history, counts = open_business(config, changes)
     at = None if as_of is None else instant(as_of, zone=settings.zone)
     command = " ".join(["lifecycle report -c", config.name, *(["--as-of", as_of] if as_of else [])])
-    page = make_page(history, counts, settings, at, Wish(out, command, tables, with_ids))
+    today = day_text(last_midnight(settings.zone), zone=settings.zone)
+    wish = Wish(out, command, tables, with_ids, drawn_on=today)
+    page = make_page(history, counts, settings, at, wish)
     answer(page.report(), page.text(), as_json)

@@ -14,6 +14,7 @@ from features.core.errors import BadSetting, ReleaseRefused
 from features.core.instants import day_text
 from features.core.progress import print_status
 from features.core.settings import Settings
+from features.engine.consent import consent_counts
 from features.indicators.all_tables import Section
 from features.tables.freshness import measure_freshness
 from features.tables.history import History
@@ -47,14 +48,16 @@ class Wish:
     """What is wanted of a page: where it goes, and what makes it again (for the small print).
 
     `tables`: a folder that `lifecycle value --out` wrote, to be drawn as it is; None computes them.
-    `with_ids`: name the first customers of the list in the page itself. `without`: tables that no
-    picture needs and that are not wanted beside the page.
+    `with_ids`: name the first customers of the list in the page itself. `drawn_on`: today
+    (YYYY-MM-DD), which says how old the page is. `without`: tables that no picture needs and that
+    are not wanted beside the page.
     """
 
     out: Path
     command: str
     tables: Path | None = None
     with_ids: bool = False
+    drawn_on: str | None = None
     without: Collection[Section] = ()
 
 
@@ -87,7 +90,7 @@ def make_page(
         **model_tables(release.evaluation, as_of=at),
     }
     every["page_summary"] = summary_table(WrittenTables(every), as_of=at)
-    facts = _facts(settings, release, at, wish)
+    facts = _facts(history, settings, release, at, wish)
     return write_page(Source(WrittenTables(every, currency, written.files), facts), wish.out)
 
 
@@ -127,11 +130,14 @@ def _read_release(settings: Settings, as_of: int) -> ScoredBy:
         return ScoredBy(name)
 
 
-def _facts(settings: Settings, release: ScoredBy, as_of: int, wish: Wish) -> Facts:
+def _facts(
+    history: History, settings: Settings, release: ScoredBy, as_of: int, wish: Wish
+) -> Facts:
     day = day_text(as_of, zone=settings.zone)
     evaluation = release.evaluation or {}
     dates = (evaluation.get("as_of") or {}).get("refit") or []
     newest = max(dates, default=None)
+    recommended = (evaluation.get("recommendation") or {}).get("churn") or {}
     age = None
     if newest is not None:
         age = (date.fromisoformat(day[:10]) - date.fromisoformat(newest[:10])).days
@@ -145,11 +151,19 @@ def _facts(settings: Settings, release: ScoredBy, as_of: int, wish: Wish) -> Fac
         command=wish.command,
         release=release.id,
         status=evaluation.get("status"),
+        recommended=recommended.get("recommended"),
         trained_until=newest,
         model_age_days=age,
         evaluated_on=min((evaluation.get("as_of") or {}).get("evaluate") or [], default=None),
         gate=(evaluation.get("gate") or {}).get("verdict"),
         scores_of=day if release.id else None,
-        consent=settings.consent.list,
+        consent=settings.consent.list and _has_flags(history, settings),
+        drawn_on=wish.drawn_on,
         with_ids=wish.with_ids,
     )
+
+
+def _has_flags(history: History, settings: Settings) -> bool:
+    """Whether any customer has said yes or no."""
+    counts = consent_counts(history, settings)
+    return counts is not None and bool(counts["yes"] or counts["no"])

@@ -105,7 +105,9 @@ def run(
     ]
     if page:
         path = batch.folder / "report" / "report.html"
-        wish = Wish(path, f"lifecycle report -c {config.name}", without=NOT_DRAWN)
+        today = None if simulated else day_text(last_midnight(zone), zone=zone)
+        command = f"lifecycle report -c {config.name}"
+        wish = Wish(path, command, drawn_on=today, without=NOT_DRAWN)
         value["report"] = str(make_page(history, counts, settings, at, wish).path)
     value["seconds"] = round(time.monotonic() - began, 1)
     text = answer.answer_text(value, batch.folder, config=config, consent=settings.consent.list)

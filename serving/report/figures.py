@@ -88,8 +88,8 @@ def sentence(message: str, /, **values: Any) -> Markup:
 
 def figure(row: Row, column: str, kind: Kind, currency: str | None = None) -> Markup:
     """The number of a cell, which says where it stands: a text of the page."""
-    if row.is_small and kind in NUMBERS:
-        return Markup(escape(few()))
+    if row.hides(column) and kind in NUMBERS:
+        return Markup(escape(few() if kind == "count" else say("(too few customers)")))
     text = write(row[column], kind, currency)
     if row[column] is None:
         return Markup(text)

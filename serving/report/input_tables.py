@@ -12,12 +12,12 @@ from features.indicators.business_table import COUNT, NUMBER, TEXT, TableShape
 from features.tables.freshness import Freshness
 from features.tables.typed_tables import RowCounts
 
-STALE, FRESH, NOT_KNOWN = "silent", "up to date", "cannot be told"
+STALE, FRESH, NOT_KNOWN = "has stopped", "up to date", "cannot be told"
 DATELESS = "has no dates"
 FRESHNESS = TableShape(
     "freshness",
     "until: the end of the last day on which rows were recorded; silent_days: whole days from then "
-    "to as_of; state: silent where it is longer than this table has ever been by habit",
+    "to as_of; state: has stopped where it is longer than this table has ever been by habit",
     "rows of the table",
     {"table": TEXT, "until": TEXT, "silent_days": NUMBER, "state": TEXT},
 )

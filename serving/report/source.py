@@ -22,10 +22,11 @@ class Facts:
 
     Days are YYYY-MM-DD. `value_days`: of which money is expected. `eligible_days`: who was active
     in them is eligible (without contracts). `release`, `status`, `trained_until`, `gate`: of the
-    release behind the scores; None without scores. `evaluated_on`: the first date of its
-    evaluation. `scores_of`: the day of the scores. `command`: what makes the page again. `consent`:
-    lists name only customers who agreed. `with_ids`: the page itself names the first customers of
-    the list of those worth keeping.
+    release behind the scores; None without scores. `recommended`: what predicts best among the
+    eligible, our model or a simple rule. `evaluated_on`: the first date of its evaluation.
+    `scores_of`: the day of the scores. `drawn_on`: today, where that is known. `command`: what
+    makes the page again. `consent`: lists name only customers who agreed. `with_ids`: the page
+    itself names the first customers of the list of those worth keeping.
     """
 
     business: str
@@ -37,6 +38,7 @@ class Facts:
     command: str
     release: str | None = None
     status: str | None = None
+    recommended: str | None = None
     trained_until: str | None = None
     model_age_days: int | None = None
     gate: str | None = None
@@ -44,6 +46,7 @@ class Facts:
     scores_of: str | None = None
     consent: bool = False
     with_ids: bool = False
+    drawn_on: str | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +110,8 @@ class Source:
                 label=term(label),
                 what=translate_text(text),
             )
+            if label
+            else sentence("Not shown, because it is missing: {what}.", what=translate_text(text))
             for label, text in self.tables.notes(names)
         ]
 

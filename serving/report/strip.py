@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Literal
 
 from markupsafe import Markup, escape
@@ -10,10 +11,11 @@ from markupsafe import Markup, escape
 from features.core.language import day, say, term
 from serving.report.figures import sentence
 from serving.report.input_tables import STALE
+from serving.report.model_tables import OURS
 from serving.report.source import Source
 
 State = Literal["good", "warning", "unknown"]
-OLD_MODEL_DAYS = 120
+OLD_MODEL_DAYS, OLD_DATA_DAYS = 120, 7
 _STATUS = {
     "ok": "it predicts better than simple rules",
     "no_skill": "no better than simple rules: scores are rates",
@@ -42,7 +44,7 @@ def strip(source: Source) -> list[Item]:
 
 
 def _data(source: Source) -> Item:
-    rows = source.tables.rows("freshness")
+    rows, facts = source.tables.rows("freshness"), source.facts
     label = say("Data")
     if not rows:
         return Item(label, source.missing("freshness"), "unknown")
@@ -58,6 +60,12 @@ def _data(source: Source) -> Item:
     known = [row for row in rows if row["until"]]
     if not known:
         return Item(label, sentence("no table has a row"), "warning")
+    if facts.drawn_on is not None and days_between(facts.as_of, facts.drawn_on) > OLD_DATA_DAYS:
+        text = sentence(
+            "this page is of {n} days before it was drawn",
+            n=days_between(facts.as_of, facts.drawn_on),
+        )
+        return Item(label, text, "warning")
     oldest = min(known, key=lambda row: row["until"])
     text = sentence(
         "all tables with dates are complete up to the beginning of {until}",
@@ -69,7 +77,13 @@ def _data(source: Source) -> Item:
 def _scores(source: Source) -> Item:
     facts, label = source.facts, say("Scores")
     if facts.scores_of is None:
-        return Item(label, sentence("there are none of this day: type lifecycle score"), "warning")
+        return Item(
+            label,
+            sentence(
+                "there are none of this day: type lifecycle run (with a release, lifecycle score)"
+            ),
+            "warning",
+        )
     return Item(label, sentence("as of {day}", day=day(facts.scores_of)), "good")
 
 
@@ -81,6 +95,9 @@ def _model(source: Source) -> Item:
         text = sentence("the release of the scores cannot be read: lifecycle run")
         return Item(label, text, "warning")
     status = term(_STATUS.get(facts.status, facts.status))
+    if facts.status == "ok" and facts.recommended not in (None, OURS):
+        rule = term(str(facts.recommended))
+        status = say("of eligible customers it predicts no better than {rule}", rule=rule)
     if facts.trained_until is None or facts.model_age_days is None:
         return Item(label, Markup(escape(status)), "unknown")
     text = sentence(
@@ -90,6 +107,7 @@ def _model(source: Source) -> Item:
         n=facts.model_age_days,
     )
     good = facts.status == "ok" and facts.model_age_days <= OLD_MODEL_DAYS
+    good = good and facts.recommended in (None, OURS)
     return Item(label, text, "good" if good else "warning")
 
 
@@ -98,6 +116,11 @@ def _gate(source: Source) -> Item:
     if gate is None:
         return Item(label, sentence("not judged"), "unknown")
     return Item(label, Markup(escape(term(gate))), "good" if gate == "passes" else "warning")
+
+
+def days_between(first: str, last: str) -> int:
+    """Whole days from one day to another (YYYY-MM-DD, or with a time that does not count)."""
+    return (date.fromisoformat(last[:10]) - date.fromisoformat(first[:10])).days
 
 
 def _drift() -> Item:

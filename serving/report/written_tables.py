@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from serving.batch.writers import with_microseconds
 
+_KEYS = ("days", "age_days")  # what a row is about, and nothing of customers
 _LABELS = ("measure", "claim", "indicator", "channel")  # what a row of a table is about
 FIRST_ROWS = 100  # of a table with a row for each customer
 FEWEST = 10  # cells of fewer customers are not shown: they are almost persons
@@ -33,10 +34,15 @@ class Row:
         """Whether it is about one to nine customers, or counts so few of many."""
         return any(0 < (self.cells.get(count) or 0) < FEWEST for count in ("n", "customers"))
 
+    def hides(self, column: str) -> bool:
+        """Whether a number of the column would be about one to nine customers."""
+        few = 0 < (self.cells.get(f"customers_{column}") or 0) < FEWEST
+        return column not in _KEYS and (self.is_small or few)
+
     def number_of(self, column: str) -> float | None:
         """The number of a column; None where it is null, or about too few customers."""
         value = self.cells[column]
-        return None if value is None or self.is_small else float(value)
+        return None if value is None or self.hides(column) else float(value)
 
 
 @dataclass(frozen=True)
@@ -96,7 +102,7 @@ class WrittenTables:
                 continue
             for row in table.filter(table["missing"].is_valid()).to_pylist():
                 about = (row[each] for each in _LABELS if row.get(each))
-                notes.setdefault(row["missing"], next(about, name))
+                notes.setdefault(row["missing"], next(about, ""))
         return [(about, text) for text, about in notes.items()]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from features.core import progress
+from features.core.language import ENGLISH, set_language
 from lifecycle import cli
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,6 +50,7 @@ def run_here(*arguments, **environment):
         finally:
             signal.signal(signal.SIGINT, handler)
             progress.set_quiet(None)
+            set_language(ENGLISH)
     return subprocess.CompletedProcess(arguments, code, said.getvalue(), complained.getvalue())
 
 

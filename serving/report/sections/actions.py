@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from features.core.language import number, say
 from serving.drawing.bars import draw_bars
-from serving.report.figures import sentence
+from serving.report.figures import joined, sentence
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source
 
@@ -14,9 +14,14 @@ def actions_section(source: Source) -> Section:
     question = say("What to do?")
     answer = sentence(
         "Nothing is decided here yet: what a contact changes is known only after a campaign in "
-        "which some customers, drawn by chance, are not contacted. Until then begin with the list "
-        "of those at stake (above), and with dormant customers who may come back."
+        "which some customers, drawn by chance, are not contacted."
     )
+    if source.tables.rows("worth"):
+        begin = sentence(
+            "Until then begin with the list of those at stake (above), and with dormant customers "
+            "who may come back."
+        )
+        answer = joined(answer, begin)
     return Section("actions", question, answer, _win_back(source), source.notes("win_back_stages"))
 
 

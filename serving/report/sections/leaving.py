@@ -173,11 +173,8 @@ def _at_stake(source: Source) -> list[Picture]:
             ),
             source.view(
                 rows,
-                ("group", "term"),
+                ("group", "stage"),
                 ("at_stake", "money"),
-                ("clv", "money"),
-                ("mean_p_churn", "share"),
-                ("n", "count"),
             ),
             draw_bars(title, bars, number).markup(),
         )

@@ -8,7 +8,7 @@ from features.core.language import day, number, percent, say
 from features.recipes.stages import STAGES
 from serving.drawing.bars import Format, draw_bars, draw_intervals
 from serving.report.figures import Kind, joined, sentence, write
-from serving.report.picture import CustomerList, Picture, Section
+from serving.report.picture import Picture, Section
 from serving.report.source import Source
 from serving.report.written_tables import Row
 
@@ -27,7 +27,8 @@ def satisfaction_section(source: Source) -> Section:
     rows = source.tables.rows("satisfaction")
     if not rows:
         return Section("satisfaction", question, source.missing("satisfaction"))
-    measures = [name for name in ("csat", "nps") if any(row["measure"] == name for row in rows)]
+    answered = {row["measure"] for row in rows if row["value"] is not None}
+    measures = [name for name in ("csat", "nps") if name in answered]
     pictures = []
     for measure in measures:
         pictures += _by(source, rows, measure, "month") + _by(source, rows, measure, "stage")
@@ -103,9 +104,6 @@ def _by(source: Source, rows: list[Row], measure: str, dimension: str) -> list[P
                 *((name, unit) for name in ("if_silent_lowest", "if_silent_highest")),
             ),
             draw_intervals(title, dots, _AXES[measure], zero=measure == "csat").markup(),
-            None
-            if by_month
-            else CustomerList("satisfaction", ("stage", "p_churn", "clv"), order="stage"),
         )
     ]
 

@@ -29,7 +29,15 @@ def stages_section(source: Source) -> Section:
     if not now:
         return Section("stages", question, source.missing("stages_now"))
     pictures = [_now(source, now), *_over_time(source), *_moves(source), *_growth(source)]
-    return Section("stages", question, _answer(source, now), pictures, source.notes("growth"))
+    notes = source.notes("growth")
+    if source.facts.release is not None:
+        notes.append(
+            sentence(
+                "Scores and lists have the stages of the release, whose thresholds were learned "
+                "earlier: for a few customers they differ from those counted here."
+            )
+        )
+    return Section("stages", question, _answer(source, now), pictures, notes)
 
 
 def _answer(source: Source, now: list[Row]) -> Markup:
