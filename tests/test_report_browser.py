@@ -102,8 +102,15 @@ def test_without_scripts_all_numbers_are_there(browser, written, url):
         assert picture.locator("table").is_visible()
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("width", "scheme"),
+    [
+        (1280, "light"),
+        (390, "dark"),
+        pytest.param(1280, "dark", marks=pytest.mark.long),
+        pytest.param(390, "light", marks=pytest.mark.long),
+    ],
+)
 def test_axe_has_nothing_serious_to_say(browser, url, width, scheme):
     for language in ("", "#zh"):
         with open_page(browser, url + language, width=width, color_scheme=scheme) as page:

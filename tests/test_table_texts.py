@@ -187,6 +187,14 @@ def test_a_sentence_that_was_changed_is_seen():
         assert len(untranslated(source.replace(was, is_now))) == 1
 
 
+@pytest.mark.parametrize(
+    "business",
+    [
+        "trained_shop",
+        pytest.param("trained_subscriptions", marks=[pytest.mark.slow, pytest.mark.long]),
+    ],
+    indirect=True,
+)
 def test_every_text_and_word_of_a_whole_business_is_chinese(at_home):
     made = make_value_tables(
         at_home.history, at_home.settings, at_home.run.as_of, what_if=0.05
@@ -204,6 +212,7 @@ def test_every_text_and_word_of_a_whole_business_is_chinese(at_home):
     assert not without_chinese(tables)
 
 
+@pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
 def test_a_changed_cell_is_seen(at_home):
     tables = model_tables(at_home.release.evaluation, as_of=0)
     rates = tables["churn_rates"]
