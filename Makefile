@@ -34,7 +34,7 @@ test-slow: $(READY) ## the tests that need a browser, Java, a notebook's kernel 
 	TZ=UTC $(BIN)/python -m pytest -m "slow and not long"
 
 test-long: $(READY) ## what takes longest: more worlds of the same promises, whole benchmarks
-	TZ=UTC $(BIN)/python -m pytest -m long
+	TZ=UTC $(BIN)/python -m pytest -m long --hypothesis-profile=default
 
 docs: $(READY) ## write the generated pages anew
 	$(BIN)/python -m docs.generate

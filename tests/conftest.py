@@ -17,10 +17,14 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 import pytest
+from hypothesis import settings
 
 from features.core.progress import set_quiet
 
 pytest.register_assert_rewrite("tests.support")
+# Laws are tried on fewer examples where every change waits for them; `make test-long` tries more.
+settings.register_profile("quick", max_examples=40)
+settings.load_profile("quick")
 pytest_plugins = [
     "tests.support.browser",
     "tests.support.businesses",
