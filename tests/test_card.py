@@ -237,6 +237,8 @@ def test_an_older_evaluation_without_sets_grades_or_slices_that_speak_has_a_card
     well_formed(text)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_not_enough_data_has_a_card_without_figures(shop):
     _, stated, found = shop
     why = NotEnoughData(where="here", got="11 customers", rule="More.", fix="Wait.")

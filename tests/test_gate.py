@@ -236,6 +236,8 @@ def test_what_speaks_against_a_release(trained_shop, home):
     assert "did not judge it" in promote.check_promotion(judged(release, gate.NOT_JUDGED, OLD)).note
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_without_skill_a_hand_needs_a_reason_and_the_reason_is_recorded(release_home, trained_shop):
     home, name = release_home
     assert tracking.record_run(entry(release=name, models=BOTH))

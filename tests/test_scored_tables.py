@@ -180,6 +180,8 @@ def test_scores_without_a_clv_of_an_older_release_say_what_to_type(own_home):
     assert all("train again" in made[name]["missing"][0].as_py() for name in ALONE)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 @of_the_shop
 def test_scores_that_somebody_changed_or_of_other_data_are_not_read(own_home):
     path, config = own_home.run.folder / "scores.parquet", own_home.settings
