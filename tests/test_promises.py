@@ -30,7 +30,7 @@ from tests.support.checks import nonempty
         # `whole_shop` has these columns too.
         pytest.param("shop", marks=[pytest.mark.slow, pytest.mark.long]),
         "subscriptions",
-        pytest.param("whole_shop", marks=pytest.mark.slow),
+        pytest.param("whole_shop", marks=[pytest.mark.slow, pytest.mark.long]),
         pytest.param("whole_subscriptions", marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
