@@ -11,6 +11,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 import pyarrow.parquet as pq
 
 from features.core.errors import BadSetting
+from features.core.instants import day_text
 from features.core.settings import Settings, load_settings
 from features.engine import many_dates
 from features.engine.consent import with_consent
@@ -210,7 +211,14 @@ class Business:
         ['files', 'lists', 'page']
         """
         at = None if as_of is None else self._instants(as_of)[0]
-        wish = Wish(read_path(out, where="out"), "lifecycle report", with_ids=with_ids)
+        options = ", with_ids=True" if with_ids else ""
+        wish = Wish(
+            read_path(out, where="out"),
+            lambda at: (
+                f'shop.report("…", as_of="{day_text(at, zone=self.settings.zone)}"{options})'
+            ),
+            with_ids=with_ids,
+        )
         page = make_page(self.history, self._counts, self.settings, at, wish)
         return Report(page.report(), page.text())
 

@@ -31,6 +31,7 @@ pytest_plugins = [
     "tests.support.damaged_home",
     "tests.support.init_data",
     "tests.support.running_services",
+    "tests.support.served_pages",
     "tests.support.services",
     "tests.support.simulation_outcomes",
     "tests.support.tracking_stores",

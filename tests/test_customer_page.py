@@ -2,58 +2,23 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
-import shutil
 from datetime import datetime
-from urllib.parse import quote, unquote
 
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.core.contract import CONTRACT
 from features.core.language import CHINESE, use_language
 from features.recipes.stages import STAGES
 from serving.api.console.events import NEWEST, build_timeline, list_complaints
 from serving.api.console.words import rule_sentence, warning_sentence
 from serving.api.console.writing import Writer
-from serving.api.page_paths import customer_address
-from tests.support.page_text import Page, assert_strict
-from tests.support.services import KEY
+from tests.support.served_pages import open_page, rows
 
 AS_OF = 1_700_000_000_000_000
 WRITE = Writer("UTC", "EUR", 2)
 INJECTED = '<script>alert("x")</script><img src=x onerror=alert(1)>&amp;"\''
-
-
-def open_page(service, path: str, status: int = 200) -> Page:
-    response = service.get(path)
-    assert response.status_code == status, response.text
-    assert response.headers["content-type"] == "text/html; charset=utf-8"
-    page = Page(response.text)
-    assert_strict(page, response.headers["content-security-policy"])
-    return page
-
-
-def rows(name: str, *cells: dict) -> pa.Table:
-    """Known rows of one customer, newest first as they are read; other columns are null.
-
-    A row is recorded when it happened, unless it says otherwise.
-    """
-    happened = CONTRACT[name].happened_at
-    cells = tuple({"recorded_at": each.get(happened), **each} for each in cells)
-    types = {"id": pa.string(), "text": pa.string(), "flag": pa.bool_(), "number": pa.float64()}
-    columns = {
-        column.name: pa.array([each.get(column.name) for each in cells], _type(column, types))
-        for column in CONTRACT[name].columns
-    }
-    return pa.table(columns)
-
-
-def _type(column, types):
-    return types.get(column.type, pa.int64())
 
 
 def sample(service) -> list[str]:
@@ -174,27 +139,6 @@ def test_a_prospect_has_a_stage_and_no_score(any_service):
     assert "No activity yet" in page.text
 
 
-@pytest.fixture
-def without_history(shop_service, tmp_path):
-    """The served run without tables of its history, or with others: a function of the tables."""
-    served = shop_service.desk.served
-
-    def replace(**tables):
-        folder = tmp_path / "run"
-        shutil.copytree(served.run.folder, folder)
-        for name, table in tables.items():
-            path = folder / "history" / f"{name}.parquet"
-            path.unlink(missing_ok=True)
-            if table is not None:
-                pq.write_table(table, path)
-        run = dataclasses.replace(served.run, folder=folder)
-        shop_service.desk.served = dataclasses.replace(served, run=run)
-        return shop_service
-
-    yield replace
-    shop_service.desk.served = served
-
-
 def test_without_feedback_and_consent_nothing_is_said_of_them(without_history):
     service = without_history(feedback=None, customers=None)
     page = open_page(service, f"/customers/{service.ids[0]}")
@@ -252,131 +196,6 @@ def test_what_a_business_wrote_is_text_and_never_markup(without_history):
         assert "img" not in page.names()
 
 
-ODD_IDS = (
-    "a/b",
-    "../../etc",
-    "with spaces",
-    "😀🎉",
-    "עברית",
-    "x" * 200,
-    "00042",
-    "a?b=c#d",
-    "%2e%2e",
-    "<b>bold</b>",
-    '"quoted"',
-    "a+b&c",
-    "..a",
-    "客户",
-)
-
-
-@pytest.fixture
-def odd_service(without_history):
-    """The served run with odd ids: those of the first customers are replaced."""
-    service = without_history()
-    served = service.desk.served
-    names = sorted(ODD_IDS)
-    few = served.run.entries[: len(names)]
-    entries = [
-        {**entry, "customer_id": name} for entry, name in zip(few.to_pylist(), names, strict=True)
-    ]
-    run = dataclasses.replace(
-        served.run, ids=names, entries=pa.array(entries, type=served.run.entries.type)
-    )
-    service.desk.served = dataclasses.replace(served, run=run)
-    return service
-
-
-@pytest.mark.parametrize("customer", ODD_IDS)
-def test_any_id_is_searched_and_opened(odd_service, customer):
-    body = f"customer={quote(customer)}".encode()
-    answer = odd_service.spoken("POST", "/search", headers=bearer(), body=(body,))
-    assert answer.status == 303
-    address = answer.headers["location"]
-    assert address == customer_address(customer, "en")
-    assert address.count("/") == 2
-    page = Page(open_address(odd_service, address))
-    assert f"Customer {customer}" in page.text
-    [other] = [each for each in page.all_of("a", "href") if each.startswith("/zh/customers/")]
-    assert customer in Page(open_address(odd_service, other)).text
-
-
-def open_address(service, address: str) -> str:
-    """The page as a server hands an address on: unquoted once."""
-    answer = service.spoken("GET", unquote(address), headers=bearer())
-    assert answer.status == 200
-    return answer.body.decode()
-
-
-@pytest.mark.parametrize("customer", [".", "..", "", "  ", "\0", "\ud800"])
-def test_an_id_that_no_address_can_have_is_refused_as_a_page(shop_service, customer):
-    body = f"customer={quote(customer, errors='surrogatepass')}".encode()
-    answer = shop_service.spoken("POST", "/zh/search", headers=bearer(), body=(body,))
-    assert answer.status == 422
-    assert 'lang="zh-Hans"' in answer.body.decode()
-
-
-def bearer(*more):
-    return [(b"authorization", f"Bearer {KEY}".encode()), *more]
-
-
-def test_an_unknown_customer_is_404_and_the_id_is_not_repeated(shop_service):
-    for prefix, title in (("", "There is no such customer"), ("/zh", "没有这个客户")):
-        page = open_page(shop_service, f"{prefix}/customers/nobody-of-that-name", 404)
-        assert title in page.text
-        assert "nobody" not in page.html
-
-
-def test_an_id_cut_off_at_a_question_mark_is_not_somebody_else(shop_service):
-    response = shop_service.get(f"/customers/{shop_service.ids[0]}?b")
-    assert response.status_code == 422
-
-
-def test_a_search_is_sent_from_the_own_pages_alone(shop_service):
-    foreign = bearer((b"sec-fetch-site", b"cross-site"))
-    answer = shop_service.spoken("POST", "/search", headers=foreign, body=(b"customer=1",))
-    assert answer.status == 403
-    assert "This form came from another site" in answer.body.decode()
-    large = (b"customer=" + b"x" * 20_000,)
-    assert shop_service.spoken("POST", "/search", headers=bearer(), body=large).status == 413
-    for form in (b"", b"customer", b"other=1", b"customer=%ff", b"\xff", b"&" * 99 + b"a=b"):
-        answer = shop_service.spoken("POST", "/search", headers=bearer(), body=(form,))
-        assert answer.status == 422, form
-
-
-def test_a_session_searches_and_sees_pages(shop_service):
-    form = (f"key={quote(KEY)}&language=zh".encode(),)
-    login = shop_service.spoken("POST", "/login", body=form)
-    assert (login.status, login.headers["location"]) == (303, "/zh")
-    cookie = [(b"cookie", login.headers["set-cookie"].split(";")[0].encode())]
-    customer = shop_service.ids[0]
-    answer = shop_service.spoken(
-        "POST", "/zh/search", headers=cookie, body=(f"customer={customer}".encode(),)
-    )
-    assert (answer.status, answer.headers["location"]) == (303, f"/zh/customers/{customer}")
-    assert shop_service.spoken("GET", f"/zh/customers/{customer}", headers=cookie).status == 200
-
-
-def test_without_a_key_a_page_is_the_login_form_of_its_language(shop_service):
-    for path, lang in (("/", "en"), ("/zh", "zh-Hans"), ("/zh/customers/000001", "zh-Hans")):
-        answer = shop_service.spoken("GET", path)
-        page = Page(answer.body.decode())
-        assert answer.status == 401
-        assert page.all_of("html", "lang") == [lang]
-        assert "000001" not in page.html
-        assert_strict(page, answer.headers["content-security-policy"])
-
-
-def test_without_a_run_a_customer_is_503_and_the_start_page_says_what_to_type(
-    shop_service, monkeypatch
-):
-    served = shop_service.desk.served
-    monkeypatch.setattr(shop_service.desk, "served", dataclasses.replace(served, run=None))
-    assert "There are no scores" in open_page(shop_service, "/customers/000001", 503).text
-    assert "lifecycle run" in open_page(shop_service, "/").text
-    assert open_page(shop_service, "/report/report.html", 503)
-
-
 def test_start_and_reference_link_to_each_other_and_to_the_other_language(shop_service):
     start = open_page(shop_service, "/")
     assert {"/reference", "/zh"} <= set(start.all_of("a", "href"))
@@ -398,14 +217,40 @@ def test_a_page_has_headings_labels_and_scopes(shop_service):
     assert set(open_page(shop_service, "/").all_of("label", "for")) == {"customer"}
 
 
-def test_no_id_of_an_address_is_counted_or_logged(shop_service):
-    shop_service.get("/customers/Pl4nted")
-    shop_service.get("/zh/customers/Pl4nted")
-    shop_service.get("/report/Pl4nted")
-    text = shop_service.get("/metrics").text
-    assert "Pl4nted" not in text
-    for name in ("/customers/{id}", "/zh/customers/{id}", "/report/{file}"):
-        assert f'route="{name}",status="404"' in text
+DAMAGES = {
+    "missing": lambda path: path.unlink(),
+    "cut off": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "of another file": lambda path: path.write_bytes(b"x" * path.stat().st_size),
+}
+
+
+@pytest.mark.parametrize("table", ["transactions", "feedback", "customers"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_history_is_said_and_never_a_customer_without_events(
+    without_history, table, damage
+):
+    service = without_history()
+    DAMAGES[damage](service.desk.served.run.folder / "history" / f"{table}.parquet")
+    customer = service.ids[0]
+    page = open_page(service, f"/customers/{customer}", 503)
+    assert "The scores cannot be read" in page.text
+    assert "missing or damaged" in page.text
+    assert customer not in page.html
+    assert "评分" in open_page(service, f"/zh/customers/{customer}", 503).text
+
+
+def test_complaints_beyond_the_newest_are_counted_and_said(without_history):
+    customer, count = "000001", NEWEST + 37
+    complaints = [
+        {"customer_id": customer, "occurred_at": at, "kind": "complaint", "topic": f"topic {at}"}
+        for at in range(count, 0, -1)
+    ]
+    service = without_history(feedback=rows("feedback", *complaints))
+    page = open_page(service, f"/customers/{customer}")
+    card = page.html[page.html.index('id="complaints"') :]
+    assert str(count) in card[: card.index("<table")]
+    assert f"The first {NEWEST} of them are listed" in card
+    assert card[: card.index("</table>")].count("<tr>") == NEWEST + 1
 
 
 @pytest.mark.parametrize(

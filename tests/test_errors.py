@@ -43,6 +43,7 @@ CODES = {
     "NotJson": (3, 415),
     "Malformed": (3, 422),
     "ReleaseRefused": (1, 503),
+    "RunRefused": (1, 503),
     "PromotionRefused": (1, 503),
     "RunNotPublished": (1, 503),
     "StoreFailed": (4, 503),

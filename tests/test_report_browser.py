@@ -39,7 +39,7 @@ MEASURE = """
 def written(tmp_path_factory, trained_shop):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("LIFECYCLE_HOME", str(trained_shop.home))
-        wish = Wish(tmp_path_factory.mktemp("page") / "report.html", "lifecycle report")
+        wish = Wish(tmp_path_factory.mktemp("page") / "report.html", str)
         page = make_page(
             trained_shop.history, {}, trained_shop.settings, trained_shop.run.as_of, wish
         )

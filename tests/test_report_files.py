@@ -25,12 +25,15 @@ from serving.report.written_tables import Row, WrittenTables
 from tests.support.command_line import run_here
 
 FACTS = Facts("A shop", "2025-01-01", 60, False, 365, 60, "lifecycle report")
-FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", '=HYPERLINK("x";"y")')
+FORMULAS = (
+    *("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\n=1", '=HYPERLINK("x";"y")'),
+    *("＝1+1", "＋1", "－1", "＠SUM(A1)"),
+)
 of_the_shop = pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
 
 
 def read_list(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8", newline="") as file:
+    with path.open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -94,7 +97,7 @@ def test_the_folder_beside_is_named_like_the_page(tmp_path):
 def test_ids_are_in_the_page_only_where_that_is_wanted(at_home, tmp_path):
     pages = {}
     for with_ids in (False, True):
-        wish = Wish(tmp_path / f"{with_ids}.html", "lifecycle report", with_ids=with_ids)
+        wish = Wish(tmp_path / f"{with_ids}.html", str, with_ids=with_ids)
         make_page(at_home.history, {}, at_home.settings, at_home.run.as_of, wish)
         pages[with_ids] = wish.out.read_text(encoding="utf-8")
     first = read_list(tmp_path / "True_files" / "lists" / "worth_keeping.csv")[0]["customer_id"]
@@ -106,7 +109,7 @@ def test_ids_are_in_the_page_only_where_that_is_wanted(at_home, tmp_path):
 def test_the_language_of_the_terminal_changes_no_byte_of_the_page(at_home, tmp_path):
     for language in ("en", "zh"):
         with use_language(language):
-            wish = Wish(tmp_path / language / "report.html", "lifecycle report")
+            wish = Wish(tmp_path / language / "report.html", str)
             make_page(at_home.history, {}, at_home.settings, at_home.run.as_of, wish)
     pages = [(tmp_path / each / "report.html").read_bytes() for each in ("en", "zh")]
     assert pages[0] == pages[1]
@@ -115,7 +118,7 @@ def test_the_language_of_the_terminal_changes_no_byte_of_the_page(at_home, tmp_p
 @of_the_shop
 def test_a_day_without_scores_has_a_page_that_says_what_to_type(at_home, tmp_path):
     day = at_home.run.as_of - 40 * 86_400_000_000
-    wish = Wish(tmp_path / "report.html", "lifecycle report")
+    wish = Wish(tmp_path / "report.html", str)
     make_page(at_home.history, {}, at_home.settings, day, wish)
     html = wish.out.read_text(encoding="utf-8")
     assert "there are none of this day: type lifecycle run" in html
@@ -125,7 +128,7 @@ def test_a_day_without_scores_has_a_page_that_says_what_to_type(at_home, tmp_pat
 @of_the_shop
 def test_the_strip_says_how_old_a_page_is(at_home, tmp_path):
     for drawn_on, warns in (("2027-01-01", True), (None, False)):
-        wish = Wish(tmp_path / "report.html", "lifecycle report", drawn_on=drawn_on)
+        wish = Wish(tmp_path / "report.html", str, drawn_on=drawn_on)
         make_page(at_home.history, {}, at_home.settings, at_home.run.as_of, wish)
         html = wish.out.read_text(encoding="utf-8")
         assert ("days before it was drawn" in html) == warns
@@ -151,7 +154,7 @@ def test_few_of_many_are_hidden_and_what_a_row_is_about_is_not():
 def test_a_folder_without_tables_is_refused(shop, tmp_path):
     _, settings, history = shop
     with pytest.raises(BadSetting, match="lifecycle value --out"):
-        make_page(history, {}, settings, None, Wish(tmp_path / "r.html", "", tables=tmp_path))
+        make_page(history, {}, settings, None, Wish(tmp_path / "r.html", str, tables=tmp_path))
 
 
 def test_the_command_draws_and_says_where(shop, tmp_path):

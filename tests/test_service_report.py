@@ -123,13 +123,41 @@ def test_no_other_name_opens_anything(reports, name):
         assert b"secret" not in answer.body
 
 
-def test_a_run_without_a_report_says_how_to_get_one(shop_service, tmp_path):
+@pytest.fixture
+def serve_run(shop_service, tmp_path):
+    """Serve a run of this day and name in tmp_path; the runs beside it may have reports."""
     served = shop_service.desk.served
-    run = dataclasses.replace(served.run, folder=tmp_path)
-    shop_service.desk.served = dataclasses.replace(served, run=run)
-    try:
-        response = shop_service.get("/report/report.html")
-    finally:
-        shop_service.desk.served = served
+
+    def serve(day: str, name: str):
+        run = dataclasses.replace(served.run, folder=run_folder(tmp_path, day, name))
+        run.folder.mkdir(parents=True)
+        shop_service.desk.served = dataclasses.replace(served, run=run)
+        return shop_service
+
+    yield serve
+    shop_service.desk.served = served
+
+
+def run_folder(scores, day: str, name: str):
+    return scores / f"as_of={day}" / f"run={name}"
+
+
+def test_without_any_report_the_pages_say_how_to_get_one(serve_run):
+    service = serve_run("2024-01-31", "b")
+    response = service.get("/report/report.html")
     assert response.status_code == 404
     assert "lifecycle run" in response.text
+    assert "The latest report" not in service.get("/").text
+
+
+def test_a_run_without_a_report_has_the_newest_of_the_others(serve_run, tmp_path):
+    service = serve_run("2024-01-31", "b")
+    for day, name in (("2024-01-29", "a"), ("2024-01-30", "z"), ("2024-01-30", "a")):
+        write_report(run_folder(tmp_path, day, name) / "report", f"p {{ color: {day}{name}; }}")
+        os.utime(run_folder(tmp_path, day, name) / "report" / "report.html", ns=(7, 7))
+    os.utime(run_folder(tmp_path, "2024-01-30", "a") / "report" / "report.html", ns=(9, 9))
+    assert "2024-01-30a" in service.get("/report/report.html").text
+    assert "The latest report" in service.get("/").text
+    assert service.get("/report/report_files/tables/stages_now.csv").status_code == 200
+    write_report(run_folder(tmp_path, "2024-01-31", "b") / "report", "p { color: own; }")
+    assert "color: own" in service.get("/report/report.html").text

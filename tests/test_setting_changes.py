@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import lifecycle as lc
 from features.core import errors
-from features.core.setting_changes import change_mapping, read_changes
+from features.core.setting_changes import change_mapping, change_text, read_changes
 from features.core.settings import load_settings
 from tests.support.command_line import run_here
 
@@ -84,6 +84,18 @@ def test_a_key_below_a_value_is_refused():
 def test_any_text_is_a_value_and_never_a_further_key(text):
     changes = read_changes([f"business.name={text}"])
     assert list(changes) == ["business.name"]
+
+
+VALUES = st.recursive(
+    st.text() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.booleans(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(VALUES)
+def test_a_change_is_written_as_it_is_read(value):
+    assert read_changes([change_text("a.b", value)]) == {"a.b": value}
 
 
 def test_values_are_read_as_in_the_file():

@@ -250,7 +250,7 @@ class Consent(Section):
     """Whether the models learn only from customers whose `consent` is true."""
     score: StrictBool = False
     """Whether only customers whose `consent` is true are scored. Others are not in a run, and the
-    service answers `no_consent` for them.
+    service answers `no_consent` for their raw events; by id it does not know them.
     """
     list: StrictBool = True
     """Whether only customers whose `consent` is true are named in lists, where customers have the

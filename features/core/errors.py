@@ -36,6 +36,7 @@
     │   ├── Overloaded                   3 · 429   too much of this kind of work at once
     │   └── Malformed                    3 · 422   a field that breaks its rule
     ├── ReleaseRefused                 1 · 503   a damaged release, or one of another configuration
+    │   └── RunRefused                           a run whose files are missing or damaged
     ├── PromotionRefused               1 · 503   a release without skill, or worse than the champion
     ├── RunNotPublished                1 · 503   a run that looks wrong waits to be accepted
     ├── StoreFailed                    4 · 503   a store that cannot be reached, or is full
@@ -213,6 +214,10 @@ class Malformed(RequestRefused):
 
 class ReleaseRefused(LifecycleError):
     exit_code, status = 1, 503
+
+
+class RunRefused(ReleaseRefused):
+    """A file of the latest run is missing, or not as it was written."""
 
 
 class PromotionRefused(LifecycleError):

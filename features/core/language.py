@@ -30,6 +30,7 @@ LANGUAGES = {ENGLISH: "en_GB", CHINESE: "zh_Hans_CN"}
 VARIABLE = "LIFECYCLE_LANG"
 # The contexts of single words, of whole texts that tables carry, and of the reasons of scores.
 TERM, TEXT, REASON = "term", "text", "reason"
+_NO_DECIMALS = 1e15
 _FOLDER = Path(__file__).parent / "translations"
 _NUMBER = re.compile(r"\d+(?:[-.,:]\d+)*")
 _MEETING = re.compile("[\u4e00-\u9fff][0-9A-Za-z]|[0-9A-Za-z%][\u4e00-\u9fff]")
@@ -148,7 +149,12 @@ def text_pattern(text: str) -> str:
 
 
 def number(value: float, digits: int = 0) -> str:
-    """A number with exactly so many decimals, in the locale's groups: `1,234.5`."""
+    """A number with exactly so many decimals, in the locale's groups: `1,234.5`.
+
+    From 10^15 on, where no decimal of a float is left, as a power of ten: `1.2e+300`.
+    """
+    if abs(value) >= _NO_DECIMALS:
+        return f"{value:.3g}"
     decimals = "." + "0" * digits if digits else ""
     return format_decimal(value, format=f"#,##0{decimals}", locale=_locale())
 
@@ -160,7 +166,12 @@ def percent(share: float, digits: int = 1) -> str:
 
 
 def day(text: str) -> str:
-    """A day (YYYY-MM-DD) or a month (YYYY-MM) as people write it: `1 Jan 2025`, `2025年1月1日`."""
+    """A day (YYYY-MM-DD) or a month (YYYY-MM) as people write it: `1 Jan 2025`, `2025年1月1日`.
+
+    Of an RFC 3339 instant the day, the time to the minute and its offset.
+    """
+    if len(text) > len("YYYY-MM-DD"):
+        return f"{day(text[:10])}, {text[11:16]} ({text[-6:]})"
     chinese = current_language() == CHINESE
     if len(text) == len("YYYY-MM"):
         pattern = "y年M月" if chinese else "MMM y"

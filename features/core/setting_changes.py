@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import date, time
@@ -61,6 +62,27 @@ def change_mapping(mapping: Mapping[str, Any], changes: Mapping[str, Any]) -> di
             section = section[name]
         section[names[-1]] = value
     return changed
+
+
+def change_text(key: str, value: Any) -> str:
+    """The inverse of `read_changes` for one change.
+
+    >>> change_text("business.name", "A shop"), change_text("features.off", ["a", "b"])
+    ('business.name=A shop', 'features.off=["a", "b"]')
+    """
+    plain = isinstance(value, str) and _read_value(value) == value
+    return f"{key}={value if plain else _toml(value)}"
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(value[key])}" for key in value) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_toml(each) for each in value) + "]"
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+    # A number, inf and nan too, true or false, or a day.
+    return value.isoformat() if isinstance(value, date | time) else str(value).lower()
 
 
 def _read_value(text: str) -> Any:

@@ -41,12 +41,20 @@ def report(
     those of the day: `lifecycle score` or `lifecycle run` first.
     """
     from features.core.instants import day_text, instant, last_midnight
-    from lifecycle.commands.report import Wish, make_page
+    from features.core.setting_changes import read_changes
+    from lifecycle.commands.report import Wish, make_page, page_command
 
     settings, history, counts = open_business(config, changes)
-    at = None if as_of is None else instant(as_of, zone=settings.zone)
-    command = " ".join(["lifecycle report -c", config.name, *(["--as-of", as_of] if as_of else [])])
-    today = day_text(last_midnight(settings.zone), zone=settings.zone)
-    wish = Wish(out, command, tables, with_ids, drawn_on=today)
+    zone = settings.zone
+    at = None if as_of is None else instant(as_of, zone=zone)
+    further = [] if tables is None else ["--tables", str(tables)]
+    further += ["--with-ids"] if with_ids else []
+    wish = Wish(
+        out,
+        lambda at: page_command(config, read_changes(changes or ()), at, zone, *further),
+        tables,
+        with_ids,
+        drawn_on=day_text(last_midnight(zone), zone=zone),
+    )
     page = make_page(history, counts, settings, at, wish)
     answer(page.report(), page.text(), as_json)

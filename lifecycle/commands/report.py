@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import shlex
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from features.core.errors import BadSetting, ReleaseRefused
 from features.core.instants import day_text
+from features.core.language import say
 from features.core.progress import print_status
+from features.core.setting_changes import OPTION, change_text
 from features.core.settings import Settings
 from features.engine.consent import consent_counts
 from features.indicators.all_tables import Section
@@ -27,8 +29,9 @@ from serving.release.release_store import releases_folder
 from serving.report.input_tables import input_tables
 from serving.report.model_tables import model_tables
 from serving.report.source import Facts, Source
+from serving.report.strip import days_between
 from serving.report.summary import summary_table
-from serving.report.write import WrittenPage, write_page
+from serving.report.write import WrittenPage, check_place, write_page
 from serving.report.written_tables import WrittenTables, read_tables
 from serving.value.scored_tables import run_of_day
 
@@ -47,6 +50,7 @@ NOT_DRAWN: tuple[Section, ...] = (
 class Wish:
     """What is wanted of a page: where it goes, and what makes it again (for the small print).
 
+    `command`: of the instant of the page (µs UTC), the text that makes it again.
     `tables`: a folder that `lifecycle value --out` wrote, to be drawn as it is; None computes them.
     `with_ids`: name the first customers of the list in the page itself. `drawn_on`: today
     (YYYY-MM-DD), which says how old the page is. `without`: tables that no picture needs and that
@@ -54,7 +58,7 @@ class Wish:
     """
 
     out: Path
-    command: str
+    command: Callable[[int], str]
     tables: Path | None = None
     with_ids: bool = False
     drawn_on: str | None = None
@@ -70,17 +74,20 @@ def make_page(
 ) -> WrittenPage:
     """Compute the tables at `as_of` (µs UTC; None: the midnight after the data), and draw them.
 
-    AsOfTooLate, SeveralCurrencies as `lifecycle value`; StoreFailed where the page cannot be
-    written.
+    AsOfTooLate, SeveralCurrencies as `lifecycle value`; BadSetting and StoreFailed where the page
+    cannot be written; InputRefused for tables that `lifecycle value` did not write so.
     """
+    check_place(wish.out)
     if wish.tables is not None:
         written = read_tables(wish.tables)
-        at = tables_instant(written.tables, wish.tables)
+        at = tables_instant(written.tables, wish.tables, settings.zone)
+        if as_of not in (None, at):
+            raise _two_days(settings.zone, [at, as_of])
     else:
-        print_status("tables of the page")
+        print_status(say("tables of the page"))
         value = make_value_tables(history, settings, as_of, without=wish.without)
         written, at = WrittenTables(value.tables), value.as_of
-    print_status("drawing the page")
+    print_status(say("drawing the page"))
     release = _read_release(settings, at)
     currency = settings.business.currency
     freshness = measure_freshness(history, settings, at)
@@ -94,17 +101,50 @@ def make_page(
     return write_page(Source(WrittenTables(every, currency, written.files), facts), wish.out)
 
 
-def tables_instant(tables: Mapping[str, pa.Table], folder: Path) -> int:
-    """The as_of of tables that were written together (µs UTC); BadSetting where there is none."""
-    for table in tables.values():
-        if table.num_rows and "as_of" in table.column_names:
-            return int(table["as_of"][0].as_py())
+def tables_instant(tables: Mapping[str, pa.Table], folder: Path, zone: str) -> int:
+    """The one as_of of tables that were written together (µs UTC).
+
+    BadSetting where there is none, and where tables are of several instants.
+    """
+    instants = {
+        at
+        for table in tables.values()
+        if "as_of" in table.column_names
+        for at in table["as_of"].drop_null().unique().to_pylist()
+    }
+    if len(instants) == 1:
+        return int(instants.pop())
+    if instants:
+        raise _two_days(zone, instants)
     raise BadSetting(
         where="--tables",
         got="a folder without tables",
         rule="The page draws the tables that `lifecycle value --out` writes.",
         fix="Type: lifecycle value --out DIR, then lifecycle report --tables DIR.",
         values=[str(folder)],
+    )
+
+
+def _two_days(zone: str, instants: Collection[int]) -> BadSetting:
+    days = " and ".join(sorted(day_text(at, zone=zone) for at in instants)[:3])
+    return BadSetting(
+        where="--tables",
+        got=f"as_of {days}",
+        rule="All tables of a page are of one instant, and --as-of, if it is given, names it.",
+        fix="Type: lifecycle value --as-of DAY --out DIR into a new folder, and draw that one.",
+    )
+
+
+def page_command(
+    config: Path, changes: Mapping[str, Any] | None, as_of: int, zone: str, *further: str
+) -> str:
+    """What makes a page again: the command with every option that its numbers depend on."""
+    options = [
+        text for key, value in (changes or {}).items() for text in (OPTION, change_text(key, value))
+    ]
+    day = day_text(as_of, zone=zone)
+    return shlex.join(
+        ["lifecycle", "report", "-c", str(config), *options, "--as-of", day, *further]
     )
 
 
@@ -138,9 +178,6 @@ def _facts(
     dates = (evaluation.get("as_of") or {}).get("refit") or []
     newest = max(dates, default=None)
     recommended = (evaluation.get("recommendation") or {}).get("churn") or {}
-    age = None
-    if newest is not None:
-        age = (date.fromisoformat(day[:10]) - date.fromisoformat(newest[:10])).days
     return Facts(
         business=settings.business.name,
         as_of=day,
@@ -148,12 +185,12 @@ def _facts(
         contractual=settings.contractual,
         value_days=settings.value.days,
         eligible_days=settings.churn.eligible_days or settings.churn.horizon_days,
-        command=wish.command,
+        command=wish.command(as_of),
         release=release.id,
         status=evaluation.get("status"),
         recommended=recommended.get("recommended"),
         trained_until=newest,
-        model_age_days=age,
+        model_age_days=None if newest is None else days_between(newest, day),
         evaluated_on=min((evaluation.get("as_of") or {}).get("evaluate") or [], default=None),
         gate=(evaluation.get("gate") or {}).get("verdict"),
         scores_of=day if release.id else None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from features.core.errors import NotEnoughData, ReleaseRefused
+from features.core.errors import LifecycleError, NotEnoughData, ReleaseRefused
 from features.core.instants import (
     DAY_US,
     day_text,
@@ -23,7 +23,7 @@ from features.core.settings import Settings, load_settings
 from features.tables.freshness import stale_tables
 from features.tables.history import History, load_history, newest_as_of, refuse_too_late
 from lifecycle.commands import answer, check, check_text
-from lifecycle.commands.report import NOT_DRAWN, Wish, make_page
+from lifecycle.commands.report import NOT_DRAWN, Wish, make_page, page_command
 from serving.batch import run_folders
 from serving.release import release as releases
 from training import job, past, promote, rates_job
@@ -104,11 +104,16 @@ def run(
         *answer.collect_warnings(value, note=choice.note, stale=stale),
     ]
     if page:
-        path = batch.folder / "report" / "report.html"
-        today = None if simulated else day_text(last_midnight(zone), zone=zone)
-        command = f"lifecycle report -c {config.name}"
-        wish = Wish(path, command, drawn_on=today, without=NOT_DRAWN)
-        value["report"] = str(make_page(history, counts, settings, at, wish).path)
+        wish = Wish(
+            batch.folder / "report" / "report.html",
+            lambda at: page_command(config, changes, at, zone),
+            drawn_on=None if simulated else day_text(last_midnight(zone), zone=zone),
+            without=NOT_DRAWN,
+        )
+        try:
+            value["report"] = str(make_page(history, counts, settings, at, wish).path)
+        except LifecycleError as error:  # the scores are there, and are not lost with the page
+            value["warnings"].append(f"the page was not drawn: {error.where}: {error.got}")
     value["seconds"] = round(time.monotonic() - began, 1)
     text = answer.answer_text(value, batch.folder, config=config, consent=settings.consent.list)
     if verbose:

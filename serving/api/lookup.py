@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_left
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.core import latest_run
-from features.core.errors import ReleaseRefused
+from features.core.errors import RunRefused
 from features.core.settings import home
 from features.recipes.population_stats import PopulationStats
 from serving.api.answers import entry_structs, further_columns
 
+HISTORY = "history/"
 FILES = ("scores.parquet", "population.parquet", "features.parquet")
 
 
@@ -26,7 +28,8 @@ class Lookup:
     """One run's scores, sorted by customer_id; `as_of` in µs UTC, `release` the id of its release.
 
     `entries` are the rows as structs, `ids` the customer ids as plain text for the search (some 60
-    bytes each), `population` the statistics of the run.
+    bytes each), `population` the statistics of the run. `history`: the sizes of the tables that it
+    wrote to history/, by their names.
     """
 
     folder: Path
@@ -36,6 +39,7 @@ class Lookup:
     entries: pa.StructArray
     ids: list[str]
     population: PopulationStats
+    history: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def further_columns(self) -> tuple[str, ...]:
@@ -51,9 +55,12 @@ class Lookup:
     def features_of(self, customer: str) -> dict[str, Any]:
         """The customer's feature row, read from the run's file; empty without activity."""
         # Not kept in memory: single customers are requested seldom, and the file is large.
-        rows = pq.read_table(
-            self.folder / "features.parquet", filters=[("customer_id", "==", customer)]
-        )
+        try:
+            rows = pq.read_table(
+                self.folder / "features.parquet", filters=[("customer_id", "==", customer)]
+            )
+        except (OSError, ValueError, pa.ArrowException) as error:
+            raise refuse_file("features.parquet", "a file that cannot be read") from error
         return rows.to_pylist()[0] if rows.num_rows else {}
 
 
@@ -65,11 +72,11 @@ def latest_run_folder() -> Path | None:
     try:
         return latest_run.read_latest(root)[1]
     except (OSError, ValueError) as error:
-        raise _refusal("LATEST", "a pointer that cannot be read") from error
+        raise refuse_file("LATEST", "a pointer that cannot be read") from error
 
 
 def load_lookup(folder: Path) -> Lookup:
-    """Verify the files against the run's manifest, then read them; ReleaseRefused otherwise."""
+    """Verify the files against the run's manifest, then read them; RunRefused otherwise."""
     try:
         if not (folder / "manifest.json").is_file():  # to open a pipe would wait for a writer
             raise FileNotFoundError(folder)
@@ -79,13 +86,18 @@ def load_lookup(folder: Path) -> Lookup:
             name for name in FILES if manifest["files"][name]["sha256"] != _sha256(folder / name)
         ]
         run, as_of, release = manifest["run"], manifest["as_of"], manifest["release"]
+        history = {
+            name.removeprefix(HISTORY).removesuffix(".parquet"): int(about["size"])
+            for name, about in manifest["files"].items()
+            if name.startswith(HISTORY)
+        }
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _refusal("manifest.json", "no readable manifest, or a missing file") from error
+        raise refuse_file("manifest.json", "no readable manifest, or a missing file") from error
     if altered:
-        raise _refusal(altered[0], "a file that is not as it was written")
+        raise refuse_file(altered[0], "a file that is not as it was written")
     if not (isinstance(run, str) and type(as_of) is int and isinstance(release, str)):
-        raise _refusal("manifest.json", "a manifest that is not one of a run")
-    return _read_files(folder, run, as_of, release)
+        raise refuse_file("manifest.json", "a manifest that is not one of a run")
+    return replace(_read_files(folder, run, as_of, release), history=history)
 
 
 def _read_files(folder: Path, run: str, as_of: int, release: str) -> Lookup:
@@ -102,7 +114,7 @@ def _read_files(folder: Path, run: str, as_of: int, release: str) -> Lookup:
             PopulationStats.read(folder / "population.parquet"),
         )
     except (OSError, ValueError, TypeError, LookupError, pa.ArrowException) as error:
-        raise _refusal("scores.parquet", "files that are not those of a run") from error
+        raise refuse_file("scores.parquet", "files that are not those of a run") from error
 
 
 def _sha256(path: Path) -> str:
@@ -110,8 +122,9 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _refusal(name: str, got: str) -> ReleaseRefused:
-    return ReleaseRefused(
+def refuse_file(name: str, got: str) -> RunRefused:
+    """The error for a file of the latest run that is not as it was written."""
+    return RunRefused(
         where=f"the latest run, {name}",
         got=got,
         rule="A run is used only if its files have the hashes of its manifest.",

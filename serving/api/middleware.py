@@ -29,7 +29,7 @@ from serving.api.admission import Admission, Buffer
 from serving.api.connections import ACCEPTED
 from serving.api.metering import Meters
 from serving.api.page_frame import CONTENT_POLICY
-from serving.api.page_paths import FIXED_PAGES, SEARCHES, page_name
+from serving.api.page_paths import FIXED_PAGES, SEARCHES, SENT_PATH, page_name
 from serving.api.plain_pages import error_page, login_page
 
 Scope = MutableMapping[str, Any]
@@ -96,6 +96,9 @@ class RequestMiddleware:
         route, start, status = route_name(scope["path"]), time.perf_counter(), 0
         scope["lifecycle.meters"], scope["lifecycle.keys"] = self.meters, self.keys
         scope["lifecycle.admission"] = self.admission
+        scope[SENT_PATH] = scope["path"]
+        # Routes know no path with a line end inside, and take one at the end for nothing.
+        scope["path"] = scope["path"].replace("\n", " ")
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status

@@ -11,8 +11,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup, escape
+from jinja2 import Environment
+from markupsafe import Markup
 
 from features.core.language import (
     CHINESE,
@@ -20,10 +20,10 @@ from features.core.language import (
     day,
     number,
     say,
-    translate,
     use_language,
 )
 from serving.api.page_paths import PREFIXES, REFERENCE, REPORT, SEARCH, start_address
+from serving.drawing.html import isolated, open_templates, sentence
 from serving.drawing.style import COLOURS, PICTURES
 
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -46,36 +46,18 @@ def content_policy(style: bytes | None) -> str:
 CONTENT_POLICY = content_policy(STYLE.encode())
 
 
-def sentence(message: str, /, **values: Any) -> Markup:
-    """The message in the current language; values are escaped unless they are markup."""
-    return Markup(escape(translate(message))).format(**values)
-
-
-def isolated(text: str) -> Markup:
-    """A text of the business, whose direction must not change what stands around it."""
-    return Markup("<bdi>{}</bdi>").format(text)
-
-
 @functools.cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        auto_reload=False,
+    return open_templates(
+        _TEMPLATES,
+        say=say,
+        sentence=sentence,
+        day=day,
+        number=number,
+        isolated=isolated,
+        style=Markup(STYLE),
+        addresses={"search": SEARCH, "reference": REFERENCE, "report": REPORT},
     )
-    environment.globals |= {
-        "say": say,
-        "sentence": sentence,
-        "day": day,
-        "number": number,
-        "isolated": isolated,
-        "style": Markup(STYLE),
-        "addresses": {"search": SEARCH, "reference": REFERENCE, "report": REPORT},
-    }
-    return environment
 
 
 def render_page(

@@ -19,6 +19,8 @@ CUSTOMER_PAGES = tuple(f"{prefix}{CUSTOMER_PAGE}" for prefix in PREFIXES.values(
 FIXED_PAGES = (*STARTS, *SEARCHES, REFERENCE)
 # A browser takes them out of any address, also where they are written as %2E.
 UNREACHABLE_IDS = (".", "..")
+# The key of a scope whose value is the path as it was sent: "path" is the one that is routed.
+SENT_PATH = "lifecycle.path"
 
 
 def page_language(path: str) -> str:

@@ -23,6 +23,7 @@ from serving.api.page_paths import (
     REFERENCE,
     REPORT_FOLDER,
     SEARCHES,
+    SENT_PATH,
     STARTS,
     UNREACHABLE_IDS,
     customer_address,
@@ -66,8 +67,7 @@ def _start_endpoint(get_state: GetState) -> Endpoint:
 
 def _customer_endpoint(get_state: GetState, start: str) -> Endpoint:
     async def customer(request: Request) -> Response:
-        path = request.scope["path"]
-        # Not the route's parameter: it leaves out a line end.
+        path = request.scope[SENT_PATH]
         requested = parse_id(path.removeprefix(start))
         with request.scope["lifecycle.admission"].customers.take():
             page = await anyio.to_thread.run_sync(

@@ -11,6 +11,7 @@ from features.core.errors import (
     OriginRefused,
     Overloaded,
     ReleaseRefused,
+    RunRefused,
     public_details,
 )
 from features.core.language import mark, say, use_language
@@ -27,6 +28,10 @@ _TEXTS: dict[type[LifecycleError], tuple[str, str]] = {
         mark("There are no scores"),
         mark("Whoever runs this service can type: lifecycle run"),
     ),
+    RunRefused: (
+        mark("The scores cannot be read"),
+        mark("A file of the latest run is missing or damaged. `lifecycle score` writes it again."),
+    ),
     MethodRefused: (
         mark("This page cannot be opened this way"),
         mark("Begin again at the start page."),
@@ -39,7 +44,10 @@ _TEXTS: dict[type[LifecycleError], tuple[str, str]] = {
 }
 _NO_REPORT = (
     mark("There is no such report or file"),
-    mark("The latest run has no report of this name. `lifecycle run` writes it."),
+    mark(
+        "No run has a report of this name. `lifecycle run` writes one, and so does "
+        "`lifecycle report` with --out in the run's folder."
+    ),
 )
 _OTHERS = (mark("This request was refused"), mark("What was sent breaks a rule of the service."))
 

@@ -39,7 +39,7 @@ from serving.api.middleware import (
     send_refusal,
 )
 from serving.api.origins import refuse_other_origin
-from serving.api.page_paths import CUSTOMER_PAGES, start_address
+from serving.api.page_paths import CUSTOMER_PAGES, SENT_PATH, start_address
 from serving.api.page_routes import Endpoint, GetState, page_endpoints, parse_id
 from serving.api.plain_pages import login_page
 from serving.api.request_body import read_body
@@ -115,8 +115,7 @@ def _answer_score(
 
 def _customer_endpoint(get_state: GetState) -> Endpoint:
     async def customer(request: Request) -> Response:
-        # Not the route's parameter: it leaves out a line end.
-        requested = parse_id(request.scope["path"].removeprefix(CUSTOMER))
+        requested = parse_id(request.scope[SENT_PATH].removeprefix(CUSTOMER))
         with request.scope["lifecycle.admission"].customers.take():
             entry = await anyio.to_thread.run_sync(lambda: get_state().customer_entry(requested))
         return _json_response(entry)

@@ -19,7 +19,9 @@ from features.core.errors import BadSetting, StoreFailed
 from features.core.staged_files import staged_file
 
 INSTANT_COLUMNS = ("as_of", "first_at", "last_at", "recency_from", "cover_until")
-FORMULA = "^[=+\\-@\t\r]"  # as OWASP lists the beginnings that spreadsheets run
+# As OWASP lists the beginnings that spreadsheets run; the full-width forms are the last four.
+FORMULA = "^[=+\\-@\t\r\n＝＋－＠]"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"  # without it, spreadsheets take UTF-8 for another encoding
 DATETIME = pa.timestamp("us", tz="UTC")
 # 9999-12-31T23:59:59.999999Z, the last instant that Python and pandas can read.
 LAST_INSTANT_US = 253_402_300_799_999_999
@@ -100,10 +102,27 @@ def write_table_for_spreadsheets(table: pa.Table, path: Path) -> None:
 
     StoreFailed where the file cannot be written.
     """
-    write_table(_without_formulas(table), path)
+    write_table(without_formulas(table), path)
 
 
-def _without_formulas(table: pa.Table) -> pa.Table:
+def write_rows_for_spreadsheets(rows: pa.RecordBatchReader, path: Path) -> int:
+    """Write a .csv for people, a batch of rows at a time; how many rows there were.
+
+    As `write_table_for_spreadsheets`, with a byte order mark. The file is written where it is
+    named: for a folder that is not in place yet. OSError where it cannot be written.
+    """
+    count = 0
+    with path.open("wb") as file:
+        file.write(BYTE_ORDER_MARK)
+        with pa.csv.CSVWriter(file, rows.schema) as writer:
+            for batch in rows:
+                writer.write_table(without_formulas(pa.Table.from_batches([batch])))
+                count += batch.num_rows
+    return count
+
+
+def without_formulas(table: pa.Table) -> pa.Table:
+    """The table with a ' before each text that a spreadsheet would run."""
     for position, name in enumerate(table.column_names):
         column = table.column(position)
         if pa.types.is_string(column.type):

@@ -15,7 +15,6 @@ from features.core.language import (
     percent,
     say,
     term,
-    translate,
     translate_text,
 )
 from serving.drawing.canvas import Cell, Value
@@ -76,23 +75,27 @@ def joined(*sentences: Markup | None) -> Markup:
     return gap.join(each for each in sentences if each is not None)
 
 
-def few() -> str:
-    """What stands for a number of too few customers."""
-    return say("fewer than {n}", n=FEWEST)
+def why_hidden(row: Row, kind: Kind = "count") -> str:
+    """What stands for a number that is not shown."""
+    if row.is_withheld:
+        return say("not shown")
+    return say("fewer than {n}", n=FEWEST) if kind == "count" else say("(too few customers)")
 
 
-def sentence(message: str, /, **values: Any) -> Markup:
-    """The message in the current language; values are escaped unless they are figures."""
-    return Markup(escape(translate(message))).format(**values)
+def whole_percent(share: float) -> str:
+    """A share without decimals, for axes: `20%`."""
+    return percent(share, 0)
 
 
 def figure(row: Row, column: str, kind: Kind, currency: str | None = None) -> Markup:
     """The number of a cell, which says where it stands: a text of the page."""
-    if row.hides(column) and kind in NUMBERS:
-        return Markup(escape(few() if kind == "count" else say("(too few customers)")))
-    text = write(row[column], kind, currency)
     if row[column] is None:
-        return Markup(text)
+        return Markup(NOTHING)
+    if kind in NUMBERS:
+        if row.hides(column):
+            return Markup(escape(why_hidden(row, kind)))
+        row.number_of(column)  # what is no number is refused
+    text = write(row[column], kind, currency)
     scale = Markup(' data-scale="100"') if kind == "points" else ""
     return Markup('<data data-table="{}" data-row="{}" data-column="{}"{}>{}</data>').format(
         row.table, row.number, column, scale, text

@@ -23,7 +23,8 @@ FRESHNESS = TableShape(
 )
 READING = TableShape(
     "reading",
-    "rows read = rows used + rows left out; rows left out: by the rule that they break",
+    "rows read = rows used + rows left out; rows left out: by the rule that they break; of the "
+    "whole files, whatever as_of is",
     "rows of the table",
     {"table": TEXT, "rule": TEXT, "rows": COUNT},
 )

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import Markup
 
 from features.core.language import LANGUAGES, day, mark, say, use_language
+from serving.drawing.html import isolated, open_templates, sentence
 from serving.drawing.style import COLOURS, PICTURES
 from serving.report.picture import CustomerList, Section
 from serving.report.sections.actions import actions_section
@@ -65,6 +66,7 @@ class Part:
     language: str
     locale: str
     title: str
+    heading: Markup
     as_of: str
     items: Sequence[Item]
     sections: Sequence[Section]
@@ -81,7 +83,7 @@ class Page:
 
 def draw_page(source: Source, *, files: str | None) -> Page:
     """The page. `files`: the folder beside it, with tables and lists; None without."""
-    environment = templates()
+    environment = _templates()
     parts: list[tuple[Part, Markup]] = []
     lists: dict[str, CustomerList] = {}
     for language, locale in LANGUAGES.items():
@@ -112,6 +114,7 @@ def _part(source: Source, language: str, locale: str) -> Part:
         language=language,
         locale=locale.replace("_", "-"),
         title=say(_WORDS["title"], business=facts.business),
+        heading=sentence(_WORDS["title"], business=isolated(facts.business)),
         as_of=say(_WORDS["as_of"], day=day(facts.as_of)),
         items=strip(source),
         sections=[section(source) for section in SECTIONS],
@@ -124,17 +127,8 @@ def _part(source: Source, language: str, locale: str) -> Part:
 
 
 @functools.cache
-def templates() -> Environment:
-    """The templates of pages; everything that is put in is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["table_of"] = _table_of
-    return environment
+def _templates() -> Environment:
+    return open_templates(_TEMPLATES, table_of=_table_of)
 
 
 def _table_of(title: str) -> str:

@@ -12,6 +12,8 @@ from serving.report.figures import NUMBERS, Kind, figure
 from serving.report.headers import HEADERS
 from serving.report.written_tables import Row
 
+MOST_ROWS = 200  # of a table in the page
+
 
 @dataclass(frozen=True)
 class View:
@@ -30,6 +32,16 @@ class View:
         """The names of the columns in the current language, and whether they hold numbers."""
         return [(say(HEADERS[name]), kind in NUMBERS) for name, kind in self.columns]
 
+    def note(self) -> str | None:
+        """How many rows are not in it; None where all are."""
+        if len(self.rows) <= MOST_ROWS:
+            return None
+        return say(
+            "The first {count} of {all} rows; the file of the table has all of them.",
+            count=MOST_ROWS,
+            all=len(self.rows),
+        )
+
     def body(self) -> list[list[tuple[Markup, bool]]]:
         """The cells as they are read, and whether each is a number."""
         return [
@@ -37,7 +49,7 @@ class View:
                 (figure(row, name, kind, self.currency), kind in NUMBERS)
                 for name, kind in self.columns
             ]
-            for row in self.rows
+            for row in self.rows[:MOST_ROWS]
         ]
 
 

@@ -11,7 +11,8 @@ from features.core.language import say, term, translate_text
 from features.recipes.stages import STAGES
 from serving.drawing.bars import Row as Bar
 from serving.drawing.canvas import Value
-from serving.report.figures import Kind, drawn, few, figure, sentence, stage_name
+from serving.drawing.html import sentence
+from serving.report.figures import NOTHING, Kind, drawn, figure, stage_name, why_hidden
 from serving.report.picture import View
 from serving.report.written_tables import Row, WrittenTables
 
@@ -83,7 +84,7 @@ class Source:
             self.drawn(row, "low", kind) if ends else None,
             self.drawn(row, "high", kind) if ends else None,
             look,
-            few() if row.is_small else "–",
+            why_hidden(row) if row.hides(column) else NOTHING,
         )
 
     def stage_bar(self, row: Row, stage: str, column: str, kind: Kind) -> Bar:
@@ -93,7 +94,7 @@ class Source:
     def total(self, name: str) -> Markup:
         """A number of the table `page_summary`, which counts what the sentences count."""
         row = self.tables.row("page_summary", name=name)
-        return Markup("–") if row is None else self.figure(row, "value", "count")
+        return Markup(NOTHING) if row is None else self.figure(row, "value", "count")
 
     def missing(self, name: str) -> Markup:
         """What a table says is missing, as a sentence."""

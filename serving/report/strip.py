@@ -9,7 +9,7 @@ from typing import Literal
 from markupsafe import Markup, escape
 
 from features.core.language import day, say, term
-from serving.report.figures import sentence
+from serving.drawing.html import sentence
 from serving.report.input_tables import STALE
 from serving.report.model_tables import OURS
 from serving.report.source import Source

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.core.errors import ColumnMissing, WrongType
 from serving.batch.writers import with_microseconds
 
+RULE = "The page draws tables as `lifecycle value --out` writes them."
+FIX = "Type: lifecycle value --out DIR, then lifecycle report --tables DIR."
+# Tables whose rows are the parts of a total, by the columns that tell the totals apart.
+PARTS: dict[str, tuple[str, ...]] = {
+    "stages_now": (),
+    "stages_over_time": ("day",),
+    "migration": ("from_stage",),
+    "leaving": (),
+    "worth": ("by",),
+    "tiers": (),
+    "rfm_segments": (),
+    "value_matrix": (),
+}
 _KEYS = ("days", "age_days")  # what a row is about, and nothing of customers
 _LABELS = ("measure", "claim", "indicator", "channel")  # what a row of a table is about
 FIRST_ROWS = 100  # of a table with a row for each customer
@@ -20,29 +36,53 @@ FEWEST = 10  # cells of fewer customers are not shown: they are almost persons
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: which one, and its cells."""
+    """One row of a table: which one, and its cells.
+
+    `is_withheld`: it is not shown, because a row of few customers would follow from a total.
+    """
 
     table: str
     number: int
     cells: Mapping[str, Any]
+    is_withheld: bool = False
 
     def __getitem__(self, column: str) -> Any:
+        if column not in self.cells:
+            raise ColumnMissing(
+                where=f"the table {self.table}", got=f"no column '{column}'", rule=RULE, fix=FIX
+            )
         return self.cells[column]
 
     @property
     def is_small(self) -> bool:
         """Whether it is about one to nine customers, or counts so few of many."""
-        return any(0 < (self.cells.get(count) or 0) < FEWEST for count in ("n", "customers"))
+        return any(0 < self.count_of(name) < FEWEST for name in ("n", "customers"))
 
     def hides(self, column: str) -> bool:
         """Whether a number of the column would be about one to nine customers."""
-        few = 0 < (self.cells.get(f"customers_{column}") or 0) < FEWEST
-        return column not in _KEYS and (self.is_small or few)
+        few = 0 < self.count_of(f"customers_{column}") < FEWEST
+        return column not in _KEYS and (self.is_withheld or self.is_small or few)
 
     def number_of(self, column: str) -> float | None:
-        """The number of a column; None where it is null, or about too few customers."""
-        value = self.cells[column]
-        return None if value is None or self.hides(column) else float(value)
+        """The number of a column; None where it is null, or about too few customers.
+
+        WrongType for what is no finite number.
+        """
+        value = self[column]
+        if value is None or self.hides(column):
+            return None
+        return self._checked(column, value)
+
+    def count_of(self, column: str) -> float:
+        """How many customers a column counts; 0 where there is none, WrongType as `number_of`."""
+        value = self.cells.get(column)
+        return 0.0 if value is None else self._checked(column, value)
+
+    def _checked(self, column: str, value: Any) -> float:
+        if isinstance(value, int | float) and math.isfinite(value):
+            return float(value)
+        where = f"the table {self.table}, column {column}"
+        raise WrongType(where=where, got="no finite number", rule=RULE, fix=FIX)
 
 
 @dataclass(frozen=True)
@@ -61,15 +101,24 @@ class WrittenTables:
 
         None where the table is not there, or says what is missing instead.
         """
-        table = self.tables.get(name)
-        if table is None or self.missing(name):
-            return []
         return [
-            Row(name, number, each)
-            for number, each in enumerate(table.to_pylist())
-            if all(each.get(column) == value for column, value in cells.items())
-            and each.get("missing") is None
+            row
+            for row in self._all_rows(name)
+            if all(row.cells.get(column) == value for column, value in cells.items())
         ]
+
+    def _all_rows(self, name: str) -> list[Row]:
+        if name not in self._read:
+            table, rows = self.tables.get(name), []
+            if table is not None and not self.missing(name):
+                rows = [Row(name, at, cells) for at, cells in enumerate(table.to_pylist())]
+            self._read[name] = with_withheld([row for row in rows if not row.cells.get("missing")])
+        return self._read[name]
+
+    @cached_property
+    def _read(self) -> dict[str, list[Row]]:
+        """The rows of tables that were read already: both languages read the same."""
+        return {}
 
     def first(self, name: str, count: int) -> list[Row]:
         """The first rows of a table that has one for each customer."""
@@ -106,18 +155,49 @@ class WrittenTables:
         return [(about, text) for text, about in notes.items()]
 
 
+def with_withheld(rows: list[Row]) -> list[Row]:
+    """The rows, one more withheld in each group of PARTS in which a single one is small.
+
+    The rows of such a group add up to a total that is shown; with two hidden, neither follows.
+    """
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        if row.table in PARTS:
+            groups.setdefault(tuple(row[each] for each in PARTS[row.table]), []).append(row)
+    withheld = set()
+    for group in groups.values():
+        counts = {row.number: _part(row) for row in group}
+        small = [number for number, count in counts.items() if 0 < count < FEWEST]
+        others = [(count, number) for number, count in counts.items() if count >= FEWEST]
+        if len(small) == 1 and others:
+            withheld.add(min(others)[1])
+    return [replace(row, is_withheld=True) if row.number in withheld else row for row in rows]
+
+
+def _part(row: Row) -> float:
+    """How many customers the row counts of its group."""
+    return row.count_of("customers" if "customers" in row.cells else "n")
+
+
 def read_tables(folder: Path) -> WrittenTables:
     """The parquet files of a folder that `lifecycle value --out` wrote.
 
     Of tables with a row for each customer only the first rows are read; `files` has all of them.
     """
     files = {path.stem: path for path in sorted(folder.glob("*.parquet"))}
-    tables = {name: _read(path) for name, path in files.items()}
-    return WrittenTables(tables, files=files)
+    return WrittenTables({name: _read(path) for name, path in files.items()}, files=files)
 
 
 def _read(path: Path) -> pa.Table:
-    file = pq.ParquetFile(path)
+    """The table of a file; WrongType, which names the file, where it is none."""
+    try:
+        return _read_file(pq.ParquetFile(path))
+    except (OSError, ValueError, pa.ArrowException) as error:
+        where, got = f"--tables, {path.name}", "no parquet file that can be read"
+        raise WrongType(where=where, got=got, rule=RULE, fix=FIX) from error
+
+
+def _read_file(file: pq.ParquetFile) -> pa.Table:
     if "customer_id" not in file.schema_arrow.names:
         return with_microseconds(file.read())
     batch = next(file.iter_batches(batch_size=FIRST_ROWS), None)

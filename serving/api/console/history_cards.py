@@ -9,10 +9,10 @@ from markupsafe import Markup
 from features.core.instants import DAY_US
 from features.core.language import number, say
 from serving.api.console.cards import Card, Subject, TableView, Text
-from serving.api.console.events import Complaint, build_timeline, list_complaints
+from serving.api.console.events import NEWEST, Complaint, build_timeline, list_complaints
 from serving.api.console.history_rows import has_values, read_state
-from serving.api.page_frame import isolated
 from serving.api.schemas import rfc3339
+from serving.drawing.html import isolated
 
 
 def history_cards(subject: Subject) -> list[Card]:
@@ -54,8 +54,11 @@ def _complaints_card(subject: Subject) -> Card | None:
         resolved=number(len(complaints) - is_open),
     )
     head = [say("date"), say("topic"), say("item"), say("state")]
-    rows = [_complaint_row(subject, each) for each in complaints]
-    return Card("complaints", title, [text], table=TableView(head, rows))
+    rows = [_complaint_row(subject, each) for each in complaints[:NEWEST]]
+    texts = [text]
+    if len(complaints) > NEWEST:
+        texts.append(say("The first {n} of them are listed, open ones before.", n=number(NEWEST)))
+    return Card("complaints", title, texts, table=TableView(head, rows))
 
 
 def _complaint_row(subject: Subject, complaint: Complaint) -> Sequence[Text]:

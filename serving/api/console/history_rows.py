@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.core.contract import CONTRACT
-from features.core.errors import ReleaseRefused
-from serving.api.lookup import Lookup
+from serving.api.lookup import Lookup, refuse_file
 
 STATE = ("customer_id", "n", "first_at", "last_at", "overdue_state")
 
@@ -20,34 +21,55 @@ def read_rows(run: Lookup, name: str, customer: str) -> pa.Table | None:
     """The customer's rows of one table of the history, newest first; None without the table.
 
     Rows that happened, or were recorded, at or after the run's as_of are left out once more, though
-    a run has none. ReleaseRefused where the file cannot be read.
+    a run has none. RunRefused where the file is missing, or not as the run wrote it.
     """
-    path = run.folder / "history" / f"{name}.parquet"
-    if not path.is_file():
+    path = _history_file(run, name)
+    if path is None:
         return None
-    rows = _read_customer(path, list(CONTRACT[name].names), customer)
-    clock = CONTRACT[name].clock
-    for instant in {clock, "recorded_at"} & set(rows.column_names):
-        rows = rows.filter(pc.less(rows[instant], run.as_of))
-    # A stable order: what happened at one instant always stands in the same one.
-    return rows.sort_by([(clock, "descending")]) if clock else rows
+    with _damage_refused(path):
+        rows = _read_customer(path, list(CONTRACT[name].names), customer)
+        clock = CONTRACT[name].clock
+        for instant in {clock, "recorded_at"} & set(rows.column_names):
+            rows = rows.filter(pc.less(rows[instant], run.as_of))
+        # A stable order: what happened at one instant always stands in the same one.
+        return rows.sort_by([(clock, "descending")]) if clock else rows
 
 
 def has_values(run: Lookup, name: str, column: str) -> bool:
     """Whether a column of the history has a value for anybody, by the statistics of the file."""
-    path = run.folder / "history" / f"{name}.parquet"
-    if not path.is_file():
+    path = _history_file(run, name)
+    if path is None:
         return False
-    with pq.ParquetFile(path) as file:
+    with _damage_refused(path), pq.ParquetFile(path) as file:
         place = file.schema_arrow.get_field_index(column)
         groups = [file.metadata.row_group(number) for number in range(file.num_row_groups)]
         parts = [(group.num_rows, group.column(place).statistics) for group in groups]
     return any(part is None or part.null_count < rows for rows, part in parts)
 
 
+def _history_file(run: Lookup, name: str) -> Path | None:
+    """The file of a table that the run wrote, as large as it was; None for one it has not."""
+    size, path = run.history.get(name), run.folder / "history" / f"{name}.parquet"
+    if size is None:
+        return None
+    if not path.is_file() or path.stat().st_size != size:
+        raise refuse_file(path.name, "a file that is missing, or not as it was written")
+    return path
+
+
+@contextlib.contextmanager
+def _damage_refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, LookupError, pa.ArrowException) as error:
+        raise refuse_file(path.name, "a file that cannot be read") from error
+
+
 def read_state(run: Lookup, customer: str) -> dict[str, Any]:
     """What the run counted of the customer: STATE, instants in µs UTC; empty without activity."""
-    rows = _read_customer(run.folder / "features.parquet", list(STATE), customer)
+    path = run.folder / "features.parquet"
+    with _damage_refused(path):
+        rows = _read_customer(path, list(STATE), customer)
     for place, field in enumerate(rows.schema):
         if pa.types.is_timestamp(field.type):
             rows = rows.set_column(place, field.name, rows[place].cast(pa.int64()))
@@ -56,19 +78,10 @@ def read_state(run: Lookup, customer: str) -> dict[str, Any]:
 
 def _read_customer(path: Path, columns: list[str], customer: str) -> pa.Table:
     """The customer's rows of a file that is sorted by customer_id."""
-    try:
-        # Without threads: of the few rows that are read, each would cost more than it saves.
-        with pq.ParquetFile(path, memory_map=True) as file:
-            rows = file.read_row_groups(
-                _groups_of(file, customer), columns=columns, use_threads=False
-            )
-    except (OSError, ValueError, pa.ArrowException) as error:
-        raise ReleaseRefused(
-            where=f"the latest run, {path.name}",
-            got="a file that cannot be read",
-            rule="A run is used only if its files are as they were written.",
-            fix="Run `lifecycle score -c …` again.",
-        ) from error
+    # Without threads: of the few rows that are read, each would cost more than it saves.
+    with pq.ParquetFile(path, memory_map=True) as file:
+        groups = _groups_of(file, customer)
+        rows = file.read_row_groups(groups, columns=columns, use_threads=False)
     return rows.filter(pc.equal(rows["customer_id"], customer)).select(columns)
 
 

@@ -1,4 +1,8 @@
-"""The report of the latest run: its page, and the tables and lists beside it, by exact names."""
+"""The latest report: its page, and the tables and lists beside it, by exact names.
+
+It is that of the latest run, or, where that has none (`lifecycle score` draws no page), of the
+newest run that has one; the page says of which day it is.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +16,7 @@ from serving.api.lookup import Lookup
 from serving.api.page_frame import content_policy
 from serving.api.page_paths import REPORT, REPORT_FOLDER
 
+FOLDER = "report"
 PAGE = REPORT.removeprefix(REPORT_FOLDER)
 # No dot but the one before the ending, so that no name leads out of the folder.
 _FILE = re.compile(
@@ -32,7 +37,7 @@ class ReportFile:
 def report_page(run: Lookup) -> tuple[bytes, str]:
     """The page as it was written, and the content policy that allows exactly its style sheet.
 
-    NotFound where the run has no report.
+    NotFound where no run has a report.
     """
     path = _existing(run, PAGE)
     stat = path.stat()
@@ -54,9 +59,22 @@ def _policy(path: Path, _mtime_ns: int, _size: int) -> str:
     return content_policy(None if style is None else style[1])
 
 
+def report_folder(run: Lookup) -> Path | None:
+    """The folder of the latest report; None where no run has one."""
+    own = run.folder / FOLDER
+    if (own / PAGE).is_file():
+        return own
+    # scores/as_of=<date>/run=<id>/report
+    pages = run.folder.parent.parent.glob(f"as_of=*/run=*/{FOLDER}/{PAGE}")
+    dated = [(path.parts[-4], path.stat().st_mtime_ns, path.parent) for path in pages]
+    return max(dated)[2] if dated else None
+
+
 def _existing(run: Lookup, name: str) -> Path:
     """The file, if it is one of the report's own folder and no link to another place."""
-    folder = run.folder / "report"
+    folder = report_folder(run)
+    if folder is None:
+        raise _not_found()
     path = folder / name
     try:
         inside = path.resolve(strict=True) == folder.resolve(strict=True) / name
@@ -71,6 +89,6 @@ def _not_found() -> NotFound:
     return NotFound(
         where="report",
         got="no such file",
-        rule="The report of the latest run has a page, tables and lists.",
+        rule="A report has a page, tables and lists.",
         fix="Open the page, and follow its links; `lifecycle run` writes them.",
     )

@@ -15,8 +15,8 @@ from serving.api.console.words import (
     warning_sentence,
 )
 from serving.api.console.writing import write_word
-from serving.api.page_frame import sentence
 from serving.drawing.bars import Row, draw_bars
+from serving.drawing.html import sentence
 from serving.drawing.lines import Line, Point, draw_lines
 from serving.scoring.curve_columns import CANCELS, EXPECTED
 from serving.scoring.reasons import REASON_COUNT

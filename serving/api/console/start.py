@@ -5,10 +5,12 @@ from __future__ import annotations
 from markupsafe import Markup
 
 from features.core.language import use_language
+from serving.api.console.report_files import report_folder
 from serving.api.console.writing import Writer
-from serving.api.page_frame import isolated, other_language, render_page
+from serving.api.page_frame import other_language, render_page
 from serving.api.page_paths import start_address
 from serving.api.state import ServedRelease
+from serving.drawing.html import isolated
 
 
 def start_page(served: ServedRelease, language: str) -> bytes:
@@ -17,7 +19,11 @@ def start_page(served: ServedRelease, language: str) -> bytes:
     with use_language(language):
         run = None
         if served.run is not None:
-            run = {"customers": len(served.run.ids), "day": write.moment(served.run.as_of)}
+            run = {
+                "customers": len(served.run.ids),
+                "day": write.moment(served.run.as_of),
+                "has_report": report_folder(served.run) is not None,
+            }
         return render_page(
             "start",
             language,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from features.core.language import number, say
 from serving.drawing.bars import draw_bars
-from serving.report.figures import joined, sentence
+from serving.drawing.html import sentence
+from serving.report.figures import joined
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from features.core.language import day, percent, say
+from features.core.language import day, say
 from serving.drawing.bars import draw_intervals
+from serving.drawing.html import sentence
 from serving.drawing.lines import Line, Point, draw_lines
-from serving.report.figures import joined, sentence
+from serving.report.figures import joined, whole_percent
 from serving.report.model_tables import OURS
 from serving.report.picture import Picture, Section
 from serving.report.source import Source
@@ -65,8 +66,8 @@ def _calibration(source: Source, groups: list[Row]) -> list[Picture]:
     canvas = draw_lines(
         title,
         [Line(say("ten groups of eligible customers"), "series-1", points)],
-        lambda share: percent(share, 0),
-        write_x=lambda share: percent(share, 0),
+        whole_percent,
+        write_x=whole_percent,
         x_name=say("predicted probability of leaving"),
         y_ends=(0.0, 1.0),
         even=True,
@@ -120,8 +121,8 @@ def _gains(source: Source) -> list[Picture]:
     canvas = draw_lines(
         title,
         lines,
-        lambda share: percent(share, 0),
-        write_x=lambda share: percent(share, 0),
+        whole_percent,
+        write_x=whole_percent,
         x_name=say("riskiest customers, share"),
         even=True,
     )
@@ -208,6 +209,6 @@ def _rates(source: Source) -> list[Picture]:
                 ("split", "term"),
                 ("n", "count"),
             ),
-            draw_intervals(title, dots, lambda share: percent(share, 0)).markup(),
+            draw_intervals(title, dots, whole_percent).markup(),
         )
     ]

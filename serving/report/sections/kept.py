@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from features.core.language import percent, say
+from features.core.language import say
 from serving.drawing.bars import draw_intervals
-from serving.report.figures import sentence
+from serving.drawing.html import sentence
+from serving.report.figures import whole_percent
 from serving.report.picture import Picture, Section
 from serving.report.source import Source
 from serving.report.written_tables import Row
@@ -57,7 +58,7 @@ def kept_section(source: Source) -> Section:
             ("configured", "term"),
             ("n", "count"),
         ),
-        draw_intervals(title, dots, lambda share: percent(share, 0)).markup(),
+        draw_intervals(title, dots, whole_percent).markup(),
     )
     return Section("kept", question, answer, [picture])
 

@@ -7,8 +7,9 @@ from markupsafe import Markup
 from features.core.language import number, percent, say, term
 from features.recipes.stages import STAGES
 from serving.drawing.bars import draw_bars, draw_intervals
+from serving.drawing.html import sentence
 from serving.drawing.matrix import draw_matrix
-from serving.report.figures import joined, sentence
+from serving.report.figures import joined, whole_percent
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source, horizon
 
@@ -204,10 +205,6 @@ def _causes(source: Source) -> list[Picture]:
                 ("low", "share"),
                 ("high", "share"),
             ),
-            draw_intervals(title, dots, _whole_percent).markup(),
+            draw_intervals(title, dots, whole_percent).markup(),
         )
     ]
-
-
-def _whole_percent(share: float) -> str:
-    return percent(share, 0)

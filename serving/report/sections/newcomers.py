@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from features.core.language import day, number, percent, say
+from features.core.language import day, number, say
 from serving.drawing.bars import draw_intervals
-from serving.report.figures import joined, sentence, write
+from serving.drawing.html import sentence
+from serving.report.figures import joined, whole_percent, write
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source, largest
 from serving.report.summary import compared_months
@@ -36,7 +37,8 @@ def _answer(source: Source, everybody: Row) -> Markup:
     )
     verdict = sentence(
         "Of the {n} newest months of acquisition that can be judged (ten customers and more, "
-        "observed for so long), by more than chance are better: {better}; worse: {worse}.",
+        "observed for so long), better than all is the 95% interval of {better}, worse that of "
+        "{worse}; one month in twenty would be so by chance.",
         n=source.total("months compared"),
         better=source.total("months that are better"),
         worse=source.total("months that are worse"),
@@ -66,7 +68,7 @@ def _cohorts(source: Source, age: int, rows: list[Row], everybody: Row | None) -
                 ("high", "share"),
                 ("n", "count"),
             ),
-            draw_intervals(title, dots, _whole_percent, zero=False, at=at).markup(),
+            draw_intervals(title, dots, whole_percent, zero=False, at=at).markup(),
             CustomerList(
                 "newcomers",
                 ("cohort", "channel", "stage", "p_churn", "clv"),
@@ -144,7 +146,3 @@ def _payback(source: Source) -> list[Picture]:
             ),
         )
     ]
-
-
-def _whole_percent(share: float) -> str:
-    return percent(share, 0)

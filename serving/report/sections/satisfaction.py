@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from features.core.language import day, number, percent, say
+from features.core.language import day, number, say
 from features.recipes.stages import STAGES
 from serving.drawing.bars import Format, draw_bars, draw_intervals
-from serving.report.figures import Kind, joined, sentence, write
+from serving.drawing.html import sentence
+from serving.report.figures import Kind, joined, whole_percent, write
 from serving.report.picture import Picture, Section
 from serving.report.source import Source
 from serving.report.written_tables import Row
@@ -16,7 +17,7 @@ _MONTHS = 12
 # NPS is written in points of 100, as people know it.
 _KINDS: dict[str, Kind] = {"csat": "share", "nps": "points"}
 _AXES: dict[str, Format] = {
-    "csat": lambda share: percent(share, 0),
+    "csat": whole_percent,
     "nps": lambda share: number(100 * share),
 }
 
@@ -135,7 +136,7 @@ def _complaints(source: Source, rows: list[Row]) -> list[Picture]:
                 ("complaints", "count"),
                 ("n", "count"),
             ),
-            draw_intervals(title, dots, _whole_percent).markup(),
+            draw_intervals(title, dots, whole_percent).markup(),
         )
     ]
 
@@ -166,7 +167,3 @@ def _times(source: Source) -> list[Picture]:
             draw_bars(title, bars, number).markup(),
         )
     ]
-
-
-def _whole_percent(share: float) -> str:
-    return percent(share, 0)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from markupsafe import Markup
 
 from features.core.language import day, say, translate_text
-from serving.report.figures import sentence
+from serving.drawing.html import sentence
 from serving.report.picture import Picture, Section
 from serving.report.source import Source
 from serving.report.written_tables import FEWEST
@@ -21,7 +21,7 @@ def small_print_section(source: Source) -> Section:
             say("What became of every row"),
             sentence(
                 "Rows read = rows used + rows left out; those left out are listed by the rule "
-                "that they break."
+                "that they break. These are rows of the whole files, later ones too."
             ),
             source.view(
                 source.tables.rows("reading"),
@@ -43,7 +43,12 @@ def small_print_section(source: Source) -> Section:
         ),
     ]
     notes = [
-        sentence("Numbers about fewer than {n} customers are not shown.", n=FEWEST),
+        sentence(
+            "Numbers about fewer than {n} customers are not shown, nor is a second one where such "
+            "a number would follow from the total of its table. Several tables together may still "
+            "tell it.",
+            n=FEWEST,
+        ),
         sentence("95% intervals hold the true value in 95 of 100 such cases."),
         sentence(
             "Every number of this page is a cell of a table beside it; the source of the page "
@@ -54,8 +59,8 @@ def small_print_section(source: Source) -> Section:
     if facts.consent:
         notes.insert(0, sentence("Lists name only customers who agreed to be contacted."))
     answer = sentence(
-        "Everything is as of the beginning of {day}: nothing that happened or became known later "
-        "is in any number.",
+        "Everything is as of {day}: nothing that happened or became known at or after it is in any "
+        "number, but for the rows of the files, which are all counted.",
         day=day(facts.as_of),
     )
     return Section(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from features.core.language import day, number, percent, say
+from features.core.language import day, number, say
 from features.recipes.stages import STAGES
 from serving.drawing.bars import draw_bars
 from serving.drawing.canvas import Value
 from serving.drawing.columns import Column, draw_columns
+from serving.drawing.html import sentence
 from serving.drawing.matrix import draw_matrix
-from serving.report.figures import Kind, joined, sentence, stage_name
+from serving.report.figures import Kind, joined, stage_name, whole_percent
 from serving.report.headers import HEADERS
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source, stage_look
@@ -126,7 +127,7 @@ def _over_time(source: Source) -> list[Picture]:
             source.view(
                 rows, ("day", "day"), ("stage", "stage"), ("customers", "count"), ("share", "share")
             ),
-            draw_columns(title, columns, legend, _whole_percent).markup(),
+            draw_columns(title, columns, legend, whole_percent).markup(),
         )
     ]
 
@@ -137,7 +138,7 @@ def _moves(source: Source) -> list[Picture]:
     if realised:
         text = sentence(
             "Where the customers of a stage of {days} days ago are now, in percent. Read a row "
-            "from left to right; an empty box is fewer than ten customers, or nobody.",
+            "from left to right; an empty box is not shown (few customers), or nobody.",
             days=source.facts.horizon_days,
         )
         view = [row for row in realised if row["customers"]]
@@ -172,9 +173,7 @@ def _moves(source: Source) -> list[Picture]:
                     view,
                     ("from_stage", "stage"),
                     ("to_stage", "stage"),
-                    ("expected", "number"),
                     ("share", "share"),
-                    ("n", "count"),
                 ),
                 _matrix(source, say("How customers are expected to move"), expected),
                 CustomerList("next_stages", ("stage", "p_churn"), where="p_churn IS NOT NULL"),
@@ -209,12 +208,8 @@ def _start_name(stage: str) -> str:
 def _whole(value: Value | None) -> Value | None:
     if value is None:
         return None
-    text = "<1%" if 0 < value.number < 0.005 else _whole_percent(value.number)
+    text = "<1%" if 0 < value.number < 0.005 else whole_percent(value.number)
     return Value(value.number, value.cell, text)
-
-
-def _whole_percent(share: float) -> str:
-    return percent(share, 0)
 
 
 def _growth(source: Source) -> list[Picture]:
@@ -239,7 +234,8 @@ def _growth(source: Source) -> list[Picture]:
             sentence(
                 "In {month} revenue was {revenue}, {change} against the month before. What is "
                 "added stands above the line, what is lost hangs below it; together they are the "
-                "change. Only months that are over and whose late rows have arrived are shown.",
+                "change. Who pauses for a month is lost in it, and reactivated after it. Only "
+                "months that are over and whose late rows have arrived are shown.",
                 month=day(last["month"]),
                 revenue=source.figure(last, "revenue", "money"),
                 change=source.figure(last, "change", "change"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from features.core.language import say, term
 from serving.drawing.bars import draw_intervals
-from serving.report.figures import Kind, sentence, write
+from serving.drawing.html import sentence
+from serving.report.figures import Kind, write
 from serving.report.picture import Picture, Section
 from serving.report.source import Source
 

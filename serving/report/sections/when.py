@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from features.core.language import number, percent, say
+from features.core.language import number, say
 from features.recipes.stages import STAGES
+from serving.drawing.html import sentence
 from serving.drawing.lines import Line, Point, draw_lines
-from serving.report.figures import Kind, sentence, stage_name
+from serving.report.figures import Kind, stage_name, whole_percent
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source, stage_look
 from serving.report.written_tables import Row
@@ -16,7 +17,6 @@ _COLUMNS: tuple[tuple[str, Kind], ...] = (
     ("stage", "stage"),
     ("days", "count"),
     ("p", "share"),
-    ("n", "count"),
 )
 
 
@@ -72,7 +72,7 @@ def _curves(source: Source, rows: list[Row], *, back: bool) -> list[Picture]:
     canvas = draw_lines(
         title,
         lines,
-        lambda share: percent(share, 0),
+        whole_percent,
         write_x=number,
         x_name=say("days from now"),
         y_ends=(0.0, 1.0),

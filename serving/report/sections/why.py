@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
-from features.core.language import percent, say
+from features.core.language import say
 from features.recipes.stages import STAGES
 from serving.drawing.bars import draw_intervals
-from serving.report.figures import Kind, sentence, stage_name, write
+from serving.drawing.html import sentence
+from serving.report.figures import Kind, stage_name, whole_percent, write
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source
 from serving.report.written_tables import FEWEST, Row
@@ -64,7 +65,7 @@ def _picture(source: Source, title: str, rows: list[Row]) -> Picture:
             "is that of the customer in the middle; in brackets stands what is usual in the stage."
         ),
         source.view(rows, *_COLUMNS),
-        draw_intervals(title, dots, lambda share: percent(share, 0)).markup(),
+        draw_intervals(title, dots, whole_percent).markup(),
         CustomerList(
             "reasons",
             ("stage", "p_churn", "reason_1", "reason_2", "reason_3"),

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from features.core.language import number, percent, say, term
+from features.core.language import number, say, term
 from serving.drawing.bars import draw_bars
+from serving.drawing.html import sentence
 from serving.drawing.lines import Line, Point, draw_lines
 from serving.drawing.matrix import draw_matrix
-from serving.report.figures import joined, sentence
+from serving.report.figures import joined, whole_percent
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source
 from serving.report.written_tables import Row
@@ -55,8 +56,8 @@ def _pyramid(source: Source) -> list[Picture]:
     canvas = draw_lines(
         title,
         lines,
-        _whole_percent,
-        write_x=_whole_percent,
+        whole_percent,
+        write_x=whole_percent,
         x_name=say("share of the customers, those with the least money first"),
         y_ends=(0.0, 1.0),
         even=True,
@@ -159,7 +160,7 @@ def _tiers(source: Source) -> list[Picture]:
                 ("money", "money"),
                 ("money_share", "share"),
             ),
-            draw_bars(title, bars, _whole_percent).markup(),
+            draw_bars(title, bars, whole_percent).markup(),
             CustomerList("tiers", ("tier", "stage", "clv", "p_churn"), where="tier IS NOT NULL"),
         )
     ]
@@ -201,7 +202,3 @@ def _segments(source: Source) -> list[Picture]:
             ),
         )
     ]
-
-
-def _whole_percent(share: float) -> str:
-    return percent(share, 0)
