@@ -18,6 +18,7 @@ from pydantic.fields import FieldInfo
 
 import lifecycle
 from features.catalogue import FAMILIES
+from features.core.action_schema import Action
 from features.core.config_schema import Section
 from features.core.contract import CONTRACT, FURTHER_TABLES, Table
 from features.core.settings import Settings
@@ -142,9 +143,9 @@ def settings_page() -> str:
         "",
         "Every key of a `lifecycle.toml`. Unknown keys are refused; a missing key has its default.",
         "`--set churn.horizon_days=60` gives a command another value than the file.",
-        "`[files]`, `[training]`, `[engine]`, and of `[value]` the cuts, the tiers and the cost of",
-        "winning back may differ between a release and the run that uses it; the rest belongs to",
-        "the release.",
+        "`[files]`, `[training]`, `[engine]`, `[actions]`, `[decisions]`, and of `[value]` the",
+        "cuts, the tiers and the cost of winning back may differ between a release and the run",
+        "that uses it; the rest belongs to the release.",
         "",
     ]
     fields = Settings.model_fields.items()
@@ -157,28 +158,29 @@ def settings_page() -> str:
             lines += [f"## [{name}]", "", "| key | is | default | meaning |", "|---|---|---|---|"]
             lines += [_setting(key, entry) for key, entry in section.model_fields.items()]
             lines.append("")
-    return "\n".join([*lines, *_target_lines()])
+    named = {"targets": Target, "actions": Action}
+    return "\n".join([*lines, *(each for part in named.items() for each in _named_lines(*part))])
 
 
-def _target_lines() -> list[str]:
-    """The section of a target, which has a name of its own."""
-    description = " ".join((Settings.model_fields["targets"].description or "").split())
+def _named_lines(name: str, section: type[Section]) -> list[str]:
+    """The sections of targets and of actions, each of which has a name of its own."""
+    description = " ".join((Settings.model_fields[name].description or "").split())
     return [
-        "## [targets.<name>]",
+        f"## [{name}.<name>]",
         "",
         description,
         "",
         "| key | is | default | meaning |",
         "|---|---|---|---|",
-        *(_setting(key, entry) for key, entry in Target.model_fields.items()),
+        *(_setting(key, entry) for key, entry in section.model_fields.items()),
         "",
     ]
 
 
 def _setting(key: str, field: FieldInfo) -> str:
     schema = TypeAdapter(Annotated[field.annotation, field]).json_schema()
-    has_default = field.default is not None and not field.is_required()
-    default = f"`{json.dumps(field.default, ensure_ascii=False)}`" if has_default else "–"
+    value = None if field.is_required() else field.get_default(call_default_factory=True)
+    default = "–" if value is None else f"`{json.dumps(value, ensure_ascii=False)}`"
     meaning = " ".join((field.description or "").split())
     return f"| `{key}` | {_kind(schema)} | {default} | {meaning} |"
 
@@ -189,6 +191,8 @@ def _kind(schema: dict[str, Any]) -> str:
         return " \\| ".join(f'`"{one}"`' for one in schema["enum"])
     if "anyOf" in schema:
         return _kind(next(one for one in schema["anyOf"] if one.get("type") != "null"))
+    if "properties" in schema or "$ref" in schema:
+        return "a share, or a table"
     kind = schema.get("type", "")
     if kind == "array":
         items = schema.get("items") or schema.get("prefixItems", [{}])[0]

@@ -109,9 +109,9 @@ def test_check_names_nothing_in_tables_that_are_right(tmp_path):
 
 def test_known_cuts_them_by_both_clocks(tmp_path):
     _, history, _ = load(tmp_path)
-    # Decided on the first of March, sent on the fifth.
-    assert known(history, "treatments", "2024-03-05") == []
-    assert len(known(history, "treatments", "2024-03-06")) == 2
+    # Decided on the first of March, sent on the fifth: known from the decision on.
+    assert known(history, "treatments", "2024-03-01") == []
+    assert len(known(history, "treatments", "2024-03-02")) == 2
     # What a month cost is known when the month is over, in the zone of the business.
     assert known(history, "costs", "2024-02-29") == []
     assert [row["amount"] for row in known(history, "costs", "2024-03-01")] == [10_000]

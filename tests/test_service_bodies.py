@@ -199,23 +199,33 @@ def test_every_answer_forbids_storing_framing_and_sniffing(shop_service):
 
 
 def test_an_error_of_ours_says_its_type_in_the_log_and_nothing_to_the_caller(
+    shop_service, monkeypatch, caplog
+):
+    """A run that has fewer scores than customers, which no file that we write has."""
+    monkeypatch.setenv("LIFECYCLE_LOG", "debug")
+    shown = shop_service.desk.served
+    run = dataclasses.replace(shown.run, entries=shown.run.entries[:0])
+    monkeypatch.setattr(shop_service.desk, "served", dataclasses.replace(shown, run=run))
+    said = shop_service.get("/v1/customers/000001")
+    assert said.status_code == 500
+    assert set(said.json()) == {"error", "where", "rule", "do"}
+    assert "IndexError" in caplog.text
+    assert "in known_entry" in caplog.text
+    assert "000001" not in caplog.text
+    assert str(shown.run.folder) not in caplog.text + said.text
+
+
+def test_a_run_whose_folder_is_gone_is_refused_without_its_path(
     shop_service, monkeypatch, caplog, tmp_path
 ):
-    """The run's folder is gone while it is served: a real failure, and the file's name is not
-    told.
-    """
-    monkeypatch.setenv("LIFECYCLE_LOG", "debug")
     shown = shop_service.desk.served
     gone = dataclasses.replace(shown, run=dataclasses.replace(shown.run, folder=tmp_path / "gone"))
     monkeypatch.setattr(shop_service.desk, "served", gone)
     said = shop_service.get("/v1/customers/000001")
-    assert said.status_code == 500
-    assert set(said.json()) == {"error", "where", "rule", "do"}
-    assert "gone" not in said.text
-    assert "FileNotFoundError" in caplog.text
-    assert "in features_of" in caplog.text
-    assert str(tmp_path) not in caplog.text
-    assert "000001" not in caplog.text
+    assert said.status_code == 503
+    assert said.json()["error"] == "RunRefused"
+    assert str(tmp_path) not in said.text + caplog.text
+    assert "000001" not in said.text + caplog.text
 
 
 def test_without_a_run_an_answer_by_id_is_not_there_yet(shop_service, monkeypatch):

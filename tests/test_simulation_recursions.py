@@ -4,11 +4,13 @@ from collections import Counter
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lifecycle.simulation import retail as shop
+from lifecycle.simulation import simulate, world
 from lifecycle.simulation import subscription as subs
-from lifecycle.simulation import world
+from lifecycle.simulation.actions import ACTIONS, EFFECT_DAYS
 
 
 def test_retail_recursion_equals_walking_forwards_from_the_evening_before():
@@ -28,12 +30,54 @@ def test_retail_recursion_equals_walking_forwards_from_the_evening_before():
     assert p == pytest.approx([silence(3, 0.03, horizon), silence(1, 0.05, horizon), 1.0])
 
 
-def silence(level, buys, horizon):
+@pytest.mark.parametrize("horizon", [40, 75])
+def test_an_action_changes_the_hazards_of_its_first_days_alone(horizon):
+    level, buys = np.array([[3, 1, 0], [0, 4, 0]]), np.array([0.03, 0.05, 0.03])
+    lives = world.Lives(level, level > 9, np.array([world.NEVER, world.NEVER, 0]))
+    people = SimpleNamespace(purchase_probability=buys, segment=np.array([0, 2, 1]))
+    p, _, *under = shop._leave_probability(people, lives, horizon, ACTIONS)(1)
+    for action, row in zip(ACTIONS, under, strict=True):
+        for who in (0, 1):
+            felt = people.segment[who] in action.segments
+            factors = np.array(action.hazard if felt else [1.0] * 5)
+            expected = silence(level[0, who], buys[who], horizon, factors)
+            assert row[who] == pytest.approx(expected)
+        assert row[2] == 1.0  # nobody comes back who has left for good
+    assert p[:2] == pytest.approx([silence(3, 0.03, horizon), silence(1, 0.05, horizon)])
+
+
+@pytest.fixture(scope="module")
+def shop_with_trial():
+    return simulate(customers=20_000, seed=11, actions=True)
+
+
+@pytest.mark.parametrize("arm", range(len(ACTIONS) + 1))
+def test_treated_customers_leave_as_the_truth_says(arm, shop_with_trial):
+    business = shop_with_trial
+    rows = business.tables["treatments"].to_pandas()
+    names = [*(action.name for action in ACTIONS), None]
+    ours = rows[rows["action"].isna() if names[arm] is None else rows["action"] == names[arm]]
+    sales = business.tables["transactions"].to_pandas()
+    start = rows["occurred_at"].iloc[0].normalize()
+    at = sales["occurred_at"]
+    window = (at >= start) & (at < start + pd.Timedelta(days=60)) & (sales["kind"] == "purchase")
+    left = 1 - ours["customer_id"].isin(sales[window]["customer_id"]).mean()
+    truth = business.truth.to_pandas()
+    day = pd.to_datetime(truth["as_of"])
+    nearest = truth[day == day[day <= start].max()]
+    column = "p_leave" if names[arm] is None else f"p_leave_{names[arm]}"
+    expected = nearest.set_index("customer_id")[column].reindex(ours["customer_id"]).mean()
+    # The nearest month began a few days before the trial: some left in between.
+    assert left == pytest.approx(expected, abs=0.035)
+
+
+def silence(level, buys, horizon, factors=1.0):
     here, left = np.eye(5)[level], 0.0
-    for _ in range(horizon):
+    for day in range(horizon):
         here = here @ world.transition_matrix()
-        left += here @ world.LEAVES
-        here = here * (1 - world.LEAVES) * (1 - buys)
+        hazard = world.LEAVES * (factors if day < EFFECT_DAYS else 1.0)
+        left += here @ hazard
+        here = here * (1 - hazard) * (1 - buys)
     return left + here.sum()
 
 

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.indicators.indicator_data import IndicatorData
+from features.indicators.intervals import difference_of_shares
 from features.indicators.textbook import (
     CLAIMS,
     FEWEST,
@@ -17,7 +18,6 @@ from features.indicators.textbook import (
     LEAST_DIFFERENCE,
     NOT,
     OPEN,
-    difference_of_shares,
     retention_gain,
     textbook_table,
     verdict,

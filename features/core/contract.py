@@ -70,7 +70,9 @@ class Table:
     @property
     def happened_at(self) -> str:
         """The column with the instant of a row: what it is recorded at by default."""
-        return "starts_at" if self.name == "contracts" else self.clock or "occurred_at"
+        if self.name == "contracts":
+            return "starts_at"
+        return self.clock if self.clock not in (None, "recorded_at") else "occurred_at"
 
     def column(self, name: str) -> Column:
         return next(column for column in self.columns if column.name == name)
@@ -252,11 +254,18 @@ FURTHER_TABLES: dict[str, Table] = {
     for table in (
         Table(
             "treatments",
-            "what a campaign did to a customer, or decided not to do. Never activity",
-            "occurred_at",
+            "what a campaign did to a customer, or decided not to do. Never activity. A row is "
+            "known from its decision on, before anybody is contacted",
+            "recorded_at",
             (
                 _CUSTOMER,
-                _OCCURRED,
+                Column(
+                    "occurred_at",
+                    "instant",
+                    "when the customer is contacted, or would have been",
+                    True,
+                    may_lie_ahead=True,
+                ),
                 Column("campaign", "text", "the campaign", True),
                 Column("recorded_at", "instant", "when it was decided; default: when it happened"),
                 Column(
@@ -265,6 +274,7 @@ FURTHER_TABLES: dict[str, Table] = {
                     "whether the customer was treated; empty: unknown",
                     kinds=("treated", "held_out"),
                 ),
+                Column("action", "text", "what was done, or would have been"),
                 Column("cost", "money", "the cost of this treatment"),
             ),
         ),

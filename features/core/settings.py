@@ -13,10 +13,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, PrivateAttr, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 
 from features.core import one_row_each
+from features.core.action_schema import Action, Decisions, check_action_names
 from features.core.config_schema import (
     MINOR_DIGITS,
     Activity,
@@ -105,6 +106,11 @@ class Settings(Section):
     `<name>_expected`, `<name>_q10`, `<name>_q50` and `<name>_q90`; [Targets](targets.md) has
     examples. Each has a `label` or an `amount`.
     """
+    actions: dict[str, Action] = Field(default_factory=dict)
+    """What may be done for customers, and what it costs, by name; [Campaigns](campaigns.md) has
+    examples. `lifecycle decide` chooses who gets which.
+    """
+    decisions: Decisions = Decisions()
     folder: Path = Path()
     # Where each target is in the file, for messages; empty where the settings are of no file.
     _target_lines: dict[str, int] = PrivateAttr(default_factory=dict)
@@ -134,6 +140,11 @@ class Settings(Section):
         if seldom and isinstance(churn, dict) and "horizon_days" not in churn:
             return {**values, "churn": {**churn, "horizon_days": LOW_FREQUENCY_HORIZON_DAYS}}
         return values
+
+    @field_validator("actions")
+    @classmethod
+    def _check_action_names(cls, actions: dict[str, Action]) -> dict[str, Action]:
+        return check_action_names(actions)
 
     @model_validator(mode="after")
     def _check_tables(self) -> Settings:
@@ -248,12 +259,14 @@ class Settings(Section):
     def definitions(self) -> dict[str, Any]:
         """What a release and a run must agree on, as JSON.
 
-        All sections but [files], [training] and [engine], without the tables that no feature
-        reads, without who may be listed, without the cuts and tiers of tables that no model reads,
-        and without what says how new the data are, which changes every night.
+        All sections but [files], [training], [engine], [actions] and [decisions], without the
+        tables that no feature reads, without who may be listed, without the cuts and tiers of
+        tables that no model reads, and without what says how new the data are, which changes
+        every night.
         """
         excluded: dict[str, Any] = {
             **dict.fromkeys(("files", "folder", "training", "engine"), True),
+            **dict.fromkeys(("actions", "decisions"), True),
             "value": {"rfm_cuts", "service_costs", "tiers", "win_back_cost"},
             "tables": set(FURTHER_TABLES),
             "consent": {"list"},

@@ -39,3 +39,16 @@ def net_promoter(
         p, d = (p_count + 1) / (n + 3), (d_count + 1) / (n + 3)
         half = Z * np.sqrt((p + d - (p - d) ** 2) / n)
     return score, np.clip(score - half, -1, 1), np.clip(score + half, -1, 1)
+
+
+def difference_of_shares(x: int, n: int, y: int, m: int) -> tuple[float, float, float]:
+    """x / n − y / m and its 95 % interval (Newcombe 1998, method 10)."""
+    p, q = x / n, y / m
+    [low_p], [high_p] = wilson(np.array([x]), np.array([n]))
+    [low_q], [high_q] = wilson(np.array([y]), np.array([m]))
+    difference = p - q
+    return (
+        difference,
+        difference - float(np.hypot(p - low_p, high_q - q)),
+        difference + float(np.hypot(high_p - p, q - low_q)),
+    )

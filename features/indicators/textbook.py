@@ -19,7 +19,7 @@ from features.core.instants import DAY_US, HOUR_US
 from features.core.settings import Settings
 from features.indicators.business_table import COUNT, NUMBER, TEXT, TableShape
 from features.indicators.indicator_data import YEAR_DAYS, IndicatorData
-from features.indicators.intervals import wilson
+from features.indicators.intervals import difference_of_shares, wilson
 from features.indicators.pyramid import LAST_YEAR, TOP_SHARE, pyramid_table
 from features.indicators.satisfaction import SATISFIED
 from features.indicators.worth_of_retention import period_discount, periods_worth
@@ -121,19 +121,6 @@ def verdict(low: float, high: float, *, positive: bool) -> str:
     if low > 0:
         return HOLDS
     return NOT if high < LEAST_DIFFERENCE else OPEN
-
-
-def difference_of_shares(x: int, n: int, y: int, m: int) -> tuple[float, float, float]:
-    """x / n − y / m and its 95 % interval (Newcombe 1998, method 10)."""
-    p, q = x / n, y / m
-    [low_p], [high_p] = wilson(np.array([x]), np.array([n]))
-    [low_q], [high_q] = wilson(np.array([y]), np.array([m]))
-    difference = p - q
-    return (
-        difference,
-        difference - float(np.hypot(p - low_p, high_q - q)),
-        difference + float(np.hypot(high_p - p, q - low_q)),
-    )
 
 
 def _frame(rows: nw.LazyFrame) -> pa.Table:

@@ -33,6 +33,9 @@ def demo(
     subscription: Annotated[
         bool, typer.Option("--subscription", help="monthly and annual contracts instead of a shop")
     ] = False,
+    actions: Annotated[
+        bool, typer.Option("--actions", help="with a campaign of three actions and a hold-out")
+    ] = False,
     no_report: NoReport = False,
     verbose: Verbose = False,
     as_json: AsJson = False,
@@ -41,7 +44,14 @@ def demo(
     from lifecycle.commands.demo import demo as run_demo
 
     mode = "subscription" if subscription else "retail"
-    finished = run_demo(into, customers=customers, mode=mode, verbose=verbose, page=not no_report)
+    finished = run_demo(
+        into,
+        customers=customers,
+        mode=mode,
+        verbose=verbose,
+        page=not no_report,
+        actions=actions,
+    )
     answer(finished.value, finished.text, as_json)
 
 

@@ -25,11 +25,18 @@ MIN_P = 1e-6
 
 
 def demo(
-    into: Path, *, customers: int, mode: str, verbose: bool = False, page: bool = True
+    into: Path,
+    *,
+    customers: int,
+    mode: str,
+    verbose: bool = False,
+    page: bool = True,
+    actions: bool = False,
 ) -> RunResult:
     """Simulate a business into the folder `into`, run the main job there, compare with the truth.
 
-    `mode`: retail or subscription. `verbose` adds the tables to the text, `page` draws the page.
+    `mode`: retail or subscription. `actions`: with a campaign. `verbose` adds the tables to the
+    text, `page` draws the page.
     The data of the result have the key `truth`: None where no evaluated row has a true probability.
     """
     if customers < MIN_CUSTOMERS:
@@ -40,8 +47,15 @@ def demo(
             fix=f"Type --customers {MIN_CUSTOMERS} or more.",
             values=[customers],
         )
+    if actions and mode != "retail":
+        raise BadSetting(
+            where="--actions",
+            got="--subscription beside it",
+            rule="A campaign is simulated for the shop alone.",
+            fix="Leave --subscription out.",
+        )
     print_status(say("simulating {customers:,} customers", customers=customers))
-    _simulate(into, customers=customers, mode=mode)
+    _simulate(into, customers=customers, mode=mode, actions=actions)
     config = into / "lifecycle.toml"
     result = run(config, simulated=True, page=page)
     truth = _compare_with_truth(result, load_settings(config), into)
@@ -51,9 +65,10 @@ def demo(
     return RunResult({**result.value, "truth": truth}, text, result.batch)
 
 
-def _simulate(into: Path, *, customers: int, mode: str) -> None:
+def _simulate(into: Path, *, customers: int, mode: str, actions: bool) -> None:
+    business = simulation.simulate(customers=customers, mode=mode, actions=actions)
     try:
-        simulation.write(simulation.simulate(customers=customers, mode=mode), folder=into)
+        simulation.write(business, folder=into)
     except OSError as error:
         raise StoreFailed(
             where="--into",

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pyarrow import csv, parquet
 
+from lifecycle.simulation.actions import ACTIONS
 from lifecycle.simulation.world import Simulation
 
 _LIFECYCLE = """\
@@ -66,7 +67,7 @@ def _evaluate(simulation: Simulation, *, latency: int) -> str:
 
 def _lifecycle(simulation: Simulation) -> str:
     retail = simulation.mode == "retail"
-    return _LIFECYCLE.format(
+    text = _LIFECYCLE.format(
         name="Demo shop" if retail else "Demo subscription",
         archetype="non-contractual" if retail else "contractual",
         files="\n".join(f'{name} = "data/{name}.csv"' for name in simulation.tables),
@@ -79,3 +80,20 @@ def _lifecycle(simulation: Simulation) -> str:
         until=simulation.start + timedelta(days=simulation.days),
         evaluate=_evaluate(simulation, latency=3 if retail else 10),
     )
+    return text + _action_sections() if "treatments" in simulation.tables else text
+
+
+def _action_sections() -> str:
+    """What may be done, with the costs of the simulation; the acceptances are guesses."""
+    parts = [
+        f"""
+[actions.{action.name}]
+when = "not stage = churned"  # for whom
+channel = "{action.channel}"
+contact_cost = {action.contact_cents / 100}  # EUR a contact
+incentive = {action.incentive_cents / 100}  # EUR where the offer is taken
+acceptance = 0.1  # a guess: the share of leavers it keeps; `lifecycle measure` says what it was
+"""
+        for action in ACTIONS
+    ]
+    return "".join(parts)

@@ -5,6 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from lifecycle.simulation.actions import (
+    ACTIONS,
+    EFFECT_DAYS,
+    SimulatedAction,
+    draw_trial,
+    hazards_under,
+)
 from lifecycle.simulation.tables import observed_tables
 from lifecycle.simulation.world import (
     DAY,
@@ -30,19 +37,29 @@ from lifecycle.simulation.world import (
 
 
 def simulate_retail(
-    rng: Rng, people: People, level: np.ndarray, horizon: int
+    rng: Rng, people: People, level: np.ndarray, horizon: int, *, actions: bool = False
 ) -> tuple[dict[str, pa.Table], LeaveProbability]:
-    """The four tables, and the exact probability of leaving from any day on."""
+    """The four tables, and the exact probability of leaving from any day on.
+
+    actions: with the campaign of `lifecycle.simulation.actions`, the table treatments, and the
+    probability of leaving under each action as further rows of the second.
+    """
     day = np.arange(len(level))[:, None]
     after = day > people.acquired
-    left_day = first_day(rng.random(level.shape, dtype=np.float32) < after * LEAVES[level])
+    chance, hazard = rng.random(level.shape, dtype=np.float32), after * LEAVES[level]
+    left_day = first_day(chance < hazard)
+    trial = draw_trial(rng.spawn(1)[0], people, left_day, len(level)) if actions else None
+    if trial is not None:
+        left_day = first_day(chance < hazard * trial.hazard_factors(people, level))
     lives = Lives(level, after & (day < left_day), left_day)
     purchases = _purchases(rng, people, lives)
     interactions = np.hstack([_visits(rng, people, lives, purchases), _downgrade_pages(rng, lives)])
     tables = observed_tables(
         rng, people, lives, purchases=purchases, interactions=interactions, services=SERVICES
     )
-    return tables, _leave_probability(people, lives, horizon)
+    if trial is not None:
+        tables["treatments"] = trial.table(people, purchases)
+    return tables, _leave_probability(people, lives, horizon, ACTIONS if actions else ())
 
 
 def _purchases(rng: Rng, people: People, lives: Lives) -> np.ndarray:
@@ -73,19 +90,34 @@ def _downgrade_pages(rng: Rng, lives: Lives) -> np.ndarray:
     return event_rows(who, draw_daytime(own, day), DOWNGRADE_PAGE, WEB, 1)
 
 
-def _leave_probability(people: People, lives: Lives, horizon: int) -> LeaveProbability:
-    """P(no purchase within `horizon` days), backwards over the days.
+def _leave_probability(
+    people: People, lives: Lives, horizon: int, actions: tuple[SimulatedAction, ...] = ()
+) -> LeaveProbability:
+    """P(no purchase within `horizon` days), backwards over the days; without and under actions.
 
     V₀ = 1, Vₖ(s) = Σₛ' T(s, s') · [h(s') + (1 − h(s')) · (1 − b) · Vₖ₋₁(s')], with T the transition
     of satisfaction, h the hazard of leaving and b the customer's own buying probability.
     """
-    quiet_day = 1 - people.purchase_probability[:, None]
-    silent = np.ones((people.purchase_probability.size, len(LEAVES)))
-    for _ in range(horizon):
-        silent = (LEAVES + (1 - LEAVES) * quiet_day * silent) @ transition_matrix().T
+    plain = np.broadcast_to(LEAVES, (people.purchase_probability.size, len(LEAVES)))
+    silent = [
+        _silence(people, horizon, plain, hazards)
+        for hazards in (plain, *(hazards_under(people, action) for action in actions))
+    ]
 
-    def leave_probability(day: int) -> tuple[np.ndarray, np.ndarray]:
+    def leave_probability(day: int) -> np.ndarray:
         left = lives.left_day < day
-        return np.where(left, 1.0, silent[np.arange(left.size), lives.level[day - 1]]), left
+        level = lives.level[day - 1]
+        probabilities = [np.where(left, 1.0, each[np.arange(left.size), level]) for each in silent]
+        return np.stack([probabilities[0], left, *probabilities[1:]])
 
     return leave_probability
+
+
+def _silence(people: People, horizon: int, plain: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    """(customers, levels): V of the horizon, with changed hazards in its first EFFECT_DAYS."""
+    quiet_day = 1 - people.purchase_probability[:, None]
+    silent = np.ones(plain.shape)
+    for left in range(horizon):
+        hazards = changed if horizon - left <= EFFECT_DAYS else plain
+        silent = (hazards + (1 - hazards) * quiet_day * silent) @ transition_matrix().T
+    return silent

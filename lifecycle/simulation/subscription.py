@@ -245,7 +245,7 @@ def _leave_probability(
     )
     kind = 2 * plans.annual + plans.auto_renew
 
-    def leave_probability(day: int) -> tuple[np.ndarray, np.ndarray]:
+    def leave_probability(day: int) -> np.ndarray:
         status, satisfaction = cover.status[day - 1], level[day - 1]
         days_left = cover.ends[day - 1] - day
         p = np.where(status == CANCELLED, (days_left < horizon) * 1.0, 1.0)
@@ -255,7 +255,7 @@ def _leave_probability(
         off = np.flatnonzero(status == WAITING)
         pause = days_left[off] - plans.term_days[off] + 1
         p[off] = pauses[kind[off], pause, satisfaction[off]]
-        return p, status >= CANCELLED
+        return np.stack([p, status >= CANCELLED])
 
     return leave_probability
 

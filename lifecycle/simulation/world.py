@@ -48,8 +48,8 @@ MINUTE, HOUR, DAY = 60, 3_600, 86_400
 NONE, NEVER = -1, 10**6  # an empty cell; a day after the end of every simulation
 
 Rng = np.random.Generator
-# From a day to (p_leave, left) of every customer.
-LeaveProbability = Callable[[int], tuple[np.ndarray, np.ndarray]]
+# From a day to rows (each, customers): p_leave, left, and p_leave under each action, if any.
+LeaveProbability = Callable[[int], np.ndarray]
 
 
 @dataclass(frozen=True)

@@ -61,7 +61,7 @@ def scored_tables(data: IndicatorData) -> dict[str, pa.Table]:
 
     Without scores each says what to type; `customers` has all that is known without them.
     """
-    missing = _load_scores(data)
+    missing = load_scores(data)
     if missing is not None:
         tables = {
             shape.name: shape.say_missing(missing, as_of=data.as_of) for shape in OF_SCORES_ALONE
@@ -118,7 +118,7 @@ def _digest(data: IndicatorData, rows: pa.Table) -> tuple[int, int]:
     return row["rows"], row["digest"]
 
 
-def _load_scores(data: IndicatorData) -> str | None:
+def load_scores(data: IndicatorData) -> str | None:
     """Create the table `scores` with `who`; what is missing, if anything is."""
     day = day_text(data.as_of, zone=data.settings.zone)
     folder = run_of_day(data.settings, data.as_of)

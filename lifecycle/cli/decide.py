@@ -1,0 +1,91 @@
+"""The commands of campaigns: decide whom to contact, and measure what it changed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lifecycle.cli.application import (
+    DEFAULT,
+    SERVE,
+    AsJson,
+    AsOf,
+    Changes,
+    Config,
+    answer,
+    app,
+    open_business,
+)
+
+Campaign = Annotated[str, typer.Option("--campaign", help="the name of the campaign")]
+
+
+@app.command(rich_help_panel=SERVE)
+def decide(
+    campaign: Campaign,
+    out: Annotated[Path, typer.Option("--out", help="the folder for the lists")],
+    budget: Annotated[
+        float | None, typer.Option("--budget", help="the money that may be spent")
+    ] = None,
+    capacity: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--capacity",
+            metavar="CHANNEL=N",
+            help="the most customers of a channel; may be repeated",
+        ),
+    ] = None,
+    as_of: AsOf = None,
+    config: Config = DEFAULT,
+    changes: Changes = None,
+    as_json: AsJson = False,
+) -> None:
+    """Choose who gets which action of [actions], within a budget, and who is held out.
+
+    By the scores of the day: `lifecycle run` or `lifecycle score` first. The lists are written for
+    people (CSV) and programs (parquet), and `treatments.csv` for the table treatments.
+    """
+    from features.core.instants import instant
+    from lifecycle.commands import decide as decisions
+
+    settings, history, _ = open_business(config, changes)
+    rules = decisions.read_rules(
+        settings, campaign, budget=budget, capacity=decisions.read_capacities(capacity or ())
+    )
+    at = None if as_of is None else instant(as_of, zone=settings.zone)
+    decision = decisions.decide(history, settings, rules, at)
+    decisions.keep(decision, settings)
+    decision.write(out)
+    answer({**decision.report(), "out": str(out)}, f"{decision.text()}\n→ {out}", as_json)
+
+
+@app.command(rich_help_panel=SERVE)
+def measure(
+    campaign: Annotated[
+        str | None,
+        typer.Option("--campaign", help="the campaign; without it those decided are named"),
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option("--margin", help="a difference in the share kept that would not matter"),
+    ] = None,
+    config: Config = DEFAULT,
+    changes: Changes = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a campaign changed, beside the customers who were held out of it.
+
+    An effect, harm, no effect, or not enough data. Campaigns are those of `lifecycle decide`, and
+    those of the table treatments.
+    """
+    from lifecycle.commands.measure import measure_campaign, name_campaigns
+
+    settings, history, _ = open_business(config, changes)
+    if campaign is None:
+        names = name_campaigns()
+        answer({"campaigns": names}, "\n".join(names), as_json)
+        return
+    report, text = measure_campaign(history, settings, campaign, margin)
+    answer(report, text, as_json)

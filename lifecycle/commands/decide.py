@@ -1,0 +1,374 @@
+"""`lifecycle decide`: who gets which action, who is held out, who is let go."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.core.errors import BadSetting
+from features.core.instants import day_text
+from features.core.language import number, percent, say
+from features.core.progress import print_status
+from features.core.settings import Settings
+from features.core.staged_files import put_in_place, staging_folder
+from features.indicators.indicator_data import IndicatorData
+from features.tables.currencies import refuse_several_currencies
+from features.tables.history import History, newest_as_of, refuse_too_late
+from serving.batch.writers import out_errors, write_table, write_table_for_spreadsheets
+from serving.decisions import campaigns
+from serving.decisions.candidates import Candidates, known_contacts, load_candidates
+from serving.decisions.hold_out import needed_customers
+from serving.decisions.plan import TREATED, Plan, Rules, make_plan
+
+EXAMPLE = """\
+[actions.call]
+when = "stage in (at_risk, dormant) and risk >= 0.3"
+channel = "phone"
+contact_cost = 6.0
+incentive = 0.0
+acceptance = 0.15"""
+_OF_PEOPLE = (
+    *("customer_id", "action", "channel", "expected_profit", "expected_profit_low"),
+    *("expected_profit_high", "expected_cost", "stage", "tier", "segment", "risk", "value"),
+    *("days_since_activity", "reason_1", "reason_2", "reason_3"),
+)
+_LET_GO = ("customer_id", "stage", "tier", "risk", "value", "reason_1", "reason_2", "reason_3")
+
+
+@dataclass(frozen=True)
+class Decision:
+    """A campaign that was decided, and what is said of it.
+
+    is_new: it was not there before. currency: of every amount.
+    """
+
+    rules: Rules
+    plan: Plan
+    candidates: Candidates
+    as_of: int
+    zone: str
+    currency: str | None
+    is_new: bool = False
+
+    def treatments(self) -> pa.Table:
+        """Both arms in the columns of `treatments`, decided and planned at as_of."""
+        rows = campaign_rows(self)
+        return rows.select(["customer_id", "occurred_at", "campaign", "recorded_at", "arm", "cost"])
+
+    def write(self, folder: Path) -> None:
+        """`contacts` and `let_go` as parquet and CSV, and `treatments.csv`; all of them or none."""
+        contacts = self.plan.chosen.filter(pc.equal(self.plan.chosen["arm"], TREATED))
+        contacts = contacts.append_column("channel_", _channels(contacts, self.rules))
+        contacts = contacts.drop_columns(["channel"]).rename_columns({"channel_": "channel"})
+        treatments = self.treatments()
+        for name in ("occurred_at", "recorded_at"):
+            at = treatments.column_names.index(name)
+            instants = treatments[name].cast(pa.timestamp("us", tz="UTC"))
+            treatments = treatments.set_column(at, name, instants)
+        with out_errors():
+            folder.mkdir(parents=True, exist_ok=True)
+            with staging_folder(folder) as staged:
+                for name, table in (
+                    ("contacts", contacts.select(list(_OF_PEOPLE))),
+                    ("let_go", self.plan.let_go.select(list(_LET_GO))),
+                ):
+                    write_table(table, staged / f"{name}.parquet")
+                    write_table_for_spreadsheets(table, staged / f"{name}.csv")
+                write_table(treatments, staged / "treatments.csv")
+                for path in sorted(staged.iterdir()):
+                    put_in_place(path, folder / path.name)
+
+    def report(self) -> dict[str, Any]:
+        """Counts and money, and nothing of single customers."""
+        chosen = self.plan.chosen
+        treated = chosen.filter(pc.equal(chosen["arm"], TREATED))
+        return {
+            "campaign": self.rules.campaign,
+            "as_of": day_text(self.as_of, zone=self.zone),
+            "currency": self.currency,
+            "new": self.is_new,
+            "contacted": treated.num_rows,
+            "held_out": chosen.num_rows - treated.num_rows,
+            "hold_out_share": self.plan.share_wanted,
+            "detectable_difference": _finite(self.plan.hold_out.detectable),
+            "customers_needed": self._needed(),
+            "let_go": self.plan.let_go.num_rows,
+            "counts": {**self.candidates.counts, **self.plan.counts},
+            "expected_cost": _sum(treated, "expected_cost"),
+            "expected_profit": _sum(treated, "expected_profit"),
+            "expected_profit_low": _sum(treated, "expected_profit_low"),
+            "expected_profit_high": _sum(treated, "expected_profit_high"),
+            "prices": dict(self.plan.prices),
+            "actions": {name: self._of_action(treated, name) for name in self.rules.actions},
+            "response_not_effect": True,
+        }
+
+    def _needed(self) -> int | None:
+        """How many customers show `detectable_effect`, half of them held out; None without one."""
+        wanted, chosen = self.rules.detectable_effect, self.plan.chosen
+        if wanted is None or not chosen.num_rows:
+            return None
+        return needed_customers(risk=pc.mean(chosen["risk"]).as_py(), difference=wanted)
+
+    def _of_action(self, treated: pa.Table, name: str) -> dict[str, Any]:
+        action = self.rules.actions[name]
+        rows = treated.filter(pc.equal(treated["action"], name))
+        return {
+            "channel": action.channel,
+            "contacted": rows.num_rows,
+            "expected_cost": _sum(rows, "expected_cost"),
+            "expected_profit": _sum(rows, "expected_profit"),
+            "acceptance": action.acceptance.mean,
+            "measured_on": action.acceptance.n,
+        }
+
+    def text(self) -> str:
+        """The report in lines."""
+        return "\n".join(_lines(self.report(), self.rules))
+
+
+def decide(history: History, settings: Settings, rules: Rules, as_of: int | None) -> Decision:
+    """Decide a campaign by the scores of as_of (µs UTC; None: the midnight after the data).
+
+    Nothing is written. NotEnoughData without scores of the day; BadSetting without actions;
+    AsOfTooLate, SeveralCurrencies.
+    """
+    if not rules.actions:
+        raise BadSetting(
+            where="[actions]",
+            got="no action",
+            rule="What may be done, and what it costs, is written in the configuration.",
+            fix=f"Write, with your own costs:\n{EXAMPLE}",
+        )
+    refuse_several_currencies(history)
+    if as_of is None:
+        as_of = newest_as_of(history, settings, however_old=True)
+    refuse_too_late(history, settings, as_of)
+    print_status(say("reading the scores of the day"))
+    data = IndicatorData(history, settings, as_of)
+    try:
+        contacts = known_contacts(history, as_of, _plans_before(rules.campaign))
+        candidates = load_candidates(data, contacts)
+    finally:
+        data.close()
+    print_status(say("choosing for {n} customers", n=number(candidates.rows.num_rows)))
+    plan = make_plan(candidates.rows, contacts, rules, as_of)
+    return Decision(rules, plan, candidates, as_of, settings.zone, settings.business.currency)
+
+
+def _plans_before(campaign: str) -> pa.Table:
+    """What other campaigns decided; to decide one again is to decide it the same way."""
+    plans = campaigns.read_plans()
+    return plans.filter(pc.not_equal(plans["campaign"], campaign))
+
+
+def read_rules(
+    settings: Settings,
+    campaign: str,
+    *,
+    budget: float | None,
+    capacity: Mapping[str, int],
+) -> Rules:
+    """The rules of one campaign: the settings, and what was typed for it.
+
+    BadSetting for a name no campaign may have, a negative budget or capacity, and for a channel
+    that no action has.
+    """
+    decisions = settings.decisions
+    budget = decisions.budget if budget is None else budget
+    capacity = {**decisions.capacity, **capacity}
+    channels = sorted({action.channel for action in settings.actions.values()})
+    for name, most in capacity.items():
+        if name not in channels or most < 0:
+            raise BadSetting(
+                where="--capacity",
+                got=f"'{name}={most}'",
+                rule="A capacity is the most customers of the channel of an action, 0 or more.",
+                fix=f"Channels here: {', '.join(channels) or 'none'}.",
+            )
+    if budget is not None and not 0 <= budget <= 1e12:
+        raise BadSetting(
+            where="--budget",
+            got="an amount below 0, or no amount",
+            rule="A budget is money of the campaign, 0 or more.",
+            fix="For example: --budget 5000.",
+            values=[str(budget)],
+        )
+    return Rules(
+        campaigns.check_campaign_name(campaign),
+        settings.actions,
+        decisions.hold_out,
+        decisions.detectable_effect,
+        rest_days=decisions.contact_days,
+        held_out_days=settings.churn.horizon_days,
+        budget=budget,
+        capacity=capacity,
+    )
+
+
+def read_capacities(texts: Iterable[str]) -> dict[str, int]:
+    """The most customers by channel from `channel=n` texts; a later one wins. BadSetting."""
+    capacities = {}
+    for text in texts:
+        name, _, most = text.rpartition("=")
+        if not name or not (most.isascii() and most.isdecimal()) or len(most) > 9:
+            raise BadSetting(
+                where="--capacity",
+                got="no CHANNEL=N",
+                rule="A capacity is the most customers of a channel, a whole number.",
+                fix="For example: --capacity phone=200.",
+                values=[text],
+            )
+        capacities[name] = int(most)
+    return capacities
+
+
+def keep(decision: Decision, settings: Settings) -> bool:
+    """Write the campaign into the home folder; False where the same one is there."""
+    about = {
+        "as_of": decision.as_of,
+        "horizon_days": settings.churn.horizon_days,
+        "label_latency_days": settings.churn.label_latency_days,
+        "zone": settings.zone,
+        "currency": decision.currency,
+        "counts": {**decision.candidates.counts, **decision.plan.counts},
+        "hold_out_share": decision.plan.share_wanted,
+        "actions": {name: each.model_dump() for name, each in decision.rules.actions.items()},
+        "budget": decision.rules.budget,
+        "capacity": dict(decision.rules.capacity),
+    }
+    return campaigns.write_campaign(decision.rules.campaign, campaign_rows(decision), about)
+
+
+def campaign_rows(decision: Decision) -> pa.Table:
+    """The plan in the columns of a campaign, by customer_id."""
+    chosen = decision.plan.chosen
+    size = chosen.num_rows
+    is_treated = pc.equal(chosen["arm"], TREATED)
+    of_plan = {
+        "occurred_at": pa.repeat(pa.scalar(decision.as_of, pa.int64()), size),
+        "recorded_at": pa.repeat(pa.scalar(decision.as_of, pa.int64()), size),
+        "campaign": pa.repeat(pa.scalar(decision.rules.campaign), size),
+        "channel": _channels(chosen, decision.rules),
+        "cost": pc.if_else(is_treated, chosen["expected_cost"], 0.0),
+    }
+    columns = {
+        name: of_plan[name] if name in of_plan else chosen[name] for name in campaigns.SCHEMA.names
+    }
+    return pa.table(columns).cast(campaigns.SCHEMA).sort_by("customer_id")
+
+
+def _channels(chosen: pa.Table, rules: Rules) -> pa.Array:
+    return pa.array(
+        [rules.actions[name].channel for name in chosen["action"].to_pylist()], pa.string()
+    )
+
+
+def _sum(rows: pa.Table, column: str) -> float:
+    return float(pc.sum(rows[column]).as_py() or 0.0)
+
+
+def _finite(value: float) -> float | None:
+    return value if value == value else None
+
+
+def _lines(report: Mapping[str, Any], rules: Rules) -> list[str]:
+    money = f" {report['currency']}" if report["currency"] else ""
+
+    def amount(value: float) -> str:
+        return f"{number(value, 0 if abs(value) >= 1000 else 2)}{money}"
+
+    lines = [
+        say(
+            "campaign {name}, as of {day}: {contacted} customers to contact, {held} held out",
+            name=report["campaign"],
+            day=report["as_of"],
+            contacted=number(report["contacted"]),
+            held=number(report["held_out"]),
+        ),
+        say(
+            "  expected profit {profit} ({low} to {high}), expected cost {cost}",
+            profit=amount(report["expected_profit"]),
+            low=amount(report["expected_profit_low"]),
+            high=amount(report["expected_profit_high"]),
+            cost=amount(report["expected_cost"]),
+        ),
+    ]
+    for name, each in report["actions"].items():
+        basis = (
+            say("a guess")
+            if each["measured_on"] is None
+            else say("measured on {n}", n=number(each["measured_on"]))
+        )
+        lines.append(
+            say(
+                "  {action} ({channel}): {n} customers, cost {cost}, profit {profit}; accepted by "
+                "{share} of those who would leave ({basis})",
+                action=name,
+                channel=each["channel"],
+                n=number(each["contacted"]),
+                cost=amount(each["expected_cost"]),
+                profit=amount(each["expected_profit"]),
+                share=percent(each["acceptance"]),
+                basis=basis,
+            )
+        )
+    for name, price in report["prices"].items():
+        text = (
+            say("  one more unit of budget would bring {price} more", price=amount(price))
+            if name == "budget"
+            else say(
+                "  one more customer of {channel} would bring {price} more",
+                channel=name,
+                price=amount(price),
+            )
+        )
+        lines.append(text)
+    for reason, count in report["counts"].items():
+        if count and reason != "chosen":
+            lines.append(f"  {_reason_text(reason)}: {number(count)}")
+    lines.append(_hold_out_text(report, rules))
+    lines.append(
+        say(
+            "  This is a response, not an effect: what the actions change is known only beside the "
+            "customers who are held out. Afterwards: lifecycle measure --campaign {name}",
+            name=report["campaign"],
+        )
+    )
+    return lines
+
+
+def _reason_text(reason: str) -> str:
+    return {
+        "no consent": say("not listed: no consent"),
+        "no score": say("without a score"),
+        "held out of another campaign": say("held out of another campaign, so left alone"),
+        "contacted lately": say("contacted lately"),
+        "no action fits": say("no action is meant for them"),
+        "no action pays": say("let go: no action that is meant for them pays"),
+        "beyond the limits": say("an action would pay, but the limits are reached"),
+    }[reason]
+
+
+def _hold_out_text(report: Mapping[str, Any], rules: Rules) -> str:
+    difference = report["detectable_difference"]
+    if difference is None:
+        return say("  nobody is held out: the effect will not be known")
+    text = say(
+        "  the hold-out shows a difference of {points} points in the share kept in 8 of 10 such "
+        "campaigns",
+        points=number(100 * difference, 1),
+    )
+    wanted = rules.detectable_effect
+    if wanted is not None and difference > wanted + 1e-9:
+        text += say(
+            "; for {points} points it takes {n} customers",
+            points=number(100 * wanted, 1),
+            n=number(report["customers_needed"]),
+        )
+    return text

@@ -1,0 +1,39 @@
+"""`lifecycle measure`: what a campaign changed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from features.core.errors import NotEnoughData
+from features.core.language import say
+from features.core.progress import print_status
+from features.core.settings import Settings
+from features.tables.history import History
+from serving.decisions import campaigns
+from training.effects.measure import measure
+from training.effects.measure_text import measurement_text
+
+
+def measure_campaign(
+    history: History, settings: Settings, campaign: str, margin: float | None
+) -> tuple[dict[str, Any], str]:
+    """The measurement for JSON and as text; a look before all outcomes are complete is kept."""
+    print_status(say("observing the outcomes of both arms"))
+    measurement = measure(history, settings, campaign, margin=margin)
+    if measurement.arms.left_out["outcome not complete"]:
+        campaigns.record_look(campaign, len(measurement.arms.kept))
+    report = measurement.report()
+    return report, measurement_text(report)
+
+
+def name_campaigns() -> list[str]:
+    """The campaigns that were decided here; NotEnoughData without any."""
+    names = campaigns.list_campaigns()
+    if not names:
+        raise NotEnoughData(
+            where="measure",
+            got="no campaign that was decided here",
+            rule="A campaign is decided by `lifecycle decide`, or is one of the table treatments.",
+            fix="Type: lifecycle decide --campaign NAME --out FOLDER.",
+        )
+    return names

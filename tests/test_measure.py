@@ -1,0 +1,269 @@
+"""What a campaign changed: the difference of drawn arms, its interval, and the verdicts."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.core.errors import BadSetting, NotEnoughData
+from features.core.instants import DAY_US, instant
+from features.core.settings import load_settings
+from features.tables.history import load_history
+from lifecycle import simulation
+from lifecycle.commands.measure import measure_campaign
+from lifecycle.simulation.actions import TRIAL
+from serving.decisions import campaigns
+from serving.decisions.candidates import HELD_OUT
+from tests.support.command_line import run_here
+from training.effects.balance import compare_arms
+from training.effects.difference import (
+    Difference,
+    adjusted_difference,
+    always_valid_interval,
+    needed_more,
+    usable_strata,
+)
+from training.effects.measure import EFFECT, HARM, NONE, OPEN, measure, verdict
+
+
+def campaign(rng, size=800, effect=0.0, share=0.3):
+    """outcome, arms, strata and what was before: the risk, which tells much of the outcome."""
+    risk = rng.beta(1, 2, size)
+    strata = [f"{round(each * 3)}" for each in risk]
+    is_treated = rng.random(size) > share
+    kept = rng.random(size) < np.clip(1 - risk + effect * is_treated, 0, 1)
+    return kept.astype(float), is_treated, strata, risk[:, None]
+
+
+def test_without_strata_and_adjustment_it_is_the_difference_of_two_means():
+    outcome, ours, _, _ = campaign(np.random.default_rng(1))
+    same = adjusted_difference(outcome, ours, ["x"] * len(ours), np.empty((len(ours), 0)))
+    assert same.value == pytest.approx(outcome[ours].mean() - outcome[~ours].mean())
+    by_hand = sum(outcome[arm].var(ddof=1) / arm.sum() for arm in (ours, ~ours))
+    assert same.error == pytest.approx(np.sqrt(by_hand))
+
+
+def test_the_adjustment_narrows_the_interval_and_holds_the_effect():
+    rng, inside, errors = np.random.default_rng(2), [], []
+    for _ in range(300):
+        outcome, ours, strata, before = campaign(rng, effect=0.08)
+        expected = np.clip(1 - before[:, 0] + 0.08, 0, 1) - (1 - before[:, 0])
+        adjusted = adjusted_difference(outcome, ours, strata, before)
+        plain = adjusted_difference(outcome, ours, ["x"] * len(ours), before[:, :0])
+        inside.append(adjusted.low < expected.mean() < adjusted.high)
+        errors.append(adjusted.error / plain.error)
+    assert np.mean(errors) < 0.9
+    assert 0.92 <= np.mean(inside) <= 0.98
+
+
+def test_daily_looks_stop_seldom_where_nothing_changes():
+    rng, stops = np.random.default_rng(3), 0
+    for _ in range(300):
+        outcome, ours, strata, before = campaign(rng, size=1500)
+        for seen in range(100, 1501, 100):
+            part = slice(0, seen)
+            each = adjusted_difference(outcome[part], ours[part], strata[part], before[part])
+            low, high = always_valid_interval(each, spread=0.05)
+            if low > 0 or high < 0:
+                stops += 1
+                break
+    assert stops / 300 <= 0.05
+
+
+@given(st.floats(-1, 1), st.floats(1e-6, 1), st.floats(0.001, 1))
+def test_an_interval_for_many_looks_is_wider_than_one_for_a_single_look(value, error, spread):
+    each = Difference(value, error, 0.5, 0.5, 10, 10)
+    low, high = always_valid_interval(each, spread=spread)
+    assert low <= each.low
+    assert high >= each.high
+
+
+def test_the_customers_it_needs_more_would_show_the_difference():
+    rng = np.random.default_rng(4)
+    outcome, ours, strata, before = campaign(rng, size=600)
+    error = adjusted_difference(outcome, ours, strata, before).error
+    more = needed_more(error, 600, difference=0.05)
+    larger = campaign(rng, size=600 + more)
+    assert adjusted_difference(*larger).detectable == pytest.approx(0.05, rel=0.1)
+    assert needed_more(error, 600, difference=0.9) == 0
+
+
+@pytest.mark.parametrize(
+    ("interval", "expected"),
+    [
+        ((0.01, 0.2), EFFECT),
+        ((-0.2, -0.01), HARM),
+        ((-0.04, 0.03), NONE),
+        ((-0.04, 0.06), OPEN),
+        ((0.01, 0.02), EFFECT),
+    ],
+)
+def test_the_verdict_follows_the_interval(interval, expected):
+    assert verdict(interval, 0.05) == expected
+
+
+@given(
+    st.lists(st.tuples(st.booleans(), st.sampled_from("abcd")), max_size=40).map(
+        lambda rows: ([treated for treated, _ in rows], [name for _, name in rows])
+    )
+)
+def test_every_stratum_has_both_arms_or_there_is_no_difference(rows):
+    ours = np.array(rows[0], dtype=bool)
+    names = usable_strata(ours, rows[1])
+    if names is None:
+        assert min(ours.sum(), (~ours).sum()) < 2 or len(ours) == 0
+        return
+    for name in set(names):
+        inside = np.array([each == name for each in names])
+        assert min((inside & ours).sum(), (inside & ~ours).sum()) >= 2
+
+
+def test_arms_that_were_chosen_are_told_apart_and_drawn_ones_are_not():
+    rng = np.random.default_rng(5)
+    before, names = rng.normal(size=(900, 3)), ("a", "b", "c")
+    drawn = [compare_arms(rng.random(900) < 0.4, before, names).is_random for _ in range(60)]
+    assert np.mean(drawn) > 0.97
+    chosen = compare_arms(before[:, 1] + rng.normal(size=900) > 0.5, before, names)
+    assert not chosen.is_random
+    assert chosen.largest_of == "b"
+    assert compare_arms(np.arange(900) < 5, before, names) is None
+
+
+@pytest.fixture(scope="module")
+def shop_with_trial(tmp_path_factory):
+    """A simulated shop with a campaign of three actions: (folder, settings, history)."""
+    folder = tmp_path_factory.mktemp("actions")
+    business = simulation.simulate(customers=900, seed=3, actions=True)
+    simulation.write(business, folder=folder)
+    settings = load_settings(folder / "lifecycle.toml")
+    history, _ = load_history(settings)
+    return folder, settings, history
+
+
+def test_a_trial_of_the_table_treatments_is_counted_as_by_hand(shop_with_trial):
+    folder, settings, history = shop_with_trial
+    report = measure(history, settings, TRIAL).report()
+    rows = pd.read_csv(folder / "data" / "treatments.csv", dtype={"customer_id": str})
+    sales = pd.read_csv(folder / "data" / "transactions.csv", dtype={"customer_id": str})
+    decided = pd.to_datetime(rows["recorded_at"].iloc[0])
+    at, known = (pd.to_datetime(sales[name]) for name in ("occurred_at", "recorded_at"))
+    window = (at >= decided) & (at < decided + pd.Timedelta(days=60))
+    in_time = known < decided + pd.Timedelta(days=63)
+    bought = sales[window & in_time & (sales["kind"] == "purchase")]
+    before = sales[(at < decided) & (known < decided) & (sales["kind"] == "purchase")]
+    rows = rows[rows["customer_id"].isin(before["customer_id"])]
+    rows["kept"] = rows["customer_id"].isin(bought["customer_id"])
+    shares = rows.groupby("arm")["kept"].agg(["mean", "size"])
+    assert report["treated"] == shares.loc["treated", "size"]
+    assert report["held_out"] == shares.loc["held_out", "size"]
+    assert report["kept_as_counted"]["difference"] == pytest.approx(
+        shares.loc["treated", "mean"] - shares.loc["held_out", "mean"]
+    )
+    assert set(report["actions"]) == {"call", "voucher", "reminder"}
+    paid = rows[rows["arm"] == "treated"]["cost"].sum()
+    assert report["cost"] == pytest.approx(paid, rel=0.05)
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_a_campaign_that_went_to_chosen_customers_is_refused_with_its_numbers(shop_with_trial):
+    folder, _, _ = shop_with_trial
+    table = folder / "data" / "treatments.csv"
+    rows = pd.read_csv(table, dtype={"customer_id": str})
+    sales = pd.read_csv(folder / "data" / "transactions.csv", dtype={"customer_id": str})
+    counts = sales.groupby("customer_id").size()
+    good = counts[counts > counts.median()].index
+    rows["arm"] = np.where(rows["customer_id"].isin(good), "treated", "held_out")
+    rows["campaign"] = "chosen"
+    other = folder / "data" / "chosen.csv"
+    rows.to_csv(other, index=False)
+    chosen = load_settings(folder / "lifecycle.toml", {"files.treatments": "data/chosen.csv"})
+    with pytest.raises(BadSetting, match="AUROC") as refusal:
+        measure(load_history(chosen)[0], chosen, "chosen")
+    assert "activities" in refusal.value.got
+    assert not set(rows["customer_id"]) & set(refusal.value.got.split())
+
+
+def plan_at(at: int, customers, rng, effect_of=None) -> pa.Table:
+    held_out = rng.random(len(customers)) < 0.3
+    columns = {name: pa.nulls(len(customers), kind) for name, kind in _schema().items()}
+    columns |= {
+        "customer_id": pa.array(customers, pa.string()),
+        "occurred_at": pa.array([at] * len(customers), pa.int64()),
+        "recorded_at": pa.array([at] * len(customers), pa.int64()),
+        "campaign": pa.array(["spring"] * len(customers)),
+        "arm": pa.array([HELD_OUT if each else "treated" for each in held_out]),
+        "action": pa.array(["call"] * len(customers)),
+        "stratum": pa.array(["x"] * len(customers)),
+        "risk": pa.array(rng.random(len(customers))),
+        "value": pa.array(rng.random(len(customers))),
+        "cost": pa.array([0.0 if each else 6.0 for each in held_out]),
+    }
+    return pa.table(columns, schema=campaigns.SCHEMA)
+
+
+def _schema() -> dict[str, pa.DataType]:
+    return {each.name: each.type for each in campaigns.SCHEMA}
+
+
+def test_a_look_before_all_outcomes_are_complete_widens_every_later_one(shop_with_trial, home):
+    _, settings, history = shop_with_trial
+    rng, end = np.random.default_rng(1), history.data_until
+    everybody = sorted(history.as_of(end).activity.select("customer_id").collect()["customer_id"])
+    everybody = list(dict.fromkeys(everybody))
+    half = len(everybody) // 2
+    early = plan_at(end - 200 * DAY_US, everybody[:half], rng)
+    late = plan_at(end - 10 * DAY_US, everybody[half:], rng)
+    campaigns.write_campaign("spring", pa.concat_tables([early, late]), {"as_of": 0})
+    report, text = measure_campaign(history, settings, "spring", None)
+    assert report["left_out"]["outcome not complete"] == late.num_rows
+    assert report["looked_early"]
+    assert "looked before" in text
+    single = report["kept"]["low"] - report["kept"]["difference"]
+    assert abs(single) > 1.96 * report["detectable"] / 2.802
+    # With newer data all are complete, and the look is remembered.
+    assert campaigns.was_looked_at("spring")
+    assert report["accepted"] is not None
+
+
+def test_without_complete_outcomes_or_a_hold_out_it_says_so(shop_with_trial, home):
+    _, settings, history = shop_with_trial
+    with pytest.raises(BadSetting, match="nobody decided"):
+        measure(history, settings, "autumn")
+    late = plan_at(history.data_until - DAY_US, ["000001"], np.random.default_rng(1))
+    campaigns.write_campaign("spring", late, {"as_of": 0})
+    with pytest.raises(NotEnoughData, match="not complete"):
+        measure(history, settings, "spring")
+    with pytest.raises(BadSetting, match="--margin"):
+        measure(history, settings, TRIAL, margin=2.0)
+
+
+def test_what_happens_later_changes_no_measurement(shop_with_trial, tmp_path):
+    folder, settings, history = shop_with_trial
+    report = measure(history, settings, TRIAL).report()
+    rows = pd.read_csv(folder / "data" / "treatments.csv", dtype={"customer_id": str})
+    decided = instant(rows["recorded_at"].iloc[0].replace(" ", "T")[:19] + "Z", zone="UTC")
+    sales = pd.read_csv(folder / "data" / "transactions.csv", dtype={"customer_id": str})
+    known = pd.to_datetime(sales["recorded_at"]).astype("int64") // 1000
+    later = known >= decided + 63 * DAY_US
+    sales.loc[later, "amount"] = 999
+    changed = folder / "data" / "later.csv"
+    sales.to_csv(changed, index=False)
+    other = load_settings(folder / "lifecycle.toml", {"files.transactions": "data/later.csv"})
+    assert measure(load_history(other)[0], other, TRIAL).report() == report
+
+
+def test_the_command_measures_and_names_what_was_decided(shop_with_trial, home):
+    folder, _, _ = shop_with_trial
+    config = folder / "lifecycle.toml"
+    done = run_here("measure", "-c", config, "--campaign", TRIAL, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["campaign"] == TRIAL
+    none = run_here("measure", "-c", config)
+    assert none.returncode == 3
+    assert "lifecycle decide" in none.stderr

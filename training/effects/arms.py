@@ -1,0 +1,176 @@
+"""The customers of a campaign: in which arm they were, what was known before, and what came.
+
+Of a campaign that `lifecycle decide` drew, the plan has the arms; of another one, the table
+treatments. Outcomes are those of the labels, from the instant of each decision on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.core.errors import BadSetting, NotEnoughData
+from features.core.instants import DAY_US
+from features.core.settings import Settings
+from features.labels.later_money import observe_money
+from features.labels.outcomes import is_mature, observe_outcomes
+from features.recipes.definitions import learn_definitions
+from features.tables.history import History, Known
+from serving.decisions import campaigns
+from serving.decisions.candidates import HELD_OUT
+
+# What is known of everybody before a decision, besides the scores of a plan.
+BEFORE = ("recency_days", "activities", "days_since_first", "activities_90d")
+OF_PLANS = ("risk", "value")
+
+
+@dataclass(frozen=True)
+class Arms:
+    """The customers of a campaign with complete outcomes, and how many are left out, by why.
+
+    kept and money (n,): outcomes; money is NaN where no table has it. before (n, k): `names`.
+    action (n,): the action of the plan, '' where there is none. cost: spent on the treated.
+    """
+
+    is_treated: np.ndarray
+    kept: np.ndarray
+    money: np.ndarray
+    strata: list[str]
+    action: list[str]
+    before: np.ndarray
+    names: tuple[str, ...]
+    cost: float
+    left_out: Mapping[str, int]
+    drawn: bool
+
+
+def campaign_rows(history: History, campaign: str) -> tuple[pa.Table, bool]:
+    """The rows of a campaign in the columns of a plan, and whether a plan drew its arms."""
+    if campaign in campaigns.list_campaigns():
+        return campaigns.read_campaign(campaign).plan, True
+    table = history.as_of(history.data_until).further.get("treatments")
+    names = ["customer_id", "occurred_at", "recorded_at", "campaign", "arm", "action", "cost"]
+    rows = None if table is None else table.select(*names).collect(backend="pyarrow").to_native()
+    rows = None if rows is None else rows.filter(pc.equal(rows["campaign"], campaign))
+    if rows is None or not rows.num_rows:
+        raise BadSetting(
+            where="--campaign",
+            got="a campaign that nobody decided",
+            rule="A campaign is one of `lifecycle decide`, or one in the table treatments.",
+            fix=f"Decided here: {', '.join(campaigns.list_campaigns()) or 'none'}.",
+            values=[campaign],
+        )
+    return rows, False
+
+
+def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn: bool) -> Arms:
+    """The outcomes of the customers of a campaign, each from the instant of the decision on.
+
+    Where the table names nobody who was held out, everybody else is the other arm; `compare_arms`
+    says what that is worth.
+    """
+    left_out = {"outcome not complete": 0, "no stage at the decision": 0, "arm not known": 0}
+    if not drawn:
+        known_arm = pc.is_valid(rows["arm"])
+        if pc.sum(known_arm).as_py():
+            left_out["arm not known"] = rows.num_rows - pc.sum(known_arm).as_py()
+            rows = rows.filter(known_arm)
+    # A second row of a customer changes no arm: the first decision counts.
+    rows = rows.sort_by([("recorded_at", "ascending"), ("customer_id", "ascending")])
+    first = np.unique(np.array(rows["customer_id"].to_pylist()), return_index=True)[1]
+    rows = rows.take(pa.array(np.sort(first)))
+    parts = []
+    for at in sorted(pc.unique(rows["recorded_at"]).to_pylist()):
+        at_once = rows.filter(pc.equal(rows["recorded_at"], at))
+        if not is_mature(at, history=history, settings=settings):
+            left_out["outcome not complete"] += at_once.num_rows
+            continue
+        part = _observe_at(history, settings, at_once, at)
+        left_out["no stage at the decision"] += at_once.num_rows - part["named"]
+        parts.append(part)
+    if not parts:
+        raise NotEnoughData(
+            where="outcomes",
+            got=f"{left_out['outcome not complete']} customers whose outcomes are not complete",
+            rule=f"An outcome is complete {settings.churn.horizon_days} days after the decision, "
+            f"and {settings.churn.label_latency_days} more for late rows.",
+            fix="Measure again with newer data.",
+        )
+    names = (*BEFORE, *(OF_PLANS if drawn else ()))
+    treated = rows.filter(pc.fill_null(pc.not_equal(rows["arm"], HELD_OUT), True))
+    cost = float(pc.sum(treated["cost"]).as_py() or 0.0)
+    if not drawn:
+        cost /= 10**settings.minor_digits
+    return Arms(
+        np.concatenate([each["is_treated"] for each in parts]),
+        np.concatenate([each["kept"] for each in parts]),
+        np.concatenate([each["money"] for each in parts]),
+        [name for each in parts for name in each["strata"]],
+        [name for each in parts for name in each["action"]],
+        np.vstack([each["before"] for each in parts]),
+        names,
+        cost,
+        left_out,
+        drawn,
+    )
+
+
+def _observe_at(history: History, settings: Settings, rows: pa.Table, at: int) -> dict[str, Any]:
+    known = history.as_of(at)
+    definitions = learn_definitions(known, settings)
+    outcomes = observe_outcomes(history, known, definitions=definitions, settings=settings).rows
+    has_arms = pc.sum(pc.equal(rows["arm"], HELD_OUT)).as_py()
+    kind = "inner" if has_arms else "left outer"
+    joined = outcomes.select(["customer_id", "churned"]).join(rows, "customer_id", join_type=kind)
+    joined = joined.sort_by("customer_id")
+    arm = pc.fill_null(joined["arm"], "treated")
+    if not has_arms:
+        arm = pc.if_else(pc.is_valid(joined["campaign"]), "treated", HELD_OUT)
+    size = joined.num_rows
+    before = _before(known, joined["customer_id"], at)
+    names = [name for name in OF_PLANS if name in joined.column_names]
+    scores = [joined[name].to_numpy(zero_copy_only=False) for name in names]
+    money = observe_money(history, known, joined["customer_id"], settings)[:, 0]
+    return {
+        "is_treated": pc.not_equal(arm, HELD_OUT).to_numpy(),
+        "kept": 1.0 - joined["churned"].cast(pa.float64()).to_numpy(),
+        "money": money,
+        "strata": _texts(joined, "stratum", size),
+        "action": _texts(joined, "action", size),
+        "before": np.column_stack([before, *scores]) if scores else before,
+        "named": pc.sum(pc.is_valid(joined["campaign"])).as_py() or 0,
+    }
+
+
+def _texts(rows: pa.Table, name: str, size: int) -> list[str]:
+    if name not in rows.column_names:
+        return [""] * size
+    return pc.fill_null(rows[name], "").to_pylist()
+
+
+def _before(known: Known, customers: pa.ChunkedArray, at: int) -> np.ndarray:
+    """(n, 4): BEFORE, of what was known at the decision."""
+    rows = known.activity.select("customer_id", "occurred_at")
+    rows = rows.collect(backend="pyarrow").to_native()
+    recent = pc.greater_equal(rows["occurred_at"], at - 90 * DAY_US).cast(pa.int64())
+    rows = rows.append_column("recent", recent)
+    counts = rows.group_by("customer_id").aggregate(
+        [
+            ("occurred_at", "max"),
+            ("occurred_at", "min"),
+            ("occurred_at", "count"),
+            ("recent", "sum"),
+        ]
+    )
+    places = pc.index_in(customers, counts["customer_id"].combine_chunks())
+    last, first, count, late = (
+        counts.take(places)[name].to_numpy(zero_copy_only=False).astype(float)
+        for name in ("occurred_at_max", "occurred_at_min", "occurred_at_count", "recent_sum")
+    )
+    columns = [(at - last) / DAY_US, count, (at - first) / DAY_US, late]
+    return np.column_stack([np.log1p(np.nan_to_num(each)) for each in columns])

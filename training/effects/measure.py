@@ -1,0 +1,239 @@
+"""`lifecycle measure`: what a campaign changed, beside the customers who were held out of it.
+
+    the plan, or the table treatments ─► outcomes of each arm ─► are the arms alike? ─► differences
+
+Outcomes are those of the labels: kept is no churn within the horizon after the decision, money is
+what came within it. Customers whose outcome window is not complete are counted and wait.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from features.core.errors import BadSetting, NotEnoughData
+from features.core.instants import day_text
+from features.core.settings import Settings
+from features.indicators.intervals import difference_of_shares
+from features.tables.history import History
+from serving.decisions import campaigns
+from training.effects.arms import Arms, campaign_rows, observe_arms
+from training.effects.balance import Balance, compare_arms
+from training.effects.difference import (
+    Difference,
+    adjusted_difference,
+    always_valid_interval,
+    needed_more,
+)
+
+EFFECT, HARM, NONE, OPEN = "effect", "harm", "no effect", "not enough data"
+MARGIN = 0.05
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """kept: the difference in the share kept, adjusted; raw: as counted, with Newcombe's interval.
+
+    interval: that of `kept` which holds (always valid where somebody looked early). money: the
+    difference in money a customer, None without money. actions: `kept` by action. accepted: the
+    share of those who would have left that was kept, with its interval, None without a risk.
+    """
+
+    campaign: str
+    verdict: str
+    margin: float
+    kept: Difference
+    raw: tuple[float, float, float]
+    interval: tuple[float, float]
+    looked_early: bool
+    money: Difference | None
+    profit: tuple[float, float, float] | None
+    actions: Mapping[str, Difference]
+    accepted: tuple[float, float, float] | None
+    needed: int
+    arms: Arms
+    balance: Balance | None
+    currency: str | None
+    days: int
+    decided: Sequence[str] = field(default=())
+
+    def report(self) -> dict[str, Any]:
+        """For JSON: counts, shares and money, and nothing of single customers."""
+        return {
+            "campaign": self.campaign,
+            "verdict": self.verdict,
+            "margin": self.margin,
+            "horizon_days": self.days,
+            "decided": list(self.decided),
+            "treated": self.kept.n_treated,
+            "held_out": self.kept.n_held_out,
+            "left_out": dict(self.arms.left_out),
+            "kept": _numbers(self.kept, self.interval),
+            "kept_as_counted": dict(zip(("difference", "low", "high"), self.raw, strict=True)),
+            "detectable": self.kept.detectable,
+            "customers_needed_more": self.needed,
+            "looked_early": self.looked_early,
+            "money_per_customer": None
+            if self.money is None
+            else _numbers(self.money, (self.money.low, self.money.high)),
+            "profit": None
+            if self.profit is None
+            else dict(zip(("value", "low", "high"), self.profit, strict=True)),
+            "cost": self.arms.cost,
+            "currency": self.currency,
+            "actions": {
+                name: _numbers(each, (each.low, each.high)) for name, each in self.actions.items()
+            },
+            "accepted": None
+            if self.accepted is None
+            else dict(zip(("share", "low", "high"), self.accepted, strict=True)),
+            "arms_drawn_by_plan": self.arms.drawn,
+            "arms_told_apart": None if self.balance is None else self.balance.auroc,
+        }
+
+
+def measure(
+    history: History, settings: Settings, campaign: str, *, margin: float | None = None
+) -> Measurement:
+    """What the campaign changed. margin: a difference in the share kept that would not matter.
+
+    NotEnoughData without both arms or without complete outcomes; BadSetting for arms that were not
+    drawn: who was treated was chosen, so a difference is that of the choice.
+    """
+    margin = check_margin(settings, margin)
+    rows, drawn = campaign_rows(history, campaign)
+    arms = observe_arms(history, settings, rows, drawn=drawn)
+    balance = None
+    if not drawn:
+        balance = compare_arms(arms.is_treated, arms.before, arms.names)
+        if balance is not None and not balance.is_random:
+            raise _not_drawn(campaign, balance)
+    kept = adjusted_difference(arms.kept, arms.is_treated, arms.strata, arms.before)
+    if kept is None:
+        raise NotEnoughData(
+            where=f"campaign {campaign}",
+            got=f"{int(arms.is_treated.sum())} treated and {int((~arms.is_treated).sum())} held "
+            "out with complete outcomes",
+            rule="An effect is the difference of two arms, with at least two customers in each.",
+            fix="Hold customers out: [decisions] hold_out = 0.1, before the campaign begins.",
+        )
+    early = bool(arms.left_out.get("outcome not complete")) or campaigns.was_looked_at(campaign)
+    interval = (kept.low, kept.high)
+    if early:
+        interval = always_valid_interval(kept, spread=margin)
+    ours = arms.is_treated
+    counts = (arms.kept[ours].sum(), ours.sum(), arms.kept[~ours].sum(), (~ours).sum())
+    money = _money_difference(arms)
+    return Measurement(
+        campaign,
+        verdict(interval, margin),
+        margin,
+        kept,
+        difference_of_shares(*(int(each) for each in counts)),
+        interval,
+        early,
+        money,
+        None if money is None else _profit(money, arms),
+        _by_action(arms),
+        _accepted(arms, kept),
+        needed_more(kept.error, len(ours), difference=margin),
+        arms,
+        balance,
+        settings.business.currency,
+        settings.churn.horizon_days,
+        sorted({day_text(at, zone=settings.zone) for at in rows["recorded_at"].to_pylist()}),
+    )
+
+
+def check_margin(settings: Settings, margin: float | None) -> float:
+    """The difference that would not matter: as typed, else that of [decisions], else MARGIN."""
+    if margin is None:
+        return settings.decisions.detectable_effect or MARGIN
+    if not 0 < margin < 1:
+        raise BadSetting(
+            where="--margin",
+            got="no share between 0 and 1",
+            rule="A margin is a difference in the share kept that would not matter.",
+            fix="For example: --margin 0.02, two customers in a hundred.",
+            values=[str(margin)],
+        )
+    return margin
+
+
+def verdict(interval: tuple[float, float], margin: float) -> str:
+    """EFFECT or HARM where 0 is outside, NONE where all of it is within the margin, else OPEN."""
+    low, high = interval
+    if low > 0:
+        return EFFECT
+    if high < 0:
+        return HARM
+    return NONE if -margin < low and high < margin else OPEN
+
+
+def _money_difference(arms: Arms) -> Difference | None:
+    if not np.isfinite(arms.money).all() or not arms.money.any():
+        return None
+    return adjusted_difference(arms.money, arms.is_treated, arms.strata, arms.before)
+
+
+def _profit(money: Difference, arms: Arms) -> tuple[float, float, float]:
+    """What the campaign brought within the horizon: money of the treated, less what it cost."""
+    count = money.n_treated
+    value, low, high = (count * each - arms.cost for each in (money.value, money.low, money.high))
+    return value, low, high
+
+
+def _by_action(arms: Arms) -> dict[str, Difference]:
+    """The difference in the share kept, of each action beside those held out of it.
+
+    Who was held out of no action in particular stands beside each of them.
+    """
+    differences = {}
+    actions = np.array(arms.action, dtype=object)
+    for name in sorted(set(arms.action) - {""}):
+        inside = (actions == name) | ((actions == "") & ~arms.is_treated)
+        strata = [each for each, chosen in zip(arms.strata, inside, strict=True) if chosen]
+        part = adjusted_difference(
+            arms.kept[inside], arms.is_treated[inside], strata, arms.before[inside]
+        )
+        if part is not None:
+            differences[name] = part
+    return differences
+
+
+def _accepted(arms: Arms, kept: Difference) -> tuple[float, float, float] | None:
+    """γ as it was: the share kept more, by the mean risk; None where the arms have no risk."""
+    if "risk" not in arms.names:
+        return None
+    risk = float(np.nanmean(arms.before[:, arms.names.index("risk")]))
+    if risk <= 0:
+        return None
+    value, low, high = (each / risk for each in (kept.value, kept.low, kept.high))
+    return value, low, high
+
+
+def _numbers(each: Difference, interval: tuple[float, float]) -> dict[str, float]:
+    return {
+        "difference": each.value,
+        "low": interval[0],
+        "high": interval[1],
+        "treated": each.treated,
+        "held_out": each.held_out,
+        "n_treated": each.n_treated,
+        "n_held_out": each.n_held_out,
+    }
+
+
+def _not_drawn(campaign: str, balance: Balance) -> BadSetting:
+    return BadSetting(
+        where=f"campaign {campaign}",
+        got=f"arms that what was before tells apart: AUROC {balance.auroc:.3f}, of drawn arms at "
+        f"most {balance.limit:.3f}; {balance.largest_of} differs by {balance.largest:.2f} standard "
+        f"deviations; {balance.without_overlap:.0%} of the treated have nobody like them beside",
+        rule="An effect is measured between arms that were drawn. Here who was treated was chosen, "
+        "so a difference would be that of the choice.",
+        fix="Draw a hold-out before the next campaign: lifecycle decide --campaign NAME.",
+    )

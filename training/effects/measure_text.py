@@ -1,0 +1,130 @@
+"""A measurement in a few lines: the verdict first, then what it rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from features.core.language import mark, number, percent, say
+from training.effects.measure import EFFECT, HARM, NONE, OPEN
+
+_VERDICTS = {
+    EFFECT: mark("the campaign kept more customers than would have stayed without it"),
+    HARM: mark("the campaign lost customers: fewer stayed than without it"),
+    NONE: mark("no effect: whatever it changed is less than {margin} points either way"),
+    OPEN: mark("not enough data: {needed} customers more would show {margin} points"),
+}
+
+
+def measurement_text(report: Mapping[str, Any]) -> str:
+    """The lines of `Measurement.report`."""
+    kept, margin = report["kept"], number(100 * report["margin"], 1)
+    sentence = say(
+        _VERDICTS[report["verdict"]], margin=margin, needed=number(report["customers_needed_more"])
+    )
+    lines = [
+        say("campaign {name}: {verdict}", name=report["campaign"], verdict=sentence),
+        say(
+            "  kept for {days} days: {treated} of the treated ({n}), {held} of the held out ({m}): "
+            "{difference} points, 95% interval {low} to {high}",
+            days=number(report["horizon_days"]),
+            treated=percent(kept["treated"]),
+            n=number(kept["n_treated"]),
+            held=percent(kept["held_out"]),
+            m=number(kept["n_held_out"]),
+            difference=_points(kept["difference"]),
+            low=_points(kept["low"]),
+            high=_points(kept["high"]),
+        ),
+        say(
+            "  as counted, without adjustment: {difference} points, {low} to {high}",
+            **{name: _points(value) for name, value in report["kept_as_counted"].items()},
+        ),
+    ]
+    if report["looked_early"]:
+        lines.append(
+            say(
+                "  somebody looked before all outcomes were complete: this interval holds however "
+                "often one looks, and is wider"
+            )
+        )
+    lines += [*_money_lines(report), *_action_lines(report)]
+    lines += [
+        say("  left out: {n} ({why})", n=number(count), why=_why(reason))
+        for reason, count in report["left_out"].items()
+        if count
+    ]
+    lines.append(
+        say(
+            "  such data show a difference of {points} points in 8 of 10 cases",
+            points=number(100 * report["detectable"], 1),
+        )
+    )
+    if not report["arms_drawn_by_plan"]:
+        lines.append(
+            say("  arms of the table treatments: nothing that was known before tells them apart")
+        )
+    return "\n".join(lines)
+
+
+def _money_lines(report: Mapping[str, Any]) -> list[str]:
+    money, profit = report["money_per_customer"], report["profit"]
+    if money is None or profit is None:
+        return []
+    currency = f" {report['currency']}" if report["currency"] else ""
+    return [
+        say(
+            "  money a customer: {difference}{currency} more than without, {low} to {high}",
+            difference=number(money["difference"], 2),
+            low=number(money["low"], 2),
+            high=number(money["high"], 2),
+            currency=currency,
+        ),
+        say(
+            "  all of the treated, less a cost of {cost}: {value}{currency}, {low} to {high}",
+            cost=number(report["cost"], 0),
+            value=number(profit["value"], 0),
+            low=number(profit["low"], 0),
+            high=number(profit["high"], 0),
+            currency=currency,
+        ),
+    ]
+
+
+def _action_lines(report: Mapping[str, Any]) -> list[str]:
+    lines = [
+        say(
+            "  {action}: {difference} points, {low} to {high} ({n} treated, {m} held out)",
+            action=name,
+            difference=_points(each["difference"]),
+            low=_points(each["low"]),
+            high=_points(each["high"]),
+            n=number(each["n_treated"]),
+            m=number(each["n_held_out"]),
+        )
+        for name, each in report["actions"].items()
+    ]
+    accepted = report["accepted"]
+    if accepted is not None:
+        lines.append(
+            say(
+                "  of 100 who would have left, {share} were kept ({low} to {high}): the acceptance "
+                "of the configuration, measured",
+                share=number(100 * accepted["share"], 0),
+                low=number(100 * accepted["low"], 0),
+                high=number(100 * accepted["high"], 0),
+            )
+        )
+    return lines
+
+
+def _points(difference: float) -> str:
+    return f"{'+' if difference > 0 else ''}{number(100 * difference, 1)}"
+
+
+def _why(reason: str) -> str:
+    return {
+        "outcome not complete": say("their outcomes are not complete yet"),
+        "no stage at the decision": say("without activity or cover at the decision"),
+        "arm not known": say("without an arm in the table treatments"),
+    }[reason]
