@@ -37,6 +37,7 @@ COMMANDS = [
     "stages",
     "train",
     "ui",
+    "uplift",
     "value",
     "why-value",
 ]

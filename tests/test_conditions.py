@@ -85,10 +85,12 @@ def test_what_is_no_condition_is_named_with_its_place(text, says):
 
 @given(st.text(max_size=60))
 def test_any_text_is_a_condition_or_says_why_not(text):
+    fields, error = set(), ""
     try:
         fields = parse_condition(text).fields()
-    except ValueError:
-        return
+    except ValueError as refusal:
+        error = str(refusal)
+    assert error or not text.strip() or fields
     assert fields <= {*NUMBERS, *TEXTS}
 
 

@@ -11,7 +11,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
-from features.core.action_schema import Action
 from features.core.errors import BadSetting, NotEnoughData, ReleaseRefused
 from features.core.instants import DAY_US
 from features.indicators.indicator_data import IndicatorData
@@ -20,18 +19,9 @@ from serving.decisions import campaigns
 from serving.decisions.candidates import HELD_OUT, known_contacts, load_candidates
 from serving.decisions.economics import expected_cost, expected_profit
 from serving.decisions.plan import TREATED, make_plan
+from tests.support.campaigns import ACTIONS, no_contacts, settings_of
 from tests.support.command_line import run_here
 
-ACTIONS = {
-    "call": Action(when="risk >= 0.2", channel="phone", contact_cost=6, acceptance=0.3),
-    "voucher": Action(
-        when="not stage = churned",
-        channel="email",
-        contact_cost=0.2,
-        incentive=5,
-        acceptance={"mean": 0.2, "n": 150},
-    ),
-}
 SECTIONS = """
 [actions.call]
 when = "risk >= 0.2"
@@ -41,20 +31,10 @@ acceptance = 0.3
 """
 
 
-def settings_of(business, **decisions):
-    settings = business.settings
-    of_decisions = settings.decisions.model_copy(update=decisions)
-    return settings.model_copy(update={"actions": ACTIONS, "decisions": of_decisions})
-
-
 def decided(business, campaign="spring", *, budget=None, capacity=(), **decisions):
     settings = settings_of(business, **decisions)
     rules = read_rules(settings, campaign, budget=budget, capacity=read_capacities(capacity))
     return decide(business.history, settings, rules, business.run.as_of)
-
-
-def no_contacts() -> pa.Table:
-    return campaigns.SCHEMA.empty_table()
 
 
 @pytest.fixture

@@ -116,10 +116,8 @@ def test_the_verdict_follows_the_interval(interval, expected):
 def test_every_stratum_has_both_arms_or_there_is_no_difference(rows):
     ours = np.array(rows[0], dtype=bool)
     names = usable_strata(ours, rows[1])
-    if names is None:
-        assert min(ours.sum(), (~ours).sum()) < 2 or len(ours) == 0
-        return
-    for name in set(names):
+    assert (names is None) == (len(ours) > 0 and min(ours.sum(), (~ours).sum()) < 2)
+    for name in set(names or []):
         inside = np.array([each == name for each in names])
         assert min((inside & ours).sum(), (inside & ~ours).sum()) >= 2
 

@@ -89,3 +89,22 @@ def measure(
         return
     report, text = measure_campaign(history, settings, campaign, margin)
     answer(report, text, as_json)
+
+
+@app.command(rich_help_panel=SERVE)
+def uplift(
+    campaign: Campaign,
+    config: Config = DEFAULT,
+    changes: Changes = None,
+    as_json: AsJson = False,
+) -> None:
+    """Learn whom each action of a campaign moves, and whether to send by it.
+
+    By the scores of the day it was decided. What is better than sending by risk is used by
+    `lifecycle decide` from then on.
+    """
+    from lifecycle.commands.measure import learn_effects
+
+    settings, history, _ = open_business(config, changes)
+    report, text = learn_effects(history, settings, campaign)
+    answer(report, text, as_json)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,18 +13,20 @@ import pyarrow.compute as pc
 
 from features.core.errors import BadSetting
 from features.core.instants import day_text
-from features.core.language import number, percent, say
+from features.core.language import number, say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from features.core.staged_files import put_in_place, staging_folder
 from features.indicators.indicator_data import IndicatorData
 from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History, newest_as_of, refuse_too_late
+from lifecycle.commands.decide_text import decision_text
 from serving.batch.writers import out_errors, write_table, write_table_for_spreadsheets
 from serving.decisions import campaigns
 from serving.decisions.candidates import Candidates, known_contacts, load_candidates
+from serving.decisions.effect_model import current_effects, kept_odds
 from serving.decisions.hold_out import needed_customers
-from serving.decisions.plan import TREATED, Plan, Rules, make_plan
+from serving.decisions.plan import TREATED, Plan, Rules, Z, make_plan
 
 EXAMPLE = """\
 [actions.call]
@@ -32,6 +35,7 @@ channel = "phone"
 contact_cost = 6.0
 incentive = 0.0
 acceptance = 0.15"""
+ENDS = ("expected_profit_low", "expected_profit_high")
 _OF_PEOPLE = (
     *("customer_id", "action", "channel", "expected_profit", "expected_profit_low"),
     *("expected_profit_high", "expected_cost", "stage", "tier", "segment", "risk", "value"),
@@ -101,12 +105,29 @@ class Decision:
             "counts": {**self.candidates.counts, **self.plan.counts},
             "expected_cost": _sum(treated, "expected_cost"),
             "expected_profit": _sum(treated, "expected_profit"),
-            "expected_profit_low": _sum(treated, "expected_profit_low"),
-            "expected_profit_high": _sum(treated, "expected_profit_high"),
+            **dict(zip(ENDS, self._ends(treated), strict=True)),
             "prices": dict(self.plan.prices),
             "actions": {name: self._of_action(treated, name) for name in self.rules.actions},
-            "response_not_effect": True,
+            "response_not_effect": not all(self._learned_from(name) for name in self.rules.actions),
         }
+
+    def _ends(self, treated: pa.Table) -> tuple[float, float]:
+        """The ends of the expected profit: of learned effects as their errors add up, of the others
+        all low together and all high together.
+        """
+        low = high = variance = 0.0
+        for name, action in self.rules.actions.items():
+            rows = treated.filter(pc.equal(treated["action"], name))
+            effects = self.rules.effects
+            if effects is None or name not in effects.actions:
+                low += _sum(rows, ENDS[0]) - _sum(rows, "expected_profit")
+                high += _sum(rows, ENDS[1]) - _sum(rows, "expected_profit")
+                continue
+            gains = rows["value"].to_numpy() - action.incentive
+            inputs, odds = effects.inputs.matrix(rows), kept_odds(rows)
+            variance += effects.actions[name].error_of_sum(inputs, odds, gains) ** 2
+        middle, half = _sum(treated, "expected_profit"), Z * math.sqrt(variance)
+        return middle + low - half, middle + high + half
 
     def _needed(self) -> int | None:
         """How many customers show `detectable_effect`, half of them held out; None without one."""
@@ -125,11 +146,17 @@ class Decision:
             "expected_profit": _sum(rows, "expected_profit"),
             "acceptance": action.acceptance.mean,
             "measured_on": action.acceptance.n,
+            "learned_from": self._learned_from(name),
         }
+
+    def _learned_from(self, name: str) -> str | None:
+        """The campaign that the effects of an action were learned from; None for an acceptance."""
+        effects = self.rules.effects
+        return effects.campaign if effects is not None and name in effects.actions else None
 
     def text(self) -> str:
         """The report in lines."""
-        return "\n".join(_lines(self.report(), self.rules))
+        return decision_text(self.report(), self.rules.detectable_effect)
 
 
 def decide(history: History, settings: Settings, rules: Rules, as_of: int | None) -> Decision:
@@ -208,6 +235,7 @@ def read_rules(
         held_out_days=settings.churn.horizon_days,
         budget=budget,
         capacity=capacity,
+        effects=current_effects(),
     )
 
 
@@ -275,100 +303,3 @@ def _sum(rows: pa.Table, column: str) -> float:
 
 def _finite(value: float) -> float | None:
     return value if value == value else None
-
-
-def _lines(report: Mapping[str, Any], rules: Rules) -> list[str]:
-    money = f" {report['currency']}" if report["currency"] else ""
-
-    def amount(value: float) -> str:
-        return f"{number(value, 0 if abs(value) >= 1000 else 2)}{money}"
-
-    lines = [
-        say(
-            "campaign {name}, as of {day}: {contacted} customers to contact, {held} held out",
-            name=report["campaign"],
-            day=report["as_of"],
-            contacted=number(report["contacted"]),
-            held=number(report["held_out"]),
-        ),
-        say(
-            "  expected profit {profit} ({low} to {high}), expected cost {cost}",
-            profit=amount(report["expected_profit"]),
-            low=amount(report["expected_profit_low"]),
-            high=amount(report["expected_profit_high"]),
-            cost=amount(report["expected_cost"]),
-        ),
-    ]
-    for name, each in report["actions"].items():
-        basis = (
-            say("a guess")
-            if each["measured_on"] is None
-            else say("measured on {n}", n=number(each["measured_on"]))
-        )
-        lines.append(
-            say(
-                "  {action} ({channel}): {n} customers, cost {cost}, profit {profit}; accepted by "
-                "{share} of those who would leave ({basis})",
-                action=name,
-                channel=each["channel"],
-                n=number(each["contacted"]),
-                cost=amount(each["expected_cost"]),
-                profit=amount(each["expected_profit"]),
-                share=percent(each["acceptance"]),
-                basis=basis,
-            )
-        )
-    for name, price in report["prices"].items():
-        text = (
-            say("  one more unit of budget would bring {price} more", price=amount(price))
-            if name == "budget"
-            else say(
-                "  one more customer of {channel} would bring {price} more",
-                channel=name,
-                price=amount(price),
-            )
-        )
-        lines.append(text)
-    for reason, count in report["counts"].items():
-        if count and reason != "chosen":
-            lines.append(f"  {_reason_text(reason)}: {number(count)}")
-    lines.append(_hold_out_text(report, rules))
-    lines.append(
-        say(
-            "  This is a response, not an effect: what the actions change is known only beside the "
-            "customers who are held out. Afterwards: lifecycle measure --campaign {name}",
-            name=report["campaign"],
-        )
-    )
-    return lines
-
-
-def _reason_text(reason: str) -> str:
-    return {
-        "no consent": say("not listed: no consent"),
-        "no score": say("without a score"),
-        "held out of another campaign": say("held out of another campaign, so left alone"),
-        "contacted lately": say("contacted lately"),
-        "no action fits": say("no action is meant for them"),
-        "no action pays": say("let go: no action that is meant for them pays"),
-        "beyond the limits": say("an action would pay, but the limits are reached"),
-    }[reason]
-
-
-def _hold_out_text(report: Mapping[str, Any], rules: Rules) -> str:
-    difference = report["detectable_difference"]
-    if difference is None:
-        return say("  nobody is held out: the effect will not be known")
-    text = say(
-        "  the hold-out shows a difference of {points} points in the share kept in 8 of 10 such "
-        "campaigns",
-        points=number(100 * difference, 1),
-    )
-    wanted = rules.detectable_effect
-    if wanted is not None and difference > wanted + 1e-9:
-        text += say(
-            "; for {points} points it takes {n} customers",
-            points=number(100 * wanted, 1),
-            n=number(report["customers_needed"]),
-        )
-    return text

@@ -10,8 +10,11 @@ from features.core.progress import print_status
 from features.core.settings import Settings
 from features.tables.history import History
 from serving.decisions import campaigns
+from serving.decisions.effect_model import effects_path
 from training.effects.measure import measure
 from training.effects.measure_text import measurement_text
+from training.effects.uplift import learn_campaign
+from training.effects.uplift_text import uplift_text
 
 
 def measure_campaign(
@@ -37,3 +40,15 @@ def name_campaigns() -> list[str]:
             fix="Type: lifecycle decide --campaign NAME --out FOLDER.",
         )
     return names
+
+
+def learn_effects(
+    history: History, settings: Settings, campaign: str
+) -> tuple[dict[str, Any], str]:
+    """What a campaign taught, for JSON and as text. The effects that are better are written."""
+    print_status(say("observing the outcomes of both arms"))
+    learned = learn_campaign(history, settings, campaign)
+    if learned.model.actions:
+        learned.model.write(effects_path())
+    report = learned.report()
+    return report, uplift_text(report)

@@ -85,7 +85,7 @@ class Trial:
         columns = {
             "customer_id": people.ids.take(pa.array(who)),
             "occurred_at": timestamps(at),
-            "recorded_at": timestamps(at - 3_600),
+            "recorded_at": timestamps(np.full(who.size, self.day * DAY)),  # decided at midnight
             "campaign": pa.array([TRIAL] * who.size, pa.string()),
             "arm": pa.array(np.where(is_treated, "treated", HELD_OUT).tolist(), pa.string()),
             "action": names.take(pa.array(arm)),

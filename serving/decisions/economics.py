@@ -39,8 +39,21 @@ def expected_profit(
     >>> float(expected_profit(0.5, 200.0, acceptance=0.25, incentive=10.0, contact=1.0))
     17.75
     """
-    kept = np.asarray(p * acceptance * (value - incentive))
-    return kept - (1 - p) * incentive - contact
+    return profit_of_effect(
+        np.asarray(p * acceptance), p, value, incentive=incentive, contact=contact
+    )
+
+
+def profit_of_effect(
+    effect: Numbers, p: Numbers, value: Numbers, *, incentive: Numbers, contact: Numbers
+) -> Array:
+    """π where the difference in the probability of being kept is known: p · γ, or learned."""
+    return np.asarray(effect * (value - incentive)) - (1 - p) * incentive - contact
+
+
+def cost_of_effect(effect: Numbers, p: Numbers, *, incentive: Numbers, contact: Numbers) -> Array:
+    """The contact, and the incentive for everybody who stays with the action."""
+    return contact + incentive * np.clip(1 - p + effect, 0, 1)
 
 
 def expected_cost(

@@ -16,10 +16,19 @@ from features.core.action_schema import Action
 from features.core.condition import parse_condition
 from serving.decisions.allocation import NOTHING, Limits, allocate
 from serving.decisions.candidates import HELD_OUT
-from serving.decisions.economics import expected_cost, expected_profit, profit_interval
+from serving.decisions.economics import (
+    cost_of_effect,
+    expected_cost,
+    expected_profit,
+    profit_interval,
+    profit_of_effect,
+)
+from serving.decisions.effect_model import EffectModel, kept_odds
 from serving.decisions.hold_out import HoldOut, draw_hold_out, draw_number, needed_hold_out
 
 TREATED = "treated"
+Z = 1.96  # of a 95 % interval
+BLOCK = 50_000  # customers whose inputs are in memory at once
 Array = np.ndarray
 
 
@@ -28,7 +37,8 @@ class Rules:
     """What is decided by: the actions, and the limits of one campaign.
 
     rest_days: a customer is not contacted so soon after any contact. held_out_days: who was held
-    out of another campaign is left alone for so long. budget: None for no limit.
+    out of another campaign is left alone for so long. budget: None for no limit. effects: learned,
+    for the actions that it has; the others are priced by their acceptance.
     """
 
     campaign: str
@@ -39,6 +49,7 @@ class Rules:
     held_out_days: int
     budget: float | None = None
     capacity: Mapping[str, int] = field(default_factory=dict)
+    effects: EffectModel | None = None
 
 
 @dataclass(frozen=True)
@@ -129,18 +140,48 @@ def price_options(customers: pa.Table, contacts: pa.Table, rules: Rules, as_of: 
     fits = np.zeros(shape, dtype=bool)
     resting = _contacted_since(customers, contacts, as_of, rules.rest_days)
     alone = _held_out_since(customers, contacts, as_of, rules)
+    learned = _learned_effects(customers, rules)
     for place, (name, action) in enumerate(rules.actions.items()):
         money = {"incentive": action.incentive, "contact": action.contact_cost}
         met = parse_condition(action.when).holds(customers).to_numpy(zero_copy_only=False)
         cooling = _contacted_since(customers, contacts, as_of, action.cool_down_days, action=name)
         fits[:, place] = met
         open_ = met & ~resting & ~alone & ~cooling & np.isfinite(value)
-        mean = action.acceptance.mean
-        profit[open_, place] = expected_profit(p, value, acceptance=mean, **money)[open_]
-        cost[:, place] = expected_cost(p, acceptance=mean, **money)
-        ends = profit_interval(low_p, high_p, value, by=action.acceptance, **money)
-        low[:, place], high[:, place] = ends
+        if name in learned:
+            effect, error = learned[name]
+            ends = [
+                profit_of_effect(effect + way * Z * error, p, value, **money) for way in (-1, 0, 1)
+            ]
+            low[:, place], _, high[:, place] = np.sort(ends, axis=0)
+            expected = ends[1]
+            cost[:, place] = cost_of_effect(effect, p, **money)
+        else:
+            mean = action.acceptance.mean
+            expected = expected_profit(p, value, acceptance=mean, **money)
+            cost[:, place] = expected_cost(p, acceptance=mean, **money)
+            low[:, place], high[:, place] = profit_interval(
+                low_p, high_p, value, by=action.acceptance, **money
+            )
+        profit[open_, place] = expected[open_]
     return Options(names, profit, cost, low, high, fits, resting, alone)
+
+
+def _learned_effects(customers: pa.Table, rules: Rules) -> dict[str, tuple[Array, Array]]:
+    """The effect on each customer and its standard error, of the actions that have one."""
+    if rules.effects is None:
+        return {}
+    effects = {name: each for name, each in rules.effects.actions.items() if name in rules.actions}
+    parts: dict[str, list[tuple[Array, Array]]] = {name: [] for name in effects}
+    for start in range(0, customers.num_rows, BLOCK):
+        block = customers.slice(start, BLOCK)
+        inputs, odds = rules.effects.inputs.matrix(block), kept_odds(block)
+        for name, each in effects.items():
+            parts[name].append(each.effect(inputs, odds))
+    return {
+        name: (np.concatenate([e for e, _ in blocks]), np.concatenate([s for _, s in blocks]))
+        for name, blocks in parts.items()
+        if blocks
+    }
 
 
 def _contacted_since(

@@ -94,13 +94,7 @@ def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn:
         left_out["no stage at the decision"] += at_once.num_rows - part["named"]
         parts.append(part)
     if not parts:
-        raise NotEnoughData(
-            where="outcomes",
-            got=f"{left_out['outcome not complete']} customers whose outcomes are not complete",
-            rule=f"An outcome is complete {settings.churn.horizon_days} days after the decision, "
-            f"and {settings.churn.label_latency_days} more for late rows.",
-            fix="Measure again with newer data.",
-        )
+        raise _not_complete(f"{left_out['outcome not complete']} customers' outcomes", settings)
     names = (*BEFORE, *(OF_PLANS if drawn else ()))
     treated = rows.filter(pc.fill_null(pc.not_equal(rows["arm"], HELD_OUT), True))
     cost = float(pc.sum(treated["cost"]).as_py() or 0.0)
@@ -117,6 +111,31 @@ def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn:
         cost,
         left_out,
         drawn,
+    )
+
+
+def observe_kept(history: History, settings: Settings, at: int) -> pa.Table:
+    """customer_id and kept (1.0 or 0.0) of everybody with activity or cover at `at` (µs UTC).
+
+    NotEnoughData where the outcomes are not complete.
+    """
+    if not is_mature(at, history=history, settings=settings):
+        raise _not_complete("outcomes", settings)
+    known = history.as_of(at)
+    definitions = learn_definitions(known, settings)
+    outcomes = observe_outcomes(history, known, definitions=definitions, settings=settings).rows
+    kept = pc.subtract(1.0, outcomes["churned"].cast(pa.float64()))
+    return outcomes.select(["customer_id"]).append_column("kept", kept)
+
+
+def _not_complete(got: str, settings: Settings) -> NotEnoughData:
+    days, latency = settings.churn.horizon_days, settings.churn.label_latency_days
+    return NotEnoughData(
+        where="outcomes",
+        got=f"{got} that are not complete",
+        rule=f"An outcome is complete {days} days after the decision, and {latency} more for late "
+        "rows.",
+        fix="Measure again with newer data.",
     )
 
 

@@ -109,8 +109,7 @@ def measure(
     balance = None
     if not drawn:
         balance = compare_arms(arms.is_treated, arms.before, arms.names)
-        if balance is not None and not balance.is_random:
-            raise _not_drawn(campaign, balance)
+        refuse_chosen_arms(campaign, balance)
     kept = adjusted_difference(arms.kept, arms.is_treated, arms.strata, arms.before)
     if kept is None:
         raise NotEnoughData(
@@ -227,8 +226,11 @@ def _numbers(each: Difference, interval: tuple[float, float]) -> dict[str, float
     }
 
 
-def _not_drawn(campaign: str, balance: Balance) -> BadSetting:
-    return BadSetting(
+def refuse_chosen_arms(campaign: str, balance: Balance | None) -> None:
+    """BadSetting where what was before tells the arms apart: they were not drawn."""
+    if balance is None or balance.is_random:
+        return
+    raise BadSetting(
         where=f"campaign {campaign}",
         got=f"arms that what was before tells apart: AUROC {balance.auroc:.3f}, of drawn arms at "
         f"most {balance.limit:.3f}; {balance.largest_of} differs by {balance.largest:.2f} standard "

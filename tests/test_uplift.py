@@ -1,0 +1,246 @@
+"""Whom an action moves: learned from drawn arms, judged on customers it has not seen."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from scipy.special import expit
+
+from features.core.errors import NotEnoughData, ReleaseRefused
+from features.core.instants import DAY_US
+from features.indicators.indicator_data import IndicatorData
+from features.labels.outcomes import observe_outcomes
+from features.recipes.definitions import learn_definitions
+from lifecycle.commands.decide import read_rules
+from lifecycle.commands.measure import learn_effects
+from serving.batch.run_folders import score_batch
+from serving.decisions import campaigns
+from serving.decisions.candidates import HELD_OUT, load_candidates
+from serving.decisions.effect_model import (
+    ActionEffect,
+    EffectModel,
+    Inputs,
+    effects_path,
+    kept_odds,
+    learn_inputs,
+    read_effect_model,
+)
+from serving.decisions.plan import make_plan, price_options
+from tests.support.campaigns import ACTIONS, no_contacts, settings_of
+from training.effects.learn_effects import fit_line, learn_effect, unbiased_guess
+from training.effects.qini import effect_deciles, qini
+from training.effects.uplift import learn_campaign
+
+
+def trial(seed: int, size: int = 6000, moved: float = 1.2):
+    """inputs, odds, arms and outcomes: only customers whose first input is above 0 are moved."""
+    rng = np.random.default_rng(seed)
+    inputs = rng.normal(size=(size, 5))
+    odds = rng.normal(1, 1.5, size)
+    is_treated = rng.random(size) < 0.6
+    change = moved * (inputs[:, 0] > 0)
+    plain, treated = expit(odds), expit(odds + change)
+    kept = rng.random(size) < np.where(is_treated, treated, plain)
+    return inputs, odds, is_treated, kept.astype(float), treated - plain, rng.integers(0, 5, size)
+
+
+def test_it_finds_who_is_moved():
+    inputs, odds, ours, kept, effect, folds = trial(1)
+    learned = learn_effect(inputs, odds, ours, kept, folds)
+    assert np.corrcoef(learned.effect, effect)[0, 1] > 0.75
+    assert learned.effect[inputs[:, 0] > 0].mean() > learned.effect[inputs[:, 0] < 0].mean() + 0.05
+    assert learned.guess.mean() == pytest.approx(effect.mean(), abs=0.03)
+    order = qini(learned.effect, ours, kept)
+    assert order.low > 0
+    best, worst = (lambda rows: (rows[0], rows[-1]))(effect_deciles(learned.effect, learned.guess))
+    assert best.measured > worst.measured + 0.05
+
+
+def test_where_everybody_is_moved_alike_no_order_is_claimed():
+    areas = []
+    for seed in range(12):
+        inputs, odds, ours, kept, _, folds = trial(seed, size=2500, moved=0.0)
+        learned = learn_effect(inputs, odds, ours, kept, folds)
+        areas.append(qini(learned.effect, ours, kept))
+        assert np.abs(learned.effect).mean() < 0.03
+    assert sum(each.low > 0 for each in areas) <= 1
+
+
+def test_the_guess_is_right_in_the_mean_whatever_the_model_says():
+    _, _, ours, kept, effect, _ = trial(3, size=40_000)
+    wrong = np.full(len(kept), 0.5), np.full(len(kept), 0.9)
+    guess = unbiased_guess(*wrong, ours, kept, ours.mean())
+    assert guess.mean() == pytest.approx(effect.mean(), abs=0.02)
+
+
+def test_no_prediction_knows_its_own_outcome():
+    inputs, odds, ours, kept, _, folds = trial(4, size=1500)
+    learned = learn_effect(inputs, odds, ours, kept, folds)
+    changed = kept.copy()
+    changed[folds == 2] = 1 - changed[folds == 2]
+    fold = folds == 2
+    rest = fit_line(inputs[~fold], odds[~fold], ours[~fold], kept[~fold], learned.strength)
+    assert rest.effect(inputs[fold], odds[fold]) == pytest.approx(learned.effect[fold], abs=1e-9)
+
+
+def test_the_order_of_the_rows_changes_nothing_beyond_rounding():
+    inputs, odds, ours, kept, _, folds = trial(5, size=1200)
+    places = np.random.default_rng(1).permutation(len(kept))
+    first = learn_effect(inputs, odds, ours, kept, folds)
+    moved = (each[places] for each in (inputs, odds, ours, kept, folds))
+    again = learn_effect(*moved)
+    assert again.effect == pytest.approx(first.effect[places], abs=1e-9)
+
+
+def test_the_error_covers_the_effect():
+    inside = []
+    for seed in range(30):
+        inputs, odds, ours, kept, effect, _ = trial(seed, size=3000, moved=0.8)
+        line = fit_line(inputs, odds, ours, kept, 10.0)
+        each = ActionEffect(
+            line.weights[0], line.weights[1], line.centre, line.scale, line.covariance
+        )
+        ones = np.ones(len(kept))
+        error = each.error_of_sum(inputs, odds, ones)
+        total = each.effect(inputs, odds)[0].sum()
+        inside.append(abs(total - effect.sum()) < 1.96 * error)
+    assert 0.8 <= np.mean(inside) <= 1.0
+
+
+@pytest.fixture
+def planned(own_home):
+    """A home with a campaign whose outcomes are complete: everybody drawn, and that day scored."""
+    settings = settings_of(own_home)
+    at = own_home.run.as_of - 100 * DAY_US
+    score_batch(own_home.history, settings, own_home.release, as_of=at, in_sample=True)
+    known = own_home.history.as_of(at)
+    definitions = learn_definitions(known, settings)
+    outcomes = observe_outcomes(
+        own_home.history, known, definitions=definitions, settings=settings
+    ).rows
+    ids = outcomes["customer_id"].to_pylist()
+    rng = np.random.default_rng(1)
+    arms = [HELD_OUT if each else "treated" for each in rng.random(len(ids)) < 0.4]
+    columns = {each.name: pa.nulls(len(ids), each.type) for each in campaigns.SCHEMA}
+    columns |= {
+        "customer_id": pa.array(ids),
+        "occurred_at": pa.array([at] * len(ids)),
+        "recorded_at": pa.array([at] * len(ids)),
+        "campaign": pa.array(["spring"] * len(ids)),
+        "arm": pa.array(arms),
+        "action": pa.array(["call"] * len(ids)),
+        "stratum": pa.array(["x"] * len(ids)),
+    }
+    plan = pa.table(columns, schema=campaigns.SCHEMA)
+    campaigns.write_campaign("spring", plan, {"as_of": at})
+    return own_home, settings
+
+
+def test_a_campaign_teaches_its_action_and_decide_uses_what_is_better(planned):
+    business, settings = planned
+    report, text = learn_effects(business.history, settings, "spring")
+    action = report["actions"]["call"]
+    assert action["treated"] + action["held_out"] > 200
+    assert action["gain_over_risk"]["low"] <= action["gain_over_risk"]["value"]
+    assert action["served"] == (action["gain_over_risk"]["value"] > 0)
+    assert effects_path().is_file() == action["served"]
+    assert "call:" in text
+    assert json.loads(json.dumps(report)) == report
+
+
+def test_learned_effects_replace_the_acceptance_and_nothing_else(planned):
+    business, settings = planned
+    customers = learn_campaign(business.history, settings, "spring")
+    size = len(customers.model.inputs.names)
+    nothing = np.zeros(size + 1).tolist()
+    moved = [1.0, *nothing[1:]]
+    flat = np.zeros((2 * size + 2, 2 * size + 2)).tolist()
+    effect = ActionEffect(nothing, moved, nothing[1:], np.ones(size).tolist(), flat)
+    model = EffectModel("spring", customers.model.inputs, {"call": effect})
+    model.write(effects_path())
+    assert read_effect_model(effects_path()) == model
+    rules = read_rules(settings, "summer", budget=None, capacity={})
+    assert rules.effects == model
+    data = IndicatorData(business.history, settings, business.run.as_of)
+    rows = load_candidates(data, no_contacts()).rows
+    data.close()
+    options = price_options(rows, no_contacts(), rules, business.run.as_of)
+    plain = price_options(
+        rows, no_contacts(), dataclasses.replace(rules, effects=None), business.run.as_of
+    )
+    place = options.names.index("call")
+    odds = kept_odds(rows)
+    expected = (expit(odds + 1) - expit(odds)) * rows["value"].to_numpy() - ACTIONS[
+        "call"
+    ].contact_cost
+    known = np.isfinite(options.profit[:, place])
+    assert known.any()
+    assert options.profit[known, place] == pytest.approx(expected[known])
+    other = options.names.index("voucher")
+    assert np.array_equal(options.profit[:, other], plain.profit[:, other], equal_nan=True)
+    assert make_plan(rows, no_contacts(), rules, business.run.as_of).chosen.num_rows > 0
+
+
+def test_a_campaign_without_scores_of_its_day_says_what_to_type(planned):
+    business, settings = planned
+    plan = campaigns.read_campaign("spring").plan
+    at = pa.array([business.run.as_of - 120 * DAY_US] * plan.num_rows)
+    plan = plan.set_column(plan.column_names.index("recorded_at"), "recorded_at", at)
+    campaigns.write_campaign("older", plan, {"as_of": 0})
+    with pytest.raises(NotEnoughData, match="lifecycle score"):
+        learn_campaign(business.history, settings, "older")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda read: read.pop("inputs"),
+        lambda read: read["actions"]["call"].update(change=[1.0]),
+        lambda read: read["actions"]["call"].update(
+            scale=[0.0] * len(read["actions"]["call"]["scale"])
+        ),
+        lambda read: read["actions"]["call"].update(more=1),
+        lambda read: read["actions"]["call"].update(
+            change=["x"] * len(read["actions"]["call"]["change"])
+        ),
+        lambda read: read.clear(),
+    ],
+)
+def test_a_damaged_file_of_effects_is_refused(home, damage):
+    names = len(Inputs({}).names)
+    effect = ActionEffect(
+        [0.0] * (names + 1),
+        [0.0] * (names + 1),
+        [0.0] * names,
+        [1.0] * names,
+        np.zeros((2 * names + 2, 2 * names + 2)).tolist(),
+    )
+    EffectModel("spring", Inputs({}), {"call": effect}).write(effects_path())
+    assert read_effect_model(effects_path()).campaign == "spring"
+    read = json.loads(effects_path().read_text())
+    damage(read)
+    effects_path().write_text(json.dumps(read))
+    with pytest.raises(ReleaseRefused, match="lifecycle uplift"):
+        read_effect_model(effects_path())
+
+
+def test_inputs_are_numbers_whatever_is_not_known():
+    rows = pa.table(
+        {
+            "risk": [0.0, 1.0, 0.5],
+            "value": [None, -5.0, 1e12],
+            "days_since_activity": [None, 0.0, 1e6],
+            "days_since_complaint": [None, 0.0, 1e9],
+            "stage": ["new", None, "odd"],
+            "segment": pa.array([None, None, None], pa.string()),
+            "channel": ["a", "b", "c"],
+        }
+    )
+    inputs = learn_inputs(pa.concat_tables([rows] * 60))
+    assert np.isfinite(inputs.matrix(rows)).all()
+    assert inputs.matrix(rows).shape == (3, len(inputs.names))
+    assert inputs.matrix(rows.slice(0, 0)).shape == (0, len(inputs.names))

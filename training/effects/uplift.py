@@ -1,0 +1,209 @@
+"""`lifecycle uplift`: whom each action of a campaign moves, and whether to send by it.
+
+the arms of a campaign ─► the candidates of its day ─► effects, cross-fitted ─► Qini, deciles
+                                                                 └─► profit beside sending by risk
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.core.action_schema import Action
+from features.core.errors import NotEnoughData
+from features.core.settings import Settings
+from features.indicators.indicator_data import IndicatorData
+from features.tables.history import History
+from serving.decisions import campaigns
+from serving.decisions.candidates import HELD_OUT, load_candidates
+from serving.decisions.economics import expected_profit, profit_of_effect
+from serving.decisions.effect_model import ActionEffect, EffectModel, kept_odds, learn_inputs
+from serving.decisions.hold_out import draw_number
+from training.effects.arms import campaign_rows, observe_kept
+from training.effects.balance import compare_arms
+from training.effects.learn_effects import LearnedEffect, learn_effect
+from training.effects.measure import refuse_chosen_arms
+from training.effects.qini import Decile, Qini, effect_deciles, qini
+
+FOLDS, LEAST_OF_ARM = 5, 100
+Z = 1.96
+Array = np.ndarray
+
+
+@dataclass(frozen=True)
+class Uplift:
+    """One action: how well customers are ordered by its effect, and what that is worth.
+
+    gain: the profit a customer of sending by the effect, less that of sending by risk with the
+    acceptance that the same campaign shows, with its 95 % interval; judged by customers whom the
+    model has not seen. None without costs in [actions]. served: it is used by `decide`.
+    """
+
+    action: str
+    n_treated: int
+    n_held_out: int
+    mean: float
+    mean_error: float
+    qini: Qini
+    deciles: list[Decile]
+    gain: tuple[float, float, float] | None
+    served: bool
+
+    def report(self) -> dict[str, Any]:
+        """For JSON."""
+        gain = dict.fromkeys(("value", "low", "high"))
+        if self.gain is not None:
+            gain = dict(zip(gain, self.gain, strict=True))
+        return {
+            "treated": self.n_treated,
+            "held_out": self.n_held_out,
+            "effect": self.mean,
+            "effect_low": self.mean - Z * self.mean_error,
+            "effect_high": self.mean + Z * self.mean_error,
+            "qini": self.qini.area,
+            "qini_low": self.qini.low,
+            "qini_high": self.qini.high,
+            "gain_over_risk": gain,
+            "served": self.served,
+            "deciles": [vars(each) for each in self.deciles],
+        }
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a campaign taught: each action, and the effects that are served."""
+
+    campaign: str
+    actions: Mapping[str, Uplift]
+    model: EffectModel
+    currency: str | None
+
+    def report(self) -> dict[str, Any]:
+        """For JSON: counts, shares and money."""
+        return {
+            "campaign": self.campaign,
+            "currency": self.currency,
+            "served": sorted(self.model.actions),
+            "actions": {name: each.report() for name, each in self.actions.items()},
+        }
+
+
+def learn_campaign(history: History, settings: Settings, campaign: str) -> Learned:
+    """The effects of each action of a campaign, from the scores of the day it was decided by.
+
+    NotEnoughData without such scores, without complete outcomes, and with arms under LEAST_OF_ARM;
+    BadSetting for arms that were chosen.
+    """
+    rows, drawn = campaign_rows(history, campaign)
+    instants = pc.unique(rows["recorded_at"]).to_pylist()
+    if len(instants) > 1:
+        raise NotEnoughData(
+            where=f"campaign {campaign}",
+            got=f"decisions of {len(instants)} instants",
+            rule="Effects are learned from a campaign that was decided at one instant.",
+            fix="Take a campaign of `lifecycle decide`, or give each batch its own name.",
+        )
+    at = int(instants[0])
+    kept = observe_kept(history, settings, at)
+    customers = _candidates_at(history, settings, at)
+    rows = rows.join(kept, "customer_id", join_type="inner")
+    rows = customers.join(
+        rows.select(["customer_id", "arm", "action", "kept"]), "customer_id", join_type="inner"
+    ).sort_by("customer_id")
+    is_treated = pc.not_equal(pc.fill_null(rows["arm"], "treated"), HELD_OUT).to_numpy()
+    inputs = learn_inputs(rows)
+    matrix = inputs.matrix(rows)
+    if not drawn:
+        refuse_chosen_arms(campaign, compare_arms(is_treated, matrix, inputs.names))
+    learned, lines = {}, {}
+    actions = pc.fill_null(rows["action"], "").to_numpy(zero_copy_only=False)
+    for name in sorted(set(actions[is_treated]) - {""}):
+        inside = (actions == name) | ((actions == "") & ~is_treated)
+        part = rows.filter(pa.array(inside))
+        effect = _learn_action(campaign, name, part, is_treated[inside], matrix[inside])
+        learned[name] = _judge(name, part, is_treated[inside], effect, settings.actions.get(name))
+        if learned[name].served:
+            line = effect.line
+            lines[name] = ActionEffect(
+                line.weights[0].tolist(),
+                line.weights[1].tolist(),
+                line.centre.tolist(),
+                line.scale.tolist(),
+                line.covariance.tolist(),
+            )
+    if not learned:
+        raise NotEnoughData(
+            where=f"campaign {campaign}",
+            got="no action by name",
+            rule="Effects are learned for each action that the rows of a campaign name.",
+            fix="Give the table treatments the column action.",
+        )
+    model = EffectModel(campaign, inputs, lines)
+    return Learned(campaign, learned, model, settings.business.currency)
+
+
+def _candidates_at(history: History, settings: Settings, at: int) -> pa.Table:
+    """The candidates by the scores of that instant, whoever may be listed."""
+    everybody = settings.consent.model_copy(update={"list": False})
+    data = IndicatorData(history, settings.model_copy(update={"consent": everybody}), at)
+    try:
+        return load_candidates(data, campaigns.SCHEMA.empty_table()).rows
+    finally:
+        data.close()
+
+
+def _learn_action(
+    campaign: str, name: str, rows: pa.Table, is_treated: Array, matrix: Array
+) -> LearnedEffect:
+    counts = int(is_treated.sum()), int((~is_treated).sum())
+    if min(counts) < LEAST_OF_ARM:
+        raise NotEnoughData(
+            where=f"campaign {campaign}, {name}",
+            got=f"{counts[0]} treated and {counts[1]} held out with complete outcomes",
+            rule=f"Effects on single customers take {LEAST_OF_ARM} of each arm or more.",
+            fix="`lifecycle measure` says the effect on all of them together.",
+        )
+    ids = rows["customer_id"].to_pylist()
+    folds = np.array([draw_number(f"{campaign} {name}", each) % FOLDS for each in ids])
+    kept = rows["kept"].to_numpy()
+    return learn_effect(matrix, kept_odds(rows), is_treated, kept, folds)
+
+
+def _judge(
+    name: str, rows: pa.Table, is_treated: Array, learned: LearnedEffect, action: Action | None
+) -> Uplift:
+    kept = rows["kept"].to_numpy()
+    size = len(kept)
+    gain = None if action is None else _gain_over_risk(rows, learned, action)
+    return Uplift(
+        name,
+        int(is_treated.sum()),
+        int((~is_treated).sum()),
+        float(learned.guess.mean()),
+        float(learned.guess.std(ddof=1) / np.sqrt(size)),
+        qini(learned.effect, is_treated, kept),
+        effect_deciles(learned.effect, learned.guess),
+        gain,
+        served=gain is not None and gain[0] > 0,
+    )
+
+
+def _gain_over_risk(
+    rows: pa.Table, learned: LearnedEffect, action: Action
+) -> tuple[float, float, float]:
+    """What sending by the effect brings a customer more than sending by risk, and its interval."""
+    risk = rows["risk"].to_numpy(zero_copy_only=False)
+    value = np.nan_to_num(rows["value"].to_numpy(zero_copy_only=False))
+    money = {"incentive": action.incentive, "contact": action.contact_cost}
+    acceptance = float(np.clip(learned.guess.mean() / risk.mean(), 0, 1))
+    by_risk = expected_profit(risk, value, acceptance=acceptance, **money) > 0
+    by_effect = profit_of_effect(learned.effect, risk, value, **money) > 0
+    brought = profit_of_effect(learned.guess, risk, value, **money)
+    more = brought * (by_effect.astype(float) - by_risk.astype(float))
+    mean, error = float(more.mean()), float(more.std(ddof=1) / np.sqrt(len(more)))
+    return mean, mean - Z * error, mean + Z * error
