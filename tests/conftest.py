@@ -28,6 +28,7 @@ settings.load_profile("quick")
 pytest_plugins = [
     "tests.support.browser",
     "tests.support.businesses",
+    "tests.support.campaigns",
     "tests.support.damaged_home",
     "tests.support.init_data",
     "tests.support.running_services",

@@ -15,11 +15,10 @@ from features.core.errors import BadSetting, NotEnoughData
 from features.core.instants import DAY_US, instant
 from features.core.settings import load_settings
 from features.tables.history import load_history
-from lifecycle import simulation
 from lifecycle.commands.measure import measure_campaign
 from lifecycle.simulation.actions import TRIAL
 from serving.decisions import campaigns
-from serving.decisions.candidates import HELD_OUT
+from tests.support.campaigns import plan_at
 from tests.support.command_line import run_here
 from training.effects.balance import compare_arms
 from training.effects.difference import (
@@ -133,17 +132,6 @@ def test_arms_that_were_chosen_are_told_apart_and_drawn_ones_are_not():
     assert compare_arms(np.arange(900) < 5, before, names) is None
 
 
-@pytest.fixture(scope="module")
-def shop_with_trial(tmp_path_factory):
-    """A simulated shop with a campaign of three actions: (folder, settings, history)."""
-    folder = tmp_path_factory.mktemp("actions")
-    business = simulation.simulate(customers=900, seed=3, actions=True)
-    simulation.write(business, folder=folder)
-    settings = load_settings(folder / "lifecycle.toml")
-    history, _ = load_history(settings)
-    return folder, settings, history
-
-
 def test_a_trial_of_the_table_treatments_is_counted_as_by_hand(shop_with_trial):
     folder, settings, history = shop_with_trial
     report = measure(history, settings, TRIAL).report()
@@ -185,28 +173,6 @@ def test_a_campaign_that_went_to_chosen_customers_is_refused_with_its_numbers(sh
         measure(load_history(chosen)[0], chosen, "chosen")
     assert "activities" in refusal.value.got
     assert not set(rows["customer_id"]) & set(refusal.value.got.split())
-
-
-def plan_at(at: int, customers, rng, effect_of=None) -> pa.Table:
-    held_out = rng.random(len(customers)) < 0.3
-    columns = {name: pa.nulls(len(customers), kind) for name, kind in _schema().items()}
-    columns |= {
-        "customer_id": pa.array(customers, pa.string()),
-        "occurred_at": pa.array([at] * len(customers), pa.int64()),
-        "recorded_at": pa.array([at] * len(customers), pa.int64()),
-        "campaign": pa.array(["spring"] * len(customers)),
-        "arm": pa.array([HELD_OUT if each else "treated" for each in held_out]),
-        "action": pa.array(["call"] * len(customers)),
-        "stratum": pa.array(["x"] * len(customers)),
-        "risk": pa.array(rng.random(len(customers))),
-        "value": pa.array(rng.random(len(customers))),
-        "cost": pa.array([0.0 if each else 6.0 for each in held_out]),
-    }
-    return pa.table(columns, schema=campaigns.SCHEMA)
-
-
-def _schema() -> dict[str, pa.DataType]:
-    return {each.name: each.type for each in campaigns.SCHEMA}
 
 
 def test_a_look_before_all_outcomes_are_complete_widens_every_later_one(shop_with_trial, home):

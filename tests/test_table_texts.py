@@ -18,6 +18,7 @@ import pytest
 import features.indicators
 import serving.report
 import serving.value
+import training.effects
 from features.core.contract import ALL_TABLES
 from features.core.errors import WrongType
 from features.core.language import (
@@ -77,7 +78,8 @@ def sources() -> list[Path]:
     of_page = {path.stem: path for path in modules(serving.report)}
     names = ("model_tables", "input_tables", "summary")
     few = [of_page[name] for name in names]
-    return [*modules(features.indicators), *modules(serving.value), *few]
+    register = Path(str(training.effects.__file__)).parent / "register.py"
+    return [*modules(features.indicators), *modules(serving.value), *few, register]
 
 
 def code_sentences(source: str) -> Iterator[list[str | None]]:

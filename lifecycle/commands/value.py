@@ -19,6 +19,7 @@ from features.tables.freshness import measure_freshness
 from features.tables.history import History, newest_as_of, refuse_too_late
 from serving.batch.writers import out_errors, write_table, write_table_for_spreadsheets
 from serving.value.scored_tables import scored_tables
+from training.effects.register import campaign_tables
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,7 @@ def make_value_tables(
         if each.is_stale and each.complete_until is not None
     }
     tables = business_tables(
-        history, settings, as_of=as_of, further=[scored_tables], without=without
+        history, settings, as_of=as_of, further=[scored_tables, campaign_tables], without=without
     )
     if what_if is not None:
         tables["what_if"] = what_if_table(what_if, tables, settings)

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from features.core.language import number, say
-from serving.drawing.bars import draw_bars
+from serving.drawing.bars import draw_bars, draw_intervals
 from serving.drawing.html import sentence
-from serving.report.figures import joined
+from serving.report.figures import Kind, joined, write
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source
+from serving.report.written_tables import Row
 
 
 def actions_section(source: Source) -> Section:
-    """What is known without a campaign: who is worth winning back; decisions are not made yet."""
+    """The campaigns that were decided and what they changed; without one, what to begin with."""
     question = say("What to do?")
+    rows = source.tables.rows("campaigns")
+    pictures = [*_campaigns(source, rows), *_win_back(source)]
+    if rows:
+        newest = rows[-1]
+        answer = sentence(
+            "The newest campaign, {name}, was decided on {day}: {treated} customers to contact, "
+            "and {held_out} who are left alone so that its effect can be told. Its verdict: "
+            "{verdict}.",
+            name=source.figure(newest, "campaign", "own"),
+            day=source.figure(newest, "decided", "day"),
+            treated=source.figure(newest, "treated", "count"),
+            held_out=source.figure(newest, "held_out", "count"),
+            verdict=source.figure(newest, "verdict", "term"),
+        )
+        return Section("actions", question, answer, pictures, source.notes("win_back_stages"))
     answer = sentence(
         "Nothing is decided here yet: what a contact changes is known only after a campaign in "
-        "which some customers, drawn by chance, are not contacted."
+        "which some customers, drawn by chance, are not contacted. lifecycle decide draws one."
     )
     if source.tables.rows("worth"):
         begin = sentence(
@@ -23,7 +39,42 @@ def actions_section(source: Source) -> Section:
             "who may come back."
         )
         answer = joined(answer, begin)
-    return Section("actions", question, answer, _win_back(source), source.notes("win_back_stages"))
+    return Section("actions", question, answer, pictures, source.notes("win_back_stages"))
+
+
+def _campaigns(source: Source, rows: list[Row]) -> list[Picture]:
+    """What each campaign changed, and what it cost."""
+    if not rows:
+        return []
+    title = say("What campaigns changed: kept with the contact minus kept without")
+    measured = [row for row in rows if row["difference"] is not None]
+    dots = [source.bar(row, row["campaign"], "difference", "points", ends=True) for row in measured]
+    markup = None
+    if dots:
+        markup = draw_intervals(title, dots, lambda share: write(share, "points")).markup()
+    text = sentence(
+        "In points of 100: right of zero the campaign kept more customers than would have stayed "
+        "without it. Only where the line does not cross zero is it more than chance. Profit is the "
+        "money that came more within {days} days, minus the cost.",
+        days=source.facts.horizon_days,
+    )
+    columns: tuple[tuple[str, Kind], ...] = (
+        ("campaign", "own"),
+        ("decided", "day"),
+        ("verdict", "term"),
+        ("treated", "count"),
+        ("held_out", "count"),
+        ("difference", "points"),
+        ("low", "points"),
+        ("high", "points"),
+        ("expected_profit", "money"),
+        ("cost", "money"),
+        ("profit", "money"),
+        ("profit_low", "money"),
+        ("profit_high", "money"),
+        ("return_on_cost", "number"),
+    )
+    return [Picture(title, text, source.view(rows, *columns), markup, is_open=True)]
 
 
 def _win_back(source: Source) -> list[Picture]:

@@ -1,0 +1,129 @@
+"""The register of campaigns: what each cost, whom it reached, and what it changed.
+
+Only as causal as its arms: a campaign whose arms were not drawn has counts and no effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.core.errors import BadSetting, NotEnoughData, ReleaseRefused
+from features.core.instants import local_date
+from features.indicators.business_table import COUNT, NUMBER, TEXT, TableShape
+from features.indicators.indicator_data import IndicatorData
+from serving.decisions import campaigns
+from serving.decisions.candidates import HELD_OUT
+from training.effects.arms import campaign_rows
+from training.effects.measure import EFFECT, HARM, NONE, OPEN, measure
+
+NO_CAMPAIGN = "a campaign that was decided before as_of: `lifecycle decide`"
+NOT_COMPLETE, NOT_DRAWN, NO_HOLD_OUT = "not complete yet", "not drawn", "nobody held out"
+VERDICTS = (EFFECT, HARM, NONE, OPEN, NOT_COMPLETE, NOT_DRAWN, NO_HOLD_OUT)
+CAMPAIGNS = TableShape(
+    "campaigns",
+    "decided: the day of the decision; verdict: as `lifecycle measure`, or why there is none; "
+    "cost: of the contacts, as planned or as the table treatments says; expected_profit: as "
+    "planned; difference: that in the share kept, treated less held out, adjusted, with its "
+    "95 % interval; money: the difference in money a customer within the horizon; profit: money "
+    "of all treated less cost; return_on_cost: profit divided by cost",
+    "customers of a campaign with complete outcomes; before that all of its customers",
+    {
+        "campaign": TEXT,
+        "decided": TEXT,
+        "verdict": TEXT,
+        "treated": COUNT,
+        "held_out": COUNT,
+        "cost": NUMBER,
+        "expected_profit": NUMBER,
+        "difference": NUMBER,
+        "money": NUMBER,
+        "profit": NUMBER,
+        "profit_low": NUMBER,
+        "profit_high": NUMBER,
+        "return_on_cost": NUMBER,
+    },
+)
+
+
+def campaign_tables(data: IndicatorData) -> dict[str, pa.Table]:
+    """`campaigns`: a row for each, in the order of their decisions, as known at as_of."""
+    names = set(_decided(data))
+    known = data.known.further.get("treatments")
+    if known is not None:
+        rows = known.select("campaign").unique().collect(backend="pyarrow").to_native()
+        names |= set(rows["campaign"].to_pylist())
+    if not names:
+        return {"campaigns": CAMPAIGNS.say_missing(NO_CAMPAIGN, as_of=data.as_of)}
+    rows_of = [_row(data, name) for name in sorted(names)]
+    rows_of.sort(key=lambda row: (row["decided"] or "", row["campaign"]))
+    return {"campaigns": CAMPAIGNS.fill_rows(rows_of, as_of=data.as_of)}
+
+
+def _decided(data: IndicatorData) -> list[str]:
+    """The campaigns of the home folder that were decided by as_of."""
+    names = []
+    for name in campaigns.list_campaigns():
+        try:
+            decided = campaigns.read_campaign(name).as_of
+        except ReleaseRefused:
+            continue  # `lifecycle measure` says that it is damaged
+        names += [name] if decided <= data.as_of else []
+    return names
+
+
+def _row(data: IndicatorData, name: str) -> dict[str, Any]:
+    # What was recorded later is not known at as_of, so no window may reach beyond it.
+    history = replace(data.history, data_until=min(data.history.data_until, data.as_of))
+    row: dict[str, Any] = dict.fromkeys((*CAMPAIGNS.columns, "n", "low", "high", "missing"))
+    rows, planned = campaign_rows(history, name)
+    is_held_out = pc.fill_null(pc.equal(rows["arm"], HELD_OUT), False)
+    held_out = pc.sum(is_held_out).as_py() or 0
+    first = pc.min(rows["recorded_at"]).as_py()
+    row |= {
+        "campaign": name,
+        "decided": local_date(first, data.settings.zone).isoformat(),
+        "treated": rows.num_rows - held_out,
+        "held_out": held_out,
+        "n": rows.num_rows,
+        "cost": pc.sum(rows["cost"]).as_py(),
+    }
+    if planned:
+        treated = rows.filter(pc.invert(is_held_out))
+        row["expected_profit"] = pc.sum(treated["expected_profit"]).as_py()
+    elif row["cost"] is not None:
+        row["cost"] /= 10**data.settings.minor_digits
+    try:
+        report = measure(history, data.settings, name).report()
+    except NotEnoughData:
+        return row | {"verdict": NOT_COMPLETE if held_out else NO_HOLD_OUT}
+    except BadSetting:
+        return row | {"verdict": NOT_DRAWN if held_out else NO_HOLD_OUT}
+    return row | _measured(report)
+
+
+def _measured(report: Mapping[str, Any]) -> dict[str, Any]:
+    money, profit, cost = report["money_per_customer"], report["profit"], report["cost"]
+    measured = {
+        "verdict": report["verdict"],
+        "treated": report["treated"],
+        "held_out": report["held_out"],
+        "n": report["treated"] + report["held_out"],
+        "cost": cost,
+        "difference": report["kept"]["difference"],
+        "low": report["kept"]["low"],
+        "high": report["kept"]["high"],
+    }
+    if money is not None and profit is not None:
+        measured |= {
+            "money": money["difference"],
+            "profit": profit["value"],
+            "profit_low": profit["low"],
+            "profit_high": profit["high"],
+            "return_on_cost": profit["value"] / cost if cost > 0 else None,
+        }
+    return measured
