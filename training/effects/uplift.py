@@ -49,6 +49,7 @@ class Uplift:
     n_held_out: int
     mean: float
     mean_error: float
+    mean_risk: float
     qini: Qini
     deciles: list[Decile]
     gain: tuple[float, float, float] | None
@@ -186,6 +187,7 @@ def _judge(
         int((~is_treated).sum()),
         float(learned.guess.mean()),
         float(learned.guess.std(ddof=1) / np.sqrt(size)),
+        float(np.mean(rows["risk"].to_numpy(zero_copy_only=False))),
         qini(learned.effect, is_treated, kept),
         effect_deciles(learned.effect, learned.guess),
         gain,
