@@ -1,9 +1,10 @@
 """Decisions and their proof: `python -m benchmarks.decide [--only PART] [--json]`.
 
-Parts: `cheap` (1,000 campaigns without a model: coverage, false effects, daily looks), `empc` (beside
-a numerical integral), `promotion` (two drawn arms), `million` (a million customers decided), `worlds`
-(simulated shops after one logged campaign each, judged by the true effects; each world is stored
-under `.benchmarks/decide`, so an interrupted run continues). The last line is one JSON object.
+Parts: `cheap` (1,000 campaigns without a model: coverage, false effects, daily looks), `empc`
+(beside a numerical integral), `promotion` (two drawn arms), `million` (a million customers
+decided), `worlds` (simulated shops after one logged campaign each, judged by the true effects; each
+world is stored under `.benchmarks/decide`, so an interrupted run continues). The last line is one
+JSON object.
 """
 
 from __future__ import annotations

@@ -24,8 +24,13 @@ Campaign = Annotated[str, typer.Option("--campaign", help="the name of the campa
 
 @app.command(rich_help_panel=SERVE)
 def decide(
-    campaign: Campaign,
-    out: Annotated[Path, typer.Option("--out", help="the folder for the lists")],
+    campaign: Annotated[
+        str | None, typer.Option("--campaign", help="the name of the campaign")
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="the folder for the lists")] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="only say what is odd about the actions")
+    ] = False,
     budget: Annotated[
         float | None, typer.Option("--budget", help="the money that may be spent")
     ] = None,
@@ -47,14 +52,26 @@ def decide(
     By the scores of the day: `lifecycle run` or `lifecycle score` first. The lists are written for
     people (CSV) and programs (parquet), and `treatments.csv` for the table treatments.
     """
+    from features.core.errors import BadSetting
     from features.core.instants import instant
     from lifecycle.commands import decide as decisions
 
+    if not check and (campaign is None or out is None):
+        raise BadSetting(
+            where="decide",
+            got="no --campaign" if campaign is None else "no --out",
+            rule="A campaign has a name, and its lists a folder.",
+            fix="Type: lifecycle decide --campaign spring --out spring",
+        )
     settings, history, _ = open_business(config, changes)
-    rules = decisions.read_rules(
-        settings, campaign, budget=budget, capacity=decisions.read_capacities(capacity or ())
-    )
+    capacities = decisions.read_capacities(capacity or ())
+    rules = decisions.read_rules(settings, campaign or "check", budget=budget, capacity=capacities)
     at = None if as_of is None else instant(as_of, zone=settings.zone)
+    if check or out is None:
+        findings = decisions.check_actions(history, settings, rules, at)
+        text = decisions.findings_text(findings)
+        answer({"findings": [vars(each) for each in findings]}, text, as_json)
+        return
     decision = decisions.decide(history, settings, rules, at)
     decisions.keep(decision, settings)
     decision.write(out)

@@ -26,7 +26,8 @@ from serving.decisions import campaigns
 from serving.decisions.candidates import Candidates, known_contacts, load_candidates
 from serving.decisions.effect_model import current_effects, kept_odds
 from serving.decisions.hold_out import needed_customers
-from serving.decisions.plan import TREATED, Plan, Rules, Z, make_plan
+from serving.decisions.plan import TREATED, Plan, Rules, Z, make_plan, price_options
+from serving.decisions.review import Finding, review_actions
 
 EXAMPLE = """\
 [actions.call]
@@ -165,6 +166,28 @@ def decide(history: History, settings: Settings, rules: Rules, as_of: int | None
     Nothing is written. NotEnoughData without scores of the day; BadSetting without actions;
     AsOfTooLate, SeveralCurrencies.
     """
+    as_of, candidates, contacts = _read_day(history, settings, rules, as_of)
+    print_status(say("choosing for {n} customers", n=number(candidates.rows.num_rows)))
+    plan = make_plan(candidates.rows, contacts, rules, as_of)
+    return Decision(rules, plan, candidates, as_of, settings.zone, settings.business.currency)
+
+
+def check_actions(
+    history: History, settings: Settings, rules: Rules, as_of: int | None
+) -> list[Finding]:
+    """What is odd about the actions, for the customers of as_of; errors as `decide`.
+
+    As if nobody had been contacted: who rests today is nothing odd.
+    """
+    as_of, candidates, contacts = _read_day(history, settings, rules, as_of)
+    options = price_options(candidates.rows, contacts.slice(0, 0), rules, as_of)
+    return review_actions(candidates.rows, rules.actions, options)
+
+
+def _read_day(
+    history: History, settings: Settings, rules: Rules, as_of: int | None
+) -> tuple[int, Candidates, pa.Table]:
+    """The instant, the candidates and the contacts before it."""
     if not rules.actions:
         raise BadSetting(
             where="[actions]",
@@ -183,15 +206,22 @@ def decide(history: History, settings: Settings, rules: Rules, as_of: int | None
         candidates = load_candidates(data, contacts)
     finally:
         data.close()
-    print_status(say("choosing for {n} customers", n=number(candidates.rows.num_rows)))
-    plan = make_plan(candidates.rows, contacts, rules, as_of)
-    return Decision(rules, plan, candidates, as_of, settings.zone, settings.business.currency)
+    return as_of, candidates, contacts
 
 
 def _plans_before(campaign: str) -> pa.Table:
     """What other campaigns decided; to decide one again is to decide it the same way."""
     plans = campaigns.read_plans()
     return plans.filter(pc.not_equal(plans["campaign"], campaign))
+
+
+def findings_text(findings: list[Finding]) -> str:
+    """A line for each finding."""
+    if not findings:
+        return say("nothing is odd about the actions")
+    return "\n".join(
+        f"{each.action}: {each.sentence}" if each.action else each.sentence for each in findings
+    )
 
 
 def read_rules(
