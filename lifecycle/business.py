@@ -2,51 +2,34 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import wraps
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any
 
 import pyarrow.parquet as pq
 
 from features.core.errors import BadSetting
 from features.core.instants import day_text
-from features.core.settings import Settings, load_settings
+from features.core.settings import load_settings
 from features.engine import many_dates
 from features.engine.consent import with_consent
 from features.indicators.what_if import read_what_if
 from features.plausibility import definition_report
 from features.recipes.stages import STATE_COLUMNS
-from features.tables.history import History, load_history, newest_as_of, refuse_too_late
-from features.tables.sources import RowCounts
+from features.tables.history import load_history, newest_as_of, refuse_too_late
 from lifecycle import pair_rows
-from lifecycle.arguments import AsOf, read_instants, read_path
+from lifecycle.arguments import AsOf, read_path
+from lifecycle.campaigns import Campaigns
 from lifecycle.commands import check, check_text
 from lifecycle.commands.report import Wish, make_page
 from lifecycle.commands.value import make_value_tables
 from lifecycle.frames import Frames, from_frame, to_frame
 from lifecycle.model import Model
+from lifecycle.opened import one_at_a_time
 from lifecycle.results import Backtest, Examples, Report, Training
 
-Arguments = ParamSpec("Arguments")
-Answer = TypeVar("Answer")
 
-
-def _one_at_a_time(
-    method: Callable[Concatenate[Business, Arguments], Answer],
-) -> Callable[Concatenate[Business, Arguments], Answer]:
-    """Calls from several threads wait for each other: one engine reads the tables."""
-
-    @wraps(method)
-    def locked(self: Business, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
-        with self._lock:
-            return method(self, *args, **kwargs)
-
-    return locked
-
-
-class Business:
+class Business(Campaigns):
     """One business as of the data that its configuration names. Open it with `lifecycle.open`.
 
     Frames are pandas where nothing else is asked; `frames="arrow"` or `frames="polars"` gives
@@ -55,16 +38,10 @@ class Business:
     frames that come back it is a datetime in UTC. Calls from several threads wait for each other.
     """
 
-    def __init__(self, settings: Settings, history: History, counts: dict[str, RowCounts]) -> None:
-        self.settings = settings
-        self.history = history
-        self._counts = counts
-        self._lock = threading.RLock()
-
     def __repr__(self) -> str:
         return f"Business({self.settings.business.name!r}, tables={list(self.history.names)})"
 
-    @_one_at_a_time
+    @one_at_a_time
     def check(self, *, definition: bool = False) -> Report:
         """Every row counted, the span of the data, the stages in days, and what looks wrong.
 
@@ -80,7 +57,7 @@ class Business:
             report["definition"] = definition_report(self.history, self.settings)
         return Report(report, check_text.report_text(report))
 
-    @_one_at_a_time
+    @one_at_a_time
     def audit(self, features: Any = None, *, dates: int = 6, seed: int = 7) -> Report:
         """Check that no feature uses later rows; or judge a feature table that somebody else made.
 
@@ -105,7 +82,7 @@ class Business:
         report = audits.audit_table(table, self.history, self.settings, dates=dates, seed=seed)
         return Report(report, audits.table_text(report))
 
-    @_one_at_a_time
+    @one_at_a_time
     def features(
         self,
         *,
@@ -161,7 +138,7 @@ class Business:
         )
         return to_frame(rows, frames)
 
-    @_one_at_a_time
+    @one_at_a_time
     def stages(self, *, frames: Frames = "pandas") -> Any:
         """The stage of every customer, month by month: customer_id, as_of, stage, stage_rule.
 
@@ -172,7 +149,7 @@ class Business:
 
         return to_frame(stage_history(self.history, self.settings), frames)
 
-    @_one_at_a_time
+    @one_at_a_time
     def value(
         self,
         *,
@@ -195,7 +172,7 @@ class Business:
         tables = make_value_tables(self.history, self.settings, at, what_if=change).tables
         return {name: to_frame(table, frames) for name, table in tables.items()}
 
-    @_one_at_a_time
+    @one_at_a_time
     def report(
         self, out: str | Path, *, as_of: AsOf | None = None, with_ids: bool = False
     ) -> Report:
@@ -222,7 +199,7 @@ class Business:
         page = make_page(self.history, self._counts, self.settings, at, wish)
         return Report(page.report(), page.text())
 
-    @_one_at_a_time
+    @one_at_a_time
     def examples(self, *, frames: Frames = "pandas") -> Examples:
         """Feature rows with their outcomes at every training and evaluation date.
 
@@ -260,7 +237,7 @@ class Business:
         late = examples.late_activity
         return Examples(to_frame(shown, frames), features, unused, late, labels)
 
-    @_one_at_a_time
+    @one_at_a_time
     def train(
         self,
         only: str | None = None,
@@ -311,7 +288,7 @@ class Business:
 
         return Model(promote(release, force=force))
 
-    @_one_at_a_time
+    @one_at_a_time
     def judge(
         self,
         predictions: Any,
@@ -340,7 +317,7 @@ class Business:
         judged = judge(self.history, self.settings, given, labels=labels)
         return Report(judged.report, judged.text)
 
-    @_one_at_a_time
+    @one_at_a_time
     def compare(self, *sets: str | Path, **frames: Any) -> Report:
         """Compare predictions with the first of them on the rows that all of them predict.
 
@@ -360,7 +337,7 @@ class Business:
         )
         return Report(report, compared_text(report))
 
-    @_one_at_a_time
+    @one_at_a_time
     def backtest(self, *, as_of: Iterable[AsOf] = (), frames: Frames = "pandas") -> Backtest:
         """Train and predict at earlier dates as if each were today, and compare with what happened.
 
@@ -374,7 +351,7 @@ class Business:
         report = Report(walked.report, walked.text)
         return Backtest(report, to_frame(walked.predictions, frames), walked.folder)
 
-    @_one_at_a_time
+    @one_at_a_time
     def score(
         self,
         *,
@@ -411,9 +388,6 @@ class Business:
         )
         return to_frame(pq.read_table(run.folder / "scores.parquet"), frames)
 
-    def _instants(self, as_of: Any) -> list[int]:
-        return read_instants(as_of, zone=self.settings.zone)
-
 
 def open_business(
     config: str | Path = "lifecycle.toml", *, changes: Mapping[str, Any] | None = None
@@ -443,12 +417,14 @@ def simulate(
     seed: int = 7,
     mode: str = "retail",
     horizon_days: int = 60,
+    actions: bool = False,
 ) -> Business:
     """Write a simulated business to `folder` (data, lifecycle.toml, the truth apart) and open it.
 
     `mode`: "retail" or "subscription". Equal arguments give equal data. `truth/truth.parquet` holds
-    each customer's true probability of leaving at the first of each month. ValueError for arguments
-    out of range.
+    each customer's true probability of leaving at the first of each month. `actions`: with a
+    campaign of three actions and a hold-out, in the mode "retail". ValueError for arguments out of
+    range.
 
     >>> len(lc.simulate(folder / "small", customers=50, days=200).stages()) > 0
     True
@@ -456,7 +432,12 @@ def simulate(
     from lifecycle import simulation
 
     simulated = simulation.simulate(
-        customers=customers, days=days, seed=seed, mode=mode, horizon_days=horizon_days
+        customers=customers,
+        days=days,
+        seed=seed,
+        mode=mode,
+        horizon_days=horizon_days,
+        actions=actions,
     )
     simulation.write(simulated, folder=Path(folder))
     return open_business(Path(folder) / "lifecycle.toml")

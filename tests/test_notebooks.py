@@ -20,7 +20,7 @@ MAX_BYTES = 500_000
 MACHINE = re.compile(r"/home/|/root|/work/|/tmp\b|/var/folders|/Users/|[A-Z]:\\\\")
 every_book = pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 # Those that train or start a service, as other tests do, run only with all long tests.
-LONG_BOOKS = ("01", "02-", "03-", "04-", "05", "06", "07", "08")
+LONG_BOOKS = ("01", "02-", "03-", "04-", "05", "06", "07", "08", "09")
 run_books = pytest.mark.parametrize(
     "path",
     [

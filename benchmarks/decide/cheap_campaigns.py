@@ -31,12 +31,12 @@ def measure() -> dict[str, Any]:
         chance = np.clip(1 - risk + effect, 0, 1)
         kept = (rng.random(size) < np.where(ours, chance, 1 - risk)).astype(float)
         before = np.column_stack([risk, rng.normal(size=size)])
-        found = adjusted_difference(kept, ours, drawn.strata, before)
+        difference = adjusted_difference(kept, ours, drawn.strata, before)
         true = float((chance - (1 - risk)).mean())
-        inside.append(found.low <= true <= found.high)
+        inside.append(difference.low <= true <= difference.high)
         if effect == 0.0:
             without += 1
-            false_effects += found.low > 0 or found.high < 0
+            false_effects += difference.low > 0 or difference.high < 0
             false_stops += stops(kept, ours, drawn.strata, before)
     coverage = float(np.mean(inside))
     effects, looked = false_effects / without, false_stops / without
@@ -52,11 +52,11 @@ def stops(kept: np.ndarray, ours: np.ndarray, strata: list[str], before: np.ndar
     order = np.random.default_rng(len(kept)).permutation(len(kept))
     for seen in np.linspace(len(kept) / LOOKS, len(kept), LOOKS).astype(int):
         part = order[:seen]
-        found = adjusted_difference(
+        difference = adjusted_difference(
             kept[part], ours[part], [strata[at] for at in part], before[part]
         )
-        if found is not None and found.error > 0:
-            low, high = always_valid_interval(found, spread=0.05)
+        if difference is not None and difference.error > 0:
+            low, high = always_valid_interval(difference, spread=0.05)
             if low > 0 or high < 0:
                 return True
     return False
