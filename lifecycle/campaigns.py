@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lifecycle.arguments import AsOf, read_path
 from lifecycle.commands import decide as decisions
-from lifecycle.commands.measure import learn_effects, measure_campaign
+from lifecycle.commands.measure import learn_effects, measure_campaign, rejected_rows
 from lifecycle.opened import Opened, one_at_a_time
 from lifecycle.results import Report
 
@@ -39,10 +39,9 @@ class Campaigns(Opened):
             self.settings, campaign, budget=budget, capacity=dict(capacity or {})
         )
         at = None if as_of is None else self._instants(as_of)[0]
-        decision = decisions.decide(self.history, self.settings, rules, at)
-        decisions.keep(decision, self.settings)
-        decision.write(read_path(out, where="out"))
-        return Report(decision.report(), decision.text())
+        folder = read_path(out, where="out")
+        decision = decisions.decide_campaign(self.history, self.settings, rules, at, folder)
+        return Report(*decisions.answer_of(decision, rejected_rows(self._counts)))
 
     @one_at_a_time
     def measure(self, campaign: str, *, margin: float | None = None) -> Report:
@@ -55,7 +54,10 @@ class Campaigns(Opened):
         >>> shop.measure("trial")["verdict"]  # doctest: +SKIP
         'not enough data'
         """
-        return Report(*measure_campaign(self.history, self.settings, campaign, margin))
+        rejected = rejected_rows(self._counts)
+        return Report(
+            *measure_campaign(self.history, self.settings, campaign, margin, rejected=rejected)
+        )
 
     @one_at_a_time
     def uplift(self, campaign: str) -> Report:

@@ -60,13 +60,13 @@ def test_each_kind_is_named(kinds):
 
 def test_a_misspelt_word_is_named_with_the_nearest(at_home):
     settings = settings_of(at_home)
-    actions = {**ACTIONS, "call": Action(when='stage in (atrisk) or tier = "golden"', **CHEAP)}
+    actions = {**ACTIONS, "call": Action(when='tier in (golden) or segment = "golden"', **CHEAP)}
     settings = settings.model_copy(update={"actions": actions})
     rules = read_rules(settings, "check", budget=None, capacity={})
     options = price_options(CUSTOMERS, no_contacts(), rules, 0)
     texts = [each.sentence for each in review_actions(CUSTOMERS, actions, options)]
-    assert "no customer has stage atrisk: did you mean 'at_risk'?" in texts
-    assert any("no customer has tier golden" in text for text in texts)
+    assert "no customer has tier golden: did you mean 'gold'?" in texts
+    assert "no customer has segment golden" in texts
 
 
 def test_of_a_business_it_says_so_whoever_rests(own_home):

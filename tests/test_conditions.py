@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.core.condition import MOST_CHARACTERS, NUMBERS, TEXTS, parse_condition
+from features.core.condition import MOST_CHARACTERS, NUMBERS, TEXTS, WORDS, parse_condition
+from features.recipes.stages import STAGES
 
 CUSTOMERS = pa.table(
     {
@@ -53,6 +54,8 @@ def test_who_meets_it(text, met):
     ("text", "says"),
     [
         ("stag = loyal", "did you mean 'stage'"),
+        ("stage = atrisk", "did you mean 'at_risk'"),
+        ("stage in (loyal, lost)", "one of prospect, new"),
         ("churn > 3", "one of risk"),
         ("risk", "ends where this is expected: one of ="),
         ("risk >", "a number for risk"),
@@ -81,6 +84,10 @@ def test_what_is_no_condition_is_named_with_its_place(text, says):
     with pytest.raises(ValueError, match=r"condition|expected|character") as error:
         parse_condition(text)
     assert says in str(error.value)
+
+
+def test_the_stages_are_those_of_the_rules():
+    assert tuple(STAGES) == WORDS["stage"]
 
 
 @given(st.text(max_size=60))

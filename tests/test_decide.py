@@ -224,5 +224,6 @@ def test_the_command_writes_lists_for_people_and_treatments(own_home, tmp_path):
     report = json.loads(done.stdout)
     assert report["contacted"] + report["held_out"] == report["counts"]["chosen"]
     assert {each.name for each in out.iterdir()} == {
-        *("contacts.csv", "contacts.parquet", "let_go.csv", "let_go.parquet", "treatments.csv")
+        "campaign.txt",
+        *("contacts.csv", "contacts.parquet", "let_go.csv", "let_go.parquet", "treatments.csv"),
     }

@@ -172,6 +172,16 @@ def check_page(cells):
     assert "the first in Chinese: 各阶段的客户数" in text
 
 
+def check_campaign(cells):
+    text = all_printed(cells)
+    assert re.search(r"campaign trial: (not enough data|the campaign|no effect)", text)
+    assert all(f"  {name}: " in text for name in ("call", "reminder", "voucher"))
+    assert text.count("order by effect: Qini area") == 3
+    [(contacted, held_out)] = re.findall(r"(\d+) customers to contact, (\d+) held out", text)
+    assert int(contacted) > int(held_out) > 0
+    assert "An outcome is complete 60 days after the decision" in text
+
+
 STORIES = {
     "01-look-at-your-customers": check_first,
     "02-train-and-read-a-model": check_second,
@@ -183,6 +193,7 @@ STORIES = {
     "06-when-will-they-come-back": check_when,
     "07-who-is-worth-keeping": check_worth,
     "08-read-the-page": check_page,
+    "09-plan-and-measure-a-campaign": check_campaign,
 }
 
 

@@ -43,6 +43,15 @@ def test_a_file_or_a_dead_link_in_the_place_of_the_folder_stays(tmp_path):
     assert (tmp_path / "b_files").is_symlink()
 
 
+def test_a_file_that_no_page_wrote_is_not_replaced(tmp_path):
+    path = tmp_path / "pages" / "report.html"
+    path.parent.mkdir()
+    path.write_text("a page of my own")
+    with pytest.raises(BadSetting, match="no page wrote"):
+        write_page(EMPTY, path)
+    assert path.read_text() == "a page of my own"
+
+
 @pytest.mark.parametrize(
     "name", ["", ".", "..", "/", "/dev/null", "/dev/full", "a\0b", "\udcff.html", "x/\udcff.html"]
 )

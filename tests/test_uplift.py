@@ -10,12 +10,12 @@ import pyarrow as pa
 import pytest
 from scipy.special import expit
 
-from features.core.errors import NotEnoughData, ReleaseRefused
+from features.core.errors import LeakSuspected, NotEnoughData, ReleaseRefused
 from features.core.instants import DAY_US
 from features.indicators.indicator_data import IndicatorData
 from features.labels.outcomes import observe_outcomes
 from features.recipes.definitions import learn_definitions
-from lifecycle.commands.decide import read_rules
+from lifecycle.commands.decide import decide, read_rules
 from lifecycle.commands.measure import learn_effects
 from serving.batch.run_folders import score_batch
 from serving.decisions import campaigns
@@ -24,6 +24,7 @@ from serving.decisions.effect_model import (
     ActionEffect,
     EffectModel,
     Inputs,
+    effects_at,
     effects_path,
     kept_odds,
     learn_inputs,
@@ -33,7 +34,7 @@ from serving.decisions.plan import make_plan, price_options
 from tests.support.campaigns import ACTIONS, no_contacts, settings_of
 from training.effects.learn_effects import fit_line, learn_effect, unbiased_guess
 from training.effects.qini import effect_deciles, qini
-from training.effects.uplift import learn_campaign
+from training.effects.uplift import is_better, learn_campaign
 
 
 def trial(seed: int, size: int = 6000, moved: float = 1.2):
@@ -116,7 +117,10 @@ def planned(own_home):
     """A home with a campaign whose outcomes are complete: everybody drawn, and that day scored."""
     settings = settings_of(own_home)
     at = own_home.run.as_of - 100 * DAY_US
-    score_batch(own_home.history, settings, own_home.release, as_of=at, in_sample=True)
+    run = score_batch(own_home.history, settings, own_home.release, as_of=at, in_sample=True)
+    # As if a release of that day had scored it; what is tested here is not the model.
+    manifest = run.folder / "manifest.json"
+    manifest.write_text(manifest.read_text().replace('"in_sample": true', '"in_sample": false'))
     known = own_home.history.as_of(at)
     definitions = learn_definitions(known, settings)
     outcomes = observe_outcomes(
@@ -146,7 +150,7 @@ def test_a_campaign_teaches_its_action_and_decide_uses_what_is_better(planned):
     action = report["actions"]["call"]
     assert action["treated"] + action["held_out"] > 200
     assert action["gain_over_risk"]["low"] <= action["gain_over_risk"]["value"]
-    assert action["served"] == (action["gain_over_risk"]["value"] > 0)
+    assert not action["served"] or action["gain_over_risk"]["value"] > 0
     assert effects_path().is_file() == action["served"]
     assert "call:" in text
     assert json.loads(json.dumps(report)) == report
@@ -163,8 +167,9 @@ def test_learned_effects_replace_the_acceptance_and_nothing_else(planned):
     model = EffectModel("spring", customers.model.inputs, {"call": effect})
     model.write(effects_path())
     assert read_effect_model(effects_path()) == model
+    assert effects_at(0) == model
     rules = read_rules(settings, "summer", budget=None, capacity={})
-    assert rules.effects == model
+    rules = dataclasses.replace(rules, effects=model)
     data = IndicatorData(business.history, settings, business.run.as_of)
     rows = load_candidates(data, no_contacts()).rows
     data.close()
@@ -183,6 +188,42 @@ def test_learned_effects_replace_the_acceptance_and_nothing_else(planned):
     other = options.names.index("voucher")
     assert np.array_equal(options.profit[:, other], plain.profit[:, other], equal_nan=True)
     assert make_plan(rows, no_contacts(), rules, business.run.as_of).chosen.num_rows > 0
+
+
+def test_effects_are_not_known_before_their_outcomes(planned):
+    business, settings = planned
+    learned = learn_campaign(business.history, settings, "spring")
+    decided = campaigns.read_campaign("spring").as_of
+    assert learned.model.known_from == decided + settings.outcome_window_us
+    learned.model.write(effects_path())
+    assert effects_at(learned.model.known_from - 1) is None
+    assert effects_at(learned.model.known_from) == learned.model
+
+
+def test_scores_that_have_learned_the_outcomes_teach_and_decide_nothing(planned):
+    business, settings = planned
+    at = campaigns.read_campaign("spring").as_of
+    for manifest in (business.home / "scores").glob("*/*/manifest.json"):
+        text = manifest.read_text()
+        manifest.write_text(text.replace('"in_sample": false', '"in_sample": true'))
+    with pytest.raises(LeakSuspected, match="backfill"):
+        learn_campaign(business.history, settings, "spring")
+    rules = read_rules(settings, "summer", budget=None, capacity={})
+    with pytest.raises(LeakSuspected, match="backfill"):
+        decide(business.history, settings, rules, at)
+
+
+@pytest.mark.parametrize(
+    ("gain", "area", "better"),
+    [
+        ((1.0, -1.0, 3.0), 0.01, True),
+        ((0.001, -7.0, 7.0), 0.01, False),
+        ((1.0, -1.0, 3.0), -0.001, False),
+        ((-1.0, -2.0, 0.0), 0.01, False),
+    ],
+)
+def test_a_tie_or_a_bad_order_is_no_gain(gain, area, better):
+    assert is_better(gain, area) == better
 
 
 def test_a_campaign_without_scores_of_its_day_says_what_to_type(planned):

@@ -69,7 +69,7 @@ class Decisions(Section):
     """The share of the chosen customers who are not contacted, so that the effect can be measured.
     More are held out where `detectable_effect` needs them. 0: none, and no effect is ever known.
     """
-    detectable_effect: Annotated[float, Field(gt=0, le=1)] | None = None
+    detectable_effect: Annotated[float, Field(ge=0.001, le=1)] | None = None
     """The difference in the share of customers kept that the hold-out is to show in 8 of 10 such
     campaigns, such as 0.05. If not set: the share `hold_out` alone counts.
     """

@@ -41,6 +41,8 @@ TEXTS = {
     "reason": "the words of the first reason that raises the risk",
 }
 FIELDS = {**NUMBERS, **TEXTS}
+# The words of a field that are the same in every business.
+WORDS = {"stage": ("prospect", "new", "growing", "loyal", "at_risk", "dormant", "churned")}
 MOST_CHARACTERS, MOST_DEPTH = 2_000, 50
 _TOKEN = re.compile(
     r"""\s*(?:(?P<number>-?\d+(?:\.\d+)?(?![\w.]))|(?P<word>[^\W\d][\w]*)"""
@@ -245,8 +247,8 @@ class _Parser:
     def _field(self) -> str:
         token = self._next()
         if token is None or token.kind != "word" or token.text not in FIELDS:
-            near = suggestion(token.text, FIELDS) if token is not None else None
-            raise self._error(near or f"one of {', '.join(FIELDS)}")
+            near = suggestion(token.text, FIELDS) if token is not None else ""
+            raise self._error(f"one of {', '.join(FIELDS)}{f'; {near}' if near else ''}")
         self.at += 1
         return token.text
 
@@ -258,6 +260,10 @@ class _Parser:
             raise self._error(
                 f"a number for {field}" if field in NUMBERS else f"a text for {field}"
             )
+        known = WORDS.get(field, (token.text,))
+        if is_text and token.text not in known:
+            near = suggestion(token.text, known)
+            raise self._error(f"one of {', '.join(known)}{f'; {near}' if near else ''}")
         self.at += 1
         return float(token.text) if is_number else token.text
 

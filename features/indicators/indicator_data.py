@@ -13,6 +13,7 @@ are no money.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -187,7 +188,9 @@ class IndicatorData:
         table = rows.select("customer_id", "valid_from", "consent").collect(backend="pyarrow")
         flags = consents(table.to_native())
         if not any(flag is not None for flag in flags.values()):
-            return everybody
+            # A column of consent that is empty for everybody is the consent of nobody.
+            has_column = re.search(r"\bconsent\b", self.settings.tables["customers"])
+            return pc.is_null(ids) if has_column else everybody
         agreed = pa.array([name for name, flag in flags.items() if flag], pa.string())
         return pc.is_in(ids, value_set=agreed)
 

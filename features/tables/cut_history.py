@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 
-from features.core.contract import CONTRACT
+from features.core.contract import ALL_TABLES
 from features.core.instants import midnight_after
 from features.core.settings import Settings
 from features.tables.history import History, history_from_connection
@@ -24,9 +24,11 @@ def cut_history(history: History, settings: Settings, at: int) -> History:
     name = f"past_{uuid.uuid4().hex}"
     cursor = history.connection.cursor()
     cursor.execute(f"ATTACH ':memory:' AS {name}")
-    for table in history.names:
+    for table in (*history.names, *history.further):
         # Rows without any instant of their own are known from the customer's first event on.
-        clock = "coalesce(valid_from, acquired_at)" if CONTRACT[table].attributes else "recorded_at"
+        clock = (
+            "coalesce(valid_from, acquired_at)" if ALL_TABLES[table].attributes else "recorded_at"
+        )
         cursor.execute(
             f"CREATE TABLE {name}.{table} AS SELECT * FROM main.{table} "
             f"WHERE {clock} IS NULL OR {clock} < {int(at)}"

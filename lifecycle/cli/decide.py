@@ -31,6 +31,9 @@ def decide(
     check: Annotated[
         bool, typer.Option("--check", help="only say what is odd about the actions")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="decide, print, and write and keep nothing")
+    ] = False,
     budget: Annotated[
         float | None, typer.Option("--budget", help="the money that may be spent")
     ] = None,
@@ -55,27 +58,33 @@ def decide(
     from features.core.errors import BadSetting
     from features.core.instants import instant
     from lifecycle.commands import decide as decisions
+    from lifecycle.commands.measure import rejected_rows
 
-    if not check and (campaign is None or out is None):
+    if not check and (campaign is None or (out is None and not dry_run)):
         raise BadSetting(
             where="decide",
             got="no --campaign" if campaign is None else "no --out",
             rule="A campaign has a name, and its lists a folder.",
             fix="Type: lifecycle decide --campaign spring --out spring",
         )
-    settings, history, _ = open_business(config, changes)
+    settings, history, counts = open_business(config, changes)
     capacities = decisions.read_capacities(capacity or ())
     rules = decisions.read_rules(settings, campaign or "check", budget=budget, capacity=capacities)
     at = None if as_of is None else instant(as_of, zone=settings.zone)
-    if check or out is None:
+    if check:
         findings = decisions.check_actions(history, settings, rules, at)
         text = decisions.findings_text(findings)
         answer({"findings": [vars(each) for each in findings]}, text, as_json)
         return
-    decision = decisions.decide(history, settings, rules, at)
-    decisions.keep(decision, settings)
-    decision.write(out)
-    answer({**decision.report(), "out": str(out)}, f"{decision.text()}\n→ {out}", as_json)
+    if dry_run or out is None:
+        report, text = decisions.answer_of(
+            decisions.decide(history, settings, rules, at), rejected_rows(counts)
+        )
+        answer(report, text, as_json)
+        return
+    decision = decisions.decide_campaign(history, settings, rules, at, out)
+    report, text = decisions.answer_of(decision, rejected_rows(counts))
+    answer({**report, "out": str(out)}, f"{text}\n→ {out}", as_json)
 
 
 @app.command(rich_help_panel=SERVE)
@@ -97,14 +106,16 @@ def measure(
     An effect, harm, no effect, or not enough data. Campaigns are those of `lifecycle decide`, and
     those of the table treatments.
     """
-    from lifecycle.commands.measure import measure_campaign, name_campaigns
+    from lifecycle.commands.measure import measure_campaign, name_campaigns, rejected_rows
 
-    settings, history, _ = open_business(config, changes)
+    settings, history, counts = open_business(config, changes)
     if campaign is None:
-        names = name_campaigns()
+        names = name_campaigns(history)
         answer({"campaigns": names}, "\n".join(names), as_json)
         return
-    report, text = measure_campaign(history, settings, campaign, margin)
+    report, text = measure_campaign(
+        history, settings, campaign, margin, rejected=rejected_rows(counts)
+    )
     answer(report, text, as_json)
 
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.core.errors import BadSetting
+from features.core.errors import BadSetting, NotEnoughData
 from features.core.instants import day_text
 from features.core.language import number, say
 from features.core.progress import print_status
 from features.core.settings import Settings
-from features.core.staged_files import put_in_place, staging_folder
+from features.core.staged_files import PRIVATE, put_in_place, staging_folder
 from features.indicators.indicator_data import IndicatorData
 from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History, newest_as_of, refuse_too_late
@@ -24,10 +24,11 @@ from lifecycle.commands.decide_text import decision_text
 from serving.batch.writers import out_errors, write_table, write_table_for_spreadsheets
 from serving.decisions import campaigns
 from serving.decisions.candidates import Candidates, known_contacts, load_candidates
-from serving.decisions.effect_model import current_effects, kept_odds
+from serving.decisions.effect_model import effects_at, kept_odds
 from serving.decisions.hold_out import needed_customers
 from serving.decisions.plan import TREATED, Plan, Rules, Z, make_plan, price_options
 from serving.decisions.review import Finding, review_actions
+from training.effects.harmful import harmful_actions
 
 EXAMPLE = """\
 [actions.call]
@@ -36,11 +37,16 @@ channel = "phone"
 contact_cost = 6.0
 incentive = 0.0
 acceptance = 0.15"""
+# The file by which a folder of lists is known: the name of its campaign.
+MARK = "campaign.txt"
 ENDS = ("expected_profit_low", "expected_profit_high")
 _OF_PEOPLE = (
     *("customer_id", "action", "channel", "expected_profit", "expected_profit_low"),
     *("expected_profit_high", "expected_cost", "stage", "tier", "segment", "risk", "value"),
     *("days_since_activity", "reason_1", "reason_2", "reason_3"),
+)
+_OF_TREATMENTS = (
+    *("customer_id", "occurred_at", "campaign", "recorded_at", "arm", "action", "cost"),
 )
 _LET_GO = ("customer_id", "stage", "tier", "risk", "value", "reason_1", "reason_2", "reason_3")
 
@@ -49,7 +55,8 @@ _LET_GO = ("customer_id", "stage", "tier", "risk", "value", "reason_1", "reason_
 class Decision:
     """A campaign that was decided, and what is said of it.
 
-    is_new: it was not there before. currency: of every amount.
+    currency: of every amount; minor_digits: the digits after the point that it has.
+    later: campaigns that were decided by the scores of later days, and so are not known here.
     """
 
     rules: Rules
@@ -58,15 +65,19 @@ class Decision:
     as_of: int
     zone: str
     currency: str | None
-    is_new: bool = False
+    minor_digits: int = 2
+    later: tuple[str, ...] = ()
 
     def treatments(self) -> pa.Table:
         """Both arms in the columns of `treatments`, decided and planned at as_of."""
         rows = campaign_rows(self)
-        return rows.select(["customer_id", "occurred_at", "campaign", "recorded_at", "arm", "cost"])
+        return rows.select(list(_OF_TREATMENTS))
 
     def write(self, folder: Path) -> None:
-        """`contacts` and `let_go` as parquet and CSV, and `treatments.csv`; all of them or none."""
+        """`contacts` and `let_go` as parquet and CSV, and `treatments.csv`; all of them or none.
+
+        BadSetting for a folder that has the lists of another campaign.
+        """
         contacts = self.plan.chosen.filter(pc.equal(self.plan.chosen["arm"], TREATED))
         contacts = contacts.append_column("channel_", _channels(contacts, self.rules))
         contacts = contacts.drop_columns(["channel"]).rename_columns({"channel_": "channel"})
@@ -75,9 +86,11 @@ class Decision:
             at = treatments.column_names.index(name)
             instants = treatments[name].cast(pa.timestamp("us", tz="UTC"))
             treatments = treatments.set_column(at, name, instants)
+        refuse_other_campaign(folder, self.rules.campaign)
         with out_errors():
             folder.mkdir(parents=True, exist_ok=True)
             with staging_folder(folder) as staged:
+                (staged / MARK).write_text(f"{self.rules.campaign}\n", encoding="utf-8")
                 for name, table in (
                     ("contacts", contacts.select(list(_OF_PEOPLE))),
                     ("let_go", self.plan.let_go.select(list(_LET_GO))),
@@ -86,6 +99,7 @@ class Decision:
                     write_table_for_spreadsheets(table, staged / f"{name}.csv")
                 write_table(treatments, staged / "treatments.csv")
                 for path in sorted(staged.iterdir()):
+                    path.chmod(PRIVATE)  # they name customers
                     put_in_place(path, folder / path.name)
 
     def report(self) -> dict[str, Any]:
@@ -96,13 +110,13 @@ class Decision:
             "campaign": self.rules.campaign,
             "as_of": day_text(self.as_of, zone=self.zone),
             "currency": self.currency,
-            "new": self.is_new,
             "contacted": treated.num_rows,
             "held_out": chosen.num_rows - treated.num_rows,
             "hold_out_share": self.plan.share_wanted,
             "detectable_difference": _finite(self.plan.hold_out.detectable),
             "customers_needed": self._needed(),
             "let_go": self.plan.let_go.num_rows,
+            "later_campaigns": list(self.later),
             "counts": {**self.candidates.counts, **self.plan.counts},
             "expected_cost": _sum(treated, "expected_cost"),
             "expected_profit": _sum(treated, "expected_profit"),
@@ -148,6 +162,7 @@ class Decision:
             "acceptance": action.acceptance.mean,
             "measured_on": action.acceptance.n,
             "learned_from": self._learned_from(name),
+            "harmful_in": self.rules.harmful.get(name),
         }
 
     def _learned_from(self, name: str) -> str | None:
@@ -160,6 +175,23 @@ class Decision:
         return decision_text(self.report(), self.rules.detectable_effect)
 
 
+def refuse_other_campaign(folder: Path, campaign: str) -> None:
+    """BadSetting where the folder has the lists of another campaign, or is none."""
+    mark = folder / MARK
+    if folder.exists() and not folder.is_dir():
+        got = "something that is no folder"
+    elif mark.is_file() and mark.read_text(encoding="utf-8").strip() != campaign:
+        got = "a folder with the lists of another campaign"
+    else:
+        return
+    raise BadSetting(
+        where="--out",
+        got=got,
+        rule="The lists of a campaign have a folder of their own.",
+        fix="Give --out another folder, for example one with the campaign's name.",
+    )
+
+
 def decide(history: History, settings: Settings, rules: Rules, as_of: int | None) -> Decision:
     """Decide a campaign by the scores of as_of (µs UTC; None: the midnight after the data).
 
@@ -167,9 +199,57 @@ def decide(history: History, settings: Settings, rules: Rules, as_of: int | None
     AsOfTooLate, SeveralCurrencies.
     """
     as_of, candidates, contacts = _read_day(history, settings, rules, as_of)
+    rules = replace(rules, effects=effects_at(as_of))
+    rules = _without_harm(history, settings, rules, as_of)
     print_status(say("choosing for {n} customers", n=number(candidates.rows.num_rows)))
     plan = make_plan(candidates.rows, contacts, rules, as_of)
-    return Decision(rules, plan, candidates, as_of, settings.zone, settings.business.currency)
+    business = settings.business
+    return Decision(
+        rules,
+        plan,
+        candidates,
+        as_of,
+        settings.zone,
+        business.currency,
+        settings.minor_digits,
+        _later_campaigns(as_of),
+    )
+
+
+def _later_campaigns(as_of: int) -> tuple[str, ...]:
+    names = campaigns.list_campaigns()
+    return tuple(name for name in names if campaigns.read_campaign(name).as_of > as_of)
+
+
+def decide_campaign(
+    history: History, settings: Settings, rules: Rules, as_of: int | None, out: Path
+) -> Decision:
+    """Decide a campaign, keep it, and write its lists; one campaign after the other.
+
+    Errors as `decide` and `keep`; BadSetting for a folder that has the lists of another campaign.
+    """
+    refuse_other_campaign(out, rules.campaign)
+    with campaigns.lock_campaigns():
+        decision = decide(history, settings, rules, as_of)
+        keep(decision, settings)
+    decision.write(out)
+    return decision
+
+
+def _without_harm(history: History, settings: Settings, rules: Rules, as_of: int) -> Rules:
+    """The rules without actions that are guessed to keep customers, and were measured to lose them.
+
+    Who writes a measured acceptance (`{ mean = …, n = … }`), or has effects of single customers,
+    knows more than the mean.
+    """
+    learned = {} if rules.effects is None else rules.effects.actions
+    guesses = {
+        name
+        for name, action in rules.actions.items()
+        if action.acceptance.n is None and name not in learned
+    }
+    harmful = harmful_actions(history, settings, as_of) if guesses else {}
+    return replace(rules, harmful={name: harmful[name] for name in guesses & set(harmful)})
 
 
 def check_actions(
@@ -265,8 +345,13 @@ def read_rules(
         held_out_days=settings.churn.horizon_days,
         budget=budget,
         capacity=capacity,
-        effects=current_effects(),
     )
+
+
+def answer_of(decision: Decision, rejected: int) -> tuple[dict[str, Any], str]:
+    """The report and its text. rejected: rows of treatments that were not read."""
+    report = {**decision.report(), "rejected_treatments": rejected}
+    return report, decision_text(report, decision.rules.detectable_effect)
 
 
 def read_capacities(texts: Iterable[str]) -> dict[str, int]:
@@ -287,7 +372,19 @@ def read_capacities(texts: Iterable[str]) -> dict[str, int]:
 
 
 def keep(decision: Decision, settings: Settings) -> bool:
-    """Write the campaign into the home folder; False where the same one is there."""
+    """Write the campaign into the home folder; False where the same one is there.
+
+    NotEnoughData where nobody is chosen: the name stays free.
+    """
+    if not decision.plan.chosen.num_rows:
+        counts = {**decision.candidates.counts, **decision.plan.counts}
+        why = ", ".join(f"{reason}: {count:,}" for reason, count in counts.items() if count)
+        raise NotEnoughData(
+            where=f"campaign {decision.rules.campaign}",
+            got=f"nobody to contact ({why})",
+            rule="A campaign is kept where somebody is chosen for it.",
+            fix="Type lifecycle decide --check: it says what is odd about the actions.",
+        )
     about = {
         "as_of": decision.as_of,
         "horizon_days": settings.churn.horizon_days,
@@ -313,7 +410,10 @@ def campaign_rows(decision: Decision) -> pa.Table:
         "recorded_at": pa.repeat(pa.scalar(decision.as_of, pa.int64()), size),
         "campaign": pa.repeat(pa.scalar(decision.rules.campaign), size),
         "channel": _channels(chosen, decision.rules),
-        "cost": pc.if_else(is_treated, chosen["expected_cost"], 0.0),
+        # In whole minor units, as every amount of the tables.
+        "cost": pc.round(
+            pc.if_else(is_treated, chosen["expected_cost"], 0.0), ndigits=decision.minor_digits
+        ),
     }
     columns = {
         name: of_plan[name] if name in of_plan else chosen[name] for name in campaigns.SCHEMA.names

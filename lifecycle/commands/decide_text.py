@@ -57,6 +57,16 @@ def decision_text(report: Mapping[str, Any], wanted: float | None) -> str:
     for reason, count in report["counts"].items():
         if count and reason != "chosen":
             lines.append(f"  {_reason_text(reason)}: {number(count)}")
+    if report["later_campaigns"]:
+        lines.append(
+            say(
+                "  decided by scores of later days, and not known here: {names}; who is held out "
+                "of them may be contacted by this one",
+                names=", ".join(report["later_campaigns"]),
+            )
+        )
+    if report.get("rejected_treatments"):
+        lines.append(rejected_text(report["rejected_treatments"]))
     lines.append(_hold_out_text(report, wanted))
     if report["response_not_effect"]:
         lines.append(
@@ -69,8 +79,23 @@ def decision_text(report: Mapping[str, Any], wanted: float | None) -> str:
     return "\n".join(lines)
 
 
+def rejected_text(count: int) -> str:
+    """A line for rows of treatments that were not read."""
+    return say(
+        "  {n} rows of treatments were rejected when they were read, and count for nothing: "
+        "lifecycle check says why",
+        n=number(count),
+    )
+
+
 def _basis_text(action: Mapping[str, Any]) -> str:
     """What the profit of an action rests on."""
+    if action["harmful_in"] is not None:
+        return say(
+            "left out: campaign {name} measured that it drives customers away; a measured "
+            "acceptance brings it back",
+            name=action["harmful_in"],
+        )
     if action["learned_from"] is not None:
         return say("effects learned from campaign {name}", name=action["learned_from"])
     basis = (
@@ -92,6 +117,7 @@ def _reason_text(reason: str) -> str:
         "held out of another campaign": say("held out of another campaign, so left alone"),
         "contacted lately": say("contacted lately"),
         "no action fits": say("no action is meant for them"),
+        "had the action lately": say("had their action lately (cool_down_days)"),
         "no action pays": say("let go: no action that is meant for them pays"),
         "beyond the limits": say("an action would pay, but the limits are reached"),
     }[reason]

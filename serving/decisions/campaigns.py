@@ -7,9 +7,10 @@ campaign that was decided stays as it is: who has been contacted cannot be drawn
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features.core.errors import BadSetting, ReleaseRefused
+from features.core.errors import BadSetting, ReleaseRefused, StoreFailed
 from features.core.settings import home
 from features.core.staged_files import replace_folder, staged_file, staging_folder
 from serving.batch.run_manifest import hash_file
-from serving.batch.writers import out_errors
+from serving.batch.score_lock import lock_scores
 
 PLAN, MANIFEST = "plan.parquet", "manifest.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
@@ -97,7 +98,7 @@ def write_campaign(name: str, plan: pa.Table, about: Mapping[str, Any]) -> bool:
             fix=f"Give another name, such as --campaign {name}-2. If nobody was contacted yet, "
             f"remove the folder decisions/campaign={name} of the home folder.",
         )
-    with out_errors():
+    with _home_errors():
         campaigns_folder().mkdir(parents=True, exist_ok=True)
         with staging_folder(campaigns_folder()) as staged:
             staged.chmod(0o700)
@@ -125,8 +126,8 @@ def read_campaign(name: str) -> Campaign:
 
 def list_campaigns() -> list[str]:
     """The names of the campaigns that were decided, by name."""
-    folders = campaigns_folder().glob(f"campaign=*/{MANIFEST}")
-    return sorted(path.parent.name.removeprefix("campaign=") for path in folders)
+    folders = campaigns_folder().glob("campaign=*")
+    return sorted(path.name.removeprefix("campaign=") for path in folders)
 
 
 def read_plans() -> pa.Table:
@@ -137,7 +138,7 @@ def read_plans() -> pa.Table:
 
 def record_look(name: str, complete: int) -> None:
     """Remember that somebody looked before all outcomes were complete. StoreFailed."""
-    with out_errors():
+    with _home_errors():
         _looks_folder().mkdir(parents=True, exist_ok=True)
         with staged_file(_looks_folder() / f"{name}.json") as staged:
             staged.write_text(json.dumps({"complete": complete}), encoding="utf-8")
@@ -150,6 +151,28 @@ def was_looked_at(name: str) -> bool:
 
 def _looks_folder() -> Path:
     return campaigns_folder() / "looks"
+
+
+@contextlib.contextmanager
+def lock_campaigns() -> Iterator[None]:
+    """One campaign is decided after the other, so that each knows those before; StoreFailed."""
+    with contextlib.ExitStack() as locks:
+        with _home_errors():
+            locks.enter_context(lock_scores(campaigns_folder()))
+        yield
+
+
+@contextlib.contextmanager
+def _home_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreFailed(
+            where="decisions in the home folder",
+            got=error.strerror or "a write that failed",
+            rule="Campaigns are kept in LIFECYCLE_HOME.",
+            fix="Free disk space or correct the folder's rights; run again.",
+        ) from error
 
 
 def _refused(name: str, got: str) -> ReleaseRefused:

@@ -12,13 +12,14 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.core.errors import NotEnoughData
-from features.core.instants import DAY_US
+from features.core.errors import LeakSuspected, NotEnoughData
+from features.core.instants import DAY_US, local_date
 from features.indicators.indicator_data import IndicatorData, load
 from features.tables.history import History
+from serving.batch import run_manifest
 from serving.release.score_table import REASON_COLUMNS
 from serving.value.customer_list import customer_list_table
-from serving.value.scored_tables import load_scores
+from serving.value.scored_tables import load_scores, run_of_day
 
 HELD_OUT = "held_out"
 _ROWS = f"""
@@ -62,11 +63,13 @@ def load_candidates(data: IndicatorData, contacts: pa.Table) -> Candidates:
         )
     if missing is not None:
         raise NotEnoughData(
-            where="decide",
+            where="the scores of the day",
             got=f"no {missing}",
             rule="An action is chosen by the risk and the value of a score of the day.",
-            fix="Type: lifecycle run (or lifecycle score --as-of DAY), then the same command.",
+            fix="Type: lifecycle run (or lifecycle score --as-of DAY; of a day that a release has "
+            "learned from, lifecycle backfill --from DAY --to DAY), then the same command.",
         )
+    _refuse_in_sample(data)
     listed = customer_list_table(data)["customers"].select(
         ["customer_id", "tier", "channel", "rfm_segment"]
     )
@@ -83,6 +86,20 @@ def load_candidates(data: IndicatorData, contacts: pa.Table) -> Candidates:
         "no score": allowed - pc.sum(has_score).as_py() if rows.num_rows else allowed,
     }
     return Candidates(rows.filter(has_score), counts)
+
+
+def _refuse_in_sample(data: IndicatorData) -> None:
+    """LeakSuspected for scores of a release that has learned the outcomes of this day."""
+    run = run_of_day(data.settings, data.as_of)
+    about = None if run is None else run_manifest.read_about(run)
+    if about is not None and about.get("in_sample"):
+        day = local_date(data.as_of, data.settings.zone).isoformat()
+        raise LeakSuspected(
+            where=f"the scores of {day}",
+            got="scores of a release that has learned the outcomes of this day",
+            rule="A decision, and what is learned from it, rests on what was known at that time.",
+            fix=f"Remove that run, and type: lifecycle backfill --from {day} --to {day}",
+        )
 
 
 def _complaints(data: IndicatorData) -> pa.Table:

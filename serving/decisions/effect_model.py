@@ -29,6 +29,7 @@ CATEGORIES = ("stage", "segment", "channel")
 MOST_LEVELS, LEAST_OF_LEVEL = 8, 50
 COMPLAINT_DAYS = 30.0  # after so many days a complaint counts a third
 LEAST_RISK = 0.003
+LARGEST = 1e9  # no weight, mean or spread of ours is nearly as large
 Array = np.ndarray
 
 
@@ -127,11 +128,15 @@ class ActionEffect:
 
 @dataclass(frozen=True)
 class EffectModel:
-    """The effects of actions, learned from one campaign."""
+    """The effects of actions, learned from one campaign.
+
+    known_from: the instant (µs UTC) at which its outcomes were complete; nobody knew them before.
+    """
 
     campaign: str
     inputs: Inputs
     actions: Mapping[str, ActionEffect]
+    known_from: int = 0
 
     def write(self, path: Path) -> None:
         """As JSON; StoreFailed where it cannot be written."""
@@ -147,9 +152,10 @@ def effects_path() -> Path:
     return home() / "decisions" / "effects.json"
 
 
-def current_effects() -> EffectModel | None:
-    """The effects that were learned last; None where none were."""
-    return read_effect_model(effects_path()) if effects_path().is_file() else None
+def effects_at(as_of: int) -> EffectModel | None:
+    """The effects that were learned last, where they were known at `as_of` (µs UTC); else None."""
+    model = read_effect_model(effects_path()) if effects_path().is_file() else None
+    return model if model is not None and model.known_from <= as_of else None
 
 
 def read_effect_model(path: Path) -> EffectModel:
@@ -174,8 +180,11 @@ def _from_mapping(read: Mapping[str, Any]) -> EffectModel:
         parts = (each.correction, each.change, each.centre, each.scale)
         flat = [*(np.asarray(part, dtype=float) for part in parts), np.ravel(each.covariance)]
         is_square = np.shape(each.covariance) == (2 * (size + 1), 2 * (size + 1))
-        if shapes != {size} or not is_square or not np.isfinite(np.concatenate(flat)).all():
+        numbers = np.concatenate(flat)
+        if shapes != {size} or not is_square or not (np.abs(numbers) < LARGEST).all():
             raise ValueError("an effect of another size, or with no number")
         if min(each.scale, default=1) <= 0:
             raise ValueError("a scale that divides by nothing")
-    return EffectModel(str(read["campaign"]), inputs, actions)
+    if type(read["known_from"]) is not int:
+        raise ValueError("no instant")
+    return EffectModel(str(read["campaign"]), inputs, actions, read["known_from"])

@@ -54,7 +54,7 @@ def draw_hold_out(
     sizes, taken = Counter(merged), Counter[str]()
     for at in order:
         name = merged[at]
-        if taken[name] < math.ceil(share * sizes[name] - 1e-9):
+        if sizes[name] >= LEAST and taken[name] < math.ceil(share * sizes[name] - 1e-9):
             held_out[at], taken[name] = True, taken[name] + 1
     count = int(held_out.sum())
     return HoldOut(

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from features.core.action_schema import Action
 from features.core.condition import parse_condition
+from features.core.instants import DAY_US
 from serving.decisions.allocation import NOTHING, Limits, allocate
 from serving.decisions.candidates import HELD_OUT
 from serving.decisions.economics import (
@@ -38,7 +39,8 @@ class Rules:
 
     rest_days: a customer is not contacted so soon after any contact. held_out_days: who was held
     out of another campaign is left alone for so long. budget: None for no limit. effects: learned,
-    for the actions that it has; the others are priced by their acceptance.
+    for the actions that it has; the others are priced by their acceptance. harmful: actions that
+    a campaign measured to drive customers away: they are for nobody.
     """
 
     campaign: str
@@ -50,13 +52,15 @@ class Rules:
     budget: float | None = None
     capacity: Mapping[str, int] = field(default_factory=dict)
     effects: EffectModel | None = None
+    harmful: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Options:
     """profit, cost, low, high (customers, actions): NaN where an action is not for a customer.
 
-    fits: whether the condition of the action is met. resting: who was contacted lately.
+    fits: whether the condition of the action is met. cooling: who had the action lately. resting:
+    who was contacted lately by any. alone: who is held out of another campaign.
     """
 
     names: tuple[str, ...]
@@ -65,6 +69,7 @@ class Options:
     low: Array
     high: Array
     fits: Array
+    cooling: Array
     resting: Array
     alone: Array
 
@@ -107,11 +112,13 @@ def make_plan(customers: pa.Table, contacts: pa.Table, rules: Rules, as_of: int)
     rows = _chosen_rows(customers, options, chosen, hold_out)
     pays = np.nan_to_num(options.profit, nan=-np.inf).max(axis=1, initial=-np.inf) > 0
     allowed = ~(options.resting | options.alone)
-    let_go = allowed & options.fits.any(axis=1) & ~pays
+    cooling = allowed & options.fits.any(axis=1) & ~(options.fits & ~options.cooling).any(axis=1)
+    let_go = allowed & options.fits.any(axis=1) & ~pays & ~cooling
     counts = {
         "held out of another campaign": int(options.alone.sum()),
         "contacted lately": int((options.resting & ~options.alone).sum()),
         "no action fits": int((allowed & ~options.fits.any(axis=1)).sum()),
+        "had the action lately": int(cooling.sum()),
         "no action pays": int(let_go.sum()),
         "beyond the limits": int((allowed & pays & (chosen == NOTHING)).sum()),
         "chosen": int((chosen != NOTHING).sum()),
@@ -137,7 +144,7 @@ def price_options(customers: pa.Table, contacts: pa.Table, rules: Rules, as_of: 
     )
     shape = (size, len(names))
     profit, cost, low, high = (np.full(shape, np.nan) for _ in range(4))
-    fits = np.zeros(shape, dtype=bool)
+    fits, cools = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     resting = _contacted_since(customers, contacts, as_of, rules.rest_days)
     alone = _held_out_since(customers, contacts, as_of, rules)
     learned = _learned_effects(customers, rules)
@@ -145,7 +152,9 @@ def price_options(customers: pa.Table, contacts: pa.Table, rules: Rules, as_of: 
         money = {"incentive": action.incentive, "contact": action.contact_cost}
         met = parse_condition(action.when).holds(customers).to_numpy(zero_copy_only=False)
         cooling = _contacted_since(customers, contacts, as_of, action.cool_down_days, action=name)
-        fits[:, place] = met
+        if name in rules.harmful:
+            met = np.zeros(size, dtype=bool)
+        fits[:, place], cools[:, place] = met, cooling
         open_ = met & ~resting & ~alone & ~cooling & np.isfinite(value)
         if name in learned:
             effect, error = learned[name]
@@ -163,7 +172,7 @@ def price_options(customers: pa.Table, contacts: pa.Table, rules: Rules, as_of: 
                 low_p, high_p, value, by=action.acceptance, **money
             )
         profit[open_, place] = expected[open_]
-    return Options(names, profit, cost, low, high, fits, resting, alone)
+    return Options(names, profit, cost, low, high, fits, cools, resting, alone)
 
 
 def _learned_effects(customers: pa.Table, rules: Rules) -> dict[str, tuple[Array, Array]]:
@@ -202,8 +211,11 @@ def _held_out_since(customers: pa.Table, contacts: pa.Table, as_of: int, rules: 
 
 
 def _has_row_since(customers: pa.Table, rows: pa.Table, as_of: int, days: int) -> Array:
-    from_ = as_of - days * 86_400_000_000
-    late = rows.filter(pc.greater_equal(rows["occurred_at"], from_))
+    if days == 0:
+        return np.zeros(customers.num_rows, dtype=bool)
+    # A contact that is planned is as near as one that was made.
+    distance = pc.abs(pc.subtract(rows["occurred_at"], as_of))
+    late = rows.filter(pc.less_equal(distance, days * DAY_US))
     is_in = pc.is_in(customers["customer_id"], late["customer_id"].combine_chunks())
     return is_in.to_numpy()
 

@@ -10,10 +10,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.core.action_schema import Action
-from features.core.condition import TEXTS, Comparison, Condition, Membership, parse_condition
+from features.core.condition import TEXTS, WORDS, Comparison, Condition, Membership, parse_condition
 from features.core.errors import suggestion
 from features.core.language import number, say
-from features.recipes.stages import STAGES
 from serving.decisions.plan import Options
 
 OPEN_FIELDS = ("reason",)  # words that are as free as language
@@ -61,8 +60,9 @@ def _unknown_words(name: str, action: Action, customers: pa.Table) -> Iterable[F
     for field, word in _words(parse_condition(action.when)):
         if field in OPEN_FIELDS:
             continue
-        known = STAGES if field == "stage" else pc.unique(customers[field]).to_pylist()
-        known = [each for each in known if each is not None]
+        if field in WORDS:
+            continue  # known already where the condition is read
+        known = [each for each in pc.unique(customers[field]).to_pylist() if each is not None]
         if word not in known:
             near = suggestion(word, known)
             text = say("no customer has {field} {word}", field=field, word=word)

@@ -118,6 +118,8 @@ def check_place(path: Path) -> Path:
     if path.exists() and not path.is_file():
         raise _refused("something that is no regular file", "--out is a file, or does not exist.")
     folder = files_folder(path)
+    if path.exists() and not (folder / MARK).is_file():
+        raise _refused("a file that no page wrote", "--out is a page of before, or nothing yet.")
     if os.path.lexists(folder) and not (folder / MARK).is_file():
         raise _refused(
             f"'{folder.name}' beside it, which no page wrote",

@@ -27,6 +27,10 @@ from serving.decisions.candidates import HELD_OUT
 # What is known of everybody before a decision, besides the scores of a plan.
 BEFORE = ("recency_days", "activities", "days_since_first", "activities_90d")
 OF_PLANS = ("risk", "value")
+LEFT_OUT = (
+    *("outcome not complete", "no stage at the decision", "arm not known", "in both arms"),
+    *("of a decision with one arm", "contact after the horizon"),
+)
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,8 @@ class Arms:
     """The customers of a campaign with complete outcomes, and how many are left out, by why.
 
     kept and money (n,): outcomes; money is NaN where no table has it. before (n, k): `names`.
-    action (n,): the action of the plan, '' where there is none. cost: spent on the treated.
+    action (n,): the action of the plan, '' where there is none. cost: spent on the
+    treated; None where it is not known of all of them.
     """
 
     is_treated: np.ndarray
@@ -44,13 +49,16 @@ class Arms:
     action: list[str]
     before: np.ndarray
     names: tuple[str, ...]
-    cost: float
+    cost: float | None
     left_out: Mapping[str, int]
     drawn: bool
 
 
 def campaign_rows(history: History, campaign: str) -> tuple[pa.Table, bool]:
-    """The rows of a campaign in the columns of a plan, and whether a plan drew its arms."""
+    """The rows of a campaign in the columns of a plan, and whether a plan drew its arms.
+
+    recorded_at is the decision: no later than the contact.
+    """
     if campaign in campaigns.list_campaigns():
         return campaigns.read_campaign(campaign).plan, True
     table = history.as_of(history.data_until).further.get("treatments")
@@ -62,10 +70,21 @@ def campaign_rows(history: History, campaign: str) -> tuple[pa.Table, bool]:
             where="--campaign",
             got="a campaign that nobody decided",
             rule="A campaign is one of `lifecycle decide`, or one in the table treatments.",
-            fix=f"Decided here: {', '.join(campaigns.list_campaigns()) or 'none'}.",
+            fix="`lifecycle measure` without --campaign names them all.",
             values=[campaign],
         )
-    return rows, False
+    # A decision that was written down after the contact was made before it.
+    begins = pc.min_element_wise(rows["recorded_at"], rows["occurred_at"])
+    return rows.set_column(rows.column_names.index("recorded_at"), "recorded_at", begins), False
+
+
+def campaigns_of_table(history: History) -> list[str]:
+    """The names in the table treatments, by name; none without it."""
+    table = history.as_of(max(history.data_until, 0)).further.get("treatments")
+    if table is None:
+        return []
+    rows = table.select("campaign").unique().collect(backend="pyarrow").to_native()
+    return sorted(rows["campaign"].to_pylist())
 
 
 def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn: bool) -> Arms:
@@ -74,31 +93,40 @@ def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn:
     Where the table names nobody who was held out, everybody else is the other arm; `compare_arms`
     says what that is worth.
     """
-    left_out = {"outcome not complete": 0, "no stage at the decision": 0, "arm not known": 0}
+    left_out = dict.fromkeys(LEFT_OUT, 0)
     if not drawn:
         known_arm = pc.is_valid(rows["arm"])
         if pc.sum(known_arm).as_py():
             left_out["arm not known"] = rows.num_rows - pc.sum(known_arm).as_py()
             rows = rows.filter(known_arm)
-    # A second row of a customer changes no arm: the first decision counts.
-    rows = rows.sort_by([("recorded_at", "ascending"), ("customer_id", "ascending")])
-    first = np.unique(np.array(rows["customer_id"].to_pylist()), return_index=True)[1]
-    rows = rows.take(pa.array(np.sort(first)))
+    every_row = rows
+    ahead = pc.subtract(rows["occurred_at"], rows["recorded_at"])
+    in_time = pc.less(ahead, settings.churn.horizon_days * DAY_US)
+    left_out["contact after the horizon"] = rows.num_rows - (pc.sum(in_time).as_py() or 0)
+    rows = rows.filter(in_time)
+    rows, left_out["in both arms"] = _first_decisions(rows)
     parts = []
+    has_arms = bool(pc.any(pc.equal(rows["arm"], HELD_OUT)).as_py())
     for at in sorted(pc.unique(rows["recorded_at"]).to_pylist()):
         at_once = rows.filter(pc.equal(rows["recorded_at"], at))
         if not is_mature(at, history=history, settings=settings):
             left_out["outcome not complete"] += at_once.num_rows
             continue
-        part = _observe_at(history, settings, at_once, at)
+        if has_arms and pc.count_distinct(at_once["arm"]).as_py() < 2:
+            left_out["of a decision with one arm"] += at_once.num_rows
+            continue
+        part = _observe_at(history, settings, at_once, at, has_arms=has_arms)
         left_out["no stage at the decision"] += at_once.num_rows - part["named"]
         parts.append(part)
     if not parts:
-        raise _not_complete(f"{left_out['outcome not complete']} customers' outcomes", settings)
+        why = "; ".join(f"{count:,}: {reason}" for reason, count in left_out.items() if count)
+        raise _not_complete(f"outcomes ({why})", settings)
     names = (*BEFORE, *(OF_PLANS if drawn else ()))
-    treated = rows.filter(pc.fill_null(pc.not_equal(rows["arm"], HELD_OUT), True))
-    cost = float(pc.sum(treated["cost"]).as_py() or 0.0)
-    if not drawn:
+    # What was paid for those who are compared, in every row of theirs.
+    compared = pa.array([each for part in parts for each in part["treated"]], pa.string())
+    paid = every_row.filter(pc.is_in(every_row["customer_id"], compared))
+    cost = None if paid["cost"].null_count else float(pc.sum(paid["cost"]).as_py() or 0.0)
+    if not drawn and cost is not None:
         cost /= 10**settings.minor_digits
     return Arms(
         np.concatenate([each["is_treated"] for each in parts]),
@@ -112,6 +140,24 @@ def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn:
         left_out,
         drawn,
     )
+
+
+def _first_decisions(rows: pa.Table) -> tuple[pa.Table, int]:
+    """The first row of each customer, and how many were left out: in both arms at one instant.
+
+    A later row of a customer changes no arm.
+    """
+    rows = rows.sort_by([("recorded_at", "ascending"), ("customer_id", "ascending")])
+    firsts: dict[str, tuple[int, set[str | None], int]] = {}
+    cells = zip(
+        *(rows[name].to_pylist() for name in ("customer_id", "recorded_at", "arm")), strict=True
+    )
+    for place, (customer, at, arm) in enumerate(cells):
+        first = firsts.setdefault(customer, (at, set(), place))
+        if first[0] == at:
+            first[1].add(arm)
+    clear = [place for _, arms, place in firsts.values() if len(arms) == 1]
+    return rows.take(pa.array(sorted(clear), pa.int64())), len(firsts) - len(clear)
 
 
 def observe_kept(history: History, settings: Settings, at: int) -> pa.Table:
@@ -132,18 +178,19 @@ def _not_complete(got: str, settings: Settings) -> NotEnoughData:
     days, latency = settings.churn.horizon_days, settings.churn.label_latency_days
     return NotEnoughData(
         where="outcomes",
-        got=f"{got} that are not complete",
+        got=f"no complete {got}",
         rule=f"An outcome is complete {days} days after the decision, and {latency} more for late "
         "rows.",
         fix="Measure again with newer data.",
     )
 
 
-def _observe_at(history: History, settings: Settings, rows: pa.Table, at: int) -> dict[str, Any]:
+def _observe_at(
+    history: History, settings: Settings, rows: pa.Table, at: int, *, has_arms: bool
+) -> dict[str, Any]:
     known = history.as_of(at)
     definitions = learn_definitions(known, settings)
     outcomes = observe_outcomes(history, known, definitions=definitions, settings=settings).rows
-    has_arms = pc.sum(pc.equal(rows["arm"], HELD_OUT)).as_py()
     kind = "inner" if has_arms else "left outer"
     joined = outcomes.select(["customer_id", "churned"]).join(rows, "customer_id", join_type=kind)
     joined = joined.sort_by("customer_id")
@@ -162,6 +209,7 @@ def _observe_at(history: History, settings: Settings, rows: pa.Table, at: int) -
         "strata": _texts(joined, "stratum", size),
         "action": _texts(joined, "action", size),
         "before": np.column_stack([before, *scores]) if scores else before,
+        "treated": joined["customer_id"].filter(pc.not_equal(arm, HELD_OUT)).to_pylist(),
         "named": pc.sum(pc.is_valid(joined["campaign"])).as_py() or 0,
     }
 

@@ -54,7 +54,7 @@ def adjusted_difference(
     before (n, k): what was known before the decision; without columns nothing is adjusted. Strata
     with fewer than LEAST_OF_ARM of an arm are taken together. None where an arm has fewer.
     """
-    names = usable_strata(is_treated, strata)
+    names = usable_strata(is_treated, strata) if len(outcome) else None
     if names is None:
         return None
     rest = outcome - _explained(outcome, names, before)

@@ -9,7 +9,7 @@ what came within it. Customers whose outcome window is not complete are counted 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from training.effects.arms import Arms, campaign_rows, observe_arms
 from training.effects.balance import Balance, compare_arms
 from training.effects.difference import (
     Difference,
+    Z,
     adjusted_difference,
     always_valid_interval,
     needed_more,
@@ -31,6 +32,8 @@ from training.effects.difference import (
 
 EFFECT, HARM, NONE, OPEN = "effect", "harm", "no effect", "not enough data"
 MARGIN = 0.05
+# Of an arm: below FEW its spread is hardly known, below LEAST no verdict is given.
+FEW, LEAST = 30, 10
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,11 @@ class Measurement:
             "cost": self.arms.cost,
             "currency": self.currency,
             "actions": {
-                name: _numbers(each, (each.low, each.high)) for name, each in self.actions.items()
+                name: {
+                    **_numbers(each, (each.low, each.high)),
+                    "verdict": _verdict_of(each, (each.low, each.high), self.margin),
+                }
+                for name, each in self.actions.items()
             },
             "accepted": None
             if self.accepted is None
@@ -111,13 +118,15 @@ def measure(
         balance = compare_arms(arms.is_treated, arms.before, arms.names)
         refuse_chosen_arms(campaign, balance)
     kept = adjusted_difference(arms.kept, arms.is_treated, arms.strata, arms.before)
+    kept = None if kept is None else safe_difference(kept, arms.kept, arms.is_treated)
     if kept is None:
         raise NotEnoughData(
             where=f"campaign {campaign}",
             got=f"{int(arms.is_treated.sum())} treated and {int((~arms.is_treated).sum())} held "
-            "out with complete outcomes",
+            f"out with complete outcomes{_left_out_text(arms)}",
             rule="An effect is the difference of two arms, with at least two customers in each.",
-            fix="Hold customers out: [decisions] hold_out = 0.1, before the campaign begins.",
+            fix="Hold customers out: [decisions] hold_out = 0.1, before the campaign begins. If "
+            "many are not known at the decision, compare the ids: spreadsheets drop leading zeros.",
         )
     early = bool(arms.left_out.get("outcome not complete")) or campaigns.was_looked_at(campaign)
     interval = (kept.low, kept.high)
@@ -128,14 +137,14 @@ def measure(
     money = _money_difference(arms)
     return Measurement(
         campaign,
-        verdict(interval, margin),
+        _verdict_of(kept, interval, margin),
         margin,
         kept,
         difference_of_shares(*(int(each) for each in counts)),
         interval,
         early,
         money,
-        None if money is None else _profit(money, arms),
+        None if money is None or arms.cost is None else _profit(money, arms.cost),
         _by_action(arms),
         _accepted(arms, kept),
         needed_more(kept.error, len(ours), difference=margin),
@@ -145,6 +154,12 @@ def measure(
         settings.churn.horizon_days,
         sorted({day_text(at, zone=settings.zone) for at in rows["recorded_at"].to_pylist()}),
     )
+
+
+def _left_out_text(arms: Arms) -> str:
+    """Why customers are left out, with their numbers; '' where nobody is."""
+    parts = [f"{count:,}: {reason}" for reason, count in arms.left_out.items() if count]
+    return f" ({'; '.join(parts)})" if parts else ""
 
 
 def check_margin(settings: Settings, margin: float | None) -> float:
@@ -160,6 +175,12 @@ def check_margin(settings: Settings, margin: float | None) -> float:
             values=[str(margin)],
         )
     return margin
+
+
+def _verdict_of(each: Difference, interval: tuple[float, float], margin: float) -> str:
+    """The verdict of the interval; OPEN where an arm has fewer than LEAST customers."""
+    few = min(each.n_treated, each.n_held_out) < LEAST
+    return OPEN if few else verdict(interval, margin)
 
 
 def verdict(interval: tuple[float, float], margin: float) -> str:
@@ -178,10 +199,10 @@ def _money_difference(arms: Arms) -> Difference | None:
     return adjusted_difference(arms.money, arms.is_treated, arms.strata, arms.before)
 
 
-def _profit(money: Difference, arms: Arms) -> tuple[float, float, float]:
+def _profit(money: Difference, cost: float) -> tuple[float, float, float]:
     """What the campaign brought within the horizon: money of the treated, less what it cost."""
     count = money.n_treated
-    value, low, high = (count * each - arms.cost for each in (money.value, money.low, money.high))
+    value, low, high = (count * each - cost for each in (money.value, money.low, money.high))
     return value, low, high
 
 
@@ -199,8 +220,22 @@ def _by_action(arms: Arms) -> dict[str, Difference]:
             arms.kept[inside], arms.is_treated[inside], strata, arms.before[inside]
         )
         if part is not None:
-            differences[name] = part
+            differences[name] = safe_difference(part, arms.kept[inside], arms.is_treated[inside])
     return differences
+
+
+def safe_difference(adjusted: Difference, kept: np.ndarray, is_treated: np.ndarray) -> Difference:
+    """The difference as counted, with Newcombe's interval, where an arm has fewer than FEW.
+
+    The spread of a few customers is hardly known, and the adjusted interval is too narrow.
+    """
+    ours, theirs = kept[is_treated], kept[~is_treated]
+    if min(len(ours), len(theirs)) >= FEW:
+        return adjusted
+    counts = (ours.sum(), len(ours), theirs.sum(), len(theirs))
+    value, low, high = difference_of_shares(*(int(each) for each in counts))
+    error = max(value - low, high - value) / Z
+    return replace(adjusted, value=value, error=error)
 
 
 def _accepted(arms: Arms, kept: Difference) -> tuple[float, float, float] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from features.core.language import mark, number, percent, say
+from features.core.language import mark, number, percent, say, term
 from training.effects.measure import EFFECT, HARM, NONE, OPEN
 
 _VERDICTS = {
@@ -69,17 +69,23 @@ def measurement_text(report: Mapping[str, Any]) -> str:
 
 def _money_lines(report: Mapping[str, Any]) -> list[str]:
     money, profit = report["money_per_customer"], report["profit"]
-    if money is None or profit is None:
+    if money is None:
         return []
     currency = f" {report['currency']}" if report["currency"] else ""
-    return [
+    lines = [
         say(
-            "  money a customer: {difference}{currency} more than without, {low} to {high}",
+            "  money a customer, with the contact minus without: {difference}{currency}, {low} to "
+            "{high}",
             difference=number(money["difference"], 2),
             low=number(money["low"], 2),
             high=number(money["high"], 2),
             currency=currency,
-        ),
+        )
+    ]
+    if profit is None:
+        return [*lines, say("  no profit: what the contacts cost is not known of all of them")]
+    return [
+        *lines,
         say(
             "  all of the treated, less a cost of {cost}: {value}{currency}, {low} to {high}",
             cost=number(report["cost"], 0),
@@ -94,8 +100,10 @@ def _money_lines(report: Mapping[str, Any]) -> list[str]:
 def _action_lines(report: Mapping[str, Any]) -> list[str]:
     lines = [
         say(
-            "  {action}: {difference} points, {low} to {high} ({n} treated, {m} held out)",
+            "  {action}, {verdict}: {difference} points, {low} to {high} ({n} treated, {m} held "
+            "out)",
             action=name,
+            verdict=term(each["verdict"]),
             difference=_points(each["difference"]),
             low=_points(each["low"]),
             high=_points(each["high"]),
@@ -105,7 +113,7 @@ def _action_lines(report: Mapping[str, Any]) -> list[str]:
         for name, each in report["actions"].items()
     ]
     accepted = report["accepted"]
-    if accepted is not None:
+    if accepted is not None and len(report["actions"]) == 1 and accepted["share"] > 0:
         lines.append(
             say(
                 "  of 100 who would have left, {share} were kept ({low} to {high}): the acceptance "
@@ -126,5 +134,8 @@ def _why(reason: str) -> str:
     return {
         "outcome not complete": say("their outcomes are not complete yet"),
         "no stage at the decision": say("without activity or cover at the decision"),
+        "of a decision with one arm": say("of a decision that has one arm alone"),
+        "contact after the horizon": say("contacted only after the horizon"),
+        "in both arms": say("in both arms at one instant"),
         "arm not known": say("without an arm in the table treatments"),
     }[reason]

@@ -124,6 +124,6 @@ def _measured(report: Mapping[str, Any]) -> dict[str, Any]:
             "profit": profit["value"],
             "profit_low": profit["low"],
             "profit_high": profit["high"],
-            "return_on_cost": profit["value"] / cost if cost > 0 else None,
+            "return_on_cost": profit["value"] / cost if cost else None,
         }
     return measured

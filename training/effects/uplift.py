@@ -77,12 +77,16 @@ class Uplift:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a campaign taught: each action, and the effects that are served."""
+    """What a campaign taught: each action, and the effects that are served.
+
+    few: actions with too few customers of an arm, and how many both arms have.
+    """
 
     campaign: str
     actions: Mapping[str, Uplift]
     model: EffectModel
     currency: str | None
+    few: Mapping[str, int]
 
     def report(self) -> dict[str, Any]:
         """For JSON: counts, shares and money."""
@@ -90,6 +94,7 @@ class Learned:
             "campaign": self.campaign,
             "currency": self.currency,
             "served": sorted(self.model.actions),
+            "too_few": dict(self.few),
             "actions": {name: each.report() for name, each in self.actions.items()},
         }
 
@@ -121,11 +126,14 @@ def learn_campaign(history: History, settings: Settings, campaign: str) -> Learn
     matrix = inputs.matrix(rows)
     if not drawn:
         refuse_chosen_arms(campaign, compare_arms(is_treated, matrix, inputs.names))
-    learned, lines = {}, {}
+    learned, lines, few = {}, {}, {}
     actions = pc.fill_null(rows["action"], "").to_numpy(zero_copy_only=False)
     for name in sorted(set(actions[is_treated]) - {""}):
         inside = (actions == name) | ((actions == "") & ~is_treated)
         part = rows.filter(pa.array(inside))
+        if min(is_treated[inside].sum(), (~is_treated[inside]).sum()) < LEAST_OF_ARM:
+            few[name] = int(inside.sum())
+            continue
         effect = _learn_action(campaign, name, part, is_treated[inside], matrix[inside])
         learned[name] = _judge(name, part, is_treated[inside], effect, settings.actions.get(name))
         if learned[name].served:
@@ -137,6 +145,13 @@ def learn_campaign(history: History, settings: Settings, campaign: str) -> Learn
                 line.scale.tolist(),
                 line.covariance.tolist(),
             )
+    if not learned and few:
+        raise NotEnoughData(
+            where=f"campaign {campaign}",
+            got=f"fewer than {LEAST_OF_ARM} of an arm for each action: {', '.join(few)}",
+            rule=f"Effects on single customers take {LEAST_OF_ARM} of each arm or more.",
+            fix="`lifecycle measure` says the effect on all of them together.",
+        )
     if not learned:
         raise NotEnoughData(
             where=f"campaign {campaign}",
@@ -144,8 +159,8 @@ def learn_campaign(history: History, settings: Settings, campaign: str) -> Learn
             rule="Effects are learned for each action that the rows of a campaign name.",
             fix="Give the table treatments the column action.",
         )
-    model = EffectModel(campaign, inputs, lines)
-    return Learned(campaign, learned, model, settings.business.currency)
+    model = EffectModel(campaign, inputs, lines, at + settings.outcome_window_us)
+    return Learned(campaign, learned, model, settings.business.currency, few)
 
 
 def _candidates_at(history: History, settings: Settings, at: int) -> pa.Table:
@@ -161,14 +176,6 @@ def _candidates_at(history: History, settings: Settings, at: int) -> pa.Table:
 def _learn_action(
     campaign: str, name: str, rows: pa.Table, is_treated: Array, matrix: Array
 ) -> LearnedEffect:
-    counts = int(is_treated.sum()), int((~is_treated).sum())
-    if min(counts) < LEAST_OF_ARM:
-        raise NotEnoughData(
-            where=f"campaign {campaign}, {name}",
-            got=f"{counts[0]} treated and {counts[1]} held out with complete outcomes",
-            rule=f"Effects on single customers take {LEAST_OF_ARM} of each arm or more.",
-            fix="`lifecycle measure` says the effect on all of them together.",
-        )
     ids = rows["customer_id"].to_pylist()
     folds = np.array([draw_number(f"{campaign} {name}", each) % FOLDS for each in ids])
     kept = rows["kept"].to_numpy()
@@ -181,6 +188,7 @@ def _judge(
     kept = rows["kept"].to_numpy()
     size = len(kept)
     gain = None if action is None else _gain_over_risk(rows, learned, action)
+    order = qini(learned.effect, is_treated, kept)
     return Uplift(
         name,
         int(is_treated.sum()),
@@ -188,11 +196,20 @@ def _judge(
         float(learned.guess.mean()),
         float(learned.guess.std(ddof=1) / np.sqrt(size)),
         float(np.mean(rows["risk"].to_numpy(zero_copy_only=False))),
-        qini(learned.effect, is_treated, kept),
+        order,
         effect_deciles(learned.effect, learned.guess),
         gain,
-        served=gain is not None and gain[0] > 0,
+        served=gain is not None and is_better(gain, order.area),
     )
+
+
+def is_better(gain: tuple[float, float, float], area: float) -> bool:
+    """Whether sending by the effect is worth more: by half a standard error, and in order.
+
+    A tie, and an order that is worse than a random one, is no gain.
+    """
+    value, low, _ = gain
+    return area > 0 and value > (value - low) / Z / 2
 
 
 def _gain_over_risk(

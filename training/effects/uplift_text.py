@@ -15,6 +15,10 @@ def uplift_text(report: Mapping[str, Any]) -> str:
     for name, each in report["actions"].items():
         lines.append(f"  {name}: {_verdict(each)}")
         lines += _action_lines(each, currency)
+    lines += [
+        say("  {name}: too few customers of an arm ({n} in both)", name=name, n=number(count))
+        for name, count in report["too_few"].items()
+    ]
     served = report["served"]
     lines.append(
         say("  lifecycle decide uses the effects of {names}", names=", ".join(served))
@@ -28,9 +32,9 @@ def _verdict(action: Mapping[str, Any]) -> str:
     gain = action["gain_over_risk"]
     if gain["value"] is None:
         return say("not priced: [actions] has no action of this name")
-    if gain["low"] > 0:
+    if gain["low"] > 0 and action["served"]:
         return say("sending by the effect is better than sending by risk")
-    if gain["value"] > 0:
+    if action["served"]:
         return say("sending by the effect looks better than sending by risk, and may be no better")
     return say("sending by the effect is not better than sending by risk")
 
