@@ -22,9 +22,10 @@ import numpy as np
 from scipy.special import expit
 
 Array = np.ndarray
-STRENGTHS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0)
-# Of the strength: the mean effect is nearly free, the correction is trusted less than the effect.
-OF_MEAN, OF_CORRECTION = 0.1, 3.0
+STRENGTHS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 100_000.0)
+# The mean change has a penalty of its own (a spread of a fifth on the scale of log-odds), so that
+# the largest strengths move everybody alike. The correction is trusted less than the change.
+OF_MEAN, OF_CORRECTION = 25.0, 3.0
 STEPS, PRECISION = 60, 1e-9
 
 
@@ -112,7 +113,7 @@ def fit_line(
     size = scaled.shape[1]
     penalty = np.full(2 * size, float(strength))
     penalty[:size] *= OF_CORRECTION
-    penalty[0], penalty[size] = 1e-6, OF_MEAN * strength
+    penalty[0], penalty[size] = 1e-6, OF_MEAN
     weights = np.zeros(2 * size)
     for _ in range(STEPS):
         chance = expit(offset + both @ weights)
