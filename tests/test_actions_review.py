@@ -14,6 +14,8 @@ from serving.decisions.review import review_actions
 from tests.support.campaigns import ACTIONS, no_contacts, settings_of
 from tests.support.command_line import run_here
 
+of_the_shop = pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
+
 CUSTOMERS = pa.table(
     {
         "customer_id": ["a", "b", "c", "d"],
@@ -58,6 +60,7 @@ def test_each_kind_is_named(kinds):
     assert kinds(mail=Action(when="stage = dormant", **CHEAP)) == {("gap", None)}
 
 
+@of_the_shop
 def test_a_misspelt_word_is_named_with_the_nearest(at_home):
     settings = settings_of(at_home)
     actions = {**ACTIONS, "call": Action(when='tier in (golden) or segment = "golden"', **CHEAP)}
@@ -69,6 +72,7 @@ def test_a_misspelt_word_is_named_with_the_nearest(at_home):
     assert "no customer has segment golden" in texts
 
 
+@of_the_shop
 def test_of_a_business_it_says_so_whoever_rests(own_home):
     settings = settings_of(own_home)
     rules = read_rules(settings, "check", budget=None, capacity={})
@@ -77,6 +81,7 @@ def test_of_a_business_it_says_so_whoever_rests(own_home):
     assert findings_text([]) == "nothing is odd about the actions"
 
 
+@of_the_shop
 def test_the_command_needs_a_name_and_a_folder_only_to_decide(own_home, tmp_path):
     config = tmp_path / "lifecycle.toml"
     text = (own_home.folder / "lifecycle.toml").read_text(encoding="utf-8")

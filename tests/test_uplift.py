@@ -36,6 +36,8 @@ from training.effects.learn_effects import fit_line, learn_effect, unbiased_gues
 from training.effects.qini import effect_deciles, qini
 from training.effects.uplift import is_better, learn_campaign
 
+of_the_shop = pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
+
 
 def trial(seed: int, size: int = 6000, moved: float = 1.2):
     """inputs, odds, arms and outcomes: only customers whose first input is above 0 are moved."""
@@ -144,6 +146,7 @@ def planned(own_home):
     return own_home, settings
 
 
+@of_the_shop
 def test_a_campaign_teaches_its_action_and_decide_uses_what_is_better(planned):
     business, settings = planned
     report, text = learn_effects(business.history, settings, "spring")
@@ -156,6 +159,7 @@ def test_a_campaign_teaches_its_action_and_decide_uses_what_is_better(planned):
     assert json.loads(json.dumps(report)) == report
 
 
+@of_the_shop
 def test_learned_effects_replace_the_acceptance_and_nothing_else(planned):
     business, settings = planned
     customers = learn_campaign(business.history, settings, "spring")
@@ -190,6 +194,7 @@ def test_learned_effects_replace_the_acceptance_and_nothing_else(planned):
     assert make_plan(rows, no_contacts(), rules, business.run.as_of).chosen.num_rows > 0
 
 
+@of_the_shop
 def test_effects_are_not_known_before_their_outcomes(planned):
     business, settings = planned
     learned = learn_campaign(business.history, settings, "spring")
@@ -200,6 +205,7 @@ def test_effects_are_not_known_before_their_outcomes(planned):
     assert effects_at(learned.model.known_from) == learned.model
 
 
+@of_the_shop
 def test_scores_that_have_learned_the_outcomes_teach_and_decide_nothing(planned):
     business, settings = planned
     at = campaigns.read_campaign("spring").as_of
@@ -226,6 +232,7 @@ def test_a_tie_or_a_bad_order_is_no_gain(gain, area, better):
     assert is_better(gain, area) == better
 
 
+@of_the_shop
 def test_a_campaign_without_scores_of_its_day_says_what_to_type(planned):
     business, settings = planned
     plan = campaigns.read_campaign("spring").plan

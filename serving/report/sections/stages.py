@@ -122,7 +122,8 @@ def _over_time(source: Source) -> list[Picture]:
             title,
             sentence(
                 "The share of each stage, of the customers who were known on each day. What is "
-                "known only later is in none of them."
+                "known only later is in none of them. A bar that ends below 100% leaves out stages "
+                "of few customers."
             ),
             source.view(
                 rows, ("day", "day"), ("stage", "stage"), ("customers", "count"), ("share", "share")
