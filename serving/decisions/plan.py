@@ -29,6 +29,7 @@ from serving.decisions.hold_out import HoldOut, draw_hold_out, draw_number, need
 
 TREATED = "treated"
 Z = 1.96  # of a 95 % interval
+MOST_ROUNDS = 20  # of choosing again, with more held out
 BLOCK = 50_000  # customers whose inputs are in memory at once
 Array = np.ndarray
 
@@ -98,7 +99,7 @@ def make_plan(customers: pa.Table, contacts: pa.Table, rules: Rules, as_of: int)
         [draw_number(rules.campaign, each) / 2**64 for each in customers["customer_id"].to_pylist()]
     )
     share = min(rules.hold_out, 0.5)
-    while True:
+    for _ in range(MOST_ROUNDS):
         limits = _limits(options, rules, share)
         allocation = allocate(options.profit, options.cost, limits, order=order)
         needed = _needed_share(customers, allocation.chosen, rules)
