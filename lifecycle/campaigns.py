@@ -7,6 +7,8 @@ from pathlib import Path
 
 from lifecycle.arguments import AsOf, read_path
 from lifecycle.commands import decide as decisions
+from lifecycle.commands.decide_rules import read_rules
+from lifecycle.commands.decision import answer_of
 from lifecycle.commands.measure import learn_effects, measure_campaign, rejected_rows
 from lifecycle.opened import Opened, one_at_a_time
 from lifecycle.results import Report
@@ -35,13 +37,11 @@ class Campaigns(Opened):
 
         >>> shop.decide("spring", out=folder / "spring", budget=500)  # doctest: +SKIP
         """
-        rules = decisions.read_rules(
-            self.settings, campaign, budget=budget, capacity=dict(capacity or {})
-        )
+        rules = read_rules(self.settings, campaign, budget=budget, capacity=dict(capacity or {}))
         at = None if as_of is None else self._instants(as_of)[0]
         folder = read_path(out, where="out")
         decision = decisions.decide_campaign(self.history, self.settings, rules, at, folder)
-        return Report(*decisions.answer_of(decision, rejected_rows(self._counts)))
+        return Report(*answer_of(decision, rejected_rows(self._counts)))
 
     @one_at_a_time
     def measure(self, campaign: str, *, margin: float | None = None) -> Report:

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 
 from features.core.action_schema import Action
-from lifecycle.commands.decide import check_actions, findings_text, read_rules
+from lifecycle.commands.decide import check_actions, findings_text
+from lifecycle.commands.decide_rules import read_rules
 from serving.decisions.plan import price_options
 from serving.decisions.review import review_actions
 from tests.support.campaigns import ACTIONS, no_contacts, settings_of

@@ -16,10 +16,12 @@ from features.core.action_schema import Action
 from features.core.errors import BadSetting, NotEnoughData, ReleaseRefused
 from features.core.instants import DAY_US
 from features.core.settings import load_settings
+from features.engine.consent import consent_counts
 from features.indicators.indicator_data import IndicatorData
 from features.tables.cut_history import cut_history
 from features.tables.history import load_history
-from lifecycle.commands.decide import decide, decide_campaign, keep, read_rules
+from lifecycle.commands.decide import decide, decide_campaign, keep
+from lifecycle.commands.decide_rules import read_rules
 from lifecycle.commands.measure import measure_campaign, name_campaigns, rejected_rows
 from lifecycle.simulation.actions import TRIAL
 from serving.decisions import campaigns
@@ -271,14 +273,26 @@ def test_a_campaign_whose_manifest_is_gone_is_no_campaign_that_was_not(own_home)
     assert decide(own_home.history, settings, rules, own_home.run.as_of).plan.chosen.num_rows
 
 
-def test_a_column_of_consent_that_is_empty_is_the_consent_of_nobody(shop_with_trial, tmp_path):
+@pytest.mark.parametrize("has_column", [True, False])
+def test_a_column_of_consent_that_is_empty_is_the_consent_of_nobody(
+    shop_with_trial, tmp_path, has_column
+):
     folder, _, _ = shop_with_trial
-    select = "SELECT *, CAST(NULL AS VARCHAR) AS consent FROM customers"
-    settings = load_settings(folder / "lifecycle.toml", {"tables.customers": select})
+    rows = pd.read_csv(folder / "data" / "customers.csv", dtype=str)
+    rows = rows.assign(consent="") if has_column else rows
+    rows.to_csv(tmp_path / "customers.csv", index=False)
+    changes = {"files.customers": str(tmp_path / "customers.csv")}
+    settings = load_settings(folder / "lifecycle.toml", changes)
     history, _ = load_history(settings)
-    data = IndicatorData(history, settings, history.data_until)
-    assert data.value("SELECT count(*) FILTER (listed) FROM people") == 0
-    data.close()
+    for each in (history, cut_history(history, settings, history.data_until)):
+        data = IndicatorData(each, settings, history.data_until)
+        listed = data.value("SELECT count(*) FILTER (listed) FROM people")
+        assert listed == (0 if has_column else len(rows))
+        data.close()
+    counts = consent_counts(history, settings)
+    assert (counts is not None) == has_column
+    if counts is not None:
+        assert (counts["yes"], counts["no"], counts["unknown"]) == (0, 0, len(rows))
 
 
 def test_no_interval_of_four_and_four_is_a_point():

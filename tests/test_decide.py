@@ -14,7 +14,9 @@ import pytest
 from features.core.errors import BadSetting, NotEnoughData, ReleaseRefused
 from features.core.instants import DAY_US
 from features.indicators.indicator_data import IndicatorData
-from lifecycle.commands.decide import campaign_rows, decide, keep, read_capacities, read_rules
+from lifecycle.commands.decide import decide, keep
+from lifecycle.commands.decide_rules import read_capacities, read_rules
+from lifecycle.commands.decision import answer_of, campaign_rows
 from serving.decisions import campaigns
 from serving.decisions.candidates import HELD_OUT, known_contacts, load_candidates
 from serving.decisions.economics import expected_cost, expected_profit
@@ -209,7 +211,7 @@ def test_a_budget_of_nothing_contacts_nobody_and_says_so(at_home):
     decision = decided(at_home, budget=0)
     assert decision.plan.chosen.num_rows == 0
     assert decision.report()["counts"]["beyond the limits"] > 0
-    assert "0 customers to contact" in decision.text()
+    assert "0 customers to contact" in answer_of(decision, 0)[1]
 
 
 def test_the_command_writes_lists_for_people_and_treatments(own_home, tmp_path):

@@ -207,6 +207,18 @@ def test_without_complete_outcomes_or_a_hold_out_it_says_so(shop_with_trial, hom
         measure(history, settings, TRIAL, margin=2.0)
 
 
+def test_a_plan_without_a_hold_out_is_compared_with_nobody(shop_with_trial, home):
+    _, settings, history = shop_with_trial
+    at = history.data_until - 200 * DAY_US
+    rows = history.as_of(at).activity.select("customer_id").unique().collect()
+    plan = plan_at(at, sorted(rows["customer_id"]), np.random.default_rng(1))
+    treated = pa.array(["treated"] * plan.num_rows)
+    plan = plan.set_column(plan.column_names.index("arm"), "arm", treated)
+    campaigns.write_campaign("spring", plan, {"as_of": at})
+    with pytest.raises(NotEnoughData, match="of a decision with one arm"):
+        measure(history, settings, "spring")
+
+
 def test_what_happens_later_changes_no_measurement(shop_with_trial, tmp_path):
     folder, settings, history = shop_with_trial
     report = measure(history, settings, TRIAL).report()

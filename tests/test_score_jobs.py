@@ -16,7 +16,7 @@ import pytest
 from features.core import errors, progress
 from features.core.instants import DAY_US
 from serving.api import lookup
-from serving.batch import run_folders, score_lock
+from serving.batch import folder_lock, run_folders
 from serving.release import release
 from tests.support.checks import nonempty
 from tests.support.command_line import ROOT
@@ -38,9 +38,9 @@ def start_score(business, day):
 
 HOLDER = """
 import pathlib, sys
-from serving.batch.score_lock import lock_scores
+from serving.batch.folder_lock import lock_folder
 
-with lock_scores(pathlib.Path(sys.argv[1])):
+with lock_folder(pathlib.Path(sys.argv[1]), "score"):
     print("locked", flush=True)
     sys.stdin.read()
 """
@@ -84,12 +84,12 @@ def test_jobs_at_once_leave_whole_runs_and_the_newest_as_latest(healthy_home, tr
 
 
 def test_a_job_that_waits_too_long_says_why(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(score_lock, "LOCK_WAIT_SECONDS", 0.5)
+    monkeypatch.setattr(folder_lock, "LOCK_WAIT_SECONDS", 0.5)
     progress.set_quiet(False)
     with (
         another_job(tmp_path),
         pytest.raises(errors.StoreFailed, match=r"another `lifecycle score` that did not end"),
-        score_lock.lock_scores(tmp_path),
+        folder_lock.lock_folder(tmp_path, "score"),
     ):
         pass
     progress.set_quiet(None)
@@ -98,18 +98,18 @@ def test_a_job_that_waits_too_long_says_why(tmp_path, monkeypatch, capsys):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
 def test_a_job_that_was_killed_has_no_lock(tmp_path, monkeypatch):
-    monkeypatch.setattr(score_lock, "LOCK_WAIT_SECONDS", 0)
+    monkeypatch.setattr(folder_lock, "LOCK_WAIT_SECONDS", 0)
     with another_job(tmp_path) as holder:
         holder.kill()
         holder.wait()
-        with score_lock.lock_scores(tmp_path):
-            assert (tmp_path / score_lock.FILE).is_file()
+        with folder_lock.lock_folder(tmp_path, "score"):
+            assert (tmp_path / folder_lock.FILE).is_file()
 
 
 @pytest.mark.slow
 @pytest.mark.long
 def test_a_job_that_waits_can_be_interrupted(healthy_home, trained_shop, default_interrupts):
-    with score_lock.lock_scores(healthy_home / "scores"):
+    with folder_lock.lock_folder(healthy_home / "scores", "score"):
         job = start_score(trained_shop, DAYS[0])
         while (line := job.stderr.readline()) != WAITING:
             assert line, "the job did not wait"

@@ -15,7 +15,8 @@ from features.core.instants import DAY_US
 from features.indicators.indicator_data import IndicatorData
 from features.labels.outcomes import observe_outcomes
 from features.recipes.definitions import learn_definitions
-from lifecycle.commands.decide import decide, read_rules
+from lifecycle.commands.decide import decide
+from lifecycle.commands.decide_rules import read_rules
 from lifecycle.commands.measure import learn_effects
 from serving.batch.run_folders import score_batch
 from serving.decisions import campaigns
@@ -86,8 +87,9 @@ def test_no_prediction_knows_its_own_outcome():
     changed = kept.copy()
     changed[folds == 2] = 1 - changed[folds == 2]
     fold = folds == 2
-    rest = fit_line(inputs[~fold], odds[~fold], ours[~fold], kept[~fold], learned.strength)
-    assert rest.effect(inputs[fold], odds[fold]) == pytest.approx(learned.effect[fold], abs=1e-9)
+    rest, _ = fit_line(inputs[~fold], odds[~fold], ours[~fold], kept[~fold], learned.strength)
+    alone, _ = rest.effect(inputs[fold], odds[fold])
+    assert alone == pytest.approx(learned.effect[fold], abs=1e-9)
 
 
 def test_the_order_of_the_rows_changes_nothing_beyond_rounding():
@@ -103,10 +105,7 @@ def test_the_error_covers_the_effect():
     inside = []
     for seed in range(30):
         inputs, odds, ours, kept, effect, _ = trial(seed, size=3000, moved=0.8)
-        line = fit_line(inputs, odds, ours, kept, 10.0)
-        each = ActionEffect(
-            line.weights[0], line.weights[1], line.centre, line.scale, line.covariance
-        )
+        each, _ = fit_line(inputs, odds, ours, kept, 10.0)
         ones = np.ones(len(kept))
         error = each.error_of_sum(inputs, odds, ones)
         total = each.effect(inputs, odds)[0].sum()
@@ -192,6 +191,18 @@ def test_learned_effects_replace_the_acceptance_and_nothing_else(planned):
     other = options.names.index("voucher")
     assert np.array_equal(options.profit[:, other], plain.profit[:, other], equal_nan=True)
     assert make_plan(rows, no_contacts(), rules, business.run.as_of).chosen.num_rows > 0
+
+
+@of_the_shop
+def test_a_second_row_of_a_customer_teaches_nothing_twice(planned):
+    business, settings = planned
+    once = learn_campaign(business.history, settings, "spring").report()["actions"]["call"]
+    plan = campaigns.read_campaign("spring").plan
+    campaigns.write_campaign("twice", pa.concat_tables([plan, plan.slice(0, 90)]), {"as_of": 0})
+    twice = learn_campaign(business.history, settings, "twice").report()["actions"]["call"]
+    assert [twice[name] for name in ("treated", "held_out")] == [
+        once[name] for name in ("treated", "held_out")
+    ]
 
 
 @of_the_shop

@@ -28,7 +28,7 @@ def measure() -> dict[str, Any]:
     folds = np.random.default_rng(0).integers(0, FOLDS, len(train))
     base = np.full(len(train), np.log(bought.mean() / (1 - bought.mean())))
     learned = learn_effect(matrix(train, levels), base, ours, bought, folds)
-    effect = learned.line.effect(matrix(test, levels), base[:1].repeat(len(test)))
+    effect, _ = learned.line.effect(matrix(test, levels), base[:1].repeat(len(test)))
     ours, bought = arms(test)
     order = qini(effect, ours, bought)
     share = ours.mean()

@@ -35,15 +35,24 @@ def consents(customers: pa.Table) -> dict[str, bool | None]:
     return dict(zip(current[0].to_pylist(), current[1].to_pylist(), strict=True))
 
 
+def states_consent(history: History, flags: Mapping[str, bool | None]) -> bool:
+    """Whether the business says who consents: a column of the SELECT, or a flag of anybody.
+
+    A column that is empty for everybody is the consent of nobody.
+    """
+    has_column = "consent" in history.columns.get("customers", ())
+    return has_column or any(flag is not None for flag in flags.values())
+
+
 def consent_counts(history: History, settings: Settings) -> Mapping[str, object] | None:
     """Customers by flag at the end of the data, and what the flag is needed for.
 
     yes, no, unknown: customers with an activity or a row of their own; needed_for: the purposes.
-    None where no customer has a flag and none is needed.
+    None where nothing says who consents, and nothing needs it.
     """
     flags = _flags(history, history.data_until)
     needed = [name for name in ("train", "score", "list") if getattr(settings.consent, name)]
-    if not any(value is not None for value in flags.values()) and set(needed) <= {"list"}:
+    if not states_consent(history, flags) and set(needed) <= {"list"}:
         return None
     values = list(flags.values())
     people = history.as_of(history.data_until).customers.select(nw.len())

@@ -13,7 +13,6 @@ are no money.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -25,7 +24,7 @@ import pyarrow.compute as pc
 
 from features.core.instants import DAY_US, local_date
 from features.core.settings import Settings
-from features.engine.consent import consents
+from features.engine.consent import consents, states_consent
 from features.labels.eligible_churn import eligible_outcomes
 from features.recipes.attributes import attribute_value, is_current_version, sensitive_left_out
 from features.recipes.definitions import Definitions, learn_definitions
@@ -181,16 +180,14 @@ class IndicatorData:
         return self.known.tables.get("customers")
 
     def _may_be_listed(self, ids: pa.ChunkedArray) -> pa.ChunkedArray:
-        """Whether each customer may be named: everybody, unless customers have a consent flag."""
+        """Whether each customer may be named: everybody, unless something says who consents."""
         rows, everybody = self._customers(), pc.is_valid(ids)
         if rows is None or not self.settings.consent.list:
             return everybody
         table = rows.select("customer_id", "valid_from", "consent").collect(backend="pyarrow")
         flags = consents(table.to_native())
-        if not any(flag is not None for flag in flags.values()):
-            # A column of consent that is empty for everybody is the consent of nobody.
-            has_column = re.search(r"\bconsent\b", self.settings.tables["customers"])
-            return pc.is_null(ids) if has_column else everybody
+        if not states_consent(self.history, flags):
+            return everybody
         agreed = pa.array([name for name, flag in flags.items() if flag], pa.string())
         return pc.is_in(ids, value_set=agreed)
 

@@ -7,6 +7,7 @@ depend on them in any way, such as the release of an earlier day.
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 
 from features.core.contract import ALL_TABLES
 from features.core.instants import midnight_after
@@ -37,4 +38,5 @@ def cut_history(history: History, settings: Settings, at: int) -> History:
     until = history.data_until
     if at <= midnight_after(until, settings.zone):
         until = at
-    return history_from_connection(cursor, settings, data_until=until)
+    past = history_from_connection(cursor, settings, data_until=until)
+    return replace(past, columns=history.columns)

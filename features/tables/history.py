@@ -98,7 +98,7 @@ class History:
     every score needs ended earlier; 0 where that is not known. terms: how `contracts` are read.
     built_terms: whether they were built from payments. further: the tables that exist and that no
     feature reads. currencies: rows by currency of each table whose amounts are in several. files:
-    how each file under [files] was read.
+    how each file under [files] was read. columns: those of each SELECT, where tables have one.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -115,6 +115,7 @@ class History:
     currencies: dict[str, dict[str, int]] = field(default_factory=dict)
     files: Mapping[str, FileReport] = field(default_factory=dict)
     unique_ids: frozenset[str] = field(default=frozenset())
+    columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def as_of(self, at: int) -> Known:
         """What was known before `at` (µs UTC); at an early instant all tables are empty."""
@@ -243,7 +244,9 @@ def load_history(
         for name, counts in tables.counts.items()
         if name in history.names and len(counts.money.currencies) > 1
     }
-    return replace(history, currencies=mixed, files=tables.files), tables.counts
+    columns = {name: tuple(counts.columns) for name, counts in tables.counts.items()}
+    read = replace(history, currencies=mixed, files=tables.files, columns=columns)
+    return read, tables.counts
 
 
 def history_from_connection(

@@ -58,6 +58,8 @@ def decide(
     from features.core.errors import BadSetting
     from features.core.instants import instant
     from lifecycle.commands import decide as decisions
+    from lifecycle.commands.decide_rules import read_capacities, read_rules
+    from lifecycle.commands.decision import answer_of
     from lifecycle.commands.measure import rejected_rows
 
     if not check and (campaign is None or (out is None and not dry_run)):
@@ -68,8 +70,8 @@ def decide(
             fix="Type: lifecycle decide --campaign spring --out spring",
         )
     settings, history, counts = open_business(config, changes)
-    capacities = decisions.read_capacities(capacity or ())
-    rules = decisions.read_rules(settings, campaign or "check", budget=budget, capacity=capacities)
+    capacities = read_capacities(capacity or ())
+    rules = read_rules(settings, campaign or "check", budget=budget, capacity=capacities)
     at = None if as_of is None else instant(as_of, zone=settings.zone)
     if check:
         findings = decisions.check_actions(history, settings, rules, at)
@@ -77,13 +79,13 @@ def decide(
         answer({"findings": [vars(each) for each in findings]}, text, as_json)
         return
     if dry_run or out is None:
-        report, text = decisions.answer_of(
+        report, text = answer_of(
             decisions.decide(history, settings, rules, at), rejected_rows(counts)
         )
         answer(report, text, as_json)
         return
     decision = decisions.decide_campaign(history, settings, rules, at, out)
-    report, text = decisions.answer_of(decision, rejected_rows(counts))
+    report, text = answer_of(decision, rejected_rows(counts))
     answer({**report, "out": str(out)}, f"{text}\n→ {out}", as_json)
 
 

@@ -194,13 +194,7 @@ def _facts(
         evaluated_on=min((evaluation.get("as_of") or {}).get("evaluate") or [], default=None),
         gate=(evaluation.get("gate") or {}).get("verdict"),
         scores_of=day if release.id else None,
-        consent=settings.consent.list and _has_flags(history, settings),
+        consent=settings.consent.list and consent_counts(history, settings) is not None,
         drawn_on=wish.drawn_on,
         with_ids=wish.with_ids,
     )
-
-
-def _has_flags(history: History, settings: Settings) -> bool:
-    """Whether any customer has said yes or no."""
-    counts = consent_counts(history, settings)
-    return counts is not None and bool(counts["yes"] or counts["no"])

@@ -40,7 +40,7 @@ from features.tables.currencies import refuse_several_currencies
 from features.tables.freshness import stale_tables
 from features.tables.history import History, Known, refuse_too_late
 from serving.batch import run_manifest, shift
-from serving.batch.score_lock import lock_scores
+from serving.batch.folder_lock import lock_folder
 from serving.batch.writers import with_datetimes
 from serving.release.release import Release
 from serving.release.score_table import CANCELLED, REFUSED_ARCHETYPES, WITHOUT, score_table
@@ -119,7 +119,7 @@ def score_batch(
     folder = root / f"as_of={day}" / f"run={about['run']}"
     if os.path.lexists(folder.parent) and not folder.parent.is_dir():
         raise _in_the_way(folder.parent, "no folder", "The runs of one as_of are in a folder.")
-    with _store_errors(), lock_scores(root):
+    with _store_errors(), lock_folder(root, "score"):
         about["shift"] = (run_manifest.read_about(folder) or {}).get("shift")
         fresh = not _is_finished(folder, about, list(tables))
         if fresh:

@@ -21,8 +21,8 @@ import pyarrow.parquet as pq
 from features.core.errors import BadSetting, ReleaseRefused, StoreFailed
 from features.core.settings import home
 from features.core.staged_files import replace_folder, staged_file, staging_folder
+from serving.batch.folder_lock import lock_folder
 from serving.batch.run_manifest import hash_file
-from serving.batch.score_lock import lock_scores
 
 PLAN, MANIFEST = "plan.parquet", "manifest.json"
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
@@ -158,7 +158,7 @@ def lock_campaigns() -> Iterator[None]:
     """One campaign is decided after the other, so that each knows those before; StoreFailed."""
     with contextlib.ExitStack() as locks:
         with _home_errors():
-            locks.enter_context(lock_scores(campaigns_folder()))
+            locks.enter_context(lock_folder(campaigns_folder(), "decide"))
         yield
 
 

@@ -31,8 +31,7 @@ SELECT scores.customer_id, scores.stage, scores.eligible, listed.tier, listed.ch
        {{reason}} AS reason, {", ".join(f"scores.{name}" for name in REASON_COLUMNS)},
        ({{as_of}} - activity.last_at) / {float(DAY_US)} AS days_since_activity,
        ({{as_of}} - complaints.last_at) / {float(DAY_US)} AS days_since_complaint,
-       ({{as_of}} - contacts.last_at) / {float(DAY_US)} AS days_since_contact,
-       contacts.campaigns
+       ({{as_of}} - contacts.last_at) / {float(DAY_US)} AS days_since_contact
 FROM scores JOIN people USING (who) JOIN listed ON listed.customer_id = scores.customer_id
 LEFT JOIN (SELECT who, max(occurred_at) AS last_at FROM activity GROUP BY who) AS activity
      USING (who)
@@ -115,14 +114,10 @@ def _complaints(data: IndicatorData) -> pa.Table:
 
 
 def _last_contacts(contacts: pa.Table) -> pa.Table:
-    """customer_id, last_at (µs) of the last contact, and campaigns: the number of campaigns."""
+    """customer_id and last_at (µs) of the last contact."""
     contacted = contacts.filter(pc.not_equal(contacts["arm"], HELD_OUT))
-    counts = contacted.group_by("customer_id").aggregate(
-        [("occurred_at", "max"), ("campaign", "count_distinct")]
-    )
-    return counts.rename_columns(
-        {"occurred_at_max": "last_at", "campaign_count_distinct": "campaigns"}
-    )
+    last = contacted.group_by("customer_id").aggregate([("occurred_at", "max")])
+    return last.rename_columns({"occurred_at_max": "last_at"})
 
 
 def known_contacts(history: History, as_of: int, plans: pa.Table) -> pa.Table:

@@ -60,7 +60,7 @@ def expected_cost(
     p: Numbers, *, acceptance: Numbers, incentive: Numbers, contact: Numbers
 ) -> Array:
     """The money that is expected to be spent: the contact, and the incentive where it is taken."""
-    return np.asarray(contact + incentive * (p * acceptance + (1 - p)))
+    return cost_of_effect(np.asarray(p * acceptance), p, incentive=incentive, contact=contact)
 
 
 def break_even_risk(

@@ -93,9 +93,10 @@ def _numbers(customers: pa.Table, name: str, *, missing: float = 0.0) -> Array:
 
 @dataclass(frozen=True)
 class ActionEffect:
-    """The lines of one action, as `training.effects.learn_effects.EffectLine`.
+    """The lines of one action: logit P(kept) = odds + correction + treated · change.
 
-    correction, change (inputs + 1): the weights of c and t, the intercept first.
+    correction, change (inputs + 1): their weights, the intercept first, of inputs less `centre` by
+    `scale`. covariance (2 (inputs + 1), 2 (inputs + 1)): of all weights, those of correction first.
     """
 
     correction: Sequence[float]
@@ -103,6 +104,10 @@ class ActionEffect:
     centre: Sequence[float]
     scale: Sequence[float]
     covariance: Sequence[Sequence[float]]
+
+    def probabilities(self, inputs: Array, odds: Array) -> tuple[Array, Array]:
+        """P(kept) without and with the action."""
+        return self._lines(inputs, odds)[:2]
 
     def effect(self, inputs: Array, odds: Array) -> tuple[Array, Array]:
         """The difference in the probability of being kept, and its standard error."""

@@ -19,6 +19,8 @@ from scipy.special import ndtri
 LEAST = 10
 TOGETHER = "others"
 LEVEL, POWER = 0.05, 0.80
+# So many standard errors is a difference that is found in POWER of the cases, at LEVEL.
+DETECTED = float(ndtri(1 - LEVEL / 2) + ndtri(POWER))
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,13 @@ def detectable_difference(treated: int, held_out: int, *, risk: float) -> float:
     """
     if not treated or not held_out:
         return float("nan")
-    return _quantiles() * math.sqrt(risk * (1 - risk) * (1 / treated + 1 / held_out))
+    return DETECTED * math.sqrt(risk * (1 - risk) * (1 / treated + 1 / held_out))
 
 
 def needed_hold_out(chosen: int, *, risk: float, difference: float) -> int | None:
     """The smallest hold-out of `chosen` customers that shows the difference; None where half of
     them would not."""
-    variance = risk * (1 - risk) * (_quantiles() / difference) ** 2
+    variance = risk * (1 - risk) * (DETECTED / difference) ** 2
     if variance == 0:
         return 1
     # variance · (1 / (chosen − k) + 1 / k) ≤ 1, solved for the smaller k.
@@ -104,8 +106,4 @@ def needed_hold_out(chosen: int, *, risk: float, difference: float) -> int | Non
 
 def needed_customers(*, risk: float, difference: float) -> int:
     """How many customers a campaign with half of them held out needs to show the difference."""
-    return math.ceil(4 * risk * (1 - risk) * (_quantiles() / difference) ** 2)
-
-
-def _quantiles() -> float:
-    return float(ndtri(1 - LEVEL / 2) + ndtri(POWER))
+    return math.ceil(4 * risk * (1 - risk) * (DETECTED / difference) ** 2)

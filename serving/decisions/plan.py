@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 from features.core.action_schema import Action
 from features.core.condition import parse_condition
 from features.core.instants import DAY_US
+from features.indicators.intervals import Z
 from serving.decisions.allocation import NOTHING, Limits, allocate
 from serving.decisions.candidates import HELD_OUT
 from serving.decisions.economics import (
@@ -28,7 +29,6 @@ from serving.decisions.effect_model import EffectModel, kept_odds
 from serving.decisions.hold_out import HoldOut, draw_hold_out, draw_number, needed_hold_out
 
 TREATED = "treated"
-Z = 1.96  # of a 95 % interval
 MOST_ROUNDS = 20  # of choosing again, with more held out
 BLOCK = 50_000  # customers whose inputs are in memory at once
 Array = np.ndarray

@@ -93,20 +93,10 @@ def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn:
     Where the table names nobody who was held out, everybody else is the other arm; `compare_arms`
     says what that is worth.
     """
-    left_out = dict.fromkeys(LEFT_OUT, 0)
-    if not drawn:
-        known_arm = pc.is_valid(rows["arm"])
-        if pc.sum(known_arm).as_py():
-            left_out["arm not known"] = rows.num_rows - pc.sum(known_arm).as_py()
-            rows = rows.filter(known_arm)
     every_row = rows
-    ahead = pc.subtract(rows["occurred_at"], rows["recorded_at"])
-    in_time = pc.less(ahead, settings.churn.horizon_days * DAY_US)
-    left_out["contact after the horizon"] = rows.num_rows - (pc.sum(in_time).as_py() or 0)
-    rows = rows.filter(in_time)
-    rows, left_out["in both arms"] = _first_decisions(rows)
+    rows, left_out = clear_decisions(rows, settings)
     parts = []
-    has_arms = bool(pc.any(pc.equal(rows["arm"], HELD_OUT)).as_py())
+    has_arms = drawn or bool(pc.any(pc.equal(rows["arm"], HELD_OUT)).as_py())
     for at in sorted(pc.unique(rows["recorded_at"]).to_pylist()):
         at_once = rows.filter(pc.equal(rows["recorded_at"], at))
         if not is_mature(at, history=history, settings=settings):
@@ -142,6 +132,23 @@ def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn:
     )
 
 
+def clear_decisions(rows: pa.Table, settings: Settings) -> tuple[pa.Table, dict[str, int]]:
+    """One row of each customer whose arm is clear, and how many are left out, by LEFT_OUT.
+
+    Without any arm all rows count as treated.
+    """
+    left_out = dict.fromkeys(LEFT_OUT, 0)
+    known_arm = pc.is_valid(rows["arm"])
+    if pc.any(known_arm).as_py():
+        left_out["arm not known"] = rows.num_rows - pc.sum(known_arm).as_py()
+        rows = rows.filter(known_arm)
+    ahead = pc.subtract(rows["occurred_at"], rows["recorded_at"])
+    in_time = pc.less(ahead, settings.churn.horizon_days * DAY_US)
+    left_out["contact after the horizon"] = rows.num_rows - (pc.sum(in_time).as_py() or 0)
+    rows, left_out["in both arms"] = _first_decisions(rows.filter(in_time))
+    return rows, left_out
+
+
 def _first_decisions(rows: pa.Table) -> tuple[pa.Table, int]:
     """The first row of each customer, and how many were left out: in both arms at one instant.
 
@@ -167,7 +174,10 @@ def observe_kept(history: History, settings: Settings, at: int) -> pa.Table:
     """
     if not is_mature(at, history=history, settings=settings):
         raise _not_complete("outcomes", settings)
-    known = history.as_of(at)
+    return _kept(history, settings, history.as_of(at))
+
+
+def _kept(history: History, settings: Settings, known: Known) -> pa.Table:
     definitions = learn_definitions(known, settings)
     outcomes = observe_outcomes(history, known, definitions=definitions, settings=settings).rows
     kept = pc.subtract(1.0, outcomes["churned"].cast(pa.float64()))
@@ -189,10 +199,8 @@ def _observe_at(
     history: History, settings: Settings, rows: pa.Table, at: int, *, has_arms: bool
 ) -> dict[str, Any]:
     known = history.as_of(at)
-    definitions = learn_definitions(known, settings)
-    outcomes = observe_outcomes(history, known, definitions=definitions, settings=settings).rows
     kind = "inner" if has_arms else "left outer"
-    joined = outcomes.select(["customer_id", "churned"]).join(rows, "customer_id", join_type=kind)
+    joined = _kept(history, settings, known).join(rows, "customer_id", join_type=kind)
     joined = joined.sort_by("customer_id")
     arm = pc.fill_null(joined["arm"], "treated")
     if not has_arms:
@@ -204,7 +212,7 @@ def _observe_at(
     money = observe_money(history, known, joined["customer_id"], settings)[:, 0]
     return {
         "is_treated": pc.not_equal(arm, HELD_OUT).to_numpy(),
-        "kept": 1.0 - joined["churned"].cast(pa.float64()).to_numpy(),
+        "kept": joined["kept"].to_numpy(),
         "money": money,
         "strata": _texts(joined, "stratum", size),
         "action": _texts(joined, "action", size),

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.stats import rankdata
 
+from training import metrics
 from training.effects.learn_effects import fit_line
 
 Array = np.ndarray
@@ -21,8 +21,8 @@ NEVER, ALWAYS = 0.05, 0.95
 @dataclass(frozen=True)
 class Balance:
     """auroc: how well the arms are told apart by what was before (.5: not at all); limit: the most
-    that arms have that were drawn. largest: the largest standardised difference of
-    a mean, and what of. without_overlap: the share of the treated whom nobody held out is like.
+    that arms have that were drawn. largest: the largest standardised difference of a
+    mean, and what of. without_overlap: the share of the treated whom nobody held out is like.
     """
 
     auroc: float
@@ -49,7 +49,7 @@ def compare_arms(is_treated: Array, before: Array, names: tuple[str, ...]) -> Ba
     gaps = np.abs(ours.mean(axis=0) - theirs.mean(axis=0)) / np.where(spread > 0, spread, np.inf)
     largest = int(gaps.argmax())
     return Balance(
-        _auroc(guess, is_treated),
+        metrics.auroc(is_treated, guess)[0],
         0.5 + _tolerance(*counts),
         float(gaps[largest]),
         names[largest],
@@ -70,7 +70,7 @@ def _treatment_probability(inputs: Array, is_treated: Array) -> Array:
     for fold in range(FOLDS):
         inside = folds == fold
         rest = (inputs[~inside], nothing[~inside], nobody[~inside], is_treated[~inside] * 1.0)
-        line = fit_line(*rest, strength=1.0)
+        line, _ = fit_line(*rest, strength=1.0)
         guess[inside] = line.probabilities(inputs[inside], nothing[inside])[0]
     return guess
 
@@ -81,9 +81,3 @@ def _tolerance(treated: int, held_out: int) -> float:
     Source: the variance of the Mann–Whitney statistic without a difference.
     """
     return 3 * float(np.sqrt((treated + held_out + 1) / (12 * treated * held_out)))
-
-
-def _auroc(guess: Array, is_treated: Array) -> float:
-    ours = int(is_treated.sum())
-    above = rankdata(guess)[is_treated].sum() - ours * (ours + 1) / 2
-    return float(above / (ours * (len(guess) - ours)))

@@ -13,11 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
+
+from features.indicators.intervals import Z
+from serving.decisions.hold_out import DETECTED, LEVEL
 
 Array = np.ndarray
-LEVEL, POWER = 0.05, 0.80
-Z = float(ndtri(1 - LEVEL / 2))
 LEAST_OF_ARM = 2  # of a stratum: with fewer there is no spread
 
 
@@ -42,8 +42,8 @@ class Difference:
 
     @property
     def detectable(self) -> float:
-        """The difference that such data show in POWER of the cases."""
-        return float(Z + ndtri(POWER)) * self.error
+        """The difference that such data show in 8 of 10 cases."""
+        return DETECTED * self.error
 
 
 def adjusted_difference(
@@ -114,9 +114,8 @@ def _explained(outcome: Array, names: list[str], before: Array) -> Array:
 
 
 def needed_more(error: float, n: int, *, difference: float) -> int:
-    """How many customers more, in the same shares, show the difference in POWER of the cases."""
-    now = float(Z + ndtri(POWER)) * error
-    return max(0, math.ceil(n * (now / difference) ** 2) - n)
+    """How many customers more, in the same shares, show the difference in 8 of 10 cases."""
+    return max(0, math.ceil(n * (DETECTED * error / difference) ** 2) - n)
 
 
 def always_valid_interval(difference: Difference, *, spread: float) -> tuple[float, float]:

@@ -21,38 +21,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import expit
 
+from serving.decisions.effect_model import ActionEffect
+
 Array = np.ndarray
 STRENGTHS = (3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 100_000.0)
 # The mean change has a penalty of its own (a spread of a fifth on the scale of log-odds), so that
 # the largest strengths move everybody alike. The correction is trusted less than the change.
 OF_MEAN, OF_CORRECTION = 25.0, 3.0
 STEPS, PRECISION = 60, 1e-9
-
-
-@dataclass(frozen=True)
-class EffectLine:
-    """weights (2, k + 1): of c and of t, each with its intercept first, of scaled inputs.
-
-    covariance (2 (k + 1), 2 (k + 1)): of all weights, c first. evidence: the log probability of the
-    outcomes under the penalty, but for a constant.
-    """
-
-    weights: Array
-    centre: Array
-    scale: Array
-    covariance: Array
-    evidence: float
-
-    def probabilities(self, inputs: Array, offset: Array) -> tuple[Array, Array]:
-        """P(kept) without and with the action."""
-        scaled = _with_one((inputs - self.centre) / self.scale)
-        plain = offset + scaled @ self.weights[0]
-        return expit(plain), expit(plain + scaled @ self.weights[1])
-
-    def effect(self, inputs: Array, offset: Array) -> Array:
-        """The difference in the probability of being kept."""
-        plain, treated = self.probabilities(inputs, offset)
-        return treated - plain
 
 
 @dataclass(frozen=True)
@@ -64,7 +40,7 @@ class LearnedEffect:
     guess: Array
     effect: Array
     strength: float
-    line: EffectLine
+    line: ActionEffect
 
 
 def learn_effect(
@@ -80,12 +56,12 @@ def learn_effect(
     for fold in np.unique(folds):
         inside = folds == fold
         rest = [each[~inside] for each in (inputs, offset, is_treated, kept)]
-        line = fit_line(rest[0], rest[1], rest[2], rest[3], strength)
+        line, _ = fit_line(rest[0], rest[1], rest[2], rest[3], strength)
         plain, treated = line.probabilities(inputs[inside], offset[inside])
         effect[inside] = treated - plain
         share = is_treated[~inside].mean()
         guess[inside] = unbiased_guess(plain, treated, is_treated[inside], kept[inside], share)
-    whole = fit_line(inputs, offset, is_treated, kept, strength)
+    whole, _ = fit_line(inputs, offset, is_treated, kept, strength)
     return LearnedEffect(guess, effect, strength, whole)
 
 
@@ -104,11 +80,14 @@ def unbiased_guess(
 
 def fit_line(
     inputs: Array, offset: Array, is_treated: Array, kept: Array, strength: float
-) -> EffectLine:
-    """The weights with the least penalised log loss."""
+) -> tuple[ActionEffect, float]:
+    """The lines with the least penalised log loss, and their evidence.
+
+    The evidence is the log probability of the outcomes under the penalty, but for a constant.
+    """
     centre, scale = inputs.mean(axis=0), inputs.std(axis=0)
     scale = np.where(scale > 1e-12, scale, 1.0)
-    scaled = _with_one((inputs - centre) / scale)
+    scaled = np.column_stack([np.ones(len(inputs)), (inputs - centre) / scale])
     both = np.hstack([scaled, scaled * is_treated[:, None]])
     size = scaled.shape[1]
     penalty = np.full(2 * size, float(strength))
@@ -127,8 +106,8 @@ def fit_line(
     likelihood = np.log(np.where(kept > 0, chance, 1 - chance)).sum()
     evidence = likelihood - (penalty @ weights**2) / 2
     evidence += (np.log(penalty).sum() - np.linalg.slogdet(curve)[1]) / 2
-    covariance = np.linalg.inv(curve)
-    return EffectLine(weights.reshape(2, size), centre, scale, covariance, float(evidence))
+    parts = (*weights.reshape(2, size), centre, scale, np.linalg.inv(curve))
+    return ActionEffect(*(each.tolist() for each in parts)), float(evidence)
 
 
 def _choose_strength(inputs: Array, offset: Array, is_treated: Array, kept: Array) -> float:
@@ -137,9 +116,5 @@ def _choose_strength(inputs: Array, offset: Array, is_treated: Array, kept: Arra
     Source: MacKay, "Bayesian interpolation" (Neural Computation 1992). On held-out rows the
     strengths differ by less than the noise of a campaign; the evidence uses all rows.
     """
-    lines = [fit_line(inputs, offset, is_treated, kept, strength) for strength in STRENGTHS]
-    return STRENGTHS[int(np.argmax([line.evidence for line in lines]))]
-
-
-def _with_one(scaled: Array) -> Array:
-    return np.column_stack([np.ones(len(scaled)), scaled])
+    evidence = [fit_line(inputs, offset, is_treated, kept, each)[1] for each in STRENGTHS]
+    return STRENGTHS[int(np.argmax(evidence))]

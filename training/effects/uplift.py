@@ -18,20 +18,20 @@ from features.core.action_schema import Action
 from features.core.errors import NotEnoughData
 from features.core.settings import Settings
 from features.indicators.indicator_data import IndicatorData
+from features.indicators.intervals import Z
 from features.tables.history import History
 from serving.decisions import campaigns
 from serving.decisions.candidates import HELD_OUT, load_candidates
 from serving.decisions.economics import expected_profit, profit_of_effect
-from serving.decisions.effect_model import ActionEffect, EffectModel, kept_odds, learn_inputs
+from serving.decisions.effect_model import EffectModel, kept_odds, learn_inputs
 from serving.decisions.hold_out import draw_number
-from training.effects.arms import campaign_rows, observe_kept
+from training.effects.arms import campaign_rows, clear_decisions, observe_kept
 from training.effects.balance import compare_arms
 from training.effects.learn_effects import LearnedEffect, learn_effect
 from training.effects.measure import refuse_chosen_arms
 from training.effects.qini import Decile, Qini, effect_deciles, qini
 
 FOLDS, LEAST_OF_ARM = 5, 100
-Z = 1.96
 Array = np.ndarray
 
 
@@ -106,6 +106,7 @@ def learn_campaign(history: History, settings: Settings, campaign: str) -> Learn
     BadSetting for arms that were chosen.
     """
     rows, drawn = campaign_rows(history, campaign)
+    rows, _ = clear_decisions(rows, settings)
     instants = pc.unique(rows["recorded_at"]).to_pylist()
     if len(instants) > 1:
         raise NotEnoughData(
@@ -137,14 +138,7 @@ def learn_campaign(history: History, settings: Settings, campaign: str) -> Learn
         effect = _learn_action(campaign, name, part, is_treated[inside], matrix[inside])
         learned[name] = _judge(name, part, is_treated[inside], effect, settings.actions.get(name))
         if learned[name].served:
-            line = effect.line
-            lines[name] = ActionEffect(
-                line.weights[0].tolist(),
-                line.weights[1].tolist(),
-                line.centre.tolist(),
-                line.scale.tolist(),
-                line.covariance.tolist(),
-            )
+            lines[name] = effect.line
     if not learned and few:
         raise NotEnoughData(
             where=f"campaign {campaign}",

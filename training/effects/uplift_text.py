@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from features.core.language import number, percent, say
+from features.indicators.intervals import Z
 
 
 def uplift_text(report: Mapping[str, Any]) -> str:
@@ -78,7 +79,7 @@ def _action_lines(action: Mapping[str, Any], currency: str) -> list[str]:
                 n=number(each["n"]),
                 expected=_points(each["expected"]),
                 measured=_points(each["measured"]),
-                error=percent(1.96 * each["error"]),
+                error=percent(Z * each["error"]),
             )
         )
     return lines
