@@ -8,7 +8,7 @@ import pytest
 from features.core.instants import DAY_US, local_date
 from features.indicators.indicator_data import IndicatorData
 from lifecycle.simulation.actions import TRIAL
-from serving.decisions import campaigns
+from serving.campaigns import store as campaigns
 from serving.report.sections.actions import actions_section
 from serving.report.source import Facts, Source
 from serving.report.written_tables import WrittenTables

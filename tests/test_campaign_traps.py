@@ -24,8 +24,9 @@ from lifecycle.commands.decide import decide, decide_campaign, keep
 from lifecycle.commands.decide_rules import read_rules
 from lifecycle.commands.measure import measure_campaign, name_campaigns, rejected_rows
 from lifecycle.simulation.actions import TRIAL
-from serving.decisions import campaigns
-from serving.decisions.candidates import HELD_OUT, load_candidates
+from serving.campaigns import store as campaigns
+from serving.campaigns.store import HELD_OUT
+from serving.decisions.candidates import load_candidates
 from serving.decisions.plan import price_options
 from tests.support.campaigns import no_contacts, settings_of
 from training.effects.difference import adjusted_difference

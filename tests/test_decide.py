@@ -17,8 +17,9 @@ from features.indicators.indicator_data import IndicatorData
 from lifecycle.commands.decide import decide, keep
 from lifecycle.commands.decide_rules import read_capacities, read_rules
 from lifecycle.commands.decision import answer_of, campaign_rows
-from serving.decisions import campaigns
-from serving.decisions.candidates import HELD_OUT, known_contacts, load_candidates
+from serving.campaigns import store as campaigns
+from serving.campaigns.store import HELD_OUT
+from serving.decisions.candidates import known_contacts, load_candidates
 from serving.decisions.economics import expected_cost, expected_profit
 from serving.decisions.plan import TREATED, make_plan
 from tests.support.campaigns import ACTIONS, no_contacts, settings_of
@@ -227,5 +228,6 @@ def test_the_command_writes_lists_for_people_and_treatments(own_home, tmp_path):
     assert report["contacted"] + report["held_out"] == report["counts"]["chosen"]
     assert {each.name for each in out.iterdir()} == {
         "campaign.txt",
-        *("contacts.csv", "contacts.parquet", "let_go.csv", "let_go.parquet", "treatments.csv"),
+        *("contacts.csv", "contacts.parquet", "let_go.csv", "let_go.parquet", "scores.parquet"),
+        "treatments.csv",
     }

@@ -17,7 +17,7 @@ from features.core.settings import load_settings
 from features.tables.history import load_history
 from lifecycle.commands.measure import measure_campaign
 from lifecycle.simulation.actions import TRIAL
-from serving.decisions import campaigns
+from serving.campaigns import store as campaigns
 from tests.support.campaigns import plan_at
 from tests.support.command_line import run_here
 from training.effects.balance import compare_arms

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.core.file_hashes import hash_file
 from features.core.instants import DAY_US
 from features.indicators.business_table import TRAILING
 from features.recipes.stages import STAGES
 from lifecycle.commands.value import make_value_tables
-from serving.batch.run_manifest import hash_file
 from serving.scoring.reason_text import read_reason
 from serving.value.reason_shares import MOST_REASONS, OTHERS
 from serving.value.risk_value import MOST_VALUES, value_edges

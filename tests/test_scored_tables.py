@@ -14,11 +14,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.core.errors import BadSetting
+from features.core.file_hashes import hash_file
 from features.core.instants import DAY_US, day_text
 from features.indicators.what_if import read_what_if, what_if_table
 from features.recipes.stages import STAGES
 from lifecycle.commands.value import make_value_tables
-from serving.batch.run_manifest import hash_file
 from serving.value.scored_tables import OF_SCORES_ALONE, SHAPES, run_of_day
 from serving.value.value_matrix import STANCES
 from serving.value.win_back import WIN_BACK_STAGES

@@ -19,8 +19,9 @@ from lifecycle.commands.decide import decide
 from lifecycle.commands.decide_rules import read_rules
 from lifecycle.commands.measure import learn_effects
 from serving.batch.run_folders import score_batch
-from serving.decisions import campaigns
-from serving.decisions.candidates import HELD_OUT, load_candidates
+from serving.campaigns import store as campaigns
+from serving.campaigns.store import HELD_OUT
+from serving.decisions.candidates import load_candidates
 from serving.decisions.effect_model import (
     ActionEffect,
     EffectModel,

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from benchmarks.decide.cheap_campaigns import at_most
 from features.core.action_schema import Action
-from serving.decisions import campaigns
+from serving.campaigns import store as campaigns
 from serving.decisions.effect_model import ActionEffect, EffectModel, learn_inputs
 from serving.decisions.plan import Rules, make_plan
 

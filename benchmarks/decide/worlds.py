@@ -29,7 +29,7 @@ from features.indicators.indicator_data import IndicatorData
 from features.tables.history import load_history
 from lifecycle import simulation
 from lifecycle.simulation.actions import ACTIONS, TRIAL
-from serving.decisions import campaigns
+from serving.campaigns import store as campaigns
 from serving.decisions.allocation_rows import NOTHING
 from serving.decisions.candidates import load_candidates
 from serving.decisions.plan import Rules, price_options

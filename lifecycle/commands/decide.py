@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from features.core.errors import BadSetting, NotEnoughData
 from features.core.language import number, say
@@ -16,11 +17,13 @@ from features.indicators.indicator_data import IndicatorData
 from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History, newest_as_of, refuse_too_late
 from lifecycle.commands.decision import Decision, campaign_rows, refuse_other_campaign
-from serving.decisions import campaigns
+from serving.campaigns import store as campaigns
+from serving.decisions.campaign_lock import lock_campaigns
 from serving.decisions.candidates import Candidates, known_contacts, load_candidates
 from serving.decisions.effect_model import effects_at
 from serving.decisions.plan import Rules, make_plan, price_options
 from serving.decisions.review import Finding, review_actions
+from serving.value.scored_tables import run_of_day
 from training.effects.harmful import harmful_actions
 
 EXAMPLE = """\
@@ -69,11 +72,19 @@ def decide_campaign(
     Errors as `decide` and `keep`; BadSetting for a folder that has the lists of another campaign.
     """
     refuse_other_campaign(out, rules.campaign)
-    with campaigns.lock_campaigns():
+    with lock_campaigns():
         decision = decide(history, settings, rules, as_of)
+        scores = _scores_of_day(settings, decision.as_of)
         keep(decision, settings)
-    decision.write(out)
+    decision.write(out, scores)
     return decision
+
+
+def _scores_of_day(settings: Settings, as_of: int) -> pa.Table:
+    """The scores that the decision rests on, which `decide` has read as well."""
+    run = run_of_day(settings, as_of)
+    assert run is not None
+    return pq.read_table(run / "scores.parquet")
 
 
 def _without_harm(history: History, settings: Settings, rules: Rules, as_of: int) -> Rules:

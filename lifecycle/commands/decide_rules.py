@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from features.core.errors import BadSetting
 from features.core.settings import Settings
-from serving.decisions import campaigns
+from serving.campaigns import store as campaigns
 from serving.decisions.plan import Rules
 
 

@@ -16,7 +16,8 @@ from features.core.staged_files import PRIVATE, put_in_place, staging_folder
 from features.indicators.intervals import Z
 from lifecycle.commands.decide_text import decision_text
 from serving.batch.writers import out_errors, write_table, write_table_for_spreadsheets
-from serving.decisions import campaigns
+from serving.campaigns import store as campaigns
+from serving.campaigns.store import HELD_OUT
 from serving.decisions.candidates import Candidates
 from serving.decisions.effect_model import kept_odds
 from serving.decisions.hold_out import needed_customers
@@ -53,8 +54,9 @@ class Decision:
     minor_digits: int
     later: tuple[str, ...]
 
-    def write(self, folder: Path) -> None:
-        """`contacts` and `let_go` as parquet and CSV, and `treatments.csv`; all of them or none.
+    def write(self, folder: Path, scores: pa.Table) -> None:
+        """`contacts` and `let_go` as parquet and CSV, `treatments.csv`, and the scores of the day
+        with what was decided; all of them or none.
 
         BadSetting for a folder that has the lists of another campaign.
         """
@@ -78,6 +80,8 @@ class Decision:
                     write_table(table, staged / f"{name}.parquet")
                     write_table_for_spreadsheets(table, staged / f"{name}.csv")
                 write_table(treatments, staged / "treatments.csv")
+                decided = with_decisions(scores, self.plan.chosen)
+                write_table(decided, staged / "scores.parquet")
                 for path in sorted(staged.iterdir()):
                     path.chmod(PRIVATE)  # they name customers
                     put_in_place(path, folder / path.name)
@@ -149,6 +153,23 @@ class Decision:
         """The campaign that the effects of an action were learned from; None for an acceptance."""
         effects = self.rules.effects
         return effects.campaign if effects is not None and name in effects.actions else None
+
+
+def with_decisions(scores: pa.Table, chosen: pa.Table) -> pa.Table:
+    """The scores with `action`, `expected_profit` and `hold_out`; null for who is not chosen.
+
+    Who is held out has no action, so that nobody contacts them by mistake.
+    """
+    places = pc.index_in(scores["customer_id"], chosen["customer_id"].combine_chunks())
+    held_out = pc.equal(chosen["arm"], HELD_OUT)
+    action = pc.if_else(held_out, pa.scalar(None, pa.string()), chosen["action"])
+    for name, values in (
+        ("action", action),
+        ("expected_profit", chosen["expected_profit"]),
+        ("hold_out", held_out),
+    ):
+        scores = scores.append_column(name, values.take(places))
+    return scores
 
 
 def answer_of(decision: Decision, rejected: int) -> tuple[dict[str, Any], str]:

@@ -12,7 +12,7 @@ from features.core.settings import Settings
 from features.tables.history import History
 from features.tables.sources import RowCounts
 from lifecycle.commands.decide_text import rejected_text
-from serving.decisions import campaigns
+from serving.campaigns import store as campaigns
 from serving.decisions.effect_model import effects_path
 from training.effects.arms import campaigns_of_table
 from training.effects.measure import measure

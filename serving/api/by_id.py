@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from features.core.errors import NotFound, ReleaseRefused
 from serving.api.answers import Entry, take_entries, unknown_entry
 from serving.api.lookup import Lookup
-from serving.api.schemas import RequestedId
+from serving.api.schemas import RequestedId, rfc3339
+from serving.campaigns.decided import NOT_READABLE, Decided
 
 
 def require_run(run: Lookup | None) -> Lookup:
@@ -48,6 +49,27 @@ def known_entry(run: Lookup, requested: RequestedId, *, release: str) -> Entry:
             fix="Run `lifecycle score -c …` again, or send raw events.",
         )
     return entries_by_id(run, [requested], release=release)[0]
+
+
+def with_decisions(
+    scores: Sequence[Entry], requested: Sequence[RequestedId], decided: Decided, *, as_of: int
+) -> list[Entry]:
+    """The entries with `decision`: what a campaign decided that counts at as_of (µs UTC), or null.
+
+    Null for who has no score. Where a campaign cannot be read, every entry has the warning
+    NOT_READABLE.
+    """
+    result = []
+    for entry, each in zip(scores, requested, strict=True):
+        # Who has taken back the consent, or is not in the data any more, is contacted by nobody.
+        known = entry["error"] is None
+        decision = decided.of_customer(each.normalized, as_of) if known else None
+        if decision is not None:
+            decision["decided_at"] = rfc3339(decision["decided_at"])
+        if decided.unreadable:
+            entry = with_warnings(entry, [NOT_READABLE])
+        result.append({**entry, "decision": decision})
+    return result
 
 
 def with_warnings(entry: Entry, warnings: list[str]) -> Entry:

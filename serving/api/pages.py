@@ -102,6 +102,11 @@ def _answer_section(columns: str) -> str:
 <table>{columns}<tr><td><code>error</code></td>
 <td>null; <code>unknown_customer</code>, <code>no_consent</code> or <code>prospect</code> (no
 activity yet): then there is no score</td></tr></table>
+<p><code>decision</code> is what a campaign of <code>lifecycle decide</code> decided for the
+customer, from the instant of its scores until its horizon has passed; null where nothing was
+decided: <code>campaign</code>, <code>decided_at</code>, <code>action</code>, <code>channel</code>,
+<code>expected_profit</code>, <code>hold_out</code>. With <code>hold_out: true</code> nobody
+contacts the customer, and action and channel are null.</p>
 <p>After <code>next_stages</code> come the columns of the curve:
 <code>p_active_&lt;h&gt;d</code>, the probability of activity within h days (with contracts
 <code>p_lost_&lt;h&gt;d</code>, that cover is lost within h days), <code>p_return_&lt;h&gt;d</code>
@@ -243,9 +248,23 @@ def _column_schema(name: str) -> dict[str, Any]:
     return {"type": [types.get(name, "string"), "null"]}
 
 
+def _decision_schema() -> dict[str, Any]:
+    text = {"type": ["string", "null"]}
+    decision = {
+        "campaign": {"type": "string"},
+        "decided_at": {"type": "string", "format": "date-time"},
+        "action": text,
+        "channel": text,
+        "expected_profit": {"type": "number"},
+        "hold_out": {"type": "boolean"},
+    }
+    return {"type": ["object", "null"], "properties": decision, "required": list(decision)}
+
+
 def _answer_schema() -> dict[str, Any]:
     entry = {name: _column_schema(name) for name in COLUMNS} | {
-        "error": {"enum": [None, "unknown_customer", "prospect", "no_consent"]}
+        "error": {"enum": [None, "unknown_customer", "prospect", "no_consent"]},
+        "decision": _decision_schema(),
     }
     scores = {
         "type": "array",

@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +28,17 @@ from features.recipes.population_stats import PopulationStats
 from features.tables.terms import TermRules
 from serving.api import lookup, request_events
 from serving.api.answers import answer, entries, further_columns, refused_entry
-from serving.api.by_id import entries_by_id, known_entry, require_run, with_warnings
+from serving.api.by_id import (
+    entries_by_id,
+    known_entry,
+    require_run,
+    with_decisions,
+    with_warnings,
+)
 from serving.api.lookup import Lookup
 from serving.api.schemas import RequestedId, ScoreRequest, rfc3339
 from serving.api.strict import malformed_error
+from serving.campaigns.decided import Decided, decisions_mark, read_decided
 from serving.release import golden
 from serving.release import release as releases
 from serving.release.release import Release
@@ -45,16 +52,19 @@ log = logging.getLogger("lifecycle.service")
 
 @dataclass(frozen=True)
 class ServedRelease:
-    """One consistent state; `pointers` are CURRENT and LATEST as they were when it was loaded.
+    """One consistent state; `pointers`: CURRENT, LATEST and the mark of the campaigns as they
+    were when it was loaded.
 
-    `prepared`: the release's features over the population of the release and of the run.
+    `prepared`: the release's features over the population of the release and of the run. `decided`:
+    what campaigns decided.
     """
 
     release: Release
     settings: Settings
     run: Lookup | None
     prepared: tuple[PreparedFeatures, ...]
-    pointers: tuple[str, str]
+    decided: Decided
+    pointers: tuple[str, str, str]
 
 
 @dataclass(eq=False)
@@ -115,6 +125,7 @@ class ServingState:
             rule = "By id, as_of is that of the latest run: leave it out, or send raw events."
             raise malformed_error("as_of", "another instant than the run's", rule)
         scores = entries_by_id(run, requested, release=served.release.id)
+        scores = with_decisions(scores, requested, served.decided, as_of=run.as_of)
         return answer(run.release, run.as_of, scores)
 
     def customer_entry(self, requested: RequestedId) -> dict[str, Any]:
@@ -122,6 +133,7 @@ class ServingState:
         served = self.served
         run = require_run(served.run)
         entry = known_entry(run, requested, release=served.release.id)
+        [entry] = with_decisions([entry], [requested], served.decided, as_of=run.as_of)
         features = _feature_values(run.features_of(requested.normalized))
         return {**answer(run.release, run.as_of, [entry]), "features": features}
 
@@ -179,6 +191,7 @@ class ServingState:
             )
             for each in requested
         ]
+        scores = with_decisions(scores, requested, served.decided, as_of=as_of)
         return answer(served.release.id, as_of, scores)
 
     def model_info(self) -> dict[str, Any]:
@@ -285,14 +298,16 @@ def _refuse_old_population(served: ServedRelease, population_as_of: int, now: in
         )
 
 
-def _read_pointers() -> tuple[str, str]:
+def _read_pointers() -> tuple[str, str, str]:
     run = lookup.latest_run_folder()
-    return str(releases.current_release_folder()), str(run) if run else ""
+    return str(releases.current_release_folder()), str(run) if run else "", decisions_mark()
 
 
 def _load_served(before: ServedRelease | None) -> ServedRelease:
     """The state that the pointers name; an unchanged release is not loaded again."""
     pointers = _read_pointers()
+    if before is not None and before.pointers[:2] == pointers[:2]:
+        return replace(before, decided=_read_decided(), pointers=pointers)
     if before is not None and before.pointers[0] == pointers[0]:
         release = before.release
     else:
@@ -308,7 +323,14 @@ def _load_served(before: ServedRelease | None) -> ServedRelease:
     by_instant = {population.as_of: population for population in populations}
     terms = TermRules.from_settings(settings)
     prepared = tuple(_prepare(release, terms, each) for each in by_instant.values())
-    return ServedRelease(release, settings, run, prepared, pointers)
+    return ServedRelease(release, settings, run, prepared, _read_decided(), pointers)
+
+
+def _read_decided() -> Decided:
+    decided = read_decided()
+    if decided.unreadable:
+        log.error("%d campaigns cannot be read: every entry says so", decided.unreadable)
+    return decided
 
 
 def _prepare(release: Release, terms: TermRules, population: PopulationStats) -> PreparedFeatures:

@@ -6,7 +6,6 @@ and comparing the bytes. What stands in the folder is never parsed, whatever som
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+
+from features.core.file_hashes import hash_file
 
 FILE = "manifest.json"
 OUTPUTS = ("features.parquet", "population.parquet", "scores.parquet")
@@ -64,12 +65,3 @@ def _read(folder: Path) -> bytes:
     if not (folder / FILE).is_file():  # to open a pipe would wait for a writer
         raise FileNotFoundError(folder / FILE)
     return (folder / FILE).read_bytes()
-
-
-def hash_file(path: Path) -> dict[str, Any]:
-    """sha256 and size of a file, as the manifest has them. OSError where it is no file."""
-    if not path.is_file():  # to open a pipe would wait for a writer
-        raise FileNotFoundError(path)
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-        return {"sha256": digest, "size": file.tell()}

@@ -17,11 +17,11 @@ from features.core.instants import DAY_US, local_date
 from features.indicators.indicator_data import IndicatorData, load
 from features.tables.history import History
 from serving.batch import run_manifest
+from serving.campaigns.store import HELD_OUT
 from serving.release.score_table import REASON_COLUMNS
 from serving.value.customer_list import customer_list_table
 from serving.value.scored_tables import load_scores, run_of_day
 
-HELD_OUT = "held_out"
 _ROWS = f"""
 SELECT scores.customer_id, scores.stage, scores.eligible, listed.tier, listed.channel,
        people.segment, listed.rfm_segment, scores.p_churn AS risk,

@@ -16,8 +16,8 @@ from features.core.action_schema import Action
 from features.core.condition import parse_condition
 from features.core.instants import DAY_US
 from features.indicators.intervals import Z
+from serving.campaigns.store import HELD_OUT
 from serving.decisions.allocation import NOTHING, Limits, allocate
-from serving.decisions.candidates import HELD_OUT
 from serving.decisions.economics import (
     cost_of_effect,
     expected_cost,

@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.core.file_hashes import hash_file
 from features.core.instants import day_text
 from features.core.settings import Settings, home
 from features.indicators.indicator_data import IndicatorData, load
@@ -88,7 +89,7 @@ def _read_scores(folder: Path) -> pa.Table | None:
     """The scores of a run; None where they are not as its manifest says, or cannot be read."""
     path, about = folder / "scores.parquet", run_manifest.read_about(folder) or {}
     try:
-        if run_manifest.hash_file(path) != about["files"]["scores.parquet"]:
+        if hash_file(path) != about["files"]["scores.parquet"]:
             return None
         return pq.read_table(path)
     except (OSError, KeyError, TypeError, pa.ArrowException):

@@ -10,8 +10,8 @@ from features.core.action_schema import Action
 from features.core.settings import Settings, load_settings
 from features.tables.history import load_history
 from lifecycle import simulation
-from serving.decisions import campaigns
-from serving.decisions.candidates import HELD_OUT
+from serving.campaigns import store as campaigns
+from serving.campaigns.store import HELD_OUT
 from tests.support.businesses import Business, Simulated
 
 ACTIONS = {

@@ -21,8 +21,8 @@ from features.labels.later_money import observe_money
 from features.labels.outcomes import is_mature, observe_outcomes
 from features.recipes.definitions import learn_definitions
 from features.tables.history import History, Known
-from serving.decisions import campaigns
-from serving.decisions.candidates import HELD_OUT
+from serving.campaigns import store as campaigns
+from serving.campaigns.store import HELD_OUT
 
 # What is known of everybody before a decision, besides the scores of a plan.
 BEFORE = ("recency_days", "activities", "days_since_first", "activities_90d")

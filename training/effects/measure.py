@@ -19,7 +19,7 @@ from features.core.instants import day_text
 from features.core.settings import Settings
 from features.indicators.intervals import difference_of_shares
 from features.tables.history import History
-from serving.decisions import campaigns
+from serving.campaigns import store as campaigns
 from training.effects.arms import Arms, campaign_rows, observe_arms
 from training.effects.balance import Balance, compare_arms
 from training.effects.difference import (

@@ -16,8 +16,8 @@ from features.core.errors import BadSetting, NotEnoughData, ReleaseRefused
 from features.core.instants import local_date
 from features.indicators.business_table import COUNT, NUMBER, TEXT, TableShape
 from features.indicators.indicator_data import IndicatorData
-from serving.decisions import campaigns
-from serving.decisions.candidates import HELD_OUT
+from serving.campaigns import store as campaigns
+from serving.campaigns.store import HELD_OUT
 from training.effects.arms import campaign_rows
 from training.effects.measure import EFFECT, HARM, NONE, OPEN, measure
 

@@ -20,8 +20,9 @@ from features.core.settings import Settings
 from features.indicators.indicator_data import IndicatorData
 from features.indicators.intervals import Z
 from features.tables.history import History
-from serving.decisions import campaigns
-from serving.decisions.candidates import HELD_OUT, load_candidates
+from serving.campaigns import store as campaigns
+from serving.campaigns.store import HELD_OUT
+from serving.decisions.candidates import load_candidates
 from serving.decisions.economics import expected_profit, profit_of_effect
 from serving.decisions.effect_model import EffectModel, kept_odds, learn_inputs
 from serving.decisions.hold_out import draw_number

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from features.core.contract import CONTRACT
 from features.core.language import use_language
-from serving.api.by_id import known_entry, require_run
+from serving.api.by_id import known_entry, require_run, with_decisions
 from serving.api.console.cards import Subject
 from serving.api.console.history_cards import history_cards, timeline_card
 from serving.api.console.history_rows import read_rows
@@ -27,7 +27,8 @@ def customer_page(state: ServingState, requested: RequestedId, language: str) ->
     # Read once: a refresh may replace it while this page is made.
     served, name = state.served, requested.normalized
     run = require_run(served.run)
-    entry = known_entry(run, requested, release=served.release.id)
+    known = known_entry(run, requested, release=served.release.id)
+    [entry] = with_decisions([known], [requested], served.decided, as_of=run.as_of)
     read = {table: read_rows(run, table, name) for table in CONTRACT}
     rows = {table: each for table, each in read.items() if each is not None}
     subject = Subject(name, served, run, entry, rows, Writer.of_business(served.settings))

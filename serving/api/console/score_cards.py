@@ -8,6 +8,7 @@ from collections.abc import Callable
 from features.core.language import join_words, number, percent, say
 from features.recipes.stages import STAGES
 from serving.api.console.cards import Card, Subject, TableView, Text, Tile
+from serving.api.console.decision_card import decision_card
 from serving.api.console.words import (
     evidence_sentence,
     reason_sentence,
@@ -63,6 +64,7 @@ def score_cards(subject: Subject) -> list[Card]:
         _next_card(subject),
         _curve_card(subject),
         _worth_card(subject),
+        decision_card(subject),
         _targets_card(subject),
         _warnings_card(subject),
     )

@@ -71,6 +71,9 @@ _PLAIN = {
     ),
     "clv_not_known": mark("What this customer is worth is not known."),
     "clv_unseen_season": mark("The worth reaches into months that the history has never shown."),
+    "decisions_not_readable": mark(
+        "A campaign cannot be read, so what was decided is not known: see the log of the service."
+    ),
     "scored_by_another_release": mark("Scored by another model than the one that is served now."),
 }
 _PATTERNS: tuple[tuple[str, Callable[[str], str]], ...] = (

@@ -19,12 +19,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.core.errors import BadSetting, ReleaseRefused, StoreFailed
+from features.core.file_hashes import hash_file
 from features.core.settings import home
 from features.core.staged_files import replace_folder, staged_file, staging_folder
-from serving.batch.folder_lock import lock_folder
-from serving.batch.run_manifest import hash_file
 
 PLAN, MANIFEST = "plan.parquet", "manifest.json"
+HELD_OUT = "held_out"  # the arm that is not contacted
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}", re.ASCII)
 # The columns that `treatments` of the contract has, and what is measured by.
 SCHEMA = pa.schema(
@@ -98,7 +98,7 @@ def write_campaign(name: str, plan: pa.Table, about: Mapping[str, Any]) -> bool:
             fix=f"Give another name, such as --campaign {name}-2. If nobody was contacted yet, "
             f"remove the folder decisions/campaign={name} of the home folder.",
         )
-    with _home_errors():
+    with home_errors():
         campaigns_folder().mkdir(parents=True, exist_ok=True)
         with staging_folder(campaigns_folder()) as staged:
             staged.chmod(0o700)
@@ -138,7 +138,7 @@ def read_plans() -> pa.Table:
 
 def record_look(name: str, complete: int) -> None:
     """Remember that somebody looked before all outcomes were complete. StoreFailed."""
-    with _home_errors():
+    with home_errors():
         _looks_folder().mkdir(parents=True, exist_ok=True)
         with staged_file(_looks_folder() / f"{name}.json") as staged:
             staged.write_text(json.dumps({"complete": complete}), encoding="utf-8")
@@ -154,16 +154,7 @@ def _looks_folder() -> Path:
 
 
 @contextlib.contextmanager
-def lock_campaigns() -> Iterator[None]:
-    """One campaign is decided after the other, so that each knows those before; StoreFailed."""
-    with contextlib.ExitStack() as locks:
-        with _home_errors():
-            locks.enter_context(lock_folder(campaigns_folder(), "decide"))
-        yield
-
-
-@contextlib.contextmanager
-def _home_errors() -> Iterator[None]:
+def home_errors() -> Iterator[None]:
     try:
         yield
     except OSError as error:
