@@ -9,6 +9,8 @@ from lifecycle.arguments import AsOf, read_path
 from lifecycle.commands import decide as decisions
 from lifecycle.commands.decide_rules import read_rules
 from lifecycle.commands.decision import answer_of
+from lifecycle.commands.loop import campaign_loops
+from lifecycle.commands.loop_text import loop_text
 from lifecycle.commands.measure import learn_effects, measure_campaign, rejected_rows
 from lifecycle.opened import Opened, one_at_a_time
 from lifecycle.results import Report
@@ -58,6 +60,18 @@ class Campaigns(Opened):
         return Report(
             *measure_campaign(self.history, self.settings, campaign, margin, rejected=rejected)
         )
+
+    @one_at_a_time
+    def loop(self) -> Report:
+        """Each campaign from its scores to the next release: `campaigns`, with each link's state.
+
+        A state is done, open or broken. Errors: NotEnoughData without any campaign.
+
+        >>> shop.loop()["campaigns"][0]["outcomes"]["state"]  # doctest: +SKIP
+        'done'
+        """
+        loops = campaign_loops(self.history, self.settings)
+        return Report({"campaigns": [each.report() for each in loops]}, loop_text(loops))
 
     @one_at_a_time
     def uplift(self, campaign: str) -> Report:

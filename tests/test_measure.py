@@ -20,7 +20,7 @@ from lifecycle.simulation.actions import TRIAL
 from serving.campaigns import store as campaigns
 from tests.support.campaigns import plan_at
 from tests.support.command_line import run_here
-from training.effects.balance import compare_arms
+from training.campaigns.balance import compare_arms
 from training.effects.difference import (
     Difference,
     adjusted_difference,

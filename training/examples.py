@@ -26,6 +26,7 @@ from features.recipes.population_stats import PopulationStats, population_stats
 from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History, Known
 from training import plan as plans
+from training.stand_ins import Contacts
 
 LABELS = ("churned", "outcome_stage")
 
@@ -42,7 +43,8 @@ class Examples:
     and `blank` of TargetLabels.
     `population_stats`: one per as_of. `late_activity` counts activity from before an as_of that was
     recorded after it: it is neither in the features nor an outcome.
-    `modelled` names the columns that a model may use.
+    `modelled` names the columns that a model may use. `contacts`: where it is there, customers who
+    were held out of campaigns stand in for those who were contacted (`training.stand_ins`).
     """
 
     rows: pa.Table
@@ -52,6 +54,7 @@ class Examples:
     late_activity: int
     modelled: tuple[str, ...]
     not_labelled: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    contacts: Contacts | None = None
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -62,6 +65,10 @@ class Examples:
         """The same rows; of their columns only those that read none of the tables `lacks`."""
         columns = columns_without(self.columns, lacks)
         return replace(self, columns=columns, modelled=_names_in(self.modelled, columns))
+
+    def untreated(self, rows: pa.Table) -> pa.Table:
+        """Labelled rows of the same customers and dates, with the same stand-ins."""
+        return rows if self.contacts is None else self.contacts.replace(rows)[0]
 
     def rows_at(self, as_of: Sequence[int]) -> pa.Table:
         """The rows of these instants (µs), not copied: rows of one as_of stand together."""

@@ -31,6 +31,7 @@ from serving.scoring.curve import Curve
 from serving.scoring.lifetime_value import LifetimeValue
 from serving.scoring.scorer import Scorer
 from training import compare_served, fitting, metrics, sub_releases
+from training.campaigns.untreated_examples import without_contacts
 from training.curve import out_of_fold_p, released_curve
 from training.evaluation import ablation, own_estimators
 from training.evaluation import learning_curve as curves
@@ -53,6 +54,7 @@ from training.parallel import reproducible_fits
 from training.past import PastTraining, what_was_seen
 from training.plan import Plan, make_plan, refuse_without_dates
 from training.silent_feeds import FreshPlan, leave_out_silence
+from training.stand_ins import distinct_rows
 from training.targets import FittedTarget, fit_targets, targets_section
 from training.tracking import record
 from training.tracking.run_labels import UNLABELLED, RunLabels
@@ -129,14 +131,23 @@ class TrainingRun:
 
     @cached_property
     def examples(self) -> Examples:
-        """Feature rows with outcomes. What would be refused is refused before a row is built."""
+        """Feature rows with outcomes, as if nobody had been contacted where that can be known."""
+        return self.untreated[0]
+
+    @cached_property
+    def untreated(self) -> tuple[Examples, dict[str, Any]]:
+        """The examples, and what campaigns changed in them.
+
+        What would be refused is refused before a row is built.
+        """
         _ = self.other_release
         if self.known_examples is None:
             examples = make_examples(self.history, self.settings, self.plan, columns=self.columns)
         else:
             examples = self.known_examples.without_tables(self.fresh_plan.tables)
-        churn.refuse_too_few(examples.rows_at(self.plan.train))
-        return examples
+        untreated = without_contacts(examples, self.history, self.settings)
+        churn.refuse_too_few(untreated[0].rows_at(self.plan.train))
+        return untreated
 
     @cached_property
     def train_rows(self) -> pa.Table:
@@ -358,13 +369,14 @@ class TrainingRun:
             silent=self.fresh_plan.tables,
             targets=self.targets,
         )
+        predicted = distinct_rows(self.eval_rows)
         runs = record_runs(
             [self.only] if self.only else JOBS,
             evaluation=self.evaluation,
             settings=self.settings,
             examples=self.examples,
             plan=self.plan,
-            holdout=record.Holdout(self.eval_rows, *self.eval_scorer.score(self.eval_rows)),
+            holdout=record.Holdout(predicted, *self.eval_scorer.score(predicted)),
             specs=self.specs,
             folder=folder,
             began=self.began,
@@ -446,6 +458,7 @@ def _training_facts(run: TrainingRun) -> dict[str, Any]:
         "sensitive_left_out": _sensitive_columns(run),
         "silent_tables": list(run.fresh_plan.tables),
         "stale_dates": days(run.fresh_plan.dates),
+        "campaigns": run.untreated[1],
         "unused_features": sorted(set(examples.names) - set(examples.modelled)),
         "models": models,
         "note": NOTE,

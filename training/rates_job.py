@@ -12,6 +12,7 @@ from features.tables.history import History
 from serving.scoring.scorer import Calibration, Scorer
 from serving.scoring.sub_releases import SubRelease
 from training import sub_releases
+from training.campaigns.untreated_examples import without_contacts
 from training.curve import released_curve
 from training.evaluation.movement import movement_report
 from training.examples import Examples, make_examples
@@ -36,10 +37,12 @@ def train_rates(
     history = with_consent(history, settings, "train", at=history.data_until)
     plan = replace(make_plan(history, settings), train=())
     examples = make_examples(history, settings, plan)
+    examples, campaigns = without_contacts(examples, history, settings)
     evaluation = {
         "status": "not_enough_data",
         "why": {"got": why.got, "rule": why.rule, "do": why.fix},
         "rows": examples.rows.num_rows,
+        "campaigns": campaigns,
     }
     scorer = _rates_scorer(examples, contractual=settings.contractual)
     subs = [

@@ -1,7 +1,8 @@
 """Decisions and their proof: `python -m benchmarks.decide [--only PART] [--json]`.
 
 Parts: `cheap` (1,000 campaigns without a model: coverage, false effects, daily looks), `empc`
-(beside a numerical integral), `promotion` (two drawn arms), `million` (a million customers
+(beside a numerical integral), `cycles` (ten retrainings after campaigns), `promotion` (two
+drawn arms), `million` (a million customers
 decided), `worlds` (simulated shops after one logged campaign each, judged by the true effects; each
 world is stored under `.benchmarks/decide`, so an interrupted run continues). The last line is one
 JSON object.
@@ -14,11 +15,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.decide import cheap_campaigns, empc, million, promotion, worlds
+from benchmarks.decide import cheap_campaigns, cycles, empc, million, promotion, worlds
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "cheap": lambda _: cheap_campaigns.measure(),
     "empc": lambda _: empc.measure(),
+    "cycles": lambda _: cycles.measure(),
     "promotion": lambda _: promotion.measure(),
     "million": lambda _: million.measure(),
     "worlds": lambda arguments: worlds.measure(arguments.customers, arguments.worlds),

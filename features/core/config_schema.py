@@ -342,6 +342,12 @@ class Training(Section):
     """
     seed: Annotated[int, Field(ge=0, le=2**31 - 1)] = 7
     """Seed of every random draw."""
+    contacted: Literal["stand_in", "as_they_are"] = "stand_in"
+    """A contact of a campaign within the outcome window may have changed the outcome. `stand_in`:
+    where the arms of the campaign were drawn, customers who were held out stand in for those who
+    were contacted, so that the risk is that of being left alone. `as_they_are`: rows stay as they
+    are, and the risk is that of being treated as they were.
+    """
     churn_model: str = "blend"
     """`blend` searches for the best model. `recency` and `RFM logistic` are plain logistic
     regressions on one column or on four, for the case that the comparison with baselines recommends

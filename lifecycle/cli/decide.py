@@ -122,6 +122,20 @@ def measure(
 
 
 @app.command(rich_help_panel=SERVE)
+def loop(config: Config = DEFAULT, changes: Changes = None, as_json: AsJson = False) -> None:
+    """Follow each campaign from its scores to the next release, and name the broken links.
+
+    Scores → list → contacts → outcomes → effect → release that has learned from it.
+    """
+    from lifecycle.commands.loop import campaign_loops
+    from lifecycle.commands.loop_text import loop_text
+
+    settings, history, _ = open_business(config, changes)
+    loops = campaign_loops(history, settings)
+    answer({"campaigns": [each.report() for each in loops]}, loop_text(loops), as_json)
+
+
+@app.command(rich_help_panel=SERVE)
 def uplift(
     campaign: Campaign,
     config: Config = DEFAULT,

@@ -12,6 +12,7 @@ from features.core.language import ENGLISH, current_language, join_words, mark, 
 from lifecycle.commands import check_text
 from training.formats import confidence, decimals, pad, pad_left, percent
 from training.reports import summary, target_text
+from training.reports.campaign_text import campaign_lines
 from training.reports.release_text import cut_searches, pending_text
 from training.reports.scores_text import scores_text
 from training.reports.value_text import money
@@ -39,6 +40,7 @@ def answer_text(
         scores_text(scores, as_of=value["as_of"], riskiest=RISKIEST, consent=consent),
         "",
         *_figure(value["evaluation"], truth),
+        *(f"    {line}" for line in campaign_lines(value["evaluation"])),
         *_worth(value["evaluation"], scores),
         *target_text.target_lines(value["evaluation"]),
         *(say("  warning: {text}", text=say_stored(warning)) for warning in value["warnings"]),

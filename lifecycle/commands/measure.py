@@ -14,7 +14,7 @@ from features.tables.sources import RowCounts
 from lifecycle.commands.decide_text import rejected_text
 from serving.campaigns import store as campaigns
 from serving.decisions.effect_model import effects_path
-from training.effects.arms import campaigns_of_table
+from training.campaigns.campaign_rows import campaigns_of_table
 from training.effects.measure import measure
 from training.effects.measure_text import measurement_text
 from training.effects.uplift import learn_campaign

@@ -14,23 +14,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.core.errors import BadSetting, NotEnoughData
-from features.core.instants import DAY_US
+from features.core.errors import NotEnoughData
 from features.core.settings import Settings
 from features.labels.later_money import observe_money
 from features.labels.outcomes import is_mature, observe_outcomes
 from features.recipes.definitions import learn_definitions
 from features.tables.history import History, Known
-from serving.campaigns import store as campaigns
 from serving.campaigns.store import HELD_OUT
+from training.campaigns.before import BEFORE, known_before
+from training.campaigns.campaign_rows import clear_decisions
 
-# What is known of everybody before a decision, besides the scores of a plan.
-BEFORE = ("recency_days", "activities", "days_since_first", "activities_90d")
 OF_PLANS = ("risk", "value")
-LEFT_OUT = (
-    *("outcome not complete", "no stage at the decision", "arm not known", "in both arms"),
-    *("of a decision with one arm", "contact after the horizon"),
-)
 
 
 @dataclass(frozen=True)
@@ -52,39 +46,6 @@ class Arms:
     cost: float | None
     left_out: Mapping[str, int]
     drawn: bool
-
-
-def campaign_rows(history: History, campaign: str) -> tuple[pa.Table, bool]:
-    """The rows of a campaign in the columns of a plan, and whether a plan drew its arms.
-
-    recorded_at is the decision: no later than the contact.
-    """
-    if campaign in campaigns.list_campaigns():
-        return campaigns.read_campaign(campaign).plan, True
-    table = history.as_of(history.data_until).further.get("treatments")
-    names = ["customer_id", "occurred_at", "recorded_at", "campaign", "arm", "action", "cost"]
-    rows = None if table is None else table.select(*names).collect(backend="pyarrow").to_native()
-    rows = None if rows is None else rows.filter(pc.equal(rows["campaign"], campaign))
-    if rows is None or not rows.num_rows:
-        raise BadSetting(
-            where="--campaign",
-            got="a campaign that nobody decided",
-            rule="A campaign is one of `lifecycle decide`, or one in the table treatments.",
-            fix="`lifecycle measure` without --campaign names them all.",
-            values=[campaign],
-        )
-    # A decision that was written down after the contact was made before it.
-    begins = pc.min_element_wise(rows["recorded_at"], rows["occurred_at"])
-    return rows.set_column(rows.column_names.index("recorded_at"), "recorded_at", begins), False
-
-
-def campaigns_of_table(history: History) -> list[str]:
-    """The names in the table treatments, by name; none without it."""
-    table = history.as_of(max(history.data_until, 0)).further.get("treatments")
-    if table is None:
-        return []
-    rows = table.select("campaign").unique().collect(backend="pyarrow").to_native()
-    return sorted(rows["campaign"].to_pylist())
 
 
 def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn: bool) -> Arms:
@@ -132,41 +93,6 @@ def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn:
     )
 
 
-def clear_decisions(rows: pa.Table, settings: Settings) -> tuple[pa.Table, dict[str, int]]:
-    """One row of each customer whose arm is clear, and how many are left out, by LEFT_OUT.
-
-    Without any arm all rows count as treated.
-    """
-    left_out = dict.fromkeys(LEFT_OUT, 0)
-    known_arm = pc.is_valid(rows["arm"])
-    if pc.any(known_arm).as_py():
-        left_out["arm not known"] = rows.num_rows - pc.sum(known_arm).as_py()
-        rows = rows.filter(known_arm)
-    ahead = pc.subtract(rows["occurred_at"], rows["recorded_at"])
-    in_time = pc.less(ahead, settings.churn.horizon_days * DAY_US)
-    left_out["contact after the horizon"] = rows.num_rows - (pc.sum(in_time).as_py() or 0)
-    rows, left_out["in both arms"] = _first_decisions(rows.filter(in_time))
-    return rows, left_out
-
-
-def _first_decisions(rows: pa.Table) -> tuple[pa.Table, int]:
-    """The first row of each customer, and how many were left out: in both arms at one instant.
-
-    A later row of a customer changes no arm.
-    """
-    rows = rows.sort_by([("recorded_at", "ascending"), ("customer_id", "ascending")])
-    firsts: dict[str, tuple[int, set[str | None], int]] = {}
-    cells = zip(
-        *(rows[name].to_pylist() for name in ("customer_id", "recorded_at", "arm")), strict=True
-    )
-    for place, (customer, at, arm) in enumerate(cells):
-        first = firsts.setdefault(customer, (at, set(), place))
-        if first[0] == at:
-            first[1].add(arm)
-    clear = [place for _, arms, place in firsts.values() if len(arms) == 1]
-    return rows.take(pa.array(sorted(clear), pa.int64())), len(firsts) - len(clear)
-
-
 def observe_kept(history: History, settings: Settings, at: int) -> pa.Table:
     """customer_id and kept (1.0 or 0.0) of everybody with activity or cover at `at` (µs UTC).
 
@@ -206,7 +132,7 @@ def _observe_at(
     if not has_arms:
         arm = pc.if_else(pc.is_valid(joined["campaign"]), "treated", HELD_OUT)
     size = joined.num_rows
-    before = _before(known, joined["customer_id"], at)
+    before = known_before(known, joined["customer_id"], at)
     names = [name for name in OF_PLANS if name in joined.column_names]
     scores = [joined[name].to_numpy(zero_copy_only=False) for name in names]
     money = observe_money(history, known, joined["customer_id"], settings)[:, 0]
@@ -226,26 +152,3 @@ def _texts(rows: pa.Table, name: str, size: int) -> list[str]:
     if name not in rows.column_names:
         return [""] * size
     return pc.fill_null(rows[name], "").to_pylist()
-
-
-def _before(known: Known, customers: pa.ChunkedArray, at: int) -> np.ndarray:
-    """(n, 4): BEFORE, of what was known at the decision."""
-    rows = known.activity.select("customer_id", "occurred_at")
-    rows = rows.collect(backend="pyarrow").to_native()
-    recent = pc.greater_equal(rows["occurred_at"], at - 90 * DAY_US).cast(pa.int64())
-    rows = rows.append_column("recent", recent)
-    counts = rows.group_by("customer_id").aggregate(
-        [
-            ("occurred_at", "max"),
-            ("occurred_at", "min"),
-            ("occurred_at", "count"),
-            ("recent", "sum"),
-        ]
-    )
-    places = pc.index_in(customers, counts["customer_id"].combine_chunks())
-    last, first, count, late = (
-        counts.take(places)[name].to_numpy(zero_copy_only=False).astype(float)
-        for name in ("occurred_at_max", "occurred_at_min", "occurred_at_count", "recent_sum")
-    )
-    columns = [(at - last) / DAY_US, count, (at - first) / DAY_US, late]
-    return np.column_stack([np.log1p(np.nan_to_num(each)) for each in columns])

@@ -8,7 +8,7 @@ from features.core.errors import BadSetting, NotEnoughData, ReleaseRefused
 from features.core.settings import Settings
 from features.tables.history import History
 from serving.campaigns import store as campaigns
-from training.effects.arms import campaigns_of_table
+from training.campaigns.campaign_rows import campaigns_of_table
 from training.effects.measure import HARM, measure
 
 

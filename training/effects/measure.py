@@ -20,8 +20,9 @@ from features.core.settings import Settings
 from features.indicators.intervals import difference_of_shares
 from features.tables.history import History
 from serving.campaigns import store as campaigns
-from training.effects.arms import Arms, campaign_rows, observe_arms
-from training.effects.balance import Balance, compare_arms
+from training.campaigns.balance import Balance, compare_arms
+from training.campaigns.campaign_rows import campaign_rows
+from training.effects.arms import Arms, observe_arms
 from training.effects.difference import (
     Difference,
     Z,

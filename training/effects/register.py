@@ -18,7 +18,7 @@ from features.indicators.business_table import COUNT, NUMBER, TEXT, TableShape
 from features.indicators.indicator_data import IndicatorData
 from serving.campaigns import store as campaigns
 from serving.campaigns.store import HELD_OUT
-from training.effects.arms import campaign_rows
+from training.campaigns.campaign_rows import campaign_rows
 from training.effects.measure import EFFECT, HARM, NONE, OPEN, measure
 
 NO_CAMPAIGN = "a campaign that was decided before as_of: `lifecycle decide`"

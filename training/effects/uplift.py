@@ -26,8 +26,9 @@ from serving.decisions.candidates import load_candidates
 from serving.decisions.economics import expected_profit, profit_of_effect
 from serving.decisions.effect_model import EffectModel, kept_odds, learn_inputs
 from serving.decisions.hold_out import draw_number
-from training.effects.arms import campaign_rows, clear_decisions, observe_kept
-from training.effects.balance import compare_arms
+from training.campaigns.balance import compare_arms
+from training.campaigns.campaign_rows import campaign_rows, clear_decisions
+from training.effects.arms import observe_kept
 from training.effects.learn_effects import LearnedEffect, learn_effect
 from training.effects.measure import refuse_chosen_arms
 from training.effects.qini import Decile, Qini, effect_deciles, qini

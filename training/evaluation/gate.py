@@ -164,7 +164,8 @@ def _champion_side(
             )
             for each in instants
         )
-        return pa.concat_tables(rows for rows, _, _ in parts).combine_chunks()
+        built = pa.concat_tables(rows for rows, _, _ in parts).combine_chunks()
+        return examples.untreated(built)
 
     if scored_as == RECIPE:
         rows = build(dates.train)

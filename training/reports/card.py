@@ -19,6 +19,7 @@ from serving.scoring.scorer import Scorer
 from training import metrics
 from training.formats import UNKNOWN, count, percent
 from training.reports import card_sections as sections
+from training.reports.campaign_text import campaign_lines
 from training.reports.card_metrics import metrics_section
 from training.reports.card_models import models_section
 from training.reports.curve_text import curve_section
@@ -287,7 +288,7 @@ def _data_notes(evaluation: Report) -> list[str]:
     if evaluation.get("sensitive_left_out"):
         names = join_words(map(one_line, evaluation["sensitive_left_out"]))
         notes.append(say("Not used, as they may be sensitive: {names}.", names=names))
-    return notes
+    return [*notes, *campaign_lines(evaluation)]
 
 
 def _limits(evaluation: Report) -> list[str]:

@@ -18,6 +18,7 @@ from training.evaluation import (
     slices,
 )
 from training.formats import UNKNOWN, confidence, decimals, pad, pad_left, percent, span
+from training.reports.campaign_text import campaign_lines
 from training.reports.curve_text import curve_lines
 from training.reports.target_text import target_lines
 from training.reports.value_text import value_lines
@@ -34,7 +35,8 @@ def training_text(evaluation: Report) -> str:
         why = evaluation["why"]
         text = say("  not enough data to train: {why}", why=why["got"])
         text += f"\n  {why['rule']}\n  {why['do']}"
-        return "\n".join([text, *target_lines(evaluation)])
+        campaigns = [f"  {line}" for line in campaign_lines(evaluation)]
+        return "\n".join([text, *campaigns, *target_lines(evaluation)])
     lines = [*_data_lines(evaluation), "", *figure_lines(evaluation)]
     lines += [f"  {line}" for line in baseline_comparison.lines(evaluation, why=False)]
     lines += [
@@ -86,6 +88,7 @@ def _data_lines(evaluation: Report) -> list[str]:
         )
     ]
     lines += [f"  {line}" for line in search_lines(evaluation)]
+    lines += [f"  {line}" for line in campaign_lines(evaluation)]
     if evaluation["unused_features"]:
         lines.append(
             say(

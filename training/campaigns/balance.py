@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from training import metrics
-from training.effects.learn_effects import fit_line
 
 Array = np.ndarray
 FOLDS, LEAST = 5, 20
@@ -59,6 +58,8 @@ def compare_arms(is_treated: Array, before: Array, names: tuple[str, ...]) -> Ba
 
 def _treatment_probability(inputs: Array, is_treated: Array) -> Array:
     """The probability of having been treated, of each from a model that has not seen them."""
+    from sklearn.linear_model import LogisticRegression
+
     guess = np.empty(len(is_treated))
     # Each fold has its share of both arms.
     folds = np.empty(len(is_treated), dtype=int)
@@ -66,12 +67,13 @@ def _treatment_probability(inputs: Array, is_treated: Array) -> Array:
     for arm in (True, False):
         places = np.flatnonzero(is_treated == arm)
         folds[rng.permutation(places)] = np.arange(len(places)) % FOLDS
-    nobody, nothing = np.zeros(len(guess), dtype=bool), np.zeros(len(guess))
+    spread = inputs.std(axis=0)
+    scaled = (inputs - inputs.mean(axis=0)) / np.where(spread > 1e-12, spread, 1.0)
     for fold in range(FOLDS):
         inside = folds == fold
-        rest = (inputs[~inside], nothing[~inside], nobody[~inside], is_treated[~inside] * 1.0)
-        line, _ = fit_line(*rest, strength=1.0)
-        guess[inside] = line.probabilities(inputs[inside], nothing[inside])[0]
+        model = LogisticRegression(C=1.0, solver="newton-cholesky")
+        model.fit(scaled[~inside], is_treated[~inside])
+        guess[inside] = model.predict_proba(scaled[inside])[:, 1]
     return guess
 
 
