@@ -231,3 +231,44 @@ def test_the_command_writes_lists_for_people_and_treatments(own_home, tmp_path):
         *("contacts.csv", "contacts.parquet", "let_go.csv", "let_go.parquet", "scores.parquet"),
         "treatments.csv",
     }
+
+
+def test_the_profit_curve_ends_at_everybody_and_is_highest_where_a_plan_without_limits_ends(
+    at_home,
+):
+    decision = decided(at_home, hold_out=0.0)
+    curve = decision.report()["profit_curve"]
+    assert curve["best"] == decision.report()["counts"]["chosen"]
+    assert curve["best_profit"] == pytest.approx(decision.report()["expected_profit"])
+    steps = np.diff(curve["expected_profit"])
+    grows = np.array(curve["contacted"])[1:] <= curve["best"]
+    assert (steps[grows] >= 0).all()
+    assert (steps[~grows] <= 0).all()
+    assert curve["contacted"][-1] == curve["everybody"] >= curve["best"]
+    budget = decided(at_home, hold_out=0.0, budget=50).report()
+    assert budget["profit_curve"] == curve
+
+
+def test_who_was_never_contacted_is_due_by_the_first_activity(at_home, customers):
+    contacts = no_contacts()
+    rows = {row["customer_id"]: row for row in customers.to_pylist()}
+    since = [row["days_without_contact"] for row in rows.values()]
+    assert all(
+        each is None or each >= row["days_since_activity"]
+        for each, row in zip(since, rows.values(), strict=True)
+    )
+    name = next(iter(rows))
+    contact = {
+        "customer_id": [name],
+        "occurred_at": [at_home.run.as_of - 3 * DAY_US],
+        "campaign": ["earlier"],
+        "arm": ["treated"],
+        "action": ["call"],
+    }
+    columns = ["customer_id", "occurred_at", "campaign", "arm", "action"]
+    types = contacts.select(columns).schema
+    data = IndicatorData(at_home.history, at_home.settings, at_home.run.as_of)
+    again = load_candidates(data, pa.table(contact, schema=types)).rows
+    data.close()
+    row = next(row for row in again.to_pylist() if row["customer_id"] == name)
+    assert row["days_without_contact"] == row["days_since_contact"] == 3

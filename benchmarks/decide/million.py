@@ -73,5 +73,6 @@ def random_customers(size: int) -> pa.Table:
             "days_since_activity": rng.exponential(40, size),
             "days_since_complaint": np.where(rng.random(size) < 0.9, np.nan, 20.0),
             "days_since_contact": pa.nulls(size, pa.float64()),
+            "days_without_contact": pa.nulls(size, pa.float64()),
         }
     )

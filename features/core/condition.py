@@ -31,6 +31,7 @@ NUMBERS = {
     "days_since_activity": "days since the last activity",
     "days_since_complaint": "days since the last complaint; not known without one",
     "days_since_contact": "days since the last contact of a campaign; not known without one",
+    "days_without_contact": "the same, or days since the first activity where there was none",
 }
 TEXTS = {
     "stage": "the stage of the score",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from features.core.language import number, percent, say
@@ -54,6 +54,7 @@ def decision_text(report: Mapping[str, Any], wanted: float | None) -> str:
             )
         )
         lines.append(text)
+    lines += _curve_lines(report["profit_curve"], amount)
     for reason, count in report["counts"].items():
         if count and reason != "chosen":
             lines.append(f"  {_reason_text(reason)}: {number(count)}")
@@ -77,6 +78,24 @@ def decision_text(report: Mapping[str, Any], wanted: float | None) -> str:
         )
     lines.append(say("  Afterwards: lifecycle measure --campaign {name}", name=report["campaign"]))
     return "\n".join(lines)
+
+
+def _curve_lines(curve: Mapping[str, Any], amount: Callable[[float], str]) -> list[str]:
+    """Where more contacts lose money; nothing where an action is meant for nobody."""
+    if not curve["everybody"]:
+        return []
+    best = {"n": number(curve["best"]), "profit": amount(curve["best_profit"])}
+    if curve["best"] == curve["everybody"]:
+        return [say("  without limits: all {n} for whom an action is meant bring {profit}", **best)]
+    return [
+        say(
+            "  without limits: the best {n} bring {profit}; from there on each contact loses "
+            "money, and all {everybody} for whom an action is meant bring {whole}",
+            everybody=number(curve["everybody"]),
+            whole=amount(curve["profit_of_everybody"]),
+            **best,
+        )
+    ]
 
 
 def rejected_text(count: int) -> str:

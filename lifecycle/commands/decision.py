@@ -106,6 +106,7 @@ class Decision:
             "expected_profit": _sum(treated, "expected_profit"),
             **dict(zip(ENDS, self._ends(treated), strict=True)),
             "prices": dict(self.plan.prices),
+            "profit_curve": self._curve(),
             "actions": {name: self._of_action(treated, name) for name in self.rules.actions},
             "response_not_effect": not all(self._learned_from(name) for name in self.rules.actions),
         }
@@ -127,6 +128,18 @@ class Decision:
             variance += effects.actions[name].error_of_sum(inputs, odds, gains) ** 2
         middle, half = _sum(treated, "expected_profit"), Z * math.sqrt(variance)
         return middle + low - half, middle + high + half
+
+    def _curve(self) -> dict[str, Any]:
+        curve = self.plan.curve
+        everybody, profit = curve.everybody
+        return {
+            "best": curve.best,
+            "best_profit": curve.best_profit,
+            "everybody": everybody,
+            "profit_of_everybody": profit,
+            "contacted": curve.contacted.tolist(),
+            "expected_profit": curve.profit.tolist(),
+        }
 
     def _needed(self) -> int | None:
         """How many customers show `detectable_effect`, half of them held out; None without one."""

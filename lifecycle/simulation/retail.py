@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
+from lifecycle.simulation.acquisition import acquisition_tables
 from lifecycle.simulation.actions import (
     ACTIONS,
     EFFECT_DAYS,
@@ -41,8 +42,8 @@ def simulate_retail(
 ) -> tuple[dict[str, pa.Table], LeaveProbability]:
     """The four tables, and the exact probability of leaving from any day on.
 
-    actions: with the campaign of `lifecycle.simulation.actions`, the table treatments, and the
-    probability of leaving under each action as further rows of the second.
+    actions: with the campaign of `lifecycle.simulation.actions`, the tables treatments, costs and
+    referrals, and the probability of leaving under each action as further rows of the second.
     """
     day = np.arange(len(level))[:, None]
     after = day > people.acquired
@@ -59,6 +60,7 @@ def simulate_retail(
     )
     if trial is not None:
         tables["treatments"] = trial.table(people, purchases)
+        tables |= acquisition_tables(rng.spawn(1)[0], people, level)
     return tables, _leave_probability(people, lives, horizon, ACTIONS if actions else ())
 
 

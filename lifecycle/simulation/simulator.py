@@ -22,7 +22,8 @@ def simulate(
 ) -> Simulation:
     """Simulate the business over `days` days from 2022-01-01. Equal arguments give equal tables.
 
-    actions: with a campaign of three actions (`lifecycle.simulation.actions`), in the retail mode.
+    actions: with a campaign of three actions (`lifecycle.simulation.actions`), the costs of
+    channels and who referred whom (`lifecycle.simulation.acquisition`), in the retail mode.
     ValueError for a mode that is not in MODES, actions in another mode than retail, or a number
     that is not a positive whole number.
     """

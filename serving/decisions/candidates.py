@@ -31,9 +31,14 @@ SELECT scores.customer_id, scores.stage, scores.eligible, listed.tier, listed.ch
        {{reason}} AS reason, {", ".join(f"scores.{name}" for name in REASON_COLUMNS)},
        ({{as_of}} - activity.last_at) / {float(DAY_US)} AS days_since_activity,
        ({{as_of}} - complaints.last_at) / {float(DAY_US)} AS days_since_complaint,
-       ({{as_of}} - contacts.last_at) / {float(DAY_US)} AS days_since_contact
+       ({{as_of}} - contacts.last_at) / {float(DAY_US)} AS days_since_contact,
+       ({{as_of}} - coalesce(contacts.last_at, activity.first_at)) / {float(DAY_US)}
+           AS days_without_contact
 FROM scores JOIN people USING (who) JOIN listed ON listed.customer_id = scores.customer_id
-LEFT JOIN (SELECT who, max(occurred_at) AS last_at FROM activity GROUP BY who) AS activity
+LEFT JOIN (
+    SELECT who, max(occurred_at) AS last_at, min(occurred_at) AS first_at
+    FROM activity GROUP BY who
+) AS activity
      USING (who)
 LEFT JOIN complaints ON complaints.customer_id = scores.customer_id
 LEFT JOIN contacts ON contacts.customer_id = scores.customer_id

@@ -27,6 +27,7 @@ from serving.decisions.economics import (
 )
 from serving.decisions.effect_model import EffectModel, kept_odds
 from serving.decisions.hold_out import HoldOut, draw_hold_out, draw_number, needed_hold_out
+from serving.decisions.profit_curve import ProfitCurve, profit_curve
 
 TREATED = "treated"
 MOST_ROUNDS = 20  # of choosing again, with more held out
@@ -80,7 +81,8 @@ class Plan:
     """chosen: a row for each customer of the campaign, by falling expected profit; let_go: who is
     worth no action of those that are meant for them; counts: everybody, by what became of them.
 
-    prices: what one more unit of each limit would bring. bound: what no plan could exceed.
+    prices: what one more unit of each limit would bring. bound: what no plan could exceed. curve:
+    the profit of contacting more and more customers, without limits and without a hold-out.
     """
 
     chosen: pa.Table
@@ -90,6 +92,7 @@ class Plan:
     bound: float
     hold_out: HoldOut
     share_wanted: float
+    curve: ProfitCurve
 
 
 def make_plan(customers: pa.Table, contacts: pa.Table, rules: Rules, as_of: int) -> Plan:
@@ -133,6 +136,7 @@ def make_plan(customers: pa.Table, contacts: pa.Table, rules: Rules, as_of: int)
         allocation.bound,
         hold_out,
         share,
+        profit_curve(options.profit),
     )
 
 
