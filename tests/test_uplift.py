@@ -35,7 +35,8 @@ from serving.decisions.effect_model import (
 from serving.decisions.plan import make_plan, price_options
 from tests.support.campaigns import ACTIONS, no_contacts, settings_of
 from training.effects.learn_effects import fit_line, learn_effect, unbiased_guess
-from training.effects.qini import effect_deciles, qini
+from training.effects.other_learners import other_effects
+from training.effects.qini import effect_deciles, qini, qini_area
 from training.effects.uplift import is_better, learn_campaign
 
 of_the_shop = pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
@@ -304,3 +305,29 @@ def test_inputs_are_numbers_whatever_is_not_known():
     assert np.isfinite(inputs.matrix(rows)).all()
     assert inputs.matrix(rows).shape == (3, len(inputs.names))
     assert inputs.matrix(rows.slice(0, 0)).shape == (0, len(inputs.names))
+
+
+def test_the_usual_learners_order_customers_too_and_none_has_seen_them():
+    inputs, odds, ours, kept, effect, folds = trial(1)
+    learned = learn_effect(inputs, odds, ours, kept, folds)
+    others = other_effects(inputs, odds, ours, kept, learned.guess, folds)
+    assert set(others) == {"T-learner", "DR-learner"}
+    for each in others.values():
+        assert np.corrcoef(each, effect)[0, 1] > 0.4
+        assert qini_area(each, ours, kept) == qini(each, ours, kept).area
+    # A customer's own outcome does not reach the customer's own effect.
+    changed = kept.copy()
+    changed[folds == 0] = 1 - changed[folds == 0]
+    guess = learned.guess.copy()
+    guess[folds == 0] += 5
+    again = other_effects(inputs, odds, ours, changed, guess, folds)
+    for name, each in others.items():
+        assert np.allclose(each[folds == 0], again[name][folds == 0], atol=1e-9)
+        assert not np.allclose(each[folds == 1], again[name][folds == 1], atol=1e-3)
+
+
+def test_an_arm_with_one_outcome_has_an_effect():
+    inputs, odds, ours, _, _, folds = trial(2, size=600)
+    kept = np.ones(600)
+    others = other_effects(inputs, odds, ours, kept, np.zeros(600), folds)
+    assert all(np.allclose(each, 0) for each in others.values())

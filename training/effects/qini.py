@@ -41,6 +41,12 @@ def qini(effect: Array, is_treated: Array, outcome: Array, *, seed: int = 0) -> 
     return Qini(np.linspace(0, 1, POINTS), gain, _area(gain), float(low), float(high))
 
 
+def qini_area(effect: Array, is_treated: Array, outcome: Array) -> float:
+    """The area alone, without an interval."""
+    order = _best_first(effect)
+    return _area(_curve(is_treated[order].astype(float), outcome[order]))
+
+
 def _best_first(effect: Array) -> Array:
     """By falling effect; equal ones in an order that depends on nothing they bring."""
     scrambled = np.random.default_rng(1).permutation(len(effect))

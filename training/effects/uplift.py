@@ -31,7 +31,8 @@ from training.campaigns.campaign_rows import campaign_rows, clear_decisions
 from training.effects.arms import observe_kept
 from training.effects.learn_effects import LearnedEffect, learn_effect
 from training.effects.measure import refuse_chosen_arms
-from training.effects.qini import Decile, Qini, effect_deciles, qini
+from training.effects.other_learners import other_effects
+from training.effects.qini import Decile, Qini, effect_deciles, qini, qini_area
 
 FOLDS, LEAST_OF_ARM = 5, 100
 Array = np.ndarray
@@ -43,7 +44,8 @@ class Uplift:
 
     gain: the profit a customer of sending by the effect, less that of sending by risk with the
     acceptance that the same campaign shows, with its 95 % interval; judged by customers whom the
-    model has not seen. None without costs in [actions]. served: it is used by `decide`.
+    model has not seen. None without costs in [actions]. served: it is used by `decide`. others:
+    the Qini areas of the usual learners.
     """
 
     action: str
@@ -53,6 +55,7 @@ class Uplift:
     mean_error: float
     mean_risk: float
     qini: Qini
+    others: Mapping[str, float]
     deciles: list[Decile]
     gain: tuple[float, float, float] | None
     served: bool
@@ -71,6 +74,7 @@ class Uplift:
             "qini": self.qini.area,
             "qini_low": self.qini.low,
             "qini_high": self.qini.high,
+            "qini_of_others": dict(self.others),
             "gain_over_risk": gain,
             "served": self.served,
             "deciles": [vars(each) for each in self.deciles],
@@ -137,8 +141,10 @@ def learn_campaign(history: History, settings: Settings, campaign: str) -> Learn
         if min(is_treated[inside].sum(), (~is_treated[inside]).sum()) < LEAST_OF_ARM:
             few[name] = int(inside.sum())
             continue
-        effect = _learn_action(campaign, name, part, is_treated[inside], matrix[inside])
-        learned[name] = _judge(name, part, is_treated[inside], effect, settings.actions.get(name))
+        effect, others = _learn_action(campaign, name, part, is_treated[inside], matrix[inside])
+        learned[name] = _judge(
+            name, part, is_treated[inside], effect, others, settings.actions.get(name)
+        )
         if learned[name].served:
             lines[name] = effect.line
     if not learned and few:
@@ -171,15 +177,23 @@ def _candidates_at(history: History, settings: Settings, at: int) -> pa.Table:
 
 def _learn_action(
     campaign: str, name: str, rows: pa.Table, is_treated: Array, matrix: Array
-) -> LearnedEffect:
+) -> tuple[LearnedEffect, dict[str, float]]:
+    """The effects of an action, and the Qini areas of the usual learners."""
     ids = rows["customer_id"].to_pylist()
     folds = np.array([draw_number(f"{campaign} {name}", each) % FOLDS for each in ids])
-    kept = rows["kept"].to_numpy()
-    return learn_effect(matrix, kept_odds(rows), is_treated, kept, folds)
+    kept, odds = rows["kept"].to_numpy(), kept_odds(rows)
+    learned = learn_effect(matrix, odds, is_treated, kept, folds)
+    others = other_effects(matrix, odds, is_treated, kept, learned.guess, folds)
+    return learned, {name: qini_area(each, is_treated, kept) for name, each in others.items()}
 
 
 def _judge(
-    name: str, rows: pa.Table, is_treated: Array, learned: LearnedEffect, action: Action | None
+    name: str,
+    rows: pa.Table,
+    is_treated: Array,
+    learned: LearnedEffect,
+    others: Mapping[str, float],
+    action: Action | None,
 ) -> Uplift:
     kept = rows["kept"].to_numpy()
     size = len(kept)
@@ -193,6 +207,7 @@ def _judge(
         float(learned.guess.std(ddof=1) / np.sqrt(size)),
         float(np.mean(rows["risk"].to_numpy(zero_copy_only=False))),
         order,
+        others,
         effect_deciles(learned.effect, learned.guess),
         gain,
         served=gain is not None and is_better(gain, order.area),

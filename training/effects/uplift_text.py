@@ -70,6 +70,10 @@ def _action_lines(action: Mapping[str, Any], currency: str) -> list[str]:
             high=number(action["qini_high"], 4),
         )
     )
+    others = [
+        f"{name} {number(area, 4)}" for name, area in sorted(action["qini_of_others"].items())
+    ]
+    lines.append(say("    the usual learners: {areas}", areas=", ".join(others)))
     best, worst = action["deciles"][0], action["deciles"][-1]
     for label, each in ((say("best tenth"), best), (say("last tenth"), worst)):
         lines.append(
