@@ -45,6 +45,7 @@ from features.core.errors import (
     UsageError,
     suggestion,
 )
+from features.core.history_schema import KeptHistory
 from features.core.instants import DAY_US, HOUR_US
 from features.core.setting_changes import OPTION, change_mapping
 from features.core.target_schema import Target, refuse_target_names, target_lines, target_place
@@ -95,6 +96,7 @@ class Settings(Section):
     time: Time = Time()
     stages: Stages = Stages()
     contract: Contract = Contract()
+    history: KeptHistory = KeptHistory()
     features: Features = Features()
     consent: Consent = Consent()
     satisfaction: Satisfaction = Satisfaction()
@@ -259,13 +261,13 @@ class Settings(Section):
     def definitions(self) -> dict[str, Any]:
         """What a release and a run must agree on, as JSON.
 
-        All sections but [files], [training], [engine], [actions] and [decisions], without the
-        tables that no feature reads, without who may be listed, without the cuts and tiers of
-        tables that no model reads, and without what says how new the data are, which changes
-        every night.
+        All sections but [files], [history], [training], [engine], [actions] and [decisions],
+        without the tables that no feature reads, without who may be listed, without the cuts and
+        tiers of tables that no model reads, and without what says how new the data are, which
+        changes every night.
         """
         excluded: dict[str, Any] = {
-            **dict.fromkeys(("files", "folder", "training", "engine"), True),
+            **dict.fromkeys(("files", "folder", "training", "engine", "history"), True),
             **dict.fromkeys(("actions", "decisions"), True),
             "value": {"rfm_cuts", "service_costs", "tiers", "win_back_cost"},
             "tables": set(FURTHER_TABLES),

@@ -33,6 +33,7 @@ from features.core.instants import (
 from features.core.settings import Settings
 from features.tables.data_end import lonely_end
 from features.tables.freshness import last_complete_instant
+from features.tables.history_store.read import read_store
 from features.tables.reading.reading import FileReport
 from features.tables.repeated_rows import REPEATED, may_repeat
 from features.tables.sources import IN_ORDER, Reading, read_tables
@@ -234,9 +235,13 @@ def load_history(
 ) -> tuple[History, dict[str, RowCounts]]:
     """Read every table of the settings; returns the History and the row counts by table.
 
-    Raises InputRefused or SelectRefused as `features.tables.sources.read_tables` does.
+    With [history] folder from there (`features.tables.history_store`), else from the files. Raises
+    InputRefused or SelectRefused as `features.tables.sources.read_tables` does.
     """
-    tables = read_tables(settings, reading)
+    if settings.history.folder is None:
+        tables = read_tables(settings, reading)
+    else:
+        tables = read_store(settings)
     unique = {name for name, counts in tables.counts.items() if counts.unique_ids}
     history = history_from_connection(tables.connection, settings, unique_ids=unique)
     mixed = {

@@ -85,11 +85,13 @@ class Reading:
 
     only_counted: events may stay in temporary files, in the order in which they came: for readers
     whose results do not depend on the order, and who read a column once or twice. many_rows: from
-    how many rows in all files on it is done so, and plans are made for speed.
+    how many rows in all files on it is done so, and plans are made for speed. may_be_empty: tables
+    whose SELECT may have no rows; they have a count and no table then.
     """
 
     only_counted: bool = False
     many_rows: int = MANY_ROWS
+    may_be_empty: frozenset[str] = frozenset()
 
     def keeps_files(self, rows: int) -> bool:
         """Whether events stay in files, where all files together have so many rows."""
@@ -159,6 +161,7 @@ def _read_files(
                 settings=settings,
                 many_rows=rows >= how.many_rows,
                 file=kept.get(name),
+                may_be_empty=name in how.may_be_empty,
             )
         except (InputRefused, UsageError) as error:
             errors.append(error)
@@ -235,6 +238,7 @@ def read_table(
     settings: Settings,
     many_rows: bool = False,
     file: Path | None = None,
+    may_be_empty: bool = False,
 ) -> RowCounts:
     """Run one SELECT and read its rows by the contract.
 
@@ -247,6 +251,8 @@ def read_table(
     with _select_errors(connection, table.name):
         # Not fetchone: Python would need a further package for the zone of an instant.
         first = connection.execute("SELECT * FROM _read LIMIT 1").to_arrow_table()
+    if not first.num_rows and may_be_empty:
+        return RowCounts(columns=list(types))
     if not first.num_rows:
         raise EmptyTable(
             where=f"[tables] {table.name}",

@@ -56,6 +56,22 @@ def demo(
 
 
 @app.command(rich_help_panel=LOOK)
+def ingest(config: Config = DEFAULT, changes: Changes = None, as_json: AsJson = False) -> None:
+    """Check the files once, and keep what is new in [history] folder for every other command.
+
+    The files are the whole export again or the new day alone; to ingest a day twice changes
+    nothing.
+    """
+    from features.core.setting_changes import read_changes
+    from features.core.settings import load_settings
+    from features.tables.history_store.ingest import ingest as ingest_files
+    from lifecycle.commands.ingest_text import ingest_report, ingest_text
+
+    ingested = ingest_files(load_settings(config, read_changes(changes or ())))
+    answer(ingest_report(ingested), ingest_text(ingested), as_json)
+
+
+@app.command(rich_help_panel=LOOK)
 def init(
     files: Annotated[
         list[Path] | None, typer.Argument(help="your files, or folders of parts")

@@ -61,7 +61,7 @@ def backtest_id(history: History, settings: Settings, dates: Sequence[int], *, u
     That is: the dates, the configuration, the versions, the code, and every row recorded before
     `until` (µs).
     """
-    config = settings.model_dump(mode="json", exclude={"files", "folder", "engine"})
+    config = settings.model_dump(mode="json", exclude={"files", "folder", "engine", "history"})
     config["training"].pop("evaluate")  # each date has its own
     content = [
         list(dates),

@@ -1,0 +1,68 @@
+"""The tables of a kept history, as reading its files would give them, row by row."""
+
+from __future__ import annotations
+
+from features.core.contract import ALL_TABLES
+from features.core.settings import Settings
+from features.tables.history_store.manifest import (
+    Manifest,
+    TablePieces,
+    check_pieces,
+    check_settings,
+    missing_history,
+    read_manifest,
+    store_folder,
+)
+from features.tables.history_store.pieces import pieces_sql
+from features.tables.money_signs import MoneySigns
+from features.tables.parsing import quote_identifier
+from features.tables.payment_terms import build_terms
+from features.tables.queries import first_value
+from features.tables.sources import SourceTables, connect
+from features.tables.stored_rows import EMPTY_REJECTS
+from features.tables.typed_tables import RowCounts
+
+
+def read_store(settings: Settings) -> SourceTables:
+    """The tables of the kept history in canonical order, and their row counts.
+
+    Rejected rows were counted when they were ingested. FileMissing where nothing was ingested;
+    BadSetting for another configuration; QueryFailed for damaged pieces.
+    """
+    folder = store_folder(settings)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise missing_history(folder)
+    check_settings(manifest, settings)
+    check_pieces(folder, manifest)
+    connection = connect(memory=settings.engine.memory, threads=settings.engine.threads)
+    counts = {}
+    for name in _in_order(manifest):
+        table = manifest.tables[name]
+        columns = ", ".join(map(quote_identifier, table.columns))
+        order = ", ".join(map(quote_identifier, table.order))
+        connection.execute(
+            f"CREATE TABLE {name} AS SELECT {columns} "
+            f"FROM ({pieces_sql(folder, table, name)}) ORDER BY {order}"
+        )
+        rows = first_value(connection, f"SELECT count(*) FROM {name}")
+        counts[name] = _counts(table, rows)
+    if settings.built_terms and "contracts" in settings.tables:
+        counts["contracts"] = build_terms(connection, settings.contract.term_days)
+    connection.execute(EMPTY_REJECTS)
+    connection.execute("SET enable_external_access = false")
+    return SourceTables(connection, counts, {})
+
+
+def _in_order(manifest: Manifest) -> list[str]:
+    return [name for name in ALL_TABLES if name in manifest.tables]
+
+
+def _counts(table: TablePieces, rows: int) -> RowCounts:
+    return RowCounts(
+        read=rows,
+        kept=rows,
+        attributes=list(table.attributes),
+        columns=list(table.select),
+        money=MoneySigns(currencies=dict(table.currencies)),
+    )
