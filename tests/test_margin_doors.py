@@ -181,3 +181,33 @@ def test_what_is_left_of_money_in_the_tables_is_that_of_the_rows(tmp_path):
     )
     [row] = rows_of(history, config, as_of, "serving_cost")["cost_to_serve"]
     assert "column margin of transactions" in row["missing"]
+
+
+def test_margins_of_half_of_every_amount_are_a_share_of_one_half_in_the_tables(tmp_path):
+    """Twelve customers of two channels, some leads, and what each customer cost."""
+    people = [f"c{number}" for number in range(12)]
+    bought = [
+        f"{who},2023-0{month}-0{1 + number % 9},{2 * (number + month)},purchase,{number + month}"
+        for number, who in enumerate(people)
+        for month in (1, 2, 5)
+    ]
+    given_back = "c3,2023-06-01,4,refund,2"
+    tables = {
+        "transactions": HEAD + "\n".join([*bought, given_back]) + "\n",
+        "customers": "customer_id,channel,acquisition_cost\n"
+        + "".join(f"{who},{('web', 'shop')[who < 'c2']},9\n" for who in people),
+        "leads": "lead_id,occurred_at,channel,customer_id\n"
+        + "".join(f"l{who},2022-12-20,web,{who}\n" for who in people[:6])
+        + "open,2024-06-01,web,\n",
+    }
+    config, history = write_business(tmp_path, tables, value={"margin": "column"})
+    half = config.model_copy(update={"value": config.value.model_copy(update={"margin": 0.5})})
+    for name in ("acquisition", "prospects"):
+        ours, theirs = (rows_of(history, each, day("2024-07-01"), name) for each in (config, half))
+        assert ours == theirs
+    ages = rows_of(history, config, day("2024-07-01"), "acquisition")["channel_ages"]
+    everybody = [row for row in ages if row["channel"] == "all" and row["age_days"] == 365]
+    # 2 · (number + month) over twelve customers and three months, less 4; each cost 9.
+    money = (2 * (3 * 66 + 12 * 8) - 4) / 12
+    assert everybody[0]["money_per_customer"] == pytest.approx(money)
+    assert everybody[0]["money_over_cost"] == pytest.approx(money / 2 / 9)
