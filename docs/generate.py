@@ -190,7 +190,8 @@ def _kind(schema: dict[str, Any]) -> str:
     if "enum" in schema:
         return " \\| ".join(f'`"{one}"`' for one in schema["enum"])
     if "anyOf" in schema:
-        return _kind(next(one for one in schema["anyOf"] if one.get("type") != "null"))
+        words = "".join(f' \\| `"{one["const"]}"`' for one in schema["anyOf"] if "const" in one)
+        return _kind(next(one for one in schema["anyOf"] if one.get("type") != "null")) + words
     if "properties" in schema or "$ref" in schema:
         return "a share, or a table"
     kind = schema.get("type", "")

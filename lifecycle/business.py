@@ -205,7 +205,8 @@ class Business(Campaigns):
 
         Each target of the configuration is a further label, the column target_<name>. The frame
         also has event_within_<h>d for each horizon of the curve and money_within_<h>d for those of
-        money, null where it is not known yet; with contracts cancelled_in_window, whether a term
+        money (in margin where [value] margin reads the column), null where it is not known yet, or
+        where too few rows have a margin; with contracts cancelled_in_window, whether a term
         was cancelled by the end of the horizon.
 
         Where [consent] train needs it, of those who consented.

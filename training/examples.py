@@ -25,6 +25,7 @@ from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import PopulationStats, population_stats
 from features.tables.currencies import refuse_several_currencies
 from features.tables.history import History, Known
+from features.tables.margins import margin_facts
 from training import plan as plans
 from training.stand_ins import Contacts
 
@@ -45,6 +46,8 @@ class Examples:
     recorded after it: it is neither in the features nor an outcome.
     `modelled` names the columns that a model may use. `contacts`: where it is there, customers who
     were held out of campaigns stand in for those who were contacted (`training.stand_ins`).
+    `margin_shares`: by as_of what share of the amounts margins were, as known then; of an as_of
+    without margins nothing.
     """
 
     rows: pa.Table
@@ -55,6 +58,7 @@ class Examples:
     modelled: tuple[str, ...]
     not_labelled: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     contacts: Contacts | None = None
+    margin_shares: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -130,6 +134,7 @@ def make_examples(
     known = columns or example_columns(history, settings, plan)
     instants = sorted({*plan.train, *plan.evaluate, *plan.refit})
     stats, outcomes, events, money, cancelled = [], [], [], [], []
+    shares: dict[int, float] = {}
     for at in track_steps(instants, label=say("outcomes at each date")):
         then = history.as_of(at)
         population, outcome = _observe(then, history, settings, known.definitions)
@@ -137,7 +142,10 @@ def make_examples(
         outcomes.append(outcome)
         customers = outcome.rows["customer_id"]
         events.append(observe_events(history, then, customers, settings))
-        money.append(observe_money(history, then, customers, settings))
+        in_margin = settings.value.reads_margins
+        money.append(observe_money(history, then, customers, settings, in_margin=in_margin))
+        if in_margin and (share := margin_facts(then.tables["transactions"]).share) is not None:
+            shares[at] = share
         if settings.contractual:
             cancelled.append(observe_cancelled(history, then, customers, settings))
     tables = build_many(
@@ -166,6 +174,7 @@ def make_examples(
         sum(outcome.late for outcome in outcomes),
         known.modelled,
         not_labelled,
+        margin_shares=shares,
     )
 
 

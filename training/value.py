@@ -18,6 +18,7 @@ from training.models.fit_value import fit_value, missing_for_value
 from training.plan import Plan
 
 TOO_FEW = "too few customers with money were known (30 rows of 10 customers)"
+LEAST_SHARE = 0.01
 
 
 def released_value(
@@ -28,7 +29,15 @@ def released_value(
     p: P(churn) of each row from a fit without its customer, (rows,).
     """
     population = _newest_population(rows, examples)
-    return fit_value(rows, p, curve, settings, examples.definitions, population)
+    return fit_value(
+        rows,
+        p,
+        curve,
+        settings,
+        examples.definitions,
+        population,
+        margin_share=_margin_share(population.as_of, examples),
+    )
 
 
 def value_report(
@@ -103,18 +112,22 @@ def value_of(
 ) -> LifetimeValue | None:
     """The value of so many days as a release of that question would have it, to be judged.
 
-    Not discounted and without a margin. `money`: what of `money_matrix` was known.
+    Not discounted and without a share as margin. `money`: what of `money_matrix` was known.
     """
-    changes = {"days": days, "margin": 1.0, "annual_discount": 0.0}
+    changes = {"days": days, "annual_discount": 0.0}
+    if not settings.value.reads_margins:
+        changes["margin"] = 1.0
     question = settings.model_copy(update={"value": settings.value.model_copy(update=changes)})
+    population = _newest_population(rows, examples)
     return fit_value(
         rows,
         p,
         curve,
         question,
         examples.definitions,
-        _newest_population(rows, examples),
+        population,
         money=money[:, : len(question.money_horizons)],
+        margin_share=_margin_share(population.as_of, examples),
     )
 
 
@@ -125,3 +138,12 @@ def _newest_population(rows: pa.Table, examples: Examples) -> PopulationStats:
         (each for each in examples.population_stats if each.as_of <= newest),
         key=lambda each: each.as_of,
     )
+
+
+def _margin_share(at: int, examples: Examples) -> float:
+    """What share of the amounts known at an instant (µs) is margin; 1 where money is amounts.
+
+    A starting point that the regression corrects, so a business that sells below its cost begins at
+    LEAST_SHARE.
+    """
+    return max(examples.margin_shares.get(at, 1.0), LEAST_SHARE)

@@ -48,6 +48,7 @@ SENSITIVE_WORDS = (
     *("health", "disability", "disabled", "diagnosis", "pregnant", "pregnancy", "健康", "残疾"),
     *("marital", "orientation", "political", "politics", "criminal", "婚姻"),
 )
+MARGIN_COLUMN: Literal["column"] = "column"
 Days = Annotated[int, Field(ge=1, le=3650)]
 FileName = Annotated[str, Field(min_length=1)]
 
@@ -263,11 +264,22 @@ class Satisfaction(Section):
     """Hours within which a complaint should be resolved."""
 
 
+def _is_share(value: Any) -> bool:
+    """Whether a setting is a number over 0 and up to 1, also as a text."""
+    try:
+        return 0 < float(value) <= 1
+    except (TypeError, ValueError):
+        return False
+
+
 class Value(Section):
     days: Days = 365
     """For how many days from `as_of` on `clv` counts the money of a customer."""
-    margin: float = Field(default=1.0, gt=0, le=1)
-    """The share of the money that is left after what was sold is paid for. 1: `clv` is revenue."""
+    margin: Annotated[float, Field(gt=0, le=1)] | Literal["column"] = 1.0
+    """The share of the money that is left after what was sold is paid for. 1: `clv` is revenue.
+    `"column"`: what the column `margin` of transactions says of each row; [Worth](value.md#margin)
+    says what counts where it is empty. Not with contracts.
+    """
     annual_discount: float = Field(default=0.1, ge=0, le=10)
     """By how much money in a year is worth less than money today: 0.1 is ten percent."""
     win_back_cost: float = Field(default=0.0, ge=0, le=1e9)
@@ -288,6 +300,26 @@ class Value(Section):
     ranges [from, below] that neither overlap nor leave a gap, such as
     `{ gold = [1000, inf], silver = [200, 1000], others = [-inf, 200] }`.
     """
+
+    @property
+    def reads_margins(self) -> bool:
+        """Whether money is the margin of each row, instead of a share of its amount."""
+        return self.margin == MARGIN_COLUMN
+
+    @property
+    def margin_share(self) -> float:
+        """The factor of money; 1 where the margin of each row is the money."""
+        return 1.0 if self.margin == MARGIN_COLUMN else self.margin
+
+    @field_validator("margin", mode="before")
+    @classmethod
+    def _check_margin(cls, margin: Any) -> Any:
+        if margin == MARGIN_COLUMN or _is_share(margin):
+            return margin
+        raise ValueError(
+            f'margin is a share over 0 and up to 1, or "{MARGIN_COLUMN}": the column margin of '
+            "transactions"
+        )
 
     @field_validator("rfm_cuts")
     @classmethod

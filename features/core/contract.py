@@ -152,6 +152,12 @@ CONTRACT: dict[str, Table] = {
                 Column("quantity", "number", "the number of pieces"),
                 Column("category", "text", "the category of what was bought"),
                 Column("discount", "money", "the discount on the price"),
+                Column(
+                    "margin",
+                    "money",
+                    "what is left of the amount after what was sold is paid for; below 0 where it "
+                    "cost more; empty: not known. No feature: `[value] margin` reads it",
+                ),
                 _CHANNEL,
                 Column("method", "text", "the method of payment"),
             ),

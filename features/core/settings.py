@@ -193,6 +193,16 @@ class Settings(Section):
                     f"{key} read columns of customers, which has no SELECT under [tables].",
                     f'Write under [tables]: customers = "SELECT … FROM …". Or remove {key}.',
                 )
+        if self.value.reads_margins and (self.contractual or "transactions" not in tables):
+            yield (
+                '[value] margin = "column" reads the margin of purchases, a column of transactions'
+                + (
+                    ": with contracts money is the price of terms, which have none."
+                    if self.contractual
+                    else ", which have no SELECT under [tables]."
+                ),
+                "Write a share under [value], such as: margin = 0.4",
+            )
         grace = self.churn.grace_days
         if grace > self.churn.label_latency_days:
             yield (

@@ -79,7 +79,7 @@ FROM channel_of LEFT JOIN (
 ) USING (who) ORDER BY who
 """
 _MONEY = """
-SELECT who, occurred_at - acquired_at AS age, net FROM channel_of JOIN money USING (who)
+SELECT who, occurred_at - acquired_at AS age, net, earned FROM channel_of JOIN money USING (who)
 WHERE occurred_at >= acquired_at ORDER BY who
 """
 
@@ -90,7 +90,8 @@ class ChannelLives:
 
     `channel`: index in `names`; `observed` and `second` (of the second activity, NaN without): µs
     since the acquisition, (customers,). `owner`: the customer of a purchase or refund; `age`: µs;
-    `net`: minor units, (rows,), whole numbers, so that the order of their sum says nothing.
+    `net` and `earned` (of IndicatorData): minor units, (rows,), whole numbers, so that the order of
+    their sum says nothing.
     """
 
     names: list[str]
@@ -100,6 +101,7 @@ class ChannelLives:
     owner: np.ndarray
     age: np.ndarray
     net: np.ndarray
+    earned: np.ndarray
 
     @classmethod
     def read(cls, data: IndicatorData) -> ChannelLives:
@@ -114,6 +116,7 @@ class ChannelLives:
             np.searchsorted(who, money["who"].to_numpy()),
             money["age"].to_numpy(),
             money["net"].to_numpy().astype(float),
+            money["earned"].to_numpy().astype(float),
         )
 
     def of(self, name: str) -> np.ndarray:
@@ -126,9 +129,16 @@ class ChannelLives:
 
     def money_within(self, age: int, mine: np.ndarray) -> np.ndarray:
         """The money within `age` µs of each of these customers who were acquired so long ago."""
+        return self._within(self.net, age, mine)
+
+    def earned_within(self, age: int, mine: np.ndarray) -> np.ndarray:
+        """What they earned within `age` µs, in the same order."""
+        return self._within(self.earned, age, mine)
+
+    def _within(self, money: np.ndarray, age: int, mine: np.ndarray) -> np.ndarray:
         old = mine & (self.observed >= age)
         counts = (self.age < age) & old[self.owner]
-        sums = np.bincount(self.owner[counts], self.net[counts], minlength=len(old))
+        sums = np.bincount(self.owner[counts], money[counts], minlength=len(old))
         return sums[old]
 
 
@@ -174,7 +184,8 @@ def _month_rows(months: list[Row], unit: int) -> list[Row]:
 def _channel_rows(
     data: IndicatorData, lives: ChannelLives, months: list[Row], unit: int
 ) -> list[Row]:
-    margin, rows = data.settings.value.margin, []
+    margin, rows = data.settings.value.margin_share, []
+    has_money = data.has_purchase and data.has_margins
     for name in [*dict.fromkeys(row["channel"] for row in months), EVERYBODY]:
         costs = costs_of(months, name, unit)
         each = costs["cost_per_customer"]
@@ -183,9 +194,9 @@ def _channel_rows(
                 "channel": name,
                 **costs,
                 "payback_days": None
-                if each is None or each < 0
+                if each is None or each < 0 or not data.has_margins
                 else _payback(lives, name, each * unit / margin),
-                **_whole_and_early(lives, name, margin / unit, has_money=data.has_purchase),
+                **_whole_and_early(lives, name, margin / unit, has_money=has_money),
             }
         )
     return rows
@@ -201,8 +212,8 @@ def _whole_and_early(
     old = lives.of(name) & (lives.observed >= WHOLE_DAYS * DAY_US)
     if old.sum() < FEWEST_OLD or not has_money:
         return {"most_cost": None, "early_share": None}
-    whole = lives.money_within(WHOLE_DAYS * DAY_US, old).sum()
-    early = lives.money_within(EARLY_DAYS * DAY_US, old).sum()
+    whole = lives.earned_within(WHOLE_DAYS * DAY_US, old).sum()
+    early = lives.earned_within(EARLY_DAYS * DAY_US, old).sum()
     return {
         "most_cost": float(whole * worth / old.sum()),
         "early_share": float(early / whole) if whole > 0 else None,
@@ -210,10 +221,10 @@ def _whole_and_early(
 
 
 def _payback(lives: ChannelLives, name: str, money: float) -> int | None:
-    """The age in days at which the mean money of the customers so old reaches `money`."""
+    """The age in days at which the customers so old have earned `money` on average."""
     mine = lives.of(name)
     for step in range(1, MOST_STEPS + 1):
-        within = lives.money_within(step * PAYBACK_STEP * DAY_US, mine)
+        within = lives.earned_within(step * PAYBACK_STEP * DAY_US, mine)
         if len(within) < FEWEST_OLD:
             return None
         if within.mean() >= money:
@@ -228,7 +239,8 @@ def _age_rows(
 
     `cost`: of a customer, by channel; None where it is not known.
     """
-    has_money, margin = data.has_purchase, data.settings.value.margin
+    has_money, margin = data.has_purchase, data.settings.value.margin_share
+    earns = has_money and data.has_margins
     for days in AGES:
         for name in [*lives.names, EVERYBODY]:
             mine = lives.of(name)
@@ -238,12 +250,13 @@ def _age_rows(
             old = mine & (lives.observed >= days * DAY_US)
             half = Z * float(money.std(ddof=1)) / np.sqrt(len(money)) if len(money) > 1 else None
             mean, each = float(money.mean()), cost.get(name)
+            earned = float((lives.earned_within(days * DAY_US, mine) / unit).mean())
             yield {
                 "channel": name,
                 "age_days": days,
                 "n": len(money),
                 "money_per_customer": mean if has_money else None,
-                "money_over_cost": mean * margin / each if has_money and each else None,
+                "money_over_cost": earned * margin / each if earns and each else None,
                 "low": None if half is None or not has_money else mean - half,
                 "high": None if half is None or not has_money else mean + half,
                 "repeat_share": float((lives.second[old] < days * DAY_US).mean()),

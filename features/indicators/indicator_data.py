@@ -3,12 +3,13 @@
 Customers are numbers there, so that queries compare whole numbers and no text:
 
     people   who, customer_id, listed (may be named in lists, [consent] list), segment
-    money    who, occurred_at, local_day, month, net, bought, thousandths, category
+    money    who, occurred_at, local_day, month, net, earned, bought, thousandths, category
     activity who, occurred_at, local_day, month, position (1 = the customer's first)
 
-net: minor units; of a refund minus its amount. bought: the row is a purchase, and no refund.
-thousandths: of the quantity. month: 12 · year + month − 1, in the business's zone. Failed payments
-are no money.
+net: minor units; of a refund minus its amount. earned: net, or where `[value] margin` reads the
+column margin what is left of it; times `Value.margin_share` it is margin. bought: the row is a
+purchase, and no refund. thousandths: of the quantity. month: 12 · year + month − 1, in the
+business's zone. Failed payments are no money.
 """
 
 from __future__ import annotations
@@ -29,24 +30,26 @@ from features.labels.eligible_churn import eligible_outcomes
 from features.recipes.attributes import attribute_value, is_current_version, sensitive_left_out
 from features.recipes.definitions import Definitions, learn_definitions
 from features.tables.history import History, Known
+from features.tables.margins import margin_facts, margin_or_guess
 from features.tables.net_money import moves_money, net_amount
 from features.tables.sources import connect
 from features.tables.terms import TermRules
 
 YEAR_DAYS = 365
 _SEGMENT = ("customer_id", "segment")
+NO_MARGINS = "a margin of half of the amounts before as_of (column margin of transactions)"
 NO_PURCHASE = "transactions with a purchase that was known before as_of"
 _MONTH = "(year(DATE '1970-01-01' + local_day) * 12 + month(DATE '1970-01-01' + local_day) - 1)"
 _MONEY = f"""
 CREATE TABLE {{name}} AS
 SELECT who, occurred_at, local_day, {_MONTH} AS month,
-       net, kind = 'purchase' AND amount >= 0 AS bought,
+       net, earned, kind = 'purchase' AND amount >= 0 AS bought,
        CAST(round(quantity * 1000) AS BIGINT) AS thousandths, category
 FROM incoming JOIN people USING (customer_id)
 """
 _NO_MONEY = """
 CREATE TABLE {name} (who BIGINT, occurred_at BIGINT, local_day INTEGER, month BIGINT, net BIGINT,
-                     bought BOOLEAN, thousandths BIGINT, category VARCHAR)
+                     earned BIGINT, bought BOOLEAN, thousandths BIGINT, category VARCHAR)
 """
 
 
@@ -148,6 +151,13 @@ class IndicatorData:
     def has_purchase(self) -> bool:
         return bool(self.value("SELECT count(*) FROM money WHERE bought"))
 
+    @cached_property
+    def has_margins(self) -> bool:
+        """Whether money can be told in margin: a share does so always, a column where it is."""
+        if not self.settings.value.reads_margins:
+            return True
+        return margin_facts(self.known.tables["transactions"]).suffices
+
     def load_money_at(self, at: int) -> str:
         """The name of the table of money as it was known at an earlier instant (µs)."""
         name = f"money_{at}".replace("-", "before_")
@@ -164,8 +174,12 @@ class IndicatorData:
             connection.execute(_NO_MONEY.format(name=name))
             return
         columns = ("customer_id", "occurred_at", "local_day", "amount", "kind", "quantity")
-        rows = known.tables["transactions"].filter(moves_money())
-        rows = rows.select(*columns, "category", net=net_amount())
+        table = known.tables["transactions"]
+        earned = net_amount()
+        if self.settings.value.reads_margins:
+            earned = margin_or_guess(margin_facts(table).share)
+        rows = table.filter(moves_money())
+        rows = rows.select(*columns, "category", net=net_amount(), earned=earned)
         load(connection, rows.collect(backend="pyarrow").to_native(), _MONEY.format(name=name))
 
     def _load_activity(self, connection: duckdb.DuckDBPyConnection) -> None:

@@ -163,18 +163,18 @@ def _draws(
 
 def _money_of_channels(data: IndicatorData, names: list[str]) -> dict[str, float | None]:
     """Money × margin within MONEY_DAYS per customer so old, drawn to that of everybody."""
-    worth = data.settings.value.margin / 10**data.settings.minor_digits
-    if not data.has_purchase:
+    worth = data.settings.value.margin_share / 10**data.settings.minor_digits
+    if not (data.has_purchase and data.has_margins):
         return dict.fromkeys([*names, EVERYBODY])
     load_channels(data)
     lives = ChannelLives.read(data)
-    everybody = lives.money_within(MONEY_DAYS * DAY_US, lives.of(EVERYBODY)) * worth
+    everybody = lives.earned_within(MONEY_DAYS * DAY_US, lives.of(EVERYBODY)) * worth
     if not len(everybody):
         return dict.fromkeys([*names, EVERYBODY])
     mean, money = float(everybody.mean()), {}
     for name in names:
         mine = (
-            lives.money_within(MONEY_DAYS * DAY_US, lives.of(name)) * worth
+            lives.earned_within(MONEY_DAYS * DAY_US, lives.of(name)) * worth
             if name in lives.names
             else everybody[:0]
         )

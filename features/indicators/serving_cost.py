@@ -12,7 +12,13 @@ import numpy as np
 import pyarrow as pa
 
 from features.indicators.business_table import NUMBER, TEXT, TableShape
-from features.indicators.indicator_data import NO_PURCHASE, YEAR_DAYS, IndicatorData, load
+from features.indicators.indicator_data import (
+    NO_MARGINS,
+    NO_PURCHASE,
+    YEAR_DAYS,
+    IndicatorData,
+    load,
+)
 from features.indicators.intervals import wilson
 from features.indicators.tiers import load_tiers
 
@@ -52,9 +58,9 @@ POTENTIAL = TableShape(
     },
 )
 _SERVED = """
-SELECT tier, place, money.net, coalesce(cost, 0) AS cost
+SELECT tier, place, money.earned, coalesce(cost, 0) AS cost
 FROM (
-    SELECT who, coalesce(sum(net) FILTER (occurred_at >= {year_ago}), 0) AS net
+    SELECT who, coalesce(sum(earned) FILTER (occurred_at >= {year_ago}), 0) AS earned
     FROM money GROUP BY who HAVING bool_or(bought)
 ) AS money JOIN tier_of USING (who) LEFT JOIN (
     SELECT who, sum(cost) AS cost FROM contact_costs GROUP BY who
@@ -85,12 +91,14 @@ def _cost_to_serve(data: IndicatorData) -> pa.Table:
     costs = data.settings.value.service_costs
     if not costs:
         return COST_TO_SERVE.say_missing(NO_COSTS, as_of=data.as_of)
+    if not data.has_margins:
+        return COST_TO_SERVE.say_missing(NO_MARGINS, as_of=data.as_of)
     absent = _load_contacts(data, costs)
     load_tiers(data)
     served = data.rows(_SERVED.format(year_ago=data.year_ago))
     unit = 10**data.settings.minor_digits
     tier = np.array(served["tier"].to_pylist())
-    margin = served["net"].to_numpy().astype(float) / unit * data.settings.value.margin
+    margin = served["earned"].to_numpy().astype(float) / unit * data.settings.value.margin_share
     cost = served["cost"].to_numpy().astype(float)
     rows = [_served_row(name, tier == name, margin, cost) for name in dict.fromkeys(tier.tolist())]
     rows.append(_served_row(EVERYBODY, np.ones(len(tier), dtype=bool), margin, cost))

@@ -1,6 +1,7 @@
 """The money that came within each of several horizons: the labels of lifetime value.
 
-Without contracts it is what a customer paid, less what was given back. With contracts it is the
+Without contracts it is what a customer paid, less what was given back, or on wish what is left of
+it after what was sold is paid for (the column margin of transactions). With contracts it is the
 price of the days on which the customer had cover, so that a year paid at once counts a day at a
 time. Each horizon follows the rules of the labels: it happened in the window and was recorded
 before the window's end and the label latency, as one knew it then.
@@ -21,7 +22,8 @@ from features.labels.event_times import with_horizon
 from features.labels.outcome_window import OutcomeWindow
 from features.labels.outcomes import is_mature
 from features.tables.history import History, Known
-from features.tables.net_money import moves_money, net_amount
+from features.tables.margins import margin_facts
+from features.tables.net_money import moves_money, net_amount, net_margin
 from features.tables.terms import OPEN_END_US
 
 PARTS = 1000  # parts of a minor unit: whole numbers add up to the same in any order
@@ -33,13 +35,19 @@ def money_column(days: int) -> str:
 
 
 def observe_money(
-    history: History, known: Known, customers: pa.ChunkedArray, settings: Settings
+    history: History,
+    known: Known,
+    customers: pa.ChunkedArray,
+    settings: Settings,
+    *,
+    in_margin: bool = False,
 ) -> np.ndarray:
     """The money within each of `Settings.money_horizons`: float64 (customers, horizons).
 
     In units of the currency, 0 for who paid nothing, negative where more was given back. NaN where
     the window (label latency included) is longer than the data, and where no table has money.
-    `known`: what was known at one instant; `customers`: the ids with a row there.
+    `known`: what was known at one instant; `customers`: the ids with a row there. `in_margin`: of
+    each row its margin; NaN where fewer than half of the amounts of the window have one.
     """
     horizons = settings.money_horizons
     money = np.full((len(customers), len(horizons)), np.nan)
@@ -51,9 +59,13 @@ def observe_money(
         if not is_mature(known.instant, history=history, settings=part):
             continue
         window = OutcomeWindow.after(known.instant, part)
-        sums = _accrued(history, window) if settings.contractual else _paid(history, window)
-        amounts = sums.collect(backend="pyarrow").to_native()
-        money[:, position] = _of_customers(amounts, customers) / 10**settings.minor_digits
+        if in_margin:
+            amounts = _left(history, window)
+        else:
+            sums = _accrued(history, window) if settings.contractual else _paid(history, window)
+            amounts = sums.collect(backend="pyarrow").to_native()
+        if amounts is not None:
+            money[:, position] = _of_customers(amounts, customers) / 10**settings.minor_digits
     return money
 
 
@@ -75,6 +87,28 @@ def _paid(history: History, window: OutcomeWindow) -> nw.LazyFrame:
     rows = history.cut("transactions", window.known_until)
     rows = rows.filter(window.contains("occurred_at"), moves_money())
     return rows.group_by("customer_id").agg(money=net_amount().sum().cast(nw.Float64))
+
+
+def _left(history: History, window: OutcomeWindow) -> pa.Table | None:
+    """customer_id and `money` in minor units: the margin of the rows of the window.
+
+    A row without one counts with its amount times the share that margins are of amounts in all rows
+    known when the window closed. None where fewer than half of the amounts of the window have one.
+    """
+    known = history.cut("transactions", window.known_until)
+    rows = known.filter(window.contains("occurred_at"), moves_money())
+    if not margin_facts(rows).suffices:
+        return None
+    share = margin_facts(known).share
+    margin = net_margin()
+    without = nw.when(margin.is_null()).then(net_amount()).otherwise(nw.lit(0))
+    sums = rows.group_by("customer_id").agg(
+        margin=nw.coalesce(margin, nw.lit(0)).sum().cast(nw.Float64),
+        amount=without.sum().cast(nw.Float64),
+    )
+    table = sums.collect(backend="pyarrow").to_native()
+    guessed = pc.multiply(table["amount"], 0.0 if share is None else share)
+    return table.select(["customer_id"]).append_column("money", pc.add(table["margin"], guessed))
 
 
 def _accrued(history: History, window: OutcomeWindow) -> nw.LazyFrame:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from features.core.instants import day_text
 from features.core.settings import Settings
-from features.plausibility.amounts import find_amounts, find_negative_money
+from features.plausibility.amounts import find_amounts, find_margins, find_negative_money
 from features.plausibility.contracts import find_contracts
 from features.plausibility.days import find_days
 from features.plausibility.feeds import find_silent_feeds
@@ -49,6 +49,7 @@ def find_implausible(
         *find_ids(history, settings),
         *find_amounts(counts, settings),
         *find_negative_money(history),
+        *find_margins(history, counts, settings),
         *find_contracts(history, known, counts, settings),
         *find_further(history, counts),
         *find_outcomes(history, settings, definitions),

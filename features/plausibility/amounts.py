@@ -8,6 +8,7 @@ from features.core.settings import Settings
 from features.plausibility.finding import Finding, percent_of
 from features.tables.currencies import one_currency_fix
 from features.tables.history import History
+from features.tables.margins import margin_facts
 from features.tables.typed_tables import RowCounts
 
 MOSTLY = 0.5
@@ -58,6 +59,37 @@ def find_negative_money(history: History) -> Iterator[Finding]:
             "as money given back.",
             "If they are purchases written with a minus, select abs(amount) AS amount.",
             counts={"rows": below},
+        )
+
+
+def find_margins(
+    history: History, counts: Mapping[str, RowCounts], settings: Settings
+) -> Iterator[Finding]:
+    """Margins above the amount, and too few of them where `[value] margin` reads them."""
+    if "transactions" not in counts or "margin" not in counts["transactions"].columns:
+        return
+    facts = margin_facts(history.cut("transactions", history.data_until))
+    if facts.above:
+        yield Finding(
+            "margins_above_amounts",
+            "transactions",
+            f"{facts.above:,} of {facts.with_margin:,} purchases with a margin have one above "
+            "their amount, as if what was sold had cost less than nothing; it counts as it is.",
+            "If it is a share or in percent, select amount * margin (/ 100.0) AS margin; if in "
+            "another unit, convert it.",
+            counts={"rows": facts.above, "margins": facts.with_margin},
+        )
+    if settings.value.reads_margins and not facts.suffices:
+        known = percent_of(facts.known_size, facts.size)
+        yield Finding(
+            "few_margins",
+            "transactions",
+            f"{facts.with_margin:,} of {facts.purchases:,} purchases have a margin ({known} of "
+            "the amounts). [value] margin reads it, and money of a time in which fewer than half "
+            "of the amounts have one is not learned.",
+            "Fill the column margin in the SELECT of transactions, or write one share for all "
+            "under [value]: margin = 0.4",
+            counts={"margins": facts.with_margin, "purchases": facts.purchases},
         )
 
 

@@ -12,6 +12,15 @@ def moves_money() -> nw.Expr:
 
 def net_amount() -> nw.Expr:
     """The money of a row that moves some: of a refund, or an amount below 0, minus its size."""
-    amount = nw.col("amount")
-    given_back = (nw.col("kind") == "refund") | (amount < 0)
-    return nw.when(given_back).then(0 - amount.abs()).otherwise(amount)
+    return _less_if_given_back("amount")
+
+
+def net_margin() -> nw.Expr:
+    """What is left of that money, by the same sign; null where the margin is not known."""
+    return _less_if_given_back("margin")
+
+
+def _less_if_given_back(name: str) -> nw.Expr:
+    money = nw.col(name)
+    given_back = (nw.col("kind") == "refund") | (nw.col("amount") < 0)
+    return nw.when(given_back).then(0 - money.abs()).otherwise(money)

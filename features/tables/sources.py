@@ -29,6 +29,7 @@ from features.core.errors import (
 from features.core.settings import Settings, file_path
 from features.tables import clock_changes, file_rows, require_timestamps
 from features.tables.attribute_columns import add_attribute_columns
+from features.tables.margins import require_margin
 from features.tables.money_signs import read_money_signs
 from features.tables.parsing import literal, quote_identifier
 from features.tables.payment_terms import build_terms
@@ -263,6 +264,8 @@ def read_table(
     counts.columns = list(types)
     require_timestamps.check_timestamps(connection, table, types)
     counts.unused_columns = check_columns(table, list(types))
+    if table.name == "transactions" and settings.value.reads_margins:
+        require_margin(list(types))
     if table.attributes:
         table = add_attribute_columns(table, types, settings)
         counts.attributes = [column.name for column in table.columns if column.name in types]

@@ -27,6 +27,7 @@ from features.recipes.days_summary import median_gaps, summarise_days
 from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.stages import state_of_people
 from features.tables.history import History, Known
+from features.tables.margins import margin_facts
 from features.tables.payment_terms import read_periods
 from features.tables.snapshots import refuse_snapshots
 from features.tables.sources import RowCounts
@@ -164,6 +165,8 @@ def _table_report(
         report["superseded"] = superseded
     if name == "transactions" and (refunds := refunds_of_orders(history)):
         report["refunds_of_orders"] = refunds
+    if name == "transactions" and "margin" in counts.columns:
+        report["margins"] = _margins(history)
     if name == "customers":
         report |= _attributes(counts, definitions, settings)
     else:
@@ -172,6 +175,16 @@ def _table_report(
     if counts.clock_changes:
         report["clock_changes"] = counts.clock_changes
     return report
+
+
+def _margins(history: History) -> dict[str, Any]:
+    """How many purchases have a margin, and what share of their amounts it is in all."""
+    facts = margin_facts(history.cut("transactions", history.data_until))
+    return {
+        "purchases": facts.purchases,
+        "with_margin": facts.with_margin,
+        "share": None if facts.share is None else round(facts.share, 4),
+    }
 
 
 def _span(history: History, name: str, settings: Settings) -> dict[str, Any]:

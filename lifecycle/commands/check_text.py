@@ -232,6 +232,8 @@ def _table_lines(name: str, table: dict[str, Any]) -> list[str]:
         )
         for reason, rows in table.get("clock_changes", {}).items()
     ]
+    if "margins" in table:
+        lines.append(counted(table["margins"]["with_margin"], _margins_text(table["margins"])))
     if table.get("after_data_until"):
         words = say("recorded after data_until (kept, not known yet)")
         lines.append(counted(table["after_data_until"], words))
@@ -242,6 +244,14 @@ def _table_lines(name: str, table: dict[str, Any]) -> list[str]:
             )
             lines.append(f"{'':17}{text}{say(reason) if reason else ''}")
     return lines
+
+
+def _margins_text(margins: dict[str, Any]) -> str:
+    """Of how many purchases, and what share of their amounts the margins are."""
+    text = say("of {purchases:,} purchases have a margin", purchases=margins["purchases"])
+    if margins["share"] is None:
+        return text
+    return text + say(", in all {share} of their amounts", share=percent(margins["share"]))
 
 
 def _example_text(example: dict[str, Any]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -40,7 +40,7 @@ Inputs = Annotated[Numbers, Field(min_length=INPUTS, max_length=INPUTS)]
 
 class TermsRules(Rules):
     days: Days
-    margin: Annotated[float, Field(gt=0, le=1)]
+    margin: Annotated[float, Field(gt=0, le=1)] | Literal["column"]
     annual_discount: Annotated[float, Field(ge=0, le=10)]
     learned_days: Days
     learned_twice: bool
@@ -60,6 +60,7 @@ class PurchaseRules(Rules):
     money_p: Positive
     money_q: Annotated[float, Field(gt=1)]
     money_v: NotNegative
+    margin_share: Positive = 1.0  # releases of before the column of margins have none
 
 
 class SpendingRules(Rules):

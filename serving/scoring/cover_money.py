@@ -50,7 +50,7 @@ class CoverMoney:
         days, if_stays, whole = self._days(within, p, covered, terms)
 
         def money(cover_days: np.ndarray) -> np.ndarray:
-            return terms.margin * price * np.minimum(level * cover_days, whole)
+            return terms.margin_share * price * np.minimum(level * cover_days, whole)
 
         expected = Expected(
             price * np.minimum(level * learned, float(terms.learned_days)),
@@ -61,7 +61,7 @@ class CoverMoney:
             return expected
         within_learned = replace(terms, days=terms.learned_days)
         early, _, early_whole = self._days(within, p, covered, within_learned)
-        later = terms.margin * price * (whole - early_whole)
+        later = terms.margin_share * price * (whole - early_whole)
         return replace(expected, least=money(early), most=money(early) + later)
 
     def _days(

@@ -13,11 +13,12 @@ whose outcome has come often enough; a model of time carries it to the days in q
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import pyarrow as pa
 
+from features.core.config_schema import MARGIN_COLUMN
 from features.core.instants import DAY_US
 from features.recipes.definitions import Definitions
 from serving.scoring.evidence import GRADES, grades
@@ -31,12 +32,13 @@ YEAR_DAYS = 365.0
 class ValueTerms:
     """The question: money of `days` days, times `margin`, worth less by `annual_discount` a year.
 
+    `margin`: a share; "column" where money is the margin of each row, without a further factor.
     `learned_days`: L. `learned_twice`: whether the outcome of L days was there at two dates of the
     training. `months`: of the year, 1 to 12, that those outcomes touched.
     """
 
     days: int
-    margin: float
+    margin: float | Literal["column"]
     annual_discount: float
     learned_days: int
     learned_twice: bool
@@ -45,6 +47,11 @@ class ValueTerms:
     def has_unseen_season(self, as_of: int) -> bool:
         """Whether the days after as_of (µs UTC) touch a month that the history never showed."""
         return not set(months_touched(as_of, self.days)) <= set(self.months)
+
+    @property
+    def margin_share(self) -> float:
+        """The factor of money; 1 where money is the margin of each row."""
+        return 1.0 if self.margin == MARGIN_COLUMN else self.margin
 
     @property
     def extrapolated(self) -> bool:

@@ -26,7 +26,11 @@ STEPS = (30, 90, 180, 365, 730, 1825)  # days between which money is discounted 
 
 @dataclass(frozen=True)
 class PurchaseModels:
-    """The parameters of BG/NBD (days) and of Gamma–Gamma (units of the currency)."""
+    """The parameters of BG/NBD (days) and of Gamma–Gamma (units of the currency).
+
+    margin_share: what is left of the money of a day, in parts of it; 1 where money is what was
+    paid.
+    """
 
     r: float
     alpha: float
@@ -35,6 +39,7 @@ class PurchaseModels:
     money_p: float
     money_q: float
     money_v: float
+    margin_share: float = 1.0
 
 
 class Purchases:
@@ -58,7 +63,7 @@ class Purchases:
         """Money of one active day, drawn to that of everybody (eq. 5 of Fader & Hardie 2013)."""
         of = self._models
         shrunk = (self._spent + of.money_v) * of.money_p
-        return shrunk / (self.count * of.money_p + (of.money_q - 1))
+        return of.margin_share * shrunk / (self.count * of.money_p + (of.money_q - 1))
 
     @cached_property
     def _model(self) -> btyd.BgNbd:
@@ -151,7 +156,7 @@ class Spending:
         if_stays = self.money_if_stays(purchases, p, stays)
         left = self._left(purchases.days_if_left(learned_days), stays)
         discounted_stays, discounted_left = _discounted_days(purchases, terms)
-        ratio = terms.margin * discounted_stays / stays
+        ratio = terms.margin_share * discounted_stays / stays
         discounted_if_stays = if_stays * ratio
         discounted = discounted_if_stays * (
             (1 - p) + p * self._left(discounted_left, discounted_stays)

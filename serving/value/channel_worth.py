@@ -12,7 +12,7 @@ from features.indicators.channel_costs import (
     costs_of_channels,
     load_channels,
 )
-from features.indicators.indicator_data import IndicatorData, exact_sum
+from features.indicators.indicator_data import NO_MARGINS, IndicatorData, exact_sum
 from serving.value.value_matrix import NO_VALUE
 
 CHANNEL_WORTH = TableShape(
@@ -35,7 +35,7 @@ _WORTH = f"""
 WITH each AS (
     SELECT {CHANNEL_SQL} AS channel, clv, coalesce(paid, 0) AS paid
     FROM scores LEFT JOIN stated_channel USING (who)
-    LEFT JOIN (SELECT who, sum(net) AS paid FROM money GROUP BY who) USING (who)
+    LEFT JOIN (SELECT who, sum(earned) AS paid FROM money GROUP BY who) USING (who)
     WHERE clv IS NOT NULL
 )
 SELECT coalesce(channel, '{EVERYBODY}') AS channel, count(*) AS n,
@@ -49,11 +49,13 @@ def channel_worth_table(data: IndicatorData) -> dict[str, pa.Table]:
     """`channel_worth`: a row for each channel, all of them last."""
     if not load_channels(data):
         return {"channel_worth": CHANNEL_WORTH.say_missing(NO_CHANNEL, as_of=data.as_of)}
+    if not data.has_margins:
+        return {"channel_worth": CHANNEL_WORTH.say_missing(NO_MARGINS, as_of=data.as_of)}
     rows = data.rows(_WORTH).to_pylist()
     if not rows:
         return {"channel_worth": CHANNEL_WORTH.say_missing(NO_VALUE, as_of=data.as_of)}
     costs = costs_of_channels(data)
-    margin = data.settings.value.margin / 10**data.settings.minor_digits
+    margin = data.settings.value.margin_share / 10**data.settings.minor_digits
     filled = []
     for row in rows:
         cost = costs.get(row["channel"], {}).get("cost_per_customer")

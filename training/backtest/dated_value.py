@@ -45,7 +45,8 @@ def judge_value(
     """
     horizons = settings.money_horizons
     known = history.as_of(int(rows["as_of"][0].as_py()))
-    money = observe_money(history, known, rows["customer_id"], settings)
+    in_margin = settings.value.reads_margins
+    money = observe_money(history, known, rows["customer_id"], settings, in_margin=in_margin)
     learned = money_matrix(examples.rows, horizons)
     judged = evaluate_value(
         lambda days: value_of(days, examples.rows, p, curve, examples, settings, money=learned),

@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.core.settings import Settings
-from features.labels.later_money import money_matrix
+from features.labels.later_money import money_column, money_matrix
 from features.recipes.definitions import Definitions
 from features.recipes.population_stats import PopulationStats
 from serving.scoring.cover_money import PRICE, CoverMoney
@@ -46,6 +46,7 @@ FEWEST_ROWS, FEWEST_CUSTOMERS = 30, 10  # with money, else there is no answer
 FEWEST_IN_CELL = 60  # rows of one risk and grade, else those of the risk, else all
 LEAST_LEVEL, MOST_LEVEL = 0.2, 5.0  # a level beyond these is one of too few rows
 LOW, HIGH = 0.05, 0.95
+NO_MARGINS = "a margin of half of the amounts of a window (column margin of transactions)"
 # A term of a minute has a price of a day that nobody pays: no price counts above this.
 DEAR_QUANTILE, DEAREST = 0.99, 3.0
 
@@ -72,7 +73,12 @@ def missing_for_value(rows: pa.Table, settings: Settings) -> str | None:
         return None if priced else "a price of terms with an end (column price of contracts)"
     if "transactions" not in settings.tables:
         return "a table of transactions"
-    return None if AMOUNT in rows.column_names else f"the feature {AMOUNT}"
+    if AMOUNT not in rows.column_names:
+        return f"the feature {AMOUNT}"
+    # The money of a training row within the horizon of churn is always known, but for margins.
+    money = rows[money_column(settings.money_horizons[0])]
+    no_margin = settings.value.reads_margins and money.null_count == rows.num_rows
+    return NO_MARGINS if no_margin else None
 
 
 def fit_value(
@@ -84,11 +90,14 @@ def fit_value(
     population: PopulationStats,
     *,
     money: np.ndarray | None = None,
+    margin_share: float = 1.0,
 ) -> LifetimeValue | None:
     """The value from labelled rows; None where they are too few, or nothing has money.
 
     p: P(churn) of each row from a fit without its customer, (rows,). `population`: of the newest
     instant among the rows. `money`: what of `money_matrix` was known; all of it if not given.
+    `margin_share`: what share of the amounts of that instant the money is, above 0; the purchase
+    models, which know amounts, begin at that level.
     """
     if missing_for_value(rows, settings):
         return None
@@ -107,7 +116,7 @@ def fit_value(
     model: MoneyModel | None = (
         _fit_cover(data, curve, terms)
         if settings.contractual
-        else _fit_spending(data, terms, curve.horizon, population, definitions)
+        else _fit_spending(data, terms, curve.horizon, population, definitions, margin_share)
     )
     if model is None:
         return None
@@ -149,6 +158,7 @@ def _fit_spending(
     horizon: int,
     population: PopulationStats,
     definitions: Definitions,
+    margin_share: float,
 ) -> Spending | None:
     if not population.money_v > 0:
         return None
@@ -161,6 +171,7 @@ def _fit_spending(
         population.money_p,
         population.money_q,
         population.money_v / unit,
+        margin_share,
     )
     reads_refunds = REFUNDS in data.rows.column_names
     purchases = Purchases(data.rows, models, horizon, reads_refunds=reads_refunds)

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from features.core.config_schema import MARGIN_COLUMN
 from features.core.language import say, term
 from training.formats import confidence, count, decimals, percent, signed
 from training.reports.curve_text import by_days
@@ -42,7 +43,9 @@ def _remarks(report: Report) -> Iterator[str]:
 
 def _question(report: Report) -> str:
     text = say("clv: {days} days, {currency}", days=report["days"], currency=report["currency"])
-    if report["margin"] < 1:
+    if report["margin"] == MARGIN_COLUMN:
+        text += say(", margin of each row")
+    elif report["margin"] < 1:
         text += say(", margin {margin}", margin=percent(report["margin"]))
     if report["annual_discount"] > 0:
         text += say(", discount {discount} a year", discount=percent(report["annual_discount"]))

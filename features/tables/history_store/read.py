@@ -14,6 +14,7 @@ from features.tables.history_store.manifest import (
     store_folder,
 )
 from features.tables.history_store.pieces import pieces_sql
+from features.tables.margins import require_margin
 from features.tables.money_signs import MoneySigns
 from features.tables.parsing import quote_identifier
 from features.tables.payment_terms import build_terms
@@ -47,6 +48,8 @@ def read_store(settings: Settings) -> SourceTables:
         )
         rows = first_value(connection, f"SELECT count(*) FROM {name}")
         counts[name] = _counts(table, rows)
+        if name == "transactions" and settings.value.reads_margins:
+            require_margin(table.select)
     if settings.built_terms and "contracts" in settings.tables:
         counts["contracts"] = build_terms(connection, settings.contract.term_days)
     connection.execute(EMPTY_REJECTS)
