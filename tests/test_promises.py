@@ -14,6 +14,7 @@ import pytest
 from features import catalogue
 from features.catalogue import FAMILIES
 from features.core.instants import DAY_US
+from features.engine import build as builder
 from features.engine.build import build
 from features.engine.business_columns import columns_for
 from features.engine.columns import missing_features
@@ -143,6 +144,17 @@ def test_one_customer_alone_equals_the_customer_among_others(world):
         )
         alone = build(known, population=base, definitions=definitions, columns=columns)
         assert alone.equals(rows.slice(position, 1).combine_chunks()), ids[position]
+
+
+@pytest.mark.parametrize("parts", [4, 1])
+def test_parts_of_customers_are_the_whole(world, monkeypatch, parts):
+    history, _, at, definitions, columns, base, rows = world
+    everybody = len(history.as_of(at).customers.collect(backend="pyarrow"))
+    # Some parts and a rest; and all but one, so that the last part is a customer alone.
+    size = everybody // parts if parts > 1 else everybody - 1
+    monkeypatch.setattr(builder, "PART_CUSTOMERS", size)
+    built = build(history.as_of(at), population=base, definitions=definitions, columns=columns)
+    assert built.combine_chunks().equals(rows.combine_chunks())
 
 
 def test_asking_for_some_customers_gives_their_rows(world):

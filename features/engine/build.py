@@ -7,13 +7,15 @@ integers gives the same bits, for one customer or for all.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from types import SimpleNamespace
 
 import narwhals as nw
 import pyarrow as pa
 
 from features.core.instants import DAY_US
+from features.core.language import say
+from features.core.progress import track_steps
 from features.engine.columns import FeatureColumn
 from features.recipes.cover import current_cover, scored_customers
 from features.recipes.definitions import Definitions
@@ -30,6 +32,7 @@ from features.recipes.stages import (
 )
 from features.tables.history import Known
 
+PART_CUSTOMERS = 100_000  # of one query
 # Reductions that are 0, not null, for a customer without rows in the table.
 ZERO_WITHOUT_ROWS = ("count", "sum", "decay", "distinct")
 
@@ -61,6 +64,18 @@ def build(
     """
     if customers is not None:
         known = restrict_to_customers(known, customers)
+    parts = [
+        _build_part(part, population, definitions, columns) for part in _parts_of_customers(known)
+    ]
+    return parts[0] if len(parts) == 1 else pa.concat_tables(parts)
+
+
+def _build_part(
+    known: Known,
+    population: PopulationStats,
+    definitions: Definitions,
+    columns: Sequence[FeatureColumn],
+) -> pa.Table:
     now = Now(known.as_of, definitions, population)
     # Each frame is computed once: a plan through all of them would be planned again at every join.
     rows = known.materialise(current_state(known, definitions))
@@ -162,9 +177,32 @@ def current_state(known: Known, definitions: Definitions) -> nw.LazyFrame:
     )
 
 
+def _parts_of_customers(known: Known) -> Iterator[Known]:
+    """Known of at most PART_CUSTOMERS customers at a time, in the order of their ids.
+
+    The reductions of a million customers do not fit into memory; those of a part do, and a customer
+    has the same row in any part.
+    """
+    [size] = known.customers.select(nw.len()).collect(backend="pyarrow").to_native()[0].to_pylist()
+    if size <= PART_CUSTOMERS:
+        yield known
+        return
+    ids = known.customers.sort("customer_id").collect(backend="pyarrow").to_native()["customer_id"]
+    edges = [ids[place].as_py() for place in range(0, size, PART_CUSTOMERS)]
+    ends = [*edges[1:], None]
+    for first, end in track_steps(
+        list(zip(edges, ends, strict=True)), label=say("feature rows, parts of customers")
+    ):
+        name = nw.col("customer_id")
+        yield _filter_known(known, name >= first if end is None else (name >= first) & (name < end))
+
+
 def restrict_to_customers(known: Known, customers: Sequence[str]) -> Known:
     """Known of these customers alone. Population statistics must come from all customers."""
-    chosen = nw.col("customer_id").is_in(list(customers))
+    return _filter_known(known, nw.col("customer_id").is_in(list(customers)))
+
+
+def _filter_known(known: Known, chosen: nw.Expr) -> Known:
     tables = {name: rows.filter(chosen) for name, rows in known.tables.items()}
     activity, people = known.activity.filter(chosen), known.customers.filter(chosen)
     return Known(known.as_of, tables, activity, people, known.materialise)
