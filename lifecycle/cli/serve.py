@@ -35,6 +35,15 @@ def score(
         str | None,
         typer.Option("--accept-shift", help="publish a run that moved far: the reason, recorded"),
     ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to", help="also write the scores: a .csv, .parquet, .duckdb, postgresql://…"
+        ),
+    ] = None,
+    table: Annotated[
+        str, typer.Option("--table", help="the table in a database")
+    ] = "lifecycle_scores",
     as_json: AsJson = False,
 ) -> None:
     """Score everybody at one instant with what is served (default: the last local midnight).
@@ -43,14 +52,16 @@ def score(
     older data are refused.
     """
     from features.core.instants import day_text, instant, last_midnight
-    from features.core.language import say
+    from features.core.language import number, say
     from features.core.progress import print_status
     from features.tables.history import newest_as_of
     from serving.batch import run_folders
+    from serving.batch.destinations.send import parse_destination
     from serving.release import release
     from serving.release.sandbox import load_in_subprocess
     from serving.scoring.lean_xgboost import import_xgboost_alone
 
+    destination = None if to is None else parse_destination(to, table)
     settings, history, _ = open_business(config, changes)
     run_folders.refuse_archetype(settings)
     at = instant(as_of, zone=settings.zone) if as_of else newest_as_of(history, settings)
@@ -74,8 +85,17 @@ def score(
     text += f" → {run.folder}"
     if not run.fresh:
         text += say(" (already there)")
+    sent = None if destination is None else destination.send(run.folder)
+    if sent is not None:
+        text += "\n" + say(
+            "{n} rows written to {kind}, in place of {m} of the same day",
+            n=number(sent.rows),
+            kind=sent.kind,
+            m=number(sent.replaced),
+        )
     silent = run_folders.silent_tables(run.folder)
     value = _run(run) | {"rows_left_out": rows_left_out(history), "scored_without": silent}
+    value["sent"] = None if sent is None else vars(sent)
     warnings = [say("warning: {text}", text=sentence) for sentence in run.warnings]
     warnings += [
         say(
