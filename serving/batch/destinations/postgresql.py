@@ -1,4 +1,4 @@
-"""Scores into a table of PostgreSQL: copied beside it, then put in place in one transaction.
+"""Scores into a table of PostgreSQL, in one transaction.
 
 The table is made where there is none, with (as_of, customer_id) as its key; columns that a later
 release adds are added. Two jobs at once wait for each other.
@@ -84,24 +84,13 @@ def _replace(connection: Any, rows: pa.Table, table: str) -> int:
                     name, sql.Identifier(field.name), kind
                 )
             )
-        cursor.execute(
-            sql.SQL(
-                "CREATE TEMP TABLE incoming ON COMMIT DROP AS SELECT {} FROM {} LIMIT 0"
-            ).format(columns, name)
-        )
-        copying = sql.SQL("COPY incoming ({}) FROM STDIN (FORMAT csv)").format(columns)
+        days = pc.unique(rows["as_of"]).to_pylist()
+        cursor.execute(sql.SQL("DELETE FROM {} WHERE as_of = ANY(%s)").format(name), [days])
+        replaced = cursor.rowcount
+        copying = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT csv)").format(name, columns)
         with cursor.copy(copying) as copy:
             for batch in rows.to_batches(max_chunksize=CHUNK_ROWS):
                 copy.write(_csv(pa.Table.from_batches([batch])))
-        cursor.execute(
-            sql.SQL("DELETE FROM {} WHERE as_of IN (SELECT DISTINCT as_of FROM incoming)").format(
-                name
-            )
-        )
-        replaced = cursor.rowcount
-        cursor.execute(
-            sql.SQL("INSERT INTO {} ({}) SELECT {} FROM incoming").format(name, columns, columns)
-        )
     return int(replaced)
 
 
