@@ -21,7 +21,7 @@ from features.core.errors import BadSetting, StoreFailed
 from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import home, workers
-from serving.api import keys, lookup
+from serving.api import key_file, keys, lookup
 from serving.api.supervisor import Supervisor
 from serving.release import release as releases
 
@@ -64,7 +64,9 @@ def serve(*, host: str, port: int, on_ready: Callable[[Ready], None]) -> int:
     count = workers()
     listener = listen(host, port)
     port = listener.getsockname()[1]
-    key = keys.make_key() if keys.load_keys().source == "none" else None
+    known = keys.load_keys()
+    # A file that cannot be read is no missing key: the doctor says what to do.
+    key = None if known.count or known.problem else key_file.make_key().text
     url = f"http://{_address_in_url(host)}:{port}"
     with tempfile.TemporaryDirectory(prefix="lifecycle-meters-") as meters:
         environment = {
