@@ -31,6 +31,7 @@ COMMANDS = [
     "measure",
     "promote",
     "report",
+    "rollback",
     "run",
     "runs",
     "score",
