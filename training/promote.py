@@ -128,9 +128,8 @@ def check_successor(release: releases.Release) -> PromotionCheck:
     check, line = check_promotion(release), promotion_log.find_rollback(release.id)
     if line is None or served_release_id() == release.id:
         return check
-    objection = f"it was rolled back at {line['time']}" + (
-        f": {line['reason']}" if line.get("reason") else ""
-    )
+    reason = f": {line['reason']}" if line.get("reason") else ""
+    objection = f"it was rolled back at {line['time']}{reason} (promote {release.id} serves it)"
     return replace(check, objections=(*check.objections, objection))
 
 

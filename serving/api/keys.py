@@ -94,6 +94,9 @@ class CurrentKeys:
         # The stamp first: what changes in between is noticed at the next look.
         self._stamp, self._known = _file_stamp(), load_keys()
         self._looked_at, self._problem = time.monotonic(), ""
+        if not self._known.count:
+            why = self._known.problem or "there is none yet"
+            log.warning("no key is accepted (%s); lifecycle key new makes one", why)
 
     def read(self) -> Keys:
         """What is accepted at this moment."""

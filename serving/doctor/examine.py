@@ -24,6 +24,7 @@ from features.core.errors import ReleaseRefused
 from features.core.latest_run import read_latest
 from features.core.settings import home
 from serving.api import key_file, keys
+from serving.api.console.report_files import FOLDER as REPORT
 from serving.doctor.findings import STATES, Finding, findings_text, run_check, worst_state
 from serving.doctor.installed import check_versions, installed_version
 from serving.release import release as releases
@@ -283,7 +284,10 @@ def _difference_from_manifest(folder: Path) -> tuple[str, dict[str, Any]]:
         recorded = dict(manifest["files"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "no readable manifest", {}
-    return ", ".join(releases.altered_files(releases.hash_files(folder), recorded)[:3]), manifest
+    files = releases.hash_files(folder)
+    # `run` draws the report into the folder of a finished run.
+    written = {name: one for name, one in files.items() if not name.startswith(f"{REPORT}/")}
+    return ", ".join(releases.altered_files(written, recorded)[:3]), manifest
 
 
 def _scores_age(manifest: dict[str, Any], now: float) -> Finding:
