@@ -1,7 +1,8 @@
 """Write requirements-serve.txt: the pins of requirements.txt that the service needs, on Linux.
 
 The images install it (Dockerfile, bentofile.yaml): neither MLflow nor Optuna. What depends on what
-is read from the installed packages. `--check` fails if the file is stale.
+is read from the installed packages, so it is written, and with `--check` compared, only on what the
+images have: Linux and Python 3.11. `--check` fails if the file is stale.
 """
 
 from __future__ import annotations
@@ -61,6 +62,9 @@ def service_pins() -> list[str]:
 
 def main(arguments: list[str]) -> int:
     """Write the file, or with --check compare; 1 where it is stale."""
+    if (sys.platform, *sys.version_info[:2]) != ("linux", 3, 11):
+        print(f"{FILE.name}: only on Linux with Python 3.11")
+        return 0 if "--check" in arguments else 1
     text = "\n".join(service_pins()) + "\n"
     if "--check" not in arguments:
         FILE.write_text(text)

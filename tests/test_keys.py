@@ -93,6 +93,14 @@ def test_a_file_that_is_damaged_while_the_service_runs_changes_nothing(client, h
     assert status(client, key) == 401
 
 
+def test_a_list_that_somebody_emptied_by_hand_opens_nothing(client, home):
+    key = said("new")["key"]
+    assert status(client, key) == 200
+    (home / key_file.FILE).write_text('{"keys": []}')
+    (home / key_file.FILE).chmod(0o644)
+    assert status(client, key) == 401
+
+
 def test_the_list_shows_no_key_and_no_hash(home):
     made = [said("new", "--name", "nächtlich"), said("new")]
     listed = said("list")["keys"]

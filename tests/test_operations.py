@@ -7,6 +7,7 @@ from __future__ import annotations
 import ast
 import json
 import os
+import random
 import re
 import shutil
 import socket
@@ -14,6 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ from features.core.instants import DAY_US
 from serving.api.middleware import PROBES
 from serving.api.schemas import rfc3339
 from tests.support.checks import nonempty
+from tests.support.command_line import write_shop
 from tests.support.services import KEY
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -42,17 +45,28 @@ def port():
         return free.getsockname()[1]
 
 
+def purchases():
+    """(customer, day, amount) of 150 customers with rhythms of their own, half of whom leave."""
+    draw, rows = random.Random(5), []
+    for number in range(150):
+        gap, day = draw.choice((10, 25, 60)), date(2023, 1, 1) + timedelta(draw.randrange(60))
+        stays = draw.random() < 0.5
+        end = date(2024, 12, 31) if stays else date(2023, 6, 1) + timedelta(draw.randrange(500))
+        while day < end:
+            rows.append((f"c{number}", day.isoformat(), draw.randrange(5, 90)))
+            day += timedelta(1 + int(draw.expovariate(1 / gap)))
+    return rows
+
+
 @pytest.mark.slow
-def test_its_commands_run_in_their_order(shop, store_home, tmp_path, port):
-    folder, settings, _ = shop
-    config, work = folder / "operations.toml", tmp_path / "work"
+def test_its_commands_run_in_their_order(store_home, tmp_path, port):
+    config, work = write_shop(tmp_path, rows := purchases(), max_dates=3), tmp_path / "work"
     work.mkdir()
-    text = (folder / "lifecycle.toml").read_text().replace("seconds = 10 ", "trials = 1 ")
-    config.write_text(text)
+    end = date.fromisoformat(max(day for _, day, _ in rows)) + timedelta(1)
     script = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "\n".join(blocks("sh"))
     for written, here in (
         ("/etc/lifecycle/shop.toml", str(config)),
-        ("2025-01-01", f"{settings.contract.data_until}"[:10]),
+        ("2025-01-01", end.isoformat()),
         ("3000", str(port)),
         # So few customers are too few for skill, which the gate refuses.
         ('["release"])\')"', '["release"])\')" --force "a small business"'),

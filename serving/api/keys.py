@@ -20,6 +20,7 @@ from serving.api.key_file import UNREADABLE, environment_keys, hash_key, key_pat
 
 SESSION_SECONDS = 12 * 3600
 LOOK_SECONDS = 1
+CANNOT_BE_READ = "the key file cannot be read"
 log = logging.getLogger("lifecycle.service")
 
 
@@ -39,7 +40,7 @@ class Keys:
     @property
     def unreadable(self) -> bool:
         """Whether nothing is known, because the file cannot be read."""
-        return bool(self.problem) and not self.hashes
+        return self.problem == CANNOT_BE_READ
 
     def accepts(self, key: str) -> bool:
         """Whether this is one of the keys; every hash is compared, in constant time."""
@@ -80,7 +81,7 @@ def load_keys() -> Keys:
     try:
         return Keys("file", tuple(key.sha256 for key in parse_keys(path)), problem)
     except UNREADABLE:
-        return Keys("file", (), "the key file cannot be read")
+        return Keys("file", (), CANNOT_BE_READ)
 
 
 class CurrentKeys:
@@ -113,7 +114,7 @@ class CurrentKeys:
         try:
             known = load_keys()
         except OSError:
-            known = Keys("file", (), "the key file cannot be read")
+            known = Keys("file", (), CANNOT_BE_READ)
         if not known.unreadable:
             self._stamp, self._known, self._problem = stamp, known, ""
             log.info("the keys changed: %d are accepted", known.count)

@@ -57,16 +57,18 @@ class Ready:
 def serve(*, host: str, port: int, on_ready: Callable[[Ready], None]) -> int:
     """Serve until interrupted; the exit code, 0 after an interrupt or SIGTERM.
 
-    ReleaseRefused where nothing was promoted, BadSetting for a used port.
+    ReleaseRefused where nothing was promoted, BadSetting for a used port, StoreFailed for a key
+    file that cannot be read.
     """
     refuse_without_bentoml()
     releases.current_release_folder()
+    known = keys.load_keys()
+    if known.unreadable:
+        key_file.stored_keys()  # its refusal says what to do: nobody could send a request
     count = workers()
     listener = listen(host, port)
     port = listener.getsockname()[1]
-    known = keys.load_keys()
-    # A file that cannot be read is no missing key: the doctor says what to do.
-    key = None if known.count or known.problem else key_file.make_key().text
+    key = None if known.count else key_file.make_key().text
     url = f"http://{_address_in_url(host)}:{port}"
     with tempfile.TemporaryDirectory(prefix="lifecycle-meters-") as meters:
         environment = {
