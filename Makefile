@@ -25,6 +25,7 @@ check: $(READY) ## formatting, lint, import rules, stale pages
 	$(BIN)/python scripts/check_names.py
 	$(BIN)/python scripts/check_imports.py
 	$(BIN)/python -m docs.generate --check
+	$(BIN)/python scripts/serve_requirements.py --check
 	$(BIN)/mypy
 
 test: check ## the checks, then the tests that take seconds

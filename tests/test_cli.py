@@ -28,10 +28,12 @@ COMMANDS = [
     "ingest",
     "init",
     "judge",
+    "key",
     "loop",
     "measure",
     "promote",
     "report",
+    "rollback",
     "run",
     "runs",
     "score",
@@ -48,12 +50,10 @@ COMMANDS = [
 def test_the_list_of_commands_is_this_one():
     from lifecycle import cli as door
 
-    assert (
-        sorted(
-            command.callback.__name__.replace("_", "-") for command in door.app.registered_commands
-        )
-        == COMMANDS
-    )
+    single = [
+        command.callback.__name__.replace("_", "-") for command in door.app.registered_commands
+    ]
+    assert sorted([*single, *(group.name for group in door.app.registered_groups)]) == COMMANDS
     shown = lifecycle("--help")
     assert shown.returncode == 0
     assert [name for name in COMMANDS if f"  {name}" not in shown.stdout] == []
@@ -64,7 +64,12 @@ def test_every_command_can_answer_in_json():
 
     from lifecycle import cli as door
 
-    for command in nonempty(door.app.registered_commands):
+    grouped = [
+        command
+        for group in nonempty(door.app.registered_groups)
+        for command in nonempty(group.typer_instance.registered_commands)
+    ]
+    for command in [*nonempty(door.app.registered_commands), *grouped]:
         assert "as_json" in inspect.signature(command.callback).parameters, (
             command.callback.__name__
         )

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from serving.api import keys
+from serving.api import key_file
 from serving.doctor import examine
 from serving.doctor.findings import Finding, run_check
 from tests.support.damaged_home import ROOT, commands, found, obey, run_folder
@@ -127,9 +127,9 @@ def test_leftovers_of_killed_jobs_are_counted_and_go_as_told(healthy_home, train
 def test_keys_others_can_read_are_closed_as_told(home, trained_shop):
     pytest.importorskip("bentoml")
     assert (found("keys").state, found("keys").observed) == ("warning", "none yet")
-    secret = keys.make_key()
+    secret = key_file.make_key().text
     assert (found("keys").state, found("keys").observed) == ("ok", "1 from the file")
-    (home / keys.FILE).chmod(0o644)
+    (home / key_file.FILE).chmod(0o644)
     seen = found("keys")
     assert (seen.state, seen.observed) == (
         "failed",
@@ -142,11 +142,11 @@ def test_keys_others_can_read_are_closed_as_told(home, trained_shop):
 
 @pytest.mark.parametrize("content", ["", "{}", '{"keys": 1}', b"\xff"])
 def test_a_key_file_that_cannot_be_read_goes_as_told(home, content):
-    (home / keys.FILE).write_bytes(content if isinstance(content, bytes) else content.encode())
-    (home / keys.FILE).chmod(0o600)
+    (home / key_file.FILE).write_bytes(content if isinstance(content, bytes) else content.encode())
+    (home / key_file.FILE).chmod(0o600)
     seen = found("keys")
     assert (seen.state, seen.observed) == ("failed", "the key file cannot be read")
-    assert commands(seen)[0] == f"rm {home / keys.FILE}"
+    assert commands(seen)[0] == f"rm {home / key_file.FILE}"
 
 
 def test_keys_of_the_environment_are_counted_and_never_shown(monkeypatch):

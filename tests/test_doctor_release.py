@@ -140,6 +140,15 @@ def test_a_run_that_is_not_as_it_was_written_is_scored_again_as_told(
         assert found("scores").state == "ok"
 
 
+def test_a_report_that_was_drawn_into_the_run_is_no_damage(healthy_home):
+    lists = run_folder(healthy_home) / "report" / "report_files" / "lists"
+    lists.mkdir(parents=True)
+    (lists / "channels.csv").write_text("channel\n")
+    assert found("scores").state == "ok"
+    (run_folder(healthy_home) / "more.csv").write_text("channel\n")
+    assert "more.csv" in found("scores").observed
+
+
 @pytest.mark.parametrize(
     "pointer",
     [

@@ -20,6 +20,8 @@ from pathlib import Path
 import pytest
 
 from serving.api import connections
+from serving.api.key_file import hash_key
+from tests.support.command_line import lifecycle
 from tests.support.running_services import KEY, SCORE_HEAD, running
 from tests.support.variants import first_quick
 
@@ -169,6 +171,19 @@ def impatient_status(service, body):
         return service.request("/v1/score", body, seconds=2)[0]
     except OSError:
         return "gone"
+
+
+@pytest.mark.slow
+def test_every_worker_follows_a_new_and_a_revoked_key(trained_shop, home):
+    (home / "keys.json").write_text(json.dumps({"keys": [{"sha256": hash_key(KEY)}]}))
+    own = {"LIFECYCLE_HOME": str(home), "LIFECYCLE_API_KEYS": ""}
+    with running(trained_shop, home, LIFECYCLE_API_KEYS="", LIFECYCLE_WORKERS="2") as service:
+        assert lifecycle("key", "new", "--name", "other", **own).returncode == 0
+        assert Counter(service.by_id() for _ in range(20)) == {200: 20}
+        assert lifecycle("key", "revoke", hash_key(KEY)[:8], **own).returncode == 0
+        until = time.monotonic() + 60
+        while Counter(service.by_id() for _ in range(40)) != {401: 40}:
+            assert time.monotonic() < until
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import urllib.request
 
 import pytest
 
-from features.core.errors import BadSetting, ReleaseRefused
+from features.core.errors import BadSetting, ReleaseRefused, StoreFailed
 from serving.api import keys, serve
 from tests.support.businesses import scores
 
@@ -114,6 +114,15 @@ def test_a_taken_port_and_a_missing_release_are_said_before_anything_starts(port
         taken.listen()
         with pytest.raises(BadSetting, match="cannot be used"):
             serve.listen("127.0.0.1", port)
+
+
+def test_a_key_file_that_cannot_be_read_is_said_before_anything_starts(trained_shop, home, port):
+    (home / "mlruns").symlink_to(trained_shop.home / "mlruns")
+    (home / "keys.json").write_text("{")
+    with pytest.raises(StoreFailed, match="lifecycle key new"):
+        serve.serve(host="127.0.0.1", port=port, on_ready=print)
+    assert (home / "keys.json").read_text() == "{"
+    assert not _listens(port)
 
 
 def test_it_answers_without_what_training_needs(trained_shop):

@@ -15,7 +15,7 @@ import pytest
 from starlette.testclient import WebSocketDenialResponse
 
 from features.core.errors import StoreFailed
-from serving.api import ended_sessions, keys
+from serving.api import ended_sessions, key_file, keys
 from serving.api.middleware import COOKIE, MAX_LOGIN_BYTES, METHODS, PROBES, ROUTES
 from tests.support.services import KEY, OTHER_KEY
 
@@ -61,7 +61,7 @@ NO_KEY = {
     "both keys": [(b"authorization", f"Bearer {KEY},{OTHER_KEY}".encode())],
     "the key in capitals": [(b"authorization", f"Bearer {KEY.upper()}".encode())],
     "the key with NUL": [(b"authorization", f"Bearer {KEY}\0".encode())],
-    "the key's hash": [(b"authorization", f"Bearer {keys._hash(KEY)}".encode())],
+    "the key's hash": [(b"authorization", f"Bearer {key_file.hash_key(KEY)}".encode())],
     "not ASCII": [(b"authorization", b"Bearer \xff\xfe\xe9")],
     "not ASCII either": [(b"authorization", "Bearer ключ".encode())],
     "long": [(b"authorization", b"Bearer " + b"x" * 60_000)],
@@ -160,7 +160,7 @@ def test_the_cookie_is_for_this_site_and_no_script_and_holds_no_key(shop_service
     assert "HttpOnly" in said
     assert "SameSite=strict" in said
     assert KEY not in said
-    assert keys._hash(KEY) not in said
+    assert key_file.hash_key(KEY) not in said
 
 
 def _log_out(service, session: bytes, *more):
@@ -275,7 +275,7 @@ def test_a_wrong_key_is_told_apart_from_a_missing_one(shop_service):
         b"key[]=" + KEY.encode(),
         b"{}",
         b"key=x&key=" + KEY.encode(),
-        b"key=" + keys._hash(KEY).encode(),
+        b"key=" + key_file.hash_key(KEY).encode(),
         b"&" * MAX_LOGIN_BYTES,
         b"key=" + KEY.encode() + b"&x=" + b"x" * MAX_LOGIN_BYTES,
         b"key=" + KEY.encode() + b"x" * (1 << 20),
@@ -294,8 +294,11 @@ def test_a_login_that_stops_midway_is_no_key(shop_service):
 
 
 def test_a_session_ends_and_cannot_be_made_longer():
-    known, now = keys.Keys("environment", (keys._hash(KEY), keys._hash(OTHER_KEY))), 1_700_000_000.0
-    value = known.new_session(now=now)
+    known, now = (
+        keys.Keys("environment", (key_file.hash_key(KEY), key_file.hash_key(OTHER_KEY))),
+        1_700_000_000.0,
+    )
+    value = known.new_session(KEY, now=now)
     content, _, signature = value.partition(".")
     until, _, name = content.partition("-")
     assert known.is_session(value, now=now + keys.SESSION_SECONDS - 1)
@@ -318,9 +321,9 @@ def test_a_session_ends_and_cannot_be_made_longer():
     assert not any(known.is_session(one, now=now) for one in forged)
 
 
-def test_a_session_outlives_a_second_key_but_not_its_own():
-    first, second = keys._hash(KEY), keys._hash(OTHER_KEY)
-    value = keys.Keys("file", (first,)).new_session(now=time.time())
+def test_a_session_outlives_every_key_but_its_own():
+    first, second = key_file.hash_key(KEY), key_file.hash_key(OTHER_KEY)
+    value = keys.Keys("file", (second, first)).new_session(KEY, now=time.time())
     assert keys.Keys("file", (second, first)).is_session(value, now=time.time())
     assert not keys.Keys("file", (second,)).is_session(value, now=time.time())
 
@@ -335,14 +338,14 @@ def test_a_made_key_opens_and_only_its_hash_is_kept_for_its_owner_alone(home, mo
     monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)
     usual = os.umask(0)
     try:
-        first, second = keys.make_key(), keys.make_key()
+        first, second = key_file.make_key().text, key_file.make_key().text
     finally:
         os.umask(usual)
-    path = home / keys.FILE
+    path = home / key_file.FILE
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert first not in path.read_text()
     assert second not in path.read_text()
-    assert [one.name for one in home.iterdir()] == [keys.FILE]
+    assert [one.name for one in home.iterdir()] == [key_file.FILE]
     found = keys.load_keys()
     assert (found.source, found.count, found.problem) == ("file", 2, "")
     assert found.accepts(first)
@@ -352,7 +355,7 @@ def test_a_made_key_opens_and_only_its_hash_is_kept_for_its_owner_alone(home, mo
 
 def test_keys_of_the_environment_come_first(home, monkeypatch):
     monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)
-    made = keys.make_key()
+    made = key_file.make_key().text
     monkeypatch.setenv("LIFECYCLE_API_KEYS", " a , ,b,, ")
     found = keys.load_keys()
     assert (found.source, found.count) == ("environment", 2)
@@ -363,8 +366,8 @@ def test_keys_of_the_environment_come_first(home, monkeypatch):
 
 def test_a_key_file_others_can_read_is_told(home, monkeypatch):
     monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)
-    keys.make_key()
-    (home / keys.FILE).chmod(0o644)
+    key_file.make_key()
+    (home / key_file.FILE).chmod(0o644)
     assert "others" in keys.load_keys().problem
 
 
@@ -384,7 +387,7 @@ def test_a_key_file_others_can_read_is_told(home, monkeypatch):
 )
 def test_a_damaged_key_file_opens_nothing(home, monkeypatch, text):
     monkeypatch.delenv("LIFECYCLE_API_KEYS", raising=False)
-    (home / keys.FILE).write_text(text)
+    (home / key_file.FILE).write_text(text)
     found = keys.load_keys()
     assert found.count == 0
     assert not found.accepts("")
@@ -395,4 +398,4 @@ def test_a_home_that_cannot_be_written_is_told(home, monkeypatch):
     monkeypatch.setenv("LIFECYCLE_HOME", str(home / "file"))
     (home / "file").write_text("")
     with pytest.raises(StoreFailed, match="LIFECYCLE_HOME must be writable"):
-        keys.make_key()
+        key_file.make_key()

@@ -31,6 +31,7 @@ from training.tracking.tracking import lagging_models, repair
 
 __all__ = [
     "check_promotion",
+    "check_successor",
     "lagging_models",
     "newest_release_folder",
     "promote",
@@ -63,11 +64,10 @@ def promote(name: str | None = None, *, force: str | None = None) -> releases.Re
     """
     reason = None if force is None else promotion_log.validate_reason(force)
     release = load_in_subprocess(find_release_folder(name))
-    if release.seen.purpose == "backfill":
-        raise _backfill_error(release)
-    check = check_promotion(release)
+    refuse_backfill(release)
+    # Who names a release may want the older one, or the one that was rolled back.
+    check = check_promotion(release) if name else check_successor(release)
     if name is None:
-        # Who names a release may want the older one.
         objections = (*check.objections, *_older_than_served(release))
         check = replace(check, objections=objections)
     if check.note:
@@ -77,8 +77,11 @@ def promote(name: str | None = None, *, force: str | None = None) -> releases.Re
     return serve_release(release, check, reason=reason, forced=reason is not None)
 
 
-def _backfill_error(release: releases.Release) -> PromotionRefused:
-    return PromotionRefused(
+def refuse_backfill(release: releases.Release) -> None:
+    """PromotionRefused for a release of a backfill."""
+    if release.seen.purpose != "backfill":
+        return
+    raise PromotionRefused(
         where=f"release {release.id}",
         got="a release of a backfill",
         rule="A backfill's releases score past dates alone; none is ever served, by force neither.",
@@ -118,6 +121,16 @@ def check_promotion(release: releases.Release) -> PromotionCheck:
     if judged["verdict"] == gate.REFUSED:
         objections += [one for one in judged["why"] if one not in objections]
     return PromotionCheck(tuple(objections), None)
+
+
+def check_successor(release: releases.Release) -> PromotionCheck:
+    """As `check_promotion`, for a release that nobody named: one that was rolled back stays so."""
+    check, line = check_promotion(release), promotion_log.find_rollback(release.id)
+    if line is None or served_release_id() == release.id:
+        return check
+    reason = f": {line['reason']}" if line.get("reason") else ""
+    objection = f"it was rolled back at {line['time']}{reason} (promote {release.id} serves it)"
+    return replace(check, objections=(*check.objections, objection))
 
 
 def _older_than_served(release: releases.Release) -> list[str]:
@@ -164,8 +177,11 @@ def serve_release(
     *,
     reason: str | None = None,
     forced: bool = False,
+    rolled_back: str | None = None,
 ) -> releases.Release:
     """Record the promotion and replace CURRENT: both or neither, whatever the objections.
+
+    `rolled_back`: the release that a rollback leaves.
 
     The alias `champion` follows if MLflow's store can be reached; a promotion never fails for it.
     """
@@ -176,6 +192,7 @@ def serve_release(
         forced=forced,
         reason=reason,
         verdict=check.verdict,
+        rolled_back=rolled_back,
     ):
         _write_current(release.id)
     try:
@@ -212,15 +229,16 @@ def find_release_folder(name: str | None) -> Path:
             where="promote",
             got="no such release",
             rule="ID is the name of a folder under mlruns/releases: 16 hex digits.",
-            fix=f"Leave ID out for the newest, or choose one of: {_newest_ids() or 'none yet'}.",
+            fix=f"Leave ID out for the newest, or choose one of: {newest_ids() or 'none yet'}.",
             values=[name],
         )
     return folder
 
 
-def _newest_ids() -> str:
-    """The ids of the three newest releases, the newest first."""
-    times = [(creation_time(folder), folder.name) for folder in stored_folders()]
+def newest_ids(*, without: str | None = None) -> str:
+    """The ids of the three newest releases, the newest first; '' without one."""
+    folders = [folder for folder in stored_folders() if folder.name != without]
+    times = [(creation_time(folder), folder.name) for folder in folders]
     newest = sorted(((at, name) for at, name in times if at is not None), reverse=True)
     return ", ".join(name for _, name in newest[:3])
 

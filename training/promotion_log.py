@@ -22,27 +22,34 @@ def log_path() -> Path:
     return releases.releases_folder() / "promotions.jsonl"
 
 
-def validate_reason(reason: str) -> str:
+def validate_reason(reason: str, option: str = "--force") -> str:
     """The reason as it is recorded; BadSetting where it is empty or not one short line."""
     reason = reason.strip()
     if not reason or len(reason) > LONGEST_REASON or not reason.isprintable():
         raise BadSetting(
-            where="--force",
+            where=option,
             got=f"a reason of {len(reason)} characters" if reason else "no reason",
-            rule=f"A forced promotion needs a reason: one line, up to {LONGEST_REASON} characters.",
-            fix='Type the reason: --force "the old one was trained on wrong data".',
+            rule=f"A reason is one line of up to {LONGEST_REASON} characters.",
+            fix=f'Type the reason: {option} "the other one was trained on wrong data".',
         )
     return reason
 
 
 @contextlib.contextmanager
 def recorded_promotion(
-    release: str, *, previous: str | None, forced: bool, reason: str | None, verdict: str
+    release: str,
+    *,
+    previous: str | None,
+    forced: bool,
+    reason: str | None,
+    verdict: str,
+    rolled_back: str | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Append and yield a line: time, release, previous, forced, reason, verdict.
 
-    The block does the promotion. After an error in it the line is taken off again. StoreFailed
-    where the line cannot be written, and then the block does not run.
+    `rolled_back`: in the line of a rollback, the release that it left. The block does the
+    promotion. After an error in it the line is taken off again. StoreFailed where the line cannot
+    be written, and then the block does not run.
     """
     line = {
         "time": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -51,7 +58,7 @@ def recorded_promotion(
         "forced": forced,
         "reason": reason,
         "verdict": verdict,
-    }
+    } | ({"rolled_back": rolled_back} if rolled_back else {})
     raw = (json.dumps(line, ensure_ascii=False) + "\n").encode()
     before = _append(raw)
     try:
@@ -97,6 +104,70 @@ def find_promotion(release: str) -> dict[str, Any] | None:
         return next((line for line in reversed(lines) if line["release"] == release), None)
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def read_promotions() -> list[dict[str, Any]]:
+    """Every line of the log that names a release, the oldest first; none without a log.
+
+    A line that was cut short (a power failure) is left out. StoreFailed where the log cannot be
+    read.
+    """
+    try:
+        text = log_path().read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreFailed(
+            where="mlruns/releases/promotions.jsonl",
+            got=error.strerror or "a read that failed",
+            rule="The promotion log says what was served before.",
+            fix="Grant read access to it, or serve a release by its id: lifecycle promote ID",
+        ) from error
+    lines = []
+    for raw in text.splitlines():
+        with contextlib.suppress(ValueError, RecursionError):
+            line = json.loads(raw)
+            if isinstance(line, dict) and isinstance(line.get("release"), str):
+                lines.append(line)
+    return lines
+
+
+def serving_order(served: str | None) -> list[str]:
+    """The releases as they followed each other, the oldest first; the last one is served now.
+
+    A rollback takes off what it left. `served`: the id in CURRENT, which decides where the log
+    differs from it: a killed promotion left a line without effect, or CURRENT was written by hand.
+    None where CURRENT names no release; the log alone counts then.
+    """
+    order: list[str] = []
+    for line in read_promotions():
+        _follow(order, line.get("previous"))
+        if line.get("rolled_back") and line["release"] in order:
+            del order[len(order) - order[::-1].index(line["release"]) :]
+        else:
+            _follow(order, line["release"], took_effect=True)
+    _follow(order, served)
+    return order
+
+
+def _follow(order: list[str], release: object, *, took_effect: bool = False) -> None:
+    """Let `release` be the last of the order."""
+    if not isinstance(release, str) or order[-1:] == [release]:
+        return
+    if not took_effect and order[-2:-1] == [release]:
+        order.pop()  # the promotion of the last one was recorded, and killed before its effect
+    else:
+        order.append(release)
+
+
+def find_rollback(release: str) -> dict[str, Any] | None:
+    """The line of the rollback that left the release, unless it was served again since."""
+    for line in reversed(read_promotions()):
+        if line["release"] == release:
+            return None
+        if line.get("rolled_back") == release:
+            return line
+    return None
 
 
 def promotion_tags(release: str) -> dict[str, str]:

@@ -273,6 +273,38 @@ def promote(
 
 
 @app.command(rich_help_panel=TRAIN)
+def rollback(
+    reason: Annotated[str | None, typer.Option(help="why, for the promotion log")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Serve the release again that was served before; a second rollback goes one further back."""
+    from features.core.language import say
+    from serving.scoring.lean_xgboost import import_xgboost_alone
+    from training import promotion_log
+    from training import rollback as rollbacks
+
+    import_xgboost_alone()
+    result = rollbacks.rollback(reason=reason)
+    name, status = result.release.id, result.release.scorer.status
+    value = {
+        "release": name,
+        "status": status,
+        "rolled_back": result.left,
+        "next": result.next,
+        "promotion": promotion_log.find_promotion(name),
+    }
+    further = say("a further rollback would find no release before it")
+    if result.next:
+        further = say("a further rollback would serve {name}", name=result.next)
+    lines = [
+        say("serving release {name} ({status})", name=name, status=status),
+        say("instead of {name}; lifecycle promote {name} serves that one again", name=result.left),
+        further,
+    ]
+    answer(value, "\n  ".join(lines), as_json)
+
+
+@app.command(rich_help_panel=TRAIN)
 def runs(
     limit: Annotated[int, typer.Option(min=1, help="how many, newest first")] = 20,
     config: Annotated[

@@ -163,7 +163,7 @@ def choose_release(trained: Trained, history: History, settings: Settings) -> Ch
     cannot score; it needs manual promotion.
     """
     release = releases.load_release(trained.folder)
-    promotion, champion = promote.check_promotion(release), _load_served()
+    promotion, champion = promote.check_successor(release), _load_served()
     if champion and champion.id == release.id:
         return Choice(champion, None)
     if not promotion.objections:

@@ -71,11 +71,11 @@ log = logging.getLogger("lifecycle.service")
 class RequestMiddleware:
     """ASGI middleware.
 
-    Its own state: the keys as they were at the start, the counters, and the bounds.
+    Its own state: the keys, the counters, and the bounds.
     """
 
     def __init__(self, app: App) -> None:
-        self.app, self.keys, self.meters = app, keys.load_keys(), Meters()
+        self.app, self.keys, self.meters = app, keys.CurrentKeys(), Meters()
         self.admission = Admission()
         # Below warnings, uvicorn logs raw paths, which may contain ids.
         for name in ("uvicorn.access", "uvicorn.error"):
@@ -94,7 +94,7 @@ class RequestMiddleware:
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send) -> None:
         route, start, status = route_name(scope["path"]), time.perf_counter(), 0
-        scope["lifecycle.meters"], scope["lifecycle.keys"] = self.meters, self.keys
+        scope["lifecycle.meters"], scope["lifecycle.keys"] = self.meters, self.keys.read()
         scope["lifecycle.admission"] = self.admission
         scope[SENT_PATH] = scope["path"]
         # Routes know no path with a line end inside, and take one at the end for nothing.
@@ -128,7 +128,7 @@ class RequestMiddleware:
         if DENIAL not in scope.get("extensions", {}):
             await send({"type": "websocket.close", "code": 1008})
             return
-        status = 404 if is_authorised({**scope, "method": "GET"}, self.keys) else 401
+        status = 404 if is_authorised({**scope, "method": "GET"}, self.keys.read()) else 401
         await send({"type": f"{DENIAL}.start", "status": status, "headers": HEADERS})
         await send({"type": f"{DENIAL}.body", "body": b""})
 
@@ -149,8 +149,9 @@ class RequestMiddleware:
         """The refusal of a request that the service will not read: key, page or size."""
         if route in PROBES or (route == "/login" and scope["method"] == "POST"):
             return
-        if not is_authorised(scope, self.keys):
-            raise _key_error(scope, self.keys)
+        known = scope["lifecycle.keys"]
+        if not is_authorised(scope, known):
+            raise _key_error(scope, known)
         scope[ACCEPTED] = True
         if route == "other":
             raise NotFound(
@@ -201,20 +202,20 @@ def _key_error(scope: Scope, known: keys.Keys) -> KeyMissing | KeyUnknown:
             where="authorization",
             got="the session of a login",
             rule="A login opens pages to read; other requests need a key.",
-            fix="Send 'Authorization: Bearer KEY'; `lifecycle serve` gave the owner the key.",
+            fix="Send 'Authorization: Bearer KEY'; `lifecycle key new` gives the owner one.",
         )
     if header(scope, b"authorization") or cookie(scope):
         return KeyUnknown(
             where="authorization",
             got="a key that is not accepted",
             rule="A key is one of those that this service accepts; a login lasts 12 hours.",
-            fix="Send a key that `lifecycle serve` gave, or log in again.",
+            fix="Send a key that `lifecycle key new` gave and nobody revoked, or log in again.",
         )
     return KeyMissing(
         where="authorization",
         got="no key",
         rule="Every page but the probes needs a key.",
-        fix="Send 'Authorization: Bearer KEY'; `lifecycle serve` gave the owner the key.",
+        fix="Send 'Authorization: Bearer KEY'; `lifecycle key new` gives the owner one.",
     )
 
 

@@ -222,7 +222,7 @@ async def _login(request: Request) -> Response:
     response = RedirectResponse(start, status_code=303)
     response.set_cookie(
         COOKIE,
-        known.new_session(now=time.time()),
+        known.new_session(key, now=time.time()),
         max_age=SESSION_SECONDS,
         httponly=True,
         samesite="strict",

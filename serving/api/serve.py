@@ -21,7 +21,7 @@ from features.core.errors import BadSetting, StoreFailed
 from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import home, workers
-from serving.api import keys, lookup
+from serving.api import key_file, keys, lookup
 from serving.api.supervisor import Supervisor
 from serving.release import release as releases
 
@@ -57,14 +57,18 @@ class Ready:
 def serve(*, host: str, port: int, on_ready: Callable[[Ready], None]) -> int:
     """Serve until interrupted; the exit code, 0 after an interrupt or SIGTERM.
 
-    ReleaseRefused where nothing was promoted, BadSetting for a used port.
+    ReleaseRefused where nothing was promoted, BadSetting for a used port, StoreFailed for a key
+    file that cannot be read.
     """
     refuse_without_bentoml()
     releases.current_release_folder()
+    known = keys.load_keys()
+    if known.unreadable:
+        key_file.stored_keys()  # its refusal says what to do: nobody could send a request
     count = workers()
     listener = listen(host, port)
     port = listener.getsockname()[1]
-    key = keys.make_key() if keys.load_keys().source == "none" else None
+    key = None if known.count else key_file.make_key().text
     url = f"http://{_address_in_url(host)}:{port}"
     with tempfile.TemporaryDirectory(prefix="lifecycle-meters-") as meters:
         environment = {

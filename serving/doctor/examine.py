@@ -23,7 +23,8 @@ import pyarrow.parquet as pq
 from features.core.errors import ReleaseRefused
 from features.core.latest_run import read_latest
 from features.core.settings import home
-from serving.api import keys
+from serving.api import key_file, keys
+from serving.api.console.report_files import FOLDER as REPORT
 from serving.doctor.findings import STATES, Finding, findings_text, run_check, worst_state
 from serving.doctor.installed import check_versions, installed_version
 from serving.release import release as releases
@@ -283,7 +284,10 @@ def _difference_from_manifest(folder: Path) -> tuple[str, dict[str, Any]]:
         recorded = dict(manifest["files"])
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return "no readable manifest", {}
-    return ", ".join(releases.altered_files(releases.hash_files(folder), recorded)[:3]), manifest
+    files = releases.hash_files(folder)
+    # `run` draws the report into the folder of a finished run.
+    written = {name: one for name, one in files.items() if not name.startswith(f"{REPORT}/")}
+    return ", ".join(releases.altered_files(written, recorded)[:3]), manifest
 
 
 def _scores_age(manifest: dict[str, Any], now: float) -> Finding:
@@ -306,9 +310,9 @@ def _scores_release(manifest: dict[str, Any]) -> Finding:
 
 
 def _check_keys(_: float) -> list[Finding]:
-    path, known = shlex.quote(str(home() / keys.FILE)), keys.load_keys()
+    path, known = shlex.quote(str(key_file.key_path())), keys.load_keys()
     if known.problem:
-        fix = f"`rm {path}`, then `lifecycle serve`, which makes a new key."
+        fix = f"`rm {path}`, then `lifecycle key new`: no former key opens anything then."
         if known.hashes:  # it is readable, for too many
             fix = f"`chmod 600 {path}`"
         return [Finding("keys", "failed", known.problem, fix)]
@@ -316,7 +320,7 @@ def _check_keys(_: float) -> list[Finding]:
         return [Finding("keys", "ok", f"{known.count} from the {known.source}")]
     if installed_version("bentoml") is None:
         return [Finding("keys", "ok", "none, and the service is not installed here")]
-    fix = "`lifecycle serve` makes one and prints it once."
+    fix = "`lifecycle key new` makes one and shows it once; so does `lifecycle serve`."
     return [Finding("keys", "warning", "none yet", fix)]
 
 

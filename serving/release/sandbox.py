@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 from features.core.errors import ReleaseRefused
@@ -26,7 +28,13 @@ def load_in_subprocess(folder: Path) -> Release:
     # -P: the child must not import modules from the working folder.
     command = [sys.executable, "-P", "-m", "serving.release.sandbox", str(folder)]
     try:
-        child = subprocess.run(command, capture_output=True, timeout=LIMIT_SECONDS, check=False)
+        child = subprocess.run(
+            command,
+            capture_output=True,
+            timeout=LIMIT_SECONDS,
+            check=False,
+            env=_child_environment(),
+        )
     except subprocess.TimeoutExpired as error:
         got = f"a model that a child process could not read in {LIMIT_SECONDS} seconds"
         raise _refusal(name, got) from error
@@ -35,6 +43,18 @@ def load_in_subprocess(folder: Path) -> Release:
         got = got or f"a model that crashed the child process (exit {child.returncode})"
         raise _refusal(name, got)
     return load_release(folder, golden_rows_were_rebuilt=True)
+
+
+def _child_environment() -> dict[str, str]:
+    """The environment in which a child imports the code that runs here.
+
+    In a Bento this code is not installed: BentoML puts its folder on the path of its processes.
+    """
+    root = str(Path(__file__).resolve().parents[2])
+    if root == sysconfig.get_path("purelib"):
+        return dict(os.environ)
+    former = os.getenv("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, *([former] if former else [])])}
 
 
 def _child_message(output: bytes) -> str:
