@@ -2,14 +2,14 @@
 
 Type `python -m benchmarks.monitor`.
 
-Worlds. A simulated shop (`lifecycle.simulation`, retail, 9,000 customers, 1,430 days) for each
+Worlds. A simulated shop (`lifecycle.simulation`, retail, 6,000 customers, 1,430 days) for each
 seed. Nine training dates lie 30 days apart; from 63 days after the newest on, six months are
 scored. Nothing changes in the mechanism, but the customers grow older and fewer of them are
 eligible, as in the demo. p comes from one release, trained on 3,000 customers of another seed.
 
 Draws. Of each world 3,000 customers (and 300) are drawn without replacement, many times: each draw
 has its own reference, and its six months are judged against it. So months of one draw share a
-reference, and draws of one world share a third of their customers; the interval of the rate takes
+reference, and draws of one world share half of their customers; the interval of the rate takes
 draws, not months, as independent.
 
 Drifts. The rows of a world are changed from the first scored instant on, and runs 30 and 60 days
@@ -47,6 +47,7 @@ from features.recipes.population_stats import population_stats
 from features.tables.history import load_history
 from lifecycle import simulation
 from serving.batch.run_folders import sort_known_table
+from serving.release.release import load_release
 from serving.scoring.scorer import Scorer
 from training.drift.bins import eligible_rows
 from training.drift.fit_reference import SCORE, fit_reference
@@ -59,7 +60,7 @@ from training.monitor.windows import judge_feeds, judge_preferences
 from training.parallel import reproducible_fits
 
 CHOOSE_SEEDS, REPORT_SEEDS, TRAIN_SEED = (11,), (101, 102), 7
-POOL, DRAWN, FEW, DAYS, FIRST_SCORED, DATES, MONTHS = 9_000, 3_000, 300, 1_430, 1_278, 9, 6
+POOL, DRAWN, FEW, DAYS, FIRST_SCORED, DATES, MONTHS = 6_000, 3_000, 300, 1_430, 1_278, 9, 6
 DRAWS, DRIFT_DRAWS = 42, 20  # of each world: 42 × 6 months × 2 worlds = 504 months
 KINDS = ("features", "scores", "stages", "newcomers", "preferences", "feeds", "outcomes")
 RATE, MOST_RATE, LEAST_DETECTION = 0.01, 0.02, 0.8
@@ -79,10 +80,13 @@ class Model:
 
 @dataclass(frozen=True)
 class World:
-    """Eligible rows with p and outcome by instant, and the tables as known at each instant."""
+    """Eligible rows with p and outcome by instant, and the tables as known at the newest.
+
+    What is counted of them is cut at the instant that is judged, by both clocks.
+    """
 
     rows: Mapping[int, Rows]
-    tables: Mapping[int, Mapping[str, Rows]]
+    tables: Mapping[str, Rows]
 
     def draw(self, rng: np.random.Generator, count: int) -> World:
         """The world of `count` of its customers."""
@@ -94,7 +98,7 @@ class World:
 
         return World(
             {at: take(rows) for at, rows in self.rows.items()},
-            {at: {n: take(t) for n, t in each.items()} for at, each in self.tables.items()},
+            {name: take(table) for name, table in self.tables.items()},
         )
 
 
@@ -117,6 +121,12 @@ def train_model(folder: Path) -> Model:
         return Model(run.final_scorer, run.examples.columns, run.examples.modelled)
 
 
+def read_model(folder: Path) -> Model:
+    """The model of a release that is there already, such as that of `lifecycle demo`."""
+    release = load_release(folder)
+    return Model(release.scorer, tuple(release.columns), release.scorer.columns)
+
+
 def make_world(
     tables: dict[str, Rows],
     template: simulation.Simulation,
@@ -128,7 +138,7 @@ def make_world(
     simulation.write(replace(template, tables=tables), folder=folder)
     settings = load_settings(folder / "lifecycle.toml")
     history, _ = load_history(settings)
-    definitions, rows, known_tables = model.scorer.definitions, {}, {}
+    definitions, rows = model.scorer.definitions, {}
     for when in at:
         known = history.as_of(when)
         population = population_stats(known, definitions)
@@ -138,8 +148,8 @@ def make_world(
         built = built.append_column(SCORE, pa.array(model.scorer.p_churn(built)))
         built = _with_outcomes(built, history, known, model, settings)
         rows[when] = eligible_rows(built)
-        known_tables[when] = {name: sort_known_table(known, name) for name in known.tables}
-    return World(rows, known_tables)
+    newest = history.as_of(max(at))
+    return World(rows, {name: sort_known_table(newest, name) for name in newest.tables})
 
 
 def _with_outcomes(built: Rows, history: Any, known: Any, model: Model, settings: Settings) -> Rows:
@@ -153,15 +163,12 @@ def _with_outcomes(built: Rows, history: Any, known: Any, model: Model, settings
     return built.append_column("churned", pa.array(churned))
 
 
-def judge_month(
-    past: World, now: World, at: int, model: Model, reference: Any
-) -> dict[str, KindResult | str]:
+def judge_month(now: World, at: int, reference: Any) -> dict[str, KindResult | str]:
     """The verdict of each kind of one run at `at`."""
     rows = now.rows[at]
     results: dict[str, Any] = {**judge_distributions(rows, reference, as_of=at)}
-    tables = now.tables[at]
-    results["preferences"] = judge_preferences(tables, reference.dates, at)
-    results["feeds"] = judge_feeds(tables, reference.dates, at)
+    results["preferences"] = judge_preferences(now.tables, reference.dates, at)
+    results["feeds"] = judge_feeds(now.tables, reference.dates, at)
     return results
 
 
@@ -271,7 +278,7 @@ def calm_months(world: World, model: Model, *, draws: int, count: int, seed: int
         reference = reference_of(drawn, model)
         months = []
         for at in SCORED:
-            judged = judge_month(drawn, drawn, at, model, reference)
+            judged = judge_month(drawn, at, reference)
             verdicts = {name: each.verdict for name, each in judged.items()}
             if at + 63 * DAY_US <= day(DAYS):
                 verdicts["outcomes"] = judge_outcomes(drawn, at, reference)
@@ -291,7 +298,7 @@ def drift_runs(
         reference = reference_of(past, model)
         runs: dict[str, list[str]] = {}
         for name, at in zip(("first", "second"), SCORED[1:3], strict=True):
-            judged = judge_month(past, now, at, model, reference)
+            judged = judge_month(now, at, reference)
             runs[name] = [kind for kind, each in judged.items() if each.verdict == MOVED]
             headline = [judged[kind].verdict for kind in ("features", "scores", "stages")]
             runs[f"{name} cannot tell"] = ["yes"] * (CANNOT_TELL in headline)
@@ -360,7 +367,14 @@ def figures(
     return result
 
 
-def measure(seeds: tuple[int, ...], *, draws: int, drift_draws: int, report: Any) -> dict[str, Any]:
+def measure(
+    seeds: tuple[int, ...],
+    *,
+    draws: int,
+    drift_draws: int,
+    report: Any,
+    release: Path | None = None,
+) -> dict[str, Any]:
     """All figures of the worlds of these seeds; the drifts are of the first."""
     calm: list[Any] = []
     few: list[Any] = []
@@ -368,8 +382,8 @@ def measure(seeds: tuple[int, ...], *, draws: int, drift_draws: int, report: Any
     few_drifts: dict[str, list[Any]] = {}
     with tempfile.TemporaryDirectory() as place:
         began = time.monotonic()
-        model = train_model(Path(place) / "model")
-        report(f"trained in {time.monotonic() - began:.0f} s")
+        model = read_model(release) if release else train_model(Path(place) / "model")
+        report(f"a model after {time.monotonic() - began:.0f} s")
         for seed in seeds:
             began = time.monotonic()
             template = simulation.simulate(customers=POOL, seed=seed, days=DAYS)
@@ -402,12 +416,19 @@ def main() -> None:
     parser.add_argument("--choose", action="store_true")
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--drift-draws", type=int, default=DRIFT_DRAWS)
+    parser.add_argument("--release", type=Path, help="score with it, instead of training one")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     set_quiet(True)
     seeds = CHOOSE_SEEDS if arguments.choose else REPORT_SEEDS
     report = (lambda text: None) if arguments.json else (lambda text: print(text, flush=True))
-    result = measure(seeds, draws=arguments.draws, drift_draws=arguments.drift_draws, report=report)
+    result = measure(
+        seeds,
+        draws=arguments.draws,
+        drift_draws=arguments.drift_draws,
+        report=report,
+        release=arguments.release,
+    )
     for name, each in {} if arguments.json else result.items():
         report(f"{name}: {json.dumps(each)}")
     print(json.dumps(result))

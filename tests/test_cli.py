@@ -28,6 +28,7 @@ COMMANDS = [
     "init",
     "judge",
     "measure",
+    "monitor",
     "promote",
     "report",
     "run",
