@@ -26,10 +26,12 @@ from __future__ import annotations
 
 import argparse
 import json
+import pickle
 import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +151,25 @@ def make_world(
         built = _with_outcomes(built, history, known, model, settings)
         rows[when] = eligible_rows(built)
     newest = history.as_of(max(at))
-    return World(rows, {name: sort_known_table(newest, name) for name in newest.tables})
+    return World(rows, {name: _recent(sort_known_table(newest, name)) for name in newest.tables})
+
+
+def _recent(rows: Rows) -> Rows:
+    """The rows of the months that are compared, and some days before them."""
+    if "occurred_at" not in rows.column_names:
+        return rows
+    return rows.filter(pc.greater_equal(rows["occurred_at"], TRAINED[0] - 40 * DAY_US))
+
+
+def stored(folder: Path | None, name: str, make: Callable[[], World]) -> World:
+    """A world from `folder`, made and written there where it is not there yet."""
+    if folder is None:
+        return make()
+    file = folder / f"{name}.pickle"
+    if not file.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(pickle.dumps(make()))
+    return pickle.loads(file.read_bytes())
 
 
 def _with_outcomes(built: Rows, history: Any, known: Any, model: Model, settings: Settings) -> Rows:
@@ -374,6 +394,7 @@ def measure(
     drift_draws: int,
     report: Any,
     release: Path | None = None,
+    worlds: Path | None = None,
 ) -> dict[str, Any]:
     """All figures of the worlds of these seeds; the drifts are of the first."""
     calm: list[Any] = []
@@ -387,8 +408,11 @@ def measure(
         for seed in seeds:
             began = time.monotonic()
             template = simulation.simulate(customers=POOL, seed=seed, days=DAYS)
-            world = make_world(
-                template.tables, template, model, TRAINED + SCORED, Path(place) / str(seed)
+            make = partial(make_world, template=template, model=model)
+            world = stored(
+                worlds,
+                str(seed),
+                partial(make, template.tables, at=TRAINED + SCORED, folder=Path(place) / str(seed)),
             )
             report(f"world {seed} in {time.monotonic() - began:.0f} s")
             calm += calm_months(world, model, draws=draws, count=DRAWN, seed=seed)
@@ -398,8 +422,9 @@ def measure(
                 continue
             for name, change in DRIFTS.items():
                 tables = change(dict(template.tables), np.random.default_rng([seed, 5]))
-                drifted = make_world(
-                    tables, template, model, SCORED[:3], Path(place) / f"{seed} {name}"
+                where = Path(place) / f"{seed} {name}"
+                drifted = stored(
+                    worlds, where.name, partial(make, tables, at=SCORED[:3], folder=where)
                 )
                 drifts[name] = drift_runs(
                     world, drifted, model, draws=drift_draws, count=DRAWN, seed=seed
@@ -417,6 +442,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=DRAWS)
     parser.add_argument("--drift-draws", type=int, default=DRIFT_DRAWS)
     parser.add_argument("--release", type=Path, help="score with it, instead of training one")
+    parser.add_argument("--worlds", type=Path, help="keep the worlds here for another time")
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     set_quiet(True)
@@ -428,6 +454,7 @@ def main() -> None:
         drift_draws=arguments.drift_draws,
         report=report,
         release=arguments.release,
+        worlds=arguments.worlds,
     )
     for name, each in {} if arguments.json else result.items():
         report(f"{name}: {json.dumps(each)}")

@@ -29,6 +29,7 @@ POWER = 0.8
 # Dates that lie closer share most of their windows and tell nothing of how time moves.
 LEAST_APART_US = 25 * DAY_US
 LEAST_DATES = 4
+STEPS = 20  # of a bisection
 LEAST_VARIANCE = 0.5  # of a direction of bins, in customers squared: below it nobody is there
 
 
@@ -166,18 +167,17 @@ def smallest_visible(
     """
     by_time = trend * days**2 * compared.size + 1e-9
     limit = stats.ncx2.isf(RATE / max(tests, 1), compared.freedom, by_time)
-    needed = np.array([_noncentrality(*each) for each in zip(limit, compared.freedom, strict=True)])
+    needed = _noncentrality(limit, compared.freedom)
     return np.minimum(np.sqrt(needed / np.maximum(compared.size, 1e-9)) / 2, 1.0)
 
 
-def _noncentrality(limit: float, freedom: int) -> float:
-    """The noncentrality with which chi-squared passes `limit` in POWER of all cases."""
-    low, high = 0.0, 1.0
-    while stats.ncx2.sf(limit, freedom, high) < POWER:
-        low, high = high, high * 2
-    for _ in range(30):
+def _noncentrality(limit: np.ndarray, freedom: np.ndarray) -> np.ndarray:
+    """The noncentrality with which chi-squared passes `limit` in POWER of all cases, (series,)."""
+    low, high = np.zeros(len(limit)), np.ones(len(limit))
+    while (short := stats.ncx2.sf(limit, freedom, high) < POWER).any():
+        low, high = np.where(short, high, low), np.where(short, high * 2, high)
+    for _ in range(STEPS):
         middle = (low + high) / 2
-        low, high = (
-            (low, middle) if stats.ncx2.sf(limit, freedom, middle) >= POWER else (middle, high)
-        )
+        enough = stats.ncx2.sf(limit, freedom, middle) >= POWER
+        low, high = np.where(enough, low, middle), np.where(enough, middle, high)
     return high

@@ -22,7 +22,7 @@ from training.monitor.windows import DELAYS_US
 SHOWN = 5
 Report = Mapping[str, Any]
 _KINDS = {
-    "features": mark("features"),
+    "features": mark("feature columns"),
     "scores": mark("scores"),
     "stages": mark("stages"),
     "newcomers": mark("new customers"),
