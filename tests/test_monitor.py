@@ -73,7 +73,7 @@ def test_few_customers_are_said_to_be_too_few_and_nothing_has_matured(there):
     assert value["verdict"] == "cannot tell"
     assert value["outcomes"]["verdict"] == "nothing yet"
     assert set(value["kinds"]) == {
-        *("features", "scores", "stages", "newcomers", "preferences", "feeds")
+        *("features", "scores", "stages", "newcomers", "preferences", "values", "feeds")
     }
     text = monitor_text(value).splitlines()
     assert text[0].startswith("cannot tell: ")

@@ -29,6 +29,7 @@ POWER = 0.8
 # Dates that lie closer share most of their windows and tell nothing of how time moves.
 LEAST_APART_US = 25 * DAY_US
 LEAST_DATES = 4
+TREND_ERRORS = 2.0  # standard errors that the trend is taken to be larger than it was measured
 STEPS = 20  # of a bisection
 LEAST_VARIANCE = 0.5  # of a direction of bins, in customers squared: below it nobody is there
 
@@ -103,20 +104,22 @@ def fit_calm(counts: np.ndarray, dates: np.ndarray) -> tuple[np.ndarray, np.ndar
     series = counts.shape[2]
     if count_apart(dates) < LEAST_DATES:
         return np.zeros(series), np.zeros(series)
-    above, below = np.zeros(series), 0.0
+    above, noise, below = np.zeros(series), np.zeros(series), 0.0
     for early, late in combinations(range(len(dates)), 2):
         if dates[late] - dates[early] < LEAST_APART_US:
             continue
         days = (dates[late] - dates[early]) / DAY_US
         pair = compare_counts(counts[late], counts[early])
         above += (pair.statistic - pair.freedom) / pair.size * days**2
+        noise += 2 * pair.freedom * (days**2 / pair.size) ** 2
         below += days**4
     ratios = []
     for at in range(len(dates)):
         others = np.abs(dates - dates[at]) >= LEAST_APART_US
         one = compare_counts(counts[at], counts[others].mean(0))
         ratios.append(one.statistic / one.freedom)
-    return np.mean(ratios, axis=0), np.maximum(above / below, 0.0)
+    trend = np.maximum(above / below, 0.0) + TREND_ERRORS * noise**0.5 / below
+    return np.mean(ratios, axis=0), trend
 
 
 def count_apart(dates: np.ndarray) -> int:

@@ -27,7 +27,7 @@ from training.monitor.distributions import judge_distributions
 from training.monitor.kinds import CALM, CANNOT_TELL, MOVED, KindResult
 from training.monitor.record import record_monitor
 from training.monitor.scored_run import ScoredRun, open_run, published_runs
-from training.monitor.windows import judge_feeds, judge_preferences
+from training.monitor.windows import judge_feeds, judge_preferences, judge_values
 
 OUTCOMES, SILENCE = "outcomes", "silence"
 # What a verdict rests on: where these cannot tell, nobody can say that nothing moved.
@@ -84,6 +84,7 @@ def judge_run(run: ScoredRun, release: Release, reference: Reference) -> dict[st
     )
     tables = {name: run.read(f"history/{name}.parquet") for name in run.tables()}
     results["preferences"] = judge_preferences(tables, reference.dates, run.as_of)
+    results["values"] = judge_values(tables, reference.dates, run.as_of)
     results["feeds"] = judge_feeds(tables, reference.dates, run.as_of)
     return results
 

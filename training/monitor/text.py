@@ -27,6 +27,7 @@ _KINDS = {
     "stages": mark("stages"),
     "newcomers": mark("new customers"),
     "preferences": mark("categories and channels"),
+    "values": mark("values of the tables"),
     "feeds": mark("delays of the feeds"),
     "outcomes": mark("outcomes"),
     "silence": mark("silent tables"),

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.core.instants import DAY_US, HOUR_US
+from training.drift.bins import VALUE_BINS, column_values, place_values, quantile_edges
 from training.drift.statistic import count_apart, fit_calm
 from training.monitor.kinds import KindResult, judge_kind
 
@@ -23,6 +24,7 @@ PREFERENCES = (
     ("transactions", "channel"),
     ("interactions", "channel"),
 )
+VALUES = (("transactions", "amount"), ("interactions", "quantity"), ("feedback", "score"))
 EVERYONE = "everyone"
 # A value that fewer customers use tells nothing; columns with more values are no preference.
 LEAST_CUSTOMERS, MOST_VALUES, MOST_SEGMENTS = 10, 100, 8
@@ -62,6 +64,22 @@ def judge_preferences(
     return _judge("preferences", parts, as_of, lambda name: name.endswith(f" ({EVERYONE})"))
 
 
+def judge_values(tables: Mapping[str, pa.Table], dates: Sequence[int], as_of: int) -> KindResult:
+    """Whether the numbers of a table are larger or smaller than before: each customer's mean.
+
+    Money is in minor units. A price or a unit that changed shows here in the first month; features
+    of longer windows are mostly of the months before.
+    """
+    parts = [
+        part
+        for table, column in VALUES
+        if table in tables and column in tables[table].column_names
+        for part in [_count_means(tables[table], f"{table}.{column}", dates, as_of)]
+        if part is not None
+    ]
+    return _judge("values", parts, as_of, lambda name: name == "transactions.amount")
+
+
 def judge_feeds(tables: Mapping[str, pa.Table], dates: Sequence[int], as_of: int) -> KindResult:
     """Whether the rows of a table arrive later after their event than before."""
     parts = [
@@ -95,7 +113,7 @@ def _judge(
     now = np.concatenate([part.now for part in parts])
     past = np.concatenate([part.past[-len(dates) :] for part in parts], axis=1)
     enough = np.maximum(now[..., 0], past[..., 0].mean(0) if len(dates) else 0) >= LEAST_CUSTOMERS
-    enough |= kind == "feeds"
+    enough |= kind != "preferences"
     named = [name for name, is_enough in zip(named, enough, strict=True) if is_enough]
     now, past = now[None, enough], past[:, None, enough]
     calm, trend = fit_calm(past, dates) if len(named) else (np.zeros(0), np.zeros(0))
@@ -171,6 +189,32 @@ def _in_window(rows: pa.Table, at: int) -> np.ndarray:
     occurred = rows["occurred_at"].to_numpy()
     recorded = pc.fill_null(rows["recorded_at"], rows["occurred_at"]).to_numpy()
     return (occurred >= at - WINDOW_US) & (occurred < at) & (recorded < at)
+
+
+def _count_means(rows: pa.Table, name: str, dates: Sequence[int], as_of: int) -> Windows | None:
+    """Customers by the mean of their rows' value in the month, by fifths of all training months."""
+    rows = rows.filter(pc.is_valid(rows[name.partition(".")[2]]))
+    usable = _usable_dates(rows, dates)
+    if count_apart(usable) == 0:
+        return None
+    value = column_values(rows, name.partition(".")[2])
+    who = rows["customer_id"].combine_chunks().dictionary_encode()
+    customers = who.indices.to_numpy(zero_copy_only=False)
+
+    def means(at: int) -> np.ndarray:
+        here = _in_window(rows, at)
+        total = np.bincount(customers[here], value[here], minlength=len(who.dictionary))
+        number = np.bincount(customers[here], minlength=len(who.dictionary))
+        return total[number > 0] / number[number > 0]
+
+    past = [means(at) for at in usable.tolist()]
+    edges = quantile_edges(np.concatenate(past), VALUE_BINS)
+
+    def count(month: np.ndarray) -> np.ndarray:
+        places = place_values(month, edges, VALUE_BINS + 1)
+        return np.bincount(places, minlength=VALUE_BINS + 1)[None].astype(float)
+
+    return Windows((name,), count(means(as_of)), np.array([count(each) for each in past]), usable)
 
 
 def _count_delays(rows: pa.Table, name: str, dates: Sequence[int], as_of: int) -> Windows | None:
