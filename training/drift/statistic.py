@@ -58,8 +58,8 @@ class Comparison:
 def compare_counts(now: np.ndarray, usual: np.ndarray) -> Comparison:
     """Compare `now` with `usual`, both counts (strata, series, bins); usual may be fractional.
 
-    The sample behind `usual` counts as one date, however many dates it is the mean of: they are
-    mostly the same customers. A stratum that `usual` does not have is expected as all others.
+    A mean over dates counts as the sample of one date: they are mostly the same customers. A sum
+    counts as all of them. A stratum that `usual` does not have is expected as all others.
     """
     n, m = now.sum(-1), usual.sum(-1)
     expected_shares = _shares(usual, fallback=usual.sum(0))
@@ -96,8 +96,12 @@ def _quadratic_form(difference: np.ndarray, variance: np.ndarray) -> tuple[np.nd
     return statistic, np.maximum(varies.sum(-1), 1)
 
 
-def fit_calm(counts: np.ndarray, dates: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def fit_calm(
+    counts: np.ndarray, dates: np.ndarray, *, apart: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
     """(calm, trend), (series,) each, of counts (dates, strata, series, bins) at `dates` (µs).
+
+    `apart`: the dates count different events, so that the others are as many samples as dates.
 
     Zeros where fewer than LEAST_DATES dates lie far enough apart to say it.
     """
@@ -116,7 +120,8 @@ def fit_calm(counts: np.ndarray, dates: np.ndarray) -> tuple[np.ndarray, np.ndar
     ratios = []
     for at in range(len(dates)):
         others = np.abs(dates - dates[at]) >= LEAST_APART_US
-        one = compare_counts(counts[at], counts[others].mean(0))
+        usual = counts[others].sum(0) if apart else counts[others].mean(0)
+        one = compare_counts(counts[at], usual)
         ratios.append(one.statistic / one.freedom)
     trend = np.maximum(above / below, 0.0) + TREND_ERRORS * noise**0.5 / below
     return np.mean(ratios, axis=0), trend

@@ -86,7 +86,7 @@ def judge_kind(
     as_of: int,
     headline: np.ndarray | None = None,
 ) -> KindResult:
-    """Judge counts `now` beside `usual`, a mean over `dates` (µs); both (strata, series, bins).
+    """Judge counts `now` beside `usual` of `dates` (µs), mean or sum; both (strata, series, bins).
 
     `headline` (series,): the series by which it is said what can be seen; all where left out.
     """

@@ -116,13 +116,13 @@ def _judge(
     enough |= kind != "preferences"
     named = [name for name, is_enough in zip(named, enough, strict=True) if is_enough]
     now, past = now[None, enough], past[:, None, enough]
-    calm, trend = fit_calm(past, dates) if len(named) else (np.zeros(0), np.zeros(0))
+    calm, trend = fit_calm(past, dates, apart=True) if len(named) else (np.zeros(0), np.zeros(0))
     headline = np.array([is_headline(name) for name in named], dtype=bool)
     return judge_kind(
         kind,
         named,
         now,
-        past.mean(0) if len(dates) else np.zeros_like(now),
+        past.sum(0) if len(dates) else np.zeros_like(now),
         calm=calm,
         trend=trend,
         dates=dates,
