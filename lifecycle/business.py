@@ -25,11 +25,12 @@ from lifecycle.commands.report import Wish, make_page
 from lifecycle.commands.value import make_value_tables
 from lifecycle.frames import Frames, from_frame, to_frame
 from lifecycle.model import Model
+from lifecycle.monitoring import Monitoring
 from lifecycle.opened import one_at_a_time
 from lifecycle.results import Backtest, Examples, Report, Training
 
 
-class Business(Campaigns):
+class Business(Campaigns, Monitoring):
     """One business as of the data that its configuration names. Open it with `lifecycle.open`.
 
     Frames are pandas where nothing else is asked; `frames="arrow"` or `frames="polars"` gives

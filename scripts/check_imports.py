@@ -18,6 +18,7 @@ MAY_IMPORT_LATE = (
     "lifecycle/cli",
     "lifecycle/__init__.py",
     "lifecycle/business.py",
+    "lifecycle/monitoring.py",
     "serving/api/service.py",
 )
 

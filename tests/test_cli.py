@@ -31,6 +31,7 @@ COMMANDS = [
     "key",
     "loop",
     "measure",
+    "monitor",
     "promote",
     "report",
     "rollback",

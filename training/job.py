@@ -26,6 +26,7 @@ from features.recipes.attributes import sensitive_left_out
 from features.tables.freshness import read_recorded_days
 from features.tables.history import History
 from features.tables.snapshots import refuse_snapshots
+from serving.release.reference_file import Reference
 from serving.release.release import Release, refuse_unwritable_store
 from serving.scoring.curve import Curve
 from serving.scoring.lifetime_value import LifetimeValue
@@ -33,6 +34,7 @@ from serving.scoring.scorer import Scorer
 from training import compare_served, fitting, metrics, sub_releases
 from training.campaigns.untreated_examples import without_contacts
 from training.curve import out_of_fold_p, released_curve
+from training.drift.fit_reference import fit_reference
 from training.evaluation import ablation, own_estimators
 from training.evaluation import learning_curve as curves
 from training.evaluation.evaluate import evaluate
@@ -366,6 +368,7 @@ class TrainingRun:
             seen,
             curve=self.curve,
             value=self.value,
+            reference=_reference(self),
             silent=self.fresh_plan.tables,
             targets=self.targets,
         )
@@ -476,3 +479,9 @@ def _movement(run: TrainingRun) -> dict[str, Any]:
     """How far neighbouring dates of the refit lie apart, by p that is out of fold."""
     rows = run.examples.rows_at(run.plan.refit)
     return movement_report(rows, run.released_p)
+
+
+def _reference(run: TrainingRun) -> Reference:
+    """The dates of the refit as later runs are compared with them, by p that is out of fold."""
+    rows = run.examples.rows_at(run.plan.refit)
+    return fit_reference(rows, run.released_p, run.examples.modelled)

@@ -14,6 +14,7 @@ from serving.scoring.sub_releases import SubRelease
 from training import sub_releases
 from training.campaigns.untreated_examples import without_contacts
 from training.curve import released_curve
+from training.drift.fit_reference import fit_reference
 from training.evaluation.movement import movement_report
 from training.examples import Examples, make_examples
 from training.models import fit_rates, next_stage
@@ -71,6 +72,7 @@ def train_rates(
         seen,
         curve=curve,
         value=value,
+        reference=fit_reference(examples.rows, p, examples.modelled),
         targets=targets,
     )
     records = record.build_records(

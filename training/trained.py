@@ -14,6 +14,7 @@ from features.core.language import CHINESE, ENGLISH, use_language
 from features.core.settings import Settings
 from features.tables.history import History
 from serving.release.checked_files import CARDS
+from serving.release.reference_file import Reference
 from serving.release.release import write_release
 from serving.release.seen_future import SeenFuture
 from serving.scoring.curve import Curve
@@ -60,6 +61,7 @@ def write_trained_release(
     *,
     curve: Curve,
     value: LifetimeValue | None,
+    reference: Reference,
     silent: Sequence[str] = (),
     targets: Sequence[FittedTarget] = (),
 ) -> Path:
@@ -72,6 +74,7 @@ def write_trained_release(
         targets=target_models(targets),
         curve=curve,
         value=value,
+        reference=reference,
         all_columns=list(examples.columns),
         settings=settings,
         tables=tuple(name for name in history.names if name not in silent),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from lifecycle.cli import decide, key, look, report, serve, train, value
+from lifecycle.cli import decide, key, look, monitor, report, serve, train, value
 from lifecycle.cli.application import app
 
-__all__ = ["app", "decide", "key", "look", "main", "report", "serve", "train", "value"]
+__all__ = ["app", "decide", "key", "look", "main", "monitor", "report", "serve", "train", "value"]
 
 
 def main() -> None:

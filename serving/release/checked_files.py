@@ -23,6 +23,7 @@ from serving.release.evaluation_rules import EvaluationFile
 from serving.release.file_rules import broken_file, check_rules
 from serving.release.json_files import read_json
 from serving.release.model_rules import ModelsFile
+from serving.release.reference_file import FILE as REFERENCE
 from serving.release.release_rules import FeaturesFile, PopulationRow, StagesFile
 from serving.release.sub_release_files import expected_files
 from serving.release.target_files import expected_target_files
@@ -111,6 +112,8 @@ def check_file_names(folder: Path, name: str, features: dict[str, Any], models: 
     expected.update(expected_target_files(features["config"], folder, name))
     if features["config"]["features"]["own"]:
         expected.add(custom.FILE)
+    if (folder / REFERENCE).is_file():  # a release from before it has none
+        expected.add(REFERENCE)
     paths = (path for path in folder.rglob("*") if path.is_file())
     actual = {path.relative_to(folder).as_posix() for path in paths} - {"manifest.json"}
     if actual != expected:

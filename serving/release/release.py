@@ -3,8 +3,8 @@
 It holds no pickle, every file is hashed and has its rules, and its golden rows are rebuilt before
 use. `id` = first 16 hex digits of the hash over all files but the manifest. Files: models.json and
 *.ubj, features.json, population.parquet, seen.json, stages.json, evaluation.json, golden/,
-curve.json, value.json, card.md (in Chinese: card.zh.md), manifest.json; without/ and targets/
-where there are any.
+curve.json, value.json, reference.json, card.md (in Chinese: card.zh.md), manifest.json; without/
+and targets/ where there are any.
 """
 
 from __future__ import annotations
@@ -51,6 +51,7 @@ from serving.release.manifest import (
     hash_files,
     verify_release,
 )
+from serving.release.reference_file import Reference, read_reference, write_reference
 from serving.release.release_store import current_release_folder, releases_folder
 from serving.release.scorer_files import read_models, read_scorer, write_scorer
 from serving.release.seen_future import FILE as SEEN_FILE
@@ -98,7 +99,8 @@ class Release:
     `tables`. `silent`: tables of the configuration that had fallen silent before the training, so
     that nothing was learned from them. `targets`: the models of the business's own targets.
     `curve`: how the risk of all scorers spreads over time; None where it was not fitted. `value`:
-    what customers are worth; None where nothing can be said of money.
+    what customers are worth; None where nothing can be said of money. `reference`: the training
+    dates, for `lifecycle monitor`; None in a release from before it.
     """
 
     id: str
@@ -115,6 +117,7 @@ class Release:
     targets: tuple[Target, ...] = ()
     curve: Curve | None = None
     value: LifetimeValue | None = None
+    reference: Reference | None = None
 
     @property
     def zone(self) -> str:
@@ -130,6 +133,7 @@ def write_release(
     targets: Sequence[Target] = (),
     curve: Curve | None = None,
     value: LifetimeValue | None = None,
+    reference: Reference | None = None,
     all_columns: list[FeatureColumn],
     settings: Settings,
     tables: tuple[str, ...],
@@ -156,6 +160,7 @@ def write_release(
             write_targets(targets, staged)
             write_curve(curve, staged)
             write_value(value, staged)
+            write_reference(reference, staged)
             without = [list(each.lacks) for each in sub_releases]
             of_tables = {"tables": list(tables), "without": without, "silent": list(silent)}
             _write_features(staged, all_columns, settings, of_tables)
@@ -365,6 +370,7 @@ def _read_release(folder: Path, name: str) -> Release:
         read_targets(config, folder, name, known),
         curve,
         read_value(folder, name, settings, tuple(known), curve),
+        read_reference(folder, name, tuple(known)),
     )
 
 

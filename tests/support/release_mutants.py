@@ -307,7 +307,8 @@ def _whole_files(source: Path) -> Iterator[Mutant]:
         }.items():
             yield Mutant(f"{file} {label}", file, _rewriting(file, edit))
     names = sorted(path.relative_to(source).as_posix() for path in source.rglob("*.*"))
-    for file in (name for name in names if name != "manifest.json"):
+    # A release from before the monitor has no reference, and is one all the same.
+    for file in (name for name in names if name not in ("manifest.json", "reference.json")):
         yield Mutant(f"{file} gone", file, lambda folder, file=file: (folder / file).unlink())
     for one, other in (
         ("stages.json", "features.json"),
