@@ -268,7 +268,7 @@ def test_a_damaged_history_is_an_error_and_no_history_without_some_rows(small, t
     elif harm == "manifest":
         manifest.write_text(manifest.read_text()[:-5])
     else:
-        manifest.write_text(manifest.read_text().replace('"format": 1', '"format": 9'))
+        manifest.write_text(manifest.read_text().replace('"rows": 2', '"rows": 3'))
     for attempt in (ingest, load_history):
         with pytest.raises(QueryFailed, match="hash that the manifest says"):
             attempt(settings())
@@ -284,7 +284,7 @@ def test_the_pieces_are_their_owner_s_and_sorted_by_a_bucket_that_any_engine_com
     assert piece.stat().st_mode & 0o077 == 0
     rows = pd.read_parquet(piece)
     expected = [int(md5_of(name)[:8], 16) % 4 for name in rows["customer_id"]]
-    assert rows["bucket"].tolist() == expected == sorted(expected)
+    assert rows["lifecycle.bucket"].tolist() == expected == sorted(expected)
 
 
 def md5_of(text):
@@ -374,3 +374,177 @@ def test_the_command_counts_and_every_other_command_reads_the_history(small, tmp
     again = run_here("ingest", "-c", config)
     assert again.returncode == 3
     assert "files" in again.stderr
+
+
+@pytest.mark.parametrize("where", [".", "files", "other"])
+def test_a_folder_with_other_content_is_refused_and_stays_as_it_is(small, tmp_path, where):
+    write, settings = small
+    write(FIRST)
+    (tmp_path / "other" / "mine").mkdir(parents=True)
+    (tmp_path / "other" / "mine" / "precious.parquet").write_bytes(b"x")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(QueryFailed, match="history's alone"):
+        ingest(settings(**{"history.folder": where}))
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert {path: after[path] for path in before} == before
+
+
+@pytest.mark.parametrize("harm", ["gone", "link", "folder"])
+def test_pieces_without_a_manifest_are_damage_and_no_new_history(small, tmp_path, harm):
+    write, settings = small
+    write(FIRST)
+    ingest(settings())
+    manifest = tmp_path / "history" / manifests.FILE
+    manifest.unlink()
+    if harm == "link":
+        manifest.symlink_to(tmp_path / "nowhere")
+    elif harm == "folder":
+        manifest.mkdir()
+    pieces_before = sorted(history_files(tmp_path))
+    for attempt in (ingest, load_history):
+        with pytest.raises(QueryFailed):
+            attempt(settings())
+    assert sorted(history_files(tmp_path)) == pieces_before
+
+
+def test_an_old_manifest_does_not_remove_the_pieces_of_a_later_ingest(small, tmp_path):
+    write, settings = small
+    write(FIRST)
+    ingest(settings())
+    manifest = tmp_path / "history" / manifests.FILE
+    old = manifest.read_bytes()
+    for day in (4, 5):
+        write([(str(day), "a", f"2024-01-0{day}T10:00:00Z", day)])
+        ingest(settings())
+    before = set(history_files(tmp_path))
+    manifest.write_bytes(old)
+    ingest(settings())
+    assert before <= set(history_files(tmp_path))
+
+
+def test_a_date_that_was_corrected_to_an_earlier_day_is_that_day_alone(small):
+    write, settings = small
+    write(FIRST)
+    ingest(settings())
+    moved = [FIRST[0], ("2", "b", "2023-12-01T10:00:00Z", 20)]
+    write(moved)
+    assert ingest(settings())["transactions"].replaced == 1
+    history, _ = load_history(settings())
+    plain, _ = load_history(settings(**{"history.folder": ""}))
+    query = "SELECT * FROM transactions"
+    ours, theirs = (each.connection.execute(query).to_arrow_table() for each in (history, plain))
+    assert ours.equals(theirs)
+    assert history.data_until == plain.data_until
+
+
+@pytest.fixture
+def with_complaints(tmp_path):
+    """Complaints without an id, of which the answer comes later: write(rows), settings()."""
+    (tmp_path / "lifecycle.toml").write_text(
+        '[files]\nsales = "sales.csv"\nfeedback = "feedback.csv"\n'
+        '[tables]\ntransactions = "SELECT * FROM sales"\nfeedback = "SELECT * FROM feedback"\n'
+        '[history]\nfolder = "history"\n'
+    )
+    sales = pd.DataFrame(FIRST, columns=["transaction_id", "customer_id", "occurred_at", "amount"])
+    sales.to_csv(tmp_path / "sales.csv", index=False)
+
+    def write(rows):
+        names = ["customer_id", "occurred_at", "kind", "resolved_at"]
+        pd.DataFrame(rows, columns=names).to_csv(tmp_path / "feedback.csv", index=False)
+
+    return write, lambda **changes: load_settings(tmp_path / "lifecycle.toml", changes)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_complaint_that_is_resolved_later_is_one_complaint(with_complaints, whole):
+    write, settings = with_complaints
+    first = [("a", "2024-01-03T10:00:00Z", "complaint", None)]
+    others = [("b", "2024-01-03T11:00:00Z", "complaint", None)]
+    write(first + others)
+    ingest(settings())
+    resolved = [("a", "2024-01-03T10:00:00Z", "complaint", "2024-01-04T09:00:00Z")]
+    write(resolved + others * whole)
+    ingested = ingest(settings())["feedback"]
+    assert (ingested.new, ingested.replaced, ingested.total) == (1, 1, 2)
+    write(resolved + others)
+    assert ingest(settings())["feedback"].new == 0
+    ours, theirs = (
+        load_history(settings(**change))[0].connection.execute("SELECT * FROM feedback")
+        for change in ({}, {"history.folder": ""})
+    )
+    assert ours.to_arrow_table().equals(theirs.to_arrow_table())
+
+
+def test_an_attribute_may_have_any_name_and_many_days_of_changes_merge(small, tmp_path):
+    write, settings = small
+    text = (tmp_path / "lifecycle.toml").read_text()
+    (tmp_path / "lifecycle.toml").write_text(text.replace('["region"]', '["bucket", "_turn"]'))
+    regions = ["gold", "iron", "gold", "tin"]
+    for day in range(12):
+        write([(str(day), "a", f"2024-01-{day + 1:02}T10:00:00Z", day)])
+        people = [("a", regions[day % 4], "x"), ("b", "iron", regions[(day + 1) % 4])]
+        rows = pd.DataFrame(people, columns=["customer_id", "bucket", "_turn"])
+        rows.to_csv(tmp_path / "files" / "people.csv", index=False)
+        ingest(settings())
+    write([(str(day), "a", f"2024-01-{day + 1:02}T10:00:00Z", day) for day in range(12)])
+    rows.to_csv(tmp_path / "files" / "people.csv", index=False)
+    assert_equal(settings(), settings(**{"history.folder": ""}))
+    table = read_manifest(tmp_path / "history").tables["customers"]
+    assert len(table.pieces) <= pieces.MOST_PIECES
+    write([])
+    rows.head(0).to_csv(tmp_path / "files" / "people.csv", index=False)
+    assert ingest(settings())["customers"].total == 2
+
+
+def test_two_currencies_on_two_days_are_as_refused_as_on_one(small, tmp_path):
+    write, settings = small
+    for currency, rows in (("EUR", FIRST), ("EUR", FIRST), ("JPY", SECOND)):
+        write(rows)
+        path = tmp_path / "files" / "sales.csv"
+        pd.read_csv(path).assign(currency=currency).to_csv(path, index=False)
+        text = (tmp_path / "lifecycle.toml").read_text()
+        selected = "SELECT transaction_id, customer_id, occurred_at, amount FROM sales"
+        text = text.replace('"SELECT * FROM sales"', f'"{selected}"')
+        (tmp_path / "lifecycle.toml").write_text(text)
+        ingest(settings())
+        history, _ = load_history(settings())
+        expected = {"EUR": 2, "JPY": 1} if currency == "JPY" else {}
+        assert history.currencies.get("transactions", {}) == expected
+
+
+def test_a_further_table_may_be_empty_at_first_and_may_join_later(small, tmp_path):
+    write, settings = small
+    write(FIRST)
+    ingest(settings())
+    names = "customer_id,occurred_at,campaign,arm"
+    (tmp_path / "files" / "treatments.csv").write_text(names + "\n")
+    joined = {
+        "files.treatments": "files/treatments.csv",
+        "tables.treatments": "SELECT * FROM treatments",
+    }
+    history, _ = load_history(settings(**joined))
+    assert history.further == ("treatments",)
+    assert ingest(settings(**joined))["treatments"].total == 0
+    (tmp_path / "files" / "treatments.csv").write_text(
+        names + "\na,2024-01-02T10:00:00Z,spring,treated\n"
+    )
+    assert ingest(settings(**joined))["treatments"].total == 1
+    history, _ = load_history(settings(**joined))
+    assert history.connection.execute("SELECT count(*) FROM treatments").fetchone() == (1,)
+
+
+def test_a_folder_named_like_a_column_gives_no_column(small, tmp_path):
+    write, settings = small
+    write(FIRST)
+    place = tmp_path / "customer_id=zz" / "amount=7"
+    place.mkdir(parents=True)
+    for name in ("sales", "people"):
+        shutil.copy(tmp_path / "files" / f"{name}.csv", place / f"{name}.csv")
+    changes = {f"files.{name}": str(place / f"{name}.csv") for name in ("sales", "people")}
+    ingest(settings(**changes, **{"history.folder": str(place / "history *")}))
+    plain, _ = load_history(settings(**changes, **{"history.folder": ""}))
+    kept, _ = load_history(settings(**changes, **{"history.folder": str(place / "history *")}))
+    query = "SELECT customer_id, amount FROM transactions ORDER BY 1"
+    expected = [("a", 1000), ("b", 2000)]
+    assert plain.connection.execute(query).fetchall() == expected
+    assert kept.connection.execute(query).fetchall() == expected

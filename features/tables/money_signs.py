@@ -26,12 +26,14 @@ _SURELY_DECIMAL = r"^[+-]?(\d{4,}[.]\d{3}|0[.]\d{3})$"
 class MoneySigns:
     """What the raw cells of a table say about its amounts.
 
-    currencies: rows by value of a column of currencies that the SELECT does not handle.
+    currencies: rows by value of a column of currencies that the SELECT does not handle; empty where
+    it has one value alone. every_currency: the same, also of one value.
     three_decimals: of the amounts that are text, how many have exactly three decimals.
     """
 
     currencies: dict[str, int] = field(default_factory=dict)
     three_decimals: int = 0
+    every_currency: dict[str, int] = field(default_factory=dict)
 
 
 def read_money_signs(
@@ -46,7 +48,8 @@ def read_money_signs(
         connection, select
     )
     three = sum(_count_three_decimals(connection, source, name) for source, name in columns)
-    return MoneySigns(_currencies(connection, list(types), select), three)
+    every = _currencies(connection, list(types), select)
+    return MoneySigns(every if len(every) > 1 else {}, three, every)
 
 
 def may_have_three_decimals(raw: str) -> str:
@@ -96,12 +99,14 @@ def _currencies(
         return _count_values(connection, "_read", own[0])
     # A SELECT that names the column has chosen or converted a currency.
     words = {word.lower() for word in re.findall(r"\w+", select)}
+    alone: dict[str, int] = {}
     for view, column, _ in _file_columns(connection):
         if view.lower() in words and _is_currency(column) and column.lower() not in words:
             counted = _count_values(connection, f"files.{quote_identifier(view)}", column)
             if len(counted) > 1:
                 return counted
-    return {}
+            alone = alone or counted
+    return alone
 
 
 def _is_currency(name: str) -> bool:
@@ -111,10 +116,10 @@ def _is_currency(name: str) -> bool:
 def _count_values(
     connection: duckdb.DuckDBPyConnection, source: str, column: str
 ) -> dict[str, int]:
-    """Rows by value, the most frequent first; empty where the column has at most one value."""
+    """Rows by value, the most frequent first; at most twenty of them."""
     value = f"upper(trim(CAST({quote_identifier(column)} AS VARCHAR)))"
     rows = connection.execute(
         f"SELECT {value}, count(*) AS n FROM {source} WHERE {value} <> '' "
         "GROUP BY 1 ORDER BY n DESC, 1 LIMIT 20"
     ).fetchall()
-    return dict(rows) if len(rows) > 1 else {}
+    return dict(rows)

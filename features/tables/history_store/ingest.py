@@ -15,12 +15,14 @@ from typing import Any
 
 import duckdb
 
+from features.core.contract import FURTHER_TABLES
 from features.core.errors import BadSetting, StoreFailed
 from features.core.file_locks import try_lock
 from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from features.tables.history_store.manifest import (
+    LOCK,
     Manifest,
     TablePieces,
     check_pieces,
@@ -31,6 +33,7 @@ from features.tables.history_store.manifest import (
     write_manifest,
 )
 from features.tables.history_store.pieces import (
+    REMOVED,
     identity_sql,
     merge_pieces,
     pieces_sql,
@@ -42,7 +45,6 @@ from features.tables.queries import first_value
 from features.tables.sources import Reading, SourceTables, connect, read_tables
 from features.tables.typed_tables import RowCounts
 
-LOCK = ".lock"
 BATCH_ROWS = 100_000
 
 
@@ -85,9 +87,12 @@ def ingest(settings: Settings) -> dict[str, IngestedTable]:
             before = Manifest(reading_settings(settings), settings.history.buckets)
         check_settings(before, settings)
         check_pieces(folder, before)
-        remove_strays(folder, dict(before.tables))
         print_status(say("reading the files"))
-        tables = read_tables(settings, Reading(may_be_empty=frozenset(before.tables)))
+        may_be_empty = frozenset({*before.tables, *FURTHER_TABLES})
+        tables = read_tables(settings, Reading(may_be_empty=may_be_empty))
+        if not before.ingests:
+            write_manifest(folder, before)  # before the first piece: a folder of ours from now on
+        remove_strays(folder, before)
         now, ingested = _add(folder, settings, before, tables)
         write_manifest(folder, now)
     return ingested
@@ -96,7 +101,7 @@ def ingest(settings: Settings) -> dict[str, IngestedTable]:
 def _add(
     folder: Path, settings: Settings, before: Manifest, tables: SourceTables
 ) -> tuple[Manifest, dict[str, IngestedTable]]:
-    now = replace(before, ingests=before.ingests + 1)
+    now = replace(before, ingests=before.ingests + 1, settings=reading_settings(settings))
     ingested = {}
     connection = connect(memory=settings.engine.memory, threads=settings.engine.threads)
     try:
@@ -104,7 +109,7 @@ def _add(
             if name not in settings.selects:
                 continue  # terms that are built from payments are built again when they are read
             if not counts.read:
-                ingested[name] = IngestedTable(0, {}, 0, 0, 0, 0, before.tables[name].rows)
+                ingested[name] = _nothing_new(connection, folder, before.tables.get(name))
                 continue  # nothing happened on a new day
             print_status(say("what is new in {table}", table=name))
             state = _state_of(tables.connection, name, counts, before.tables.get(name))
@@ -114,6 +119,19 @@ def _add(
     finally:
         connection.close()
     return now, ingested
+
+
+def _nothing_new(
+    connection: duckdb.DuckDBPyConnection, folder: Path, state: TablePieces | None
+) -> IngestedTable:
+    total = 0 if state is None else _count_rows(connection, folder, state)
+    return IngestedTable(0, {}, 0, 0, 0, 0, total)
+
+
+def _count_rows(connection: duckdb.DuckDBPyConnection, folder: Path, state: TablePieces) -> int:
+    if not state.replaced:
+        return state.rows
+    return first_value(connection, f"SELECT count(*) FROM ({pieces_sql(folder, state)})")
 
 
 def _state_of(
@@ -129,7 +147,7 @@ def _state_of(
             order,
             tuple(counts.columns),
             tuple(counts.attributes),
-            dict(counts.money.currencies),
+            dict(counts.money.every_currency),
         )
     if (before.columns, set(before.select)) != (columns, set(counts.columns)):
         raise BadSetting(
@@ -141,8 +159,8 @@ def _state_of(
             values=sorted({*before.select} ^ {*counts.columns}),
         )
     currencies = dict(before.currencies)
-    for currency, rows in counts.money.currencies.items():
-        currencies[currency] = currencies.get(currency, 0) + rows
+    for currency, rows in counts.money.every_currency.items():
+        currencies[currency] = max(currencies.get(currency, 0), rows)
     return replace(before, currencies=currencies)
 
 
@@ -172,40 +190,30 @@ def _add_table(
     """The table with a piece of what is new, and what became of the rows."""
     columns = ", ".join(map(quote_identifier, state.columns))
     near = replace(state, pieces=tuple(_near_pieces(connection, state)))
-    if near.pieces:
-        known = f"SELECT {columns} FROM ({pieces_sql(folder, near, name)})"
-        fresh = f"SELECT {columns} FROM incoming EXCEPT {known}"
-        connection.execute(f"CREATE OR REPLACE TEMP TABLE fresh AS {fresh}")
-        replaced, absent = _count_changes(connection, name, state, known, columns)
-    else:
-        connection.execute("CREATE OR REPLACE TEMP TABLE fresh AS SELECT * FROM incoming")
-        replaced, absent = 0, 0
-    new = first_value(connection, "SELECT count(*) FROM fresh")
-    piece = write_piece(
-        connection,
-        folder,
-        name,
-        state,
-        "SELECT * FROM fresh",
-        buckets=manifest.buckets,
-        number=manifest.ingests,
+    known = pieces_sql(folder, near) if near.pieces else "SELECT * FROM incoming WHERE false"
+    connection.execute(
+        "CREATE OR REPLACE TEMP TABLE fresh AS "
+        f"SELECT {columns} FROM incoming EXCEPT SELECT {columns} FROM ({known})"
     )
+    everything = pieces_sql(folder, state) if state.pieces else known
+    replaced = _take_back(connection, name, state, everything, columns)
+    absent = _count_absent(connection, state, known, columns)
+    new = first_value(connection, "SELECT count(*) FROM fresh")
+    rows = (
+        f"SELECT {columns}, false AS {REMOVED} FROM fresh UNION ALL "
+        f"SELECT {columns}, true AS {REMOVED} FROM superseded"
+    )
+    piece = write_piece(connection, folder, name, state, rows, manifest=manifest)
     state = replace(
         state,
         pieces=(*state.pieces, *([] if piece is None else [piece])),
         replaced=state.replaced or replaced > 0,
     )
-    state = merge_pieces(
-        connection, folder, name, state, buckets=manifest.buckets, number=manifest.ingests
-    )
+    state = merge_pieces(connection, folder, name, state, manifest=manifest)
     rejected = dict(counts.rejected)
     known_rows = counts.read - sum(rejected.values()) - new
-    total = state.rows
-    if state.replaced:
-        total = first_value(connection, f"SELECT count(*) FROM ({pieces_sql(folder, state, name)})")
-    return state, IngestedTable(
-        counts.read, rejected, known_rows, new, replaced, absent - replaced, total
-    )
+    total = _count_rows(connection, folder, state)
+    return state, IngestedTable(counts.read, rejected, known_rows, new, replaced, absent, total)
 
 
 def _near_pieces(connection: duckdb.DuckDBPyConnection, state: TablePieces) -> Iterator[Any]:
@@ -226,29 +234,52 @@ def _near_pieces(connection: duckdb.DuckDBPyConnection, state: TablePieces) -> I
             yield piece
 
 
-def _count_changes(
+def _take_back(
     connection: duckdb.DuckDBPyConnection, name: str, state: TablePieces, known: str, columns: str
-) -> tuple[int, int]:
-    """(rows in place of known ones; known rows of the covered time that are not in the files)."""
-    replaced = 0
-    if (key := identity_sql(name)) is not None:
-        is_one, of = key
-        replaced = first_value(
-            connection,
-            f"SELECT count(*) FROM (SELECT {of} FROM fresh WHERE {is_one} "
-            f"INTERSECT SELECT {of} FROM ({known}) WHERE {is_one})",
-        )
+) -> int:
+    """Gather in `superseded` the known rows that a new row corrects; how many there are.
+
+    Of the same identity, not in the files any more, and (where rows have no clock of their own) not
+    earlier than the new row: an earlier one is a former version, as in files.
+    """
+    connection.execute(
+        f"CREATE OR REPLACE TEMP TABLE superseded AS SELECT {columns} FROM fresh WHERE false"
+    )
+    identity = identity_sql(name, state.columns, state.select)
+    if identity is None or not state.pieces:
+        return 0
+    has_identity, key = identity
+    by_event = "recorded_at" in state.columns and "recorded_at" not in state.select
+    first = "min(recorded_at)" if by_event else "0"
+    later = "known.recorded_at >= fresh.first_at" if by_event else "true"
+    connection.execute(
+        f"""INSERT INTO superseded
+        SELECT {columns} FROM (
+            SELECT known.* EXCLUDE (_key) FROM
+            (SELECT *, {key} AS _key FROM ({known}) WHERE {has_identity}) AS known
+            JOIN (SELECT {key} AS _key, {first} AS first_at FROM fresh
+                  WHERE {has_identity} GROUP BY 1) AS fresh
+            ON known._key IS NOT DISTINCT FROM fresh._key AND {later}
+        ) EXCEPT SELECT {columns} FROM incoming"""
+    )
+    return first_value(connection, "SELECT count(*) FROM superseded")
+
+
+def _count_absent(
+    connection: duckdb.DuckDBPyConnection, state: TablePieces, known: str, columns: str
+) -> int:
+    """The known rows of the time that the files cover that are not in them, nor corrected."""
     covered = known
     if "recorded_at" in state.columns:
         covered = (
             f"SELECT {columns} FROM ({known}) WHERE recorded_at BETWEEN "
             "(SELECT min(recorded_at) FROM incoming) AND (SELECT max(recorded_at) FROM incoming)"
         )
-    absent = first_value(
+    return first_value(
         connection,
-        f"SELECT count(*) FROM ({covered} EXCEPT SELECT {columns} FROM incoming)",
+        f"SELECT count(*) FROM (SELECT {columns} FROM ({covered}) "
+        f"EXCEPT SELECT {columns} FROM incoming EXCEPT SELECT {columns} FROM superseded)",
     )
-    return replaced, absent
 
 
 def _refuse_equal_rows(settings: Settings) -> None:

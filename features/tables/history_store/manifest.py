@@ -1,12 +1,16 @@
 """manifest.json of a kept history: its settings, its tables, and the pieces of each with hashes.
 
-What it does not name is not there: a piece is written before the manifest that names it.
+What it does not name is not there: a piece is written before the manifest that names it. The folder
+belongs to the history alone, and has a manifest before it has a piece: pieces without one are a
+damaged history, and nothing is taken for a new one but an empty folder.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,8 +21,9 @@ from features.core.file_hashes import hash_file
 from features.core.settings import Settings
 from features.core.staged_files import staged_file
 
-FILE = "manifest.json"
+FILE, LOCK = "manifest.json", ".lock"
 FORMAT = 1
+PIECE = re.compile(r"[a-z]+/(\d{6})-[0-9a-f]{12}\.parquet")
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,8 @@ class TablePieces:
     """The pieces of one table, the oldest first.
 
     columns: of the pieces, but for `bucket`. order: those that the SELECT has, which order the
-    rows. select: the columns of the SELECT. replaced: whether a later piece has rows in place of
-    rows of an earlier one. currencies: see `MoneySigns`.
+    rows. select: the columns of the SELECT. replaced: whether a piece takes rows of an earlier one
+    back. currencies: of those that were seen in the files, the most rows of one ingest.
     """
 
     columns: tuple[str, ...]
@@ -55,7 +60,7 @@ class TablePieces:
 
     @property
     def rows(self) -> int:
-        """The rows of all pieces."""
+        """The rows of all pieces, also those that take others back."""
         return sum(piece.rows for piece in self.pieces)
 
 
@@ -102,14 +107,19 @@ def store_folder(settings: Settings) -> Path:
 
 
 def read_manifest(folder: Path) -> Manifest | None:
-    """The manifest of a folder; None where nothing was ingested. QueryFailed for a damaged one."""
+    """The manifest of a folder; None where the folder is empty or not there.
+
+    QueryFailed for a damaged manifest, and for a folder with other content and none.
+    """
     path = folder / FILE
-    if not path.is_file():
+    if not os.path.lexists(path):
+        if folder.is_dir() and any(each.name != LOCK for each in folder.iterdir()):
+            raise _damaged(FILE, "a folder with other content and without a manifest")
         return None
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        if content.pop("format") != FORMAT:
-            raise ValueError("another format")
+        if not path.is_file():  # to open a pipe would wait for a writer
+            raise ValueError("no file")
+        content = _checked_content(json.loads(path.read_text(encoding="utf-8")))
         tables = {
             name: TablePieces(
                 **{key: tuple(each[key]) for key in ("columns", "order", "select", "attributes")},
@@ -119,14 +129,29 @@ def read_manifest(folder: Path) -> Manifest | None:
             )
             for name, each in content.pop("tables").items()
         }
+        files = [piece.file for table in tables.values() for piece in table.pieces]
+        if len(files) != len(set(files)) or not all(map(PIECE.fullmatch, files)):
+            raise ValueError("other names")
         return Manifest(**content, tables=tables)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise _damaged(FILE, "a manifest that cannot be read") from error
+
+
+def _checked_content(read: dict[str, Any]) -> dict[str, Any]:
+    content: dict[str, Any] = read["content"]
+    if read["sha256"] != _digest(content) or content.pop("format") != FORMAT:
+        raise ValueError("another content or format")
+    return content
+
+
+def _digest(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Replace the manifest at once, flushed to the disk; OSError."""
-    text = json.dumps({"format": FORMAT, **asdict(manifest)}, indent=1, sort_keys=True)
+    content = json.loads(json.dumps({"format": FORMAT, **asdict(manifest)}))
+    text = json.dumps({"content": content, "sha256": _digest(content)}, indent=1, sort_keys=True)
     with staged_file(folder / FILE) as staged:
         staged.write_text(text, encoding="utf-8")
         flush(staged)
@@ -148,9 +173,10 @@ def check_settings(manifest: Manifest, settings: Settings) -> None:
     other = [key for key, value in now.items() if manifest.settings.get(key) != value]
     if "tables" in other:
         before = dict(manifest.settings.get("tables", {}))
-        names = {*before, *now["tables"]}
-        changed = sorted(name for name in names if before.get(name) != now["tables"].get(name))
-        other = [f"[tables] {', '.join(changed)}", *(key for key in other if key != "tables")]
+        # A further table may join: what was read before is not read otherwise.
+        changed = sorted(name for name in before if before[name] != now["tables"].get(name))
+        other = [key for key in other if key != "tables"]
+        other = [f"[tables] {', '.join(changed)}", *other] if changed else other
     if manifest.buckets != settings.history.buckets:
         other.append("history.buckets")
     if other:
@@ -190,7 +216,7 @@ def _damaged(name: str, got: str) -> QueryFailed:
     return QueryFailed(
         where=f"the kept history, {name}",
         got=got,
-        rule="Each piece has the hash that the manifest says.",
-        fix="Restore the folder from a backup, or give [history] folder another name and ingest "
-        "all files anew.",
+        rule="The folder is the history's alone; each piece has the hash that the manifest says.",
+        fix="Restore the whole folder from a backup; or give [history] folder the name of an empty "
+        "folder and ingest all files anew.",
     )

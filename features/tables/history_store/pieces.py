@@ -1,14 +1,17 @@
 """Pieces of a kept history: written once, sorted, and merged where there are many.
 
 A row belongs to the bucket that the first eight hex digits of the MD5 of its customer id give, so
-that any engine computes the same. Tables without a customer have one bucket.
+that any engine computes the same. Tables without a customer have one bucket. A piece may take rows
+of earlier pieces back: of rows that are equal in every column the last one says whether they count.
 """
 
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import duckdb
@@ -16,13 +19,14 @@ import duckdb
 from features.core.contract import ALL_TABLES
 from features.core.file_hashes import hash_file
 from features.core.staged_files import PRIVATE
-from features.tables.history_store.manifest import Piece, TablePieces, flush
+from features.tables.history_store.manifest import PIECE, Manifest, Piece, TablePieces, flush
 from features.tables.parsing import literal, quote_identifier
 from features.tables.versions import has_id, version_key
 
 MOST_PIECES = 8
 ROW_GROUP = 50_000
-BUCKET = "bucket"
+# No attribute of customers has a dot in its name.
+BUCKET, REMOVED, PLACE = '"lifecycle.bucket"', '"lifecycle.removed"', '"lifecycle.piece"'
 
 
 def bucket_sql(columns: Sequence[str], buckets: int) -> str:
@@ -32,35 +36,46 @@ def bucket_sql(columns: Sequence[str], buckets: int) -> str:
     return f"CAST(('0x' || substr(md5(customer_id), 1, 8)) AS UBIGINT) % {buckets}"
 
 
-def pieces_sql(folder: Path, table: TablePieces, name: str) -> str:
-    """SQL for the rows of all pieces that count, with their columns.
-
-    Where two rows are one (equal ids and instants of knowledge; of customers equal ids and
-    valid_from), that of the later piece counts.
-    """
+def pieces_sql(folder: Path, table: TablePieces, *, with_removed: bool = False) -> str:
+    """SQL for the rows of all pieces that count; with_removed: also the others, and REMOVED."""
     columns = _listed(table.columns)
-    files = [literal(str(folder / piece.file)) for piece in table.pieces]
+    # A star in the name of a folder is a star, and `a=b` no column.
+    files = [literal(glob.escape(str(folder / piece.file))) for piece in table.pieces]
     parts = [
-        f"SELECT {columns}, {number} AS _piece FROM read_parquet({file})"
-        for number, file in enumerate(files)
+        f"SELECT {columns}, {REMOVED}, {place} AS {PLACE} "
+        f"FROM read_parquet({file}, hive_partitioning = false)"
+        for place, file in enumerate(files)
     ]
     rows = " UNION ALL ".join(parts)
-    key = identity_sql(name)
-    if key is None or not table.replaced:
-        return f"SELECT {columns} FROM ({rows})"
-    is_one, of = key
-    ranked = f"SELECT *, row_number() OVER (PARTITION BY {of} ORDER BY _piece DESC) AS _turn"
-    return f"SELECT {columns} FROM ({ranked} FROM ({rows})) WHERE _turn = 1 OR NOT ({is_one})"
+    if table.replaced:
+        last = f"row_number() OVER (PARTITION BY {columns} ORDER BY {PLACE} DESC) = 1"
+        rows = f"SELECT * FROM ({rows}) QUALIFY {last}"
+    if with_removed:
+        return f"SELECT {columns}, {REMOVED} FROM ({rows})"
+    return f"SELECT {columns} FROM ({rows}) WHERE NOT {REMOVED}"
 
 
-def identity_sql(name: str) -> tuple[str, str] | None:
-    """SQL that is true for rows that have an identity, and for that; None for plain events."""
+def identity_sql(
+    name: str, columns: Sequence[str], select: Sequence[str]
+) -> tuple[str, str] | None:
+    """SQL that is true for rows that have an identity, and for it; None for plain events.
+
+    A row that is new takes back a known one of the same identity. Without a clock of its own, a
+    correction has the instant of its event, which may have been corrected itself. Of a row without
+    an id, such as a complaint, it is all cells but those that come later, such as its answer.
+    """
     table = ALL_TABLES[name]
     if table.attributes:
-        return "true", "customer_id, valid_from"
+        return "true", "row(customer_id, valid_from)"
     if not table.version_of:
-        return None
-    return has_id(table), f"{version_key(table)}, recorded_at"
+        late = {column.name for column in table.columns if column.known_at}
+        late |= {str(column.known_at) for column in table.columns if column.known_at}
+        if not late:
+            return None
+        others = [each for each in columns if each not in late and each != "recorded_at"]
+        return "true", f"row({_listed(others)})"
+    clock = ", recorded_at" if "recorded_at" in select else ""
+    return has_id(table), f"row({version_key(table)}{clock})"
 
 
 def write_piece(
@@ -70,10 +85,12 @@ def write_piece(
     table: TablePieces,
     rows: str,
     *,
-    buckets: int,
-    number: int,
+    manifest: Manifest,
 ) -> Piece | None:
-    """Write the rows of the SQL `rows` as a piece; None where there are none. OSError."""
+    """Write the rows of the SQL `rows` (columns and REMOVED) as a piece; None without any. OSError.
+
+    manifest: as it will be; its number of ingests names the piece.
+    """
     clock = "recorded_at" if "recorded_at" in table.columns else "NULL"
     count, first, last = connection.execute(
         f"SELECT count(*), min({clock}), max({clock}) FROM ({rows})"
@@ -83,18 +100,18 @@ def write_piece(
     place = folder / name
     place.mkdir(parents=True, exist_ok=True)
     staged = place / f".piece-{os.getpid()}"
-    order = ", ".join([BUCKET, *map(quote_identifier, table.order)])
-    bucket = bucket_sql(table.columns, buckets)
+    order = ", ".join([BUCKET, *map(quote_identifier, table.order), REMOVED])
+    bucket = bucket_sql(table.columns, manifest.buckets)
     try:
         connection.execute(
-            f"COPY (SELECT CAST({bucket} AS INTEGER) AS {BUCKET}, {_listed(table.columns)} "
-            f"FROM ({rows}) ORDER BY {order}) TO {literal(str(staged))} "
+            f"COPY (SELECT CAST({bucket} AS INTEGER) AS {BUCKET}, {REMOVED}, "
+            f"{_listed(table.columns)} FROM ({rows}) ORDER BY {order}) TO {literal(str(staged))} "
             f"(FORMAT PARQUET, COMPRESSION ZSTD, ROW_GROUP_SIZE {ROW_GROUP})"
         )
         staged.chmod(PRIVATE)  # it names customers
         flush(staged)
         about = hash_file(staged)
-        file = f"{name}/{number:06d}-{about['sha256'][:12]}.parquet"
+        file = f"{name}/{manifest.ingests:06d}-{about['sha256'][:12]}.parquet"
         os.replace(staged, folder / file)
         flush(place)
     finally:
@@ -109,57 +126,47 @@ def merge_pieces(
     name: str,
     table: TablePieces,
     *,
-    buckets: int,
-    number: int,
+    manifest: Manifest,
 ) -> TablePieces:
     """The same rows in fewer pieces, where there are more than MOST_PIECES.
 
     The first piece stays where it has more rows than all others together: a new day costs its own
-    size, and not that of the history.
+    size, and not that of the history. What others take back of it stays written, too.
     """
     pieces = table.pieces
     if len(pieces) <= MOST_PIECES:
         return table
     others = sum(piece.rows for piece in pieces[1:])
     stay = pieces[:1] if pieces[0].rows > others else ()
-    part = _with_pieces(table, pieces[len(stay) :])
+    part = replace(table, pieces=pieces[len(stay) :])
     if len(part.pieces) < 2:
         return table
-    merged = write_piece(
-        connection,
-        folder,
-        name,
-        table,
-        pieces_sql(folder, part, name),
-        buckets=buckets,
-        number=number,
-    )
-    assert merged is not None
-    return _with_pieces(table, (*stay, merged))
+    rows = pieces_sql(folder, part, with_removed=True)
+    if not stay:
+        rows = f"SELECT *, false AS {REMOVED} FROM ({pieces_sql(folder, part)})"
+    merged = write_piece(connection, folder, name, table, rows, manifest=manifest)
+    left = () if merged is None else (merged,)
+    return replace(table, pieces=(*stay, *left), replaced=table.replaced and bool(stay))
 
 
-def remove_strays(folder: Path, tables: dict[str, TablePieces]) -> None:
-    """Remove files that no manifest names: of a killed ingest, or merged by the one before.
+def remove_strays(folder: Path, manifest: Manifest) -> None:
+    """Remove pieces of former ingests that the manifest does not name: they were merged.
 
-    They are removed by the ingest that follows, so that who reads meanwhile still has them.
+    By the ingest that follows, so that who reads meanwhile still has them. Nothing else is ever
+    removed: neither other files, nor pieces of an ingest that the manifest does not know.
     """
-    known = {folder / piece.file for table in tables.values() for piece in table.pieces}
-    for path in folder.glob("*/*"):
-        if path not in known and (path.suffix == ".parquet" or path.name.startswith(".piece-")):
-            with contextlib.suppress(OSError):
-                path.unlink()
+    known = {piece.file for table in manifest.tables.values() for piece in table.pieces}
+    for name in ALL_TABLES:
+        for path in (folder / name).glob("*"):
+            match = PIECE.fullmatch(f"{name}/{path.name}")
+            is_former = match is not None and int(match[1]) <= manifest.ingests
+            if (is_former and f"{name}/{path.name}" not in known) or _is_staged(path):
+                with contextlib.suppress(OSError):
+                    path.unlink()
 
 
-def _with_pieces(table: TablePieces, pieces: Sequence[Piece]) -> TablePieces:
-    return TablePieces(
-        table.columns,
-        table.order,
-        table.select,
-        table.attributes,
-        table.currencies,
-        table.replaced,
-        tuple(pieces),
-    )
+def _is_staged(path: Path) -> bool:
+    return path.name.startswith(".piece-") and path.name.removeprefix(".piece-").isdecimal()
 
 
 def _listed(columns: Sequence[str]) -> str:

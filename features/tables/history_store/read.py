@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from features.core.contract import ALL_TABLES
+import duckdb
+
+from features.core.contract import ALL_TABLES, FURTHER_TABLES
+from features.core.errors import FileMissing
 from features.core.settings import Settings
 from features.tables.history_store.manifest import (
     Manifest,
@@ -16,7 +19,7 @@ from features.tables.history_store.manifest import (
 from features.tables.history_store.pieces import pieces_sql
 from features.tables.margins import require_margin
 from features.tables.money_signs import MoneySigns
-from features.tables.parsing import quote_identifier
+from features.tables.parsing import SQL_TYPES, quote_identifier
 from features.tables.payment_terms import build_terms
 from features.tables.queries import first_value
 from features.tables.sources import SourceTables, connect
@@ -44,17 +47,36 @@ def read_store(settings: Settings) -> SourceTables:
         order = ", ".join(map(quote_identifier, table.order))
         connection.execute(
             f"CREATE TABLE {name} AS SELECT {columns} "
-            f"FROM ({pieces_sql(folder, table, name)}) ORDER BY {order}"
+            f"FROM ({pieces_sql(folder, table)}) ORDER BY {order}"
         )
         rows = first_value(connection, f"SELECT count(*) FROM {name}")
         counts[name] = _counts(table, rows)
         if name == "transactions" and settings.value.reads_margins:
             require_margin(table.select)
+    for name in sorted({*settings.selects} - {*manifest.tables}):
+        counts[name] = _make_empty(connection, name)
     if settings.built_terms and "contracts" in settings.tables:
         counts["contracts"] = build_terms(connection, settings.contract.term_days)
     connection.execute(EMPTY_REJECTS)
     connection.execute("SET enable_external_access = false")
     return SourceTables(connection, counts, {})
+
+
+def _make_empty(connection: duckdb.DuckDBPyConnection, name: str) -> RowCounts:
+    """A table in which nothing was ever written; FileMissing for one that features read."""
+    if name not in FURTHER_TABLES:
+        raise FileMissing(
+            where=f"[tables] {name}",
+            got="a table that was not ingested yet",
+            rule="With [history] folder, commands read what `lifecycle ingest` has kept.",
+            fix="Type: lifecycle ingest",
+        )
+    columns = ", ".join(
+        f"{quote_identifier(column.name)} {SQL_TYPES[column.type]}"
+        for column in FURTHER_TABLES[name].columns
+    )
+    connection.execute(f"CREATE TABLE {name} ({columns})")
+    return RowCounts()
 
 
 def _in_order(manifest: Manifest) -> list[str]:
@@ -67,5 +89,5 @@ def _counts(table: TablePieces, rows: int) -> RowCounts:
         kept=rows,
         attributes=list(table.attributes),
         columns=list(table.select),
-        money=MoneySigns(currencies=dict(table.currencies)),
+        money=MoneySigns(dict(table.currencies) if len(table.currencies) > 1 else {}),
     )

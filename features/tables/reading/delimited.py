@@ -141,7 +141,7 @@ def _engine_sql(path: Path, file: str, dialect: Dialect, structure: Structure) -
     if structure.longest >= _ENGINE_LONGEST // 2:
         longest = f", max_line_size={structure.longest + 2}"
     source = (
-        f"read_csv({literal(str(path))}, auto_detect=false, header=true, "
+        f"read_csv({literal(str(path))}, auto_detect=false, hive_partitioning=false, header=true, "
         f"delim={literal(dialect.separator)}, quote='\"', escape='\"', "
         f"columns={{{columns}}}{longest})"
     )

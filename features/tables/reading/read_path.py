@@ -120,7 +120,7 @@ def _parquet(path: Path, file: str, folder: TemporaryFolder) -> FileReading:
             fix="Write or download it again.",
         ) from error
     plain = folder.alias(path)
-    source = f"read_parquet({literal(str(plain))})"
+    source = f"read_parquet({literal(str(plain))}, hive_partitioning = false)"
     return FileReading(
         sql_of_source(source, file=file, first_row=1, paths=[plain]),
         "parquet",

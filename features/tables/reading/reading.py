@@ -122,7 +122,7 @@ def sql_of_source(source: str, *, file: str, first_row: int, paths: Iterable[Pat
 def sql_of_converted(paths: list[Path], *, file: str) -> FileSql:
     """SQL for Parquet files that we wrote ourselves, with the row numbers in the column ROW."""
     listed = ", ".join(literal(str(path)) for path in paths)
-    source = f"read_parquet([{listed}], union_by_name=true)"
+    source = f"read_parquet([{listed}], union_by_name=true, hive_partitioning = false)"
     return FileSql(
         f"SELECT * EXCLUDE ({quote_identifier(ROW)}) FROM {source}",
         f"SELECT *, {literal(file)} AS {FILE} FROM {source}",
