@@ -9,11 +9,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.core.errors import BadSetting
 from features.core.instants import DAY_US
 from lifecycle.commands.decide import decide_campaign
 from lifecycle.commands.decide_rules import read_rules
+from serving.api.lookup import Lookup
 from serving.api.schemas import RequestedId, rfc3339
-from serving.api.state import ServingState
+from serving.api.state import ServingState, _read_decided
 from serving.campaigns import store
 from serving.campaigns.decided import NOT_READABLE, read_decided
 from serving.campaigns.store import HELD_OUT
@@ -66,7 +68,7 @@ def test_the_plan_stands_beside_the_score_and_names_no_action_for_who_is_held_ou
             "decided_at": rfc3339(at),
             "action": None if held_out else "call",
             "channel": None if held_out else "phone",
-            "expected_profit": plan[name]["expected_profit"],
+            "expected_profit": None if held_out else plan[name]["expected_profit"],
             "hold_out": held_out,
         }
     assert {answer[name] for name in customers[20:]} == {None}
@@ -167,5 +169,57 @@ def test_the_file_has_the_scores_of_everybody_with_what_was_decided(trained_shop
         else:
             held_out = each["arm"] == HELD_OUT
             action = None if held_out else each["action"]
-            assert got == (action, each["expected_profit"], held_out)
+            profit = None if held_out else each["expected_profit"]
+            assert got == (action, profit, held_out)
     assert table["hold_out"].null_count < table.num_rows
+
+
+def test_who_is_held_out_of_any_open_campaign_gets_no_action_of_another(home):
+    at = 10**15
+    first = write("first", at, ["a", "b", "c", "d", "e", "f"], seed=1)
+    later = write("later", at + DAY_US, ["a", "b", "c", "d", "e", "f"], seed=2)
+    decided = read_decided()
+    held_out = {
+        name for plan in (first, later) for name, row in plan.items() if row["arm"] == HELD_OUT
+    }
+    assert 0 < len(held_out) < 6
+    for name in first:
+        decision = decided.of_customer(name, at + 2 * DAY_US)
+        assert decision["hold_out"] == (name in held_out)
+        assert (decision["action"] is None) == (name in held_out)
+
+
+def test_who_took_back_the_consent_has_no_decision(service, monkeypatch):
+    desk = service()
+    served = desk.desk.served
+    names = list(desk.ids[:4])
+    write("spring", served.run.as_of, names)
+    monkeypatch.setattr(Lookup, "refusing_customers", lambda _: {names[0], names[1]})
+    desk.desk.served = dataclasses.replace(
+        served, decided=_read_decided(served.run, served.settings)
+    )
+    answer = decisions(desk, names)
+    assert served.settings.consent.list
+    assert answer[names[0]] is answer[names[1]] is None
+    assert answer[names[2]] is not None
+
+
+def test_flags_of_the_run_say_who_refuses(shop_service, tmp_path):
+    run = shop_service.desk.served.run
+    folder = tmp_path / "run"
+    (folder / "history").mkdir(parents=True)
+    rows = pq.read_table(run.folder / "history" / "customers.parquet")
+    other = dataclasses.replace(run, folder=folder)
+    flags = [True, False, None] + [True] * (rows.num_rows - 3)
+    for consent, refused in ((pa.nulls(rows.num_rows, pa.bool_()), 0), (pa.array(flags), 2)):
+        place = rows.column_names.index("consent")
+        changed = rows.set_column(place, "consent", consent)
+        pq.write_table(changed, folder / "history" / "customers.parquet")
+        assert len(other.refusing_customers()) == refused
+
+
+def test_a_name_of_the_table_treatments_is_refused(shop_with_trial, home, tmp_path):
+    _, settings, history = shop_with_trial
+    rules = read_rules(settings, "trial", budget=None, capacity={})
+    with pytest.raises(BadSetting, match="own name"):
+        decide_campaign(history, settings, rules, None, tmp_path / "out")

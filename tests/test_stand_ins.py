@@ -251,3 +251,13 @@ def test_a_damaged_campaign_is_an_error_and_not_left_out(shop_with_trial, home):
     path.write_bytes(path.read_bytes()[:-1] + b"?")
     with pytest.raises(ReleaseRefused, match="not as it was written"):
         drawn_campaigns(history, settings)
+
+
+def test_a_plan_of_later_days_does_not_replace_the_campaign_of_the_table(shop_with_trial, home):
+    _, settings, history = shop_with_trial
+    before = drawn_campaigns(history, settings)
+    at = history.data_until + 5 * DAY_US
+    plan = plan_at(at, [f"{number:06d}" for number in range(1, 60)], np.random.default_rng(0))
+    store.write_campaign("trial", plan, {"as_of": at, "horizon_days": 60})
+    after = drawn_campaigns(history, settings)
+    assert after.contacts.rows.equals(before.contacts.rows)

@@ -71,7 +71,8 @@ def decide(
         )
     settings, history, counts = open_business(config, changes)
     capacities = read_capacities(capacity or ())
-    rules = read_rules(settings, campaign or "check", budget=budget, capacity=capacities)
+    name = "check" if campaign is None else campaign
+    rules = read_rules(settings, name, budget=budget, capacity=capacities)
     at = None if as_of is None else instant(as_of, zone=settings.zone)
     if check:
         findings = decisions.check_actions(history, settings, rules, at)

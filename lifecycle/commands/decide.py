@@ -24,6 +24,7 @@ from serving.decisions.effect_model import effects_at
 from serving.decisions.plan import Rules, make_plan, price_options
 from serving.decisions.review import Finding, review_actions
 from serving.value.scored_tables import run_of_day
+from training.campaigns.campaign_rows import campaigns_of_table
 from training.effects.harmful import harmful_actions
 
 EXAMPLE = """\
@@ -72,12 +73,29 @@ def decide_campaign(
     Errors as `decide` and `keep`; BadSetting for a folder that has the lists of another campaign.
     """
     refuse_other_campaign(out, rules.campaign)
+    _refuse_name_of_table(history, rules.campaign)
     with lock_campaigns():
         decision = decide(history, settings, rules, as_of)
         scores = _scores_of_day(settings, decision.as_of)
         keep(decision, settings)
     decision.write(out, scores)
     return decision
+
+
+def _refuse_name_of_table(history: History, campaign: str) -> None:
+    """BadSetting where the table treatments has a campaign of this name that was not decided here.
+
+    Two campaigns of one name would be measured, and learned from, as one.
+    """
+    decided_here = campaign in campaigns.list_campaigns()
+    if not decided_here and campaign in campaigns_of_table(history):
+        raise BadSetting(
+            where="--campaign",
+            got="a name that the table treatments has already",
+            rule="Each campaign has its own name.",
+            fix=f"Give another name, such as --campaign {campaign}-2.",
+            values=[campaign],
+        )
 
 
 def _scores_of_day(settings: Settings, as_of: int) -> pa.Table:

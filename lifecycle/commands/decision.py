@@ -171,14 +171,15 @@ class Decision:
 def with_decisions(scores: pa.Table, chosen: pa.Table) -> pa.Table:
     """The scores with `action`, `expected_profit` and `hold_out`; null for who is not chosen.
 
-    Who is held out has no action, so that nobody contacts them by mistake.
+    Who is held out has neither action nor profit, so that nobody contacts them by mistake.
     """
     places = pc.index_in(scores["customer_id"], chosen["customer_id"].combine_chunks())
     held_out = pc.equal(chosen["arm"], HELD_OUT)
     action = pc.if_else(held_out, pa.scalar(None, pa.string()), chosen["action"])
+    profit = pc.if_else(held_out, pa.scalar(None, pa.float64()), chosen["expected_profit"])
     for name, values in (
         ("action", action),
-        ("expected_profit", chosen["expected_profit"]),
+        ("expected_profit", profit),
         ("hold_out", held_out),
     ):
         scores = scores.append_column(name, values.take(places))

@@ -159,7 +159,10 @@ def _effect(history: History, settings: Settings, name: str, *, is_complete: boo
 
 def _is_used(name: str) -> bool:
     """Whether `decide` sends by what this campaign taught."""
-    return effects_path().is_file() and read_effect_model(effects_path()).campaign == name
+    try:
+        return effects_path().is_file() and read_effect_model(effects_path()).campaign == name
+    except ReleaseRefused:
+        return False  # `decide` says that the file is damaged
 
 
 def _release(settings: Settings, outcomes: Link) -> Link:

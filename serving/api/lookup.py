@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from features.core import latest_run
 from features.core.errors import RunRefused
 from features.core.settings import home
+from features.engine.consent import consents
 from features.recipes.population_stats import PopulationStats
 from serving.api.answers import entry_structs, further_columns
 
@@ -51,6 +52,22 @@ class Lookup:
         # Runs are written sorted by customer_id.
         row = bisect_left(self.ids, customer)
         return row if row < len(self.ids) and self.ids[row] == customer else None
+
+    def refusing_customers(self) -> set[str]:
+        """Who does not consent, by the run's customers; nobody where the business says nothing.
+
+        An empty flag is no consent, where anybody has one.
+        """
+        if "customers" not in self.history:
+            return set()
+        try:
+            rows = pq.read_table(self.folder / "history" / "customers.parquet")
+            flags = consents(rows)
+        except (OSError, ValueError, LookupError, pa.ArrowException) as error:
+            raise refuse_file("history/customers.parquet", "a file that cannot be read") from error
+        if all(flag is None for flag in flags.values()):
+            return set()
+        return {name for name, flag in flags.items() if not flag}
 
     def features_of(self, customer: str) -> dict[str, Any]:
         """The customer's feature row, read from the run's file; empty without activity."""

@@ -106,7 +106,8 @@ activity yet): then there is no score</td></tr></table>
 customer, from the instant of its scores until its horizon has passed; null where nothing was
 decided: <code>campaign</code>, <code>decided_at</code>, <code>action</code>, <code>channel</code>,
 <code>expected_profit</code>, <code>hold_out</code>. With <code>hold_out: true</code> nobody
-contacts the customer, and action and channel are null.</p>
+contacts the customer, and action, channel and profit are null. Null too for who does not consent to
+lists, where the business says who does.</p>
 <p>After <code>next_stages</code> come the columns of the curve:
 <code>p_active_&lt;h&gt;d</code>, the probability of activity within h days (with contracts
 <code>p_lost_&lt;h&gt;d</code>, that cover is lost within h days), <code>p_return_&lt;h&gt;d</code>
@@ -255,7 +256,7 @@ def _decision_schema() -> dict[str, Any]:
         "decided_at": {"type": "string", "format": "date-time"},
         "action": text,
         "channel": text,
-        "expected_profit": {"type": "number"},
+        "expected_profit": {"type": ["number", "null"]},
         "hold_out": {"type": "boolean"},
     }
     return {"type": ["object", "null"], "properties": decision, "required": list(decision)}

@@ -307,7 +307,8 @@ def _load_served(before: ServedRelease | None) -> ServedRelease:
     """The state that the pointers name; an unchanged release is not loaded again."""
     pointers = _read_pointers()
     if before is not None and before.pointers[:2] == pointers[:2]:
-        return replace(before, decided=_read_decided(), pointers=pointers)
+        decided = _read_decided(before.run, before.settings)
+        return replace(before, decided=decided, pointers=pointers)
     if before is not None and before.pointers[0] == pointers[0]:
         release = before.release
     else:
@@ -323,11 +324,14 @@ def _load_served(before: ServedRelease | None) -> ServedRelease:
     by_instant = {population.as_of: population for population in populations}
     terms = TermRules.from_settings(settings)
     prepared = tuple(_prepare(release, terms, each) for each in by_instant.values())
-    return ServedRelease(release, settings, run, prepared, _read_decided(), pointers)
+    return ServedRelease(release, settings, run, prepared, _read_decided(run, settings), pointers)
 
 
-def _read_decided() -> Decided:
+def _read_decided(run: Lookup | None, settings: Settings) -> Decided:
+    """What campaigns decided, without who has taken back the consent to lists meanwhile."""
     decided = read_decided()
+    if run is not None and settings.consent.list:
+        decided = decided.without(run.refusing_customers())
     if decided.unreadable:
         log.error("%d campaigns cannot be read: every entry says so", decided.unreadable)
     return decided

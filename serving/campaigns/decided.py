@@ -1,13 +1,14 @@
 """What campaigns decided for single customers, as answers and pages have it.
 
 A decision counts from the instant of its scores until its horizon has passed. Of several the last
-one counts. Who is held out gets no action: the answer names none, so that nobody is contacted by
-mistake.
+one counts, but who is held out of any is left alone by all. Then the answer names no action and no
+profit, so that nobody is contacted by mistake.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,27 +39,36 @@ class Decided:
     rows: pa.StructArray
     unreadable: int = 0
 
+    def without(self, customers: Collection[str]) -> Decided:
+        """The decisions of all others."""
+        stays = [name not in customers for name in self.ids]
+        if all(stays):
+            return self
+        ids = [name for name, is_left in zip(self.ids, stays, strict=True) if is_left]
+        return Decided(ids, self.rows.filter(pa.array(stays, pa.bool_())), self.unreadable)
+
     def of_customer(self, customer: str, as_of: int) -> dict[str, Any] | None:
         """The decision that counts at as_of (µs UTC); None where there is none.
 
         Keys: campaign, decided_at (µs UTC), action, channel, expected_profit, hold_out. For who is
-        held out, action and channel are None.
+        held out, action, channel and expected_profit are None.
         """
-        place, last = bisect_left(self.ids, customer), None
+        place, open_rows = bisect_left(self.ids, customer), []
         while place < len(self.ids) and self.ids[place] == customer:
             row = self.rows[place].as_py()
             if row["decided_at"] <= as_of < row["until"]:
-                last = row
+                open_rows.append(row)
             place += 1
-        if last is None:
+        if not open_rows:
             return None
-        hold_out = last["arm"] == HELD_OUT
+        left_alone = [row for row in open_rows if row["arm"] == HELD_OUT]
+        last, hold_out = (left_alone or open_rows)[-1], bool(left_alone)
         return {
             "campaign": last["campaign"],
             "decided_at": last["decided_at"],
             "action": None if hold_out else last["action"],
             "channel": None if hold_out else last["channel"],
-            "expected_profit": last["expected_profit"],
+            "expected_profit": None if hold_out else last["expected_profit"],
             "hold_out": hold_out,
         }
 

@@ -127,7 +127,9 @@ def read_campaign(name: str) -> Campaign:
 def list_campaigns() -> list[str]:
     """The names of the campaigns that were decided, by name."""
     folders = campaigns_folder().glob("campaign=*")
-    return sorted(path.name.removeprefix("campaign=") for path in folders)
+    names = (path.name.removeprefix("campaign=") for path in folders)
+    # Another name is no campaign of `decide`: a copy that somebody made.
+    return sorted(name for name in names if NAME.fullmatch(name))
 
 
 def read_plans() -> pa.Table:

@@ -23,11 +23,11 @@ def campaign_rows(history: History, campaign: str) -> tuple[pa.Table, bool]:
     recorded_at is the decision: no later than the contact.
     """
     if campaign in campaigns.list_campaigns():
-        return campaigns.read_campaign(campaign).plan, True
-    table = history.as_of(history.data_until).further.get("treatments")
-    names = ["customer_id", "occurred_at", "recorded_at", "campaign", "arm", "action", "cost"]
-    rows = None if table is None else table.select(*names).collect(backend="pyarrow").to_native()
-    rows = None if rows is None else rows.filter(pc.equal(rows["campaign"], campaign))
+        decided = campaigns.read_campaign(campaign)
+        # A plan of later days is not known yet.
+        if decided.as_of <= history.data_until:
+            return decided.plan, True
+    rows = rows_of_table(history, campaign)
     if rows is None or not rows.num_rows:
         raise BadSetting(
             where="--campaign",
@@ -39,6 +39,16 @@ def campaign_rows(history: History, campaign: str) -> tuple[pa.Table, bool]:
     # A decision that was written down after the contact was made before it.
     begins = pc.min_element_wise(rows["recorded_at"], rows["occurred_at"])
     return rows.set_column(rows.column_names.index("recorded_at"), "recorded_at", begins), False
+
+
+def rows_of_table(history: History, campaign: str) -> pa.Table | None:
+    """The rows of a campaign in the table treatments; None without the table."""
+    table = history.as_of(history.data_until).further.get("treatments")
+    if table is None:
+        return None
+    names = ["customer_id", "occurred_at", "recorded_at", "campaign", "arm", "action", "cost"]
+    rows = table.select(*names).collect(backend="pyarrow").to_native()
+    return rows.filter(pc.equal(rows["campaign"], campaign))
 
 
 def campaigns_of_table(history: History) -> list[str]:

@@ -22,7 +22,7 @@ from features.recipes.definitions import learn_definitions
 from features.tables.history import History, Known
 from serving.campaigns.store import HELD_OUT
 from training.campaigns.before import BEFORE, known_before
-from training.campaigns.campaign_rows import clear_decisions
+from training.campaigns.campaign_rows import clear_decisions, rows_of_table
 
 OF_PLANS = ("risk", "value")
 
@@ -73,12 +73,8 @@ def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn:
         why = "; ".join(f"{count:,}: {reason}" for reason, count in left_out.items() if count)
         raise _not_complete(f"outcomes ({why})", settings)
     names = (*BEFORE, *(OF_PLANS if drawn else ()))
-    # What was paid for those who are compared, in every row of theirs.
     compared = pa.array([each for part in parts for each in part["treated"]], pa.string())
-    paid = every_row.filter(pc.is_in(every_row["customer_id"], compared))
-    cost = None if paid["cost"].null_count else float(pc.sum(paid["cost"]).as_py() or 0.0)
-    if not drawn and cost is not None:
-        cost /= 10**settings.minor_digits
+    cost = _cost(history, settings, every_row, compared, drawn=drawn)
     return Arms(
         np.concatenate([each["is_treated"] for each in parts]),
         np.concatenate([each["kept"] for each in parts]),
@@ -91,6 +87,21 @@ def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn:
         left_out,
         drawn,
     )
+
+
+def _cost(
+    history: History, settings: Settings, rows: pa.Table, compared: pa.Array, *, drawn: bool
+) -> float | None:
+    """What was paid for those who are compared, in every row of theirs; None where it is not known.
+
+    Of a plan: as the table treatments says, where it has rows of the campaign; else as expected.
+    """
+    unit = 1
+    table = rows_of_table(history, rows["campaign"][0].as_py()) if drawn else rows
+    if table is not None and table.num_rows:
+        rows, unit = table, 10**settings.minor_digits
+    paid = rows.filter(pc.is_in(rows["customer_id"], compared))
+    return None if paid["cost"].null_count else float(pc.sum(paid["cost"]).as_py() or 0.0) / unit
 
 
 def observe_kept(history: History, settings: Settings, at: int) -> pa.Table:

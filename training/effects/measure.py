@@ -78,7 +78,7 @@ class Measurement:
             "kept": _numbers(self.kept, self.interval),
             "kept_as_counted": dict(zip(("difference", "low", "high"), self.raw, strict=True)),
             "detectable": self.kept.detectable,
-            "customers_needed_more": self.needed,
+            "customers_needed_more": self.needed if self.verdict == OPEN else None,
             "looked_early": self.looked_early,
             "money_per_customer": None
             if self.money is None

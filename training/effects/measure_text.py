@@ -20,7 +20,9 @@ def measurement_text(report: Mapping[str, Any]) -> str:
     """The lines of `Measurement.report`."""
     kept, margin = report["kept"], number(100 * report["margin"], 1)
     sentence = say(
-        _VERDICTS[report["verdict"]], margin=margin, needed=number(report["customers_needed_more"])
+        _VERDICTS[report["verdict"]],
+        margin=margin,
+        needed=number(report["customers_needed_more"] or 0),
     )
     lines = [
         say("campaign {name}: {verdict}", name=report["campaign"], verdict=sentence),
