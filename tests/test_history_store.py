@@ -72,7 +72,9 @@ def days_of(name, rows, count, rng):
     return pd.qcut(at.rank(method="first"), count, labels=False).to_numpy()
 
 
-@pytest.mark.parametrize("parts", [1, 3, 12])
+@pytest.mark.parametrize(
+    "parts", [1, 3, pytest.param(12, marks=[pytest.mark.slow, pytest.mark.long])]
+)
 def test_days_that_are_ingested_one_by_one_in_any_order_are_the_whole_file(
     business, tmp_path, parts
 ):

@@ -73,6 +73,8 @@ def test_a_margin_that_is_the_amount_gives_the_values_of_revenue_bit_for_bit(tra
     assert rows.select(others).equals(before.select(others))
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_a_margin_of_four_tenths_gives_four_tenths_of_the_value(trained_shop, tmp_path):
     """Amounts are five times as large, so that four tenths of each are whole cents.
 

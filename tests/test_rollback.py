@@ -116,6 +116,8 @@ def test_where_the_served_release_is_gone_the_one_before_is_served(three):
     assert (result.release.id, result.left, served_release_id()) == (second, third, second)
 
 
+@pytest.mark.slow
+@pytest.mark.long
 def test_what_was_rolled_back_is_served_again_by_its_id_alone(three, trained_shop):
     _, second, third = three
     rollback(reason="wrong prices")

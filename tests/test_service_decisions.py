@@ -13,7 +13,6 @@ from features.core.errors import BadSetting
 from features.core.instants import DAY_US
 from lifecycle.commands.decide import decide_campaign
 from lifecycle.commands.decide_rules import read_rules
-from serving.api.lookup import Lookup
 from serving.api.schemas import RequestedId, rfc3339
 from serving.api.state import ServingState, _read_decided
 from serving.campaigns import store
@@ -189,15 +188,24 @@ def test_who_is_held_out_of_any_open_campaign_gets_no_action_of_another(home):
         assert (decision["action"] is None) == (name in held_out)
 
 
-def test_who_took_back_the_consent_has_no_decision(service, monkeypatch):
+def with_flags(run, folder, flags):
+    """The run with other flags of consent."""
+    (folder / "history").mkdir(parents=True)
+    rows = pq.read_table(run.folder / "history" / "customers.parquet")
+    consent = [flags.get(name) for name in rows["customer_id"].to_pylist()]
+    place = rows.column_names.index("consent")
+    rows = rows.set_column(place, "consent", pa.array(consent, pa.bool_()))
+    pq.write_table(rows, folder / "history" / "customers.parquet")
+    return dataclasses.replace(run, folder=folder)
+
+
+def test_who_took_back_the_consent_has_no_decision(service, tmp_path):
     desk = service()
     served = desk.desk.served
     names = list(desk.ids[:4])
     write("spring", served.run.as_of, names)
-    monkeypatch.setattr(Lookup, "refusing_customers", lambda _: {names[0], names[1]})
-    desk.desk.served = dataclasses.replace(
-        served, decided=_read_decided(served.run, served.settings)
-    )
+    run = with_flags(served.run, tmp_path, {name: name not in names[:2] for name in desk.ids})
+    desk.desk.served = dataclasses.replace(served, decided=_read_decided(run, served.settings))
     answer = decisions(desk, names)
     assert served.settings.consent.list
     assert answer[names[0]] is answer[names[1]] is None
@@ -205,17 +213,13 @@ def test_who_took_back_the_consent_has_no_decision(service, monkeypatch):
 
 
 def test_flags_of_the_run_say_who_refuses(shop_service, tmp_path):
-    run = shop_service.desk.served.run
-    folder = tmp_path / "run"
-    (folder / "history").mkdir(parents=True)
-    rows = pq.read_table(run.folder / "history" / "customers.parquet")
-    other = dataclasses.replace(run, folder=folder)
-    flags = [True, False, None] + [True] * (rows.num_rows - 3)
-    for consent, refused in ((pa.nulls(rows.num_rows, pa.bool_()), 0), (pa.array(flags), 2)):
-        place = rows.column_names.index("consent")
-        changed = rows.set_column(place, "consent", consent)
-        pq.write_table(changed, folder / "history" / "customers.parquet")
-        assert len(other.refusing_customers()) == refused
+    run, ids = shop_service.desk.served.run, shop_service.ids
+    nobody_says = with_flags(run, tmp_path / "nobody", dict.fromkeys(ids))
+    assert nobody_says.refusing_customers() == set()
+    flags = dict.fromkeys(ids, True) | {ids[1]: False, ids[2]: None}
+    refusing = with_flags(run, tmp_path / "some", flags).refusing_customers()
+    assert {ids[1], ids[2]} <= refusing
+    assert ids[0] not in refusing
 
 
 def test_a_name_of_the_table_treatments_is_refused(shop_with_trial, home, tmp_path):
