@@ -49,8 +49,12 @@ def assert_equal(kept, files):
         assert getattr(ours, fact) == getattr(theirs, fact), fact
 
 
-@pytest.fixture(params=["shop", "subscriptions"])
+LONG = [pytest.mark.slow, pytest.mark.long]
+
+
+@pytest.fixture
 def business(request):
+    """The folder of the simulated business of this name."""
     folder, _, _ = request.getfixturevalue(request.param)
     return folder
 
@@ -73,7 +77,13 @@ def days_of(name, rows, count, rng):
 
 
 @pytest.mark.parametrize(
-    "parts", [1, 3, pytest.param(12, marks=[pytest.mark.slow, pytest.mark.long])]
+    ("business", "parts"),
+    [
+        ("shop", 1),
+        ("subscriptions", 3),
+        *(pytest.param(name, 12, marks=LONG) for name in ("shop", "subscriptions")),
+    ],
+    indirect=["business"],
 )
 def test_days_that_are_ingested_one_by_one_in_any_order_are_the_whole_file(
     business, tmp_path, parts
@@ -97,6 +107,9 @@ def test_days_that_are_ingested_one_by_one_in_any_order_are_the_whole_file(
     assert all(len(each.pieces) <= pieces.MOST_PIECES for each in tables.values())
 
 
+@pytest.mark.parametrize(
+    "business", ["shop", pytest.param("subscriptions", marks=LONG)], indirect=True
+)
 def test_a_whole_export_every_day_adds_what_is_new_and_a_replay_adds_nothing(business, tmp_path):
     files = tmp_path / "files"
     numbers = {}
