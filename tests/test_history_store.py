@@ -493,12 +493,12 @@ def test_a_complaint_that_is_resolved_later_is_one_complaint(with_complaints, wh
 def test_an_attribute_may_have_any_name_and_many_days_of_changes_merge(small, tmp_path):
     write, settings = small
     text = (tmp_path / "lifecycle.toml").read_text()
-    (tmp_path / "lifecycle.toml").write_text(text.replace('["region"]', '["bucket", "_turn"]'))
+    (tmp_path / "lifecycle.toml").write_text(text.replace('["region"]', '["bucket", "_key"]'))
     regions = ["gold", "iron", "gold", "tin"]
     for day in range(12):
         write([(str(day), "a", f"2024-01-{day + 1:02}T10:00:00Z", day)])
         people = [("a", regions[day % 4], "x"), ("b", "iron", regions[(day + 1) % 4])]
-        rows = pd.DataFrame(people, columns=["customer_id", "bucket", "_turn"])
+        rows = pd.DataFrame(people, columns=["customer_id", "bucket", "_key"])
         rows.to_csv(tmp_path / "files" / "people.csv", index=False)
         ingest(settings())
     write([(str(day), "a", f"2024-01-{day + 1:02}T10:00:00Z", day) for day in range(12)])

@@ -45,8 +45,7 @@ def _table_lines(name: str, each: IngestedTable) -> list[str]:
     if each.replaced:
         lines.append(
             say(
-                "    {n} of the new rows count in place of an older row with the same id and "
-                "instant",
+                "    {n} rows that were kept before are corrected by new ones",
                 n=number(each.replaced),
             )
         )

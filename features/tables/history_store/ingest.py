@@ -1,7 +1,8 @@
 """`lifecycle ingest`: what the files have that the kept history does not becomes new pieces.
 
 A row is known where all its cells are: so the files may be the whole export again, or the new day
-alone, and a day that is ingested twice changes nothing. Rows that are gone from the files stay.
+alone, and a day that is ingested twice adds nothing. Rows that are gone from the files stay; those
+that a new row corrects are taken back.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from features.tables.history_store.manifest import (
     write_manifest,
 )
 from features.tables.history_store.pieces import (
+    KEY,
     REMOVED,
     identity_sql,
     merge_pieces,
@@ -52,9 +54,9 @@ BATCH_ROWS = 100_000
 class IngestedTable:
     """What became of the rows of one table.
 
-    read = rejected + known + new. replaced: of the new ones, those in place of an older row of the
-    same id and instant. absent: rows that were kept before, were recorded in the time that the
-    files cover, and are not in them; total: all that are kept now.
+    read = rejected + known + new. replaced: rows that were kept before and that a new one corrects.
+    absent: further ones that were kept before, were recorded in the time that the files cover, and
+    are not in them; total: all that are kept now.
     """
 
     read: int
@@ -255,11 +257,11 @@ def _take_back(
     connection.execute(
         f"""INSERT INTO superseded
         SELECT {columns} FROM (
-            SELECT known.* EXCLUDE (_key) FROM
-            (SELECT *, {key} AS _key FROM ({known}) WHERE {has_identity}) AS known
-            JOIN (SELECT {key} AS _key, {first} AS first_at FROM fresh
+            SELECT known.* EXCLUDE ({KEY}) FROM
+            (SELECT *, {key} AS {KEY} FROM ({known}) WHERE {has_identity}) AS known
+            JOIN (SELECT {key} AS {KEY}, {first} AS first_at FROM fresh
                   WHERE {has_identity} GROUP BY 1) AS fresh
-            ON known._key IS NOT DISTINCT FROM fresh._key AND {later}
+            ON known.{KEY} IS NOT DISTINCT FROM fresh.{KEY} AND {later}
         ) EXCEPT SELECT {columns} FROM incoming"""
     )
     return first_value(connection, "SELECT count(*) FROM superseded")

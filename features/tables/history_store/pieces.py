@@ -26,7 +26,9 @@ from features.tables.versions import has_id, version_key
 MOST_PIECES = 8
 ROW_GROUP = 50_000
 # No attribute of customers has a dot in its name.
-BUCKET, REMOVED, PLACE = '"lifecycle.bucket"', '"lifecycle.removed"', '"lifecycle.piece"'
+BUCKET, REMOVED, PLACE, KEY = (
+    f'"lifecycle.{name}"' for name in ("bucket", "removed", "piece", "key")
+)
 
 
 def bucket_sql(columns: Sequence[str], buckets: int) -> str:
