@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow test-long check notebooks docs
+.PHONY: help install demo test test-slow test-long check check-types check-rules notebooks docs
 help: ## what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -18,7 +18,13 @@ install: $(READY) ## the environment in .venv, everything installed
 demo: $(READY) ## simulate a small business, run the main job on it, print what it says
 	$(BIN)/lifecycle demo
 
-check: $(READY) ## formatting, lint, import rules, stale pages
+check: $(READY) ## formatting, lint, types, import rules, stale pages
+	@$(MAKE) --no-print-directory --jobs 2 --output-sync=target check-types check-rules
+
+check-types: $(READY)
+	$(BIN)/mypy
+
+check-rules: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	PYTHONPATH=. $(BIN)/lint-imports --no-cache
@@ -26,7 +32,6 @@ check: $(READY) ## formatting, lint, import rules, stale pages
 	$(BIN)/python scripts/check_imports.py
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/python scripts/serve_requirements.py --check
-	$(BIN)/mypy
 
 test: check ## the checks, then the tests that take seconds
 	TZ=UTC $(BIN)/python -m pytest -m "not slow and not long"

@@ -8,7 +8,6 @@ import json
 import numpy as np
 import pyarrow as pa
 import pytest
-from scipy.special import expit
 
 from features.core.errors import LeakSuspected, NotEnoughData, ReleaseRefused
 from features.core.instants import DAY_US
@@ -28,8 +27,9 @@ from serving.decisions.effect_model import (
     Inputs,
     effects_at,
     effects_path,
-    kept_odds,
+    kept_probability,
     learn_inputs,
+    log_hazard,
     read_effect_model,
 )
 from serving.decisions.plan import make_plan, price_options
@@ -37,26 +37,31 @@ from tests.support.campaigns import ACTIONS, no_contacts, settings_of
 from training.effects.learn_effects import fit_line, learn_effect, unbiased_guess
 from training.effects.other_learners import other_effects
 from training.effects.qini import effect_deciles, qini, qini_area
-from training.effects.uplift import is_better, learn_campaign
+from training.effects.uplift import is_as_good, learn_campaign
 
 of_the_shop = pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
 
 
 def trial(seed: int, size: int = 6000, moved: float = 1.2):
-    """inputs, odds, arms and outcomes: only customers whose first input is above 0 are moved."""
+    """inputs, hazard, arms and outcomes: customers whose first input is above 0 are moved alone.
+
+    The effect is one of log-odds, so the model does not have the form of the truth.
+    """
     rng = np.random.default_rng(seed)
     inputs = rng.normal(size=(size, 5))
     odds = rng.normal(1, 1.5, size)
     is_treated = rng.random(size) < 0.6
     change = moved * (inputs[:, 0] > 0)
-    plain, treated = expit(odds), expit(odds + change)
+    plain, treated = (1 / (1 + np.exp(-each)) for each in (odds, odds + change))
+    hazard = np.log(-np.log(plain))
     kept = rng.random(size) < np.where(is_treated, treated, plain)
-    return inputs, odds, is_treated, kept.astype(float), treated - plain, rng.integers(0, 5, size)
+    folds = rng.integers(0, 5, size)
+    return inputs, hazard, is_treated, kept.astype(float), treated - plain, folds
 
 
 def test_it_finds_who_is_moved():
-    inputs, odds, ours, kept, effect, folds = trial(1)
-    learned = learn_effect(inputs, odds, ours, kept, folds)
+    inputs, hazard, ours, kept, effect, folds = trial(1)
+    learned = learn_effect(inputs, hazard, ours, kept, folds)
     assert np.corrcoef(learned.effect, effect)[0, 1] > 0.75
     assert learned.effect[inputs[:, 0] > 0].mean() > learned.effect[inputs[:, 0] < 0].mean() + 0.05
     assert learned.guess.mean() == pytest.approx(effect.mean(), abs=0.03)
@@ -69,8 +74,8 @@ def test_it_finds_who_is_moved():
 def test_where_everybody_is_moved_alike_no_order_is_claimed():
     areas = []
     for seed in range(12):
-        inputs, odds, ours, kept, _, folds = trial(seed, size=2500, moved=0.0)
-        learned = learn_effect(inputs, odds, ours, kept, folds)
+        inputs, hazard, ours, kept, _, folds = trial(seed, size=2500, moved=0.0)
+        learned = learn_effect(inputs, hazard, ours, kept, folds)
         areas.append(qini(learned.effect, ours, kept))
         assert np.abs(learned.effect).mean() < 0.03
     assert sum(each.low > 0 for each in areas) <= 1
@@ -84,21 +89,21 @@ def test_the_guess_is_right_in_the_mean_whatever_the_model_says():
 
 
 def test_no_prediction_knows_its_own_outcome():
-    inputs, odds, ours, kept, _, folds = trial(4, size=1500)
-    learned = learn_effect(inputs, odds, ours, kept, folds)
+    inputs, hazard, ours, kept, _, folds = trial(4, size=1500)
+    learned = learn_effect(inputs, hazard, ours, kept, folds)
     changed = kept.copy()
     changed[folds == 2] = 1 - changed[folds == 2]
     fold = folds == 2
-    rest, _ = fit_line(inputs[~fold], odds[~fold], ours[~fold], kept[~fold], learned.strength)
-    alone, _ = rest.effect(inputs[fold], odds[fold])
+    rest, _ = fit_line(inputs[~fold], hazard[~fold], ours[~fold], kept[~fold], learned.strength)
+    alone, _ = rest.effect(inputs[fold], hazard[fold])
     assert alone == pytest.approx(learned.effect[fold], abs=1e-9)
 
 
 def test_the_order_of_the_rows_changes_nothing_beyond_rounding():
-    inputs, odds, ours, kept, _, folds = trial(5, size=1200)
+    inputs, hazard, ours, kept, _, folds = trial(5, size=1200)
     places = np.random.default_rng(1).permutation(len(kept))
-    first = learn_effect(inputs, odds, ours, kept, folds)
-    moved = (each[places] for each in (inputs, odds, ours, kept, folds))
+    first = learn_effect(inputs, hazard, ours, kept, folds)
+    moved = (each[places] for each in (inputs, hazard, ours, kept, folds))
     again = learn_effect(*moved)
     assert again.effect == pytest.approx(first.effect[places], abs=1e-9)
 
@@ -106,11 +111,11 @@ def test_the_order_of_the_rows_changes_nothing_beyond_rounding():
 def test_the_error_covers_the_effect():
     inside = []
     for seed in range(30):
-        inputs, odds, ours, kept, effect, _ = trial(seed, size=3000, moved=0.8)
-        each, _ = fit_line(inputs, odds, ours, kept, 10.0)
+        inputs, hazard, ours, kept, effect, _ = trial(seed, size=3000, moved=0.8)
+        each, _ = fit_line(inputs, hazard, ours, kept, 10.0)
         ones = np.ones(len(kept))
-        error = each.error_of_sum(inputs, odds, ones)
-        total = each.effect(inputs, odds)[0].sum()
+        error = each.error_of_sum(inputs, hazard, ones)
+        total = each.effect(inputs, hazard)[0].sum()
         inside.append(abs(total - effect.sum()) < 1.96 * error)
     assert 0.8 <= np.mean(inside) <= 1.0
 
@@ -166,7 +171,7 @@ def test_learned_effects_replace_the_acceptance_and_nothing_else(planned):
     customers = learn_campaign(business.history, settings, "spring")
     size = len(customers.model.inputs.names)
     nothing = np.zeros(size + 1).tolist()
-    moved = [1.0, *nothing[1:]]
+    moved = [-1.0, *nothing[1:]]
     flat = np.zeros((2 * size + 2, 2 * size + 2)).tolist()
     effect = ActionEffect(nothing, moved, nothing[1:], np.ones(size).tolist(), flat)
     model = EffectModel("spring", customers.model.inputs, {"call": effect})
@@ -183,10 +188,9 @@ def test_learned_effects_replace_the_acceptance_and_nothing_else(planned):
         rows, no_contacts(), dataclasses.replace(rules, effects=None), business.run.as_of
     )
     place = options.names.index("call")
-    odds = kept_odds(rows)
-    expected = (expit(odds + 1) - expit(odds)) * rows["value"].to_numpy() - ACTIONS[
-        "call"
-    ].contact_cost
+    hazard = log_hazard(rows)
+    kept_more = kept_probability(hazard - 1) - kept_probability(hazard)
+    expected = kept_more * rows["value"].to_numpy() - ACTIONS["call"].contact_cost
     known = np.isfinite(options.profit[:, place])
     assert known.any()
     assert options.profit[known, place] == pytest.approx(expected[known])
@@ -233,16 +237,16 @@ def test_scores_that_have_learned_the_outcomes_teach_and_decide_nothing(planned)
 
 
 @pytest.mark.parametrize(
-    ("gain", "area", "better"),
+    ("gain", "as_good"),
     [
-        ((1.0, -1.0, 3.0), 0.01, True),
-        ((0.001, -7.0, 7.0), 0.01, False),
-        ((1.0, -1.0, 3.0), -0.001, False),
-        ((-1.0, -2.0, 0.0), 0.01, False),
+        ((1.0, -1.0, 3.0), True),
+        ((-0.9, -2.86, 1.06), True),
+        ((-1.1, -3.06, 0.86), False),
+        ((-1.0, -2.0, 0.0), False),
     ],
 )
-def test_a_tie_or_a_bad_order_is_no_gain(gain, area, better):
-    assert is_better(gain, area) == better
+def test_effects_are_served_unless_sending_by_risk_is_better_by_a_standard_error(gain, as_good):
+    assert is_as_good(gain) == as_good
 
 
 @of_the_shop
@@ -308,9 +312,9 @@ def test_inputs_are_numbers_whatever_is_not_known():
 
 
 def test_the_usual_learners_order_customers_too_and_none_has_seen_them():
-    inputs, odds, ours, kept, effect, folds = trial(1)
-    learned = learn_effect(inputs, odds, ours, kept, folds)
-    others = other_effects(inputs, odds, ours, kept, learned.guess, folds)
+    inputs, hazard, ours, kept, effect, folds = trial(1)
+    learned = learn_effect(inputs, hazard, ours, kept, folds)
+    others = other_effects(inputs, hazard, ours, kept, learned.guess, folds)
     assert set(others) == {"T-learner", "DR-learner"}
     for each in others.values():
         assert np.corrcoef(each, effect)[0, 1] > 0.4
@@ -320,14 +324,14 @@ def test_the_usual_learners_order_customers_too_and_none_has_seen_them():
     changed[folds == 0] = 1 - changed[folds == 0]
     guess = learned.guess.copy()
     guess[folds == 0] += 5
-    again = other_effects(inputs, odds, ours, changed, guess, folds)
+    again = other_effects(inputs, hazard, ours, changed, guess, folds)
     for name, each in others.items():
         assert np.allclose(each[folds == 0], again[name][folds == 0], atol=1e-9)
         assert not np.allclose(each[folds == 1], again[name][folds == 1], atol=1e-3)
 
 
 def test_an_arm_with_one_outcome_has_an_effect():
-    inputs, odds, ours, _, _, folds = trial(2, size=600)
+    inputs, hazard, ours, _, _, folds = trial(2, size=600)
     kept = np.ones(600)
-    others = other_effects(inputs, odds, ours, kept, np.zeros(600), folds)
+    others = other_effects(inputs, hazard, ours, kept, np.zeros(600), folds)
     assert all(np.allclose(each, 0) for each in others.values())

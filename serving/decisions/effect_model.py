@@ -1,9 +1,9 @@
 """What an action is expected to change for a customer: two lines over known inputs, as JSON.
 
 Inputs: the log-odds of the risk, the value, the days since the last activity and the last
-complaint, and the customer's categories, each alone and times the log-odds. Learned by
-`training.effects.uplift` from a campaign whose arms were drawn, and used by `lifecycle decide`
-instead of p · γ.
+complaint, and the customer's categories. An action multiplies the hazard of leaving, as in a model
+of proportional hazards. Learned by `training.effects.uplift` from a campaign whose arms were drawn,
+and used by `lifecycle decide` instead of p · γ.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from scipy.special import expit
 
 from features.core.errors import ReleaseRefused
 from features.core.settings import home
@@ -29,6 +28,7 @@ CATEGORIES = ("stage", "segment", "channel")
 MOST_LEVELS, LEAST_OF_LEVEL = 8, 50
 COMPLAINT_DAYS = 30.0  # after so many days a complaint counts a third
 LEAST_RISK = 0.003
+HAZARDS = (-15.0, 3.0)  # bounds of log hazards: P(kept) from 2e-9 to 1 − 3e-7
 LARGEST = 1e9  # no weight, mean or spread of ours is nearly as large
 Array = np.ndarray
 
@@ -43,11 +43,7 @@ class Inputs:
     def names(self) -> tuple[str, ...]:
         plain = ["log value", "log days_since_activity", "complaint"]
         plain += [f"{name}={level}" for name, levels in self.levels.items() for level in levels]
-        return (
-            *("odds", "odds²", "odds > -1", "odds > 1"),
-            *plain,
-            *(f"odds × {x}" for x in plain),
-        )
+        return ("odds", "odds²", "odds > -1", "odds > 1", *plain)
 
     def matrix(self, customers: pa.Table) -> Array:
         """(customers, names): every number is finite; what is not known is 0, as if it were not."""
@@ -65,13 +61,24 @@ class Inputs:
                 for level in levels
             ]
         bends = [odds, odds**2, np.maximum(odds + 1, 0), np.maximum(odds - 1, 0)]
-        return np.column_stack([*bends, *columns, *(odds * each for each in columns)])
+        return np.column_stack([*bends, *columns])
 
 
 def kept_odds(customers: pa.Table) -> Array:
     """The log-odds of being kept, by the score; bounded, as the score is."""
     risk = np.clip(_numbers(customers, "risk"), LEAST_RISK, 1 - LEAST_RISK)
     return np.log(1 - risk) - np.log(risk)
+
+
+def log_hazard(customers: pa.Table) -> Array:
+    """The log of the hazard of leaving within the horizon, by the score: P(kept) = exp(−hazard)."""
+    risk = np.clip(_numbers(customers, "risk"), LEAST_RISK, 1 - LEAST_RISK)
+    return np.log(-np.log1p(-risk))
+
+
+def kept_probability(hazard: Array) -> Array:
+    """exp(−exp(x)) of log hazards x, which are bounded so that no probability is 0 or 1."""
+    return np.exp(-np.exp(np.clip(hazard, *HAZARDS)))
 
 
 def learn_inputs(customers: pa.Table) -> Inputs:
@@ -93,7 +100,7 @@ def _numbers(customers: pa.Table, name: str, *, missing: float = 0.0) -> Array:
 
 @dataclass(frozen=True)
 class ActionEffect:
-    """The lines of one action: logit P(kept) = odds + correction + treated · change.
+    """The lines of one action: log hazard of leaving = score's + correction + treated · change.
 
     correction, change (inputs + 1): their weights, the intercept first, of inputs less `centre` by
     `scale`. covariance (2 (inputs + 1), 2 (inputs + 1)): of all weights, those of correction first.
@@ -105,30 +112,31 @@ class ActionEffect:
     scale: Sequence[float]
     covariance: Sequence[Sequence[float]]
 
-    def probabilities(self, inputs: Array, odds: Array) -> tuple[Array, Array]:
-        """P(kept) without and with the action."""
-        return self._lines(inputs, odds)[:2]
+    def probabilities(self, inputs: Array, hazard: Array) -> tuple[Array, Array]:
+        """P(kept) without and with the action; hazard: the score's, as a log."""
+        return self._lines(inputs, hazard)[:2]
 
-    def effect(self, inputs: Array, odds: Array) -> tuple[Array, Array]:
+    def effect(self, inputs: Array, hazard: Array) -> tuple[Array, Array]:
         """The difference in the probability of being kept, and its standard error."""
-        plain, treated, turn = self._lines(inputs, odds)
+        plain, treated, turn = self._lines(inputs, hazard)
         spread = np.einsum("ij,ij->i", turn @ np.array(self.covariance), turn)
         return treated - plain, np.sqrt(np.maximum(spread, 0))
 
-    def error_of_sum(self, inputs: Array, odds: Array, weights: Array) -> float:
+    def error_of_sum(self, inputs: Array, hazard: Array, weights: Array) -> float:
         """The standard error of Σ weight · effect: customers share the lines and their error."""
-        turn = weights @ self._lines(inputs, odds)[2]
+        turn = weights @ self._lines(inputs, hazard)[2]
         return float(np.sqrt(max(turn @ np.array(self.covariance) @ turn, 0)))
 
-    def _lines(self, inputs: Array, odds: Array) -> tuple[Array, Array, Array]:
+    def _lines(self, inputs: Array, hazard: Array) -> tuple[Array, Array, Array]:
         """P(kept) without and with the action, and how their difference turns with each weight."""
         scaled = (inputs - np.array(self.centre)) / np.array(self.scale)
         rows = np.column_stack([np.ones(len(scaled)), scaled])
-        plain = odds + rows @ np.array(self.correction)
+        plain = hazard + rows @ np.array(self.correction)
         treated = plain + rows @ np.array(self.change)
-        p, q = expit(plain), expit(treated)
-        turn = [rows * (q * (1 - q) - p * (1 - p))[:, None], rows * (q * (1 - q))[:, None]]
-        return p, q, np.hstack(turn)
+        p, q = kept_probability(plain), kept_probability(treated)
+        # d exp(−exp(x)) / dx = −exp(x) · exp(−exp(x)) = p · log p
+        of_p, of_q = p * np.log(p), q * np.log(q)
+        return p, q, np.hstack([rows * (of_q - of_p)[:, None], rows * of_q[:, None]])
 
 
 @dataclass(frozen=True)

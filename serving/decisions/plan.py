@@ -25,7 +25,7 @@ from serving.decisions.economics import (
     profit_interval,
     profit_of_effect,
 )
-from serving.decisions.effect_model import EffectModel, kept_odds
+from serving.decisions.effect_model import EffectModel, log_hazard
 from serving.decisions.hold_out import HoldOut, draw_hold_out, draw_number, needed_hold_out
 from serving.decisions.profit_curve import ProfitCurve, profit_curve
 
@@ -188,9 +188,9 @@ def _learned_effects(customers: pa.Table, rules: Rules) -> dict[str, tuple[Array
     parts: dict[str, list[tuple[Array, Array]]] = {name: [] for name in effects}
     for start in range(0, customers.num_rows, BLOCK):
         block = customers.slice(start, BLOCK)
-        inputs, odds = rules.effects.inputs.matrix(block), kept_odds(block)
+        inputs, hazard = rules.effects.inputs.matrix(block), log_hazard(block)
         for name, each in effects.items():
-            parts[name].append(each.effect(inputs, odds))
+            parts[name].append(each.effect(inputs, hazard))
     return {
         name: (np.concatenate([e for e, _ in blocks]), np.concatenate([s for _, s in blocks]))
         for name, blocks in parts.items()

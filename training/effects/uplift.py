@@ -24,7 +24,7 @@ from serving.campaigns import store as campaigns
 from serving.campaigns.store import HELD_OUT
 from serving.decisions.candidates import load_candidates
 from serving.decisions.economics import expected_profit, profit_of_effect
-from serving.decisions.effect_model import EffectModel, kept_odds, learn_inputs
+from serving.decisions.effect_model import EffectModel, kept_odds, learn_inputs, log_hazard
 from serving.decisions.hold_out import draw_number
 from training.campaigns.balance import compare_arms
 from training.campaigns.campaign_rows import campaign_rows, clear_decisions
@@ -181,9 +181,9 @@ def _learn_action(
     """The effects of an action, and the Qini areas of the usual learners."""
     ids = rows["customer_id"].to_pylist()
     folds = np.array([draw_number(f"{campaign} {name}", each) % FOLDS for each in ids])
-    kept, odds = rows["kept"].to_numpy(), kept_odds(rows)
-    learned = learn_effect(matrix, odds, is_treated, kept, folds)
-    others = other_effects(matrix, odds, is_treated, kept, learned.guess, folds)
+    kept = rows["kept"].to_numpy()
+    learned = learn_effect(matrix, log_hazard(rows), is_treated, kept, folds)
+    others = other_effects(matrix, kept_odds(rows), is_treated, kept, learned.guess, folds)
     return learned, {name: qini_area(each, is_treated, kept) for name, each in others.items()}
 
 
@@ -210,17 +210,20 @@ def _judge(
         others,
         effect_deciles(learned.effect, learned.guess),
         gain,
-        served=gain is not None and is_better(gain, order.area),
+        served=gain is not None and is_as_good(gain),
     )
 
 
-def is_better(gain: tuple[float, float, float], area: float) -> bool:
-    """Whether sending by the effect is worth more: by half a standard error, and in order.
+def is_as_good(gain: tuple[float, float, float]) -> bool:
+    """Whether sending by risk is not better by more than the standard error of the comparison.
 
-    A tie, and an order that is worse than a random one, is no gain.
+    The effects contain "everybody alike" as a special case, to which their penalty leads them where
+    a campaign tells nothing more. What they replace is a share that is right for the mean of the
+    campaign alone. Asking them to prove a gain first costs more than it saves, since one campaign
+    rarely can (docs/decisions/041).
     """
     value, low, _ = gain
-    return area > 0 and value > (value - low) / Z / 2
+    return value > -(value - low) / Z
 
 
 def _gain_over_risk(
