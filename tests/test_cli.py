@@ -25,6 +25,7 @@ COMMANDS = [
     "doctor",
     "examples",
     "features",
+    "forget",
     "ingest",
     "init",
     "judge",

@@ -13,10 +13,10 @@ import sys
 
 import pytest
 
-from features.core import errors, progress
+from features.core import errors, folder_lock, progress
 from features.core.instants import DAY_US
 from serving.api import lookup
-from serving.batch import folder_lock, run_folders
+from serving.batch import run_folders
 from serving.release import release
 from tests.support.checks import nonempty
 from tests.support.command_line import ROOT
@@ -38,7 +38,7 @@ def start_score(business, day):
 
 HOLDER = """
 import pathlib, sys
-from serving.batch.folder_lock import lock_folder
+from features.core.folder_lock import lock_folder
 
 with lock_folder(pathlib.Path(sys.argv[1]), "score"):
     print("locked", flush=True)

@@ -28,6 +28,8 @@ import pyarrow.parquet as pq
 from features.core import latest_run
 from features.core.contract import CONTRACT
 from features.core.errors import ArchetypeRefused, EmptyTable, ReleaseRefused, StoreFailed
+from features.core.folder_lock import lock_folder
+from features.core.forgotten import refuse_forgotten_since
 from features.core.instants import day_text
 from features.core.language import say
 from features.core.progress import print_status
@@ -40,7 +42,6 @@ from features.tables.currencies import refuse_several_currencies
 from features.tables.freshness import stale_tables
 from features.tables.history import History, Known, refuse_too_late
 from serving.batch import run_manifest, shift
-from serving.batch.folder_lock import lock_folder
 from serving.batch.writers import with_datetimes
 from serving.release.release import Release
 from serving.release.score_table import CANCELLED, REFUSED_ARCHETYPES, WITHOUT, score_table
@@ -120,6 +121,7 @@ def score_batch(
     if os.path.lexists(folder.parent) and not folder.parent.is_dir():
         raise _in_the_way(folder.parent, "no folder", "The runs of one as_of are in a folder.")
     with _store_errors(), lock_folder(root, "score"):
+        refuse_forgotten_since(history.forgotten)
         about["shift"] = (run_manifest.read_about(folder) or {}).get("shift")
         fresh = not _is_finished(folder, about, list(tables))
         if fresh:

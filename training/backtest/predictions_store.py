@@ -27,6 +27,7 @@ from features.core.contract import CONTRACT
 from features.core.errors import StoreFailed
 from features.core.settings import Settings, home
 from features.core.staged_files import staged_file, staged_folder
+from features.tables.forgotten_rows import without_forgotten
 from features.tables.history import History
 from training.reports import card
 
@@ -113,6 +114,7 @@ def save(folder: Path, name: str, result: DatePredictions) -> None:
         with staged_folder(folder / name, replace=True) as staged:
             for table in TABLES:
                 if (rows := getattr(result, table)) is not None:
+                    rows = without_forgotten(rows)  # also who was forgotten meanwhile
                     pq.write_table(rows, staged / f"{table}.parquet")
             (staged / "metadata.json").write_text(to_json(result.metadata))
     except OSError as error:
