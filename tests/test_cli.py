@@ -34,6 +34,7 @@ COMMANDS = [
     "measure",
     "monitor",
     "promote",
+    "prune",
     "report",
     "rollback",
     "run",

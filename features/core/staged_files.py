@@ -118,6 +118,13 @@ def flush(path: Path) -> None:
         os.close(descriptor)
 
 
+def flush_folder(folder: Path) -> None:
+    """Flush all files and names of a folder to the disk, its own name excepted; OSError."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        flush(path)
+    flush(folder)
+
+
 def _create_private(staged: Path) -> None:
     # A leftover of an earlier process with this id may have another mode.
     staged.unlink(missing_ok=True)

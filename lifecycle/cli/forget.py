@@ -1,4 +1,4 @@
-"""The command that takes customers out of everything that was kept of them."""
+"""The commands that take things away: customers who are to be forgotten, and old runs."""
 
 from __future__ import annotations
 
@@ -79,3 +79,25 @@ def forget(
     answer(receipt, forget_text(receipt), as_json)
     if receipt["unreadable"]:
         raise typer.Exit(1)
+
+
+@app.command(rich_help_panel=SERVE)
+def prune(
+    config: Config = DEFAULT,
+    changes: Changes = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="list what would be removed, remove nothing")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Remove the runs that are older than [retention] runs_days; `score` does so by itself.
+
+    Those stay that LATEST, a campaign, monitor, the comparison of the next run or the page needs.
+    """
+    from features.core.setting_changes import read_changes
+    from features.core.settings import load_settings
+    from lifecycle.commands.prune_text import prune_text
+    from serving.batch.retention import prune_runs
+
+    pruned = prune_runs(load_settings(config, read_changes(changes or ())), dry_run=dry_run)
+    answer(pruned.report(), prune_text(pruned), as_json)

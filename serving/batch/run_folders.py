@@ -34,7 +34,13 @@ from features.core.instants import day_text
 from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings, home
-from features.core.staged_files import replace_folder, staged_file, staging_folder
+from features.core.staged_files import (
+    flush,
+    flush_folder,
+    replace_folder,
+    staged_file,
+    staging_folder,
+)
 from features.engine.build import build, prospects
 from features.engine.consent import with_consent
 from features.recipes.population_stats import population_stats
@@ -275,8 +281,12 @@ def _write_run(
             pq.write_table(table, staged / "history" / f"{name}.parquet", row_group_size=GROUP_ROWS)
         text = run_manifest.manifest_text(staged, about, list(tables))
         (staged / run_manifest.FILE).write_text(text, encoding="utf-8")
+        # On the disk before it has its name: after a power failure a run is whole or absent.
+        flush_folder(staged)
         folder.parent.mkdir(exist_ok=True)
         replace_folder(staged, folder)
+        flush(folder.parent)
+        flush(folder.parent.parent)
 
 
 @contextlib.contextmanager
@@ -334,6 +344,8 @@ def _write_latest(root: Path, folder: Path, as_of: int) -> None:
     if not _has_text(root / latest_run.FILE, text):
         with staged_file(root / latest_run.FILE) as staged:
             staged.write_text(text)
+            flush(staged)
+        flush(root)
 
 
 def _has_text(path: Path, text: str) -> bool:

@@ -62,7 +62,8 @@ def backtest_id(history: History, settings: Settings, dates: Sequence[int], *, u
     That is: the dates, the configuration, the versions, the code, and every row recorded before
     `until` (µs).
     """
-    config = settings.model_dump(mode="json", exclude={"files", "folder", "engine", "history"})
+    of_places = {"files", "folder", "engine", "history", "retention"}
+    config = settings.model_dump(mode="json", exclude=of_places)
     config["training"].pop("evaluate")  # each date has its own
     content = [
         list(dates),
