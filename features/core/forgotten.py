@@ -18,7 +18,7 @@ from pathlib import Path
 
 from features.core.errors import StoreFailed
 from features.core.settings import home
-from features.core.staged_files import flush, staged_file
+from features.core.staged_files import flush, give_to_owner_of, staged_file
 
 FOLDER, FILE = "forgotten", "ids.json"
 KEY_BYTES, HASH_BYTES = 32, 16
@@ -78,16 +78,24 @@ def read_forgotten() -> Forgotten:
         ) from error
 
 
+def make_own_folder(folder: Path) -> None:
+    """A folder for the owner of the home alone; OSError."""
+    if not folder.is_dir():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        give_to_owner_of(folder, folder.parent)
+
+
 def write_forgotten(forgotten: Forgotten) -> None:
     """Replace the file (mode 0600, flushed to the disk); OSError."""
     path = forgotten_path()
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_own_folder(path.parent)
     content = {
         "key": forgotten.key.hex(),
         "hashes": sorted(each.hex() for each in forgotten.hashes),
     }
     with staged_file(path, private=True) as staged:
         staged.write_text(json.dumps(content, indent=0) + "\n", encoding="ascii")
+        give_to_owner_of(staged, path.parent)
         flush(staged)
     flush(path.parent)
 

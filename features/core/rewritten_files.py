@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from features.core.errors import StoreFailed
-from features.core.staged_files import flush, staged_file
+from features.core.staged_files import flush, give_to_owner_of, staged_file
 
 STAGED = ".forget"
 
@@ -31,6 +31,7 @@ def rewrite_together(journal: Path, paths: Sequence[Path]) -> None:
     for path in paths:
         staged = staged_name(path)
         staged.chmod(path.stat().st_mode & 0o777)
+        give_to_owner_of(staged, path)
         flush(staged)
     with staged_file(journal, private=True) as staged:
         staged.write_text(json.dumps([str(path) for path in paths]), encoding="utf-8")

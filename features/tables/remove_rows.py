@@ -126,6 +126,8 @@ def _remove_from_csv(path: Path, forgotten: Forgotten, target: Path | None) -> R
         names = _cells(header.removeprefix(BYTE_ORDER_MARK))
         places = [names.index(name) for name in CUSTOMER_COLUMNS if name in names]
         if not places:
+            if any(name.encode() in header for name in CUSTOMER_COLUMNS):
+                raise ValueError("a file with another separator or encoding")
             return removed
         is_forgotten = _test_of_cells(places, forgotten, removed)
         removed.rows = sum(map(is_forgotten, lines))

@@ -27,7 +27,7 @@ from features.core.language import say
 from features.core.progress import print_status
 from features.core.rewritten_files import finish_rewriting
 from features.core.settings import Settings, file_path, home
-from features.core.staged_files import flush, staged_file
+from features.core.staged_files import flush, give_to_owner_of, staged_file
 from features.tables.history_store.forget import forget_in_history
 from features.tables.history_store.manifest import lock_history, store_folder
 from features.tables.remove_rows import SUFFIXES, Removed
@@ -89,7 +89,7 @@ def forget(
         stack.enter_context(_store_errors())
         root = home() / hashes.FOLDER
         if not dry_run:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            hashes.make_own_folder(root)
             stack.enter_context(lock_folder(root, "forget"))
             finish_rewriting(root / JOURNAL)
         before = read_forgotten()
@@ -123,7 +123,7 @@ def let_go(settings: Settings, *, dry_run: bool = False) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_store_errors())
         if not dry_run:
-            root.mkdir(mode=0o700, parents=True, exist_ok=True)
+            hashes.make_own_folder(root)
             stack.enter_context(lock_folder(root, "forget"))
         before = read_forgotten()
         places, standing = find_in_files(settings, before)
@@ -244,13 +244,14 @@ def _receipt(work: _Work, settings: Settings, listed: IdList, *, already: int) -
 
 def _write_receipt(folder: Path, receipt: dict[str, Any], now: datetime | None) -> str:
     """Write the receipt for its owner alone; its path relative to the home."""
-    folder.mkdir(mode=0o700, exist_ok=True)
+    hashes.make_own_folder(folder)
     at = (now or datetime.now(UTC)).strftime("%Y-%m-%dT%H%M%SZ")
     names = (f"{at}{suffix}.json" for suffix in ("", *(f"-{n}" for n in range(2, 10_000))))
     path = next(folder / name for name in names if not os.path.lexists(folder / name))
     with staged_file(path, private=True) as staged:
         text = json.dumps({"at": at, **receipt}, indent=1, ensure_ascii=False)
         staged.write_text(text + "\n", encoding="utf-8")
+        give_to_owner_of(staged, folder)
         flush(staged)
     return path.relative_to(home()).as_posix()
 

@@ -31,10 +31,11 @@ def find_in_files(settings: Settings, forgotten: Forgotten) -> tuple[dict[str, A
     """
     total = Removed()
     print_status(say("looking where they still stand"))
+    # What was got may be a cell with an id: the receipt has the rule.
     try:
         tables = read_tables(settings, Reading(only_counted=True, with_forgotten=True))
     except LifecycleError as error:
-        return {"tables": {}, "not_read": f"{error.where}: {error.got}"}, total
+        return {"tables": {}, "not_read": f"{error.where}: {error.rule}"}, total
     places: dict[str, Any] = {}
     for name, counts in tables.counts.items():
         if name not in settings.selects or not counts.read:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 
 from features.core.file_hashes import hash_file
 from features.core.forgotten import Forgotten
-from features.core.staged_files import PRIVATE, flush
+from features.core.staged_files import PRIVATE, flush, give_to_owner_of
 from features.tables.history_store.manifest import (
     Manifest,
     Piece,
@@ -83,6 +83,7 @@ def _without(
 
 def _put_in_place(folder: Path, table: TablePieces, piece: Piece, staged: Path) -> Piece:
     staged.chmod(PRIVATE)
+    give_to_owner_of(staged, folder / piece.file)
     flush(staged)
     about = hash_file(staged)
     first = last = None

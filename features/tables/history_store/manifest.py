@@ -21,7 +21,7 @@ from features.core import folder_lock
 from features.core.errors import BadSetting, FileMissing, QueryFailed
 from features.core.file_hashes import hash_file
 from features.core.settings import Settings
-from features.core.staged_files import flush, staged_file
+from features.core.staged_files import flush, give_to_owner_of, staged_file
 
 FILE, LOCK = "manifest.json", folder_lock.FILE
 FORMAT = 1
@@ -163,6 +163,7 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     text = json.dumps({"content": content, "sha256": _digest(content)}, indent=1, sort_keys=True)
     with staged_file(folder / FILE) as staged:
         staged.write_text(text, encoding="utf-8")
+        give_to_owner_of(staged, folder)
         flush(staged)
     flush(folder)
 
