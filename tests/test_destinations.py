@@ -17,8 +17,9 @@ import pytest
 from features.core.errors import BadSetting, StoreFailed
 from features.core.instants import DAY_US
 from serving.batch import run_folders
-from serving.batch.destinations.postgresql import _csv
+from serving.batch.destinations.postgresql import _csv, write_postgresql
 from serving.batch.destinations.send import parse_destination
+from serving.forget.databases import forget_in_postgresql
 from tests.support.businesses import copied
 from tests.support.command_line import run_here
 
@@ -175,6 +176,27 @@ def test_postgresql_has_every_bit_once_whoever_writes_at_once_and_what_was_befor
         destination.send(runs[0])
     assert customer not in str(refusal.value)
     assert read_postgresql(postgres, "marketing.scores", expected.column_names) == read
+
+
+@pytest.mark.slow
+def test_who_is_forgotten_is_taken_out_of_postgresql_and_others_are_as_they_were(postgres):
+    rows = pa.table(
+        {
+            "customer_id": ["007", "7", "a'b"],
+            "as_of": pa.array([1, 1, 1], pa.timestamp("us", tz="UTC")),
+            "p_churn": [0.1, 0.2, 0.3],
+        }
+    )
+    write_postgresql(rows, postgres, "forgetful.scores")
+    ids = ("007", "a'b", "nobody")
+    for dry_run in (True, False):
+        removed = forget_in_postgresql(postgres, "forgetful.scores", ids, dry_run=dry_run)
+        assert (removed.rows, removed.ids) == (2, {"007", "a'b"})
+    assert forget_in_postgresql(postgres, "forgetful.scores", ids).rows == 0
+    left = read_postgresql(postgres, "forgetful.scores", ["customer_id", "p_churn"])
+    assert left == [{"customer_id": "7", "p_churn": 0.2}]
+    with pytest.raises(StoreFailed, match="UndefinedTable of PostgreSQL"):
+        forget_in_postgresql(postgres, "no_such_table", ids)
 
 
 def test_a_database_that_cannot_be_reached_is_named_without_its_address(runs):

@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from features.core import folder_lock
 from features.core.errors import BadSetting, EmptyTable, FileMissing, QueryFailed, StoreFailed
 from features.core.settings import load_settings
-from features.tables import history_store
 from features.tables.history import load_history
 from features.tables.history_store import manifest as manifests
 from features.tables.history_store import pieces
 from features.tables.history_store.ingest import ingest
-from features.tables.history_store.manifest import read_manifest, store_folder
+from features.tables.history_store.manifest import lock_history, read_manifest, store_folder
 from tests.support.command_line import run_here
 
 
@@ -361,13 +361,14 @@ def history_files(tmp_path):
     return (tmp_path / "history").glob("*/*")
 
 
-def test_two_at_once_are_one_after_the_other(small):
+def test_two_at_once_are_one_after_the_other(small, monkeypatch):
+    monkeypatch.setattr(folder_lock, "LOCK_WAIT_SECONDS", 0)
     write, settings = small
     write(FIRST)
     config = settings()
     with (
-        history_store.ingest._lock(store_folder(config)),
-        pytest.raises(StoreFailed, match="One ingest"),
+        lock_history(store_folder(config)),
+        pytest.raises(StoreFailed, match="One `lifecycle ingest` at a time"),
     ):
         ingest(config)
 

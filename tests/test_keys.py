@@ -13,6 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from starlette.testclient import TestClient
 
+from features.core import folder_lock
 from features.core.errors import BadSetting, StoreFailed
 from serving.api import key_file, keys
 from serving.api.middleware import COOKIE, RequestMiddleware
@@ -210,8 +211,11 @@ def test_commands_at_once_lose_no_key():
 
 
 def test_a_command_that_waits_too_long_says_why(home, monkeypatch):
-    monkeypatch.setattr(key_file, "LOCK_WAIT_SECONDS", 0)
-    with key_file._lock_folder(home), pytest.raises(StoreFailed, match="One command at a time"):
+    monkeypatch.setattr(folder_lock, "LOCK_WAIT_SECONDS", 0)
+    with (
+        folder_lock.lock_folder(home, "key", by_file=False),
+        pytest.raises(StoreFailed, match="One `lifecycle key` at a time"),
+    ):
         key_file.make_key()
     key_file.make_key()
 

@@ -13,10 +13,10 @@ import sys
 
 import pytest
 
-from features.core import errors, progress
+from features.core import errors, folder_lock, progress
 from features.core.instants import DAY_US
 from serving.api import lookup
-from serving.batch import folder_lock, run_folders
+from serving.batch import run_folders
 from serving.release import release
 from tests.support.checks import nonempty
 from tests.support.command_line import ROOT
@@ -38,7 +38,7 @@ def start_score(business, day):
 
 HOLDER = """
 import pathlib, sys
-from serving.batch.folder_lock import lock_folder
+from features.core.folder_lock import lock_folder
 
 with lock_folder(pathlib.Path(sys.argv[1]), "score"):
     print("locked", flush=True)
@@ -194,6 +194,68 @@ def test_after_a_killed_score_the_next_one_of_any_day_leaves_nothing_behind(
     as_of = b.run.as_of + DAY_US
     assert run_folders.score_batch(b.history, b.settings, b.release, as_of=as_of).fresh
     assert staging_folders(root) == []
+
+
+class Killed(BaseException):
+    """A process that ends at once."""
+
+
+@pytest.mark.parametrize(
+    "points",
+    [range(0, 80, 20), pytest.param(range(80), marks=[pytest.mark.slow, pytest.mark.long])],
+    ids=["some", "all"],
+)
+def test_a_score_that_is_killed_at_any_write_leaves_a_whole_run_and_is_run_again_to_the_bit(
+    healthy_home, trained_shop, monkeypatch, points
+):
+    b, root = trained_shop, healthy_home / "scores"
+    former = (root / "LATEST").read_text()
+
+    def score():
+        return run_folders.score_batch(b.history, b.settings, b.release, as_of=b.run.as_of + DAY_US)
+
+    folder = score().folder
+    expected, newest = bytes_of(folder), (root / "LATEST").read_text()
+    for point in points:
+        shutil.rmtree(folder)
+        (root / "LATEST").write_text(former)
+        with monkeypatch.context() as patch:
+            killed = ends_at(patch, point, score)
+        # Whoever reads now has the former run, or this one.
+        assert lookup.load_lookup(lookup.latest_run_folder()).ids
+        assert score().folder == folder
+        assert (bytes_of(folder), (root / "LATEST").read_text()) == (expected, newest)
+        if not killed:
+            break
+    assert not killed
+    assert point > 9
+
+
+def bytes_of(folder):
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {path.relative_to(folder): path.read_bytes() for path in nonempty(files)}
+
+
+def ends_at(patch, point, action):
+    """Let the action end at its `point`-th flush, rename or removal, and clean nothing up."""
+    calls = []
+
+    def counted(real):
+        def call(*args, **options):
+            calls.append(args)
+            if len(calls) > point:
+                raise Killed
+            return real(*args, **options)
+
+        return call
+
+    for name in ("fsync", "replace", "unlink", "rmdir"):
+        patch.setattr(os, name, counted(getattr(os, name)))
+    try:
+        action()
+    except Killed:
+        return True
+    return False
 
 
 @pytest.mark.slow

@@ -23,6 +23,8 @@ from serving.api.answers import COLUMNS
 from serving.api.schemas import RequestedId, parse_request, rfc3339
 from serving.api.state import ServingState
 from serving.batch import run_folders
+from serving.forget.forget import forget
+from serving.forget.id_list import IdList
 from tests.support.businesses import copied, scores
 from tests.support.raw_events import known_events, request
 from tests.support.services import BEARER
@@ -258,6 +260,18 @@ def test_a_newer_run_is_taken_over_and_a_damaged_one_is_not(any_business, home, 
     ids = list(expected)[:5]
     answer = desk.score_by_id([RequestedId(raw=one, normalized=one) for one in ids], as_of=None)
     assert bare(answer["scores"]) == [expected[one] for one in ids]
+
+
+@one_business
+def test_who_is_forgotten_is_unknown_to_a_running_service(any_business, home, expected):
+    own = copied(any_business, home)
+    desk, (gone, *others) = ServingState.load(), list(expected)[:5]
+    forget(own.settings, IdList((gone,), 0))
+    desk.refresh()
+    assert desk.problem == ""
+    assert desk.served.run.row_of(gone) is None
+    answer = desk.score_by_id([RequestedId(raw=one, normalized=one) for one in others], as_of=None)
+    assert bare(answer["scores"]) == [expected[one] for one in others]
 
 
 UNSTEADY = '''from lifecycle import Recipe, Reduction, feature

@@ -18,6 +18,7 @@ from features.core.errors import UsageError
 from features.core.settings import home
 from features.core.staged_files import staged_file
 from features.recipes.stages import STAGES
+from features.tables.forgotten_rows import without_forgotten
 from serving.release.release_store import releases_folder
 
 FILE, RELEASE, NAME, SECONDS = "predictions.parquet", "release", "name", "seconds"
@@ -54,6 +55,8 @@ def save_holdout(
         predicted = predicted.append_column(f"p_next_{stage}", pa.array(p_next[:, k]))
     folder = _holdout_folder() / name
     folder.mkdir(parents=True, exist_ok=True)
+    # A training takes long: who was forgotten meanwhile must not come back.
+    predicted = without_forgotten(predicted)
     metadata = {**of, SECONDS: f"{seconds:.1f}"}
     # Of single customers: for their owner only.
     with staged_file(folder / FILE, private=True) as staged:

@@ -47,6 +47,7 @@ from features.core.errors import (
 )
 from features.core.history_schema import KeptHistory
 from features.core.instants import DAY_US, HOUR_US
+from features.core.retention_schema import Retention
 from features.core.setting_changes import OPTION, change_mapping
 from features.core.target_schema import Target, refuse_target_names, target_lines, target_place
 
@@ -97,6 +98,7 @@ class Settings(Section):
     stages: Stages = Stages()
     contract: Contract = Contract()
     history: KeptHistory = KeptHistory()
+    retention: Retention = Retention()
     features: Features = Features()
     consent: Consent = Consent()
     satisfaction: Satisfaction = Satisfaction()
@@ -271,14 +273,14 @@ class Settings(Section):
     def definitions(self) -> dict[str, Any]:
         """What a release and a run must agree on, as JSON.
 
-        All sections but [files], [history], [training], [engine], [actions] and [decisions],
-        without the tables that no feature reads, without who may be listed, without the cuts and
-        tiers of tables that no model reads, and without what says how new the data are, which
-        changes every night.
+        All sections but [files], [history], [retention], [training], [engine], [actions] and
+        [decisions], without the tables that no feature reads, without who may be listed, without
+        the cuts and tiers of tables that no model reads, and without what says how new the data
+        are, which changes every night.
         """
         excluded: dict[str, Any] = {
             **dict.fromkeys(("files", "folder", "training", "engine", "history"), True),
-            **dict.fromkeys(("actions", "decisions"), True),
+            **dict.fromkeys(("actions", "decisions", "retention"), True),
             "value": {"rfm_cuts", "service_costs", "tiers", "win_back_cost"},
             "tables": set(FURTHER_TABLES),
             "consent": {"list"},

@@ -8,7 +8,7 @@ A killed process can leave a staging name behind, which no reader takes for a re
 sweeps: it removes what is older than SWEEP_SECONDS and has no living owner. The owner of a staging
 folder has the kernel's lock on it, which ends with its process; the name of a staging file ends in
 the id of its process. Where the system has no such locks nothing is swept, and `lifecycle doctor`
-lists old staging folders. Nothing is flushed to the disk (no fsync): after a power failure,
+lists old staging folders. A caller whose result must outlast a power failure flushes it (`flush`);
 releases and runs are checked against the hashes in their manifests.
 """
 
@@ -109,6 +109,29 @@ def replace_folder(staged: Path, folder: Path) -> None:
             raise
 
 
+def flush(path: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk; OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def give_to_owner_of(path: Path, place: Path) -> None:
+    """Let who owns `place` own `path`, where root works for another account; OSError."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        owner = place.stat()
+        os.chown(path, owner.st_uid, owner.st_gid)
+
+
+def flush_folder(folder: Path) -> None:
+    """Flush all files and names of a folder to the disk, its own name excepted; OSError."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        flush(path)
+    flush(folder)
+
+
 def _create_private(staged: Path) -> None:
     # A leftover of an earlier process with this id may have another mode.
     staged.unlink(missing_ok=True)
@@ -156,11 +179,11 @@ def _sweep_files(path: Path, *, now: float) -> None:
                 continue
             with contextlib.suppress(OSError):
                 old = now - entry.stat(follow_symlinks=False).st_mtime > SWEEP_SECONDS
-                if old and entry.is_file(follow_symlinks=False) and not _is_alive(int(owner)):
+                if old and entry.is_file(follow_symlinks=False) and not is_alive(int(owner)):
                     os.unlink(entry.path)
 
 
-def _is_alive(number: int) -> bool:
+def is_alive(number: int) -> bool:
     """Whether a process of this id exists; True where that cannot be known."""
     if os.name != "posix":
         return True  # there, os.kill would end it

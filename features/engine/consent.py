@@ -20,12 +20,12 @@ from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from features.recipes.attributes import is_current_version
+from features.tables.forgotten_rows import customer_columns
 from features.tables.history import History
 from features.tables.queries import first_value
 from features.tables.sources import connect
 
 Purpose = Literal["train", "score"]
-ID_COLUMNS = ("customer_id", "referrer_id", "referred_id")
 
 
 def consents(customers: pa.Table) -> dict[str, bool | None]:
@@ -149,11 +149,10 @@ def _limit(history: History, settings: Settings, consenting: pa.Array) -> Histor
     connection = connect(memory=settings.engine.memory, threads=settings.engine.threads)
     for name in (*history.names, *history.further):
         rows = history.connection.table(name).to_arrow_table()
-        for column in ID_COLUMNS:
-            if column in rows.column_names:
-                inside = pc.is_in(rows[column], value_set=consenting)
-                # A lead is of nobody until it becomes a customer.
-                rows = rows.filter(pc.or_(inside, pc.is_null(rows[column])))
+        for column in customer_columns(rows.column_names):
+            inside = pc.is_in(rows[column], value_set=consenting)
+            # A lead is of nobody until it becomes a customer.
+            rows = rows.filter(pc.or_(inside, pc.is_null(rows[column])))
         connection.register("incoming", rows)
         connection.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")
         connection.unregister("incoming")

@@ -39,4 +39,4 @@ def cut_history(history: History, settings: Settings, at: int) -> History:
     if at <= midnight_after(until, settings.zone):
         until = at
     past = history_from_connection(cursor, settings, data_until=until)
-    return replace(past, columns=history.columns)
+    return replace(past, columns=history.columns, forgotten=history.forgotten)

@@ -22,6 +22,7 @@ from features.core.contract import (
     Table,
 )
 from features.core.errors import AsOfTooLate
+from features.core.forgotten import read_forgotten
 from features.core.instants import (
     DAY_US,
     day_text,
@@ -100,6 +101,7 @@ class History:
     built_terms: whether they were built from payments. further: the tables that exist and that no
     feature reads. currencies: rows by currency of each table whose amounts are in several. files:
     how each file under [files] was read. columns: those of each SELECT, where tables have one.
+    forgotten: the mark of those whom this home had forgotten, and who are not in the tables.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -117,6 +119,7 @@ class History:
     files: Mapping[str, FileReport] = field(default_factory=dict)
     unique_ids: frozenset[str] = field(default=frozenset())
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    forgotten: str = ""
 
     def as_of(self, at: int) -> Known:
         """What was known before `at` (µs UTC); at an early instant all tables are empty."""
@@ -238,6 +241,7 @@ def load_history(
     With [history] folder from there (`features.tables.history_store`), else from the files. Raises
     InputRefused or SelectRefused as `features.tables.sources.read_tables` does.
     """
+    forgotten = read_forgotten().mark  # before the tables: who is forgotten meanwhile is noticed
     if settings.history.folder is None:
         tables = read_tables(settings, reading)
     else:
@@ -250,7 +254,9 @@ def load_history(
         if name in history.names and len(counts.money.currencies) > 1
     }
     columns = {name: tuple(counts.columns) for name, counts in tables.counts.items()}
-    read = replace(history, currencies=mixed, files=tables.files, columns=columns)
+    read = replace(
+        history, currencies=mixed, files=tables.files, columns=columns, forgotten=forgotten
+    )
     return read, tables.counts
 
 

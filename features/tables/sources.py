@@ -38,7 +38,12 @@ from features.tables.reading import temporary
 from features.tables.reading.read_path import exists, read_path
 from features.tables.reading.reading import FileReading, FileReport, Unreadable
 from features.tables.select_rules import first_line, refuse_select
-from features.tables.stored_rows import EMPTY_REJECTS, keep_parsed, store_rows
+from features.tables.stored_rows import (
+    EMPTY_REJECTS,
+    keep_parsed,
+    leave_out_forgotten,
+    store_rows,
+)
 from features.tables.typed_tables import RowCounts, check_columns, parse_rows
 
 # A SELECT that takes longer is a mistake, such as a join without a condition.
@@ -87,12 +92,14 @@ class Reading:
     only_counted: events may stay in temporary files, in the order in which they came: for readers
     whose results do not depend on the order, and who read a column once or twice. many_rows: from
     how many rows in all files on it is done so, and plans are made for speed. may_be_empty: tables
-    whose SELECT may have no rows; they have a count and no table then.
+    whose SELECT may have no rows; they have a count and no table then. with_forgotten: also the
+    rows of forgotten customers, to say where they still stand.
     """
 
     only_counted: bool = False
     many_rows: int = MANY_ROWS
     may_be_empty: frozenset[str] = frozenset()
+    with_forgotten: bool = False
 
     def keeps_files(self, rows: int) -> bool:
         """Whether events stay in files, where all files together have so many rows."""
@@ -163,6 +170,7 @@ def _read_files(
                 many_rows=rows >= how.many_rows,
                 file=kept.get(name),
                 may_be_empty=name in how.may_be_empty,
+                with_forgotten=how.with_forgotten,
             )
         except (InputRefused, UsageError) as error:
             errors.append(error)
@@ -240,6 +248,7 @@ def read_table(
     many_rows: bool = False,
     file: Path | None = None,
     may_be_empty: bool = False,
+    with_forgotten: bool = False,
 ) -> RowCounts:
     """Run one SELECT and read its rows by the contract.
 
@@ -273,7 +282,11 @@ def read_table(
     with _select_errors(connection, table.name):
         query, local = parse_rows(connection, table, types, settings, many_rows=many_rows)
         rows = keep_parsed(connection, table, query, types, settings, file=file)
+    if not with_forgotten:
+        rows, counts.forgotten = leave_out_forgotten(connection, table, rows)
     counts.read = first_value(connection, "SELECT count(*) FROM _parsed")
+    if not counts.read and may_be_empty:
+        return RowCounts(columns=list(types), forgotten=counts.forgotten)
     if table.name == settings.activity.table and not settings.contractual:
         require_timestamps.check_several_instants(connection, table)
     counts.clock_changes = clock_changes.count_affected_cells(connection, local, settings.zone)

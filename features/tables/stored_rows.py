@@ -18,6 +18,7 @@ from features.core.contract import EVENT_TABLES, Table
 from features.core.errors import EmptyTable
 from features.core.settings import Settings
 from features.tables.file_rows import number_file_rows
+from features.tables.forgotten_rows import forgotten_rows_sql
 from features.tables.parsing import SQL_TYPES, literal, local_day, local_hour, quote_identifier
 from features.tables.queries import first_value
 from features.tables.reading.temporary import open_private
@@ -140,6 +141,20 @@ def with_local_time(query: str, zone: str) -> str:
     )
 
 
+def leave_out_forgotten(
+    connection: duckdb.DuckDBPyConnection, table: Table, rows: ParsedRows
+) -> tuple[ParsedRows, int]:
+    """The rows without those of forgotten customers, as `_parsed` has them now, and their count."""
+    names = [column.name for column in table.columns]
+    forgotten = forgotten_rows_sql(connection, "_parsed", names, table.name)
+    if forgotten is None:
+        return rows, 0
+    count = first_value(connection, f"SELECT count(*) FROM _parsed WHERE {forgotten}")
+    rows = ParsedRows(f"SELECT * FROM ({rows.source}) WHERE NOT {forgotten}", rows.in_file)
+    _view_parsed(connection, rows)
+    return rows, count
+
+
 def store_rows(
     connection: duckdb.DuckDBPyConnection,
     table: Table,
@@ -243,7 +258,7 @@ def _store_rejects(
         number_file_rows(
             connection,
             select,
-            counts.read,
+            counts.read + counts.forgotten,
             of="SELECT source_row FROM _parsed WHERE reason IS NOT NULL",
         )
         connection.execute(

@@ -49,6 +49,7 @@ class RowCounts:
     money: MoneySigns = field(default_factory=MoneySigns)
     columns: list[str] = field(default_factory=list)
     unique_ids: bool = False
+    forgotten: int = 0
 
 
 def check_columns(table: Table, columns: list[str]) -> list[str]:

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import os
 
-from lifecycle.cli import decide, key, look, monitor, report, serve, train, value
+from lifecycle.cli import decide, forget, key, look, monitor, report, serve, train, value
 from lifecycle.cli.application import app
 
-__all__ = ["app", "decide", "key", "look", "main", "monitor", "report", "serve", "train", "value"]
+__all__ = [
+    "app",
+    "decide",
+    "forget",
+    "key",
+    "look",
+    "main",
+    "monitor",
+    "report",
+    "serve",
+    "train",
+    "value",
+]
 
 
 def main() -> None:

@@ -55,8 +55,10 @@ def score(
     from features.core.language import number, say
     from features.core.progress import print_status
     from features.tables.history import newest_as_of
+    from lifecycle.commands.prune_text import prune_text
     from serving.batch import run_folders
     from serving.batch.destinations.send import parse_destination
+    from serving.batch.retention import prune_runs
     from serving.release import release
     from serving.release.sandbox import load_in_subprocess
     from serving.scoring.lean_xgboost import import_xgboost_alone
@@ -93,9 +95,13 @@ def score(
             kind=sent.kind,
             m=number(sent.replaced),
         )
+    pruned = None if settings.retention.runs_days is None else prune_runs(settings)
+    if pruned is not None and pruned.removed:
+        text += "\n" + prune_text(pruned)
     silent = run_folders.silent_tables(run.folder)
     value = _run(run) | {"rows_left_out": rows_left_out(history), "scored_without": silent}
     value["sent"] = None if sent is None else vars(sent)
+    value["pruned"] = None if pruned is None else pruned.report()
     warnings = [say("warning: {text}", text=sentence) for sentence in run.warnings]
     warnings += [
         say(

@@ -157,6 +157,8 @@ def _table_report(
         "rejected": counts.rejected,
         "examples": [asdict(example) for example in counts.examples],
     }
+    if counts.forgotten:
+        report["forgotten"] = counts.forgotten
     others = [each for each in all_counts if each != name and id_columns(each)]
     if others and id_columns(name):
         share = matched_share(history.connection, name, others)

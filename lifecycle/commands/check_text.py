@@ -211,12 +211,12 @@ def _table_lines(name: str, table: dict[str, Any]) -> list[str]:
     examples = {each["reason"]: each for each in table["examples"]}
     for reason, rows in table["rejected"].items():
         lines += [counted(rows, reason), f"{'':28}{_example_text(examples[reason])}"]
-    if table.get("superseded"):
-        words = say("superseded by a later version, or withdrawn")
-        lines.append(counted(table["superseded"], words))
-    if table.get("refunds_of_orders"):
-        words = say("refunds under the id of an order (both count)")
-        lines.append(counted(table["refunds_of_orders"], words))
+    of_rows = {
+        "forgotten": say("of forgotten customers (left out)"),
+        "superseded": say("superseded by a later version, or withdrawn"),
+        "refunds_of_orders": say("refunds under the id of an order (both count)"),
+    }
+    lines += [counted(table[key], words) for key, words in of_rows.items() if table.get(key)]
     if "ids_in_other_tables" in table:
         share = percent(table["ids_in_other_tables"])
         lines.append(

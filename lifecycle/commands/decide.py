@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.core.errors import BadSetting, NotEnoughData
+from features.core.forgotten import refuse_forgotten_since
 from features.core.language import number, say
 from features.core.progress import print_status
 from features.core.settings import Settings
@@ -75,6 +76,7 @@ def decide_campaign(
     refuse_other_campaign(out, rules.campaign)
     _refuse_name_of_table(history, rules.campaign)
     with lock_campaigns():
+        refuse_forgotten_since(history.forgotten)
         decision = decide(history, settings, rules, as_of)
         scores = _scores_of_day(settings, decision.as_of)
         keep(decision, settings)

@@ -14,20 +14,18 @@ import os
 import re
 import secrets
 import shlex
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from features.core import file_locks
 from features.core.errors import BadSetting, StoreFailed
+from features.core.folder_lock import lock_folder
 from features.core.settings import api_keys, home
-from features.core.staged_files import staged_file
+from features.core.staged_files import flush, staged_file
 
 FILE = "keys.json"
-LOCK_WAIT_SECONDS, POLL_SECONDS = 10, 0.05
 UNREADABLE = (OSError, ValueError, KeyError, TypeError, RecursionError)
 _SHA256, _ID = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9a-f]{8}")
 _NAME = re.compile(r"[^\W_][\w.-]{0,31}")
@@ -191,7 +189,8 @@ def _changing_keys() -> Iterator[list[StoredKey]]:
     path = key_path()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _lock_folder(path.parent):
+        # By the folder: root may work on the keys of another account.
+        with lock_folder(path.parent, "key", by_file=False):
             keys = stored_keys()
             yield keys
             _write(path, keys)
@@ -222,36 +221,5 @@ def _write(path: Path, keys: list[StoredKey]) -> None:
         file.write(json.dumps({"keys": entries}, indent=1, ensure_ascii=False) + "\n")
         file.flush()
         os.fsync(file.fileno())
-    with contextlib.suppress(OSError), _opened(path.parent) as folder:
-        os.fsync(folder)
-
-
-@contextlib.contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    descriptor = file_locks.open_folder(folder)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _lock_folder(folder: Path) -> Iterator[None]:
-    """Have the lock of the folder in the block, where there are such locks.
-
-    StoreFailed where another command has it for LOCK_WAIT_SECONDS.
-    """
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(OSError):
-            descriptor = stack.enter_context(_opened(folder))
-            until = time.monotonic() + LOCK_WAIT_SECONDS
-            while not file_locks.try_lock(descriptor):
-                if time.monotonic() >= until:
-                    raise StoreFailed(
-                        where=FILE,
-                        got=f"another command that changes it for {LOCK_WAIT_SECONDS} seconds",
-                        rule="One command at a time changes the keys of a LIFECYCLE_HOME.",
-                        fix="Wait until the other one ends, then type this one again.",
-                    )
-                time.sleep(POLL_SECONDS)
-        yield
+    with contextlib.suppress(OSError):
+        flush(path.parent)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from bisect import bisect_left
 from collections.abc import Mapping
@@ -15,9 +14,11 @@ import pyarrow.parquet as pq
 
 from features.core import latest_run
 from features.core.errors import RunRefused
+from features.core.file_hashes import hash_file
 from features.core.settings import home
 from features.engine.consent import consents
 from features.recipes.population_stats import PopulationStats
+from features.tables.forgotten_rows import without_forgotten
 from serving.api.answers import entry_structs, further_columns
 
 HISTORY = "history/"
@@ -92,6 +93,15 @@ def latest_run_folder() -> Path | None:
         raise refuse_file("LATEST", "a pointer that cannot be read") from error
 
 
+def run_mark(folder: Path) -> str:
+    """A text that changes when the run is written anew in its place, without who was forgotten."""
+    try:
+        about = (folder / "manifest.json").stat()
+    except OSError:  # `load_lookup` says so
+        return ""
+    return f"{about.st_mtime_ns}:{about.st_size}"
+
+
 def load_lookup(folder: Path) -> Lookup:
     """Verify the files against the run's manifest, then read them; RunRefused otherwise."""
     try:
@@ -99,9 +109,7 @@ def load_lookup(folder: Path) -> Lookup:
             raise FileNotFoundError(folder)
         manifest = json.loads((folder / "manifest.json").read_bytes())
         # Only our own names are opened: those of the manifest may lead anywhere.
-        altered = [
-            name for name in FILES if manifest["files"][name]["sha256"] != _sha256(folder / name)
-        ]
+        altered = [name for name in FILES if manifest["files"][name] != hash_file(folder / name)]
         run, as_of, release = manifest["run"], manifest["as_of"], manifest["release"]
         history = {
             name.removeprefix(HISTORY).removesuffix(".parquet"): int(about["size"])
@@ -120,7 +128,7 @@ def load_lookup(folder: Path) -> Lookup:
 def _read_files(folder: Path, run: str, as_of: int, release: str) -> Lookup:
     try:
         # One chunk: a row is then found without searching the chunks.
-        scores = pq.read_table(folder / "scores.parquet").combine_chunks()
+        scores = without_forgotten(pq.read_table(folder / "scores.parquet")).combine_chunks()
         return Lookup(
             folder,
             run,
@@ -132,11 +140,6 @@ def _read_files(folder: Path, run: str, as_of: int, release: str) -> Lookup:
         )
     except (OSError, ValueError, TypeError, LookupError, pa.ArrowException) as error:
         raise refuse_file("scores.parquet", "files that are not those of a run") from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def refuse_file(name: str, got: str) -> RunRefused:

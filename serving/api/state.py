@@ -52,8 +52,8 @@ log = logging.getLogger("lifecycle.service")
 
 @dataclass(frozen=True)
 class ServedRelease:
-    """One consistent state; `pointers`: CURRENT, LATEST and the mark of the campaigns as they
-    were when it was loaded.
+    """One consistent state; `pointers`: CURRENT, LATEST, the mark of its run and that of the
+    campaigns as they were when it was loaded.
 
     `prepared`: the release's features over the population of the release and of the run. `decided`:
     what campaigns decided.
@@ -64,7 +64,7 @@ class ServedRelease:
     run: Lookup | None
     prepared: tuple[PreparedFeatures, ...]
     decided: Decided
-    pointers: tuple[str, str, str]
+    pointers: tuple[str, str, str, str]
 
 
 @dataclass(eq=False)
@@ -298,15 +298,20 @@ def _refuse_old_population(served: ServedRelease, population_as_of: int, now: in
         )
 
 
-def _read_pointers() -> tuple[str, str, str]:
+def _read_pointers() -> tuple[str, str, str, str]:
     run = lookup.latest_run_folder()
-    return str(releases.current_release_folder()), str(run) if run else "", decisions_mark()
+    return (
+        str(releases.current_release_folder()),
+        str(run) if run else "",
+        lookup.run_mark(run) if run else "",
+        decisions_mark(),
+    )
 
 
 def _load_served(before: ServedRelease | None) -> ServedRelease:
     """The state that the pointers name; an unchanged release is not loaded again."""
     pointers = _read_pointers()
-    if before is not None and before.pointers[:2] == pointers[:2]:
+    if before is not None and before.pointers[:3] == pointers[:3]:
         decided = _read_decided(before.run, before.settings)
         return replace(before, decided=decided, pointers=pointers)
     if before is not None and before.pointers[0] == pointers[0]:

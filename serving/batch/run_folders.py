@@ -28,11 +28,19 @@ import pyarrow.parquet as pq
 from features.core import latest_run
 from features.core.contract import CONTRACT
 from features.core.errors import ArchetypeRefused, EmptyTable, ReleaseRefused, StoreFailed
+from features.core.folder_lock import lock_folder
+from features.core.forgotten import refuse_forgotten_since
 from features.core.instants import day_text
 from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings, home
-from features.core.staged_files import replace_folder, staged_file, staging_folder
+from features.core.staged_files import (
+    flush,
+    flush_folder,
+    replace_folder,
+    staged_file,
+    staging_folder,
+)
 from features.engine.build import build, prospects
 from features.engine.consent import with_consent
 from features.recipes.population_stats import population_stats
@@ -40,7 +48,6 @@ from features.tables.currencies import refuse_several_currencies
 from features.tables.freshness import stale_tables
 from features.tables.history import History, Known, refuse_too_late
 from serving.batch import run_manifest, shift
-from serving.batch.folder_lock import lock_folder
 from serving.batch.writers import with_datetimes
 from serving.release.release import Release
 from serving.release.score_table import CANCELLED, REFUSED_ARCHETYPES, WITHOUT, score_table
@@ -120,6 +127,7 @@ def score_batch(
     if os.path.lexists(folder.parent) and not folder.parent.is_dir():
         raise _in_the_way(folder.parent, "no folder", "The runs of one as_of are in a folder.")
     with _store_errors(), lock_folder(root, "score"):
+        refuse_forgotten_since(history.forgotten)
         about["shift"] = (run_manifest.read_about(folder) or {}).get("shift")
         fresh = not _is_finished(folder, about, list(tables))
         if fresh:
@@ -273,8 +281,12 @@ def _write_run(
             pq.write_table(table, staged / "history" / f"{name}.parquet", row_group_size=GROUP_ROWS)
         text = run_manifest.manifest_text(staged, about, list(tables))
         (staged / run_manifest.FILE).write_text(text, encoding="utf-8")
+        # On the disk before it has its name: after a power failure a run is whole or absent.
+        flush_folder(staged)
         folder.parent.mkdir(exist_ok=True)
         replace_folder(staged, folder)
+        flush(folder.parent)
+        flush(folder.parent.parent)
 
 
 @contextlib.contextmanager
@@ -332,6 +344,8 @@ def _write_latest(root: Path, folder: Path, as_of: int) -> None:
     if not _has_text(root / latest_run.FILE, text):
         with staged_file(root / latest_run.FILE) as staged:
             staged.write_text(text)
+            flush(staged)
+        flush(root)
 
 
 def _has_text(path: Path, text: str) -> bool:

@@ -21,7 +21,13 @@ import pyarrow.parquet as pq
 from features.core.errors import BadSetting, ReleaseRefused, StoreFailed
 from features.core.file_hashes import hash_file
 from features.core.settings import home
-from features.core.staged_files import replace_folder, staged_file, staging_folder
+from features.core.staged_files import (
+    flush,
+    flush_folder,
+    replace_folder,
+    staged_file,
+    staging_folder,
+)
 
 PLAN, MANIFEST = "plan.parquet", "manifest.json"
 HELD_OUT = "held_out"  # the arm that is not contacted
@@ -106,7 +112,9 @@ def write_campaign(name: str, plan: pa.Table, about: Mapping[str, Any]) -> bool:
             manifest = {**about, "campaign": name, "sha256": hash_file(staged / PLAN)}
             text = json.dumps(manifest, indent=2, sort_keys=True, ensure_ascii=False)
             (staged / MANIFEST).write_text(text, encoding="utf-8")
+            flush_folder(staged)
             replace_folder(staged, folder)
+            flush(campaigns_folder())
     return True
 
 

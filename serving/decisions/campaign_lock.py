@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
-from serving.batch.folder_lock import lock_folder
+from features.core.folder_lock import lock_folder
 from serving.campaigns.store import campaigns_folder, home_errors
 
 

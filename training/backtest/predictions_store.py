@@ -27,6 +27,7 @@ from features.core.contract import CONTRACT
 from features.core.errors import StoreFailed
 from features.core.settings import Settings, home
 from features.core.staged_files import staged_file, staged_folder
+from features.tables.forgotten_rows import without_forgotten
 from features.tables.history import History
 from training.reports import card
 
@@ -61,7 +62,8 @@ def backtest_id(history: History, settings: Settings, dates: Sequence[int], *, u
     That is: the dates, the configuration, the versions, the code, and every row recorded before
     `until` (µs).
     """
-    config = settings.model_dump(mode="json", exclude={"files", "folder", "engine", "history"})
+    of_places = {"files", "folder", "engine", "history", "retention"}
+    config = settings.model_dump(mode="json", exclude=of_places)
     config["training"].pop("evaluate")  # each date has its own
     content = [
         list(dates),
@@ -113,6 +115,7 @@ def save(folder: Path, name: str, result: DatePredictions) -> None:
         with staged_folder(folder / name, replace=True) as staged:
             for table in TABLES:
                 if (rows := getattr(result, table)) is not None:
+                    rows = without_forgotten(rows)  # also who was forgotten meanwhile
                     pq.write_table(rows, staged / f"{table}.parquet")
             (staged / "metadata.json").write_text(to_json(result.metadata))
     except OSError as error:

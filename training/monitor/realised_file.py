@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from features.core.errors import StoreFailed
+from features.core.folder_lock import lock_folder
 from features.core.settings import home
 from features.core.staged_files import staged_file
-from serving.batch.folder_lock import lock_folder
 
 FOLDER, FILE, BEFORE = "monitor", "realised.jsonl", "before"
 KEYS = frozenset({"run", "as_of", "customers", "left", "expected", "judged_on", BEFORE})

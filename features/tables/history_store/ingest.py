@@ -8,7 +8,6 @@ that a new row corrects are taken back.
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,16 +17,15 @@ import duckdb
 
 from features.core.contract import FURTHER_TABLES
 from features.core.errors import BadSetting, StoreFailed
-from features.core.file_locks import try_lock
 from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import Settings
 from features.tables.history_store.manifest import (
-    LOCK,
     Manifest,
     TablePieces,
     check_pieces,
     check_settings,
+    lock_history,
     read_manifest,
     reading_settings,
     store_folder,
@@ -78,12 +76,12 @@ def ingest(settings: Settings) -> dict[str, IngestedTable]:
 
     BadSetting without [history] folder, for other settings than those of the history, and where
     equal rows are to count twice; InputRefused as `read_tables`; StoreFailed where another ingest
-    runs or the folder cannot be written. After any error, and after a kill, the history is as it
-    was.
+    does not end or the folder cannot be written. After any error, and after a kill, the history is
+    as it was.
     """
     _refuse_equal_rows(settings)
     folder = store_folder(settings)
-    with _store_errors(), _lock(folder):
+    with _store_errors(), lock_history(folder):
         before = read_manifest(folder)
         if before is None:
             before = Manifest(reading_settings(settings), settings.history.buckets)
@@ -293,24 +291,6 @@ def _refuse_equal_rows(settings: Settings) -> None:
             "tell a second sale from a file that is ingested twice.",
             fix='Write exact_duplicates = "drop", and give equal rows an id if they are several.',
         )
-
-
-@contextlib.contextmanager
-def _lock(folder: Path) -> Iterator[None]:
-    """One ingest at a time; StoreFailed where another one runs."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        if not try_lock(descriptor):
-            raise StoreFailed(
-                where="the kept history",
-                got="another `lifecycle ingest` that is at work",
-                rule="One ingest works on a history at a time.",
-                fix="Wait until it ends, and type the command again.",
-            )
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager

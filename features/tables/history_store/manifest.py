@@ -7,21 +7,23 @@ damaged history, and nothing is taken for a new one but an empty folder.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from features.core import folder_lock
 from features.core.errors import BadSetting, FileMissing, QueryFailed
 from features.core.file_hashes import hash_file
 from features.core.settings import Settings
-from features.core.staged_files import staged_file
+from features.core.staged_files import flush, give_to_owner_of, staged_file
 
-FILE, LOCK = "manifest.json", ".lock"
+FILE, LOCK = "manifest.json", folder_lock.FILE
 FORMAT = 1
 PIECE = re.compile(r"[a-z]+/(\d{6})-[0-9a-f]{12}\.parquet")
 
@@ -106,6 +108,13 @@ def store_folder(settings: Settings) -> Path:
     return (settings.folder / settings.history.folder).resolve()
 
 
+@contextlib.contextmanager
+def lock_history(folder: Path) -> Iterator[None]:
+    """Have the history for oneself in the block; StoreFailed after a wait, OSError."""
+    with folder_lock.lock_folder(folder, "ingest"):
+        yield
+
+
 def read_manifest(folder: Path) -> Manifest | None:
     """The manifest of a folder; None where the folder is empty or not there.
 
@@ -154,17 +163,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
     text = json.dumps({"content": content, "sha256": _digest(content)}, indent=1, sort_keys=True)
     with staged_file(folder / FILE) as staged:
         staged.write_text(text, encoding="utf-8")
+        give_to_owner_of(staged, folder)
         flush(staged)
     flush(folder)
-
-
-def flush(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk; OSError."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def check_settings(manifest: Manifest, settings: Settings) -> None:

@@ -18,8 +18,8 @@ import duckdb
 
 from features.core.contract import ALL_TABLES
 from features.core.file_hashes import hash_file
-from features.core.staged_files import PRIVATE
-from features.tables.history_store.manifest import PIECE, Manifest, Piece, TablePieces, flush
+from features.core.staged_files import PRIVATE, flush
+from features.tables.history_store.manifest import PIECE, Manifest, Piece, TablePieces
 from features.tables.parsing import literal, quote_identifier
 from features.tables.versions import has_id, version_key
 
@@ -80,6 +80,11 @@ def identity_sql(
     return has_id(table), f"row({version_key(table)}{clock})"
 
 
+def staged_piece(place: Path) -> Path:
+    """Where a piece is written before it has its name; `remove_strays` knows it."""
+    return place / f".piece-{os.getpid()}"
+
+
 def write_piece(
     connection: duckdb.DuckDBPyConnection,
     folder: Path,
@@ -101,7 +106,7 @@ def write_piece(
         return None
     place = folder / name
     place.mkdir(parents=True, exist_ok=True)
-    staged = place / f".piece-{os.getpid()}"
+    staged = staged_piece(place)
     order = ", ".join([BUCKET, *map(quote_identifier, table.order), REMOVED])
     bucket = bucket_sql(table.columns, manifest.buckets)
     try:

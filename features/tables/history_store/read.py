@@ -7,6 +7,7 @@ import duckdb
 from features.core.contract import ALL_TABLES, FURTHER_TABLES
 from features.core.errors import FileMissing
 from features.core.settings import Settings
+from features.tables.forgotten_rows import delete_forgotten
 from features.tables.history_store.manifest import (
     Manifest,
     TablePieces,
@@ -49,6 +50,7 @@ def read_store(settings: Settings) -> SourceTables:
             f"CREATE TABLE {name} AS SELECT {columns} "
             f"FROM ({pieces_sql(folder, table)}) ORDER BY {order}"
         )
+        delete_forgotten(connection, name)
         rows = first_value(connection, f"SELECT count(*) FROM {name}")
         counts[name] = _counts(table, rows)
         if name == "transactions" and settings.value.reads_margins:

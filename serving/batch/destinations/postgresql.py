@@ -17,6 +17,11 @@ from features.core.errors import BadSetting, StoreFailed
 
 CHUNK_ROWS = 50_000
 CONNECT_SECONDS = 10
+NO_PSYCOPG = {
+    "got": "no package psycopg",
+    "rule": "Writing to PostgreSQL needs the extra `postgres`.",
+    "fix": 'Type: pip install "customer-lifecycle[postgres]"',
+}
 _TYPES = {
     pa.string(): "text",
     pa.large_string(): "text",
@@ -36,12 +41,7 @@ def write_postgresql(rows: pa.Table, address: str, table: str) -> int:
     try:
         import psycopg
     except ImportError as error:
-        raise BadSetting(
-            where="--to",
-            got="no package psycopg",
-            rule="Writing to PostgreSQL needs the extra `postgres`.",
-            fix='Type: pip install "customer-lifecycle[postgres]"',
-        ) from error
+        raise BadSetting(where="--to", **NO_PSYCOPG) from error
     try:
         with psycopg.connect(address, connect_timeout=CONNECT_SECONDS) as connection:
             return _replace(connection, rows, table)
