@@ -49,6 +49,13 @@ def test_a_campaign_is_there_from_its_decision_on_and_measured_once_complete(
     assert late["difference"] == report["kept"]["difference"]
     assert late["verdict"] == report["verdict"]
     assert late["profit"] == pytest.approx(late["return_on_cost"] * late["cost"])
+    assert late["profit"] == pytest.approx(late["incremental_margin"] - late["cost"])
+    assert (late["kept_treated"], late["kept_held_out"]) == (
+        report["kept"]["treated"],
+        report["kept"]["held_out"],
+    )
+    assert late["reach"] == early["reach"] == early["treated"]
+    assert early["incremental_margin"] is early["kept_treated"] is None
     assert register(history.data_until)[0]["difference"] == late["difference"]
 
 
@@ -63,6 +70,7 @@ def test_what_was_planned_stands_there_before_anything_came(register, shop_with_
     assert (row["campaign"], row["treated"], row["held_out"]) == ("spring", treated, 300 - treated)
     assert row["cost"] == pytest.approx(6.0 * treated)
     assert row["expected_profit"] == pytest.approx(2.0 * treated)
+    assert row["reach"] is None  # nothing says yet who was contacted
 
 
 def test_the_page_draws_what_was_measured_and_names_the_newest(shop_with_trial, home):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.core.action_schema import Acceptance
 from features.core.errors import BadSetting, NotEnoughData
 from features.core.instants import DAY_US, instant
 from features.core.settings import load_settings
@@ -18,9 +21,11 @@ from features.tables.history import load_history
 from lifecycle.commands.measure import measure_campaign
 from lifecycle.simulation.actions import TRIAL
 from serving.campaigns import store as campaigns
+from serving.decisions.economics import acceptance_interval
 from tests.support.campaigns import plan_at
 from tests.support.command_line import run_here
 from training.campaigns.balance import compare_arms
+from training.effects.acceptance import measured_acceptance
 from training.effects.difference import (
     Difference,
     adjusted_difference,
@@ -29,6 +34,7 @@ from training.effects.difference import (
     usable_strata,
 )
 from training.effects.measure import EFFECT, HARM, NONE, OPEN, measure, verdict
+from training.effects.measure_text import measurement_text
 
 
 def campaign(rng, size=800, effect=0.0, share=0.3):
@@ -242,3 +248,43 @@ def test_the_command_measures_and_names_what_was_decided(shop_with_trial, home):
     assert json.loads(done.stdout)["campaign"] == TRIAL
     named = run_here("measure", "-c", config, "--json")
     assert json.loads(named.stdout) == {"campaigns": [TRIAL]}
+
+
+def test_the_text_says_the_acceptance_of_each_action_as_the_configuration_has_it(shop_with_trial):
+    _, settings, history = shop_with_trial
+    report = measure(history, settings, TRIAL).report()
+    text = measurement_text(report)
+    for name, each in report["actions"].items():
+        accepted, risk = each["accepted"], 1 - each["held_out"]
+        assert accepted["share"] == pytest.approx(each["difference"] / risk)
+        assert accepted["low"] < accepted["share"] < accepted["high"]
+        line = next(line for line in text.splitlines() if f"  {name}, " in line)
+        after = text[text.index(line) + len(line) :].splitlines()[1]
+        assert "of 100 who would have left" in after
+        if accepted["n"] is not None:
+            written = re.search(r"acceptance = (\{.*\})", after)[1]
+            setting = tomllib.loads(f"acceptance = {written}")["acceptance"]
+            low, high = acceptance_interval(Acceptance.model_validate(setting))
+            assert high - low == pytest.approx(accepted["high"] - accepted["low"], rel=0.25)
+
+
+def test_an_acceptance_by_a_counted_risk_has_an_interval_that_holds_it():
+    rng, inside = np.random.default_rng(7), []
+    none = np.empty((900, 0))
+    for _ in range(300):
+        ours = rng.random(900) < 0.6
+        would_leave = rng.random(900) < 0.5
+        kept = ~would_leave | (ours & (rng.random(900) < 0.3))
+        each = adjusted_difference(kept.astype(float), ours, ["x"] * 900, none)
+        accepted = measured_acceptance(each, None)
+        inside.append(accepted.low < 0.3 < accepted.high)
+    assert np.mean(inside) >= 0.94
+    assert measured_acceptance(Difference(0.0, 0.1, 1.0, 1.0, 9, 9), None) is None
+
+
+def test_money_counts_as_the_margin_that_is_left_of_it(shop_with_trial):
+    _, settings, history = shop_with_trial
+    whole = measure(history, settings, TRIAL).report()["money_per_customer"]["difference"]
+    half = settings.value.model_copy(update={"margin": settings.value.margin_share / 2})
+    less = measure(history, settings.model_copy(update={"value": half}), TRIAL).report()
+    assert less["money_per_customer"]["difference"] == pytest.approx(whole / 2)

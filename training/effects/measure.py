@@ -22,6 +22,7 @@ from features.tables.history import History
 from serving.campaigns import store as campaigns
 from training.campaigns.balance import Balance, compare_arms
 from training.campaigns.campaign_rows import campaign_rows
+from training.effects.acceptance import Accepted, measured_acceptance
 from training.effects.arms import Arms, observe_arms
 from training.effects.difference import (
     Difference,
@@ -42,8 +43,8 @@ class Measurement:
     """kept: the difference in the share kept, adjusted; raw: as counted, with Newcombe's interval.
 
     interval: that of `kept` which holds (always valid where somebody looked early). money: the
-    difference in money a customer, None without money. actions: `kept` by action. accepted: the
-    share of those who would have left that was kept, with its interval, None without a risk.
+    difference in money a customer, None without money. actions: `kept` by action. acceptances: by
+    action the share of those who would have left that was kept. accepted: that of all.
     """
 
     campaign: str
@@ -56,7 +57,8 @@ class Measurement:
     money: Difference | None
     profit: tuple[float, float, float] | None
     actions: Mapping[str, Difference]
-    accepted: tuple[float, float, float] | None
+    acceptances: Mapping[str, Accepted | None]
+    accepted: Accepted | None
     needed: int
     arms: Arms
     balance: Balance | None
@@ -87,20 +89,27 @@ class Measurement:
             if self.profit is None
             else dict(zip(("value", "low", "high"), self.profit, strict=True)),
             "cost": self.arms.cost,
+            "return_on_cost": self._return_on_cost(),
             "currency": self.currency,
             "actions": {
                 name: {
                     **_numbers(each, (each.low, each.high)),
                     "verdict": _verdict_of(each, (each.low, each.high), self.margin),
+                    "accepted": _report_of(self.acceptances[name]),
                 }
                 for name, each in self.actions.items()
             },
-            "accepted": None
-            if self.accepted is None
-            else dict(zip(("share", "low", "high"), self.accepted, strict=True)),
+            "accepted": _report_of(self.accepted),
             "arms_drawn_by_plan": self.arms.drawn,
             "arms_told_apart": None if self.balance is None else self.balance.auroc,
         }
+
+    def _return_on_cost(self) -> dict[str, float] | None:
+        """Profit by cost, with the interval of the profit; None where nothing was paid."""
+        if self.profit is None or not self.arms.cost:
+            return None
+        shares = (each / self.arms.cost for each in self.profit)
+        return dict(zip(("value", "low", "high"), shares, strict=True))
 
 
 def measure(
@@ -136,6 +145,7 @@ def measure(
     ours = arms.is_treated
     counts = (arms.kept[ours].sum(), ours.sum(), arms.kept[~ours].sum(), (~ours).sum())
     money = _money_difference(arms)
+    actions, acceptances = _by_action(arms)
     return Measurement(
         campaign,
         _verdict_of(kept, interval, margin),
@@ -146,7 +156,8 @@ def measure(
         early,
         money,
         None if money is None or arms.cost is None else _profit(money, arms.cost),
-        _by_action(arms),
+        actions,
+        acceptances,
         _accepted(arms, kept),
         needed_more(kept.error, len(ours), difference=margin),
         arms,
@@ -207,12 +218,13 @@ def _profit(money: Difference, cost: float) -> tuple[float, float, float]:
     return value, low, high
 
 
-def _by_action(arms: Arms) -> dict[str, Difference]:
-    """The difference in the share kept, of each action beside those held out of it.
+def _by_action(arms: Arms) -> tuple[dict[str, Difference], dict[str, Accepted | None]]:
+    """The difference in the share kept, and γ, of each action beside those held out of it.
 
     Who was held out of no action in particular stands beside each of them.
     """
-    differences = {}
+    differences: dict[str, Difference] = {}
+    acceptances: dict[str, Accepted | None] = {}
     actions = np.array(arms.action, dtype=object)
     for name in sorted(set(arms.action) - {""}):
         inside = (actions == name) | ((actions == "") & ~arms.is_treated)
@@ -221,8 +233,9 @@ def _by_action(arms: Arms) -> dict[str, Difference]:
             arms.kept[inside], arms.is_treated[inside], strata, arms.before[inside]
         )
         if part is not None:
-            differences[name] = safe_difference(part, arms.kept[inside], arms.is_treated[inside])
-    return differences
+            part = safe_difference(part, arms.kept[inside], arms.is_treated[inside])
+            differences[name], acceptances[name] = part, _accepted(arms, part, inside)
+    return differences, acceptances
 
 
 def safe_difference(adjusted: Difference, kept: np.ndarray, is_treated: np.ndarray) -> Difference:
@@ -239,15 +252,14 @@ def safe_difference(adjusted: Difference, kept: np.ndarray, is_treated: np.ndarr
     return replace(adjusted, value=value, error=error)
 
 
-def _accepted(arms: Arms, kept: Difference) -> tuple[float, float, float] | None:
-    """γ as it was: the share kept more, by the mean risk; None where the arms have no risk."""
-    if "risk" not in arms.names:
-        return None
-    risk = float(np.nanmean(arms.before[:, arms.names.index("risk")]))
-    if risk <= 0:
-        return None
-    value, low, high = (each / risk for each in (kept.value, kept.low, kept.high))
-    return value, low, high
+def _accepted(arms: Arms, kept: Difference, inside: np.ndarray | None = None) -> Accepted | None:
+    """γ as it was, of everybody or of those `inside` (n,); None where nobody would have left."""
+    risk = arms.before[:, arms.names.index("risk")] if "risk" in arms.names else None
+    return measured_acceptance(kept, risk if risk is None or inside is None else risk[inside])
+
+
+def _report_of(each: Accepted | None) -> dict[str, float | int | None] | None:
+    return None if each is None else each.report()
 
 
 def _numbers(each: Difference, interval: tuple[float, float]) -> dict[str, float]:
