@@ -253,19 +253,23 @@ def test_the_command_measures_and_names_what_was_decided(shop_with_trial, home):
 def test_the_text_says_the_acceptance_of_each_action_as_the_configuration_has_it(shop_with_trial):
     _, settings, history = shop_with_trial
     report = measure(history, settings, TRIAL).report()
-    text = measurement_text(report)
-    for name, each in report["actions"].items():
+    for each in report["actions"].values():
         accepted, risk = each["accepted"], 1 - each["held_out"]
         assert accepted["share"] == pytest.approx(each["difference"] / risk)
         assert accepted["low"] < accepted["share"] < accepted["high"]
-        line = next(line for line in text.splitlines() if f"  {name}, " in line)
-        after = text[text.index(line) + len(line) :].splitlines()[1]
-        assert "of 100 who would have left" in after
-        if accepted["n"] is not None:
-            written = re.search(r"acceptance = (\{.*\})", after)[1]
-            setting = tomllib.loads(f"acceptance = {written}")["acceptance"]
-            low, high = acceptance_interval(Acceptance.model_validate(setting))
-            assert high - low == pytest.approx(accepted["high"] - accepted["low"], rel=0.25)
+    sure = measured_acceptance(Difference(0.1, 0.02, 0.8, 0.7, 900, 900), None).report()
+    unsure = measured_acceptance(Difference(0.01, 0.02, 0.71, 0.7, 900, 900), None).report()
+    report["actions"]["call"]["accepted"], report["actions"]["voucher"]["accepted"] = sure, unsure
+    lines = measurement_text(report).splitlines()
+    after = {line.split(",")[0].strip(): lines[at + 1] for at, line in enumerate(lines[:-1])}
+    assert "of 100 who would have left, 33 were kept" in after["call"]
+    written = re.search(r"acceptance = (\{.*\})", after["call"])[1]
+    setting = Acceptance.model_validate(tomllib.loads(f"acceptance = {written}")["acceptance"])
+    low, high = acceptance_interval(setting)
+    assert high - low == pytest.approx(sure["high"] - sure["low"], rel=0.1)
+    # What may be nothing is no measurement to decide by.
+    assert "of 100 who would have left, 3 were kept" in after["voucher"]
+    assert "acceptance = " not in after["voucher"]
 
 
 def test_an_acceptance_by_a_counted_risk_has_an_interval_that_holds_it():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from features.core.language import mark
 
 HEADERS = {
+    "action": mark("action"),
     "active_share": mark("active"),
     "adjusted": mark("adjusted for who answers"),
     "age_days": mark("age, days"),
@@ -51,10 +52,7 @@ HEADERS = {
     "if_silent_highest": mark("if all who are silent were happy"),
     "if_silent_lowest": mark("if all who are silent were unhappy"),
     "in_time": mark("in time"),
-    "incremental_margin": mark("margin brought"),
     "kept": mark("stayed"),
-    "kept_held_out": mark("stayed, left alone"),
-    "kept_treated": mark("stayed, contacted"),
     "kind": mark("what"),
     "level": mark("group"),
     "lift": mark("lift of the riskiest tenth"),
@@ -90,7 +88,6 @@ HEADERS = {
     "profit_high": mark("profit, to"),
     "profit_low": mark("profit, from"),
     "rate": mark("left"),
-    "reach": mark("reached"),
     "reactivated": mark("reactivated"),
     "reason": mark("reason"),
     "reason_1": mark("first reason"),

@@ -128,7 +128,8 @@ def _accepted_lines(accepted: Mapping[str, Any] | None, *, action: bool = False)
     space = "    " if action else "  "
     numbers = {name: number(100 * accepted[name], 0) for name in ("share", "low", "high")}
     text = say("of 100 who would have left, {share} were kept ({low} to {high})", **numbers)
-    if accepted["n"] is None:
+    # A share that may be nothing is no better than a guess.
+    if accepted["n"] is None or accepted["low"] <= 0:
         return [f"{space}{text}"]
     setting = f"acceptance = {{ mean = {accepted['share']:.3f}, n = {accepted['n']} }}"
     measured = say("{text}; measured: {setting}", text=text, setting=setting)

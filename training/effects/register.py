@@ -20,6 +20,7 @@ from features.tables.history import History
 from serving.campaigns import store as campaigns
 from serving.campaigns.store import HELD_OUT
 from training.campaigns.campaign_rows import campaign_rows, rows_of_table
+from training.effects.campaign_actions import CAMPAIGN_ACTIONS, action_table
 from training.effects.measure import EFFECT, HARM, NONE, OPEN, measure
 
 NO_CAMPAIGN = "a campaign that was decided before as_of: `lifecycle decide`"
@@ -59,17 +60,23 @@ CAMPAIGNS = TableShape(
 
 
 def campaign_tables(data: IndicatorData) -> dict[str, pa.Table]:
-    """`campaigns`: a row for each, in the order of their decisions, as known at as_of."""
+    """The campaigns that are known at as_of, and the actions of the newest.
+
+    `campaigns`: a row for each, in the order of their decisions. `campaign_actions`.
+    """
     names = set(_decided(data))
     known = data.known.further.get("treatments")
     if known is not None:
         rows = known.select("campaign").unique().collect(backend="pyarrow").to_native()
         names |= set(rows["campaign"].to_pylist())
     if not names:
-        return {"campaigns": CAMPAIGNS.say_missing(NO_CAMPAIGN, as_of=data.as_of)}
+        shapes = (CAMPAIGNS, CAMPAIGN_ACTIONS)
+        return {each.name: each.say_missing(NO_CAMPAIGN, as_of=data.as_of) for each in shapes}
     rows_of = [_row(data, name) for name in sorted(names)]
     rows_of.sort(key=lambda row: (row["decided"] or "", row["campaign"]))
-    return {"campaigns": CAMPAIGNS.fill_rows(rows_of, as_of=data.as_of)}
+    newest = action_table(_known_history(data), data.settings, rows_of[-1]["campaign"], data.as_of)
+    campaigns_of = CAMPAIGNS.fill_rows(rows_of, as_of=data.as_of)
+    return {"campaigns": campaigns_of, "campaign_actions": newest}
 
 
 def _decided(data: IndicatorData) -> list[str]:
@@ -84,9 +91,13 @@ def _decided(data: IndicatorData) -> list[str]:
     return names
 
 
+def _known_history(data: IndicatorData) -> History:
+    """What was recorded later is not known at as_of, so no window may reach beyond it."""
+    return replace(data.history, data_until=min(data.history.data_until, data.as_of))
+
+
 def _row(data: IndicatorData, name: str) -> dict[str, Any]:
-    # What was recorded later is not known at as_of, so no window may reach beyond it.
-    history = replace(data.history, data_until=min(data.history.data_until, data.as_of))
+    history = _known_history(data)
     row: dict[str, Any] = dict.fromkeys((*CAMPAIGNS.columns, "n", "low", "high", "missing"))
     rows, planned = campaign_rows(history, name)
     is_held_out = pc.fill_null(pc.equal(rows["arm"], HELD_OUT), False)
