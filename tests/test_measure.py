@@ -292,3 +292,21 @@ def test_money_counts_as_the_margin_that_is_left_of_it(shop_with_trial):
     half = settings.value.model_copy(update={"margin": settings.value.margin_share / 2})
     less = measure(history, settings.model_copy(update={"value": half}), TRIAL).report()
     assert less["money_per_customer"]["difference"] == pytest.approx(whole / 2)
+
+
+def test_a_few_treated_without_anybody_named_as_held_out_show_no_effect(shop_with_trial):
+    folder, _, history = shop_with_trial
+    rows = pd.read_csv(folder / "data" / "treatments.csv", dtype={"customer_id": str})
+    at = instant(rows["recorded_at"].iloc[0].replace(" ", "T")[:19] + "Z", zone="UTC")
+    active = history.as_of(at).activity.select("customer_id").unique().collect()["customer_id"]
+    few = rows[rows["arm"] == "treated"].head(15).assign(campaign="few", arm=None)
+    drawn = np.random.default_rng(1).choice(sorted(active), 60, replace=False)
+    some = rows.head(60).assign(campaign="some", arm=None, customer_id=drawn)
+    pd.concat([few, some]).to_csv(folder / "data" / "others.csv", index=False)
+    changed = {"files.treatments": "data/others.csv"}
+    settings = load_settings(folder / "lifecycle.toml", changed)
+    history = load_history(settings)[0]
+    with pytest.raises(NotEnoughData, match="nobody who is named as held out"):
+        measure(history, settings, "few")
+    text = measurement_text(measure(history, settings, "some").report())
+    assert "nobody is named as held out" in text

@@ -33,7 +33,8 @@ class Arms:
 
     kept and money (n,): outcomes; money, times [value] margin, is NaN where no table has it.
     before (n, k): `names`. action (n,): the action of the plan, '' where there is none. cost:
-    spent on the treated; None where it is not known of all of them.
+    spent on the treated; None where it is not known of all of them. named: whether somebody is
+    named as held out; else everybody else stands for them.
     """
 
     is_treated: np.ndarray
@@ -46,6 +47,7 @@ class Arms:
     cost: float | None
     left_out: Mapping[str, int]
     drawn: bool
+    named: bool
 
 
 def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn: bool) -> Arms:
@@ -86,6 +88,7 @@ def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn:
         cost,
         left_out,
         drawn,
+        has_arms,
     )
 
 

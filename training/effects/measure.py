@@ -20,6 +20,7 @@ from features.core.settings import Settings
 from features.indicators.intervals import difference_of_shares
 from features.tables.history import History
 from serving.campaigns import store as campaigns
+from training.campaigns.balance import LEAST as LEAST_OF_ARM
 from training.campaigns.balance import Balance, compare_arms
 from training.campaigns.campaign_rows import campaign_rows
 from training.effects.acceptance import Accepted, measured_acceptance
@@ -101,6 +102,7 @@ class Measurement:
             },
             "accepted": _report_of(self.accepted),
             "arms_drawn_by_plan": self.arms.drawn,
+            "hold_out_named": self.arms.named,
             "arms_told_apart": None if self.balance is None else self.balance.auroc,
         }
 
@@ -138,6 +140,8 @@ def measure(
             fix="Hold customers out: [decisions] hold_out = 0.1, before the campaign begins. If "
             "many are not known at the decision, compare the ids: spreadsheets drop leading zeros.",
         )
+    if balance is None and not (drawn or arms.named):
+        raise _unknown_draw(campaign, arms)
     early = bool(arms.left_out.get("outcome not complete")) or campaigns.was_looked_at(campaign)
     interval = (kept.low, kept.high)
     if early:
@@ -272,6 +276,19 @@ def _numbers(each: Difference, interval: tuple[float, float]) -> dict[str, float
         "n_treated": each.n_treated,
         "n_held_out": each.n_held_out,
     }
+
+
+def _unknown_draw(campaign: str, arms: Arms) -> NotEnoughData:
+    """Nobody is named as held out, and the arms are too small to tell whether they were drawn."""
+    return NotEnoughData(
+        where=f"campaign {campaign}",
+        got=f"{int(arms.is_treated.sum())} treated, nobody who is named as held out, and "
+        f"{int((~arms.is_treated).sum())} others",
+        rule=f"Whether customers were drawn shows in at least {LEAST_OF_ARM} of each arm. Where "
+        "they were chosen, a difference is that of the choice.",
+        fix="Name who was held out: a row of treatments with arm = held_out. Or draw a hold-out "
+        "before the next campaign: lifecycle decide --campaign NAME.",
+    )
 
 
 def refuse_chosen_arms(campaign: str, balance: Balance | None) -> None:

@@ -63,10 +63,27 @@ def measurement_text(report: Mapping[str, Any]) -> str:
         )
     )
     if not report["arms_drawn_by_plan"]:
-        lines.append(
-            say("  arms of the table treatments: nothing that was known before tells them apart")
-        )
+        lines += _arm_lines(report)
     return "\n".join(lines)
+
+
+def _arm_lines(report: Mapping[str, Any]) -> list[str]:
+    """What speaks for arms of the table treatments."""
+    if report["arms_told_apart"] is None:
+        return [
+            say(
+                "  arms of the table treatments: too few customers to tell whether they were "
+                "drawn; if they were chosen, this is the difference of the choice"
+            )
+        ]
+    line = say("  arms of the table treatments: nothing that was known before tells them apart")
+    if report["hold_out_named"]:
+        return [line]
+    others = say(
+        "  nobody is named as held out: everybody else stands for them, and whether who was "
+        "treated was drawn is not known"
+    )
+    return [line, others]
 
 
 def _money_lines(report: Mapping[str, Any]) -> list[str]:
