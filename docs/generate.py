@@ -20,7 +20,7 @@ import lifecycle
 from features.catalogue import FAMILIES
 from features.core.action_schema import Action
 from features.core.config_schema import Section
-from features.core.contract import CONTRACT, FURTHER_TABLES, Table
+from features.core.contract import CONTRACT, FURTHER_TABLES, SWITCHED_TABLES, Table
 from features.core.settings import Settings
 from features.core.target_schema import Target
 from features.recipes.recipe import FEATURES, Feature
@@ -30,6 +30,11 @@ from lifecycle.init import describe_formats
 
 HERE = Path(__file__).parent
 HEADER = "<!-- Written by docs/generate.py (make docs). Do not edit. -->\n"
+_READ_BY_NONE = "No feature reads this table; `check` counts it, and `lifecycle value` may read it."
+_READ_BY_SWITCH = (
+    "Features read this table where `[features] treatments` says so; `check` counts it, and "
+    "`lifecycle value` and `lifecycle measure` may read it."
+)
 WINDOW_WORDS = {
     "": "–",
     "W": "W and all time",
@@ -62,7 +67,7 @@ def contract_page() -> str:
     for table in FURTHER_TABLES.values():
         lines += _table_section(
             table,
-            "No feature reads this table; `check` counts it, and `lifecycle value` may read it.",
+            _READ_BY_SWITCH if table.name in SWITCHED_TABLES else _READ_BY_NONE,
         )
     lines += ["## Stages", "", "| stage | 中文 |", "|---|---|"]
     lines += [*(f"| {stage} | {CHINESE[stage]} |" for stage in STAGES), ""]

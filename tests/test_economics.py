@@ -13,13 +13,16 @@ from scipy.stats import beta as beta_law
 
 from features.core.action_schema import Acceptance
 from serving.decisions.economics import (
+    LAW,
     acceptance_interval,
     break_even_risk,
     expected_cost,
     expected_maximum_profit,
     expected_profit,
     profit_interval,
+    profits_of_rows,
 )
+from training.evaluation.campaign_profit import campaign_profit
 
 SHARES = st.floats(0, 1)
 MONEY = st.floats(0, 10_000)
@@ -115,3 +118,45 @@ def test_empc_of_a_perfect_order_is_the_largest():
     perfect = expected_maximum_profit(-np.arange(100.0), left)
     shuffled = expected_maximum_profit(np.random.default_rng(1).random(100), left)
     assert perfect > shuffled >= 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_each_row_brings_its_part_of_empc_and_the_share_is_the_mean_over_gamma(seed):
+    rng = np.random.default_rng(seed)
+    left = rng.random(300) < 0.2
+    scores = np.round(np.where(left, rng.beta(3, 3, 300), rng.beta(2, 4, 300)), 2)
+    profits, contacted = profits_of_rows(scores, left, LAW)
+    assert profits.mean() == pytest.approx(expected_maximum_profit(scores, left))
+    gammas = rng.beta(LAW["alpha"], LAW["beta"], 4000)
+    best = [best_count(scores, left, gamma) / 300 for gamma in gammas[:400]]
+    assert contacted.mean() == pytest.approx(np.mean(best), abs=0.05)
+    order = np.argsort(-scores, kind="stable")
+    assert (np.diff(contacted[order]) <= 1e-12).all()
+
+
+def best_count(scores, left, gamma):
+    """How many are contacted, of every possible number, where the profit is the largest."""
+    order = np.argsort(-scores, kind="stable")
+    ends = [*np.flatnonzero(np.diff(scores[order])) + 1, len(order)]
+    kept = np.cumsum(left[order])
+    profits = [0.0]
+    for end in ends:
+        stayers = end - kept[end - 1]
+        profits.append(kept[end - 1] * gamma * 190.0 - end - 10.0 * stayers)
+    return [0, *ends][int(np.argmax(profits))]
+
+
+def test_the_profit_of_a_campaign_is_the_models_beside_the_stages_and_everybodys():
+    rng = np.random.default_rng(3)
+    risk = rng.beta(1, 2, 4000)
+    left, ids = rng.random(4000) < risk, np.arange(4000).astype(str)
+    report = campaign_profit(left, risk, ids, np.full(4000, left.mean()))
+    assert report["empc"] == pytest.approx(expected_maximum_profit(risk, left))
+    assert report["low"] < report["empc"] < report["high"]
+    assert 0 < report["difference_low"] < report["difference"]
+    assert report["empc"] > max(0, report["everybody"], report["by_stage"])
+    assert 0 < report["share"] < 1
+    assert campaign_profit(np.ones(9, bool), risk[:9], ids[:9], risk[:9]) is None
+    # The interval covers the profit of the same score in other draws of customers.
+    draws = [expected_maximum_profit(risk, rng.random(4000) < risk) for _ in range(60)]
+    assert report["high"] - report["low"] == pytest.approx(3.92 * np.std(draws), rel=0.35)

@@ -237,3 +237,30 @@ def test_a_file_of_refunds_is_known_by_its_columns(tmp_path):
     )
     _, _, _, found, _ = guessed(tmp_path, orders, back)
     assert kinds(found) == {"purchase": 60, "refund": 19}
+
+
+@pytest.mark.parametrize("head", ["owner,date,total", "customer_id,visit_date,amount"])
+def test_visits_that_are_paid_for_are_purchases(tmp_path, head):
+    lines = [f"C{n % 20},2024-01-{1 + n % 28:02d},{n}.25" for n in range(1, 61)]
+    _, _, _, found, _ = guessed(tmp_path, put(tmp_path, "visits.csv", head, lines))
+    assert kinds(found) == {"purchase": 60}
+    assert len({row["customer_id"] for row in rows(found, "transactions")}) == 20
+
+
+def test_visits_with_an_amount_here_and_there_stay_visits(tmp_path):
+    lines = [
+        f"C{n % 20},2024-01-{1 + n % 28:02d},{f'{n}.25' if n % 10 == 0 else '0'}"
+        for n in range(1, 61)
+    ]
+    _, _, _, found, _ = guessed(
+        tmp_path, put(tmp_path, "visits.csv", "customer_id,visited_at,amount", lines)
+    )
+    assert {row["kind"] for row in rows(found, "interactions")} == {"visit"}
+
+
+def test_an_owner_is_the_customer_where_no_other_column_is(tmp_path):
+    lines = [f"{plain(n)},sales {n % 3}" for n in range(60)]
+    _, _, _, found, _ = guessed(tmp_path, put(tmp_path, "orders.csv", f"{HEAD},owner", lines))
+    assert {row["customer_id"] for row in rows(found, "transactions")} == {
+        f"C{n}" for n in range(20)
+    }

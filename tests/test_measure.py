@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 
 import numpy as np
 import pandas as pd
@@ -11,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from features.core.action_schema import Acceptance
 from features.core.errors import BadSetting, NotEnoughData
 from features.core.instants import DAY_US, instant
 from features.core.settings import load_settings
@@ -18,9 +21,11 @@ from features.tables.history import load_history
 from lifecycle.commands.measure import measure_campaign
 from lifecycle.simulation.actions import TRIAL
 from serving.campaigns import store as campaigns
+from serving.decisions.economics import acceptance_interval
 from tests.support.campaigns import plan_at
 from tests.support.command_line import run_here
 from training.campaigns.balance import compare_arms
+from training.effects.acceptance import measured_acceptance
 from training.effects.difference import (
     Difference,
     adjusted_difference,
@@ -29,6 +34,7 @@ from training.effects.difference import (
     usable_strata,
 )
 from training.effects.measure import EFFECT, HARM, NONE, OPEN, measure, verdict
+from training.effects.measure_text import measurement_text
 
 
 def campaign(rng, size=800, effect=0.0, share=0.3):
@@ -242,3 +248,65 @@ def test_the_command_measures_and_names_what_was_decided(shop_with_trial, home):
     assert json.loads(done.stdout)["campaign"] == TRIAL
     named = run_here("measure", "-c", config, "--json")
     assert json.loads(named.stdout) == {"campaigns": [TRIAL]}
+
+
+def test_the_text_says_the_acceptance_of_each_action_as_the_configuration_has_it(shop_with_trial):
+    _, settings, history = shop_with_trial
+    report = measure(history, settings, TRIAL).report()
+    for each in report["actions"].values():
+        accepted, risk = each["accepted"], 1 - each["held_out"]
+        assert accepted["share"] == pytest.approx(each["difference"] / risk)
+        assert accepted["low"] < accepted["share"] < accepted["high"]
+    sure = measured_acceptance(Difference(0.1, 0.02, 0.8, 0.7, 900, 900), None).report()
+    unsure = measured_acceptance(Difference(0.01, 0.02, 0.71, 0.7, 900, 900), None).report()
+    report["actions"]["call"]["accepted"], report["actions"]["voucher"]["accepted"] = sure, unsure
+    lines = measurement_text(report).splitlines()
+    after = {line.split(",")[0].strip(): lines[at + 1] for at, line in enumerate(lines[:-1])}
+    assert "of 100 who would have left, 33 were kept" in after["call"]
+    written = re.search(r"acceptance = (\{.*\})", after["call"])[1]
+    setting = Acceptance.model_validate(tomllib.loads(f"acceptance = {written}")["acceptance"])
+    low, high = acceptance_interval(setting)
+    assert high - low == pytest.approx(sure["high"] - sure["low"], rel=0.1)
+    # What may be nothing is no measurement to decide by.
+    assert "of 100 who would have left, 3 were kept" in after["voucher"]
+    assert "acceptance = " not in after["voucher"]
+
+
+def test_an_acceptance_by_a_counted_risk_has_an_interval_that_holds_it():
+    rng, inside = np.random.default_rng(7), []
+    none = np.empty((900, 0))
+    for _ in range(300):
+        ours = rng.random(900) < 0.6
+        would_leave = rng.random(900) < 0.5
+        kept = ~would_leave | (ours & (rng.random(900) < 0.3))
+        each = adjusted_difference(kept.astype(float), ours, ["x"] * 900, none)
+        accepted = measured_acceptance(each, None)
+        inside.append(accepted.low < 0.3 < accepted.high)
+    assert np.mean(inside) >= 0.94
+    assert measured_acceptance(Difference(0.0, 0.1, 1.0, 1.0, 9, 9), None) is None
+
+
+def test_money_counts_as_the_margin_that_is_left_of_it(shop_with_trial):
+    _, settings, history = shop_with_trial
+    whole = measure(history, settings, TRIAL).report()["money_per_customer"]["difference"]
+    half = settings.value.model_copy(update={"margin": settings.value.margin_share / 2})
+    less = measure(history, settings.model_copy(update={"value": half}), TRIAL).report()
+    assert less["money_per_customer"]["difference"] == pytest.approx(whole / 2)
+
+
+def test_a_few_treated_without_anybody_named_as_held_out_show_no_effect(shop_with_trial):
+    folder, _, history = shop_with_trial
+    rows = pd.read_csv(folder / "data" / "treatments.csv", dtype={"customer_id": str})
+    at = instant(rows["recorded_at"].iloc[0].replace(" ", "T")[:19] + "Z", zone="UTC")
+    active = history.as_of(at).activity.select("customer_id").unique().collect()["customer_id"]
+    few = rows[rows["arm"] == "treated"].head(15).assign(campaign="few", arm=None)
+    drawn = np.random.default_rng(1).choice(sorted(active), 60, replace=False)
+    some = rows.head(60).assign(campaign="some", arm=None, customer_id=drawn)
+    pd.concat([few, some]).to_csv(folder / "data" / "others.csv", index=False)
+    changed = {"files.treatments": "data/others.csv"}
+    settings = load_settings(folder / "lifecycle.toml", changed)
+    history = load_history(settings)[0]
+    with pytest.raises(NotEnoughData, match="nobody who is named as held out"):
+        measure(history, settings, "few")
+    text = measurement_text(measure(history, settings, "some").report())
+    assert "nobody is named as held out" in text

@@ -82,7 +82,8 @@ def test_nothing_to_check_is_a_failure():
 
 def test_the_narrow_businesses_have_every_family_and_some_forty_columns(shop, subscriptions):
     assert set(FEATURES) >= NARROW
-    assert {FEATURES[name].family for name in NARROW} == set(FAMILIES)
+    off_by_default = {"treatments"}
+    assert {FEATURES[name].family for name in NARROW} == set(FAMILIES) - off_by_default
     for _, settings, history in (shop, subscriptions):
         definitions = learn_definitions(history.as_of(history.data_until), settings)
         assert 40 <= len(columns_for(history, definitions, settings)) <= 65

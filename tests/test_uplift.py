@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 
 import numpy as np
@@ -287,9 +288,24 @@ def test_a_damaged_file_of_effects_is_refused(home, damage):
     EffectModel("spring", Inputs({}), {"call": effect}).write(effects_path())
     assert read_effect_model(effects_path()).campaign == "spring"
     read = json.loads(effects_path().read_text())
+    del read["sha256"]
     damage(read)
+    # With the hash of what it has: it is the content that is refused.
+    digest = hashlib.sha256(json.dumps(read, sort_keys=True).encode()).hexdigest()
+    effects_path().write_text(json.dumps({**read, "sha256": digest}))
+    with pytest.raises(ReleaseRefused, match="no effects that"):
+        read_effect_model(effects_path())
+
+
+def test_effects_that_were_changed_or_have_no_hash_are_refused_by_name(home):
+    EffectModel("spring", Inputs({}), {}, known_from=5).write(effects_path())
+    read = json.loads(effects_path().read_text())
+    effects_path().write_text(json.dumps({**read, "known_from": 4}))
+    with pytest.raises(ReleaseRefused, match="effects that were changed"):
+        read_effect_model(effects_path())
+    del read["sha256"]
     effects_path().write_text(json.dumps(read))
-    with pytest.raises(ReleaseRefused, match="lifecycle uplift"):
+    with pytest.raises(ReleaseRefused, match="effects without a hash"):
         read_effect_model(effects_path())
 
 

@@ -281,13 +281,13 @@ def test_the_command_writes_a_pair_of_files_a_table(config, tmp_path):
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
     assert report["as_of"] == "2024-02-11"
-    assert set(report["tables"]) == {*NAMES, *SHAPES, "campaigns"}
+    assert set(report["tables"]) == {*NAMES, *SHAPES, "campaigns", "campaign_actions"}
     shop = lifecycle.open(config)
     tables = make_value_tables(shop.history, shop.settings, day("2024-02-11")).tables
     files = {path.name for path in (tmp_path / "out").iterdir()}
     assert files == {
         f"{name}{ending}"
-        for name in {*NAMES, *SHAPES, "campaigns"}
+        for name in {*NAMES, *SHAPES, "campaigns", "campaign_actions"}
         for ending in (".parquet", ".csv")
     }
     for name, table in tables.items():

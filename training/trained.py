@@ -12,6 +12,7 @@ from typing import Any
 
 from features.core.language import CHINESE, ENGLISH, use_language
 from features.core.settings import Settings
+from features.engine.business_columns import feature_tables
 from features.tables.history import History
 from serving.release.checked_files import CARDS
 from serving.release.reference_file import Reference
@@ -77,7 +78,7 @@ def write_trained_release(
         reference=reference,
         all_columns=list(examples.columns),
         settings=settings,
-        tables=tuple(name for name in history.names if name not in silent),
+        tables=tuple(each for each in feature_tables(history, settings) if each not in silent),
         population=newest,
         evaluation=evaluation,
         cards=_cards(scorer, evaluation, settings),

@@ -1,8 +1,8 @@
 """Decisions and their proof: `python -m benchmarks.decide [--only PART] [--json]`.
 
-Parts: `cheap` (1,000 campaigns without a model: coverage, false effects, daily looks), `empc`
-(beside a numerical integral), `cycles` (ten retrainings after campaigns), `promotion` (two
-drawn arms), `million` (a million customers
+Parts: `cheap` (1,000 campaigns without a model: coverage, false effects, daily looks), `chosen`
+(campaigns of a grocer that were not drawn), `empc` (beside a numerical integral), `cycles` (ten
+retrainings after campaigns), `promotion` (two drawn arms), `million` (a million customers
 decided), `worlds` (simulated shops after one logged campaign each, judged by the true effects; each
 world is stored under `.benchmarks/decide`, so an interrupted run continues). The last line is one
 JSON object.
@@ -15,10 +15,11 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.decide import cheap_campaigns, cycles, empc, million, promotion, worlds
+from benchmarks.decide import cheap_campaigns, chosen, cycles, empc, million, promotion, worlds
 
 PARTS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
     "cheap": lambda _: cheap_campaigns.measure(),
+    "chosen": lambda _: chosen.measure(),
     "empc": lambda _: empc.measure(),
     "cycles": lambda _: cycles.measure(),
     "promotion": lambda _: promotion.measure(),

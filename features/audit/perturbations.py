@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.core.contract import CONTRACT, EVENT_TABLES
+from features.core.contract import ALL_TABLES, EVENT_TABLES
 from features.core.instants import DAY_US
 from features.tables.history import History
 from features.tables.sources import connect
@@ -27,7 +27,8 @@ YEAR_OF_WEEKS = 364  # days: weekdays stay the same, dates change
 
 def read_tables(history: History) -> Tables:
     """The contract tables of a history, as Arrow."""
-    return {name: history.connection.table(name).to_arrow_table() for name in history.names}
+    names = (*history.names, *history.switched)
+    return {name: history.connection.table(name).to_arrow_table() for name in names}
 
 
 def rebuild_history(
@@ -39,7 +40,8 @@ def rebuild_history(
         connection.register("incoming", table)
         connection.execute(f"CREATE TABLE {name} AS SELECT * FROM incoming")
         connection.unregister("incoming")
-    return dataclasses.replace(history, connection=connection)
+    further = tuple(name for name in history.further if name in tables)
+    return dataclasses.replace(history, connection=connection, further=further)
 
 
 def shuffle_rows(tables: Tables, seed: int = 3) -> Tables:
@@ -168,7 +170,7 @@ def shift_dates(tables: Tables, days: int = YEAR_OF_WEEKS) -> Tables:
     """Everything happens `days` later (whole weeks, so that weekdays stay)."""
     changed = {}
     for name, table in tables.items():
-        for column in CONTRACT[name].columns:
+        for column in ALL_TABLES[name].columns:
             if column.type == "instant" and column.name in table.column_names:
                 table = _with(table, column.name, pc.add(table[column.name], days * DAY_US))
         if "local_day" in table.column_names:
@@ -199,7 +201,7 @@ def _change_late_cells(
 ) -> pa.Table:
     """Change the cells whose own instant lies at or after `at`."""
     changed = table
-    for column in CONTRACT[name].columns:
+    for column in ALL_TABLES[name].columns:
         if column.known_at:
             late = pc.fill_null(pc.greater_equal(table[column.known_at], at), False)
             old = table[column.name]
@@ -219,11 +221,11 @@ def _permute(table: pa.Table, column: str, rng: np.random.Generator) -> pa.Table
 
 def _fill_cells(name: str, table: pa.Table, at: int) -> pa.Table:
     """Fill empty cells that become known at an instant of their own: known exactly at `at`."""
-    clocks = {column.known_at for column in CONTRACT[name].columns if column.known_at}
+    clocks = {column.known_at for column in ALL_TABLES[name].columns if column.known_at}
     filled = table
     for clock in sorted(clocks):
         empty = table[clock].is_null()
-        for column in CONTRACT[name].columns:
+        for column in ALL_TABLES[name].columns:
             if column.known_at == clock:
                 old = table[column.name]
                 value = pa.scalar(at if column.name == clock else 1.0, old.type)
@@ -239,7 +241,7 @@ def _shift_values(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _prefix_ids(name: str, table: pa.Table, prefix: str) -> pa.Table:
     """Give the ids of rows (not of customers) a prefix, which makes them other rows."""
-    for column in CONTRACT[name].columns:
+    for column in ALL_TABLES[name].columns:
         row_id = column.type == "id" and column.name != "customer_id"
         if row_id and column.name in table.column_names:
             joined = pc.binary_join_element_wise(pa.scalar(prefix), table[column.name], "-")

@@ -101,7 +101,8 @@ def read_replayed(
         return None
     intake = read_tables(settings.model_copy(update={"tables": {**settings.tables, **selects}}))
     try:
-        tables = {name: intake.connection.table(name).to_arrow_table() for name in history.names}
+        names = (*history.names, *history.switched)
+        tables = {name: intake.connection.table(name).to_arrow_table() for name in names}
     finally:
         intake.connection.close()
     return tables if customers is None else perturbations.keep_customers(tables, customers)

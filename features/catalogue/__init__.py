@@ -20,6 +20,7 @@ from features.catalogue import (
     satisfaction,
     sessions,
     streaks,
+    treatments,
     trend,
     value,
 )
@@ -43,6 +44,7 @@ FAMILIES = tuple(
         cover,
         value,
         past,
+        treatments,
         attributes,
     )
 )

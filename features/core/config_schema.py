@@ -242,6 +242,10 @@ class Features(Section):
     """
     sensitive_allowed: list[str] = []
     """Attributes that are features although their name holds a word of `sensitive`."""
+    treatments: StrictBool = False
+    """Whether what campaigns did to a customer (the table treatments) is a feature: how often, and
+    how long ago. The risk is then that of customers with these contacts.
+    """
     own: str | None = Field(default=None, min_length=1)
     """A Python file with your own features. It runs as code, and a copy goes into the release."""
 

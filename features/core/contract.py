@@ -254,7 +254,8 @@ CONTRACT: dict[str, Table] = {
         ),
     )
 }
-# Read, checked, counted and cut by both clocks. No feature reads them, so they change no release.
+# Read, checked, counted and cut by both clocks. No feature reads them unless it is switched on, so
+# they change no release.
 FURTHER_TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -341,5 +342,7 @@ FURTHER_TABLES: dict[str, Table] = {
     )
 }
 ALL_TABLES = CONTRACT | FURTHER_TABLES
+# Of them the ones that features read where a switch of [features] says so; all have customer_id.
+SWITCHED_TABLES = ("treatments",)
 SURVEYS = ("csat", "nps", "review")  # kinds of feedback that ask for a score
 EVENT_TABLES = ("transactions", "interactions", "feedback")

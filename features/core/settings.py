@@ -195,6 +195,13 @@ class Settings(Section):
                     f"{key} read columns of customers, which has no SELECT under [tables].",
                     f'Write under [tables]: customers = "SELECT … FROM …". Or remove {key}.',
                 )
+        if self.features.treatments and "treatments" not in tables:
+            yield (
+                "[features] treatments reads the table treatments, which has no SELECT under "
+                "[tables].",
+                'Write under [tables]: treatments = "SELECT … FROM …". Or remove '
+                "[features] treatments.",
+            )
         if self.value.reads_margins and (self.contractual or "transactions" not in tables):
             yield (
                 '[value] margin = "column" reads the margin of purchases, a column of transactions'
@@ -278,14 +285,17 @@ class Settings(Section):
         the cuts and tiers of tables that no model reads, and without what says how new the data
         are, which changes every night.
         """
+        read = {"treatments"} if self.features.treatments else set()
         excluded: dict[str, Any] = {
             **dict.fromkeys(("files", "folder", "training", "engine", "history"), True),
             **dict.fromkeys(("actions", "decisions", "retention"), True),
             "value": {"rfm_cuts", "service_costs", "tiers", "win_back_cost"},
-            "tables": set(FURTHER_TABLES),
+            "tables": set(FURTHER_TABLES) - read,
             "consent": {"list"},
             "contract": {"data_until", "fresh_until"},
         }
+        if not read:  # a release of before this key is as it always was
+            excluded["features"] = {"treatments"}
         if not self.targets:  # a release of a business without targets is as it always was
             excluded["targets"] = True
         return self.model_dump(mode="json", exclude=excluded)

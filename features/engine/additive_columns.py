@@ -122,6 +122,6 @@ def _restrict(known: Known, ids: nw.LazyFrame) -> Known:
         return frame.join(ids, on="customer_id", how="semi")
 
     tables = {name: keep(rows) for name, rows in known.tables.items()}
-    return Known(
-        known.as_of, tables, keep(known.activity), keep(known.customers), known.materialise
-    )
+    further = {name: keep(rows) for name, rows in known.switched.items()}
+    activity, people = keep(known.activity), keep(known.customers)
+    return Known(known.as_of, tables, activity, people, known.materialise, further=further)

@@ -205,7 +205,8 @@ def restrict_to_customers(known: Known, customers: Sequence[str]) -> Known:
 def _filter_known(known: Known, chosen: nw.Expr) -> Known:
     tables = {name: rows.filter(chosen) for name, rows in known.tables.items()}
     activity, people = known.activity.filter(chosen), known.customers.filter(chosen)
-    return Known(known.as_of, tables, activity, people, known.materialise)
+    further = {name: rows.filter(chosen) for name, rows in known.switched.items()}
+    return Known(known.as_of, tables, activity, people, known.materialise, further=further)
 
 
 def prospects(known: Known, *, contractual: bool) -> list[str]:

@@ -21,10 +21,16 @@ def columns_for(
     """
     return list_columns(
         definitions,
-        tables=history.names,
+        tables=feature_tables(history, settings),
         off=settings.features.off,
         custom=custom_features(settings),
     )
+
+
+def feature_tables(history: History, settings: Settings) -> tuple[str, ...]:
+    """The tables that features of this business read; treatments where they are switched on."""
+    switched = history.switched if settings.features.treatments else ()
+    return (*history.names, *switched)
 
 
 def custom_features(settings: Settings) -> tuple[Feature, ...]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from features.catalogue import FAMILIES, attributes
 from features.catalogue.custom import refuse_duplicate_columns
+from features.core.contract import SWITCHED_TABLES
 from features.core.errors import UnknownKey, suggestion
 from features.recipes.definitions import Definitions
 from features.recipes.recipe import FEATURES, Feature, Recipe
@@ -88,7 +89,8 @@ def missing_features(
     missing: dict[str, list[str]] = {}
     for entry in [*FEATURES.values(), *custom]:
         for table in entry.tables:
-            if table not in available:
+            # What is off by default is not missing.
+            if table not in available and table not in SWITCHED_TABLES:
                 missing.setdefault(table, []).append(entry.name)
     return missing
 

@@ -13,7 +13,7 @@ from typing import Any, TypedDict, cast
 
 import narwhals as nw
 
-from features.core.contract import CONTRACT
+from features.core.contract import ALL_TABLES, CONTRACT, SWITCHED_TABLES
 from features.core.errors import BadSetting, NotFound, UnknownKey, suggestion
 from features.core.instants import day_text
 from features.core.settings import Settings
@@ -156,7 +156,7 @@ def _find_column(
     if name in available:
         return available[name]
     custom = custom_features(settings)
-    columns = list_columns(definitions, tables=[*CONTRACT], custom=custom)
+    columns = list_columns(definitions, tables=[*CONTRACT, *SWITCHED_TABLES], custom=custom)
     by_name = {one.name: one for one in columns}
     if name not in by_name:
         similar = suggestion(name, available)
@@ -166,7 +166,15 @@ def _find_column(
             rule="--feature names a column of the feature table.",
             fix=similar or "Use a column of docs/features.md; `lifecycle features` writes all.",
         )
-    missing = sorted(set(by_name[name].feature.tables) - {*history.names, "activity"})
+    read = set(by_name[name].feature.tables)
+    if read & {*SWITCHED_TABLES} and not settings.features.treatments:
+        raise BadSetting(
+            where="--feature",
+            got=f"'{name}', which is off by default",
+            rule="What campaigns did is a feature where it is switched on.",
+            fix="Write under [features]: treatments = true",
+        )
+    missing = sorted(read - {*history.names, *history.switched, "activity"})
     if missing:
         raise BadSetting(
             where="--feature",
@@ -285,7 +293,7 @@ def _window_text(one: Reduction) -> str:
 
 def _row_cells(row: Row, one: Reduction, case: CustomerCase) -> dict[str, Cell]:
     """The cells of one row to show: those of its table, and the reduced one as `value`."""
-    table = CONTRACT.get(one.table)
+    table = ALL_TABLES.get(one.table)
     if one.table == "activity":
         names: Sequence[str] = _ACTIVITY_CELLS
     else:

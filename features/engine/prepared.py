@@ -19,7 +19,7 @@ import narwhals as nw
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from features.core.contract import CONTRACT, EVENT_TABLES, Column
+from features.core.contract import ALL_TABLES, EVENT_TABLES, SWITCHED_TABLES, Column
 from features.engine.build import current_state, evaluate_formulas, needed_reductions, reduce_tables
 from features.engine.columns import FeatureColumn
 from features.recipes.attributes import Attribute
@@ -51,7 +51,7 @@ _LITERALS = re.compile(
 
 def table_columns(name: str, attributes: Sequence[Attribute] = ()) -> tuple[Column, ...]:
     """The contract's columns of one table; for customers also the release's other attributes."""
-    table = CONTRACT[name]
+    table = ALL_TABLES[name]
     extra = [one for one in attributes if table.attributes and one.name not in table.names]
     return (*table.columns, *(Column(one.name, one.type, "an attribute of yours") for one in extra))
 
@@ -246,14 +246,15 @@ class _Statement:
 
     def _known(self, plan: _Plan) -> Known:
         """What is known before the as_of of the request, as pieces of the statement."""
-        versioned = frozenset(name for name in self._tables if CONTRACT[name].version_of)
+        versioned = frozenset(name for name in self._tables if ALL_TABLES[name].version_of)
         activity_table = plan.definitions.activity_table
+        names = tuple(name for name in self._tables if name not in SWITCHED_TABLES)
         history = History(
             self._connection,
             activity_table,
             plan.activity_kinds,
             0,
-            tuple(self._tables),
+            names,
             versioned,
             terms=plan.terms,
         )
@@ -268,7 +269,8 @@ class _Statement:
             f"(SELECT max(as_of) AS as_of FROM {activity_table}) a"
         )
         activity = self._add_piece("activity", with_as_of)
-        return Known(_AS_OF, tables, activity, activity.select("customer_id"))
+        further = {name: tables.pop(name) for name in SWITCHED_TABLES if name in tables}
+        return Known(_AS_OF, tables, activity, activity.select("customer_id"), further=further)
 
     def _add_piece(self, name: str, statement: str) -> nw.LazyFrame:
         """Name a part of the statement. An empty table stands for it while the rest is planned."""

@@ -53,13 +53,13 @@ def join_to_subjects(history: History, subjects: pa.Table) -> Iterator[History]:
     try:
         cursor.register("incoming", subjects)
         cursor.execute(f"CREATE TABLE {schema}.subjects AS SELECT * FROM incoming")
-        for name in history.names:
+        for name in (*history.names, *history.switched):
             cursor.execute(
                 f"CREATE VIEW {schema}.{name} AS "
                 "SELECT t.* REPLACE (s.customer_id AS customer_id), s.as_of "
                 f"FROM {source}.{name} t JOIN {schema}.subjects s ON t.customer_id = s.named"
             )
-        yield replace(history, connection=cursor, schema=schema, further=())
+        yield replace(history, connection=cursor, schema=schema, further=history.switched)
     # Not after an interrupt: an engine that was interrupted may never answer again.
     except Exception:
         drop()
@@ -75,7 +75,8 @@ def known_at_subjects(joined: History) -> Known:
     # Grouping into days drops as_of, and every later step reads it.
     subjects = joined.table("subjects").select(*PAIR_COLUMNS)
     with_as_of = active.join(subjects, on="customer_id", how="left")
-    return Known(AS_OF, tables, lambda: joined.materialise(with_as_of), subjects)
+    further = {name: joined.cut(name, AS_OF) for name in joined.further}
+    return Known(AS_OF, tables, lambda: joined.materialise(with_as_of), subjects, further=further)
 
 
 def restore_ids(rows: pa.Table, first: int, ids: pa.Array, columns: Sequence[str]) -> pa.Table:

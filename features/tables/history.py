@@ -19,6 +19,7 @@ from features.core.contract import (
     CONTRACT,
     EVENT_TABLES,
     FURTHER_TABLES,
+    SWITCHED_TABLES,
     Table,
 )
 from features.core.errors import AsOfTooLate
@@ -66,7 +67,8 @@ class Known:
         """activity: the frame, or a function that makes it at its first use, because it is costly.
 
         materialise: computes a frame once, so that queries built on it do not compute it again.
-        further: tables that no feature reads (treatments, costs, leads, referrals), cut likewise.
+        further: tables that no feature reads unless it is switched on (treatments, costs, leads,
+        referrals), cut likewise.
         """
         self.further = dict(further or {})
         self.as_of, self.tables, self.customers, self.materialise = (
@@ -84,6 +86,11 @@ class Known:
             raise TypeError("as_of is a column here; one instant is needed")
         return self.as_of
 
+    @property
+    def switched(self) -> dict[str, nw.LazyFrame]:
+        """Of `further` the tables that features read where they are switched on."""
+        return {name: rows for name, rows in self.further.items() if name in SWITCHED_TABLES}
+
     @cached_property
     def activity(self) -> nw.LazyFrame:
         return self._activity() if callable(self._activity) else self._activity
@@ -99,9 +106,10 @@ class History:
     newest_until: µs, the end of the newest table, which is later than data_until where a table that
     every score needs ended earlier; 0 where that is not known. terms: how `contracts` are read.
     built_terms: whether they were built from payments. further: the tables that exist and that no
-    feature reads. currencies: rows by currency of each table whose amounts are in several. files:
-    how each file under [files] was read. columns: those of each SELECT, where tables have one.
-    forgotten: the mark of those whom this home had forgotten, and who are not in the tables.
+    feature reads unless it is switched on. currencies: rows by currency of each table whose amounts
+    are in several. files: how each file under [files] was read. columns: those of each SELECT,
+    where tables have one. forgotten: the mark of those whom this home had forgotten, and who are
+    not in the tables.
     """
 
     connection: duckdb.DuckDBPyConnection
@@ -120,6 +128,11 @@ class History:
     unique_ids: frozenset[str] = field(default=frozenset())
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     forgotten: str = ""
+
+    @property
+    def switched(self) -> tuple[str, ...]:
+        """Of `further` the tables that features read where they are switched on."""
+        return tuple(name for name in self.further if name in SWITCHED_TABLES)
 
     def as_of(self, at: int) -> Known:
         """What was known before `at` (µs UTC); at an early instant all tables are empty."""

@@ -7,7 +7,7 @@ from features.tables.parsing import literal
 from lifecycle.init.cells import Cell, read_cell
 from lifecycle.init.draft import Draft, RowsLeftOut
 from lifecycle.init.kinds import kind_counts
-from lifecycle.init.source import Source, squash
+from lifecycle.init.source import Source, constant_kind, squash
 
 _PURCHASES = {
     "purchase", "purchased", "order", "ordercompleted", "orderplaced", "placedorder",
@@ -18,6 +18,20 @@ _FOLLOW_UPS = {
     "opened": ("openedat", "opened", "opentime", "firstopenedat"),
     "clicked": ("clickedat", "clicked", "clicktime", "firstclickedat"),
 }
+
+
+def is_paid_visit(source: Source, cells: dict[str, Cell], kind: Cell | None) -> bool:
+    """Whether the file is named after visits, and most of its rows have money: they are purchases.
+
+    cells: the roles of the file as transactions. kind: the column of events.
+    """
+    money = cells.get("amount") or cells.get("price")
+    if kind is not None or money is None or constant_kind(source, "interactions") != "visit":
+        return False
+    paid = source.query_count(
+        f"SELECT count(*) FILTER (TRY_CAST({money.sql} AS DOUBLE) > 0) FROM {source.sample}"
+    )
+    return paid > source.sampled / 2
 
 
 def purchase_cells(

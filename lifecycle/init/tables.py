@@ -20,7 +20,7 @@ from lifecycle.init.cells import Cell
 from lifecycle.init.columns import assign_roles
 from lifecycle.init.customers import MOST_REPEATED, repeated_customers
 from lifecycle.init.dateless import is_labelled_snapshot
-from lifecycle.init.events import purchase_cells
+from lifecycle.init.events import is_paid_visit, purchase_cells
 from lifecycle.init.misfits import event_misfits
 from lifecycle.init.parts import Part, is_named, read_part
 from lifecycle.init.person_columns import choose_persons, is_row_key
@@ -240,6 +240,8 @@ def assign_tables(
         elif is_row_key(source, person, cells["transactions"]) and person is not None:
             points = _points_without_person(source, points, cells)
             key_of_row[source.name] = person.column
+        if is_paid_visit(source, cells["transactions"], cells["interactions"].get("kind")):
+            points["interactions"] = min(points["interactions"], _POINTS["interactions"])
         table = max(_POINTS, key=points.__getitem__)
         if points[table]:
             candidates[table].append(Candidate(points[table], source, cells[table]))

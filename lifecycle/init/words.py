@@ -23,6 +23,7 @@ CUSTOMER = """
     codigo_do_cliente id_do_cliente numero_do_cliente
     客户编号 客户id 客户号 客户代码 客户 会员编号 会员id 会员号 会员
     用户编号 用户id 用户 顾客编号 顾客id 顾客
+    owner_id owner
 """
 EMAIL = """
     email e_mail email_address customer_email client_email user_email contact_email billing_email

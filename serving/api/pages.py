@@ -8,7 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from features.core.contract import CONTRACT, Column
+from features.core.contract import ALL_TABLES, Column
 from features.core.language import ENGLISH
 from serving.api.answers import COLUMNS
 from serving.api.page_frame import render_page
@@ -144,7 +144,7 @@ def _describe(name: str) -> str:
 
 
 def _table_section(name: str) -> str:
-    table = CONTRACT[name]
+    table = ALL_TABLES[name]
     rows = "".join(_column_row(each) for each in table.columns if each.name != "customer_id")
     meaning = f"<p class=soft>{html.escape(table.meaning)}</p>"
     return f"<h3><code>{name}</code></h3>{meaning}<table>{rows}</table>"

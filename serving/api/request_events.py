@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from features.core.contract import (
+    ALL_TABLES,
     CONTRACT,
     MONEY_LIMIT,
     NUMBER_LIMIT,
@@ -157,7 +158,7 @@ def _contract_row(name: str, sent: Row, settings: Settings, place: str) -> Row:
 def _contract_numbers(name: str, sent: Row, settings: Settings, place: str) -> Row:
     """The row with money in minor units and numbers within their limit."""
     row = dict(sent)
-    for column in CONTRACT[name].columns:
+    for column in ALL_TABLES[name].columns:
         value, where = row.get(column.name), f"{place}.{column.name}"
         if column.type == "money" and value is not None:
             row[column.name] = minor_units(value, settings.minor_digits, where)
@@ -236,7 +237,7 @@ def _check_score(row: Row, settings: Settings, place: str) -> None:
 
 def _refuse_future(name: str, row: Row, sent: Row, as_of: int, place: str) -> None:
     """Malformed for an instant at or after as_of, except those that may lie ahead."""
-    for column in CONTRACT[name].columns:
+    for column in ALL_TABLES[name].columns:
         value = sent.get(column.name)
         if column.type != "instant" or column.may_lie_ahead or value is None:
             continue
@@ -253,7 +254,7 @@ def _without_duplicates(name: str, rows: list[Row], settings: Settings) -> list[
 
     Malformed for two versions at one instant.
     """
-    drop, table = settings.contract.exact_duplicates == "drop", CONTRACT[name]
+    drop, table = settings.contract.exact_duplicates == "drop", ALL_TABLES[name]
     seen: set[tuple[Any, ...]] = set()
     unique = []
     for row in rows:

@@ -25,13 +25,20 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from features.core.contract import CONTRACT, EARLIEST_US, LATEST_US, TRIMMED, Column, Table
+from features.core.contract import ALL_TABLES, EARLIEST_US, LATEST_US, TRIMMED, Column, Table
 from features.core.errors import Malformed
 from features.core.instants import instant
 from serving.api.strict import malformed_error
 
 MAX_CUSTOMERS = 1000
-REQUEST_TABLES = ("transactions", "interactions", "feedback", "contracts", "customers")
+REQUEST_TABLES = (
+    "transactions",
+    "interactions",
+    "feedback",
+    "contracts",
+    "customers",
+    "treatments",
+)
 _NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 # As many digits as the contract reads (what is finer than microseconds is cut). No hour 24: Python
 # versions differ on it.
@@ -137,7 +144,7 @@ def _row_model(table: Table) -> type[StrictModel]:
     return create_model(name, __base__=StrictModel, __doc__=table.meaning, **fields)
 
 
-ROWS = {name: _row_model(CONTRACT[name]) for name in REQUEST_TABLES}
+ROWS = {name: _row_model(ALL_TABLES[name]) for name in REQUEST_TABLES}
 
 
 class RequestedId(StrictModel):
@@ -178,7 +185,7 @@ else:
                 Annotated[list[row], FailFast()],
                 Field(
                     default=None,
-                    description=f"{CONTRACT[name].meaning}; left out: not sent; []: nothing "
+                    description=f"{ALL_TABLES[name].meaning}; left out: not sent; []: nothing "
                     "happened",
                 ),
             )

@@ -18,6 +18,8 @@ changes is known only beside customers who did not get it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from scipy.special import betainc, betaincinv
 
@@ -27,6 +29,8 @@ Array = np.ndarray
 Numbers = np.ndarray | float
 # The level of the interval of an acceptance: 95 of 100 such intervals hold the true value.
 TAIL = 0.025
+# Of EMPC: V, d and f in units of the currency, and γ ~ Beta(alpha, beta), as in its source.
+LAW = {"value": 200.0, "incentive": 10.0, "contact": 1.0, "alpha": 6.0, "beta": 14.0}
 
 
 def expected_profit(
@@ -109,49 +113,62 @@ def expected_maximum_profit(
     scores: Array,
     left: Array,
     *,
-    value: float = 200.0,
-    incentive: float = 10.0,
-    contact: float = 1.0,
-    alpha: float = 6.0,
-    beta: float = 14.0,
+    value: float = LAW["value"],
+    incentive: float = LAW["incentive"],
+    contact: float = LAW["contact"],
+    alpha: float = LAW["alpha"],
+    beta: float = LAW["beta"],
 ) -> float:
     """EMPC: the profit a customer of a campaign that contacts the best share, over γ ~ Beta.
 
-    scores (n,): higher means more likely to leave. left (n,): whether they did. For each γ the
-    share to contact is the best for it, and the profits are weighed by the Beta density. NaN with
-    one class alone. Source: Verbraken, Verbeke, Baesens, "A novel profit maximizing metric for
-    measuring classification performance of customer churn prediction models" (IEEE TKDE 2013),
-    equation 12; computed in closed form on the convex hull.
+    scores (n,): higher means more likely to leave. left (n,): whether they did. NaN with one class
+    alone. Source: Verbraken, Verbeke, Baesens, "A novel profit maximizing metric for measuring
+    classification performance of customer churn prediction models" (IEEE TKDE 2013), equation 12;
+    computed in closed form on the convex hull.
+    """
+    law = {"value": value, "incentive": incentive, "contact": contact, "alpha": alpha, "beta": beta}
+    return float(profits_of_rows(scores, left, law)[0].mean())
+
+
+def profits_of_rows(scores: Array, left: Array, law: Mapping[str, float]) -> tuple[Array, Array]:
+    """(n,) what each row brings to EMPC, which is their mean, and how probably it is contacted.
+
+    For each γ the share to contact is the best for it, and γ ~ Beta of the law (keys of LAW). Who
+    is contacted from γ on is contacted with the probability that γ is as large. NaN with one class.
     """
     left = np.asarray(left, dtype=bool)
     if left.all() or not left.any():
-        return float("nan")
-    gains, costs = _lines(np.asarray(scores, dtype=float), left, value, incentive, contact)
-    gains, costs = _upper_envelope(gains, costs)
-    with np.errstate(divide="ignore"):
-        breaks = np.diff(costs) / np.diff(gains)
-    ends = np.concatenate([[0.0], np.clip(breaks, 0, 1), [1.0]])
+        return np.full(len(left), np.nan), np.full(len(left), np.nan)
+    from_gamma = _contacted_from(np.asarray(scores, dtype=float), left, law)
+    alpha, beta = law["alpha"], law["beta"]
     # ∫ γ h(γ) dγ = E γ · (a Beta with alpha + 1), ∫ h(γ) dγ = the Beta itself.
-    means = alpha / (alpha + beta) * np.diff(betainc(alpha + 1, beta, ends))
-    weights = np.diff(betainc(alpha, beta, ends))
-    return float(np.sum(gains * means - costs * weights))
+    contacted = 1 - betainc(alpha, beta, from_gamma)
+    gained = alpha / (alpha + beta) * (1 - betainc(alpha + 1, beta, from_gamma))
+    kept = left * (law["value"] - law["incentive"]) * gained
+    return kept - (law["contact"] + law["incentive"] * ~left) * contacted, contacted
 
 
-def _lines(
-    scores: Array, left: Array, value: float, incentive: float, contact: float
-) -> tuple[Array, Array]:
-    """The profit a customer, γ · gains − costs, of contacting the k best of each possible k."""
+def _contacted_from(scores: Array, left: Array, law: Mapping[str, float]) -> Array:
+    """(n,): the least γ for which a row is among those to contact; 1 where it never is."""
     order = np.argsort(-scores, kind="stable")
-    leavers, ordered = np.cumsum(left[order]), scores[order]
+    ordered, leavers = scores[order], np.cumsum(left[order])
     counts = np.arange(1, len(order) + 1)
     is_last = np.append(ordered[1:] != ordered[:-1], True)  # equal scores are contacted together
-    leavers = np.concatenate([[0], leavers[is_last]]) / len(order)
-    contacted = np.concatenate([[0], counts[is_last]]) / len(order)
-    gains = leavers * (value - incentive)
-    return gains, contact * contacted + incentive * (contacted - leavers)
+    counts = np.concatenate([[0], counts[is_last]])
+    leavers = np.concatenate([[0], leavers[is_last]])
+    # The profit, γ · gains − costs, of contacting the k best of each possible k.
+    gains = leavers * (law["value"] - law["incentive"])
+    costs = law["contact"] * counts + law["incentive"] * (counts - leavers)
+    hull = _upper_envelope(gains, costs)
+    with np.errstate(divide="ignore"):
+        breaks = np.clip(np.diff(costs[hull]) / np.diff(gains[hull]), 0, 1)
+    from_gamma = np.ones(len(order))
+    for first, last, gamma in zip(counts[hull][:-1], counts[hull][1:], breaks, strict=True):
+        from_gamma[order[first:last]] = gamma
+    return from_gamma
 
 
-def _upper_envelope(gains: Array, costs: Array) -> tuple[Array, Array]:
+def _upper_envelope(gains: Array, costs: Array) -> list[int]:
     """The lines γ · gain − cost that are the largest for some γ, by growing gain."""
     order = np.lexsort((costs, gains))
     hull: list[int] = []
@@ -160,8 +177,8 @@ def _upper_envelope(gains: Array, costs: Array) -> tuple[Array, Array]:
             continue  # as much, and dearer
         while len(hull) > 1 and _is_below(gains, costs, hull[-2], hull[-1], at):
             hull.pop()
-        hull.append(at)
-    return gains[hull], costs[hull]
+        hull.append(int(at))
+    return hull
 
 
 def _is_below(gains: Array, costs: Array, first: int, middle: int, last: int) -> bool:

@@ -8,6 +8,7 @@ and used by `lifecycle decide` instead of p · γ.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -152,8 +153,10 @@ class EffectModel:
     known_from: int = 0
 
     def write(self, path: Path) -> None:
-        """As JSON; StoreFailed where it cannot be written."""
-        text = json.dumps(asdict(self), indent=1, sort_keys=True, allow_nan=False)
+        """As JSON with its hash; StoreFailed where it cannot be written."""
+        content = asdict(self)
+        content = {**content, "sha256": _hash(content)}
+        text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
         with out_errors():
             path.parent.mkdir(parents=True, exist_ok=True)
             with staged_file(path) as staged:
@@ -172,16 +175,32 @@ def effects_at(as_of: int) -> EffectModel | None:
 
 
 def read_effect_model(path: Path) -> EffectModel:
-    """The model of a file; ReleaseRefused where it is none."""
+    """The model of a file; ReleaseRefused where it is none, or not as it was written."""
     try:
-        return _from_mapping(json.loads(path.read_text(encoding="utf-8")))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        written = content.pop("sha256", None)
+        if written != _hash(content):
+            raise _refused(
+                path, "effects without a hash" if written is None else "effects that were changed"
+            )
+        return _from_mapping(content)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReleaseRefused(
-            where=path.name,
-            got="no effects that `lifecycle uplift` wrote",
-            rule="Effects are read as they were written.",
-            fix="Type lifecycle uplift --campaign NAME again, or remove the file.",
-        ) from error
+        raise _refused(path, "no effects that `lifecycle uplift` wrote") from error
+
+
+def _hash(content: Mapping[str, Any]) -> str:
+    """SHA-256 over all keys but the hash itself; ValueError for numbers that JSON has not."""
+    text = json.dumps(content, sort_keys=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _refused(path: Path, got: str) -> ReleaseRefused:
+    return ReleaseRefused(
+        where=path.name,
+        got=got,
+        rule="Effects are read as they were written.",
+        fix="Type lifecycle uplift --campaign NAME again, or remove the file.",
+    )
 
 
 def _from_mapping(read: Mapping[str, Any]) -> EffectModel:

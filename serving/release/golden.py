@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 
-from features.core.contract import CONTRACT, EVENT_TABLES, OPEN_END_US
+from features.core.contract import ALL_TABLES, EVENT_TABLES, OPEN_END_US, SWITCHED_TABLES
 from features.core.instants import DAY_US, HOUR_US
 from features.engine.prepared import ARROW_TYPES, table_columns
 from features.recipes.attributes import Attribute
@@ -45,6 +45,8 @@ def golden_events(
         elif name == "customers":
             # A generator of its own: with or without this table the others are equal.
             result[name] = _customers(np.random.default_rng(20260102), definitions, as_of)
+        elif name == "treatments":
+            result[name] = _treatments(np.random.default_rng(20260103), definitions, as_of)
     return result
 
 
@@ -108,6 +110,22 @@ def _contracts(rng: np.random.Generator, as_of: int) -> pa.Table:
     return _typed("contracts", columns)
 
 
+def _treatments(rng: np.random.Generator, definitions: Definitions, as_of: int) -> pa.Table:
+    """Three a customer: of both arms and of none, some of them with a contact that lies ahead."""
+    people = np.repeat(np.arange(PEOPLE), 3)
+    longest = max(definitions.windows_days) * 2 * DAY_US
+    decided = as_of - 1 - (rng.random(people.size) * longest).astype(np.int64)
+    arms = ("treated", "held_out", None)
+    columns = {
+        "customer_id": pa.array(_ids(people)),
+        "occurred_at": pa.array(decided + rng.integers(0, 20, people.size) * DAY_US),
+        "recorded_at": pa.array(decided),
+        "campaign": pa.array([f"k{k}" for k in rng.integers(0, 3, people.size)]),
+        "arm": pa.array([arms[k] for k in rng.integers(0, 3, people.size)], pa.string()),
+    }
+    return _typed("treatments", columns)
+
+
 def _customers(rng: np.random.Generator, definitions: Definitions, as_of: int) -> pa.Table:
     """One or two versions per customer: every learned level, an unknown level, and nulls."""
     people = np.concatenate([np.arange(PEOPLE), np.arange(0, PEOPLE, 3)])
@@ -136,7 +154,7 @@ def _typed(
     name: str, columns: dict[str, pa.Array], attributes: tuple[Attribute, ...] = ()
 ) -> pa.Table:
     # Columns that the events do not have are null, so every column of the contract exists.
-    table, rows = CONTRACT[name], len(columns["customer_id"])
+    table, rows = ALL_TABLES[name], len(columns["customer_id"])
     typed = {
         column.name: columns[column.name].cast(ARROW_TYPES[column.type])
         if column.name in columns
@@ -167,8 +185,9 @@ def golden_history(
         definitions.activity_table,
         activity_kinds,
         as_of,
-        tuple(tables),
+        tuple(name for name in tables if name not in SWITCHED_TABLES),
         terms=TermRules(definitions.grace_days * DAY_US),
+        further=tuple(name for name in tables if name in SWITCHED_TABLES),
     )
 
 

@@ -75,9 +75,9 @@ def joined(*sentences: Markup | None) -> Markup:
     return gap.join(each for each in sentences if each is not None)
 
 
-def why_hidden(row: Row, kind: Kind = "count") -> str:
-    """What stands for a number that is not shown."""
-    if row.is_withheld:
+def why_hidden(row: Row, column: str, kind: Kind = "count") -> str:
+    """What stands for a number of a column that is not shown."""
+    if row.is_withheld or column in row.withheld:
         return say("not shown")
     return say("fewer than {n}", n=FEWEST) if kind == "count" else say("(too few customers)")
 
@@ -93,7 +93,7 @@ def figure(row: Row, column: str, kind: Kind, currency: str | None = None) -> Ma
         return Markup(NOTHING)
     if kind in NUMBERS:
         if row.hides(column):
-            return Markup(escape(why_hidden(row, kind)))
+            return Markup(escape(why_hidden(row, column, kind)))
         row.number_of(column)  # what is no number is refused
     text = write(row[column], kind, currency)
     scale = Markup(' data-scale="100"') if kind == "points" else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from features.core.language import mark
 
 HEADERS = {
+    "action": mark("action"),
     "active_share": mark("active"),
     "adjusted": mark("adjusted for who answers"),
     "age_days": mark("age, days"),

@@ -84,7 +84,7 @@ class Source:
             self.drawn(row, "low", kind) if ends else None,
             self.drawn(row, "high", kind) if ends else None,
             look,
-            why_hidden(row) if row.hides(column) else NOTHING,
+            why_hidden(row, column) if row.hides(column) else NOTHING,
         )
 
     def stage_bar(self, row: Row, stage: str, column: str, kind: Kind) -> Bar:

@@ -39,12 +39,14 @@ class Row:
     """One row of a table: which one, and its cells.
 
     `is_withheld`: it is not shown, because a row of few customers would follow from a total.
+    `withheld`: columns of which only this cell is not shown, for the same reason.
     """
 
     table: str
     number: int
     cells: Mapping[str, Any]
     is_withheld: bool = False
+    withheld: frozenset[str] = frozenset()
 
     def __getitem__(self, column: str) -> Any:
         if column not in self.cells:
@@ -61,7 +63,8 @@ class Row:
     def hides(self, column: str) -> bool:
         """Whether a number of the column would be about one to nine customers."""
         few = 0 < self.count_of(f"customers_{column}") < FEWEST
-        return column not in _KEYS and (self.is_withheld or self.is_small or few)
+        is_withheld = self.is_withheld or column in self.withheld
+        return column not in _KEYS and (is_withheld or self.is_small or few)
 
     def number_of(self, column: str) -> float | None:
         """The number of a column; None where it is null, or about too few customers.

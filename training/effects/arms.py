@@ -31,9 +31,10 @@ OF_PLANS = ("risk", "value")
 class Arms:
     """The customers of a campaign with complete outcomes, and how many are left out, by why.
 
-    kept and money (n,): outcomes; money is NaN where no table has it. before (n, k): `names`.
-    action (n,): the action of the plan, '' where there is none. cost: spent on the
-    treated; None where it is not known of all of them.
+    kept and money (n,): outcomes; money, times [value] margin, is NaN where no table has it.
+    before (n, k): `names`. action (n,): the action of the plan, '' where there is none. cost:
+    spent on the treated; None where it is not known of all of them. named: whether somebody is
+    named as held out; else everybody else stands for them.
     """
 
     is_treated: np.ndarray
@@ -46,6 +47,7 @@ class Arms:
     cost: float | None
     left_out: Mapping[str, int]
     drawn: bool
+    named: bool
 
 
 def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn: bool) -> Arms:
@@ -86,6 +88,7 @@ def observe_arms(history: History, settings: Settings, rows: pa.Table, *, drawn:
         cost,
         left_out,
         drawn,
+        has_arms,
     )
 
 
@@ -146,11 +149,13 @@ def _observe_at(
     before = known_before(known, joined["customer_id"], at)
     names = [name for name in OF_PLANS if name in joined.column_names]
     scores = [joined[name].to_numpy(zero_copy_only=False) for name in names]
-    money = observe_money(history, known, joined["customer_id"], settings)[:, 0]
+    ids, value = joined["customer_id"], settings.value
+    # What is left of the money, as the value that an action was decided by.
+    money = observe_money(history, known, ids, settings, in_margin=value.reads_margins)[:, 0]
     return {
         "is_treated": pc.not_equal(arm, HELD_OUT).to_numpy(),
         "kept": joined["kept"].to_numpy(),
-        "money": money,
+        "money": money * value.margin_share,
         "strata": _texts(joined, "stratum", size),
         "action": _texts(joined, "action", size),
         "before": np.column_stack([before, *scores]) if scores else before,

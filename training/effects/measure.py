@@ -20,8 +20,10 @@ from features.core.settings import Settings
 from features.indicators.intervals import difference_of_shares
 from features.tables.history import History
 from serving.campaigns import store as campaigns
+from training.campaigns.balance import LEAST as LEAST_OF_ARM
 from training.campaigns.balance import Balance, compare_arms
 from training.campaigns.campaign_rows import campaign_rows
+from training.effects.acceptance import Accepted, measured_acceptance
 from training.effects.arms import Arms, observe_arms
 from training.effects.difference import (
     Difference,
@@ -42,8 +44,8 @@ class Measurement:
     """kept: the difference in the share kept, adjusted; raw: as counted, with Newcombe's interval.
 
     interval: that of `kept` which holds (always valid where somebody looked early). money: the
-    difference in money a customer, None without money. actions: `kept` by action. accepted: the
-    share of those who would have left that was kept, with its interval, None without a risk.
+    difference in money a customer, None without money. actions: `kept` by action. acceptances: by
+    action the share of those who would have left that was kept. accepted: that of all.
     """
 
     campaign: str
@@ -56,7 +58,8 @@ class Measurement:
     money: Difference | None
     profit: tuple[float, float, float] | None
     actions: Mapping[str, Difference]
-    accepted: tuple[float, float, float] | None
+    acceptances: Mapping[str, Accepted | None]
+    accepted: Accepted | None
     needed: int
     arms: Arms
     balance: Balance | None
@@ -87,20 +90,28 @@ class Measurement:
             if self.profit is None
             else dict(zip(("value", "low", "high"), self.profit, strict=True)),
             "cost": self.arms.cost,
+            "return_on_cost": self._return_on_cost(),
             "currency": self.currency,
             "actions": {
                 name: {
                     **_numbers(each, (each.low, each.high)),
                     "verdict": _verdict_of(each, (each.low, each.high), self.margin),
+                    "accepted": _report_of(self.acceptances[name]),
                 }
                 for name, each in self.actions.items()
             },
-            "accepted": None
-            if self.accepted is None
-            else dict(zip(("share", "low", "high"), self.accepted, strict=True)),
+            "accepted": _report_of(self.accepted),
             "arms_drawn_by_plan": self.arms.drawn,
+            "hold_out_named": self.arms.named,
             "arms_told_apart": None if self.balance is None else self.balance.auroc,
         }
+
+    def _return_on_cost(self) -> dict[str, float] | None:
+        """Profit by cost, with the interval of the profit; None where nothing was paid."""
+        if self.profit is None or not self.arms.cost:
+            return None
+        shares = (each / self.arms.cost for each in self.profit)
+        return dict(zip(("value", "low", "high"), shares, strict=True))
 
 
 def measure(
@@ -129,6 +140,8 @@ def measure(
             fix="Hold customers out: [decisions] hold_out = 0.1, before the campaign begins. If "
             "many are not known at the decision, compare the ids: spreadsheets drop leading zeros.",
         )
+    if balance is None and not (drawn or arms.named):
+        raise _unknown_draw(campaign, arms)
     early = bool(arms.left_out.get("outcome not complete")) or campaigns.was_looked_at(campaign)
     interval = (kept.low, kept.high)
     if early:
@@ -136,6 +149,7 @@ def measure(
     ours = arms.is_treated
     counts = (arms.kept[ours].sum(), ours.sum(), arms.kept[~ours].sum(), (~ours).sum())
     money = _money_difference(arms)
+    actions, acceptances = _by_action(arms)
     return Measurement(
         campaign,
         _verdict_of(kept, interval, margin),
@@ -146,7 +160,8 @@ def measure(
         early,
         money,
         None if money is None or arms.cost is None else _profit(money, arms.cost),
-        _by_action(arms),
+        actions,
+        acceptances,
         _accepted(arms, kept),
         needed_more(kept.error, len(ours), difference=margin),
         arms,
@@ -207,12 +222,13 @@ def _profit(money: Difference, cost: float) -> tuple[float, float, float]:
     return value, low, high
 
 
-def _by_action(arms: Arms) -> dict[str, Difference]:
-    """The difference in the share kept, of each action beside those held out of it.
+def _by_action(arms: Arms) -> tuple[dict[str, Difference], dict[str, Accepted | None]]:
+    """The difference in the share kept, and γ, of each action beside those held out of it.
 
     Who was held out of no action in particular stands beside each of them.
     """
-    differences = {}
+    differences: dict[str, Difference] = {}
+    acceptances: dict[str, Accepted | None] = {}
     actions = np.array(arms.action, dtype=object)
     for name in sorted(set(arms.action) - {""}):
         inside = (actions == name) | ((actions == "") & ~arms.is_treated)
@@ -221,8 +237,9 @@ def _by_action(arms: Arms) -> dict[str, Difference]:
             arms.kept[inside], arms.is_treated[inside], strata, arms.before[inside]
         )
         if part is not None:
-            differences[name] = safe_difference(part, arms.kept[inside], arms.is_treated[inside])
-    return differences
+            part = safe_difference(part, arms.kept[inside], arms.is_treated[inside])
+            differences[name], acceptances[name] = part, _accepted(arms, part, inside)
+    return differences, acceptances
 
 
 def safe_difference(adjusted: Difference, kept: np.ndarray, is_treated: np.ndarray) -> Difference:
@@ -239,15 +256,14 @@ def safe_difference(adjusted: Difference, kept: np.ndarray, is_treated: np.ndarr
     return replace(adjusted, value=value, error=error)
 
 
-def _accepted(arms: Arms, kept: Difference) -> tuple[float, float, float] | None:
-    """γ as it was: the share kept more, by the mean risk; None where the arms have no risk."""
-    if "risk" not in arms.names:
-        return None
-    risk = float(np.nanmean(arms.before[:, arms.names.index("risk")]))
-    if risk <= 0:
-        return None
-    value, low, high = (each / risk for each in (kept.value, kept.low, kept.high))
-    return value, low, high
+def _accepted(arms: Arms, kept: Difference, inside: np.ndarray | None = None) -> Accepted | None:
+    """γ as it was, of everybody or of those `inside` (n,); None where nobody would have left."""
+    risk = arms.before[:, arms.names.index("risk")] if "risk" in arms.names else None
+    return measured_acceptance(kept, risk if risk is None or inside is None else risk[inside])
+
+
+def _report_of(each: Accepted | None) -> dict[str, float | int | None] | None:
+    return None if each is None else each.report()
 
 
 def _numbers(each: Difference, interval: tuple[float, float]) -> dict[str, float]:
@@ -260,6 +276,19 @@ def _numbers(each: Difference, interval: tuple[float, float]) -> dict[str, float
         "n_treated": each.n_treated,
         "n_held_out": each.n_held_out,
     }
+
+
+def _unknown_draw(campaign: str, arms: Arms) -> NotEnoughData:
+    """Nobody is named as held out, and the arms are too small to tell whether they were drawn."""
+    return NotEnoughData(
+        where=f"campaign {campaign}",
+        got=f"{int(arms.is_treated.sum())} treated, nobody who is named as held out, and "
+        f"{int((~arms.is_treated).sum())} others",
+        rule=f"Whether customers were drawn shows in at least {LEAST_OF_ARM} of each arm. Where "
+        "they were chosen, a difference is that of the choice.",
+        fix="Name who was held out: a row of treatments with arm = held_out. Or draw a hold-out "
+        "before the next campaign: lifecycle decide --campaign NAME.",
+    )
 
 
 def refuse_chosen_arms(campaign: str, balance: Balance | None) -> None:

@@ -63,10 +63,27 @@ def measurement_text(report: Mapping[str, Any]) -> str:
         )
     )
     if not report["arms_drawn_by_plan"]:
-        lines.append(
-            say("  arms of the table treatments: nothing that was known before tells them apart")
-        )
+        lines += _arm_lines(report)
     return "\n".join(lines)
+
+
+def _arm_lines(report: Mapping[str, Any]) -> list[str]:
+    """What speaks for arms of the table treatments."""
+    if report["arms_told_apart"] is None:
+        return [
+            say(
+                "  arms of the table treatments: too few customers to tell whether they were "
+                "drawn; if they were chosen, this is the difference of the choice"
+            )
+        ]
+    line = say("  arms of the table treatments: nothing that was known before tells them apart")
+    if report["hold_out_named"]:
+        return [line]
+    others = say(
+        "  nobody is named as held out: everybody else stands for them, and whether who was "
+        "treated was drawn is not known"
+    )
+    return [line, others]
 
 
 def _money_lines(report: Mapping[str, Any]) -> list[str]:
@@ -86,8 +103,7 @@ def _money_lines(report: Mapping[str, Any]) -> list[str]:
     ]
     if profit is None:
         return [*lines, say("  no profit: what the contacts cost is not known of all of them")]
-    return [
-        *lines,
+    lines.append(
         say(
             "  all of the treated, less a cost of {cost}: {value}{currency}, {low} to {high}",
             cost=number(report["cost"], 0),
@@ -95,13 +111,19 @@ def _money_lines(report: Mapping[str, Any]) -> list[str]:
             low=number(profit["low"], 0),
             high=number(profit["high"], 0),
             currency=currency,
-        ),
-    ]
+        )
+    )
+    ratio = report["return_on_cost"]
+    if ratio is not None:
+        text = {name: number(value, 2) for name, value in ratio.items()}
+        lines.append(say("  profit / cost: {value}, {low} to {high}", **text))
+    return lines
 
 
 def _action_lines(report: Mapping[str, Any]) -> list[str]:
-    lines = [
-        say(
+    lines = []
+    for name, each in report["actions"].items():
+        line = say(
             "  {action}, {verdict}: {difference} points, {low} to {high} ({n} treated, {m} held "
             "out)",
             action=name,
@@ -112,20 +134,23 @@ def _action_lines(report: Mapping[str, Any]) -> list[str]:
             n=number(each["n_treated"]),
             m=number(each["n_held_out"]),
         )
-        for name, each in report["actions"].items()
-    ]
-    accepted = report["accepted"]
-    if accepted is not None and len(report["actions"]) == 1 and accepted["share"] > 0:
-        lines.append(
-            say(
-                "  of 100 who would have left, {share} were kept ({low} to {high}): the acceptance "
-                "of the configuration, measured",
-                share=number(100 * accepted["share"], 0),
-                low=number(100 * accepted["low"], 0),
-                high=number(100 * accepted["high"], 0),
-            )
-        )
-    return lines
+        lines += [line, *_accepted_lines(each["accepted"], action=True)]
+    return lines or _accepted_lines(report["accepted"])
+
+
+def _accepted_lines(accepted: Mapping[str, Any] | None, *, action: bool = False) -> list[str]:
+    """γ as measured, of an action or of the campaign, and how the configuration writes it."""
+    if accepted is None:
+        return []
+    space = "    " if action else "  "
+    numbers = {name: number(100 * accepted[name], 0) for name in ("share", "low", "high")}
+    text = say("of 100 who would have left, {share} were kept ({low} to {high})", **numbers)
+    # A share that may be nothing is no better than a guess.
+    if accepted["n"] is None or accepted["low"] <= 0:
+        return [f"{space}{text}"]
+    setting = f"acceptance = {{ mean = {accepted['share']:.3f}, n = {accepted['n']} }}"
+    measured = say("{text}; measured: {setting}", text=text, setting=setting)
+    return [f"{space}{measured}"]
 
 
 def _points(difference: float) -> str:

@@ -14,7 +14,14 @@ from features.recipes.definitions import Definitions
 from features.recipes.stages import STAGES
 from serving.scoring.scorer import Scorer, stage_index
 from training import metrics
-from training.evaluation import baselines, curves, reliability, slices, stage_metrics
+from training.evaluation import (
+    baselines,
+    campaign_profit,
+    curves,
+    reliability,
+    slices,
+    stage_metrics,
+)
 from training.evaluation.baseline_comparison import baseline_comparison, recommendation
 from training.evaluation.importance import importance
 from training.examples import Examples
@@ -135,6 +142,8 @@ def _evaluate_churn(population: ScoredPopulation) -> dict[str, Any]:
             curves.churn_curves(y, p),
         )
         out["calibration"] = reliability.calibration_report(population.late, p)
+        by_stage = campaign_profit.stage_rates(population.early, population.late)
+        out["campaign_profit"] = campaign_profit.campaign_profit(y, p, ids, by_stage)
 
     def cut_by(cut: slices.Cut) -> list[dict[str, Any]]:
         return slices.churn_slices(cut, early=population.early, y=y, p=p, customers=ids)

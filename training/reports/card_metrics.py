@@ -30,6 +30,7 @@ CHURN_COLUMNS = (
     mark("lift"),
     mark("gain"),
 )
+_DIFFERENCE = ("difference", "difference_low", "difference_high")
 STAGE_COLUMNS = (
     mark("model"),
     mark("log loss"),
@@ -65,6 +66,8 @@ def metrics_section(evaluation: Report) -> list[str]:
             rate=percent(report["rate"]),
         )
         lines += [title, *_churn_table(report)]
+    # A campaign is for those who are eligible.
+    lines += _campaign_profit("eligible", evaluation["churn"]["eligible"])
     for who in metrics.POPULATIONS:
         report = evaluation["next_stage"][who]
         title = say(
@@ -75,6 +78,29 @@ def metrics_section(evaluation: Report) -> list[str]:
         )
         lines += [title, *_stage_table(report)]
     return lines
+
+
+def _campaign_profit(who: str, report: Report) -> list[str]:
+    """EMPC in one paragraph; nothing where one class is alone, or the release is older."""
+    profit = report.get("campaign_profit")
+    if profit is None:
+        return []
+    law, names = profit["law"], ("empc", "low", "high", "by_stage", "everybody")
+    text = say(
+        "EMPC, {who}: {empc} a customer (95 % interval {low} to {high}), with the riskiest {share} "
+        "contacted. By the stage's rate alone it is {by_stage} (ours − its: {difference}, "
+        "{difference_low} to {difference_high}); contacting everybody brings {everybody}, nobody "
+        "nothing. EMPC is the expected maximum profit of a campaign (Verbraken, Verbeke, Baesens) "
+        "where a customer who stays is worth {value} (V), the incentive costs {incentive} (d) and "
+        "a contact {contact} (f), and the share kept of those who would leave (γ) is drawn from "
+        "Beta({alpha}; {beta}). It compares models; lifecycle decide has the values and costs of "
+        "the business.",
+        who=term(who),
+        share=percent(profit["share"]),
+        **{name: decimals(profit[name], 2) for name in (*names, *_DIFFERENCE)},
+        **{name: f"{value:g}" for name, value in law.items()},
+    )
+    return [text, ""]
 
 
 def _candidates(report: Report) -> list[tuple[str, Report, Report | None]]:

@@ -21,6 +21,7 @@ from features.recipes.rows import (
     interactions,
     payments,
     transactions,
+    treatments,
 )
 from features.tables.history import Known
 
@@ -36,6 +37,7 @@ BUILDERS = {
     "channels": channels.rows,
     "categories": categories.rows,
     "hours": hours.rows,
+    "treatments": treatments.rows,
 }
 
 

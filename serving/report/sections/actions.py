@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from features.core.language import number, say
 from serving.drawing.bars import draw_bars, draw_intervals
 from serving.drawing.html import sentence
 from serving.report.figures import Kind, joined, write
 from serving.report.picture import CustomerList, Picture, Section
 from serving.report.source import Source
-from serving.report.written_tables import Row
+from serving.report.written_tables import FEWEST, Row
 
 
 def actions_section(source: Source) -> Section:
     """The campaigns that were decided and what they changed; without one, what to begin with."""
     question = say("What to do?")
     rows = source.tables.rows("campaigns")
-    pictures = [*_campaigns(source, rows), *_win_back(source)]
+    pictures = [*_newest_actions(source), *_campaigns(source, rows), *_win_back(source)]
     if rows:
         newest = rows[-1]
         answer = sentence(
@@ -40,6 +42,51 @@ def actions_section(source: Source) -> Section:
         )
         answer = joined(answer, begin)
     return Section("actions", question, answer, pictures, source.notes("win_back_stages"))
+
+
+def _newest_actions(source: Source) -> list[Picture]:
+    """What the newest campaign does, by action; a table alone."""
+    rows = _without_few(source.tables.rows("campaign_actions"))
+    if not rows:
+        return []
+    view = source.view(
+        rows,
+        ("action", "own"),
+        ("channel", "own"),
+        ("treated", "count"),
+        ("held_out", "count"),
+        ("cost", "money"),
+        ("expected_profit", "money"),
+    )
+    text = sentence(
+        "Of the campaign {name}: for how many customers each action is meant, what it costs, and "
+        "the profit that is expected of it. Who is held out gets nothing, so that the effect can "
+        "be told.",
+        name=source.figure(rows[0], "campaign", "own"),
+    )
+    return [Picture(say("What the newest campaign does"), text, view, is_open=True)]
+
+
+def _without_few(rows: list[Row]) -> list[Row]:
+    """The rows without counts of few customers, and without a second one beside a single one.
+
+    The counts of an arm add up to that of the campaign, which is shown.
+    """
+    few_of: dict[int, dict[str, int]] = {row.number: {} for row in rows}
+    withheld: dict[int, frozenset[str]] = {row.number: frozenset() for row in rows}
+    for column in ("treated", "held_out"):
+        counts = [(int(row.count_of(column)), row.number) for row in rows if row[column]]
+        few = [each for each in counts if each[0] < FEWEST]
+        columns = (column, "cost", "expected_profit") if column == "treated" else (column,)
+        for count, place in few:
+            few_of[place] |= {f"customers_{name}": count for name in columns}
+        if len(few) == 1 and len(counts) > 1:
+            place = min(set(counts) - set(few))[1]
+            withheld[place] |= frozenset(columns)
+    return [
+        replace(row, cells={**row.cells, **few_of[row.number]}, withheld=withheld[row.number])
+        for row in rows
+    ]
 
 
 def _campaigns(source: Source, rows: list[Row]) -> list[Picture]:
