@@ -30,7 +30,7 @@ class Lookup:
 
     `entries` are the rows as structs, `ids` the customer ids as plain text for the search (some 60
     bytes each), `population` the statistics of the run. `history`: the sizes of the tables that it
-    wrote to history/, by their names.
+    wrote to history/, by their names. `without`: the tables that were stale on its day.
     """
 
     folder: Path
@@ -41,6 +41,7 @@ class Lookup:
     ids: list[str]
     population: PopulationStats
     history: Mapping[str, int] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
 
     @property
     def further_columns(self) -> tuple[str, ...]:
@@ -103,6 +104,7 @@ def load_lookup(folder: Path) -> Lookup:
             name for name in FILES if manifest["files"][name]["sha256"] != _sha256(folder / name)
         ]
         run, as_of, release = manifest["run"], manifest["as_of"], manifest["release"]
+        without = tuple(str(name) for name in manifest.get("without", ()))
         history = {
             name.removeprefix(HISTORY).removesuffix(".parquet"): int(about["size"])
             for name, about in manifest["files"].items()
@@ -114,7 +116,7 @@ def load_lookup(folder: Path) -> Lookup:
         raise refuse_file(altered[0], "a file that is not as it was written")
     if not (isinstance(run, str) and type(as_of) is int and isinstance(release, str)):
         raise refuse_file("manifest.json", "a manifest that is not one of a run")
-    return replace(_read_files(folder, run, as_of, release), history=history)
+    return replace(_read_files(folder, run, as_of, release), history=history, without=without)
 
 
 def _read_files(folder: Path, run: str, as_of: int, release: str) -> Lookup:

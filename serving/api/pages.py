@@ -1,18 +1,18 @@
-"""The API reference as a page, and its OpenAPI schema."""
+"""The API reference as a page."""
 
 from __future__ import annotations
 
 import functools
 import html
-from typing import Any
 
 from markupsafe import Markup
 
 from features.core.contract import CONTRACT, Column
 from features.core.language import ENGLISH
 from serving.api.answers import COLUMNS
+from serving.api.event_rows import NEWEST
 from serving.api.page_frame import render_page
-from serving.api.schemas import MAX_CUSTOMERS, REQUEST_TABLES, ScoreRequest
+from serving.api.schemas import MAX_CUSTOMERS, REQUEST_TABLES
 
 _TYPE_NAMES = {
     "id": "text",
@@ -38,8 +38,6 @@ _DESCRIPTIONS = {
     "where this was not measured",
     "warnings": "list of what to know about this entry",
 }
-# The other columns of the score table are single values.
-_LISTS = ("next_stages", "warnings")
 
 
 # Cached: contract and schemas do not change while the process runs.
@@ -82,13 +80,25 @@ entry has the warning <code>in_sample</code>. Without <code>as_of</code> the pop
 are at most max_staleness_days old: score every night.</p>
 """
 
-_END_SECTION = """
-<h2>GET /v1/customers/{id}</h2>
+_END_SECTION = f"""
+<h2>POST /v1/explain</h2>
+<p>The body of <code>/v1/score</code> with one customer, by id or by raw events. The answer:
+<code>score</code>, the entry that <code>/v1/score</code> gives; <code>reasons</code>, all of them,
+strongest first (the first three are <code>reason_1</code> … of the entry), each with its
+<code>sentence</code>, <code>family</code>, <code>column</code>, <code>value</code>,
+<code>usual</code> (the median of customers of the same stage, null where it is not known) and
+<code>log_odds</code>, what it moves; <code>reasons_against</code>, what speaks for the other
+direction; <code>curve</code>, the points that have an answer; <code>events</code>, the newest
+{NEWEST} rows that were known before <code>as_of</code>, as a request has them, and
+<code>events_total</code>, how many there are. By id the events are those of the run's
+<code>history/</code>, and the row that was scored is scored again: 503 where the run is of another
+release, or where it gives another score.</p>
+<h2>GET /v1/customers/{{id}}</h2>
 <p>One customer's entry and feature values; 404 for an unknown id.</p>
 <h2>GET /v1/model</h2>
 <p>Release, horizon, what it was trained on, how good it is, the age of the run and of the
 population statistics.</p>
-<h2>Errors</h2><p><code>{"error": …, "where": …, "rule": …, "do": …}</code>: 401 no key, or one
+<h2>Errors</h2><p><code>{{"error": …, "where": …, "rule": …, "do": …}}</code>: 401 no key, or one
 that is not accepted · 403 a form of another site · 404 unknown page or customer · 405 method ·
 413 over 32 MiB · 415 not JSON · 422 a field that breaks its rule · 429 too much at once (raw events
 that would wait longer than five seconds, many logins), with <code>Retry-After</code> in seconds ·
@@ -159,134 +169,3 @@ def _column_row(column: Column) -> str:
         f"<tr><td><code>{column.name}</code>{optional}</td><td>{_TYPE_NAMES[column.type]}</td>"
         f"<td>{html.escape(column.meaning)}{kinds}</td></tr>"
     )
-
-
-@functools.cache
-def openapi() -> dict[str, Any]:
-    """OpenAPI 3.1 of the three pages that programs call, with the schemas of the checks."""
-    request = ScoreRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-    texts = {key: {"type": "string"} for key in ("error", "where", "rule", "do")}
-    refusal = {"type": "object", "required": list(texts), "properties": texts}
-    schemas = {
-        **request.pop("$defs", {}),
-        "ScoreRequest": request,
-        "Answer": _answer_schema(),
-        "Refusal": refusal,
-    }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Customer lifecycle", "version": "1"},
-        "security": [{"key": []}],
-        "paths": _paths(),
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-        },
-    }
-
-
-_REFUSALS = {
-    "401": "no key, or one that is not accepted",
-    "405": "another method",
-    "422": "a field that breaks its rule",
-    "429": "too much of this kind of work at once",
-    "503": "nothing to answer from yet",
-}
-_REFUSED_BODIES = {"413": "a body over the limit", "415": "a body that is not JSON"}
-
-
-def _refusal(meaning: str) -> dict[str, Any]:
-    content = _json_content("#/components/schemas/Refusal")
-    return {"description": meaning, "content": content}
-
-
-def _paths() -> dict[str, Any]:
-    answer = _json_content("#/components/schemas/Answer")
-    answers = {"200": {"description": "the answer", "content": answer}}
-    refusals = {status: _refusal(meaning) for status, meaning in _REFUSALS.items()}
-    refusals["429"]["headers"] = {
-        "Retry-After": {"description": "seconds", "schema": {"type": "integer"}}
-    }
-    of_bodies = {status: _refusal(meaning) for status, meaning in _REFUSED_BODIES.items()}
-    body = {"required": True, "content": _json_content("#/components/schemas/ScoreRequest")}
-    id_parameter = {
-        "name": "customer_id",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string"},
-    }
-    score = {
-        "summary": f"Score up to {MAX_CUSTOMERS:,} customers",
-        "requestBody": body,
-        "responses": answers | refusals | of_bodies,
-    }
-    customer = {
-        "summary": "One customer",
-        "parameters": [id_parameter],
-        "responses": answers | refusals | {"404": _refusal("unknown customer")},
-    }
-    model = {
-        "summary": "What is served",
-        "responses": {"200": {"description": "the model"}} | refusals,
-    }
-    return {
-        "/v1/score": {"post": score},
-        "/v1/customers/{customer_id}": {"get": customer},
-        "/v1/model": {"get": model},
-    }
-
-
-def _json_content(reference: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": reference}}}
-
-
-def _column_schema(name: str) -> dict[str, Any]:
-    if name.startswith("p_"):
-        return {"type": ["number", "null"], "minimum": 0, "maximum": 1}
-    if name in _LISTS:
-        return {"type": ["array", "null"], "items": {"type": "string"}}
-    types = {"horizon_days": "integer", "eligible": "boolean"}
-    return {"type": [types.get(name, "string"), "null"]}
-
-
-def _decision_schema() -> dict[str, Any]:
-    text = {"type": ["string", "null"]}
-    decision = {
-        "campaign": {"type": "string"},
-        "decided_at": {"type": "string", "format": "date-time"},
-        "action": text,
-        "channel": text,
-        "expected_profit": {"type": ["number", "null"]},
-        "hold_out": {"type": "boolean"},
-    }
-    return {"type": ["object", "null"], "properties": decision, "required": list(decision)}
-
-
-def _answer_schema() -> dict[str, Any]:
-    entry = {name: _column_schema(name) for name in COLUMNS} | {
-        "error": {"enum": [None, "unknown_customer", "prospect", "no_consent"]},
-        "decision": _decision_schema(),
-    }
-    scores = {
-        "type": "array",
-        "items": {
-            "type": "object",
-            "properties": entry,
-            "required": list(entry),
-            # The curve, the value and the targets of the business.
-            "patternProperties": {
-                "^p_": _column_schema("p_"),
-                "^(clv|expected_next_days)": {"type": ["number", "null"]},
-                "_(expected|q10|q50|q90)$": {"type": ["number", "null"]},
-            },
-        },
-    }
-    return {
-        "type": "object",
-        "required": ["release_id", "as_of", "scores"],
-        "properties": {
-            "release_id": {"type": "string"},
-            "as_of": {"type": "string", "format": "date-time"},
-            "scores": scores,
-        },
-    }

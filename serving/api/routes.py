@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,11 +21,11 @@ from starlette.routing import Route
 
 from features.core.errors import LifecycleError, MethodRefused, NotJson
 from features.core.language import CHINESE, ENGLISH
-from serving.api import ended_sessions, pages, strict
-from serving.api.admission import EventQueue
+from serving.api import ended_sessions, openapi, strict
+from serving.api.admission import Admission
 from serving.api.answers import encode_json
 from serving.api.keys import SESSION_SECONDS
-from serving.api.metering import age_seconds
+from serving.api.metering import Meters, age_seconds
 from serving.api.middleware import (
     ABANDONED,
     COOKIE,
@@ -53,13 +55,27 @@ WITHOUT_QUERY = ("/v1/", *CUSTOMER_PAGES)
 BODY_SECONDS, LOGIN_SECONDS = 30, 2
 
 
+@dataclass(frozen=True)
+class Answered:
+    """An answer: its body, and how many customers of which kind of request are counted."""
+
+    kind: str
+    customers: int
+    body: dict[str, Any]
+
+
+# The state, the question, and the instant at which it came (µs UTC).
+GetAnswer = Callable[[ServingState, ScoreRequest, int], Answered]
+
+
 def make_app(get_state: GetState) -> Starlette:
     """The application; `get_state` gives what is served, once the service has loaded it."""
     endpoints: dict[str, tuple[str, Endpoint]] = {
         "/login": ("POST", _login),
         "/logout": ("POST", _logout),
         "/openapi.json": ("GET", _openapi),
-        "/v1/score": ("POST", _score_endpoint(get_state)),
+        "/v1/score": ("POST", _question_endpoint(get_state, _answer_score)),
+        "/v1/explain": ("POST", _question_endpoint(get_state, _answer_explain, in_thread=True)),
         "/v1/model": ("GET", _model_endpoint(get_state)),
         "/metrics": ("GET", _metrics_endpoint(get_state)),
         "/v1/customers/{customer_id:path}": ("GET", _customer_endpoint(get_state)),
@@ -75,42 +91,54 @@ def make_app(get_state: GetState) -> Starlette:
     )
 
 
-def _score_endpoint(get_state: GetState) -> Endpoint:
-    async def score(request: Request) -> Response:
+def _question_endpoint(
+    get_state: GetState, answer: GetAnswer, *, in_thread: bool = False
+) -> Endpoint:
+    """What answers a ScoreRequest by `answer`; `in_thread`: also by id, where it reads files."""
+
+    async def question(request: Request) -> Response:
         _refuse_other_media(header(request.scope, b"content-type"))
-        events: EventQueue = request.scope["lifecycle.admission"].events
+        admission: Admission = request.scope["lifecycle.admission"]
         with contextlib.ExitStack() as places:
             place = None
             if declared_length(request.scope) > SMALL_BYTES:
                 # It holds raw events: where they are too many, it is refused before it is read.
-                place = places.enter_context(events.place(declared_length(request.scope)))
+                place = places.enter_context(admission.events.place(declared_length(request.scope)))
             body = await read_body(request, seconds=BODY_SECONDS)
             now = time.time_ns() // 1000
-            question = parse_request(strict.read_json(body)) if len(body) <= SMALL_BYTES else None
-            if question is not None and question.customer_ids is not None:
-                kind, result = _answer_score(get_state(), question, now)
+            parsed = parse_request(strict.read_json(body)) if len(body) <= SMALL_BYTES else None
+            if parsed is not None and parsed.customer_ids is not None:
+                if in_thread:
+                    places.enter_context(admission.customers.take())
+                    answered = await anyio.to_thread.run_sync(answer, get_state(), parsed, now)
+                else:
+                    answered = answer(get_state(), parsed, now)
             else:
-                place = place or places.enter_context(events.place(len(body)))
-                async with events.turn(place, request):
+                place = place or places.enter_context(admission.events.place(len(body)))
+                async with admission.events.turn(place, request):
                     # In a thread, so that the event loop can answer requests by id meanwhile.
-                    kind, result = await anyio.to_thread.run_sync(
-                        lambda: _answer_score(
-                            get_state(), question or parse_request(strict.read_json(body)), now
+                    answered = await anyio.to_thread.run_sync(
+                        lambda: answer(
+                            get_state(), parsed or parse_request(strict.read_json(body)), now
                         )
                     )
-        request.scope["lifecycle.meters"].customers.labels(kind).inc(len(result["scores"]))
-        return _json_response(result)
+        meters: Meters = request.scope["lifecycle.meters"]
+        meters.customers.labels(answered.kind).inc(answered.customers)
+        return _json_response(answered.body)
 
-    return score
+    return question
 
 
-def _answer_score(
-    state: ServingState, question: ScoreRequest, now: int
-) -> tuple[str, dict[str, Any]]:
-    """(kind of request, answer); `now` in µs UTC."""
+def _answer_score(state: ServingState, question: ScoreRequest, now: int) -> Answered:
     if question.customer_ids is not None:
-        return "id", state.score_by_id(question.customer_ids, as_of=question.as_of)
-    return "events", state.score_by_events(question, now=now)
+        body = state.score_by_id(question.customer_ids, as_of=question.as_of)
+        return Answered("id", len(body["scores"]), body)
+    body = state.score_by_events(question, now=now)
+    return Answered("events", len(body["scores"]), body)
+
+
+def _answer_explain(state: ServingState, question: ScoreRequest, now: int) -> Answered:
+    return Answered("explain", 1, state.explanation(question, now=now))
 
 
 def _customer_endpoint(get_state: GetState) -> Endpoint:
@@ -202,7 +230,7 @@ def _json_response(value: Any) -> Response:
 
 
 async def _openapi(_: Request) -> Response:
-    return _json_response(pages.openapi())
+    return _json_response(openapi.openapi())
 
 
 async def _login(request: Request) -> Response:

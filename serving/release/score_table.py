@@ -49,6 +49,12 @@ SCORE_TYPES = {
 }
 
 
+def scorer_without(release: Release, missing: Collection[str]) -> SubRelease:
+    """What scores rows for which the tables `missing` are stale or were not sent."""
+    whole = SubRelease((), release.scorer, release.targets)
+    return choose_sub_release(whole, release.sub_releases, missing)
+
+
 def score_types(release: Release) -> dict[str, pa.DataType]:
     """The types of the columns by name, in order.
 
@@ -106,8 +112,7 @@ def _scored_values(
     rows: pa.Table, release: Release, *, stale: bool, missing: Collection[str]
 ) -> Values:
     """The columns that differ between customers, for customers with a feature row."""
-    whole = SubRelease((), release.scorer, release.targets)
-    chosen = choose_sub_release(whole, release.sub_releases, missing)
+    chosen = scorer_without(release, missing)
     scorer, lacks = chosen.scorer, tuple(sorted({*chosen.lacks, *release.silent}))
     p, p_next = scorer.score(rows)
     targets = answer_targets(chosen.targets, rows)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,19 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.core.contract import CONTRACT
+from features.engine.prepared import table_columns
+from features.recipes.attributes import Attribute
 from serving.api.lookup import Lookup, refuse_file
 
 STATE = ("customer_id", "n", "first_at", "last_at", "overdue_state")
 
 
-def read_rows(run: Lookup, name: str, customer: str) -> pa.Table | None:
+def read_rows(
+    run: Lookup, name: str, customer: str, *, attributes: Sequence[Attribute] = ()
+) -> pa.Table | None:
     """The customer's rows of one table of the history, newest first; None without the table.
+
+    `attributes`: those of the business, whose columns a row of customers has besides.
 
     Rows that happened, or were recorded, at or after the run's as_of are left out once more, though
     a run has none. RunRefused where the file is missing, or not as the run wrote it.
@@ -27,7 +33,8 @@ def read_rows(run: Lookup, name: str, customer: str) -> pa.Table | None:
     if path is None:
         return None
     with _damage_refused(path):
-        rows = _read_customer(path, list(CONTRACT[name].names), customer)
+        columns = [column.name for column in table_columns(name, attributes)]
+        rows = _read_customer(path, columns, customer)
         clock = CONTRACT[name].clock
         for instant in {clock, "recorded_at"} & set(rows.column_names):
             rows = rows.filter(pc.less(rows[instant], run.as_of))
@@ -67,22 +74,32 @@ def _damage_refused(path: Path) -> Iterator[None]:
 
 def read_state(run: Lookup, customer: str) -> dict[str, Any]:
     """What the run counted of the customer: STATE, instants in µs UTC; empty without activity."""
-    path = run.folder / "features.parquet"
-    with _damage_refused(path):
-        rows = _read_customer(path, list(STATE), customer)
-    for place, field in enumerate(rows.schema):
-        if pa.types.is_timestamp(field.type):
-            rows = rows.set_column(place, field.name, rows[place].cast(pa.int64()))
+    rows = read_feature_row(run, customer, list(STATE))
     return rows.to_pylist()[0] if rows.num_rows else {}
 
 
-def _read_customer(path: Path, columns: list[str], customer: str) -> pa.Table:
+def read_feature_row(run: Lookup, customer: str, columns: list[str] | None = None) -> pa.Table:
+    """The customer's feature row as it was scored, instants in µs UTC; no row without activity.
+
+    columns: some of them; None: all.
+    """
+    path = run.folder / "features.parquet"
+    with _damage_refused(path):
+        rows = _read_customer(path, columns, customer)
+    for place, field in enumerate(rows.schema):
+        if pa.types.is_timestamp(field.type):
+            rows = rows.set_column(place, field.name, rows[place].cast(pa.int64()))
+    return rows
+
+
+def _read_customer(path: Path, columns: list[str] | None, customer: str) -> pa.Table:
     """The customer's rows of a file that is sorted by customer_id."""
     # Without threads: of the few rows that are read, each would cost more than it saves.
     with pq.ParquetFile(path, memory_map=True) as file:
         groups = _groups_of(file, customer)
         rows = file.read_row_groups(groups, columns=columns, use_threads=False)
-    return rows.filter(pc.equal(rows["customer_id"], customer)).select(columns)
+    rows = rows.filter(pc.equal(rows["customer_id"], customer))
+    return rows if columns is None else rows.select(columns)
 
 
 def _groups_of(file: pq.ParquetFile, customer: str) -> list[int]:
