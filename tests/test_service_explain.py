@@ -10,7 +10,8 @@ import pytest
 
 from features.core.errors import ReleaseRefused, RunRefused
 from serving.api.event_rows import NEWEST
-from serving.api.schemas import parse_request, rfc3339
+from serving.api.questions import parse_request
+from serving.api.schemas import rfc3339
 from tests.support.businesses import scores
 from tests.support.raw_events import known_events, request
 from tests.support.services import BEARER, JSON

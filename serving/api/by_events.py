@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from features.engine.consent import without_consent
 from serving.api import request_events
 from serving.api.answers import Entry, answer, entries, further_columns, refused_entry
 from serving.api.by_id import with_decisions, with_warnings
+from serving.api.entry_errors import EntryErrors
 from serving.api.request_events import RequestEvents
 from serving.api.schemas import RequestedId, ScoreRequest, rfc3339
 from serving.api.served import ServedRelease
@@ -37,8 +38,18 @@ class EventRows:
     rows: pa.Table
 
 
-def read_rows(served: ServedRelease, request: ScoreRequest, *, now: int) -> EventRows:
+def read_rows(
+    served: ServedRelease,
+    request: ScoreRequest,
+    *,
+    now: int,
+    places: Sequence[int] | None = None,
+    errors: EntryErrors | None = None,
+) -> EventRows:
     """The feature rows of a request; `now` in µs UTC is its as_of where it has none.
+
+    `places`: where its customers stood in what was sent. `errors` gets those of single customers;
+    the result is of the others where each is answered by itself.
 
     Malformed for events that break the contract's rules, for an as_of far ahead, and for one before
     the population statistics.
@@ -52,21 +63,23 @@ def read_rows(served: ServedRelease, request: ScoreRequest, *, now: int) -> Even
     prepared = served.prepared_at(as_of)
     if request.as_of is None:
         _refuse_old_population(served, prepared.population.as_of, now)
+    errors = EntryErrors() if errors is None else errors
+    request_events.note_unsent_tables(request, served.settings, places, errors)
     events = request_events.read_events(
         request,
         served.settings,
         as_of=as_of,
         attributes=served.release.scorer.definitions.attributes,
+        places=places,
+        errors=errors,
     )
-    request_events.refuse_without_needed_tables(events, served.settings)
     rows = prepared.build(events.tables, as_of=as_of)
-    requested = [customer.customer_id for customer in request.customers or []]
+    requested = [
+        customer.customer_id
+        for customer in request.customers or []
+        if customer.customer_id.normalized in events.unsent
+    ]
     return EventRows(as_of, prepared.population.as_of, requested, events, rows)
-
-
-def score_events(served: ServedRelease, request: ScoreRequest, *, now: int) -> dict[str, Any]:
-    """The answer to raw events, in the requested order; `now` and the errors as in `read_rows`."""
-    return score_rows(served, read_rows(served, request, now=now))
 
 
 def score_rows(served: ServedRelease, read: EventRows) -> dict[str, Any]:

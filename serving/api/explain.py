@@ -42,6 +42,9 @@ def explain(served: ServedRelease, question: ScoreRequest, *, now: int) -> dict[
     if len(requested) > 1:
         field = "customers" if question.customer_ids is None else "customer_ids"
         raise malformed_error(field, "several customers", "One customer is explained at a time.")
+    if question.errors == "each":
+        rule = "An explanation is of one customer: leave errors out."
+        raise malformed_error("errors", "errors of each entry", rule)
     if question.customer_ids is None:
         return _explain_events(served, question, now=now)
     return _explain_id(served, question.customer_ids[0], as_of=question.as_of)

@@ -5,13 +5,24 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from serving.api.answers import COLUMNS
+from serving.api.answers import COLUMNS, REFUSED
 from serving.api.event_rows import NEWEST
 from serving.api.schemas import MAX_CUSTOMERS, REQUEST_TABLES, ScoreRequest
 from serving.scoring.curve_columns import EXPECTED
 
 # The other columns of the score table are single values.
 _LISTS = ("next_stages", "warnings")
+_TEXT = {"type": "string"}
+_INSTANT = {"type": "string", "format": "date-time"}
+_COUNT = {"type": "integer", "minimum": 0}
+_ERRORS = {
+    "type": "array",
+    "items": {
+        "type": "object",
+        "properties": {"where": _TEXT, "rule": _TEXT},
+        "required": ["where", "rule"],
+    },
+}
 
 
 @functools.cache
@@ -19,7 +30,8 @@ def openapi() -> dict[str, Any]:
     """OpenAPI 3.1 of the pages that programs call, with the schemas of the checks."""
     request = ScoreRequest.model_json_schema(ref_template="#/components/schemas/{model}")
     texts = {key: {"type": "string"} for key in ("error", "where", "rule", "do")}
-    refusal = {"type": "object", "required": list(texts), "properties": texts}
+    listed = {"errors": _ERRORS, "error_count": _COUNT}
+    refusal = {"type": "object", "required": list(texts), "properties": texts | listed}
     schemas = {
         **request.pop("$defs", {}),
         "ScoreRequest": request,
@@ -128,12 +140,12 @@ def _decision_schema() -> dict[str, Any]:
 
 def _entry_schema() -> dict[str, Any]:
     entry = {name: _column_schema(name) for name in COLUMNS} | {
-        "error": {"enum": [None, "unknown_customer", "prospect", "no_consent"]},
+        "error": {"enum": [None, "unknown_customer", "prospect", "no_consent", REFUSED]},
         "decision": _decision_schema(),
     }
     return {
         "type": "object",
-        "properties": entry,
+        "properties": entry | {"errors": _ERRORS, "error_count": _COUNT},
         "required": list(entry),
         # The curve, the value and the targets of the business.
         "patternProperties": {
@@ -176,12 +188,8 @@ def _explanation_schema() -> dict[str, Any]:
         curve={"type": "array", "items": point},
         **{EXPECTED: {"type": ["number", "null"]}},
         events={"type": "array", "maxItems": NEWEST, "items": event},
-        events_total={"type": "integer", "minimum": 0},
+        events_total=_COUNT,
     )
-
-
-_TEXT = {"type": "string"}
-_INSTANT = {"type": "string", "format": "date-time"}
 
 
 def _schema(name: str) -> dict[str, Any]:

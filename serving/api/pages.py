@@ -10,6 +10,7 @@ from markupsafe import Markup
 from features.core.contract import CONTRACT, Column
 from features.core.language import ENGLISH
 from serving.api.answers import COLUMNS
+from serving.api.entry_errors import MOST_COUNTED, MOST_LISTED, MOST_OF_ENTRY
 from serving.api.event_rows import NEWEST
 from serving.api.page_frame import render_page
 from serving.api.schemas import MAX_CUSTOMERS, REQUEST_TABLES
@@ -73,7 +74,12 @@ without some of the tables is scored by a model that knows nothing of them, with
 where the release has learned from them, the request is refused.</p>
 <p>JSON in UTF-8, no query string, numbers up to 10<sup>12</sup>; a body arrives within 30 seconds.
 Instants are RFC 3339 with an offset, and none lies at or after <code>as_of</code> (except a term's
-ends). A request that breaks a rule is refused as a whole: 422, with the path of the field.
+ends). A request that breaks a rule is refused as a whole: 422, with the path of the first such
+field, <code>errors</code>, a list of paths and rules (at most {MOST_LISTED}), and
+<code>error_count</code> (beyond {MOST_COUNTED:,} no more are looked for). With
+<code>"errors": "each"</code> the others are scored: an entry that breaks a rule stands at its place
+with <code>"error": "refused"</code>, its <code>errors</code> (at most {MOST_OF_ENTRY}) and
+<code>error_count</code>.
 <code>as_of</code> is not before <code>earliest_as_of</code> of <a href="/v1/model">the model</a>,
 which has learned what came before; with <code>in_sample: true</code> it is answered, and every
 entry has the warning <code>in_sample</code>. Without <code>as_of</code> the population statistics
@@ -110,8 +116,8 @@ def _answer_section(columns: str) -> str:
     return f"""<h3>The answer</h3>
 <p><code>{{"release_id": …, "as_of": …, "scores": [ … ]}}</code>, each entry:</p>
 <table>{columns}<tr><td><code>error</code></td>
-<td>null; <code>unknown_customer</code>, <code>no_consent</code> or <code>prospect</code> (no
-activity yet): then there is no score</td></tr></table>
+<td>null; <code>unknown_customer</code>, <code>no_consent</code>, <code>prospect</code> (no
+activity yet) or <code>refused</code>: then there is no score</td></tr></table>
 <p><code>decision</code> is what a campaign of <code>lifecycle decide</code> decided for the
 customer, from the instant of its scores until its horizon has passed; null where nothing was
 decided: <code>campaign</code>, <code>decided_at</code>, <code>action</code>, <code>channel</code>,

@@ -23,7 +23,7 @@ from features.core.errors import LifecycleError, MethodRefused, NotJson
 from features.core.language import CHINESE, ENGLISH
 from serving.api import ended_sessions, openapi, strict
 from serving.api.admission import Admission
-from serving.api.answers import encode_json
+from serving.api.answers import REFUSED, encode_json
 from serving.api.keys import SESSION_SECONDS
 from serving.api.metering import Meters, age_seconds
 from serving.api.middleware import (
@@ -44,8 +44,8 @@ from serving.api.origins import refuse_other_origin
 from serving.api.page_paths import CUSTOMER_PAGES, SENT_PATH, start_address
 from serving.api.page_routes import Endpoint, GetState, page_endpoints, parse_id
 from serving.api.plain_pages import login_page
+from serving.api.questions import Question, parse_question
 from serving.api.request_body import read_body
-from serving.api.schemas import ScoreRequest, parse_request
 from serving.api.state import ServingState
 
 SMALL_BYTES = 1 << 17
@@ -57,15 +57,14 @@ BODY_SECONDS, LOGIN_SECONDS = 30, 2
 
 @dataclass(frozen=True)
 class Answered:
-    """An answer: its body, and how many customers of which kind of request are counted."""
+    """An answer: its body, and how many customers are counted by kind of request."""
 
-    kind: str
-    customers: int
+    customers: dict[str, int]
     body: dict[str, Any]
 
 
 # The state, the question, and the instant at which it came (µs UTC).
-GetAnswer = Callable[[ServingState, ScoreRequest, int], Answered]
+GetAnswer = Callable[[ServingState, Question, int], Answered]
 
 
 def make_app(get_state: GetState) -> Starlette:
@@ -94,7 +93,7 @@ def make_app(get_state: GetState) -> Starlette:
 def _question_endpoint(
     get_state: GetState, answer: GetAnswer, *, in_thread: bool = False
 ) -> Endpoint:
-    """What answers a ScoreRequest by `answer`; `in_thread`: also by id, where it reads files."""
+    """What answers a question by `answer`; `in_thread`: also by id, where it reads files."""
 
     async def question(request: Request) -> Response:
         _refuse_other_media(header(request.scope, b"content-type"))
@@ -106,8 +105,8 @@ def _question_endpoint(
                 place = places.enter_context(admission.events.place(declared_length(request.scope)))
             body = await read_body(request, seconds=BODY_SECONDS)
             now = time.time_ns() // 1000
-            parsed = parse_request(strict.read_json(body)) if len(body) <= SMALL_BYTES else None
-            if parsed is not None and parsed.customer_ids is not None:
+            parsed = parse_question(strict.read_json(body)) if len(body) <= SMALL_BYTES else None
+            if parsed is not None and parsed.by_id:
                 if in_thread:
                     places.enter_context(admission.customers.take())
                     answered = await anyio.to_thread.run_sync(answer, get_state(), parsed, now)
@@ -119,26 +118,27 @@ def _question_endpoint(
                     # In a thread, so that the event loop can answer requests by id meanwhile.
                     answered = await anyio.to_thread.run_sync(
                         lambda: answer(
-                            get_state(), parsed or parse_request(strict.read_json(body)), now
+                            get_state(), parsed or parse_question(strict.read_json(body)), now
                         )
                     )
         meters: Meters = request.scope["lifecycle.meters"]
-        meters.customers.labels(answered.kind).inc(answered.customers)
+        for kind, count in answered.customers.items():
+            if count:
+                meters.customers.labels(kind).inc(count)
         return _json_response(answered.body)
 
     return question
 
 
-def _answer_score(state: ServingState, question: ScoreRequest, now: int) -> Answered:
-    if question.customer_ids is not None:
-        body = state.score_by_id(question.customer_ids, as_of=question.as_of)
-        return Answered("id", len(body["scores"]), body)
-    body = state.score_by_events(question, now=now)
-    return Answered("events", len(body["scores"]), body)
+def _answer_score(state: ServingState, question: Question, now: int) -> Answered:
+    body = state.answer_question(question, now=now)
+    refused = len(question.errors.by_place)
+    kind = "id" if question.by_id else "events"
+    return Answered({kind: len(body["scores"]) - refused, REFUSED: refused}, body)
 
 
-def _answer_explain(state: ServingState, question: ScoreRequest, now: int) -> Answered:
-    return Answered("explain", 1, state.explanation(question, now=now))
+def _answer_explain(state: ServingState, question: Question, now: int) -> Answered:
+    return Answered({"explain": 1}, state.explanation(question.request, now=now))
 
 
 def _customer_endpoint(get_state: GetState) -> Endpoint:

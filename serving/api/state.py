@@ -24,11 +24,12 @@ from features.engine.prepared import PreparedFeatures
 from features.recipes.population_stats import PopulationStats
 from features.tables.terms import TermRules
 from serving.api import lookup
-from serving.api.answers import answer
-from serving.api.by_events import score_events
+from serving.api.answers import answer, answer_each, further_columns
+from serving.api.by_events import read_rows, score_rows
 from serving.api.by_id import entries_by_id, known_entry, require_run, with_decisions
 from serving.api.explain import explain
 from serving.api.lookup import Lookup
+from serving.api.questions import Question
 from serving.api.schemas import RequestedId, ScoreRequest, rfc3339
 from serving.api.served import ServedRelease
 from serving.api.strict import malformed_error
@@ -37,6 +38,7 @@ from serving.release import golden
 from serving.release import release as releases
 from serving.release.release import Release
 from serving.release.sandbox import load_in_subprocess
+from serving.release.score_table import score_types
 from serving.release.seen_future import refuse_backfill_release
 
 POLL_SECONDS, RETRY_SECONDS = 2, 30
@@ -114,8 +116,27 @@ class ServingState:
         return {**answer(run.release, run.as_of, [entry]), "features": features}
 
     def score_by_events(self, request: ScoreRequest, *, now: int) -> dict[str, Any]:
-        """The scores of raw events; `now` in µs UTC. See `serving.api.by_events.score_events`."""
-        return score_events(self.served, request, now=now)
+        """The scores of raw events in the requested order; `now` in µs UTC. See `by_events`."""
+        return score_rows(self.served, read_rows(self.served, request, now=now))
+
+    def answer_question(self, question: Question, *, now: int) -> dict[str, Any]:
+        """The scores of a question, by id or by raw events; `now` in µs UTC.
+
+        Where each entry is answered by itself, those with errors stand at their places.
+        """
+        served, request = self.served, question.request
+        if request.customer_ids is not None:
+            result = self.score_by_id(request.customer_ids, as_of=request.as_of)
+            further = require_run(served.run).further_columns
+        else:
+            errors, places = question.errors, question.places
+            read = read_rows(served, request, now=now, places=places, errors=errors)
+            result = score_rows(served, read)
+            further = further_columns(score_types(served.release))
+        if question.errors.each:
+            scores = answer_each(result["scores"], question.sent, question.errors, further)
+            result = {**result, "scores": scores}
+        return result
 
     def explanation(self, question: ScoreRequest, *, now: int) -> dict[str, Any]:
         """Why a customer has this score; `now` in µs UTC. See `serving.api.explain.explain`."""
