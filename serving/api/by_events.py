@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,14 +13,18 @@ from features.core.instants import DAY_US
 from features.engine.consent import without_consent
 from serving.api import request_events
 from serving.api.answers import Entry, answer, entries, further_columns, refused_entry
-from serving.api.by_id import with_decisions, with_warnings
+from serving.api.by_id import require_run, with_decisions, with_warnings
 from serving.api.entry_errors import EntryErrors
+from serving.api.newer_events import RunHistory, read_run_history, refuse_other_instants
 from serving.api.request_events import RequestEvents
-from serving.api.schemas import RequestedId, ScoreRequest, rfc3339
+from serving.api.schemas import RequestedId, ScoreRequest, field_path, rfc3339
 from serving.api.served import ServedRelease
 from serving.api.strict import malformed_error
 from serving.release.release import Release
 from serving.release.score_table import score_table, score_types
+
+# The warning of a table that is as fresh as the run, whose history a request adds to.
+AS_OF_RUN = "as_of_run:"
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,9 @@ class EventRows:
     """What a request says, read: the events as the contract reads them, and their feature rows.
 
     as_of, population_as_of: µs UTC, of the request and of the population statistics. `rows`: one
-    for each customer with activity or cover.
+    for each customer with activity or cover. `missing`: by customer the tables that the score does
+    without. `history_as_of`: of the run whose history they
+    include, None where the request has all events.
     """
 
     as_of: int
@@ -36,6 +42,14 @@ class EventRows:
     requested: list[RequestedId]
     events: RequestEvents
     rows: pa.Table
+    missing: Mapping[str, frozenset[str]]
+    history_as_of: int | None = None
+
+    def as_fresh_as_run(self, customer: str) -> list[str]:
+        """The tables of which nothing newer than the run was sent, though as_of is later."""
+        if self.history_as_of in (None, self.as_of):
+            return []
+        return sorted(self.events.unsent[customer])
 
 
 def read_rows(
@@ -63,8 +77,11 @@ def read_rows(
     prepared = served.prepared_at(as_of)
     if request.as_of is None:
         _refuse_old_population(served, prepared.population.as_of, now)
-    errors = EntryErrors() if errors is None else errors
-    request_events.note_unsent_tables(request, served.settings, places, errors)
+    errors, known = EntryErrors() if errors is None else errors, None
+    if request.history == "run":
+        known = _known_history(served, request, as_of, places, errors)
+    else:
+        request_events.note_unsent_tables(request, served.settings, places, errors)
     events = request_events.read_events(
         request,
         served.settings,
@@ -72,6 +89,7 @@ def read_rows(
         attributes=served.release.scorer.definitions.attributes,
         places=places,
         errors=errors,
+        known=known,
     )
     rows = prepared.build(events.tables, as_of=as_of)
     requested = [
@@ -79,7 +97,37 @@ def read_rows(
         for customer in request.customers or []
         if customer.customer_id.normalized in events.unsent
     ]
-    return EventRows(as_of, prepared.population.as_of, requested, events, rows)
+    if known is None:
+        return EventRows(as_of, prepared.population.as_of, requested, events, rows, events.unsent)
+    # What was not sent is as fresh as the run; what was stale on its day is missing.
+    missing = dict.fromkeys(events.unsent, frozenset(known.run.without))
+    return EventRows(
+        as_of, prepared.population.as_of, requested, events, rows, missing, known.run.as_of
+    )
+
+
+def _known_history(
+    served: ServedRelease,
+    request: ScoreRequest,
+    as_of: int,
+    places: Sequence[int] | None,
+    errors: EntryErrors,
+) -> RunHistory:
+    """What the latest run knew of the customers of a request."""
+    run = require_run(served.run)
+    refuse_other_instants(run, served.settings, as_of)
+    customers = request.customers or []
+    for place, customer in zip(places or range(len(customers)), customers, strict=True):
+        if run.row_of(customer.customer_id.normalized) is None:
+            path = field_path(["customers", place, "customer_id"])
+            rule = (
+                "With history run, a customer is in the latest run. Send all events of a new one."
+            )
+            errors.add(place, malformed_error(path, "an id that is not in the latest run", rule))
+    errors.refuse_whole()
+    ids = [customer.customer_id.normalized for customer in customers]
+    attributes = served.release.scorer.definitions.attributes
+    return read_run_history(run, served.settings, ids, attributes)
 
 
 def score_rows(served: ServedRelease, read: EventRows) -> dict[str, Any]:
@@ -89,12 +137,19 @@ def score_rows(served: ServedRelease, read: EventRows) -> dict[str, Any]:
     scores = [
         with_warnings(
             {**by_id[each.normalized], "customer_id": each.raw},
-            _request_warnings(age_days, read.events.late_rows[each.normalized]),
+            _request_warnings(
+                age_days,
+                read.events.late_rows[each.normalized],
+                read.as_fresh_as_run(each.normalized),
+            ),
         )
         for each in read.requested
     ]
     scores = with_decisions(scores, read.requested, served.decided, as_of=read.as_of)
-    return answer(served.release.id, read.as_of, scores)
+    result = answer(served.release.id, read.as_of, scores)
+    if read.history_as_of is not None:
+        result["history_as_of"] = rfc3339(read.history_as_of)
+    return result
 
 
 def _entries_by_id(served: ServedRelease, read: EventRows) -> dict[str, Entry]:
@@ -105,7 +160,7 @@ def _entries_by_id(served: ServedRelease, read: EventRows) -> dict[str, Entry]:
     prospects = [name for name in ids if name not in active]
     by_id = {
         entry["customer_id"]: entry
-        for missing, part, others in _by_unsent_tables(read.rows, prospects, read.events.unsent)
+        for missing, part, others in _by_missing_tables(read.rows, prospects, read.missing)
         for entry in entries(
             score_table(
                 part,
@@ -124,23 +179,24 @@ def _entries_by_id(served: ServedRelease, read: EventRows) -> dict[str, Entry]:
     return by_id
 
 
-def _by_unsent_tables(
-    rows: pa.Table, prospects: list[str], unsent: dict[str, frozenset[str]]
+def _by_missing_tables(
+    rows: pa.Table, prospects: list[str], missing: Mapping[str, frozenset[str]]
 ) -> Iterator[tuple[frozenset[str], pa.Table, list[str]]]:
-    """(tables, feature rows, prospects) of the customers for whom just these were not sent."""
+    """(tables, feature rows, prospects) of the customers for whom just these are missing."""
     ids = rows["customer_id"].to_pylist()
-    for missing in sorted(set(unsent.values()), key=sorted):
-        mine = pa.array([unsent[name] == missing for name in ids], pa.bool_())
-        yield missing, rows.filter(mine), [name for name in prospects if unsent[name] == missing]
+    for tables in sorted(set(missing.values()), key=sorted):
+        mine = pa.array([missing[name] == tables for name in ids], pa.bool_())
+        yield tables, rows.filter(mine), [name for name in prospects if missing[name] == tables]
 
 
-def _request_warnings(population_days: int, late_rows: int) -> list[str]:
+def _request_warnings(population_days: int, late_rows: int, of_run: Iterable[str]) -> list[str]:
     """The warnings that only an answer from raw events can have."""
     warnings = []
     if population_days > 0:
         warnings.append(f"population_is_{population_days}_days_old")
     if late_rows > 0:
         warnings.append(f"not_known_yet:{late_rows}_rows")
+    warnings += [f"{AS_OF_RUN}{table}" for table in of_run]
     return warnings
 
 

@@ -93,7 +93,7 @@ def _refuse_other_score(run: Lookup, release: Release, row: pa.Table, entry: Ent
 def _explain_events(served: ServedRelease, question: ScoreRequest, *, now: int) -> dict[str, Any]:
     read = read_rows(served, question, now=now)
     [entry] = score_rows(served, read)["scores"]
-    [missing] = read.events.unsent.values()
+    [missing] = read.missing.values()
     known = known_rows(read.events.tables, served.settings, as_of=read.as_of)
     row = read.rows if entry["error"] is None else read.rows.slice(0, 0)
     return _explanation(served, entry, row, known, as_of=read.as_of, missing=missing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.core.contract import CONTRACT
+from features.core.file_hashes import hash_file
 from features.engine.prepared import table_columns
 from features.recipes.attributes import Attribute
 from serving.api.lookup import Lookup, refuse_file
@@ -40,6 +42,44 @@ def read_rows(
             rows = rows.filter(pc.less(rows[instant], run.as_of))
         # A stable order: what happened at one instant always stands in the same one.
         return rows.sort_by([(clock, "descending")]) if clock else rows
+
+
+def read_rows_of_many(
+    run: Lookup, name: str, customers: Sequence[str], columns: list[str], *, most: int
+) -> pa.Table | None:
+    """These customers' rows of one table of the history; None without the table.
+
+    The file is compared with its hash, once for all requests. A little more than `most` rows are
+    read where there are more. RunRefused where it is missing, or not as the run wrote it.
+    """
+    path = _history_file(run, name)
+    if path is None:
+        return None
+    ids = pa.array(sorted(set(customers)), pa.string())
+    with _damage_refused(path):
+        stat = path.stat()
+        if _file_hash(path, stat.st_mtime_ns, stat.st_size) != run.history_hashes.get(name):
+            raise refuse_file(path.name, "a file that is not as it was written")
+        parts: list[pa.Table] = []
+        total = 0
+        with pq.ParquetFile(path, memory_map=True) as file:
+            # A group at a time: of few customers in a large table little stays in memory.
+            groups = _groups_of(file, ids[0].as_py(), ids[-1].as_py()) if len(ids) else []
+            for group in groups:
+                rows = file.read_row_group(group, columns=columns, use_threads=False)
+                parts.append(rows.filter(pc.is_in(rows["customer_id"], value_set=ids)))
+                total += parts[-1].num_rows
+                if total > most:
+                    break
+            if not parts:
+                return file.schema_arrow.empty_table().select(columns)
+    return pa.concat_tables(parts)
+
+
+@functools.lru_cache(maxsize=32)
+def _file_hash(path: Path, _mtime_ns: int, _size: int) -> str:
+    """The sha256 of a file; it is read again once the file has another time or size."""
+    return hash_file(path)["sha256"]
 
 
 def has_values(run: Lookup, name: str, column: str) -> bool:
@@ -96,18 +136,18 @@ def _read_customer(path: Path, columns: list[str] | None, customer: str) -> pa.T
     """The customer's rows of a file that is sorted by customer_id."""
     # Without threads: of the few rows that are read, each would cost more than it saves.
     with pq.ParquetFile(path, memory_map=True) as file:
-        groups = _groups_of(file, customer)
+        groups = _groups_of(file, customer, customer)
         rows = file.read_row_groups(groups, columns=columns, use_threads=False)
     rows = rows.filter(pc.equal(rows["customer_id"], customer))
     return rows if columns is None else rows.select(columns)
 
 
-def _groups_of(file: pq.ParquetFile, customer: str) -> list[int]:
-    """The groups of rows that may have the customer, by the statistics of the file."""
+def _groups_of(file: pq.ParquetFile, first: str, last: str) -> list[int]:
+    """The groups of rows that may have ids from first to last, by the statistics of the file."""
     place = file.schema_arrow.get_field_index("customer_id")
     groups = []
     for number in range(file.num_row_groups):
         known = file.metadata.row_group(number).column(place).statistics
-        if known is None or not known.has_min_max or known.min <= customer <= known.max:
+        if known is None or not known.has_min_max or (known.min <= last and first <= known.max):
             groups.append(number)
     return groups

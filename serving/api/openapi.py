@@ -157,9 +157,11 @@ def _entry_schema() -> dict[str, Any]:
 
 
 def _answer_schema() -> dict[str, Any]:
-    return _object(
-        release_id=_TEXT, as_of=_INSTANT, scores={"type": "array", "items": _schema("Entry")}
-    )
+    scores = {"type": "array", "items": _schema("Entry")}
+    schema = _object(release_id=_TEXT, as_of=_INSTANT, scores=scores)
+    # Of the run, where the request adds to its history.
+    schema["properties"]["history_as_of"] = _INSTANT
+    return schema
 
 
 def _reason_schema() -> dict[str, Any]:

@@ -72,6 +72,14 @@ latest nightly run:</p>
 without some of the tables is scored by a model that knows nothing of them, with the warning
 <code>without:</code> and their names. Without the table that shows activity, or without contracts
 where the release has learned from them, the request is refused.</p>
+<p>With <code>"history": "run"</code> the events are those since the latest run, and are added to
+what that run knew of the customer (its <code>history/</code>, whose files have the hashes of the
+run's manifest). <code>as_of</code> lies between the run's and max_staleness_days later; a row is
+recorded at or after the run's <code>as_of</code>, or is one that the run knows (then it counts as
+duplicates do, or brings what became known of it since: an answer, a resolution, a cancellation).
+A table that is left out is as fresh as the run, with the warning <code>as_of_run:</code> and its
+name; the answer has <code>history_as_of</code>. A customer whom the run does not know is refused,
+and so are releases whose terms are built from payments.</p>
 <p>JSON in UTF-8, no query string, numbers up to 10<sup>12</sup>; a body arrives within 30 seconds.
 Instants are RFC 3339 with an offset, and none lies at or after <code>as_of</code> (except a term's
 ends). A request that breaks a rule is refused as a whole: 422, with the path of the first such

@@ -95,6 +95,9 @@ def _refuse_other_shapes(request: ScoreRequest) -> None:
     if request.in_sample and request.customers is None:
         rule = "in_sample goes with raw events; a run's rows carry their own warnings."
         raise malformed_error("in_sample", "in_sample with customer_ids", rule)
+    if request.history == "run" and request.customers is None:
+        rule = "history goes with newer events; by id alone the run's scores are the answer."
+        raise malformed_error("history", "history with customer_ids", rule)
 
 
 def _both_kinds() -> Malformed:

@@ -20,6 +20,7 @@ from features.engine.prepared import rows_to_arrow
 from features.recipes.attributes import Attribute
 from features.tables.freshness import needed_tables
 from serving.api.entry_errors import EntryErrors
+from serving.api.newer_events import RunHistory
 from serving.api.request_rows import (
     Row,
     contradict,
@@ -53,12 +54,14 @@ def read_events(
     attributes: Sequence[Attribute] = (),
     places: Sequence[int] | None = None,
     errors: EntryErrors | None = None,
+    known: RunHistory | None = None,
 ) -> RequestEvents:
     """The request's events as the contract reads them; Malformed with the path of a broken rule.
 
     `attributes`: those of the release; a row of `customers` may have those that are not in the
     contract. `as_of` in µs UTC. `places`: where the customers stood in what was sent. `errors`
-    gets every error; where each entry is answered by itself, the result is of the others.
+    gets every error; where each entry is answered by itself, the result is of the others. `known`:
+    what the latest run knew of the customers, to which the events are added.
     """
     errors = EntryErrors() if errors is None else errors
     entries = _entries(request, places)
@@ -72,7 +75,8 @@ def read_events(
         read[name] = []
         for entry in entries:
             rows = list(_read_rows(entry, name, settings, as_of, further, errors))
-            read[name] += _without_duplicates(name, rows, settings, entry, errors)
+            rows = _without_duplicates(name, rows, settings, entry, errors)
+            read[name] += _without_known(name, rows, known, entry, errors) if known else rows
     errors.refuse_whole()
     good = {entry.customer for entry in entries if entry.place not in errors.by_place}
     late_rows: Counter[str] = Counter()
@@ -85,6 +89,8 @@ def read_events(
                 late_rows[row["customer_id"]] += row["recorded_at"] >= as_of
         if rows:
             tables[name] = rows_to_arrow(name, rows, attributes)
+        if known is not None and name in known.tables:
+            tables[name] = known.with_newer(name, tables.get(name), good)
     unsent = {
         entry.customer: frozenset(_unsent_tables(entry.sent, settings))
         for entry in entries
@@ -200,3 +206,20 @@ def _without_duplicates(
         got = "versions that contradict each other"
         _note(errors, entry, entry.path(name), got, rule)
     return unique
+
+
+def _without_known(
+    name: str, rows: list[Row], known: RunHistory, entry: _Entry, errors: EntryErrors
+) -> list[Row]:
+    """One customer's rows that the run does not know; those that contradict it are an error."""
+    newer = known.newer_rows(name, rows) if rows else []
+    if any(contradicts for _, contradicts in newer):
+        _note(
+            errors,
+            entry,
+            entry.path(name),
+            "rows from before the run that it does not know",
+            "With history run, a row is recorded at or after the run's as_of (recorded_at, else "
+            "when it happened), or it is one that the run knows.",
+        )
+    return [row for row, _ in newer]

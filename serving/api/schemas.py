@@ -196,6 +196,11 @@ class ScoreRequest(StrictModel):
     as_of: Instant | None = Field(
         default=None, description="default by id: the run's as_of; with events: now"
     )
+    history: Literal["request", "run"] = Field(
+        default="request",
+        description="request: the events are all that are known; run: they are those since the "
+        "latest run, whose history of each customer they are added to",
+    )
     errors: Literal["whole", "each"] = Field(
         default="whole",
         description="whole: an entry with an error refuses the request; each: it is answered at "
