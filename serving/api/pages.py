@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 import html
+import json
+from typing import Any
 
 from markupsafe import Markup
 
@@ -41,19 +42,27 @@ _DESCRIPTIONS = {
 }
 
 
-# Cached: contract and schemas do not change while the process runs.
-@functools.cache
-def reference_page() -> bytes:
-    """The API reference, from the contract and schemas that requests are checked with."""
+def reference_page(address: str, example: dict[str, Any]) -> bytes:
+    """The API reference, from the contract and schemas that requests are checked with.
+
+    `address`: where the caller reached the service. `example`: a body with raw events that the
+    release accepts.
+    """
     columns = "".join(
         f"<tr><td><code>{name}</code></td><td>{_describe(name)}</td></tr>" for name in COLUMNS
     )
     tables = "".join(_table_section(name) for name in REQUEST_TABLES)
-    body = _SCORE_SECTION + _answer_section(columns) + f"<h2>Raw events</h2>{tables}" + _END_SECTION
+    body = (
+        _score_section(html.escape(address), html.escape(json.dumps(example), quote=False))
+        + _answer_section(columns)
+        + f"<h2>Raw events</h2>{tables}"
+        + _END_SECTION
+    )
     return render_page("reference", ENGLISH, body=Markup(body))
 
 
-_SCORE_SECTION = f"""<h1>Customer lifecycle: API</h1>
+def _score_section(address: str, example: str) -> str:
+    return f"""<h1>Customer lifecycle: API</h1>
 <p>Every page needs the header <code>Authorization: Bearer KEY</code>, except the probes
 <code>/livez</code>, <code>/readyz</code> and <code>/healthz</code>.
 <a href="/openapi.json">openapi.json</a> · <a href="/v1/model">the model that is served</a> ·
@@ -62,12 +71,11 @@ _SCORE_SECTION = f"""<h1>Customer lifecycle: API</h1>
 <p>Up to {MAX_CUSTOMERS:,} customers, one entry each in the order of the request. By id, from the
 latest nightly run:</p>
 <pre>curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\
-  -d '{{"customer_ids": ["00042", "00043"]}}' http://localhost:3000/v1/score</pre>
+  -d '{{"customer_ids": ["00042", "00043"]}}' {address}/v1/score</pre>
 <p>Or by raw events, as of now or of a given instant; send all that is known of each customer:</p>
 <pre>curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\
-  -d '{{"as_of": "2025-01-01T00:00:00Z", "customers": [{{"customer_id": "00042",
-       "transactions": [{{"occurred_at": "2024-12-03T10:15:00Z", "amount": 19.9}}]}}]}}' \\
-  http://localhost:3000/v1/score</pre>
+  -d '{example}' \\
+  {address}/v1/score</pre>
 <p>A table that is left out was not sent; <code>[]</code> says that nothing happened. A customer
 without some of the tables is scored by a model that knows nothing of them, with the warning
 <code>without:</code> and their names. Without the table that shows activity, or without contracts
@@ -93,6 +101,7 @@ which has learned what came before; with <code>in_sample: true</code> it is answ
 entry has the warning <code>in_sample</code>. Without <code>as_of</code> the population statistics
 are at most max_staleness_days old: score every night.</p>
 """
+
 
 _END_SECTION = f"""
 <h2>POST /v1/explain</h2>
@@ -152,6 +161,14 @@ customer who is not in its population. The warnings say where it is a rate
 <code>:leak_suspected</code>). Of an amount <code>&lt;target&gt;_expected</code> (the mean),
 <code>&lt;target&gt;_q10</code>, <code>_q50</code> and <code>_q90</code> follow, in its own
 unit.</p>
+<p>The warnings also say how the entry was reached: <code>without:</code> and a table that is stale
+or was not sent, <code>as_of_run:</code> and a table that is as fresh as the run,
+<code>population_is_&lt;n&gt;_days_old</code>, <code>not_known_yet:</code> rows that count only
+after <code>as_of</code>, <code>outside_training_range:&lt;n&gt;_columns</code> (features below or
+above all training rows), <code>imputed:&lt;n&gt;_columns</code> (features that are null and that
+nearly every eligible customer of the training had), <code>unseen_category:</code> and an attribute
+of which no such level was learned. <a href="/metrics">Metrics</a> count them by kind,
+<code>lifecycle_warnings_total</code>.</p>
 <p>A customer with long gaps can be inactive for a whole horizon and still be on rhythm: a high
 <code>p_churn</code> together with a healthy <code>stage_if_inactive</code> is correct.</p>
 """

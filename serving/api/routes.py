@@ -40,7 +40,7 @@ from serving.api.middleware import (
     send_internal_error,
     send_refusal,
 )
-from serving.api.origins import refuse_other_origin
+from serving.api.origins import is_behind_tls, refuse_other_origin
 from serving.api.page_paths import CUSTOMER_PAGES, SENT_PATH, start_address
 from serving.api.page_routes import Endpoint, GetState, page_endpoints, parse_id
 from serving.api.plain_pages import login_page
@@ -125,6 +125,8 @@ def _question_endpoint(
         for kind, count in answered.customers.items():
             if count:
                 meters.customers.labels(kind).inc(count)
+        scores = answered.body.get("scores") or [answered.body["score"]]
+        meters.count_warnings(mark for entry in scores for mark in entry["warnings"])
         return _json_response(answered.body)
 
     return question
@@ -254,7 +256,7 @@ async def _login(request: Request) -> Response:
         max_age=SESSION_SECONDS,
         httponly=True,
         samesite="strict",
-        secure=_is_behind_tls(request),
+        secure=is_behind_tls(request),
     )
     return response
 
@@ -264,11 +266,5 @@ async def _logout(request: Request) -> Response:
     refuse_other_origin(request)
     await anyio.to_thread.run_sync(ended_sessions.end, cookie(request.scope))
     response = RedirectResponse("/", status_code=303)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=_is_behind_tls(request))
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=is_behind_tls(request))
     return response
-
-
-def _is_behind_tls(request: Request) -> bool:
-    """Whether the browser's connection is encrypted, here or at a proxy that says so."""
-    forwarded = header(request.scope, b"x-forwarded-proto").split(",")[0].strip().lower()
-    return "https" in (request.scope["scheme"], forwarded)

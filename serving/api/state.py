@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from features.core.errors import LifecycleError, ReleaseRefused
@@ -47,19 +48,23 @@ log = logging.getLogger("lifecycle.service")
 
 @dataclass(eq=False)
 class ServingState:
-    """What is `served`, and the `problem` with a newer run or release ('' for none)."""
+    """What is `served`, and the `problem` with a newer run or release ('' for none).
+
+    `marks`: where the workers of one service note which releases were verified.
+    """
 
     served: ServedRelease
     problem: str = ""
+    marks: Path | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def load(cls) -> ServingState:
+    def load(cls, marks: Path | None = None) -> ServingState:
         """Load what CURRENT and LATEST name.
 
         ReleaseRefused where nothing was promoted or a file was altered.
         """
-        return cls(_load_served(None))
+        return cls(_load_served(None, marks), marks=marks)
 
     def watch(self) -> None:
         """Look for a newer run or release every two seconds, until `close`."""
@@ -75,7 +80,7 @@ class ServingState:
             if _read_pointers() == self.served.pointers:
                 self.problem = ""
                 return
-            self.served, self.problem = _load_served(self.served), ""
+            self.served, self.problem = _load_served(self.served, self.marks), ""
             log.info("loaded release %s", self.served.release.id)
         except LifecycleError as error:
             # Once per problem: it is tried again every RETRY_SECONDS.
@@ -189,7 +194,7 @@ def _read_pointers() -> tuple[str, str, str]:
     return str(releases.current_release_folder()), str(run) if run else "", decisions_mark()
 
 
-def _load_served(before: ServedRelease | None) -> ServedRelease:
+def _load_served(before: ServedRelease | None, marks: Path | None) -> ServedRelease:
     """The state that the pointers name; an unchanged release is not loaded again."""
     pointers = _read_pointers()
     if before is not None and before.pointers[:2] == pointers[:2]:
@@ -198,7 +203,7 @@ def _load_served(before: ServedRelease | None) -> ServedRelease:
     if before is not None and before.pointers[0] == pointers[0]:
         release = before.release
     else:
-        release = load_in_subprocess(Path(pointers[0]))
+        release = load_in_subprocess(Path(pointers[0]), marks)
         refuse_backfill_release(release.seen, release.id)
         _check_prepared(release)
     settings = settings_from_mapping(release.config, folder=Path(), where="features.json")
@@ -240,7 +245,10 @@ def _model_columns(release: Release) -> list[FeatureColumn]:
 
 
 def _check_prepared(release: Release) -> None:
-    """ReleaseRefused unless prepared features build the golden rows with the batch job's bits."""
+    """ReleaseRefused unless this process answers the golden events as the batch job does.
+
+    Prepared features build the golden rows with its bits, and they get the golden scores.
+    """
     definitions = release.scorer.definitions
     as_of = definitions.learned_as_of
     population = golden.golden_population(as_of)
@@ -256,10 +264,20 @@ def _check_prepared(release: Release) -> None:
         columns=_model_columns(release),
     )
     prepared = _prepare(release, history.terms, population)
-    if not prepared.build(events, as_of=as_of).equals(rows):
-        raise ReleaseRefused(
-            where=f"release {release.id}",
-            got="golden rows that prepared features build differently",
-            rule="The service computes the same bits as the batch job.",
-            fix=releases.OTHER_VERSIONS,
-        )
+    online = prepared.build(events, as_of=as_of)
+    if not online.equals(rows):
+        raise _golden_error(release, "golden rows that prepared features build differently")
+    # In this process, beside the child that did it: its libraries answer the requests.
+    stored = pq.read_table(folder / "scores.parquet").sort_by("customer_id")
+    p = release.scorer.p_churn(online)
+    if not np.allclose(p, stored["p_churn"].to_numpy(), rtol=0, atol=releases.TOLERANCE):
+        raise _golden_error(release, "golden scores that this process computes differently")
+
+
+def _golden_error(release: Release, got: str) -> ReleaseRefused:
+    return ReleaseRefused(
+        where=f"release {release.id}",
+        got=got,
+        rule="The service computes the same bits as the batch job.",
+        fix=releases.OTHER_VERSIONS,
+    )
