@@ -26,6 +26,7 @@ check: $(READY) ## formatting, lint, import rules, stale pages
 	$(BIN)/python scripts/check_imports.py
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/python scripts/serve_requirements.py --check
+	$(BIN)/python scripts/generate_client.py --check
 	$(BIN)/mypy
 
 test: check ## the checks, then the tests that take seconds
@@ -37,8 +38,9 @@ test-slow: $(READY) ## the tests that need a browser, Java, a notebook's kernel 
 test-long: $(READY) ## what takes longest: more worlds of the same promises, whole benchmarks
 	TZ=UTC $(BIN)/python -m pytest -m long --hypothesis-profile=default
 
-docs: $(READY) ## write the generated pages anew
+docs: $(READY) ## write the generated pages and the typed client anew
 	$(BIN)/python -m docs.generate
+	$(BIN)/python scripts/generate_client.py
 
 notebooks: $(READY) ## execute every notebook and store its outputs (minutes)
 	$(BIN)/python scripts/execute_notebooks.py

@@ -68,6 +68,7 @@ def _score_section(address: str, example: str) -> str:
 <a href="/openapi.json">openapi.json</a> · <a href="/v1/model">the model that is served</a> ·
 <a href="/metrics">metrics</a></p>
 <h2>POST /v1/score</h2>
+<p>For Python there is a typed client of one file, <code>lifecycle/client.py</code>.</p>
 <p>Up to {MAX_CUSTOMERS:,} customers, one entry each in the order of the request. By id, from the
 latest nightly run:</p>
 <pre>curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\
