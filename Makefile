@@ -32,6 +32,7 @@ check-rules: $(READY)
 	$(BIN)/python scripts/check_imports.py
 	$(BIN)/python -m docs.generate --check
 	$(BIN)/python scripts/serve_requirements.py --check
+	$(BIN)/python scripts/generate_client.py --check
 
 test: check ## the checks, then the tests that take seconds
 	TZ=UTC $(BIN)/python -m pytest -m "not slow and not long"
@@ -42,8 +43,9 @@ test-slow: $(READY) ## the tests that need a browser, Java, a notebook's kernel 
 test-long: $(READY) ## what takes longest: more worlds of the same promises, whole benchmarks
 	TZ=UTC $(BIN)/python -m pytest -m long --hypothesis-profile=default
 
-docs: $(READY) ## write the generated pages anew
+docs: $(READY) ## write the generated pages and the typed client anew
 	$(BIN)/python -m docs.generate
+	$(BIN)/python scripts/generate_client.py
 
 notebooks: $(READY) ## execute every notebook and store its outputs (minutes)
 	$(BIN)/python scripts/execute_notebooks.py

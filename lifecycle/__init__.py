@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from lifecycle.business import Business as Business
     from lifecycle.business import open_business as open  # noqa: F401
     from lifecycle.business import simulate as simulate
+    from lifecycle.client import Client as Client
+    from lifecycle.client import ServiceError as ServiceError
     from lifecycle.model import Model as Model
     from lifecycle.model import load_release as load_release
     from lifecycle.results import Backtest as Backtest
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Backtest": "lifecycle.results",
     "Business": "lifecycle.business",
+    "Client": "lifecycle.client",
     "DECAY_SCALE": "features.recipes.recipe",
     "Examples": "lifecycle.results",
     "LOG_SCALE": "features.recipes.recipe",
@@ -56,6 +59,7 @@ _HOMES = {
     "Report": "lifecycle.results",
     "SCORE_SCALE": "features.recipes.recipe",
     "STAGES": "features.recipes.stages",
+    "ServiceError": "lifecycle.client",
     "Training": "lifecycle.results",
     "feature": "features.recipes.recipe",
     "load_release": "lifecycle.model",

@@ -21,7 +21,7 @@ from features.recipes.definitions import Definitions, learn_definitions
 from features.recipes.population_stats import population_stats
 from features.tables.terms import TermRules
 from serving.api import request_events
-from serving.api.schemas import parse_request
+from serving.api.questions import parse_request
 from serving.release import golden
 from tests.support import worlds
 from tests.support.checks import nonempty

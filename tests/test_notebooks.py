@@ -100,9 +100,12 @@ def check_third(cells):
     assert "ready\n" in text
     assert text.endswith("stopped\n")
     assert text.count("equal to the bit: True") == 2
-    refusals = shown(cells[-2], "text/html")[0]
-    assert refusals.count("Malformed") == 5
-    assert refusals.count("KeyMissing") == 1
+    refusals, each, reasons = (shown(cell, "text/html")[0] for cell in cells[-4:-1])
+    assert refusals.count("Malformed") == 4
+    assert refusals.count("KeyUnknown") == 1
+    assert each.count("<td>refused</td>") == 1
+    assert reasons.count("raises the risk") >= 1
+    assert "after a purchase" in text
 
 
 def check_fourth(cells):

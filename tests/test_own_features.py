@@ -20,7 +20,7 @@ from features.engine.columns import list_columns
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
 from features.recipes.recipe import FEATURES
-from serving.api.schemas import parse_request
+from serving.api.questions import parse_request
 from serving.api.state import ServingState
 from serving.batch import run_folders
 from serving.release import release

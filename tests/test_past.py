@@ -23,7 +23,8 @@ from features.core.instants import (
 from features.labels.event_times import observe_events, outcomes_until
 from features.tables.history import history_from_connection, newest_as_of, refuse_too_late
 from lifecycle.commands import run as main_job
-from serving.api.schemas import parse_request, rfc3339
+from serving.api.questions import parse_request
+from serving.api.schemas import rfc3339
 from serving.api.state import ServingState
 from serving.batch import run_folders
 from tests.support.businesses import with_training

@@ -92,7 +92,7 @@ def test_its_variables_are_those_the_code_reads():
 def test_its_request_is_one_that_is_accepted():
     import json
 
-    from serving.api.schemas import parse_request
+    from serving.api.questions import parse_request
 
     [asked] = parse_request(json.loads(blocks("json")[0])).customers
     assert (asked.customer_id.normalized, asked.transactions[0].amount) == ("00042", 19.9)

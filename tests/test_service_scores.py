@@ -20,7 +20,8 @@ from features.recipes.stages import STAGES
 from features.tables.freshness import needed_tables
 from serving.api import state as desks
 from serving.api.answers import COLUMNS
-from serving.api.schemas import RequestedId, parse_request, rfc3339
+from serving.api.questions import parse_request
+from serving.api.schemas import RequestedId, rfc3339
 from serving.api.state import ServingState
 from serving.batch import run_folders
 from serving.forget.forget import forget

@@ -19,8 +19,9 @@ from features.core.errors import Malformed
 from features.core.settings import settings_from_mapping
 from features.tables import sources
 from features.tables.parsing import column_sql
-from serving.api import request_events
-from serving.api.schemas import ROWS, Instant, Text, field_path, parse_request, rfc3339
+from serving.api import request_events, request_rows
+from serving.api.questions import parse_request
+from serving.api.schemas import ROWS, Instant, Text, field_path, rfc3339
 from tests.support.checks import nonempty
 
 DIGITS = {0: "JPY", 2: "EUR", 3: "KWD"}
@@ -92,7 +93,7 @@ amounts = st.one_of(
 def test_money_is_read_as_in_a_file(amount, digits):
     value, broken = by_contract("transactions", "amount", amount, "DOUBLE", digits=digits)
     try:
-        mine = request_events.minor_units(amount, digits, "here")
+        mine = request_rows.minor_units(amount, digits, "here")
     except Malformed:
         mine = None
     assert mine == value
@@ -113,7 +114,7 @@ def test_numbers_are_read_as_in_a_file(number):
         .quantity
     )
     assert (mine, math.copysign(1, mine)) == (number, math.copysign(1, number))
-    assert value == mine or abs(mine) > request_events.NUMBER_LIMIT
+    assert value == mine or abs(mine) > request_rows.NUMBER_LIMIT
 
 
 letters = st.characters(exclude_categories=["Cs"], exclude_characters="\0")

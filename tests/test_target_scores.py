@@ -12,7 +12,7 @@ import lifecycle as lc
 from features.core.errors import NotEnoughData, ReleaseRefused
 from features.core.target_schema import Target
 from serving.api.answers import COLUMNS, entry_columns
-from serving.api.schemas import parse_request
+from serving.api.questions import parse_request
 from serving.api.state import ServingState
 from serving.batch import run_folders
 from serving.release.sandbox import load_in_subprocess

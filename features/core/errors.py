@@ -50,6 +50,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 SHOWN_VALUES = 3
 
@@ -209,7 +210,13 @@ class Overloaded(RequestRefused):
 
 
 class Malformed(RequestRefused):
-    pass
+    """`errors`: all errors of the entries of a request, as far as they are shown, this one first.
+
+    error_count: how many there are.
+    """
+
+    errors: tuple[LifecycleError, ...] = ()
+    error_count = 0
 
 
 class ReleaseRefused(LifecycleError):
@@ -263,14 +270,22 @@ def owner_text(error: LifecycleError) -> str:
     )
 
 
-def public_details(error: LifecycleError) -> dict[str, str]:
-    """The error for HTTP, logs, metrics and MLflow: the place and the rule, never a value."""
-    return {
+def public_details(error: LifecycleError) -> dict[str, Any]:
+    """The error for HTTP, logs, metrics and MLflow: the place and the rule, never a value.
+
+    Of a request whose entries have errors, also `errors` (a list of where and rule) and
+    `error_count`, as there may be more than are listed.
+    """
+    details: dict[str, Any] = {
         "error": type(error).__name__,
         "where": error.where,
         "rule": error.rule,
         "do": error.fix,
     }
+    if isinstance(error, Malformed) and error.errors:
+        details["errors"] = [{"where": each.where, "rule": each.rule} for each in error.errors]
+        details["error_count"] = error.error_count
+    return details
 
 
 def suggestion(name: str, known: Iterable[str], *, cutoff: float = 0.6) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from features.recipes.stages import STAGES
+from serving.api.entry_errors import EntryErrors
 from serving.api.schemas import rfc3339
 from serving.scoring.reasons import REASON_COUNT
 
@@ -32,6 +33,7 @@ COLUMNS = (
     "warnings",
 )
 ONCE = ("as_of", "release_id")
+REFUSED = "refused"  # the error of an entry that breaks a rule, where each is answered by itself
 Entry = dict[str, Any]
 
 
@@ -83,13 +85,35 @@ def unknown_entry(customer: str, further: Sequence[str] = ()) -> Entry:
     return refused_entry(customer, "unknown_customer", further)
 
 
-def refused_entry(customer: str, error: str, further: Sequence[str] = ()) -> Entry:
+def refused_entry(customer: str | None, error: str, further: Sequence[str] = ()) -> Entry:
     """An entry without a score: null but for the requested id and the error.
 
     `further`: the columns of curve and targets that the other entries of the answer have.
     """
     empty: Entry = dict.fromkeys(entry_columns(further))
     return {**empty, "customer_id": customer, "warnings": [], "error": error}
+
+
+def answer_each(
+    scores: list[Entry], sent: Sequence[str | None], errors: EntryErrors, further: Sequence[str]
+) -> list[Entry]:
+    """An entry for each that was `sent`: the score, or the errors, at its place.
+
+    `scores`: of those without errors, in their order. `further`: as in `refused_entry`.
+    """
+    good = iter(scores)
+    result = []
+    for place, customer in enumerate(sent):
+        if place in errors.by_place:
+            listed = {
+                "decision": None,
+                "errors": errors.of_entry(place),
+                "error_count": len(errors.by_place[place]),
+            }
+            result.append({**refused_entry(customer, REFUSED, further), **listed})
+        else:
+            result.append({**next(good), "errors": [], "error_count": 0})
+    return result
 
 
 def answer(release: str, as_of: int, scores: list[Entry]) -> dict[str, Any]:

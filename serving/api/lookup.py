@@ -31,7 +31,8 @@ class Lookup:
 
     `entries` are the rows as structs, `ids` the customer ids as plain text for the search (some 60
     bytes each), `population` the statistics of the run. `history`: the sizes of the tables that it
-    wrote to history/, by their names.
+    wrote to history/, by their names; `history_hashes`: their sha256. `without`: the
+    tables that were stale on its day.
     """
 
     folder: Path
@@ -42,6 +43,8 @@ class Lookup:
     ids: list[str]
     population: PopulationStats
     history: Mapping[str, int] = field(default_factory=dict)
+    history_hashes: Mapping[str, str] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
 
     @property
     def further_columns(self) -> tuple[str, ...]:
@@ -111,18 +114,22 @@ def load_lookup(folder: Path) -> Lookup:
         # Only our own names are opened: those of the manifest may lead anywhere.
         altered = [name for name in FILES if manifest["files"][name] != hash_file(folder / name)]
         run, as_of, release = manifest["run"], manifest["as_of"], manifest["release"]
-        history = {
-            name.removeprefix(HISTORY).removesuffix(".parquet"): int(about["size"])
+        without = tuple(str(name) for name in manifest.get("without", ()))
+        written = {
+            name.removeprefix(HISTORY).removesuffix(".parquet"): about
             for name, about in manifest["files"].items()
             if name.startswith(HISTORY)
         }
+        history = {name: int(about["size"]) for name, about in written.items()}
+        hashes = {name: str(about["sha256"]) for name, about in written.items()}
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise refuse_file("manifest.json", "no readable manifest, or a missing file") from error
     if altered:
         raise refuse_file(altered[0], "a file that is not as it was written")
     if not (isinstance(run, str) and type(as_of) is int and isinstance(release, str)):
         raise refuse_file("manifest.json", "a manifest that is not one of a run")
-    return replace(_read_files(folder, run, as_of, release), history=history)
+    read = _read_files(folder, run, as_of, release)
+    return replace(read, history=history, history_hashes=hashes, without=without)
 
 
 def _read_files(folder: Path, run: str, as_of: int, release: str) -> Lookup:

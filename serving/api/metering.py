@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import collections
 import os
+import re
 import time
+from collections.abc import Iterable
 from typing import Any
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
+_DIGITS = re.compile(r"\d+")
 
 GAUGES = {
     "problem": "1 where a newer run or release cannot be loaded and the former is served.",
@@ -40,6 +44,15 @@ class Meters:
             "lifecycle_customers", "Customers in answers, by kind of request.", ["kind"], **within
         )
 
+        self.warnings = Counter(
+            "lifecycle_warnings", "Warnings of entries in answers, by kind.", ["kind"], **within
+        )
+
+    def count_warnings(self, warnings: Iterable[str]) -> None:
+        """Count warnings by kind: what stands before the colon, numbers as n."""
+        for warning, count in collections.Counter(warnings).items():
+            self.warnings.labels(warning_kind(warning)).inc(count)
+
     def render(self, gauges: dict[str, float]) -> bytes:
         """The counters and the current values of `gauges` (of GAUGES), as Prometheus text."""
         from prometheus_client import CollectorRegistry, generate_latest
@@ -56,6 +69,15 @@ class Meters:
             for name, value in gauges.items()
         ]
         return generate_latest(counters) + "".join(lines).encode()
+
+
+def warning_kind(warning: str) -> str:
+    """The kind of a warning, of which there are few: without counts, days, tables and levels.
+
+    >>> warning_kind("population_is_5_days_old"), warning_kind("without:feedback")
+    ('population_is_n_days_old', 'without')
+    """
+    return _DIGITS.sub("n", warning.partition(":")[0])
 
 
 def age_seconds(as_of_us: int) -> float:

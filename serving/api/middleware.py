@@ -44,6 +44,7 @@ ROUTES = (
     "/logout",
     "/metrics",
     "/openapi.json",
+    "/v1/explain",
     "/v1/model",
     "/v1/score",
 )

@@ -25,3 +25,9 @@ def refuse_other_origin(request: Request) -> None:
             rule="The forms of this service are sent from its own pages.",
             fix="Open the page / of the service and log in there.",
         )
+
+
+def is_behind_tls(request: Request) -> bool:
+    """Whether the browser's connection is encrypted, here or at a proxy that says so."""
+    forwarded = header(request.scope, b"x-forwarded-proto").split(",")[0].strip().lower()
+    return "https" in (request.scope["scheme"], forwarded)

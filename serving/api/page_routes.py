@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import parse_qs
 
@@ -17,7 +18,9 @@ from serving.api.by_id import require_run
 from serving.api.console.customer import customer_page
 from serving.api.console.report_files import PAGE, report_file, report_page
 from serving.api.console.start import start_page
-from serving.api.origins import refuse_other_origin
+from serving.api.examples import example_request
+from serving.api.middleware import header
+from serving.api.origins import is_behind_tls, refuse_other_origin
 from serving.api.page_paths import (
     CUSTOMER_PAGES,
     REFERENCE,
@@ -37,12 +40,13 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 GetState = Callable[[], ServingState]
 SEARCH_SECONDS = 2
 POLICY = "content-security-policy"
+_HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:\d{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:\d{1,5})?", re.ASCII)
 
 
 def page_endpoints(get_state: GetState) -> dict[str, tuple[str, Endpoint]]:
     """By route (method, endpoint) of the pages for people."""
     return {
-        REFERENCE: ("GET", _reference),
+        REFERENCE: ("GET", _reference_endpoint(get_state)),
         f"{REPORT_FOLDER}{{file:path}}": ("GET", _report_endpoint(get_state)),
         **dict.fromkeys(STARTS, ("GET", _start_endpoint(get_state))),
         **dict.fromkeys(SEARCHES, ("POST", _search)),
@@ -53,8 +57,19 @@ def page_endpoints(get_state: GetState) -> dict[str, tuple[str, Endpoint]]:
     }
 
 
-async def _reference(_: Request) -> Response:
-    return Response(pages.reference_page(), media_type="text/html")
+def _reference_endpoint(get_state: GetState) -> Endpoint:
+    async def reference(request: Request) -> Response:
+        page = pages.reference_page(_address(request), example_request(get_state().served))
+        return Response(page, media_type="text/html")
+
+    return reference
+
+
+def _address(request: Request) -> str:
+    """Where the caller reached the service; a host that is no name or number is not repeated."""
+    host = header(request.scope, b"host")
+    scheme = "https" if is_behind_tls(request) else "http"
+    return f"{scheme}://{host}" if _HOST.fullmatch(host) else f"{scheme}://localhost:3000"
 
 
 def _start_endpoint(get_state: GetState) -> Endpoint:

@@ -1,9 +1,9 @@
-"""The API reference as a page, and its OpenAPI schema."""
+"""The API reference as a page."""
 
 from __future__ import annotations
 
-import functools
 import html
+import json
 from typing import Any
 
 from markupsafe import Markup
@@ -11,8 +11,10 @@ from markupsafe import Markup
 from features.core.contract import ALL_TABLES, Column
 from features.core.language import ENGLISH
 from serving.api.answers import COLUMNS
+from serving.api.entry_errors import MOST_COUNTED, MOST_LISTED, MOST_OF_ENTRY
+from serving.api.event_rows import NEWEST
 from serving.api.page_frame import render_page
-from serving.api.schemas import MAX_CUSTOMERS, REQUEST_TABLES, ScoreRequest
+from serving.api.schemas import MAX_CUSTOMERS, REQUEST_TABLES
 
 _TYPE_NAMES = {
     "id": "text",
@@ -38,57 +40,89 @@ _DESCRIPTIONS = {
     "where this was not measured",
     "warnings": "list of what to know about this entry",
 }
-# The other columns of the score table are single values.
-_LISTS = ("next_stages", "warnings")
 
 
-# Cached: contract and schemas do not change while the process runs.
-@functools.cache
-def reference_page() -> bytes:
-    """The API reference, from the contract and schemas that requests are checked with."""
+def reference_page(address: str, example: dict[str, Any]) -> bytes:
+    """The API reference, from the contract and schemas that requests are checked with.
+
+    `address`: where the caller reached the service. `example`: a body with raw events that the
+    release accepts.
+    """
     columns = "".join(
         f"<tr><td><code>{name}</code></td><td>{_describe(name)}</td></tr>" for name in COLUMNS
     )
     tables = "".join(_table_section(name) for name in REQUEST_TABLES)
-    body = _SCORE_SECTION + _answer_section(columns) + f"<h2>Raw events</h2>{tables}" + _END_SECTION
+    body = (
+        _score_section(html.escape(address), html.escape(json.dumps(example), quote=False))
+        + _answer_section(columns)
+        + f"<h2>Raw events</h2>{tables}"
+        + _END_SECTION
+    )
     return render_page("reference", ENGLISH, body=Markup(body))
 
 
-_SCORE_SECTION = f"""<h1>Customer lifecycle: API</h1>
+def _score_section(address: str, example: str) -> str:
+    return f"""<h1>Customer lifecycle: API</h1>
 <p>Every page needs the header <code>Authorization: Bearer KEY</code>, except the probes
 <code>/livez</code>, <code>/readyz</code> and <code>/healthz</code>.
 <a href="/openapi.json">openapi.json</a> · <a href="/v1/model">the model that is served</a> ·
 <a href="/metrics">metrics</a></p>
 <h2>POST /v1/score</h2>
+<p>For Python there is a typed client of one file, <code>lifecycle/client.py</code>.</p>
 <p>Up to {MAX_CUSTOMERS:,} customers, one entry each in the order of the request. By id, from the
 latest nightly run:</p>
 <pre>curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\
-  -d '{{"customer_ids": ["00042", "00043"]}}' http://localhost:3000/v1/score</pre>
+  -d '{{"customer_ids": ["00042", "00043"]}}' {address}/v1/score</pre>
 <p>Or by raw events, as of now or of a given instant; send all that is known of each customer:</p>
 <pre>curl -H "Authorization: Bearer $KEY" -H "Content-Type: application/json" \\
-  -d '{{"as_of": "2025-01-01T00:00:00Z", "customers": [{{"customer_id": "00042",
-       "transactions": [{{"occurred_at": "2024-12-03T10:15:00Z", "amount": 19.9}}]}}]}}' \\
-  http://localhost:3000/v1/score</pre>
+  -d '{example}' \\
+  {address}/v1/score</pre>
 <p>A table that is left out was not sent; <code>[]</code> says that nothing happened. A customer
 without some of the tables is scored by a model that knows nothing of them, with the warning
 <code>without:</code> and their names. Without the table that shows activity, or without contracts
 where the release has learned from them, the request is refused.</p>
+<p>With <code>"history": "run"</code> the events are those since the latest run, and are added to
+what that run knew of the customer (its <code>history/</code>, whose files have the hashes of the
+run's manifest). <code>as_of</code> lies between the run's and max_staleness_days later; a row is
+recorded at or after the run's <code>as_of</code>, or is one that the run knows (then it counts as
+duplicates do, or brings what became known of it since: an answer, a resolution, a cancellation).
+A table that is left out is as fresh as the run, with the warning <code>as_of_run:</code> and its
+name; the answer has <code>history_as_of</code>. A customer whom the run does not know is refused,
+and so are releases whose terms are built from payments.</p>
 <p>JSON in UTF-8, no query string, numbers up to 10<sup>12</sup>; a body arrives within 30 seconds.
 Instants are RFC 3339 with an offset, and none lies at or after <code>as_of</code> (except a term's
-ends). A request that breaks a rule is refused as a whole: 422, with the path of the field.
+ends). A request that breaks a rule is refused as a whole: 422, with the path of the first such
+field, <code>errors</code>, a list of paths and rules (at most {MOST_LISTED}), and
+<code>error_count</code> (beyond {MOST_COUNTED:,} no more are looked for). With
+<code>"errors": "each"</code> the others are scored: an entry that breaks a rule stands at its place
+with <code>"error": "refused"</code>, its <code>errors</code> (at most {MOST_OF_ENTRY}) and
+<code>error_count</code>.
 <code>as_of</code> is not before <code>earliest_as_of</code> of <a href="/v1/model">the model</a>,
 which has learned what came before; with <code>in_sample: true</code> it is answered, and every
 entry has the warning <code>in_sample</code>. Without <code>as_of</code> the population statistics
 are at most max_staleness_days old: score every night.</p>
 """
 
-_END_SECTION = """
-<h2>GET /v1/customers/{id}</h2>
+
+_END_SECTION = f"""
+<h2>POST /v1/explain</h2>
+<p>The body of <code>/v1/score</code> with one customer, by id or by raw events. The answer:
+<code>score</code>, the entry that <code>/v1/score</code> gives; <code>reasons</code>, all of them,
+strongest first (the first three are <code>reason_1</code> … of the entry), each with its
+<code>sentence</code>, <code>family</code>, <code>column</code>, <code>value</code>,
+<code>usual</code> (the median of customers of the same stage, null where it is not known) and
+<code>log_odds</code>, what it moves; <code>reasons_against</code>, what speaks for the other
+direction; <code>curve</code>, the points that have an answer; <code>events</code>, the newest
+{NEWEST} rows that were known before <code>as_of</code>, as a request has them, and
+<code>events_total</code>, how many there are. By id the events are those of the run's
+<code>history/</code>, and the row that was scored is scored again: 503 where the run is of another
+release, or where it gives another score.</p>
+<h2>GET /v1/customers/{{id}}</h2>
 <p>One customer's entry and feature values; 404 for an unknown id.</p>
 <h2>GET /v1/model</h2>
 <p>Release, horizon, what it was trained on, how good it is, the age of the run and of the
 population statistics.</p>
-<h2>Errors</h2><p><code>{"error": …, "where": …, "rule": …, "do": …}</code>: 401 no key, or one
+<h2>Errors</h2><p><code>{{"error": …, "where": …, "rule": …, "do": …}}</code>: 401 no key, or one
 that is not accepted · 403 a form of another site · 404 unknown page or customer · 405 method ·
 413 over 32 MiB · 415 not JSON · 422 a field that breaks its rule · 429 too much at once (raw events
 that would wait longer than five seconds, many logins), with <code>Retry-After</code> in seconds ·
@@ -100,8 +134,8 @@ def _answer_section(columns: str) -> str:
     return f"""<h3>The answer</h3>
 <p><code>{{"release_id": …, "as_of": …, "scores": [ … ]}}</code>, each entry:</p>
 <table>{columns}<tr><td><code>error</code></td>
-<td>null; <code>unknown_customer</code>, <code>no_consent</code> or <code>prospect</code> (no
-activity yet): then there is no score</td></tr></table>
+<td>null; <code>unknown_customer</code>, <code>no_consent</code>, <code>prospect</code> (no
+activity yet) or <code>refused</code>: then there is no score</td></tr></table>
 <p><code>decision</code> is what a campaign of <code>lifecycle decide</code> decided for the
 customer, from the instant of its scores until its horizon has passed; null where nothing was
 decided: <code>campaign</code>, <code>decided_at</code>, <code>action</code>, <code>channel</code>,
@@ -128,6 +162,14 @@ customer who is not in its population. The warnings say where it is a rate
 <code>:leak_suspected</code>). Of an amount <code>&lt;target&gt;_expected</code> (the mean),
 <code>&lt;target&gt;_q10</code>, <code>_q50</code> and <code>_q90</code> follow, in its own
 unit.</p>
+<p>The warnings also say how the entry was reached: <code>without:</code> and a table that is stale
+or was not sent, <code>as_of_run:</code> and a table that is as fresh as the run,
+<code>population_is_&lt;n&gt;_days_old</code>, <code>not_known_yet:</code> rows that count only
+after <code>as_of</code>, <code>outside_training_range:&lt;n&gt;_columns</code> (features below or
+above all training rows), <code>imputed:&lt;n&gt;_columns</code> (features that are null and that
+nearly every eligible customer of the training had), <code>unseen_category:</code> and an attribute
+of which no such level was learned. <a href="/metrics">Metrics</a> count them by kind,
+<code>lifecycle_warnings_total</code>.</p>
 <p>A customer with long gaps can be inactive for a whole horizon and still be on rhythm: a high
 <code>p_churn</code> together with a healthy <code>stage_if_inactive</code> is correct.</p>
 """
@@ -159,134 +201,3 @@ def _column_row(column: Column) -> str:
         f"<tr><td><code>{column.name}</code>{optional}</td><td>{_TYPE_NAMES[column.type]}</td>"
         f"<td>{html.escape(column.meaning)}{kinds}</td></tr>"
     )
-
-
-@functools.cache
-def openapi() -> dict[str, Any]:
-    """OpenAPI 3.1 of the three pages that programs call, with the schemas of the checks."""
-    request = ScoreRequest.model_json_schema(ref_template="#/components/schemas/{model}")
-    texts = {key: {"type": "string"} for key in ("error", "where", "rule", "do")}
-    refusal = {"type": "object", "required": list(texts), "properties": texts}
-    schemas = {
-        **request.pop("$defs", {}),
-        "ScoreRequest": request,
-        "Answer": _answer_schema(),
-        "Refusal": refusal,
-    }
-    return {
-        "openapi": "3.1.0",
-        "info": {"title": "Customer lifecycle", "version": "1"},
-        "security": [{"key": []}],
-        "paths": _paths(),
-        "components": {
-            "schemas": schemas,
-            "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
-        },
-    }
-
-
-_REFUSALS = {
-    "401": "no key, or one that is not accepted",
-    "405": "another method",
-    "422": "a field that breaks its rule",
-    "429": "too much of this kind of work at once",
-    "503": "nothing to answer from yet",
-}
-_REFUSED_BODIES = {"413": "a body over the limit", "415": "a body that is not JSON"}
-
-
-def _refusal(meaning: str) -> dict[str, Any]:
-    content = _json_content("#/components/schemas/Refusal")
-    return {"description": meaning, "content": content}
-
-
-def _paths() -> dict[str, Any]:
-    answer = _json_content("#/components/schemas/Answer")
-    answers = {"200": {"description": "the answer", "content": answer}}
-    refusals = {status: _refusal(meaning) for status, meaning in _REFUSALS.items()}
-    refusals["429"]["headers"] = {
-        "Retry-After": {"description": "seconds", "schema": {"type": "integer"}}
-    }
-    of_bodies = {status: _refusal(meaning) for status, meaning in _REFUSED_BODIES.items()}
-    body = {"required": True, "content": _json_content("#/components/schemas/ScoreRequest")}
-    id_parameter = {
-        "name": "customer_id",
-        "in": "path",
-        "required": True,
-        "schema": {"type": "string"},
-    }
-    score = {
-        "summary": f"Score up to {MAX_CUSTOMERS:,} customers",
-        "requestBody": body,
-        "responses": answers | refusals | of_bodies,
-    }
-    customer = {
-        "summary": "One customer",
-        "parameters": [id_parameter],
-        "responses": answers | refusals | {"404": _refusal("unknown customer")},
-    }
-    model = {
-        "summary": "What is served",
-        "responses": {"200": {"description": "the model"}} | refusals,
-    }
-    return {
-        "/v1/score": {"post": score},
-        "/v1/customers/{customer_id}": {"get": customer},
-        "/v1/model": {"get": model},
-    }
-
-
-def _json_content(reference: str) -> dict[str, Any]:
-    return {"application/json": {"schema": {"$ref": reference}}}
-
-
-def _column_schema(name: str) -> dict[str, Any]:
-    if name.startswith("p_"):
-        return {"type": ["number", "null"], "minimum": 0, "maximum": 1}
-    if name in _LISTS:
-        return {"type": ["array", "null"], "items": {"type": "string"}}
-    types = {"horizon_days": "integer", "eligible": "boolean"}
-    return {"type": [types.get(name, "string"), "null"]}
-
-
-def _decision_schema() -> dict[str, Any]:
-    text = {"type": ["string", "null"]}
-    decision = {
-        "campaign": {"type": "string"},
-        "decided_at": {"type": "string", "format": "date-time"},
-        "action": text,
-        "channel": text,
-        "expected_profit": {"type": ["number", "null"]},
-        "hold_out": {"type": "boolean"},
-    }
-    return {"type": ["object", "null"], "properties": decision, "required": list(decision)}
-
-
-def _answer_schema() -> dict[str, Any]:
-    entry = {name: _column_schema(name) for name in COLUMNS} | {
-        "error": {"enum": [None, "unknown_customer", "prospect", "no_consent"]},
-        "decision": _decision_schema(),
-    }
-    scores = {
-        "type": "array",
-        "items": {
-            "type": "object",
-            "properties": entry,
-            "required": list(entry),
-            # The curve, the value and the targets of the business.
-            "patternProperties": {
-                "^p_": _column_schema("p_"),
-                "^(clv|expected_next_days)": {"type": ["number", "null"]},
-                "_(expected|q10|q50|q90)$": {"type": ["number", "null"]},
-            },
-        },
-    }
-    return {
-        "type": "object",
-        "required": ["release_id", "as_of", "scores"],
-        "properties": {
-            "release_id": {"type": "string"},
-            "as_of": {"type": "string", "format": "date-time"},
-            "scores": scores,
-        },
-    }

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -19,11 +21,11 @@ from starlette.routing import Route
 
 from features.core.errors import LifecycleError, MethodRefused, NotJson
 from features.core.language import CHINESE, ENGLISH
-from serving.api import ended_sessions, pages, strict
-from serving.api.admission import EventQueue
-from serving.api.answers import encode_json
+from serving.api import ended_sessions, openapi, strict
+from serving.api.admission import Admission
+from serving.api.answers import REFUSED, encode_json
 from serving.api.keys import SESSION_SECONDS
-from serving.api.metering import age_seconds
+from serving.api.metering import Meters, age_seconds
 from serving.api.middleware import (
     ABANDONED,
     COOKIE,
@@ -38,12 +40,12 @@ from serving.api.middleware import (
     send_internal_error,
     send_refusal,
 )
-from serving.api.origins import refuse_other_origin
+from serving.api.origins import is_behind_tls, refuse_other_origin
 from serving.api.page_paths import CUSTOMER_PAGES, SENT_PATH, start_address
 from serving.api.page_routes import Endpoint, GetState, page_endpoints, parse_id
 from serving.api.plain_pages import login_page
+from serving.api.questions import Question, parse_question
 from serving.api.request_body import read_body
-from serving.api.schemas import ScoreRequest, parse_request
 from serving.api.state import ServingState
 
 SMALL_BYTES = 1 << 17
@@ -53,13 +55,26 @@ WITHOUT_QUERY = ("/v1/", *CUSTOMER_PAGES)
 BODY_SECONDS, LOGIN_SECONDS = 30, 2
 
 
+@dataclass(frozen=True)
+class Answered:
+    """An answer: its body, and how many customers are counted by kind of request."""
+
+    customers: dict[str, int]
+    body: dict[str, Any]
+
+
+# The state, the question, and the instant at which it came (µs UTC).
+GetAnswer = Callable[[ServingState, Question, int], Answered]
+
+
 def make_app(get_state: GetState) -> Starlette:
     """The application; `get_state` gives what is served, once the service has loaded it."""
     endpoints: dict[str, tuple[str, Endpoint]] = {
         "/login": ("POST", _login),
         "/logout": ("POST", _logout),
         "/openapi.json": ("GET", _openapi),
-        "/v1/score": ("POST", _score_endpoint(get_state)),
+        "/v1/score": ("POST", _question_endpoint(get_state, _answer_score)),
+        "/v1/explain": ("POST", _question_endpoint(get_state, _answer_explain, in_thread=True)),
         "/v1/model": ("GET", _model_endpoint(get_state)),
         "/metrics": ("GET", _metrics_endpoint(get_state)),
         "/v1/customers/{customer_id:path}": ("GET", _customer_endpoint(get_state)),
@@ -75,42 +90,57 @@ def make_app(get_state: GetState) -> Starlette:
     )
 
 
-def _score_endpoint(get_state: GetState) -> Endpoint:
-    async def score(request: Request) -> Response:
+def _question_endpoint(
+    get_state: GetState, answer: GetAnswer, *, in_thread: bool = False
+) -> Endpoint:
+    """What answers a question by `answer`; `in_thread`: also by id, where it reads files."""
+
+    async def question(request: Request) -> Response:
         _refuse_other_media(header(request.scope, b"content-type"))
-        events: EventQueue = request.scope["lifecycle.admission"].events
+        admission: Admission = request.scope["lifecycle.admission"]
         with contextlib.ExitStack() as places:
             place = None
             if declared_length(request.scope) > SMALL_BYTES:
                 # It holds raw events: where they are too many, it is refused before it is read.
-                place = places.enter_context(events.place(declared_length(request.scope)))
+                place = places.enter_context(admission.events.place(declared_length(request.scope)))
             body = await read_body(request, seconds=BODY_SECONDS)
             now = time.time_ns() // 1000
-            question = parse_request(strict.read_json(body)) if len(body) <= SMALL_BYTES else None
-            if question is not None and question.customer_ids is not None:
-                kind, result = _answer_score(get_state(), question, now)
+            parsed = parse_question(strict.read_json(body)) if len(body) <= SMALL_BYTES else None
+            if parsed is not None and parsed.by_id:
+                if in_thread:
+                    places.enter_context(admission.customers.take())
+                    answered = await anyio.to_thread.run_sync(answer, get_state(), parsed, now)
+                else:
+                    answered = answer(get_state(), parsed, now)
             else:
-                place = place or places.enter_context(events.place(len(body)))
-                async with events.turn(place, request):
+                place = place or places.enter_context(admission.events.place(len(body)))
+                async with admission.events.turn(place, request):
                     # In a thread, so that the event loop can answer requests by id meanwhile.
-                    kind, result = await anyio.to_thread.run_sync(
-                        lambda: _answer_score(
-                            get_state(), question or parse_request(strict.read_json(body)), now
+                    answered = await anyio.to_thread.run_sync(
+                        lambda: answer(
+                            get_state(), parsed or parse_question(strict.read_json(body)), now
                         )
                     )
-        request.scope["lifecycle.meters"].customers.labels(kind).inc(len(result["scores"]))
-        return _json_response(result)
+        meters: Meters = request.scope["lifecycle.meters"]
+        for kind, count in answered.customers.items():
+            if count:
+                meters.customers.labels(kind).inc(count)
+        scores = answered.body.get("scores") or [answered.body["score"]]
+        meters.count_warnings(mark for entry in scores for mark in entry["warnings"])
+        return _json_response(answered.body)
 
-    return score
+    return question
 
 
-def _answer_score(
-    state: ServingState, question: ScoreRequest, now: int
-) -> tuple[str, dict[str, Any]]:
-    """(kind of request, answer); `now` in µs UTC."""
-    if question.customer_ids is not None:
-        return "id", state.score_by_id(question.customer_ids, as_of=question.as_of)
-    return "events", state.score_by_events(question, now=now)
+def _answer_score(state: ServingState, question: Question, now: int) -> Answered:
+    body = state.answer_question(question, now=now)
+    refused = len(question.errors.by_place)
+    kind = "id" if question.by_id else "events"
+    return Answered({kind: len(body["scores"]) - refused, REFUSED: refused}, body)
+
+
+def _answer_explain(state: ServingState, question: Question, now: int) -> Answered:
+    return Answered({"explain": 1}, state.explanation(question.request, now=now))
 
 
 def _customer_endpoint(get_state: GetState) -> Endpoint:
@@ -202,7 +232,7 @@ def _json_response(value: Any) -> Response:
 
 
 async def _openapi(_: Request) -> Response:
-    return _json_response(pages.openapi())
+    return _json_response(openapi.openapi())
 
 
 async def _login(request: Request) -> Response:
@@ -226,7 +256,7 @@ async def _login(request: Request) -> Response:
         max_age=SESSION_SECONDS,
         httponly=True,
         samesite="strict",
-        secure=_is_behind_tls(request),
+        secure=is_behind_tls(request),
     )
     return response
 
@@ -236,11 +266,5 @@ async def _logout(request: Request) -> Response:
     refuse_other_origin(request)
     await anyio.to_thread.run_sync(ended_sessions.end, cookie(request.scope))
     response = RedirectResponse("/", status_code=303)
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=_is_behind_tls(request))
+    response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=is_behind_tls(request))
     return response
-
-
-def _is_behind_tls(request: Request) -> bool:
-    """Whether the browser's connection is encrypted, here or at a proxy that says so."""
-    forwarded = header(request.scope, b"x-forwarded-proto").split(",")[0].strip().lower()
-    return "https" in (request.scope["scheme"], forwarded)

@@ -19,16 +19,13 @@ from pydantic import (
     FailFast,
     Field,
     TypeAdapter,
-    ValidationError,
     WithJsonSchema,
     create_model,
 )
 from pydantic_core import PydanticCustomError
 
 from features.core.contract import ALL_TABLES, EARLIEST_US, LATEST_US, TRIMMED, Column, Table
-from features.core.errors import Malformed
 from features.core.instants import instant
-from serving.api.strict import malformed_error
 
 MAX_CUSTOMERS = 1000
 REQUEST_TABLES = (
@@ -206,44 +203,21 @@ class ScoreRequest(StrictModel):
     as_of: Instant | None = Field(
         default=None, description="default by id: the run's as_of; with events: now"
     )
+    history: Literal["request", "run"] = Field(
+        default="request",
+        description="request: the events are all that are known; run: they are those since the "
+        "latest run, whose history of each customer they are added to",
+    )
+    errors: Literal["whole", "each"] = Field(
+        default="whole",
+        description="whole: an entry with an error refuses the request; each: it is answered at "
+        "its place, with its errors, and the others are scored",
+    )
     in_sample: bool = Field(
         default=False,
         description="with events: also score an as_of whose outcomes the release has learned; "
         "every entry then warns in_sample",
     )
-
-
-def parse_request(value: Any) -> ScoreRequest:
-    """The request in a JSON value; Malformed with the path of the first field with an error."""
-    try:
-        request = ScoreRequest.model_validate(value)
-    except ValidationError as error:
-        raise _first_error(error) from None
-    if (request.customer_ids is None) == (request.customers is None):
-        rule = "A body has either customer_ids or customers."
-        raise malformed_error("body", "both kinds of request, or none", rule)
-    if request.in_sample and request.customers is None:
-        rule = "in_sample goes with raw events; a run's rows carry their own warnings."
-        raise malformed_error("in_sample", "in_sample with customer_ids", rule)
-    if request.customers is not None:
-        ids = {customer.customer_id.normalized for customer in request.customers}
-        if len(ids) < len(request.customers):
-            rule = "Each customer is sent once, with all events."
-            raise malformed_error("customers", "a customer sent twice", rule)
-    return request
-
-
-def _first_error(error: ValidationError) -> Malformed:
-    """The first error's path and rule; neither a value nor an unknown name of the caller."""
-    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-    place = list(first["loc"])
-    # An unknown name is the caller's text, so the path ends above it.
-    if first["type"] == "extra_forbidden":
-        rule = "Only known fields are accepted; none is ignored."
-        return malformed_error(field_path(place[:-1]), "an unknown field", rule)
-    if first["type"] == "model_type":
-        return malformed_error(field_path(place), "a value that is no object", "It is an object.")
-    return malformed_error(field_path(place), "a field that breaks its rule", f"{first['msg']}.")
 
 
 def field_path(place: list[str | int]) -> str:

@@ -70,14 +70,18 @@ def serve(*, host: str, port: int, on_ready: Callable[[Ready], None]) -> int:
     port = listener.getsockname()[1]
     key = None if known.count else key_file.make_key().text
     url = f"http://{_address_in_url(host)}:{port}"
-    with tempfile.TemporaryDirectory(prefix="lifecycle-meters-") as meters:
+    with (
+        tempfile.TemporaryDirectory(prefix="lifecycle-meters-") as meters,
+        # Of mode 0700: nobody else can say that a release was verified.
+        tempfile.TemporaryDirectory(prefix="lifecycle-verified-") as marks,
+    ):
         environment = {
             **os.environ,
             "LIFECYCLE_HOME": str(home()),
             # Where the workers' counters are added up (serving.api.metering).
             "PROMETHEUS_MULTIPROC_DIR": meters,
         }
-        command = [sys.executable, "-P", "-m", "serving.api.worker"]
+        command = [sys.executable, "-P", "-m", "serving.api.worker", marks]
         print_status(
             say("loading the release in 1 worker")
             if count == 1

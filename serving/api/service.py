@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 # Before BentoML and the libraries below it are imported: no telemetry, no busy-waiting threads,
@@ -45,14 +46,15 @@ def current_state() -> ServingState:
     return open_states[-1]
 
 
-def preload() -> None:
+def preload(marks: Path | None = None) -> None:
     """Load what will be served before a server starts, so that its refusal can be told plainly.
 
-    ReleaseRefused where nothing was promoted or a file was altered.
+    `marks`: where the workers of one service note which releases were verified. ReleaseRefused
+    where nothing was promoted or a file was altered.
     """
     from serving.api.state import ServingState
 
-    preloaded.append(ServingState.load())
+    preloaded.append(ServingState.load(marks))
 
 
 def _application() -> Starlette:

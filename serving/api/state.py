@@ -9,79 +9,62 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
 import pyarrow.parquet as pq
 
-from features.core.errors import LifecycleError, Malformed, ReleaseRefused
+from features.core.errors import LifecycleError, ReleaseRefused
 from features.core.instants import DAY_US
 from features.core.settings import Settings, settings_from_mapping
 from features.engine.build import build
 from features.engine.columns import FeatureColumn
-from features.engine.consent import without_consent
 from features.engine.prepared import PreparedFeatures
 from features.recipes.population_stats import PopulationStats
 from features.tables.terms import TermRules
-from serving.api import lookup, request_events
-from serving.api.answers import answer, entries, further_columns, refused_entry
-from serving.api.by_id import (
-    entries_by_id,
-    known_entry,
-    require_run,
-    with_decisions,
-    with_warnings,
-)
+from serving.api import lookup
+from serving.api.answers import answer, answer_each, further_columns
+from serving.api.by_events import read_rows, score_rows
+from serving.api.by_id import entries_by_id, known_entry, require_run, with_decisions
+from serving.api.explain import explain
 from serving.api.lookup import Lookup
+from serving.api.questions import Question
 from serving.api.schemas import RequestedId, ScoreRequest, rfc3339
+from serving.api.served import ServedRelease
 from serving.api.strict import malformed_error
 from serving.campaigns.decided import Decided, decisions_mark, read_decided
 from serving.release import golden
 from serving.release import release as releases
 from serving.release.release import Release
 from serving.release.sandbox import load_in_subprocess
-from serving.release.score_table import score_table, score_types
+from serving.release.score_table import score_types
 from serving.release.seen_future import refuse_backfill_release
 
 POLL_SECONDS, RETRY_SECONDS = 2, 30
 log = logging.getLogger("lifecycle.service")
 
 
-@dataclass(frozen=True)
-class ServedRelease:
-    """One consistent state; `pointers`: CURRENT, LATEST, the mark of its run and that of the
-    campaigns as they were when it was loaded.
-
-    `prepared`: the release's features over the population of the release and of the run. `decided`:
-    what campaigns decided.
-    """
-
-    release: Release
-    settings: Settings
-    run: Lookup | None
-    prepared: tuple[PreparedFeatures, ...]
-    decided: Decided
-    pointers: tuple[str, str, str, str]
-
-
 @dataclass(eq=False)
 class ServingState:
-    """What is `served`, and the `problem` with a newer run or release ('' for none)."""
+    """What is `served`, and the `problem` with a newer run or release ('' for none).
+
+    `marks`: where the workers of one service note which releases were verified.
+    """
 
     served: ServedRelease
     problem: str = ""
+    marks: Path | None = None
     _stop: threading.Event = field(default_factory=threading.Event)
 
     @classmethod
-    def load(cls) -> ServingState:
+    def load(cls, marks: Path | None = None) -> ServingState:
         """Load what CURRENT and LATEST name.
 
         ReleaseRefused where nothing was promoted or a file was altered.
         """
-        return cls(_load_served(None))
+        return cls(_load_served(None, marks), marks=marks)
 
     def watch(self) -> None:
         """Look for a newer run or release every two seconds, until `close`."""
@@ -97,7 +80,7 @@ class ServingState:
             if _read_pointers() == self.served.pointers:
                 self.problem = ""
                 return
-            self.served, self.problem = _load_served(self.served), ""
+            self.served, self.problem = _load_served(self.served, self.marks), ""
             log.info("loaded release %s", self.served.release.id)
         except LifecycleError as error:
             # Once per problem: it is tried again every RETRY_SECONDS.
@@ -138,61 +121,31 @@ class ServingState:
         return {**answer(run.release, run.as_of, [entry]), "features": features}
 
     def score_by_events(self, request: ScoreRequest, *, now: int) -> dict[str, Any]:
-        """Scores from the request's raw events, by the code of the batch job; `now` in µs UTC.
+        """The scores of raw events in the requested order; `now` in µs UTC. See `by_events`."""
+        return score_rows(self.served, read_rows(self.served, request, now=now))
 
-        Malformed with the path of the field.
+    def answer_question(self, question: Question, *, now: int) -> dict[str, Any]:
+        """The scores of a question, by id or by raw events; `now` in µs UTC.
+
+        Where each entry is answered by itself, those with errors stand at their places.
         """
-        served = self.served
-        as_of = now if request.as_of is None else request.as_of
-        if as_of > now + served.settings.contract.max_staleness_days * DAY_US:
-            rule = "as_of lies at most max_staleness_days in the future."
-            raise malformed_error("as_of", "an instant too far in the future", rule)
-        if as_of < served.release.seen.earliest_as_of and not request.in_sample:
-            raise _in_sample_error(served.release, as_of)
-        prepared = _prepared_at(served, as_of)
-        if request.as_of is None:
-            _refuse_old_population(served, prepared.population.as_of, now)
-        events = request_events.read_events(
-            request,
-            served.settings,
-            as_of=as_of,
-            attributes=served.release.scorer.definitions.attributes,
-        )
-        request_events.refuse_without_needed_tables(events, served.settings)
-        rows = prepared.build(events.tables, as_of=as_of)
-        requested = [customer.customer_id for customer in request.customers or []]
-        active = set(rows["customer_id"].to_pylist())
-        # Customers without activity and cover have no feature row.
-        prospects = [each.normalized for each in requested if each.normalized not in active]
-        by_id = {
-            entry["customer_id"]: entry
-            for missing, part, others in _by_unsent_tables(rows, prospects, events.unsent)
-            for entry in entries(
-                score_table(
-                    part,
-                    served.release,
-                    prospects=others,
-                    as_of=as_of,
-                    stale=False,
-                    missing=missing,
-                )
-            )
-        }
-        if served.settings.consent.score:
-            ids = [each.normalized for each in requested]
-            refused = without_consent(events.tables.get("customers"), ids)
+        served, request = self.served, question.request
+        if request.customer_ids is not None:
+            result = self.score_by_id(request.customer_ids, as_of=request.as_of)
+            further = require_run(served.run).further_columns
+        else:
+            errors, places = question.errors, question.places
+            read = read_rows(served, request, now=now, places=places, errors=errors)
+            result = score_rows(served, read)
             further = further_columns(score_types(served.release))
-            by_id |= {name: refused_entry(name, "no_consent", further) for name in refused}
-        age_us = as_of - prepared.population.as_of
-        scores = [
-            with_warnings(
-                {**by_id[each.normalized], "customer_id": each.raw},
-                _request_warnings(age_us // DAY_US, events.late_rows[each.normalized]),
-            )
-            for each in requested
-        ]
-        scores = with_decisions(scores, requested, served.decided, as_of=as_of)
-        return answer(served.release.id, as_of, scores)
+        if question.errors.each:
+            scores = answer_each(result["scores"], question.sent, question.errors, further)
+            result = {**result, "scores": scores}
+        return result
+
+    def explanation(self, question: ScoreRequest, *, now: int) -> dict[str, Any]:
+        """Why a customer has this score; `now` in µs UTC. See `serving.api.explain.explain`."""
+        return explain(self.served, question, now=now)
 
     def model_info(self) -> dict[str, Any]:
         """What is served, what it was trained on, how good it is (aggregates only), its age."""
@@ -220,16 +173,6 @@ class ServingState:
         }
 
 
-def _by_unsent_tables(
-    rows: pa.Table, prospects: list[str], unsent: dict[str, frozenset[str]]
-) -> Iterator[tuple[frozenset[str], pa.Table, list[str]]]:
-    """(tables, feature rows, prospects) of the customers for whom just these were not sent."""
-    ids = rows["customer_id"].to_pylist()
-    for missing in sorted(set(unsent.values()), key=sorted):
-        mine = pa.array([unsent[name] == missing for name in ids], pa.bool_())
-        yield missing, rows.filter(mine), [name for name in prospects if unsent[name] == missing]
-
-
 def _run_info(run: Lookup | None) -> dict[str, Any] | None:
     if run is None:
         return None
@@ -241,61 +184,9 @@ def _run_info(run: Lookup | None) -> dict[str, Any] | None:
     }
 
 
-def _request_warnings(population_days: int, late_rows: int) -> list[str]:
-    """The warnings that only an answer from raw events can have."""
-    warnings = []
-    if population_days > 0:
-        warnings.append(f"population_is_{population_days}_days_old")
-    if late_rows > 0:
-        warnings.append(f"not_known_yet:{late_rows}_rows")
-    return warnings
-
-
 def _feature_values(row: dict[str, Any]) -> dict[str, float | None]:
     """The float64 values and the nulls of a feature row."""
     return {name: value for name, value in row.items() if value is None or isinstance(value, float)}
-
-
-def _prepared_at(served: ServedRelease, as_of: int) -> PreparedFeatures:
-    """The features over the newest population known at `as_of`; a later one would leak the future.
-
-    Before all of them (only a request in sample asks for that) the oldest.
-    """
-    by_age = sorted(served.prepared, key=lambda each: each.population.as_of)
-    known = [each for each in by_age if each.population.as_of <= as_of]
-    return known[-1] if known else by_age[0]
-
-
-def _in_sample_error(release: Release, as_of: int) -> LifecycleError:
-    """Malformed for an instant that the release has seen: both instants, and the ways out."""
-    seen = release.seen
-    return Malformed(
-        where="as_of",
-        got=f"{rfc3339(as_of)}, whose outcomes the release has learned",
-        rule=f"as_of is not before {rfc3339(seen.earliest_as_of)}: the release has learned "
-        f"outcomes until {rfc3339(seen.outcomes_until)} and population statistics of "
-        f"{rfc3339(seen.population_as_of)}.",
-        fix="Send a later as_of. For honest past scores: lifecycle backfill. Or send "
-        "in_sample: true; every entry then has the warning in_sample.",
-    )
-
-
-def _refuse_old_population(served: ServedRelease, population_as_of: int, now: int) -> None:
-    """Malformed where the request gives no as_of, and today's population is not known.
-
-    Statistics of long ago make today's customers look alike: all of them look lost.
-    """
-    days = served.settings.contract.max_staleness_days
-    if now > population_as_of + days * DAY_US:
-        raise Malformed(
-            where="as_of",
-            got=f"none, and population statistics of {rfc3339(population_as_of)}",
-            rule=f"Without as_of a request is scored as of now, which lies at most {days} days "
-            f"(max_staleness_days) after the population statistics, here of "
-            f"{rfc3339(population_as_of)}.",
-            fix="Run `lifecycle score -c …` for today's statistics, or send the as_of of the "
-            "events.",
-        )
 
 
 def _read_pointers() -> tuple[str, str, str, str]:
@@ -308,7 +199,7 @@ def _read_pointers() -> tuple[str, str, str, str]:
     )
 
 
-def _load_served(before: ServedRelease | None) -> ServedRelease:
+def _load_served(before: ServedRelease | None, marks: Path | None) -> ServedRelease:
     """The state that the pointers name; an unchanged release is not loaded again."""
     pointers = _read_pointers()
     if before is not None and before.pointers[:3] == pointers[:3]:
@@ -317,7 +208,7 @@ def _load_served(before: ServedRelease | None) -> ServedRelease:
     if before is not None and before.pointers[0] == pointers[0]:
         release = before.release
     else:
-        release = load_in_subprocess(Path(pointers[0]))
+        release = load_in_subprocess(Path(pointers[0]), marks)
         refuse_backfill_release(release.seen, release.id)
         _check_prepared(release)
     settings = settings_from_mapping(release.config, folder=Path(), where="features.json")
@@ -359,7 +250,10 @@ def _model_columns(release: Release) -> list[FeatureColumn]:
 
 
 def _check_prepared(release: Release) -> None:
-    """ReleaseRefused unless prepared features build the golden rows with the batch job's bits."""
+    """ReleaseRefused unless this process answers the golden events as the batch job does.
+
+    Prepared features build the golden rows with its bits, and they get the golden scores.
+    """
     definitions = release.scorer.definitions
     as_of = definitions.learned_as_of
     population = golden.golden_population(as_of)
@@ -375,10 +269,20 @@ def _check_prepared(release: Release) -> None:
         columns=_model_columns(release),
     )
     prepared = _prepare(release, history.terms, population)
-    if not prepared.build(events, as_of=as_of).equals(rows):
-        raise ReleaseRefused(
-            where=f"release {release.id}",
-            got="golden rows that prepared features build differently",
-            rule="The service computes the same bits as the batch job.",
-            fix=releases.OTHER_VERSIONS,
-        )
+    online = prepared.build(events, as_of=as_of)
+    if not online.equals(rows):
+        raise _golden_error(release, "golden rows that prepared features build differently")
+    # In this process, beside the child that did it: its libraries answer the requests.
+    stored = pq.read_table(folder / "scores.parquet").sort_by("customer_id")
+    p = release.scorer.p_churn(online)
+    if not np.allclose(p, stored["p_churn"].to_numpy(), rtol=0, atol=releases.TOLERANCE):
+        raise _golden_error(release, "golden scores that this process computes differently")
+
+
+def _golden_error(release: Release, got: str) -> ReleaseRefused:
+    return ReleaseRefused(
+        where=f"release {release.id}",
+        got=got,
+        rule="The service computes the same bits as the batch job.",
+        fix=releases.OTHER_VERSIONS,
+    )

@@ -1,4 +1,4 @@
-"""One worker process of `lifecycle serve`: `python -m serving.api.worker SOCKET PIPE`.
+"""One worker process of `lifecycle serve`: `python -m serving.api.worker MARKS SOCKET PIPE`.
 
 It answers on an inherited listening socket until SIGTERM, or until the other end of the pipe
 closes because the supervisor is gone. What it was sent by then is answered.
@@ -12,6 +12,7 @@ import select
 import socket
 import sys
 import time
+from pathlib import Path
 
 import uvicorn
 
@@ -72,12 +73,15 @@ class Worker(uvicorn.Server):
         await super().shutdown(sockets=sockets)
 
 
-def serve_socket(descriptor: int, pipe: int) -> int:
-    """Answer on the socket until the end; the exit code."""
+def serve_socket(marks: Path, descriptor: int, pipe: int) -> int:
+    """Answer on the socket until the end; the exit code.
+
+    `marks`: the folder in which the workers note which releases were verified.
+    """
     listener = socket.socket(fileno=descriptor)
     import_xgboost_alone()
     try:
-        service.preload()
+        service.preload(marks)
     except LifecycleError as error:
         print(owner_text(error), file=sys.stderr)
         return error.exit_code
@@ -100,4 +104,4 @@ def serve_socket(descriptor: int, pipe: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(serve_socket(int(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(serve_socket(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

@@ -73,6 +73,16 @@ class Reference:
     outcomes: tuple[ReferenceOutcomes, ...]
 
 
+def null_shares(reference: Reference | None) -> dict[str, float]:
+    """By feature the share of eligible customers of all dates without a value; {} without one."""
+    if reference is None:
+        return {}
+    features = reference.kinds["features"]
+    counts = features.counts.sum(axis=0)
+    shares = counts[:, -1] / np.maximum(counts.sum(axis=1), 1)
+    return dict(zip(features.names, shares.tolist(), strict=True))
+
+
 Name = Annotated[str, Field(min_length=1, max_length=200)]
 NotNegative = Annotated[float, Field(ge=0)]
 

@@ -16,15 +16,27 @@ from pathlib import Path
 
 from features.core.errors import ReleaseRefused
 from serving.release.release import Release, load_release, verify_release
+from serving.release.verified_marks import verification
 from serving.scoring.lean_xgboost import import_xgboost_alone
 
 LIMIT_SECONDS, LIMIT_BYTES = 90, 8 << 30
 
 
-def load_in_subprocess(folder: Path) -> Release:
-    """Load the release after a child process could; ReleaseRefused says why the child could not."""
+def load_in_subprocess(folder: Path, marks: Path | None = None) -> Release:
+    """Load the release after a child process could; ReleaseRefused says why the child could not.
+
+    `marks`: the folder in which the workers of one service tell each other that one child could.
+    """
     # Before the child: an altered file is not even read there.
     name = verify_release(folder)
+    with verification(marks, name) as is_verified:
+        if not is_verified:
+            _run_child(folder, name)
+    return load_release(folder, golden_rows_were_rebuilt=True)
+
+
+def _run_child(folder: Path, name: str) -> None:
+    """ReleaseRefused unless a child process loads the release and rebuilds its golden rows."""
     # -P: the child must not import modules from the working folder.
     command = [sys.executable, "-P", "-m", "serving.release.sandbox", str(folder)]
     try:
@@ -42,7 +54,6 @@ def load_in_subprocess(folder: Path) -> Release:
         got = _child_message(child.stdout)
         got = got or f"a model that crashed the child process (exit {child.returncode})"
         raise _refusal(name, got)
-    return load_release(folder, golden_rows_were_rebuilt=True)
 
 
 def _child_environment() -> dict[str, str]:

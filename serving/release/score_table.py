@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.recipes.stages import STAGES
+from serving.release.reference_file import null_shares
 from serving.release.release import Release
 from serving.release.seen_future import IN_SAMPLE
 from serving.scoring.evidence import GRADES, grades
@@ -18,6 +19,7 @@ from serving.scoring.reasons import REASON_COUNT, reasons
 from serving.scoring.scorer import Scorer
 from serving.scoring.sub_releases import EVIDENCE_CAP, SubRelease, choose_sub_release
 from serving.scoring.targets import TargetAnswers, answer_targets, score_columns
+from serving.scoring.unusual_values import unusual_warnings
 
 REFUSED_ARCHETYPES = ("one-off",)
 UNCERTAINTY_COLUMNS = ("p_churn_low", "p_churn_high", "evidence", "next_stages")
@@ -47,6 +49,12 @@ SCORE_TYPES = {
     "warnings": pa.list_(pa.string()),
     "release_id": pa.string(),
 }
+
+
+def scorer_without(release: Release, missing: Collection[str]) -> SubRelease:
+    """What scores rows for which the tables `missing` are stale or were not sent."""
+    whole = SubRelease((), release.scorer, release.targets)
+    return choose_sub_release(whole, release.sub_releases, missing)
 
 
 def score_types(release: Release) -> dict[str, pa.DataType]:
@@ -106,8 +114,7 @@ def _scored_values(
     rows: pa.Table, release: Release, *, stale: bool, missing: Collection[str]
 ) -> Values:
     """The columns that differ between customers, for customers with a feature row."""
-    whole = SubRelease((), release.scorer, release.targets)
-    chosen = choose_sub_release(whole, release.sub_releases, missing)
+    chosen = scorer_without(release, missing)
     scorer, lacks = chosen.scorer, tuple(sorted({*chosen.lacks, *release.silent}))
     p, p_next = scorer.score(rows)
     targets = answer_targets(chosen.targets, rows)
@@ -119,7 +126,9 @@ def _scored_values(
         sentences = reasons(scorer, rows, release.columns)
     over_time = OverTime(release.curve, release.value)
     times = over_time.answers(rows, p, release.config, scorer.definitions, missing)
-    marks = over_time.warnings(rows, times, release.config)
+    of_times = over_time.warnings(rows, times, release.config)
+    unusual = unusual_warnings(scorer, rows, null_shares(release.reference))
+    marks = [[*one, *other] for one, other in zip(of_times, unusual, strict=True)]
     state = ("eligible", "stage", "stage_rule", "stage_if_inactive")
     return {
         **{name: rows[name].to_pylist() for name in state},
@@ -180,7 +189,7 @@ def _warnings(
     stale: bool,
     lacks: Collection[str],
     of_targets: Collection[str],
-    of_times: list[list[str]],
+    of_rows: list[list[str]],
 ) -> list[list[str]]:
     archetype = release.config["business"]["archetype"]
     at_most = release.config["contract"]["max_staleness_days"]
@@ -198,7 +207,7 @@ def _warnings(
         ineligible = f"ineligible:no_activity_in_{days}_days"
     levels = scorer.rate_levels(rows)
     if archetype in REFUSED_ARCHETYPES:
-        of_times = [[] for _ in of_times]
+        of_rows = [[] for _ in of_rows]
     return [
         [
             *_seen_marks(release, as_of),
@@ -206,14 +215,14 @@ def _warnings(
             *([f"rate_of:{level}"] if level else []),
             *([] if eligible else [ineligible]),
             *([CANCELLED] if cancelled else []),
-            *times,
+            *others,
         ]
-        for as_of, level, eligible, cancelled, times in zip(
+        for as_of, level, eligible, cancelled, others in zip(
             rows["as_of"].to_pylist(),
             levels,
             rows["eligible"].to_pylist(),
             rows["has_cancelled"].to_pylist(),
-            of_times,
+            of_rows,
             strict=True,
         )
     ]

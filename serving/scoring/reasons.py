@@ -23,6 +23,54 @@ from serving.scoring.scorer import Scorer, ordered_sum, stage_index
 REASON_COUNT = 3
 
 
+@dataclass(frozen=True)
+class Reason:
+    """One reason: its sentence, and what the sentence is about.
+
+    direction: raises or lowers. `value`, `usual`: of the column, in its unit; usual is the median
+    of customers of the same stage, None where it is not known. `log_odds`: what the family moves by
+    its nameable values, beyond the typical customer, above 0 where it raises the risk.
+    """
+
+    sentence: str
+    direction: str
+    family: str
+    column: str
+    unit: str
+    value: float
+    usual: float | None
+    log_odds: float
+
+
+def explain_reasons(
+    scorer: Scorer, row: pa.Table, columns: list[FeatureColumn], *, against: bool = False
+) -> list[Reason]:
+    """Every reason of one row, strongest first; `reasons` gives the sentences of the first three.
+
+    `against`: those that speak for the other direction. Empty where the scores are base rates.
+    """
+    if scorer.status != "ok":
+        return []
+    used = _model_columns(scorer, columns)
+    values = _values(row, used)
+    ranked = _rank_families(scorer, row, used, against=against)
+    [named], side = _named_columns(scorer, ranked, values), ranked.sides[0]
+    [medians] = _medians(scorer, row, len(used))
+    return [
+        Reason(
+            _sentence(side, used[at], values[0, at], medians[at]),
+            _direction(side),
+            ranked.families[family],
+            used[at].name,
+            used[at].feature.unit,
+            float(values[0, at]),
+            medians[at],
+            float(side * ranked.moved[0, family]),
+        )
+        for family, at in named
+    ]
+
+
 def reasons(scorer: Scorer, rows: pa.Table, columns: list[FeatureColumn]) -> list[list[str | None]]:
     """Per row three sentences `raises the risk: …` or `lowers the risk: …`, strongest first.
 
@@ -33,23 +81,41 @@ def reasons(scorer: Scorer, rows: pa.Table, columns: list[FeatureColumn]) -> lis
     used = _model_columns(scorer, columns)
     values = _values(rows, used)
     ranked = _rank_families(scorer, rows, used)
-    order, sides = ranked.order[:, :REASON_COUNT], ranked.sides
-    # On the side of each row: what is above 0 speaks for the direction of its reasons.
-    excess, alone = ranked.named * sides[:, None], _univariate_effects(scorer, values)
-    alone *= sides[:, None]
-    medians = scorer.reason_reference.usual if scorer.reason_reference else ()
-    stages = stage_index(rows["stage"].to_numpy())
+    named = _named_columns(scorer, ranked, values, most=REASON_COUNT)
+    medians = _medians(scorer, rows, len(used))
     result: list[list[str | None]] = []
     for row in range(rows.num_rows):
-        named = [
-            _most_telling_column(ranked.members[family], excess[row], alone[row])
-            for family in order[row]
-            if ranked.moved[row, family] > 0
+        sentences = [
+            _sentence(ranked.sides[row], used[at], values[row, at], medians[row][at])
+            for _, at in named[row]
         ]
-        usual = medians[stages[row]] if medians else [None] * len(used)
-        sentences = [_sentence(sides[row], used[at], values[row, at], usual[at]) for at in named]
         result.append([*sentences, *[None] * (REASON_COUNT - len(sentences))])
     return result
+
+
+def _named_columns(
+    scorer: Scorer, ranked: RankedFamilies, values: np.ndarray, *, most: int | None = None
+) -> list[list[tuple[int, int]]]:
+    """Per row the numbers of (family, column that its sentence names), strongest first."""
+    sides = ranked.sides[:, None]
+    # On the side of each row: what is above 0 speaks for the direction of its reasons.
+    excess, alone = ranked.named * sides, _univariate_effects(scorer, values) * sides
+    return [
+        [
+            (family, _most_telling_column(ranked.members[family], excess[row], alone[row]))
+            for family in families[:most].tolist()
+            if ranked.moved[row, family] > 0
+        ]
+        for row, families in enumerate(ranked.order)
+    ]
+
+
+def _medians(scorer: Scorer, rows: pa.Table, columns: int) -> list[tuple[float | None, ...]]:
+    """The medians of each row's stage, one for each column; None where nothing is known."""
+    reference = scorer.reason_reference
+    if reference is None or not reference.usual:
+        return [(None,) * columns] * rows.num_rows
+    return [reference.usual[stage] for stage in stage_index(rows["stage"].to_numpy())]
 
 
 def leading_families(
@@ -87,10 +153,13 @@ class RankedFamilies:
     order: np.ndarray
 
 
-def _rank_families(scorer: Scorer, rows: pa.Table, used: list[FeatureColumn]) -> RankedFamilies:
+def _rank_families(
+    scorer: Scorer, rows: pa.Table, used: list[FeatureColumn], *, against: bool = False
+) -> RankedFamilies:
     families, members = _group_by_family(used)
     excess = _excess_contributions(scorer, rows)
     totals, sides = _family_totals(excess, members)
+    sides = -sides if against else sides
     values = _values(rows, used)
     nameable = can_be_reason(used, values, _widespread_spans(scorer, rows), scorer.definitions)
     nameable &= ~written_as_usual(used, values, _usual_values(scorer, rows))
@@ -183,4 +252,8 @@ def _most_telling_column(members: np.ndarray, excess: np.ndarray, alone: np.ndar
 
 
 def _sentence(side: float, column: FeatureColumn, value: float, usual: float | None) -> str:
-    return f"{'raises' if side > 0 else 'lowers'} the risk: {describe_value(column, value, usual)}"
+    return f"{_direction(side)} the risk: {describe_value(column, value, usual)}"
+
+
+def _direction(side: float) -> str:
+    return "raises" if side > 0 else "lowers"

@@ -14,7 +14,7 @@ from serving.api.answers import Entry
 from serving.api.console.events import Event
 from serving.api.console.writing import Writer
 from serving.api.lookup import Lookup
-from serving.api.state import ServedRelease
+from serving.api.served import ServedRelease
 from serving.drawing.canvas import Cell, Value
 
 TABLE = "scores"  # where the numbers of a page come from: its one row of the run's scores

@@ -10,9 +10,9 @@ from features.core.language import use_language
 from serving.api.by_id import known_entry, require_run, with_decisions
 from serving.api.console.cards import Subject
 from serving.api.console.history_cards import history_cards, timeline_card
-from serving.api.console.history_rows import read_rows
 from serving.api.console.score_cards import score_cards, score_tiles
 from serving.api.console.writing import Writer
+from serving.api.history_rows import read_rows
 from serving.api.page_frame import other_language, render_page
 from serving.api.page_paths import customer_address
 from serving.api.schemas import RequestedId

@@ -10,7 +10,7 @@ from features.core.instants import DAY_US
 from features.core.language import number, say
 from serving.api.console.cards import Card, Subject, TableView, Text
 from serving.api.console.events import NEWEST, Complaint, build_timeline, list_complaints
-from serving.api.console.history_rows import has_values, read_state
+from serving.api.history_rows import has_values, read_state
 from serving.api.schemas import rfc3339
 from serving.drawing.html import isolated
 

@@ -9,7 +9,7 @@ from serving.api.console.report_files import report_folder
 from serving.api.console.writing import Writer
 from serving.api.page_frame import other_language, render_page
 from serving.api.page_paths import start_address
-from serving.api.state import ServedRelease
+from serving.api.served import ServedRelease
 from serving.drawing.html import isolated
 
 

@@ -111,6 +111,24 @@ _PATTERNS: tuple[tuple[str, Callable[[str], str]], ...] = (
         ),
     ),
     (
+        r"outside_training_range:(\d+)_columns",
+        lambda columns: say(
+            "{n} values of this customer lie beyond all that the model has learned from.",
+            n=number(int(columns)),
+        ),
+    ),
+    (
+        r"imputed:(\d+)_columns",
+        lambda columns: say(
+            "{n} values that nearly every customer has are not known of this one.",
+            n=number(int(columns)),
+        ),
+    ),
+    (
+        r"unseen_category:(.+)",
+        lambda name: say("The model has not learned this customer's {attribute}.", attribute=name),
+    ),
+    (
         r"clv_extrapolated:(\d+)d",
         lambda days: say(
             "The worth reaches beyond the {n} days that the history has shown.",
