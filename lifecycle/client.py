@@ -95,6 +95,7 @@ class CustomerEvents(TypedDict):
     feedback: NotRequired[list[Feedback]]
     contracts: NotRequired[list[Contracts]]
     customers: NotRequired[list[Customers]]
+    treatments: NotRequired[list[Treatments]]
 
 
 class Transactions(TypedDict):
@@ -161,6 +162,17 @@ class Customers(TypedDict):
     attributes: NotRequired[dict[str, bool | float | str]]
 
 
+class Treatments(TypedDict):
+    """What a campaign did to a customer, or decided not to do."""
+
+    occurred_at: str
+    campaign: str
+    recorded_at: NotRequired[str | None]
+    arm: NotRequired[Literal["treated", "held_out"] | None]
+    action: NotRequired[str | None]
+    cost: NotRequired[float | None]
+
+
 class Explanation(TypedDict):
     """Explanation of the service."""
 
@@ -199,7 +211,7 @@ class ExplanationCurve(TypedDict):
 class ExplanationEvent(TypedDict):
     """ExplanationEvent of the service."""
 
-    table: Literal["transactions", "interactions", "feedback", "contracts", "customers"]
+    table: Literal["transactions", "interactions", "feedback", "contracts", "customers", "treatments"]
     at: str
     row: dict[str, Any]
 

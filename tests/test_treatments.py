@@ -21,6 +21,7 @@ from features.recipes.population_stats import population_stats
 from features.recipes.recipe import FEATURES
 from features.recipes.stages import STATE_COLUMNS
 from features.tables.terms import TermRules
+from serving.batch.run_folders import known_tables, run_id
 from tests.support import worlds
 from tests.support.businesses import NARROW, with_features_off
 
@@ -174,3 +175,21 @@ def test_the_switch_takes_the_table_and_changes_only_releases_that_have_it(world
     )
     assert "treatments" in settings.definitions()["tables"]
     assert settings.definitions()["features"]["treatments"] is True
+
+
+@pytest.mark.parametrize("business", ["trained_shop"], indirect=True)
+def test_another_treatment_is_another_run_where_treatments_are_features(world, business):
+    history, settings, at, customers = world
+    tables = worlds.read_tables(history)
+    mine = pc.equal(tables["treatments"]["customer_id"], customers["treated"])
+    less = worlds.rebuild_history(
+        history, tables | {"treatments": tables["treatments"].filter(pc.invert(mine))}
+    )
+    off = settings.features.model_copy(update={"treatments": False})
+    for of, differs in ((settings, True), (settings.model_copy(update={"features": off}), False)):
+        runs = set()
+        for each in (history, less):
+            known = each.as_of(at)
+            rows = known_tables(each, known, of)
+            runs.add(run_id(known, rows, of, business.release, stale=False))
+        assert (len(runs) == 2) == differs

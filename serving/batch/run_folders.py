@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.core import latest_run
-from features.core.contract import CONTRACT
+from features.core.contract import ALL_TABLES
 from features.core.errors import ArchetypeRefused, EmptyTable, ReleaseRefused, StoreFailed
 from features.core.folder_lock import lock_folder
 from features.core.forgotten import refuse_forgotten_since
@@ -42,6 +42,7 @@ from features.core.staged_files import (
     staging_folder,
 )
 from features.engine.build import build, prospects
+from features.engine.business_columns import feature_tables
 from features.engine.consent import with_consent
 from features.recipes.population_stats import population_stats
 from features.tables.currencies import refuse_several_currencies
@@ -107,7 +108,7 @@ def score_batch(
     missing = sorted(stale_tables(history, settings, as_of))
     history = with_consent(history, settings, "score", at=as_of)
     known = history.as_of(as_of)
-    tables = {name: sort_known_table(known, name) for name in known.tables}
+    tables = known_tables(history, known, settings)
     day = day_text(as_of, zone=settings.zone)
     about: dict[str, Any] = {
         "run": run_id(
@@ -224,10 +225,16 @@ def refuse_other_configuration(release: Release, settings: Settings) -> None:
         )
 
 
+def known_tables(history: History, known: Known, settings: Settings) -> dict[str, pa.Table]:
+    """What scores are made of, by table: treatments too, where they are features."""
+    return {name: sort_known_table(known, name) for name in feature_tables(history, settings)}
+
+
 def sort_known_table(known: Known, name: str) -> pa.Table:
     """One known table, sorted by all its columns."""
-    names = list(CONTRACT[name].names)
-    return known.tables[name].sort(*names).collect(backend="pyarrow").to_native().combine_chunks()
+    names = list(ALL_TABLES[name].names)
+    rows = known.tables[name] if name in known.tables else known.switched[name]
+    return rows.sort(*names).collect(backend="pyarrow").to_native().combine_chunks()
 
 
 def run_id(

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features.core.contract import CONTRACT
+from features.core.contract import ALL_TABLES
 from features.core.errors import BadSetting, RunNotPublished
 from features.core.instants import DAY_US, day_text
 from features.core.language import mark, say
@@ -224,7 +224,7 @@ def _summary_of(run: FormerRun, release: Release, settings: Settings) -> Summary
     tables = {
         name: pq.read_table(run.folder / "history" / f"{name}.parquet")
         for name in release.tables
-        if name in CONTRACT
+        if name in ALL_TABLES
     }
     definitions = release.scorer.definitions
     history = golden_history(
