@@ -19,6 +19,7 @@ EXTRA_OF_LIBRARY = {
     "sklearn": "train",
     "matplotlib": "train",
     "bentoml": "serve",
+    "pyspark": "spark",
 }
 INTERNAL_ERROR, EXTRA_MISSING = 1, 2
 # Typer turns an interrupt into this exit code; ours is Interrupted.exit_code.
