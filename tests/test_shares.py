@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import itertools
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 
-from features.core.errors import BadSetting
+from features.core.errors import BadSetting, StoreFailed
 from features.core.settings import load_settings
 from features.engine import many_dates
 from features.engine.share_features import share_populations
+from features.engine.spark import run_on_spark
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
 from features.tables.history_store.ingest import ingest
@@ -180,6 +180,14 @@ class TestSpark:
         expected = files_of_run(trained_shop.run)
         assert score_in_shares(trained_shop, settings, UNEVEN, home) == expected
 
+    def test_an_error_in_a_task_is_named_without_its_words(self):
+        def task(share):
+            raise KeyError("customer 17")
+
+        with pytest.raises(StoreFailed, match="KeyError") as refusal:
+            list(run_on_spark(task, [Share(0, 0)], threads=2, label="a test"))
+        assert "customer 17" not in str(refusal.value)
+
     def test_the_command_writes_the_features_of_its_tasks(self, shop_history, tmp_path):
         folder, place = shop_history
         out = tmp_path / "features.parquet"
@@ -190,6 +198,7 @@ class TestSpark:
         assert json.loads(done.stdout)["rows"] == pq.read_table(out).num_rows > 0
 
 
+EXECUTOR = "CoarseGrainedExecutorBackend"
 CLUSTER = """
 import sys
 from pathlib import Path
@@ -231,11 +240,20 @@ def _kill_an_executor_at_work(job):
     """Kill one executor of the job once it computes; whether there was one."""
     until = time.monotonic() + 300
     while job.poll() is None and time.monotonic() < until:
-        with contextlib.suppress(psutil.Error):  # processes end while they are looked at
-            for each in psutil.Process(job.pid).children(recursive=True):
-                computes = any("pyspark" in " ".join(c.cmdline()) for c in each.children())
-                if computes and "CoarseGrainedExecutorBackend" in " ".join(each.cmdline()):
-                    each.kill()
-                    return True
+        listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True)
+        lines = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
+        parents = {int(pid): int(parent) for pid, parent, _ in lines}
+        executors = {int(pid) for pid, _, words in lines if EXECUTOR in words}
+        for _, parent, words in lines:
+            executor = int(parent)
+            if "pyspark" in words and executor in executors and _is_below(executor, job, parents):
+                os.kill(executor, signal.SIGKILL)
+                return True
         time.sleep(0.2)
     return False
+
+
+def _is_below(pid, job, parents):
+    while pid in parents and pid != job.pid:
+        pid = parents[pid]
+    return pid == job.pid

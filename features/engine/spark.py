@@ -12,6 +12,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +25,7 @@ from features.core.errors import BadSetting, LifecycleError, StoreFailed
 from features.core.language import say
 from features.core.progress import print_status
 from features.core.settings import spark_master
+from features.core.staged_files import PRIVATE
 from features.tables.history_store.shares import Share
 
 if TYPE_CHECKING:
@@ -139,9 +141,12 @@ def _start(builder: SparkSession.Builder) -> SparkSession:
     # Java writes its log to the error stream with which it is started, between our lines.
     stream = os.dup(2)
     try:
-        with LOG.open("ab") as log:
-            os.dup2(log.fileno(), 2)
-            return builder.getOrCreate()
+        log = os.open(LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND, PRIVATE)
+        os.dup2(log, 2)
+        os.close(log)
+        session = builder.getOrCreate()
+        atexit.register(_remove_log)
+        return session
     except (PySparkException, OSError) as error:
         raise BadSetting(
             where="[engine] name",
@@ -155,6 +160,10 @@ def _start(builder: SparkSession.Builder) -> SparkSession:
         os.close(stream)
 
 
+def _remove_log() -> None:
+    LOG.unlink(missing_ok=True)
+
+
 @contextlib.contextmanager
 def _spark_errors() -> Iterator[None]:
     """StoreFailed for an error of Spark's in the block."""
@@ -166,16 +175,23 @@ def _spark_errors() -> Iterator[None]:
     except LifecycleError:
         raise
     except (PySparkException, Py4JError) as error:
+        atexit.unregister(_remove_log)
         raise StoreFailed(
             where="Spark",
-            got=_last_line(str(error)),
+            got=_cause(str(error)),
             rule="Every task of Spark ends, after at most the repeats that its settings allow.",
             fix=f"Look at Spark's log ({LOG}). Each machine needs this package, and the kept "
             "history and LIFECYCLE_HOME under the same paths.",
         ) from error
 
 
-def _last_line(text: str) -> str:
-    """The line of a traceback that names the error."""
-    lines = [line.strip() for line in text.splitlines() if "Error" in line or "Exception" in line]
-    return (lines[-1] if lines else "a task that failed")[:300]
+def _cause(text: str) -> str:
+    """What a task failed of: an error of ours with its words, of any other the type alone.
+
+    The words of an unknown error may quote customer data.
+    """
+    named = re.findall(r"^([A-Za-z_][\w.]*(?:\.[A-Z]\w+|Error|Exception))(?:: (.*))?$", text, re.M)
+    for name, words in reversed(named):
+        if name.startswith("features.core.errors."):
+            return f"a task that ended with: {words}"
+    return f"a task that failed ({named[-1][0].split('.')[-1]})" if named else "a task that failed"
