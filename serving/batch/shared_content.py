@@ -25,7 +25,8 @@ from features.recipes.definitions import Definitions
 from features.recipes.population_facts import join_facts, population_facts
 from features.recipes.population_stats import PopulationStats, fit_population
 from features.tables.history import History, Known
-from features.tables.history_store.shares import Share
+from features.tables.history_store.shares import Share, share_limit
+from features.tables.outline import memory_bytes
 from features.tables.sources import connect
 from serving.batch.known_rows import Columns, file_columns, known_ids, sort_known_table
 from serving.batch.merged_parts import merge_parts
@@ -199,8 +200,10 @@ class SharedContent:
     ) -> int:
         """The parts of one table as its sorted file; the parts are removed."""
         engine = self._scoring.settings.engine
+        # As much as a share: the engine takes what it may, though a sort can do with less.
+        memory = share_limit(memory_bytes(engine.memory)) // 10**6
         parts = sorted((self._place / name).iterdir(), key=lambda path: int(path.stem))
-        connection = connect(memory=engine.memory, threads=engine.threads)
+        connection = connect(memory=f"{memory}MB", threads=engine.threads)
         try:
             rows = merge_parts(
                 connection,
