@@ -240,7 +240,9 @@ def _kill_an_executor_at_work(job):
     """Kill one executor of the job once it computes; whether there was one."""
     until = time.monotonic() + 300
     while job.poll() is None and time.monotonic() < until:
-        listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True)
+        listed = subprocess.run(
+            ["ps", "-eww", "-o", "pid=,ppid=,args="], capture_output=True, text=True
+        )
         lines = [line.split(maxsplit=2) for line in listed.stdout.splitlines()]
         parents = {int(pid): int(parent) for pid, parent, _ in lines}
         executors = {int(pid) for pid, _, words in lines if EXECUTOR in words}
