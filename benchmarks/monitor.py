@@ -48,7 +48,7 @@ from features.labels.outcomes import observe_outcomes
 from features.recipes.population_stats import population_stats
 from features.tables.history import load_history
 from lifecycle import simulation
-from serving.batch.run_folders import sort_known_table
+from serving.batch.known_rows import sort_known_table
 from serving.release.release import load_release
 from serving.scoring.scorer import Scorer
 from training.drift.bins import eligible_rows

@@ -1,15 +1,17 @@
 """Beyond memory: `python -m benchmarks.scale [--customers N] [--events N] [--only PART] [--json]`.
 
 Parts: `ingest` (what one more day costs, beside the whole), `features` (time and peak memory of the
-features of one date, in a process of its own). The last line is one JSON object with the value of
-each figure, what is wanted, and whether it holds. The goals are of a million customers with fifty
-million events.
+features of one date, in a process of its own), `shares` (the same from a kept history, as typed: as
+a whole, in shares, on Spark with as many cores, and of a tenth of the customers). The last line is
+one JSON object with the value of each figure, what is wanted, and whether it holds. The goals are
+of a million customers with fifty million events.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -21,6 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features.core.file_hashes import hash_file
 from features.core.settings import load_settings
 from features.tables.history_store.ingest import ingest
 
@@ -45,7 +48,7 @@ SHARES = {"transactions": 0.5, "interactions": 0.4, "feedback": 0.1}
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.scale", description=__doc__)
-    parser.add_argument("--only", choices=("ingest", "features"))
+    parser.add_argument("--only", choices=("ingest", "features", "shares"))
     parser.add_argument("--customers", type=int, default=1_000_000)
     parser.add_argument("--events", type=int, default=50_000_000)
     parser.add_argument("--json", action="store_true", help="the last line alone")
@@ -55,6 +58,8 @@ def main() -> None:
         figures |= measure_ingest(arguments.customers, arguments.events)
     if arguments.only in (None, "features"):
         figures |= measure_features(arguments.customers, arguments.events)
+    if arguments.only in (None, "shares"):
+        figures |= measure_shares(arguments.customers, arguments.events)
     if not arguments.json:
         print("\n".join(f"  {name:30} {each}" for name, each in figures.items()))
     print(json.dumps(figures))
@@ -91,6 +96,75 @@ def measure_ingest(customers: int, events: int) -> dict[str, Any]:
             "seconds": {step: round(each, 1) for step, each in seconds.items()},
             "history_bytes_an_event": round(size / events, 1),
         }
+    }
+
+
+def measure_shares(customers: int, events: int) -> dict[str, Any]:
+    """`lifecycle features` of one date from a kept history, each time in a process of its own."""
+    with tempfile.TemporaryDirectory() as name:
+        small, large = Path(name) / "small", Path(name) / "large"
+        for folder, part in ((small, 10), (large, 1)):
+            # In a process of its own: a child's peak counts from the memory of its parent on.
+            code = "from benchmarks.scale import write_history; from pathlib import Path; "
+            code += f"write_history(Path({str(folder)!r}), {customers // part}, {events // part})"
+            subprocess.run([sys.executable, "-c", code], check=True)
+        runs = {
+            "tenth": type_features(small, "engine.memory=64GB"),
+            "whole": type_features(large, "engine.memory=64GB"),
+            "shares": type_features(large, "engine.memory=1GB"),
+            "spark": type_features(large, "engine.name=spark"),
+        }
+    growth = runs["whole"]["cpu"] / runs["tenth"]["cpu"] / 10
+    ratio = runs["spark"]["seconds"] / runs["whole"]["seconds"]
+    equal = len({runs[each]["sha256"] for each in ("whole", "shares", "spark")}) == 1
+    return {
+        "equal_bytes": {"value": equal, "wanted": "True", "holds": equal, "runs": runs},
+        "shares_peak_gb": {
+            "value": runs["shares"]["peak_gb"],
+            "wanted": "<= 1 GB",
+            "holds": runs["shares"]["peak_gb"] <= 1,
+        },
+        "time_beside_linear": {
+            "value": round(growth, 2),
+            "wanted": ".8 to 1.2",
+            "holds": 0.8 <= growth <= 1.2,
+        },
+        "spark_beside_one_machine": {
+            "value": round(ratio, 2),
+            "wanted": "<= 2, start included",
+            "holds": ratio <= 2,
+        },
+    }
+
+
+def write_history(folder: Path, customers: int, events: int) -> None:
+    """A business with a kept history in the folder."""
+    folder.mkdir()
+    (folder / "lifecycle.toml").write_text(CONFIG)
+    rng = np.random.default_rng(7)
+    for table, share in SHARES.items():
+        rows = draw_events(rng, table, int(events * share), customers, 0, DAYS)
+        pq.write_table(rows, folder / f"{table}.parquet")
+    ingest(load_settings(folder / "lifecycle.toml"))
+
+
+def type_features(folder: Path, change: str) -> dict[str, Any]:
+    """Wall and CPU seconds and peak memory of `lifecycle features --set CHANGE`; CPU and memory of
+    its own process alone. The file of the features is compared by its hash.
+    """
+    out = folder / "features.parquet"
+    command = [sys.executable, "-m", "lifecycle", "features", "-c", str(folder / "lifecycle.toml")]
+    command += ["--as-of", "2025-01-01", "--out", str(out), "--set", change, "--json"]
+    began = time.perf_counter()
+    child = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(child.pid, 0)
+    if status:
+        raise SystemExit(f"lifecycle features --set {change} ended with {status}")
+    return {
+        "seconds": round(time.perf_counter() - began, 1),
+        "cpu": round(usage.ru_utime + usage.ru_stime, 1),
+        "peak_gb": round(usage.ru_maxrss / 1e6, 2),
+        "sha256": hash_file(out)["sha256"],
     }
 
 

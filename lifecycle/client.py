@@ -211,7 +211,9 @@ class ExplanationCurve(TypedDict):
 class ExplanationEvent(TypedDict):
     """ExplanationEvent of the service."""
 
-    table: Literal["transactions", "interactions", "feedback", "contracts", "customers", "treatments"]
+    table: Literal[
+        "transactions", "interactions", "feedback", "contracts", "customers", "treatments"
+    ]
     at: str
     row: dict[str, Any]
 

@@ -19,8 +19,15 @@ EXTRA_OF_LIBRARY = {
     "sklearn": "train",
     "matplotlib": "train",
     "bentoml": "serve",
+    "pyspark": "spark",
 }
 INTERNAL_ERROR, EXTRA_MISSING = 1, 2
+OUT_OF_MEMORY = (
+    "error in [engine] memory\n  got:  a query that needs more\n"
+    "  rule: The query engine stays below [engine] memory.\n"
+    '  do:   Write more there, such as memory = "8GB". With a kept history `lifecycle score` needs '
+    "less"
+)
 # Typer turns an interrupt into this exit code; ours is Interrupted.exit_code.
 _TYPER_INTERRUPTED = 130
 
@@ -76,6 +83,8 @@ def _exit_with_error(error: Exception) -> NoReturn:
         extra = EXTRA_OF_LIBRARY.get((error.name or "").split(".")[0])
         if extra:
             _exit(_missing_extra(error.name, extra), EXTRA_MISSING)
+    if type(error).__name__ == "OutOfMemoryException":  # DuckDB's, which --help does not load
+        _exit(OUT_OF_MEMORY, StoreFailed.exit_code)
     # Only the type is shown: the message of an unknown error may quote customer data.
     _exit(
         f"internal error: {type(error).__name__}. Run it again with LIFECYCLE_LOG=debug to see "

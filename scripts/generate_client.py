@@ -18,6 +18,7 @@ sys.path.insert(0, str(ROOT))
 from serving.api.openapi import openapi  # noqa: E402  # after the path of the checkout
 
 FILE = ROOT / "lifecycle" / "client.py"
+MOST_COLUMNS = 100
 SCALARS = {"string": "str", "integer": "int", "number": "float", "boolean": "bool", "null": "None"}
 HEAD = '''"""A typed client of the service: the standard library alone, so the file can be copied.
 
@@ -96,7 +97,7 @@ class Types:
                 kind = self.annotation(each, f"{name}{_title(field)}")
                 if field not in schema.get("required", ()):
                     kind = f"NotRequired[{kind}]"
-                lines.append(f"    {field}: {kind}")
+                lines.append(_wrapped(f"    {field}: {kind}"))
             self.written[name] = "\n".join(lines)
         return name
 
@@ -122,6 +123,14 @@ class Types:
             return self.write(name, schema)
         further = schema.get("additionalProperties")
         return f"dict[str, {self.annotation(further, name) if further else 'Any'}]"
+
+
+def _wrapped(line: str) -> str:
+    """A field's line as the formatter writes it: what is too long has its values in brackets."""
+    if len(line) <= MOST_COLUMNS or not line.endswith("]"):
+        return line
+    start, _, values = line.partition("[")
+    return f"{start}[\n        {values[:-1]}\n    ]"
 
 
 def _title(field: str) -> str:

@@ -437,6 +437,11 @@ class Training(Section):
 
 
 class Engine(Section):
+    name: Literal["duckdb", "spark"] = "duckdb"
+    """Where features and scores of a kept history are computed: on this machine, or in the tasks of
+    Spark, each for the customers of one bucket, with equal bits ([Scaling](scaling.md)). `spark`
+    needs `[history] folder` and the extra `spark`.
+    """
     memory: str = Field(default="4GB", pattern=r"^\d+(MB|GB)$")
     """Memory limit of the query engine, like 512MB or 4GB. Beyond it, the engine writes to disk."""
     threads: int = Field(default=2, ge=1, le=256)

@@ -443,6 +443,11 @@ def log_level() -> str:
     return (os.environ.get("LIFECYCLE_LOG") or "").lower()
 
 
+def spark_master() -> str | None:
+    """LIFECYCLE_SPARK_MASTER, where Spark runs, such as `spark://host:7077`; None if not set."""
+    return os.environ.get("LIFECYCLE_SPARK_MASTER") or None
+
+
 def workers() -> int:
     """LIFECYCLE_WORKERS, the number of processes of the service; 1 if not set."""
     count = os.environ.get("LIFECYCLE_WORKERS") or "1"

@@ -8,7 +8,8 @@ statistics of others nor counts depend on them.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import narwhals as nw
@@ -72,15 +73,45 @@ def with_consent(history: History, settings: Settings, purpose: Purpose, *, at: 
     """
     if not getattr(settings.consent, purpose):
         return history
+    limited, count = limit_to_consent(history, settings, at=at)
+    report_consent(count, purpose)
+    return limited
+
+
+@dataclass(frozen=True)
+class ConsentCount:
+    """Of some customers: how many have a flag, are known, and are left out without consent."""
+
+    flags: int = 0
+    customers: int = 0
+    refused: int = 0
+
+    @classmethod
+    def join(cls, counts: Iterable[ConsentCount]) -> ConsentCount:
+        """The count of disjoint groups of customers together."""
+        rows = [dataclasses.astuple(each) for each in counts]
+        return cls(*map(sum, zip(*rows, strict=True)))
+
+
+def limit_to_consent(
+    history: History, settings: Settings, *, at: int
+) -> tuple[History, ConsentCount]:
+    """The history of those whose flag is true at `at` (µs), and the count of everybody."""
     flags = _flags(history, at)
-    if not any(value is not None for value in flags.values()):
-        raise _no_flag([purpose])
     consenting = pa.array(sorted(name for name, value in flags.items() if value), pa.string())
     limited = _limit(history, settings, consenting)
     before, after = (_count_customers(each, at) for each in (history, limited))
-    if before == after:
-        return history
-    named = {"refused": before - after, "customers": before}
+    count = ConsentCount(sum(value is not None for value in flags.values()), before, before - after)
+    return history if before == after else limited, count
+
+
+def report_consent(count: ConsentCount, purpose: Purpose) -> None:
+    """Print how many are left out; ColumnMissing where no customer has a flag."""
+    if not count.flags:
+        raise _no_flag([purpose])
+    if not count.refused:
+        return
+    named = {"refused": count.refused, "customers": count.customers}
     print_status(
         say(
             "{refused:,} of {customers:,} customers are not learned from: no consent ([consent] "
@@ -94,7 +125,6 @@ def with_consent(history: History, settings: Settings, purpose: Purpose, *, at: 
             **named,
         )
     )
-    return limited
 
 
 def refuse_missing_flags(history: History, settings: Settings) -> None:

@@ -29,6 +29,7 @@ from features.engine.build import (
 )
 from features.engine.business_columns import columns_for
 from features.engine.columns import FeatureColumn
+from features.engine.share_features import build_shares, share_populations
 from features.engine.subjects import (
     AS_OF,
     frame_from_arrow,
@@ -62,6 +63,11 @@ def build_for_dates(
     """
     refuse_several_currencies(history)
     definitions = definitions or learn_definitions(history.as_of(min(as_of)), settings)
+    if history.shares:
+        stats = share_populations(history, settings, definitions, as_of=as_of)
+        return pa.concat_tables(
+            build_shares(history, settings, definitions=definitions, populations=stats)
+        )
     chosen = columns_for(history, definitions, settings)
     populations = [population_stats(history.as_of(at), definitions) for at in as_of]
     built = build_many(history, definitions=definitions, columns=chosen, populations=populations)

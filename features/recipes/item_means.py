@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import narwhals as nw
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.recipes.recipe import SCORE_SCALE
 from features.tables.history import Known
 
 FEWEST_ANSWERS, MOST_ITEMS = 5, 5_000
 Scales = tuple[tuple[str, float, float], ...]  # (kind of feedback, lowest, highest score)
+SUMS = pa.schema({"item": pa.string(), "total": pa.int64(), "count": pa.int64()})
 _DIGITS = len(str(SCORE_SCALE))
 
 
@@ -24,22 +27,32 @@ def score_scaled(scales: Scales) -> nw.Expr:
     return scaled.round().cast(nw.Int64)
 
 
-def item_mean_stats(known: Known, scales: Scales) -> dict[str, Any]:
-    """`items` in the order of their names, and `item_means` in millionths, from all known answers.
-
-    Only items with at least 5 answers; of more than 5,000 of these, those with the most answers (at
-    equal numbers the first by name).
-    """
+def item_sums(known: Known, scales: Scales) -> pa.Table:
+    """`item`, the `total` of its scores in millionths, and the `count` of its known answers."""
     if "feedback" not in known.tables:
-        return {"items": (), "item_means": ()}
+        return SUMS.empty_table()
     answers = known.tables["feedback"].with_columns(score_scaled=score_scaled(scales))
     answers = answers.filter(~nw.col("score_scaled").is_null() & ~nw.col("item").is_null())
     sums = answers.group_by("item").agg(
         total=nw.col("score_scaled").sum().cast(nw.Int64),
         count=nw.col("score_scaled").count().cast(nw.Int64),
     )
-    answered = sums.filter(nw.col("count") >= FEWEST_ANSWERS).collect(backend="pyarrow")
-    items = answered.to_native().to_pylist()
+    return sums.collect(backend="pyarrow").to_native().cast(SUMS)
+
+
+def join_item_sums(sums: pa.Table) -> pa.Table:
+    """One row per item, where those of several groups of customers stand one below the other."""
+    joined = sums.group_by("item").aggregate([("total", "sum"), ("count", "sum")])
+    return joined.rename_columns(SUMS.names).cast(SUMS)
+
+
+def item_means(sums: pa.Table) -> dict[str, Any]:
+    """`items` in the order of their names, and `item_means` in millionths, from `item_sums` of all.
+
+    Only items with at least 5 answers; of more than 5,000 of these, those with the most answers (at
+    equal numbers the first by name).
+    """
+    items = sums.filter(pc.greater_equal(sums["count"], FEWEST_ANSWERS)).to_pylist()
     items = sorted(items, key=lambda row: (-row["count"], row["item"]))[:MOST_ITEMS]
     items.sort(key=lambda row: row["item"])
     # The mean rounded to whole millionths (halves upwards) without floats, so it is the same

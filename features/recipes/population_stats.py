@@ -11,9 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import narwhals as nw
 import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
@@ -21,8 +19,8 @@ from features.core.blas_threads import single_threaded_blas
 from features.core.instants import DAY_US
 from features.recipes import btyd, value_models
 from features.recipes.definitions import Definitions
-from features.recipes.item_means import item_mean_stats
-from features.recipes.stages import usual_gap
+from features.recipes.item_means import item_means
+from features.recipes.population_facts import Facts, population_facts
 from features.tables.history import Known
 
 
@@ -66,70 +64,46 @@ class PopulationStats:
 
 def population_stats(known: Known, definitions: Definitions) -> PopulationStats:
     """The statistics at `known.as_of`, of everybody known then; neutral values where nobody is."""
+    return fit_population(population_facts(known, definitions), as_of=known.instant)
+
+
+def fit_population(facts: Facts, *, as_of: int) -> PopulationStats:
+    """The statistics at `as_of` (µs UTC) from the facts of all customers.
+
+    Facts of disjoint groups of customers, one below the other (`join_facts`), give the same bits as
+    those of all at once: every fit sorts its numbers before it sums them.
+    """
+    active = facts["active"]
+    first, last, count = (active[name].to_numpy() for name in ("first_at", "last_at", "days"))
+    waits = facts["waits"]
     with single_threaded_blas():
-        return _fit_all(known, definitions)
+        values: dict[str, Any] = {
+            "amount_quantiles": _amount_quantiles(facts),
+            **_purchase_model(first, last, count, as_of),
+            "wait_shape": value_models.weibull_shape(
+                waits["wait"].to_numpy(), waits["is_closed"].to_numpy()
+            ),
+            **_money(facts),
+            **item_means(facts["items"]),
+            "earliest_at": int(first.min()) if first.size else 0,
+        }
+    return PopulationStats(as_of, **values)
 
 
-def _fit_all(known: Known, definitions: Definitions) -> PopulationStats:
-    days = known.activity.sort("customer_id", "occurred_at").collect(backend="pyarrow").to_native()
-    at, position = days["occurred_at"].to_numpy(), days["position"].to_numpy()
-    values: dict[str, Any] = {
-        "as_of": known.instant,
-        "amount_quantiles": _amount_quantiles(known),
-        **_purchase_model(at, position, days["from_end"].to_numpy(), known.instant),
-        **_wait_shape(days, known.instant, definitions),
-        **_money(known, definitions),
-        **item_mean_stats(known, definitions.scales),
-        "earliest_at": int(at.min()) if at.size else 0,
-    }
-    return PopulationStats(**values)
-
-
-def _amount_quantiles(known: Known) -> tuple[float, ...]:
-    if "transactions" not in known.tables:
+def _amount_quantiles(facts: Facts) -> tuple[float, ...]:
+    if "spent" not in facts:
         return (0.0,) * 19
-    bought = known.tables["transactions"].filter(nw.col("kind") == "purchase")
-    totals = (
-        bought.group_by("customer_id").agg(nw.col("amount").sum().cast(nw.Float64)).select("amount")
-    )
-    return value_models.quantiles(
-        totals.collect(backend="pyarrow").to_native()["amount"].to_numpy()
-    )
+    return value_models.quantiles(facts["spent"]["total"].to_numpy())
 
 
-def _wait_shape(days: pa.Table, as_of: int, definitions: Definitions) -> dict[str, float]:
-    """The shape of completed gaps and open waits, each in usual gaps of its customer."""
-    at, last = days["occurred_at"].to_numpy(), days["from_end"].to_numpy() == 1
-    count = days["position"].to_numpy()[last]
-    gap = days["gap"].to_numpy(zero_copy_only=False).astype(np.float64)
-    first = at[days["position"].to_numpy() == 1]
-    usual = usual_gap(
-        first=first,
-        last=at[last],
-        count=count,
-        population_mean_gap_us=definitions.population_mean_gap_us,
-    )
-    gaps, open_waits = gap / np.repeat(usual, count), (as_of - at[last]) / usual
-    completed = gaps[~np.isnan(gap)]
-    waits = np.concatenate([completed, open_waits])
-    return {"wait_shape": value_models.weibull_shape(waits, np.arange(waits.size) < completed.size)}
-
-
-def _money(known: Known, definitions: Definitions) -> dict[str, Any]:
+def _money(facts: Facts) -> dict[str, Any]:
     """Gamma-Gamma over money per active day, and quantiles of money by quarter of acquisition."""
-    first = nw.col("position") == (1 if definitions.acquired == "first_activity" else 2)
-    acquired = nw.when(first).then(nw.col("occurred_at")).min()
-    people = known.activity.group_by("customer_id").agg(
-        n=nw.col("occurred_at").count(), acquired=acquired
-    )
-    table = people.collect(backend="pyarrow").to_native()
-    cuts = value_models.cohort_cuts(table["acquired"].drop_null().to_numpy())
-    if "transactions" not in known.tables:
+    cuts = value_models.cohort_cuts(facts["active"]["acquired"].drop_null().to_numpy())
+    if "buyers" not in facts:
         return {"cohort_cuts": cuts}
-    buyers = people.join(_spent(known), on="customer_id", how="inner")
-    buyers = buyers.collect(backend="pyarrow").to_native()
+    buyers = facts["buyers"]
     p, q, v = value_models.gamma_gamma(
-        buyers["spent"].to_numpy(), buyers["n"].to_numpy().astype(np.float64)
+        buyers["spent"].to_numpy(), buyers["days"].to_numpy().astype(np.float64)
     )
     # Where tenure counts from the second activity, a customer with one has no cohort yet.
     dated = buyers.filter(pc.is_valid(buyers["acquired"]))
@@ -145,21 +119,11 @@ def _money(known: Known, definitions: Definitions) -> dict[str, Any]:
     }
 
 
-def _spent(known: Known) -> nw.LazyFrame:
-    """Money of each customer's purchases: `total`, and `spent` without negative amounts."""
-    bought = known.tables["transactions"].filter(nw.col("kind") == "purchase")
-    spent = nw.when(nw.col("amount") > 0).then(nw.col("amount")).otherwise(nw.lit(0)).sum()
-    return bought.group_by("customer_id").agg(
-        total=nw.col("amount").sum().cast(nw.Float64), spent=spent.cast(nw.Float64)
-    )
-
-
 def _purchase_model(
-    at: np.ndarray, position: np.ndarray, from_end: np.ndarray, as_of: int
+    first: np.ndarray, last: np.ndarray, count: np.ndarray, as_of: int
 ) -> dict[str, float]:
     """The parameters of BG/NBD in days; neutral ones where nobody was active."""
-    if not at.size:
+    if not first.size:
         return {"r": 1.0, "alpha": 1.0, "a": 1.0, "b": 1.0}
-    first, last, count = at[position == 1], at[from_end == 1], position[from_end == 1]
     fitted = btyd.fit(repeats=count - 1, last=(last - first) / DAY_US, age=(as_of - first) / DAY_US)
     return {name: float(getattr(fitted, name)) for name in ("r", "alpha", "a", "b")}

@@ -64,6 +64,16 @@ def delete_forgotten(connection: duckdb.DuckDBPyConnection, table: str) -> int:
     return first_value(connection, f"DELETE FROM {table} WHERE {forgotten}")
 
 
+def hide_forgotten(connection: duckdb.DuckDBPyConnection, view: str, rows: str) -> None:
+    """Make a view of the connection, over the query `rows`, one without forgotten customers."""
+    columns = [row[0] for row in connection.execute(f"DESCRIBE {view}").fetchall()]
+    forgotten = forgotten_rows_sql(connection, view, columns, view)
+    if forgotten is not None:
+        connection.execute(
+            f"CREATE OR REPLACE VIEW {view} AS SELECT * FROM ({rows}) WHERE NOT {forgotten}"
+        )
+
+
 def without_forgotten(table: pa.Table, forgotten: Forgotten | None = None) -> pa.Table:
     """The table without the rows of forgotten customers; it has the column customer_id."""
     forgotten = read_forgotten() if forgotten is None else forgotten

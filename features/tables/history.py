@@ -36,9 +36,10 @@ from features.core.settings import Settings
 from features.tables.data_end import lonely_end
 from features.tables.freshness import last_complete_instant
 from features.tables.history_store.read import read_store
+from features.tables.history_store.shares import Share
 from features.tables.reading.reading import FileReport
 from features.tables.repeated_rows import REPEATED, may_repeat
-from features.tables.sources import IN_ORDER, Reading, read_tables
+from features.tables.sources import IN_ORDER, Reading, SourceTables, read_tables
 from features.tables.terms import TermRules, with_cover
 from features.tables.typed_tables import RowCounts
 from features.tables.versions import has_id, latest_versions, version_key
@@ -108,7 +109,8 @@ class History:
     built_terms: whether they were built from payments. further: the tables that exist and that no
     feature reads unless it is switched on. currencies: rows by currency of each table whose amounts
     are in several. files: how each file under [files] was read. columns: those of each SELECT,
-    where tables have one. forgotten: the mark of those whom this home had forgotten, and who are
+    where tables have one. shares: where the tables are too large to be read together, how to read
+    them one after another. forgotten: the mark of those whom this home had forgotten, and who are
     not in the tables.
     """
 
@@ -125,6 +127,7 @@ class History:
     further: tuple[str, ...] = ()
     currencies: dict[str, dict[str, int]] = field(default_factory=dict)
     files: Mapping[str, FileReport] = field(default_factory=dict)
+    shares: tuple[Share, ...] = ()
     unique_ids: frozenset[str] = field(default=frozenset())
     columns: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     forgotten: str = ""
@@ -259,6 +262,16 @@ def load_history(
         tables = read_tables(settings, reading)
     else:
         tables = read_store(settings)
+    return history_from_tables(tables, settings, forgotten=forgotten)
+
+
+def history_from_tables(
+    tables: SourceTables, settings: Settings, *, forgotten: str
+) -> tuple[History, dict[str, RowCounts]]:
+    """The History over tables that were read, and their row counts.
+
+    forgotten: the mark of those whom this home had forgotten before they were read.
+    """
     unique = {name for name, counts in tables.counts.items() if counts.unique_ids}
     history = history_from_connection(tables.connection, settings, unique_ids=unique)
     mixed = {

@@ -114,18 +114,26 @@ def options(
 
 
 def open_business(
-    config: Path, changes: Sequence[str] | None = None, *, only_counted: bool = False
+    config: Path,
+    changes: Sequence[str] | None = None,
+    *,
+    only_counted: bool = False,
+    in_shares: bool = False,
 ) -> tuple[Settings, History, dict[str, RowCounts]]:
     """The settings with `changes`, everything recorded, and the count of every row read.
 
-    only_counted: for commands that need no order (`features.tables.sources.Reading`).
+    only_counted: for commands that need no order (`features.tables.sources.Reading`). in_shares:
+    for those that can read a large kept history share by share (`features.tables.outline`).
     """
     from features.core.setting_changes import read_changes
     from features.core.settings import load_settings
     from features.tables.history import load_history
+    from features.tables.outline import load_outline, share_plan
     from features.tables.sources import Reading
 
     settings = load_settings(config, read_changes(changes or ()))
+    if in_shares and (shares := share_plan(settings)):
+        return settings, *load_outline(settings, shares)
     history, counts = load_history(settings, Reading(only_counted=only_counted))
     return settings, history, counts
 

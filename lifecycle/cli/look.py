@@ -246,7 +246,7 @@ def features(
             rule="Features are made for everybody at some instants, or for pairs.",
             fix="Give --as-of 2024-06-01 (several times if needed), or --pairs FILE.",
         )
-    settings, history, _ = open_business(config, changes)
+    settings, history, _ = open_business(config, changes, in_shares=not pairs)
     counts: dict[str, int] = {}
     if pairs:
         paired, counts["populations"] = pairs_file.build_for_pairs(

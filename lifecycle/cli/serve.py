@@ -64,7 +64,7 @@ def score(
     from serving.scoring.lean_xgboost import import_xgboost_alone
 
     destination = None if to is None else parse_destination(to, table)
-    settings, history, _ = open_business(config, changes)
+    settings, history, _ = open_business(config, changes, in_shares=True)
     run_folders.refuse_archetype(settings)
     at = instant(as_of, zone=settings.zone) if as_of else newest_as_of(history, settings)
     if not as_of and at < last_midnight(settings.zone):

@@ -10,24 +10,19 @@ folder is replaced by one with the same bytes as before the damage.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import os
 import shutil
 from collections import Counter
-from collections.abc import Collection, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features.core import latest_run
-from features.core.contract import ALL_TABLES
-from features.core.errors import ArchetypeRefused, EmptyTable, ReleaseRefused, StoreFailed
+from features.core.errors import ArchetypeRefused, ReleaseRefused, StoreFailed
 from features.core.folder_lock import lock_folder
 from features.core.forgotten import refuse_forgotten_since
 from features.core.instants import day_text
@@ -41,21 +36,17 @@ from features.core.staged_files import (
     staged_file,
     staging_folder,
 )
-from features.engine.build import build, prospects
-from features.engine.business_columns import feature_tables
 from features.engine.consent import with_consent
-from features.recipes.population_stats import population_stats
 from features.tables.currencies import refuse_several_currencies
 from features.tables.freshness import stale_tables
-from features.tables.history import History, Known, refuse_too_late
+from features.tables.history import History, refuse_too_late
 from serving.batch import run_manifest, shift
-from serving.batch.writers import with_datetimes
+from serving.batch.known_rows import run_id
+from serving.batch.run_content import Content, Scoring, WholeContent
+from serving.batch.shared_content import SharedContent
 from serving.release.release import Release
-from serving.release.score_table import CANCELLED, REFUSED_ARCHETYPES, WITHOUT, score_table
+from serving.release.score_table import CANCELLED, REFUSED_ARCHETYPES, WITHOUT
 from serving.release.seen_future import refuse_backfill_release, refuse_in_sample
-
-# Rows of the history that are read together: few, so that one customer is read quickly.
-GROUP_ROWS = 16_384
 
 
 @dataclass(frozen=True)
@@ -106,16 +97,10 @@ def score_batch(
     seen = refuse_in_sample(release.seen, [as_of], zone=settings.zone, allow=in_sample)
     refuse_other_configuration(release, settings)
     missing = sorted(stale_tables(history, settings, as_of))
-    history = with_consent(history, settings, "score", at=as_of)
-    known = history.as_of(as_of)
-    tables = known_tables(history, known, settings)
-    day = day_text(as_of, zone=settings.zone)
+    scoring = Scoring(settings, release, as_of, stale, tuple(missing))
     about: dict[str, Any] = {
-        "run": run_id(
-            known, tables, settings, release, stale=stale, missing=missing, in_sample=seen
-        ),
         "as_of": as_of,
-        "as_of_text": day,
+        "as_of_text": day_text(as_of, zone=settings.zone),
         "release": release.id,
         "status": release.scorer.status,
         "without": missing,
@@ -124,30 +109,38 @@ def score_batch(
         "configuration": shift.configuration_digest(settings),
     }
     root = home() / "scores"
-    folder = root / f"as_of={day}" / f"run={about['run']}"
-    if os.path.lexists(folder.parent) and not folder.parent.is_dir():
-        raise _in_the_way(folder.parent, "no folder", "The runs of one as_of are in a folder.")
-    with _store_errors(), lock_folder(root, "score"):
+    parent = root / f"as_of={about['as_of_text']}"
+    if os.path.lexists(parent) and not parent.is_dir():
+        raise _in_the_way(parent, "no folder", "The runs of one as_of are in a folder.")
+    with _store_errors(), lock_folder(root, "score"), _content(history, scoring, root) as content:
         refuse_forgotten_since(history.forgotten)
+        about["run"] = run_id(
+            content.tables,
+            content.ids,
+            settings,
+            release,
+            as_of=as_of,
+            stale=stale,
+            missing=missing,
+            in_sample=seen,
+        )
+        folder = parent / f"run={about['run']}"
         about["shift"] = (run_manifest.read_about(folder) or {}).get("shift")
-        fresh = not _is_finished(folder, about, list(tables))
+        fresh = not _is_finished(folder, about, list(content.tables))
         if fresh:
-            outputs = _build_outputs(
-                known, settings, release, as_of=as_of, stale=stale, missing=missing
-            )
             # A damaged run that was accepted once is accepted again.
             reason = reason or (about["shift"] or {}).get("accepted")
             judged = shift.Judgement(shift.NOT_PUBLISHED)
             if not (seen or backfill):
-                judged = shift.judge_run(root, outputs["scores"], release, settings, as_of=as_of)
+                judged = shift.judge_run(root, content.scores(), release, settings, as_of=as_of)
             about["shift"] = judged.section
             waiting = root / shift.FOLDER / folder.relative_to(root)
             if judged.problems and reason is None:
-                _write_run(waiting, outputs, tables, about)
+                _write_run(waiting, content, about)
                 raise shift.not_published_error(judged, waiting, settings, as_of=as_of)
             if judged.problems:
                 about["shift"] = {**judged.section, "accepted": reason}
-            _write_run(folder, outputs, tables, about)
+            _write_run(folder, content, about)
             shutil.rmtree(waiting, ignore_errors=True)
         if not (seen or backfill):
             _update_latest(root, folder, as_of)
@@ -182,33 +175,15 @@ def _is_finished(folder: Path, about: dict[str, Any], tables: list[str]) -> bool
     return False
 
 
-def _build_outputs(
-    known: Known,
-    settings: Settings,
-    release: Release,
-    *,
-    as_of: int,
-    stale: bool,
-    missing: Collection[str],
-) -> dict[str, pa.Table]:
-    """The run's tables by file name: scores, features and population."""
-    definitions = release.scorer.definitions
-    population = population_stats(known, definitions)
-    rows = build(known, population=population, definitions=definitions, columns=release.columns)
-    others = prospects(known, contractual=definitions.contractual)
-    scores = score_table(rows, release, prospects=others, as_of=as_of, stale=stale, missing=missing)
-    if not scores.num_rows:
-        raise EmptyTable(
-            where="--as-of",
-            got=f"no customer known before {day_text(as_of, zone=settings.zone)}",
-            rule="A run scores at least one customer.",
-            fix="Give a later --as-of.",
-        )
-    return {
-        "scores": with_datetimes(scores),
-        "features": with_datetimes(rows),
-        "population": pa.Table.from_pylist([asdict(population)]),
-    }
+@contextlib.contextmanager
+def _content(history: History, scoring: Scoring, root: Path) -> Iterator[Content]:
+    """What the run is made of; of a history in shares in a folder that the block alone has."""
+    if history.shares:
+        with staging_folder(root, prefix=".parts-") as place:
+            yield SharedContent(history, scoring, place)
+    else:
+        history = with_consent(history, scoring.settings, "score", at=scoring.as_of)
+        yield WholeContent(history.as_of(scoring.as_of), scoring)
 
 
 def refuse_other_configuration(release: Release, settings: Settings) -> None:
@@ -225,68 +200,14 @@ def refuse_other_configuration(release: Release, settings: Settings) -> None:
         )
 
 
-def known_tables(history: History, known: Known, settings: Settings) -> dict[str, pa.Table]:
-    """What scores are made of, by table: treatments too, where they are features."""
-    return {name: sort_known_table(known, name) for name in feature_tables(history, settings)}
-
-
-def sort_known_table(known: Known, name: str) -> pa.Table:
-    """One known table, sorted by all its columns."""
-    names = list(ALL_TABLES[name].names)
-    rows = known.tables[name] if name in known.tables else known.switched[name]
-    return rows.sort(*names).collect(backend="pyarrow").to_native().combine_chunks()
-
-
-def run_id(
-    known: Known,
-    tables: dict[str, pa.Table],
-    settings: Settings,
-    release: Release,
-    *,
-    stale: bool,
-    missing: Collection[str] = (),
-    in_sample: bool = False,
-) -> str:
-    """16 hex digits over what was known, configuration, release, stale tables and in sample."""
-    digest = hashlib.sha256()
-    for name, table in sorted(tables.items()):
-        # Names too: equal values under another name are other data.
-        digest.update(name.encode())
-        for column in table.column_names:
-            digest.update(column.encode() + column_bytes(table[column]))
-    customers = known.customers.sort("customer_id").collect(backend="pyarrow").to_native()
-    digest.update(column_bytes(customers["customer_id"]))
-    state = [settings.definitions(), release.id, known.as_of, stale, list(missing), in_sample]
-    context = json.dumps(state, sort_keys=True)
-    return hashlib.sha256(digest.digest() + context.encode()).hexdigest()[:16]
-
-
-def column_bytes(column: pa.ChunkedArray) -> bytes:
-    """The values of a column as bytes that depend neither on chunks nor on values under nulls."""
-    null = np.packbits(pc.is_null(column).to_numpy()).tobytes()
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        text = pc.fill_null(column, "")
-        lengths = pc.binary_length(text).to_numpy().astype(np.int64).tobytes()
-        return null + lengths + "".join(text.to_pylist()).encode()
-    # Values under nulls are arbitrary, so they are set to one value.
-    filled = pc.fill_null(column, False if pa.types.is_boolean(kind) else 0)
-    return null + np.ascontiguousarray(filled.to_numpy()).tobytes()
-
-
-def _write_run(
-    folder: Path, outputs: dict[str, pa.Table], tables: dict[str, pa.Table], about: dict[str, Any]
-) -> None:
+def _write_run(folder: Path, content: Content, about: dict[str, Any]) -> None:
     """Write the run folder at once; a damaged one is replaced."""
     # Staged in scores/ itself, where the next job finds what a killed one left, for any as_of.
     folder.parent.parent.mkdir(exist_ok=True)
+    names = list(content.tables)
     with staging_folder(folder.parent.parent) as staged:
-        for name, table in outputs.items():
-            pq.write_table(table, staged / f"{name}.parquet")
-        (staged / "history").mkdir()
-        for name, table in tables.items():
-            pq.write_table(table, staged / "history" / f"{name}.parquet", row_group_size=GROUP_ROWS)
-        text = run_manifest.manifest_text(staged, about, list(tables))
+        content.write(staged)
+        text = run_manifest.manifest_text(staged, about, names)
         (staged / run_manifest.FILE).write_text(text, encoding="utf-8")
         # On the disk before it has its name: after a power failure a run is whole or absent.
         flush_folder(staged)

@@ -40,6 +40,7 @@ ALLOWED = 1.5
 # Smaller movements never look wrong: training dates may happen to lie very close together.
 SMALL = {"mean_p": 0.02, "stage_shares": 0.05, "eligible": 0.05}
 WORDS = {"mean_p": "mean p", "stage_shares": "stage shares", "eligible": "eligible customers"}
+COMPARED_COLUMNS = ("stage", "eligible", "p_churn")  # of the scores, by which runs are compared
 LONGEST_REASON = 500
 NOT_PUBLISHED: dict[str, Any] = {"compared_with": [], "why": "a run in sample or of a backfill"}
 

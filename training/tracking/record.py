@@ -20,7 +20,7 @@ import pyarrow as pa
 
 from features.core.settings import Settings
 from features.core.target_schema import SELECTS
-from serving.batch.run_folders import column_bytes
+from serving.batch.known_rows import column_bytes
 from serving.release.checked_files import CARDS
 from training import metrics
 from training.evaluation import baseline_comparison, gate

@@ -25,6 +25,7 @@ from features.tables.versions import has_id, version_key
 
 MOST_PIECES = 8
 ROW_GROUP = 50_000
+HASH = "CAST(('0x' || substr(md5(customer_id), 1, 8)) AS UBIGINT)"
 # No attribute of customers has a dot in its name.
 BUCKET, REMOVED, PLACE, KEY = (
     f'"lifecycle.{name}"' for name in ("bucket", "removed", "piece", "key")
@@ -33,20 +34,41 @@ BUCKET, REMOVED, PLACE, KEY = (
 
 def bucket_sql(columns: Sequence[str], buckets: int) -> str:
     """SQL for the bucket of a row."""
+    return f"{HASH} % {buckets}" if "customer_id" in columns else "0"
+
+
+def share_sql(
+    columns: Sequence[str], buckets: int, *, first: int, last: int, part: int = 0, parts: int = 1
+) -> str:
+    """SQL that is true for the rows of a share (`history_store.shares`) of a history of `buckets`.
+
+    Rows without a customer are in every share. The buckets are compared by the column of the
+    pieces, which are sorted by it: what is outside is not read.
+    """
     if "customer_id" not in columns:
-        return "0"
-    return f"CAST(('0x' || substr(md5(customer_id), 1, 8)) AS UBIGINT) % {buckets}"
+        return "true"
+    inside = f"{BUCKET} BETWEEN {first} AND {last}"
+    return inside if parts == 1 else f"{inside} AND {HASH} // {buckets} % {parts} = {part}"
 
 
-def pieces_sql(folder: Path, table: TablePieces, *, with_removed: bool = False) -> str:
-    """SQL for the rows of all pieces that count; with_removed: also the others, and REMOVED."""
-    columns = _listed(table.columns)
+def piece_files(folder: Path, table: TablePieces) -> list[str]:
+    """The files of a table's pieces for `read_parquet`, in order."""
     # A star in the name of a folder is a star, and `a=b` no column.
-    files = [literal(glob.escape(str(folder / piece.file))) for piece in table.pieces]
+    return [glob.escape(str(folder / piece.file)) for piece in table.pieces]
+
+
+def pieces_sql(
+    folder: Path, table: TablePieces, *, with_removed: bool = False, where: str = "true"
+) -> str:
+    """SQL for the rows of all pieces that count; with_removed: also the others, and REMOVED.
+
+    where: SQL that is equal for rows that are equal; those for which it is not true are not read.
+    """
+    columns = _listed(table.columns)
     parts = [
         f"SELECT {columns}, {REMOVED}, {place} AS {PLACE} "
-        f"FROM read_parquet({file}, hive_partitioning = false)"
-        for place, file in enumerate(files)
+        f"FROM read_parquet({literal(file)}, hive_partitioning = false) WHERE {where}"
+        for place, file in enumerate(piece_files(folder, table))
     ]
     rows = " UNION ALL ".join(parts)
     if table.replaced:
