@@ -16,15 +16,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.core.errors import BadSetting, StoreFailed
+from features.core.forgotten import Forgotten, write_forgotten
 from features.core.settings import load_settings
 from features.engine import many_dates
 from features.engine.share_features import share_populations
 from features.engine.spark import run_on_spark
 from features.recipes.definitions import learn_definitions
 from features.recipes.population_stats import population_stats
+from features.tables.history import load_history
 from features.tables.history_store.ingest import ingest
 from features.tables.history_store.shares import BucketSize, Share, plan_shares
-from features.tables.outline import load_outline, share_plan
+from features.tables.outline import DataEnd, load_outline, load_share, share_plan
 from serving.batch.run_folders import score_batch
 from tests.support.businesses import copied
 from tests.support.command_line import run_here
@@ -97,6 +99,38 @@ def test_a_second_run_in_shares_is_the_first_one(trained_shop, shop_history, hom
     outline, _ = load_outline(settings, ONE)
     again = score_batch(outline, settings, b.release, as_of=b.run.as_of)
     assert (again.id, again.fresh) == (b.run.id, False)
+
+
+def test_the_forgotten_are_in_no_share_and_not_in_the_outline(shop, shop_history):
+    settings = kept(*shop_history)
+    names = ids_of(shop[2])[::9]
+    forgotten = Forgotten(b"k" * 32, frozenset())
+    hashes = frozenset(map(forgotten.hash_id, names))
+    write_forgotten(Forgotten(forgotten.key, hashes))
+    whole, _ = load_history(settings)
+    outline, _ = load_outline(settings, EVERY)
+    end = DataEnd(outline.data_until, outline.newest_until)
+    shared = [name for share in EVERY for name in ids_of(load_share(settings, share, end))]
+    assert ids_of(outline) == sorted(shared) == ids_of(whole)
+    assert not {*names} & {*shared}
+    assert outline.forgotten == whole.forgotten != ""
+
+
+def ids_of(history):
+    """Everybody who is known at the end of the data."""
+    known = history.as_of(history.data_until).customers.collect(backend="pyarrow").to_native()
+    return sorted(known["customer_id"].to_pylist())
+
+
+def test_where_treatments_are_features_a_history_is_read_as_a_whole(shop_history):
+    small = {"engine.memory": "128MB", "features.treatments": True}
+    tables = {"tables.treatments": "SELECT * FROM transactions"}
+    settings = load_settings(shop_history[0] / "lifecycle.toml", {**small, **tables})
+    assert share_plan(settings) == ()
+    spark = {"engine.name": "spark", "history.folder": str(shop_history[1] / "history")}
+    there = load_settings(shop_history[0] / "lifecycle.toml", {**small, **tables, **spark})
+    with pytest.raises(BadSetting, match="treatments"):
+        share_plan(there)
 
 
 @pytest.mark.parametrize(
