@@ -21,7 +21,7 @@ from features.recipes.population_stats import population_stats
 from features.recipes.recipe import FEATURES
 from features.recipes.stages import STATE_COLUMNS
 from features.tables.terms import TermRules
-from serving.batch.run_folders import known_tables, run_id
+from serving.batch.known_rows import known_ids, run_id, sort_known_tables, table_columns
 from tests.support import worlds
 from tests.support.businesses import NARROW, with_features_off
 
@@ -190,6 +190,8 @@ def test_another_treatment_is_another_run_where_treatments_are_features(world, b
         runs = set()
         for each in (history, less):
             known = each.as_of(at)
-            rows = known_tables(each, known, of)
-            runs.add(run_id(known, rows, of, business.release, stale=False))
+            rows = sort_known_tables(known, of)
+            columns = {name: table_columns(table) for name, table in rows.items()}
+            ids = table_columns(known_ids(known))
+            runs.add(run_id(columns, ids, of, business.release, as_of=at, stale=False))
         assert (len(runs) == 2) == differs

@@ -30,7 +30,10 @@ def rewrite_together(journal: Path, paths: Sequence[Path]) -> None:
     """
     for path in paths:
         staged = staged_name(path)
-        staged.chmod(path.stat().st_mode & 0o777)
+        before = path.stat()
+        staged.chmod(before.st_mode & 0o777)
+        # What is the newest run of a day is told by these times.
+        os.utime(staged, ns=(before.st_atime_ns, before.st_mtime_ns))
         give_to_owner_of(staged, path)
         flush(staged)
     with staged_file(journal, private=True) as staged:

@@ -58,7 +58,7 @@ def read_rows_of_many(
     ids = pa.array(sorted(set(customers)), pa.string())
     with _damage_refused(path):
         stat = path.stat()
-        if _file_hash(path, stat.st_mtime_ns, stat.st_size) != run.history_hashes.get(name):
+        if _file_hash(path, stat.st_ctime_ns, stat.st_size) != run.history_hashes.get(name):
             raise refuse_file(path.name, "a file that is not as it was written")
         parts: list[pa.Table] = []
         total = 0
@@ -77,7 +77,7 @@ def read_rows_of_many(
 
 
 @functools.lru_cache(maxsize=32)
-def _file_hash(path: Path, _mtime_ns: int, _size: int) -> str:
+def _file_hash(path: Path, _ctime_ns: int, _size: int) -> str:
     """The sha256 of a file; it is read again once the file has another time or size."""
     return hash_file(path)["sha256"]
 

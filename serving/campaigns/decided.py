@@ -99,7 +99,7 @@ def decisions_mark() -> str:
             about = path.stat()
         except OSError:  # removed meanwhile
             continue
-        parts.append(f"{path.parent.name}:{about.st_mtime_ns}:{about.st_size}")
+        parts.append(f"{path.parent.name}:{about.st_ctime_ns}:{about.st_size}")
     return ",".join(parts)
 
 

@@ -276,7 +276,7 @@ REFUSED = [
     (one(customers=[{"valid_from": AFTER}]), f"{ONE}.customers[0].valid_from"),
     (one(customers=[{"attributes": {"nobody": "knows"}}]), f"{ONE}.customers[0].attributes"),
     (one(customers={}), f"{ONE}.customers"),
-    (one(treatments=[]), ONE),
+    (one(costs=[]), ONE),
 ]
 REFUSED_WITHOUT_CONTRACTS = [(co(), f"{ONE}.contracts")]
 REFUSED_WITH_CONTRACTS = [
