@@ -128,6 +128,7 @@ def test_another_question_is_refused(compared, ours):
         compared(as_set(ours), as_set(ours, "theirs", labels=labels))
 
 
+@pytest.mark.long
 def test_one_set_is_no_comparison_and_strangers_share_no_row(compared, ours):
     with pytest.raises(errors.BadSetting, match="at least two"):
         compared(as_set(ours))

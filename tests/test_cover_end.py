@@ -102,6 +102,7 @@ def test_a_cancellation_recorded_late_is_not_known():
 
 @settings(max_examples=1, deadline=None, phases=(Phase.explicit, Phase.generate))
 @given(seed=st.integers(0, 2**32))
+@pytest.mark.long
 def test_cover_that_cannot_end_is_lost_by_cancellation_alone(seed):
     refuse_another_end(seed)
 
@@ -320,6 +321,7 @@ def test_the_renewal_rate_is_that_of_the_plan_and_the_days_left(rows):
     assert p[can_end == 1].mean() > p[can_end == 0].mean()
 
 
+@pytest.mark.long
 def test_without_contracts_there_is_no_renewal_rate_and_without_the_features_days_left_do(rows):
     table, _, stated = rows
     bare = table.drop_columns(["can_end", "cancelled_beyond", "term_days", "auto_renews"])

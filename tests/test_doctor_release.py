@@ -23,6 +23,7 @@ from training.promote import promote
 
 
 @pytest.mark.parametrize("damage", ["a byte", "a file less", "no manifest"])
+@pytest.mark.long
 def test_a_damaged_release_fails_and_heals_as_told(healthy_home, damage, trained_shop):
     folder = release_folder(healthy_home)
     shutil.copytree(folder, folder.parent / "other")

@@ -264,6 +264,7 @@ def test_without_skill_a_hand_needs_a_reason_and_the_reason_is_recorded(release_
     assert version.tags["promoted.forced"] == "true"
 
 
+@pytest.mark.long
 def test_a_promotion_that_cannot_be_recorded_does_not_happen(release_home):
     _, name = release_home
     promotion_log.log_path().mkdir()

@@ -491,6 +491,7 @@ def test_a_complaint_that_is_resolved_later_is_one_complaint(with_complaints, wh
     assert ours.to_arrow_table().equals(theirs.to_arrow_table())
 
 
+@pytest.mark.long
 def test_an_attribute_may_have_any_name_and_many_days_of_changes_merge(small, tmp_path):
     write, settings = small
     text = (tmp_path / "lifecycle.toml").read_text()

@@ -102,6 +102,7 @@ def test_a_campaign_whose_contacts_are_written_down_is_followed_to_the_release(p
     assert "lifecycle backfill --from" in loop_text([loop])
 
 
+@pytest.mark.long
 def test_contacts_of_who_was_held_out_break_the_link(past_campaign):
     plan, settings = past_campaign
     rows = plan.copy()

@@ -67,6 +67,7 @@ def test_the_adjustment_narrows_the_interval_and_holds_the_effect():
     assert 0.92 <= np.mean(inside) <= 0.98
 
 
+@pytest.mark.long
 def test_daily_looks_stop_seldom_where_nothing_changes():
     rng, stops = np.random.default_rng(3), 0
     for _ in range(300):

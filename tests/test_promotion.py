@@ -230,6 +230,7 @@ def test_a_training_over_a_served_release_of_an_old_format_is_not_judged(
     ],
     indirect=True,
 )
+@pytest.mark.long
 def test_the_newest_training_of_an_earlier_day_needs_a_reason_to_replace_a_later_one(
     own_home, monkeypatch
 ):

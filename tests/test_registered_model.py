@@ -144,6 +144,7 @@ def test_nothing_in_a_model_is_a_pickle_and_its_requirements_are_the_floors(at_h
 
 
 @of_the_shop
+@pytest.mark.long
 def test_it_loads_elsewhere_without_this_project(loaded, at_home, tmp_path):
     """Another process and folder, where our packages can be had from nowhere but the model."""
     rows = tmp_path / "rows.parquet"

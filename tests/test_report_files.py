@@ -106,6 +106,7 @@ def test_ids_are_in_the_page_only_where_that_is_wanted(at_home, tmp_path):
 
 
 @of_the_shop
+@pytest.mark.long
 def test_the_language_of_the_terminal_changes_no_byte_of_the_page(at_home, tmp_path):
     for language in ("en", "zh"):
         with use_language(language):
@@ -126,6 +127,7 @@ def test_a_day_without_scores_has_a_page_that_says_what_to_type(at_home, tmp_pat
 
 
 @of_the_shop
+@pytest.mark.long
 def test_the_strip_says_how_old_a_page_is(at_home, tmp_path):
     for drawn_on, warns in (("2027-01-01", True), (None, False)):
         wish = Wish(tmp_path / "report.html", str, drawn_on=drawn_on)

@@ -191,6 +191,7 @@ def test_a_long_table_is_cut_and_says_so(tmp_path):
     assert pq.read_table(written.folder / "tables" / "stages_now.parquet").equals(table)
 
 
+@pytest.mark.long
 def test_the_command_of_the_small_print_makes_the_same_page(shop, tmp_path):
     config, as_of = shop[0] / "lifecycle.toml", "2024-01-15"
     first, again = tmp_path / "first.html", tmp_path / "again.html"

@@ -46,6 +46,7 @@ def log_lines():
     return [json.loads(line) for line in promotion_log.log_path().read_text().splitlines()]
 
 
+@pytest.mark.long
 def test_each_rollback_goes_one_further_back_and_the_log_says_so(three):
     first, second, third = three
     done = run_here("rollback", "--reason", "too many alarms", "--json")
@@ -91,6 +92,7 @@ def test_a_running_service_follows(trained_shop, home):
     assert (desk.served.release.id, desk.problem) == (own.release.id, "")
 
 
+@pytest.mark.long
 def test_a_release_that_is_gone_or_damaged_is_named_with_the_next_older_one(three):
     first, second, third = three
     folder = releases.releases_folder()

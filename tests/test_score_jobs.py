@@ -69,6 +69,7 @@ def another_job(root):
         pytest.param(DAYS * 3, marks=[pytest.mark.slow, pytest.mark.long]),
     ],
 )
+@pytest.mark.long
 def test_jobs_at_once_leave_whole_runs_and_the_newest_as_latest(healthy_home, trained_shop, days):
     shutil.rmtree(healthy_home / "scores")
     jobs = [start_score(trained_shop, day) for day in days]
@@ -183,6 +184,7 @@ def make_old(folders):
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="the system has no SIGKILL")
+@pytest.mark.long
 def test_after_a_killed_score_the_next_one_of_any_day_leaves_nothing_behind(
     healthy_home, trained_shop
 ):

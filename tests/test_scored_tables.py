@@ -99,6 +99,7 @@ def test_the_matrix_has_every_customer_in_one_cell(at_home, tables):
     assert matrix["share"].sum() == pytest.approx(1)
 
 
+@pytest.mark.long
 def test_win_back_is_ranked_and_leaves_out_who_is_not_worth_it(at_home):
     config = at_home.settings
     costly = config.model_copy(

@@ -125,6 +125,7 @@ def test_a_key_file_that_cannot_be_read_is_said_before_anything_starts(trained_s
     assert not _listens(port)
 
 
+@pytest.mark.long
 def test_it_answers_without_what_training_needs(trained_shop):
     """`pip install .[serve]` has no MLflow, Optuna, scikit-learn or matplotlib, and `training` must
     not be asked for.

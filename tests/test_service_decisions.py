@@ -137,6 +137,7 @@ def test_the_page_of_a_customer_says_what_was_decided(service, language):
     assert 'id="decision"' not in open_page(desk, f"/customers/{desk.ids[25]}").html
 
 
+@pytest.mark.long
 def test_a_running_service_takes_a_new_campaign_over(trained_shop, home):
     own = copied(trained_shop, home)
     desk = ServingState.load()

@@ -316,6 +316,7 @@ def test_a_plan_that_builds_other_rows_is_not_served(any_business):
 
 
 @one_business
+@pytest.mark.long
 def test_without_a_run_there_are_no_answers_by_id(any_business, tmp_path, monkeypatch):
     monkeypatch.setenv("LIFECYCLE_HOME", str(tmp_path))
     (tmp_path / "mlruns").mkdir()

@@ -137,8 +137,8 @@ def test_where_treatments_are_features_a_history_is_read_as_a_whole(shop_history
     "shares",
     [
         ONE,
-        pytest.param(EVERY, marks=pytest.mark.slow),
-        pytest.param(UNEVEN, marks=pytest.mark.slow),
+        pytest.param(EVERY, marks=pytest.mark.long),
+        pytest.param(UNEVEN, marks=pytest.mark.long),
     ],
     ids=["one", "every", "uneven"],
 )

@@ -52,6 +52,7 @@ def shop_with_trial():
 
 
 @pytest.mark.parametrize("arm", range(len(ACTIONS) + 1))
+@pytest.mark.long
 def test_treated_customers_leave_as_the_truth_says(arm, shop_with_trial):
     business = shop_with_trial
     rows = business.tables["treatments"].to_pandas()

@@ -102,6 +102,7 @@ def test_neither_the_order_of_rows_nor_threads_change_anything(business):
 
 @settings(max_examples=1, deadline=None)
 @given(seed=st.integers(0, 2**32))
+@pytest.mark.long
 def test_corrections_and_voids_that_came_later_change_nothing(seed):
     made = random_business(seed, made_of(seed), count=30)
     known = {
