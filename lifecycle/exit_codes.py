@@ -25,8 +25,9 @@ INTERNAL_ERROR, EXTRA_MISSING = 1, 2
 OUT_OF_MEMORY = (
     "error in [engine] memory\n  got:  a query that needs more\n"
     "  rule: The query engine stays below [engine] memory.\n"
-    '  do:   Write more there, such as memory = "8GB". With a kept history `lifecycle score` needs '
-    "less"
+    '  do:   Write more there, such as memory = "8GB". The engine takes about '
+    "256MB for a business of any size; with a kept history `features` and `score` need "
+    "less than all rows take."
 )
 # Typer turns an interrupt into this exit code; ours is Interrupted.exit_code.
 _TYPER_INTERRUPTED = 130

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -142,6 +143,29 @@ def test_run_latest_and_campaign_are_read_as_before(forgetful):
     assert not set(read_decided().ids) & set(ids)
     predicted, _ = find_holdout(own.release.id)
     assert predicted.num_rows
+
+
+def test_what_stands_behind_a_link_is_named_and_not_changed(forgetful, tmp_path):
+    _own, settings, ids, before, _, _ = forgetful
+    (tmp_path / "named").mkdir()
+    theirs = tmp_path / "theirs.parquet"
+    pq.write_table(before, theirs)
+    (tmp_path / "named" / "link.parquet").symlink_to(theirs)
+    (tmp_path / "named" / "folder").symlink_to(tmp_path)
+    receipt = forget(settings, IdList(tuple(ids), 0), also=[str(tmp_path / "named")], dry_run=True)
+    assert [Path(each).name for each in receipt["unreadable"]] == [
+        "folder (a link)",
+        "link.parquet (a link)",
+    ]
+    assert pq.read_table(theirs).equals(before)
+
+
+def test_a_campaign_of_which_somebody_was_forgotten_stands(forgetful):
+    before = read_campaign("spring")
+    with pytest.raises(BadSetting, match="forgotten since") as refused:
+        write_campaign("spring", before.plan.slice(1), dict(before.about))
+    assert "remove the folder" not in str(refused.value.fix)
+    assert read_campaign("spring").plan.equals(before.plan)
 
 
 def test_the_receipt_counts_and_names_nobody(forgetful):

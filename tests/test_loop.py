@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -42,7 +43,7 @@ def test_a_campaign_of_today_is_open_where_its_time_has_not_come(trained_shop, h
     assert states(loop) == {
         "scores": "done",
         "list": "done",
-        "contacts": "broken",  # the table treatments has none of them
+        "contacts": "open",  # data of the day of the decision have no contacts yet
         "outcomes": "open",
         "effect": "open",
         "release": "open",
@@ -53,7 +54,12 @@ def test_a_campaign_of_today_is_open_where_its_time_has_not_come(trained_shop, h
     assert outcomes["days_more"] == -(-missing // DAY_US)
     text = loop_text([loop])
     assert "spring" in text
-    assert "broken links (✗): 1" in text
+    assert "waits for data after the decision" in text
+    assert "✗" not in text
+    later = dataclasses.replace(own.history, data_until=own.run.as_of + 1)
+    [loop] = campaign_loops(later, own.settings)
+    assert states(loop)["contacts"] == "broken"  # the table treatments has none of them
+    assert "broken links (✗): 1" in loop_text([loop])
     assert not {name for name in customers["customer_id"].to_pylist() if name in text.split()}
 
 

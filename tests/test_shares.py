@@ -15,7 +15,7 @@ import time
 import pyarrow.parquet as pq
 import pytest
 
-from features.core.errors import BadSetting, StoreFailed
+from features.core.errors import BadSetting, QueryFailed, StoreFailed
 from features.core.forgotten import Forgotten, write_forgotten
 from features.core.settings import load_settings
 from features.engine import many_dates
@@ -114,6 +114,20 @@ def test_the_forgotten_are_in_no_share_and_not_in_the_outline(shop, shop_history
     assert ids_of(outline) == sorted(shared) == ids_of(whole)
     assert not {*names} & {*shared}
     assert outline.forgotten == whole.forgotten != ""
+
+
+def test_a_piece_that_is_damaged_or_gone_is_named_before_shares_are_planned(shop, tmp_path):
+    settings = kept(shop[0], tmp_path, **{"engine.memory": "128MB"})
+    piece = next((tmp_path / "history").rglob("*.parquet"))
+    whole = piece.read_bytes()
+    for content in (whole + b"x", b"", None):
+        piece.unlink()
+        if content is not None:
+            piece.write_bytes(content)
+        with pytest.raises(QueryFailed):
+            share_plan(settings)
+        piece.write_bytes(whole)
+    share_plan(settings)
 
 
 def ids_of(history):

@@ -26,7 +26,7 @@ def measure() -> dict[str, Any]:
     levels = {name: sorted(train[name].unique())[1:] for name in CATEGORIES}
     ours, bought = arms(train)
     folds = np.random.default_rng(0).integers(0, FOLDS, len(train))
-    base = np.full(len(train), np.log(bought.mean() / (1 - bought.mean())))
+    base = np.full(len(train), np.log(-np.log(bought.mean())))
     learned = learn_effect(matrix(train, levels), base, ours, bought, folds)
     effect, _ = learned.line.effect(matrix(test, levels), base[:1].repeat(len(test)))
     ours, bought = arms(test)

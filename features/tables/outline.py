@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import duckdb
+
 from features.core.errors import BadSetting
 from features.core.forgotten import read_forgotten
 from features.core.settings import Settings
 from features.tables.history import History, history_from_connection, history_from_tables
+from features.tables.history_store.manifest import check_pieces
 from features.tables.history_store.read import open_store, read_outline, read_share
 from features.tables.history_store.shares import (
     TASK_BYTES,
@@ -51,6 +54,9 @@ def share_plan(settings: Settings) -> tuple[Share, ...]:
     connection = connect(memory=settings.engine.memory, threads=settings.engine.threads)
     try:
         sizes = read_bucket_sizes(connection, folder, manifest)
+    except duckdb.Error:
+        check_pieces(folder, manifest)  # names the piece that is not as it was written
+        raise
     finally:
         connection.close()
     most = share_limit(memory_bytes(settings.engine.memory))

@@ -60,7 +60,10 @@ def let_go_text(report: Mapping[str, Any]) -> str:
 def _count_lines(receipt: Mapping[str, Any]) -> list[str]:
     words = {
         "repeated": say("lines of the list repeat an id"),
-        "already_forgotten": say("were forgotten before"),
+        "already_forgotten": say(
+            "were forgotten before: what was taken out then, also by a command that was killed, is "
+            "not counted again"
+        ),
         "nowhere": say("are in no file and no table; they are left out if they ever come"),
     }
     return [f"  {number(receipt[key])} {text}" for key, text in words.items() if receipt[key]]
@@ -90,8 +93,8 @@ def _file_lines(receipt: Mapping[str, Any]) -> list[str]:
         ]
     return [
         say(
-            "  {rows} rows of {n} of them still stand in {files}: they are left out when it is "
-            "read, and yours to delete",
+            "  at least {rows} rows of {n} of them still stand in {files} (repeated and rejected "
+            "ones are not counted): they are left out when it is read, and yours to delete",
             rows=number(each["rows"]),
             n=number(each["customers"]),
             files=", ".join(each["files"]),

@@ -88,7 +88,7 @@ def _follow(history: History, settings: Settings, name: str) -> Loop:
     links = (
         _scores(settings, at),
         _list(rows, held_out),
-        _contacts(history, name, rows.filter(pc.invert(held_out)), rows.filter(held_out))
+        _contacts(history, name, rows.filter(pc.invert(held_out)), rows.filter(held_out), at)
         if planned
         else Link("contacts", DONE, {"contacted": rows.num_rows - pc.sum(held_out).as_py()}),
         outcomes,
@@ -113,10 +113,16 @@ def _list(rows: pa.Table, held_out: pa.ChunkedArray) -> Link:
     return Link("list", DONE if count else BROKEN, facts)
 
 
-def _contacts(history: History, name: str, ours: pa.Table, theirs: pa.Table) -> Link:
-    """Whether the table treatments says who was contacted, and whether it is who should be."""
+def _contacts(history: History, name: str, ours: pa.Table, theirs: pa.Table, at: int) -> Link:
+    """Whether the table treatments says who was contacted, and whether it is who should be.
+
+    What was decided `at` (µs UTC) is in no data that end before.
+    """
     table = history.as_of(history.data_until).further.get("treatments")
     facts = {"to_contact": ours.num_rows, "contacted": 0, "contacted_of_held_out": 0}
+    if at >= history.data_until:
+        day = day_text(history.data_until, zone=history.terms.zone)
+        return Link("contacts", OPEN, {**facts, "data_until": day})
     if table is None:
         return Link("contacts", BROKEN, facts)
     rows = table.select("customer_id", "campaign", "arm").collect(backend="pyarrow").to_native()

@@ -40,8 +40,8 @@ def _scores(state: str, facts: Facts) -> str:
     if state == DONE:
         return say("scores: run {run} of {day}", run=facts["run"], day=facts["day"])
     return say(
-        "scores: none of {day} is left: whom the actions move cannot be learned. Type: lifecycle "
-        "backfill --from {day} --to {day}",
+        "scores: none of {day} by this configuration is left: whom the actions move cannot be "
+        "learned. Type: lifecycle backfill --from {day} --to {day}",
         day=facts["day"],
     )
 
@@ -63,6 +63,11 @@ def _contacts(state: str, facts: Facts) -> str:
     contacted = number(facts["contacted"])
     if "to_contact" not in facts:
         return say("contacts: {n} in the table treatments", n=contacted)
+    if state == OPEN:
+        return say(
+            "contacts: waits for data after the decision; the data end on {day}",
+            day=facts["data_until"],
+        )
     if not facts["contacted"]:
         return say(
             "contacts: the table treatments names none of them: nobody knows who was reached. Add "

@@ -56,6 +56,9 @@ SCHEMA = pa.schema(
 )
 
 
+ROWS_TAKEN_OUT = "forgotten_rows"  # in the manifest of a campaign, or a run
+
+
 @dataclass(frozen=True)
 class Campaign:
     """A campaign that was decided: its plan, and what its manifest says."""
@@ -95,8 +98,18 @@ def write_campaign(name: str, plan: pa.Table, about: Mapping[str, Any]) -> bool:
     """
     folder = campaigns_folder() / f"campaign={name}"
     if folder.exists():
-        if read_campaign(name).plan.equals(plan):
+        before = read_campaign(name)
+        if before.plan.equals(plan):
             return False
+        if before.about.get(ROWS_TAKEN_OUT):
+            raise BadSetting(
+                where="--campaign",
+                got=f"'{name}', of whose customers some were forgotten since it was decided",
+                rule="A campaign is decided once, before anybody is contacted; without the "
+                "forgotten it would be decided otherwise.",
+                fix="There is nothing to do: the campaign stands, without them. To see what would "
+                "be decided today: --dry-run.",
+            )
         raise BadSetting(
             where="--campaign",
             got=f"'{name}', which was decided otherwise",

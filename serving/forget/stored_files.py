@@ -24,9 +24,9 @@ from features.core.forgotten import Forgotten
 from features.core.rewritten_files import STAGED, rewrite_together, staged_name
 from features.core.staged_files import is_alive
 from features.tables.remove_rows import SUFFIXES, Removed, remove_rows
+from serving.campaigns.store import ROWS_TAKEN_OUT
 
 MANIFEST, PLAN, SCORES = "manifest.json", "plan.parquet", "scores.parquet"
-ROWS_TAKEN_OUT = "forgotten_rows"  # in the manifest of a run or a campaign
 
 
 @dataclass
@@ -55,6 +55,7 @@ def forget_in_files(
     else writes below `root`, so that what killed commands left there can go.
     """
     report = FilesReport()
+    report.unreadable += [f"{_name(path, home)} (a link)" for path in _links(root)]
     if not dry_run:
         _remove_leftovers(root, ours=ours)
     for folder, paths in _units(root):
@@ -103,6 +104,15 @@ def _tables(folder: Path) -> list[Path]:
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
         and path.is_file()
         and not path.is_symlink()
+    )
+
+
+def _links(folder: Path) -> list[Path]:
+    """Links that may lead to tables: nobody is taken out behind them, which is said."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.is_symlink() and (path.suffix in SUFFIXES or path.is_dir())
     )
 
 

@@ -35,6 +35,10 @@ def _verdict(action: Mapping[str, Any]) -> str:
         return say("not priced: [actions] has no action of this name")
     if gain["low"] > 0 and action["served"]:
         return say("sending by the effect is better than sending by risk")
+    if action["served"] and gain["value"] <= 0:
+        return say(
+            "sending by the effect looks no better than sending by risk, and is not surely worse"
+        )
     if action["served"]:
         return say("sending by the effect looks better than sending by risk, and may be no better")
     return say("sending by the effect is not better than sending by risk")
