@@ -32,7 +32,7 @@ def forget_text(receipt: Mapping[str, Any]) -> str:
         for place, rows in receipt["rows"].items()
     ]
     lines += [
-        say("  warning: {path} cannot be read, and may have rows of them", path=path)
+        say("  warning: {path} was not read, and may have rows of them", path=path)
         for path in receipt["unreadable"]
     ]
     lines += _release_lines(receipt) + _file_lines(receipt)
